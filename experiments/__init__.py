@@ -1,0 +1,1 @@
+"""From data sets to results: configurations, training runs, figures."""

@@ -1,0 +1,94 @@
+"""Architectures by name, with the settings that each is trained with by default."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.types import Layer, Loss
+
+Activation = Callable[[], Layer]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": fn.Identity,
+    "relu": fn.Relu,
+    "sigmoid": fn.Sigmoid,
+    "tanh": fn.Tanh,
+}
+
+
+class Architecture(NamedTuple):
+    """A named network: what it is in words, and the defaults of everything one can choose."""
+
+    title: str
+    binary: bool
+    """One probability as output, trained with binary cross-entropy; otherwise one logit a class."""
+    defaults: dict[str, Any]
+
+
+_CLASSIFIER: dict[str, Any] = {
+    "activation": "relu",
+    "data": "fashion-mnist",
+    "epochs": 30,
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "schedule": "cosine",
+    "label_smoothing": 0.0,
+    "dropout": 0.0,
+    "seed": 0,
+}
+
+ARCHITECTURES = {
+    "softmax": Architecture("784-10, softmax regression", False, _CLASSIFIER | {"hidden": ()}),
+    "mlp2": Architecture("784-128-10", False, _CLASSIFIER | {"hidden": (128,)}),
+    "mlp3": Architecture("784-256-128-10", False, _CLASSIFIER | {"hidden": (256, 128)}),
+    "points": Architecture(
+        "2-4-4-1, the network of the points lab",
+        True,
+        _CLASSIFIER
+        | {
+            "hidden": (4, 4),
+            "activation": "sigmoid",
+            "data": "points-xor",
+            "epochs": 3000,
+            "batch_size": None,
+            "optimizer": "adam",
+            "lr": 0.03,
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+        },
+    ),
+}
+
+
+def build_model(
+    arch: str, *, hidden: tuple[int, ...], activation: str, dropout: float, classes: int
+) -> Layer:
+    """The network of this name for this many classes; `dropout` follows each hidden layer."""
+    nonlinear = ACTIVATIONS[activation]
+    # A weight's scale keeps the signal's: He's for ReLU, which loses half of it, else Glorot's.
+    weight_init = (
+        fn.initializers.he_normal() if activation == "relu" else fn.initializers.glorot_uniform()
+    )
+    layers = [] if ARCHITECTURES[arch].binary else [fn.Flatten()]
+    for features in hidden:
+        layers += [fn.Dense(features, weight_init=weight_init), nonlinear()]
+        if dropout:
+            layers.append(fn.Dropout(dropout))
+    if ARCHITECTURES[arch].binary:
+        if classes != 2:
+            raise InputError(f"--arch {arch} tells 2 classes apart, but the data has {classes}")
+        return fn.serial(*layers, fn.Dense(1), fn.Sigmoid())
+    return fn.serial(*layers, fn.Dense(classes))
+
+
+def loss_of(arch: str, label_smoothing: float) -> Loss:
+    """The loss that the network of this name is trained with."""
+    if ARCHITECTURES[arch].binary:
+        return fn.binary_cross_entropy
+    return partial(fn.softmax_cross_entropy, label_smoothing=label_smoothing)

@@ -1,0 +1,173 @@
+"""The settings of a training run: all of them, checked, as one value that JSON can hold."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import funcnn as fn
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.datasets import NAMES, POINT_SETS, default_val_size
+from funcnn.experiments.errors import InputError
+from funcnn.optimizers import Optimizer
+from funcnn.schedules import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
+
+    arch: str
+    hidden: tuple[int, ...]
+    activation: str
+    data: str
+    val_size: int
+    epochs: int
+    batch_size: int | None
+    """None: the whole training set."""
+    optimizer: str
+    lr: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    label_smoothing: float
+    dropout: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name, known in (
+            ("arch", ARCHITECTURES),
+            ("activation", ACTIVATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+        ):
+            if getattr(self, name) not in known:
+                _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
+        if not isinstance(self.data, str) or not self.data:
+            _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a folder")
+        for name, least in (("val_size", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
+            if type(value) is not int or not least <= value < 2**63:
+                _refuse(name, value, f"an integer of at least {least}")
+        if not all(type(size) is int and size >= 1 for size in self.hidden):
+            _refuse("hidden", self.hidden, "sizes of at least 1, as 256x128")
+        _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
+        _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
+        _check_number(self, "momentum", 0, 1, "at least 0 and below 1")
+        _check_number(self, "dropout", 0, 1, "at least 0 and below 1")
+        _check_number(self, "label_smoothing", 0, 1, "at least 0 and below 1")
+        if self.label_smoothing and ARCHITECTURES[self.arch].binary:
+            _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
+        if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
+            fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
+            _refuse("data", self.data, f"for --arch {self.arch} one of {', '.join(fitting)}")
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
+        """The config of the values given, and the architecture's defaults for the others.
+
+        Raises `InputError` for an unknown name or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise InputError(f"unknown setting {unknown[0]!r} (known: {', '.join(sorted(known))})")
+        arch = given.get("arch")
+        if arch not in ARCHITECTURES:
+            _refuse("arch", arch, f"one of {', '.join(ARCHITECTURES)}")
+        defaults = ARCHITECTURES[str(arch)].defaults
+        optimizer = given.get("optimizer")
+        if optimizer in OPTIMIZERS and optimizer != defaults["optimizer"]:
+            defaults = defaults | OPTIMIZERS[str(optimizer)].defaults
+        values = {"arch": arch} | defaults | given
+        values.setdefault("val_size", default_val_size(values["data"]))
+        hidden = values["hidden"]
+        if not isinstance(hidden, (list, tuple)):
+            _refuse("hidden", hidden, "a list of sizes")
+        return cls(**(values | {"hidden": tuple(hidden)}))
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Any]:
+        """The values in a config file. Raises `InputError`, naming the file, if it is none."""
+        try:
+            values = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise InputError(f"{path} is not a config file: {error}") from None
+        if not isinstance(values, dict):
+            raise InputError(f"{path} is not a config file: it holds a {type(values).__name__}")
+        return values
+
+    def to_json(self) -> str:
+        """The text of a config file: `resolve` of what it holds is this config again."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def _refuse(name: str, value: Any, expected: str) -> None:
+    raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
+
+
+def _check_number(config: RunConfig, name: str, least: float, below: float, words: str) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < below:
+        _refuse(name, value, words)
+
+
+# --- from names to functions -----------------------------------------------------------------
+
+SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
+    "constant": lambda lr, steps: fn.schedules.constant(lr),
+    "cosine": lambda lr, steps: fn.schedules.cosine_decay(lr, steps),
+    "warmup-cosine": lambda lr, steps: fn.schedules.warmup_cosine_decay(
+        0.0, lr, warmup_steps=steps // 20, decay_steps=steps
+    ),
+    "piecewise": lambda lr, steps: fn.schedules.piecewise_constant(
+        lr, {steps // 2: 0.1, steps * 3 // 4: 0.1}
+    ),
+}
+"""`(peak rate, number of steps) -> schedule`."""
+
+class _Choice(NamedTuple):
+    """An optimizer by name: how to build it, and the defaults that suit it."""
+
+    build: Callable[[Schedule, float, float], Optimizer]
+    """`(schedule, momentum, weight decay) -> optimizer`; for Adam the momentum is b1."""
+    defaults: dict[str, float]
+
+
+def _decayed(weight_decay: float, optimizer: Optimizer) -> Optimizer:
+    return fn.chain(fn.add_decayed_weights(weight_decay), optimizer) if weight_decay else optimizer
+
+
+OPTIMIZERS = {
+    "sgd": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.sgd(schedule, momentum)), {}
+    ),
+    "nesterov": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.sgd(schedule, momentum, True)), {}
+    ),
+    "classical-momentum": _Choice(fn.classical_momentum, {}),
+    "adam": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.adam(schedule, momentum)),
+        {"lr": 1e-3, "weight_decay": 0.0},
+    ),
+    "adamw": _Choice(
+        lambda schedule, momentum, decay: fn.adamw(schedule, momentum, weight_decay=decay),
+        {"lr": 1e-3, "weight_decay": 1e-2},
+    ),
+}
+
+
+def build_optimizer(config: RunConfig, total_steps: int) -> tuple[Optimizer, Schedule]:
+    """The optimizer of a run of so many steps, and the schedule of its learning rate."""
+    schedule = SCHEDULES[config.schedule](config.lr, total_steps)
+    return OPTIMIZERS[config.optimizer].build(schedule, config.momentum, config.weight_decay), schedule

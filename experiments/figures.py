@@ -1,0 +1,106 @@
+"""Figures, as PNG files. The colours can be told apart by the colour-blind (Okabe and Ito)."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from funcnn.experiments.run_folder import EpochRow
+from funcnn.files import write_whole
+from funcnn.types import Array
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
+
+    figure = Figure(figsize=size, layout="constrained", dpi=120)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _write(figure: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(path, buffer.getvalue())
+
+
+def learning_curve(path: Path, rows: list[EpochRow]) -> None:
+    """Loss and accuracy over epochs, in training and (if there is one) on the validation set."""
+    figure, ((loss, accuracy),) = _figure(1, 2, (10, 4))
+    epochs = [row.epoch for row in rows]
+    marker = "o" if len(rows) == 1 else None
+    for axis, name, scale, label in (
+        (loss, "loss", 1, "loss (nats)"),
+        (accuracy, "accuracy", 100, "accuracy (%)"),
+    ):
+        for part, colour, style, legend in (
+            ("train", BLUE, "-", "training (running over the epoch)"),
+            ("val", ORANGE, "--", "validation"),
+        ):
+            values = [getattr(row, f"{part}_{name}") for row in rows]
+            if values[0] is not None:
+                scaled = [value * scale for value in values]
+                axis.plot(epochs, scaled, style, color=colour, label=legend, marker=marker)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    loss.set_ylim(bottom=0)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    _write(figure, path)
+
+
+def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
+    """A confusion matrix: each row a true class, as the percentage predicted of each class."""
+    classes = len(class_names)
+    side = max(5.0, 0.62 * classes)
+    figure, ((axis,),) = _figure(1, 1, (side + 1.2, side))
+    totals = counts.sum(1, keepdims=True)
+    percent = 100 * counts / np.maximum(totals, 1)
+    image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    axis.set_xticks(range(classes), class_names, rotation=45, ha="right")
+    axis.set_yticks(range(classes), class_names)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class")
+    if classes <= 20:
+        for (row, column), value in np.ndenumerate(percent):
+            if counts[row, column]:
+                text = f"{value:.1f}" if value < 99.95 else "100"
+                colour = "white" if value > 55 else "black"
+                axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label="share of the true class (%)")
+    _write(figure, path)
+
+
+def points(path: Path, examples: tuple[Array, Array], outputs: Array) -> None:
+    """Points in the plane: their labels beside the predicted classes."""
+    x, labels = examples
+    figure, ((truth, predicted),) = _figure(1, 2, (9, 4.2))
+    for axis, title, classes in (
+        (truth, "ground truth", labels.ravel()),
+        (predicted, "prediction", (outputs.ravel() > 0.5).astype(int)),
+    ):
+        for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
+            chosen = x[classes == label]
+            axis.scatter(chosen[:, 0], chosen[:, 1], c=colour, marker=marker, label=f"class {label}")
+        axis.set_title(title)
+        axis.set_xlabel("$x_0$")
+        axis.set_ylabel("$x_1$")
+        axis.set_aspect("equal")
+        axis.grid(alpha=0.3)
+    figure.legend(*truth.get_legend_handles_labels(), loc="outside right upper")
+    _write(figure, path)
+
+
+def contact_sheet(path: Path, images: Array, titles: list[str], columns: int) -> None:
+    """Grey images `(N, 1, H, W)` of bytes in a grid, row by row, each under its title."""
+    rows = -(-len(images) // columns)
+    figure, axes = _figure(rows, columns, (1.1 * columns, 1.3 * rows))
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for axis, image, title in zip(axes.ravel(), images, titles, strict=False):
+        axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=8)
+    _write(figure, path)

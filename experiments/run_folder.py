@@ -1,0 +1,107 @@
+"""The folder that a training run writes: what is in it, and under which names.
+
+    config.json    everything needed to run it again
+    metrics.csv    a row for each recorded epoch
+    params.npz     the model: best on validation, or the last where there is no validation set
+    last.npz       the training state after the last recorded epoch, to resume from
+    summary.json   what came out; a run that has it is finished
+    *.png          figures
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import InputError
+from funcnn.files import write_whole
+
+RUNS = Path("runs")
+
+
+class EpochRow(NamedTuple):
+    """One row of metrics.csv. Losses are means, accuracies fractions; None: no validation set."""
+
+    epoch: int
+    train_loss: float
+    """Running over the epoch, as the model saw the examples in training; so is the accuracy."""
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Since the row before, evaluation and snapshots included."""
+
+
+class RunFolder:
+    """A run's folder, by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.params = path / "params.npz"
+        self.last = path / "last.npz"
+        self.summary = path / "summary.json"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def create(cls, config: RunConfig, path: Path | None) -> "RunFolder":
+        """A new folder with the config in it: `path`, or the next free name under `runs/`.
+
+        Raises `InputError` if `path` exists and is not an empty folder, or cannot be written.
+        """
+        try:
+            if path is None:
+                path = _make_next(f"{config.arch}-{Path(config.data).resolve().name}")
+            elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+                raise InputError(f"--out {path} exists already, and a run never overwrites one")
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+            folder = cls(path)
+            write_whole(folder.config, config.to_json().encode())
+        except OSError as error:
+            raise InputError(
+                f"--out {path or RUNS}: a run cannot be written there ({error.strerror})"
+            ) from None
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an existing run. Raises `InputError` if it is none."""
+        folder = cls(path)
+        if not folder.config.is_file():
+            raise InputError(f"{path} is not the folder of a run: it has no config.json")
+        return folder
+
+    def read_config(self) -> RunConfig:
+        """The run's config. Raises `InputError` if the file was damaged."""
+        return RunConfig.resolve(RunConfig.read(self.config))
+
+    def write_metrics(self, rows: list[EpochRow]) -> None:
+        """Write metrics.csv anew, whole."""
+        import pandas as pd  # half a second, and only here
+
+        table = pd.DataFrame(rows, columns=list(EpochRow._fields))
+        write_whole(self.metrics, table.to_csv(index=False).encode())
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, whole."""
+        write_whole(self.summary, (json.dumps(summary, indent=2) + "\n").encode())
+
+
+def _make_next(name: str) -> Path:
+    for number in itertools.count(1):
+        path = RUNS / f"{name}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if RUNS.is_dir():
+                continue
+            raise
+        return path
+    raise AssertionError("unreachable")

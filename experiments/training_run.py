@@ -1,0 +1,306 @@
+"""One training run: from a config to a folder of results, to stop and to resume at will.
+
+Everything that happens is a function of the config. The state after each recorded epoch is in
+`last.npz`; a run that was killed anywhere goes on from there and gives the same bits.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import funcnn as fn
+from funcnn.experiments import figures
+from funcnn.experiments.architectures import ARCHITECTURES, build_model, loss_of
+from funcnn.experiments.config import RunConfig, build_optimizer
+from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.schedules import Schedule
+from funcnn.types import Array, Layer, Loss, Tree
+
+_METRICS = {"accuracy": fn.accuracy}
+
+
+class Progress:
+    """What a run tells whoever watches it. This one keeps it to itself."""
+
+    def begin(self, steps: int, done: int) -> None:
+        """The run has so many steps, and so many of them are done already."""
+
+    def step(self, loss: float) -> None:
+        """One more step is done."""
+
+    def row(self, row: EpochRow, epochs: int) -> None:
+        """An epoch of `epochs` was recorded."""
+
+
+class _Experiment(NamedTuple):
+    """What a config stands for, built."""
+
+    config: RunConfig
+    data: Dataset
+    model: Layer
+    loss: Loss
+    steps_per_epoch: int
+    optimizer: fn.Optimizer
+    schedule: Schedule
+
+    @classmethod
+    def build(cls, config: RunConfig) -> "_Experiment":
+        data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+        examples = len(data.train[0])
+        batch_size = config.batch_size or examples
+        if batch_size > examples:
+            raise InputError(f"--batch-size {batch_size}: there are {examples} training examples")
+        model = build_model(
+            config.arch,
+            hidden=config.hidden,
+            activation=config.activation,
+            dropout=config.dropout,
+            classes=len(data.class_names),
+        )
+        steps_per_epoch = math.ceil(examples / batch_size)
+        optimizer, schedule = build_optimizer(config, config.epochs * steps_per_epoch)
+        loss = loss_of(config.arch, config.label_smoothing)
+        return cls(config, data, model, loss, steps_per_epoch, optimizer, schedule)
+
+    def key(self, index: int) -> fn.random.Key:
+        """The key for one purpose; `load_dataset` uses index 0."""
+        return fn.random.fold_in(fn.random.key(self.config.seed), index)
+
+    def first_state(self) -> fn.TrainState:
+        _, params = self.model.init(self.key(1), self.data.input_shape)
+        return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
+
+    def batches(self, epoch: int) -> Iterable[tuple[Array, Array]]:
+        """The batches of one epoch, in an order of its own; one whole batch needs none."""
+        examples = len(self.data.train[0])
+        return fn.batches(
+            self.data.train,
+            self.config.batch_size or examples,
+            rng=fn.random.fold_in(self.key(3), epoch) if self.steps_per_epoch > 1 else None,
+            preprocess=self.data.normalization,
+        )
+
+    def evaluate(self, params: Tree, examples: tuple[Array, Array]) -> dict[str, float]:
+        # Without label smoothing: that belongs to training.
+        return fn.evaluate(
+            self.model.apply,
+            loss_of(self.config.arch, 0.0),
+            params,
+            examples,
+            metrics=_METRICS,
+            preprocess=self.data.normalization,
+        )
+
+    def recorded(self, epoch: int) -> bool:
+        """Whether an epoch gets a row and a checkpoint: all do, but of thousands of single steps."""
+        every = max(1, self.config.epochs // 100) if self.steps_per_epoch == 1 else 1
+        return epoch % every == 0 or epoch == self.config.epochs
+
+
+def train(config: RunConfig, folder: RunFolder, progress: Progress | None = None) -> dict[str, Any]:
+    """Train from the beginning in a new folder; returns the summary that it wrote.
+
+    Raises `InputError` if the data cannot be used, `RunStoppedError` if the loss is no longer
+    finite, and `KeyboardInterrupt` on Ctrl-C, after which `resume` goes on.
+    """
+    experiment = _Experiment.build(config)
+    return _run(experiment, folder, experiment.first_state(), [], progress or Progress())
+
+
+def resume(folder: RunFolder, progress: Progress | None = None) -> dict[str, Any]:
+    """Go on with a run that was stopped; the result is that of a run that was not.
+
+    Raises as `train`, and `InputError` if the run is finished, or `SnapshotError` if what it left
+    is damaged.
+    """
+    if folder.summary.exists():
+        raise InputError(f"{folder} is finished: there is nothing to resume")
+    experiment = _Experiment.build(folder.read_config())
+    if not folder.last.exists():  # stopped before the first checkpoint
+        return _run(experiment, folder, experiment.first_state(), [], progress or Progress())
+    snapshot = fn.load(folder.last, like=experiment.first_state())
+    rows = [EpochRow(*row) for row in snapshot.notes["rows"]]
+    return _run(experiment, folder, snapshot.params, rows, progress or Progress())
+
+
+def _run(
+    experiment: _Experiment,
+    folder: RunFolder,
+    state: fn.TrainState,
+    rows: list[EpochRow],
+    progress: Progress,
+) -> dict[str, Any]:
+    config = experiment.config
+    if not rows:
+        _save_state(folder, state, rows)
+    done = rows[-1].epoch if rows else 0
+    step_count = done * experiment.steps_per_epoch
+    progress.begin(config.epochs * experiment.steps_per_epoch, step_count)
+    step = fn.make_train_step(experiment.model.apply, experiment.loss, experiment.optimizer, _METRICS)
+    # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
+    with fn.threads.single_threaded_blas(), np.errstate(all="ignore"):
+        since = time.perf_counter()
+        for epoch in range(done + 1, config.epochs + 1):
+            sums = {"loss": 0.0, "accuracy": 0.0}
+            for x, y in experiment.batches(epoch):
+                state, metrics = step(state, (x, y))
+                step_count += 1
+                if not math.isfinite(metrics["loss"]):
+                    _stop(folder, f"the loss became {metrics['loss']} at step {step_count}", rows)
+                sums = {name: total + metrics[name] * len(y) for name, total in sums.items()}
+                progress.step(metrics["loss"])
+            if experiment.recorded(epoch):
+                now = time.perf_counter()
+                row = _measure(experiment, state, epoch, step_count, sums, now - since)
+                since = now
+                if row.val_loss is not None and not math.isfinite(row.val_loss):
+                    _stop(folder, f"the validation loss became {row.val_loss} at step {step_count}", rows)
+                rows.append(row)
+                if row is _best(rows):
+                    _save_model(folder, experiment, state.params)
+                folder.write_metrics(rows)
+                _save_state(folder, state, rows)
+                progress.row(row, config.epochs)
+        return _finish(experiment, folder, rows)
+
+
+def _measure(
+    experiment: _Experiment,
+    state: fn.TrainState,
+    epoch: int,
+    step_count: int,
+    sums: dict[str, float],
+    seconds: float,
+) -> EpochRow:
+    examples = len(experiment.data.train[0])
+    validation = experiment.data.validation
+    measured = experiment.evaluate(state.params, validation) if validation else {}
+    return EpochRow(
+        epoch,
+        sums["loss"] / examples,
+        sums["accuracy"] / examples,
+        measured.get("loss"),
+        measured.get("accuracy"),
+        experiment.schedule(step_count - 1),
+        round(seconds, 3),
+    )
+
+
+def _best(rows: list[EpochRow]) -> EpochRow:
+    """The first row with the best validation accuracy, or the last where there is none."""
+    if rows[-1].val_accuracy is None:
+        return rows[-1]
+    return max(rows, key=lambda row: row.val_accuracy or 0.0)
+
+
+def _save_model(folder: RunFolder, experiment: _Experiment, params: Tree) -> None:
+    data = experiment.data
+    fn.save(
+        folder.params,
+        params,
+        model=experiment.model,
+        input_shape=data.input_shape,
+        normalization=data.normalization._asdict(),
+        class_names=list(data.class_names),
+    )
+
+
+def _save_state(folder: RunFolder, state: fn.TrainState, rows: list[EpochRow]) -> None:
+    fn.save(folder.last, state, notes={"rows": [list(row) for row in rows]})
+
+
+def _stop(folder: RunFolder, what: str, rows: list[EpochRow]) -> None:
+    kept = f"epoch {rows[-1].epoch}" if rows else "the beginning"
+    raise RunStoppedError(
+        f"{what}; the state of {kept} is kept in {folder.last} (a smaller --lr may help)"
+    )
+
+
+def _finish(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) -> dict[str, Any]:
+    """Test the kept model, draw the figures, and write the summary, which makes the run finished."""
+    config, data = experiment.config, experiment.data
+    model = load_model(folder)
+    outputs = model.predict(data.test[0])
+    measured = experiment.evaluate(model.params, data.test)
+    confusion = fn.confusion_matrix(outputs, data.test[1])
+    best = _best(rows)
+    training_seconds = sum(row.seconds for row in rows)
+    figures.learning_curve(folder.path / "learning_curve.png", rows)
+    figures.confusion(folder.path / "confusion_matrix.png", confusion, data.class_names)
+    if ARCHITECTURES[config.arch].binary:
+        figures.points(folder.path / "predictions.png", data.test, outputs)
+    summary = {
+        "arch": config.arch,
+        "data": config.data,
+        "backend": "numpy",
+        "parameters": sum(leaf.size for leaf in fn.tree.leaves(model.params)),
+        "snapshot": folder.params.name,
+        "snapshot_is": "last" if best.val_accuracy is None else "best on validation",
+        "epochs": config.epochs,
+        "snapshot_epoch": best.epoch,
+        "train_examples": len(data.train[0]),
+        "val_examples": len(data.validation[0]) if data.validation else 0,
+        "val_loss": best.val_loss,
+        "val_accuracy": best.val_accuracy,
+        "test_examples": len(data.test[0]),
+        "test_is": data.test_is,
+        "test_loss": measured["loss"],
+        "test_accuracy": measured["accuracy"],
+        "confusion_matrix": confusion.tolist(),
+        "seconds": round(training_seconds, 3),
+    }
+    folder.write_summary(summary)
+    return summary
+
+
+# --- using what a run left -------------------------------------------------------------------
+
+
+class TrainedModel(NamedTuple):
+    """A model from a run's snapshot, with what is needed to feed it stored inputs."""
+
+    model: Layer
+    params: Tree
+    input_shape: tuple[int, ...]
+    normalization: Normalization
+    class_names: tuple[str, ...]
+
+    def predict(self, x: Array) -> Array:
+        """The outputs for stored inputs. Raises `InputError` if their shape is not the model's."""
+        if x.shape[1:] != self.input_shape:
+            raise InputError(f"the model takes {self.input_shape}, but the inputs are {x.shape[1:]}")
+        return fn.predict(self.model.apply, self.params, x, preprocess=self.normalization)
+
+
+def load_model(folder: RunFolder) -> TrainedModel:
+    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+    if not folder.params.exists():
+        raise InputError(f"{folder} has no params.npz: the run kept no model yet")
+    snapshot = fn.load(folder.params)
+    if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
+        raise InputError(f"{folder.params} does not say which model it is of")
+    return TrainedModel(
+        snapshot.model,
+        snapshot.params,
+        snapshot.input_shape,
+        Normalization(**snapshot.normalization),
+        tuple(snapshot.class_names or ()),
+    )
+
+
+def evaluate_run(folder: RunFolder) -> dict[str, Any]:
+    """Loss and accuracy of a run's model on its test set, and on its validation set if it has one."""
+    experiment = _Experiment.build(folder.read_config())
+    params = load_model(folder).params
+    results: dict[str, Any] = {"run": str(folder), "data": experiment.config.data}
+    for part, examples in (("val", experiment.data.validation), ("test", experiment.data.test)):
+        if examples is not None:
+            measured = experiment.evaluate(params, examples)
+            results[f"{part}_examples"] = len(examples[0])
+            results |= {f"{part}_{name}": value for name, value in measured.items()}
+    return results

@@ -1,0 +1,121 @@
+"""funcnn: neural networks of pure functions, in NumPy.
+
+A layer is a pair of pure functions, `init(rng, input_shape)` and `apply(params, x)`; `apply` returns
+the output and its vjp, the function that carries a gradient back. `serial` composes layers,
+optimizers transform gradients, and a training step maps a state and a batch to the next state.
+
+    import funcnn as fn
+
+    model = fn.serial(fn.Flatten(), fn.Dense(128), fn.Relu(), fn.Dense(10))
+    out_shape, params = model.init(fn.random.key(0), (1, 28, 28))
+"""
+
+from funcnn import activations, initializers, random, schedules, threads, tree
+from funcnn.checks import CheckFailure, check_layer, check_vjp
+from funcnn.combinators import serial
+from funcnn.layers import (
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    LogSoftmax,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    elementwise,
+)
+from funcnn.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    mean_squared_error,
+    softmax_cross_entropy,
+)
+from funcnn.metrics import accuracy, confusion_matrix, predicted_classes
+from funcnn.optimizers import (
+    Optimizer,
+    adam,
+    adamw,
+    add_decayed_weights,
+    apply_updates,
+    chain,
+    classical_momentum,
+    clip_by_global_norm,
+    scale,
+    scale_by_adam,
+    scale_by_schedule,
+    sgd,
+    trace,
+)
+from funcnn.snapshots import Snapshot, SnapshotError, load, save
+from funcnn.spec import from_spec
+from funcnn.summaries import summary
+from funcnn.training import (
+    TrainState,
+    batches,
+    evaluate,
+    make_train_step,
+    predict,
+    value_and_grad,
+)
+from funcnn.types import Layer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckFailure",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Layer",
+    "LogSoftmax",
+    "Optimizer",
+    "Relu",
+    "Reshape",
+    "Sigmoid",
+    "Snapshot",
+    "SnapshotError",
+    "Softmax",
+    "Tanh",
+    "TrainState",
+    "accuracy",
+    "activations",
+    "adam",
+    "adamw",
+    "add_decayed_weights",
+    "apply_updates",
+    "batches",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "chain",
+    "check_layer",
+    "check_vjp",
+    "classical_momentum",
+    "clip_by_global_norm",
+    "confusion_matrix",
+    "elementwise",
+    "evaluate",
+    "from_spec",
+    "initializers",
+    "load",
+    "make_train_step",
+    "mean_squared_error",
+    "predict",
+    "predicted_classes",
+    "random",
+    "save",
+    "scale",
+    "scale_by_adam",
+    "scale_by_schedule",
+    "schedules",
+    "serial",
+    "sgd",
+    "softmax_cross_entropy",
+    "summary",
+    "threads",
+    "trace",
+    "tree",
+    "value_and_grad",
+]

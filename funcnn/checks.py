@@ -1,0 +1,311 @@
+"""Proof of derivatives: numerical differentiation, and the promises that every layer makes.
+
+`check_vjp` compares a vjp with differences of the function itself, to a relative tolerance whose
+only floor is the rounding noise of those differences: a gradient of 0 where 1e-7 is right fails.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn import random, tree
+from funcnn.random import Key
+from funcnn.spec import from_spec
+from funcnn.types import Array, Layer, Shape, Tree, with_wrt
+
+_EPS = float(np.finfo(np.float64).eps)
+_ALL_OUTPUTS = 64  # up to so many outputs the whole Jacobian is compared, else combinations
+
+
+class CheckFailure(AssertionError):
+    """A promise that a layer or a derivative does not keep."""
+
+
+class LeafReport(NamedTuple):
+    """How well the derivative by one leaf agrees with differences of the function."""
+
+    path: str
+    probes: int
+    """Directions tried: single entries, and random directions through all of them."""
+    error: float
+    """The worst relative error."""
+
+
+class Report(NamedTuple):
+    """What `check_vjp` found, leaf by leaf."""
+
+    leaves: tuple[LeafReport, ...]
+
+    @property
+    def worst(self) -> LeafReport:
+        """The leaf with the largest relative error."""
+        return max(self.leaves, key=lambda leaf: leaf.error)
+
+
+def check_vjp(
+    function: Callable[[Tree], tuple[Any, Callable[..., Tree]]],
+    x: Tree,
+    *,
+    rng: Key | None = None,
+    tolerance: float = 1e-6,
+    max_entries: int = 256,
+) -> Report:
+    """Compare the vjp of `function(x) -> (y, vjp)` with central differences.
+
+    x: a tree of float64 arrays. y: an array, or a number; `vjp(dy)` is a tree like x.
+    Every entry of a leaf is tried, or of a large one `max_entries` drawn with `rng`, and two random
+    directions through them all. The step shrinks until a kink is no longer crossed.
+    Raises `CheckFailure` above the relative tolerance, naming the leaf.
+    """
+    rng = random.key(0) if rng is None else rng
+    y, vjp = function(x)
+    report = Report(
+        tuple(
+            _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
+            for index, (path, _) in enumerate(tree.leaves_with_path(x))
+        )
+    )
+    if report.leaves and not report.worst.error <= tolerance:
+        path, _, error = report.worst
+        raise CheckFailure(
+            f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
+        )
+    return report
+
+
+def _check_leaf(
+    function: Callable[[Tree], tuple[Any, Callable[..., Tree]]],
+    x: Tree,
+    index: int,
+    path: str,
+    y: Any,
+    vjp: Callable[..., Tree],
+    rng: Key,
+    tolerance: float,
+    max_entries: int,
+) -> LeafReport:
+    leaves, treedef = tree.flatten(x)
+    leaf = leaves[index]
+    if np.asarray(leaf).dtype != np.float64:
+        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {leaf.dtype}")
+
+    def along(direction: Array, step: float) -> Array:
+        moved = [*leaves[:index], leaf + step * direction, *leaves[index + 1 :]]
+        return np.asarray(function(tree.unflatten(treedef, moved))[0], np.float64)
+
+    dys = _cotangents(np.asarray(y, np.float64), random.fold_in(rng, 0))  # (K, *y.shape)
+    rows = [tree.leaves(vjp(dy if np.ndim(y) else float(dy)))[index] for dy in dys]
+    gradients = np.stack([np.asarray(row, np.float64).ravel() for row in rows])  # (K, leaf.size)
+    flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
+    magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
+
+    worst = 0.0
+    probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
+    for direction in probes:
+        derivative, step = _derivative(lambda s, d=direction: along(d, s))  # type: ignore[misc]
+        numeric = flat_dys @ derivative.ravel()  # (K,)
+        analytic = gradients @ direction.ravel()  # (K, leaf.size) @ (leaf.size,)
+        noise = 32 * _EPS * magnitude / step  # what rounding of y alone makes of the difference
+        size = np.maximum(np.abs(analytic), np.abs(numeric))
+        scale = np.maximum(np.maximum(size, noise / tolerance), np.finfo(np.float64).tiny)
+        error = float(np.max(np.abs(analytic - numeric) / scale))
+        worst = error if not error <= worst else worst  # also when it is NaN
+    return LeafReport(path, len(probes), worst)
+
+
+def _cotangents(y: Array, rng: Key) -> Array:
+    if y.size <= _ALL_OUTPUTS:
+        return np.eye(y.size).reshape(y.size, *y.shape)
+    return random.normal(rng, (3, *y.shape), np.float64)
+
+
+def _probes(shape: Shape, rng: Key, max_entries: int) -> list[Array]:
+    size = int(np.prod(shape))
+    chosen = range(size) if size <= max_entries else random.permutation(rng, size)[:max_entries]
+    probes = []
+    for entry in chosen:
+        direction = np.zeros(size)
+        direction[entry] = 1
+        probes.append(direction.reshape(shape))
+    if size > max_entries:
+        probes += list(random.normal(rng, (2, *shape), np.float64))
+    return probes
+
+
+def _derivative(along: Callable[[float], Array]) -> tuple[Array, float]:
+    """d/ds along(s) at 0, and the step used: the largest at which two formulas agree."""
+    step = 1e-3
+    while True:
+        one = along(step) - along(-step)
+        coarse = (8 * one - (along(2 * step) - along(-2 * step))) / (12 * step)
+        fine = (8 * (along(step / 2) - along(-step / 2)) - one) / (6 * step)
+        # Both err by O(step^4); a kink between the points makes them differ by far more.
+        agree = np.max(np.abs(coarse - fine)) <= 1e-7 * np.max(np.abs(fine))
+        if agree or step < 1e-7:
+            return fine, step / 2
+        step /= 10
+
+
+# --- the promises of a layer -----------------------------------------------------------------
+
+
+def check_layer(
+    layer: Layer,
+    input_shape: Shape,
+    *,
+    rng: Key | None = None,
+    batch: int = 3,
+    tolerance: float = 1e-6,
+) -> Report:
+    """Check every promise of the contract on a layer, the user's own included.
+
+    Declared and actual shape; dtypes; the gradient's structure; arguments left alone; same key,
+    same result; each `wrt`; a vjp called twice, and between other applies; linearity; the
+    derivative itself by params and by x; in evaluation a batch equal to its single samples.
+    input_shape: without the batch axis, small (tens of entries). Raises `CheckFailure`.
+    """
+    rng = random.key(0) if rng is None else rng
+    layer = layer._replace(apply=with_wrt(layer.apply))
+    _check_init(layer, input_shape, rng)
+    _check_arrays(layer, input_shape, rng, batch)
+    _check_samples(layer, input_shape, rng, batch)
+    reports = []
+    for train in (False, True):
+        params, x, key = _arguments(layer, input_shape, rng, batch, np.float64)
+
+        def function(primals: Tree, train: bool = train, key: Key = key) -> Any:
+            y, vjp = layer.apply(primals["params"], primals["x"], rng=key, train=train)
+            assert vjp is not None
+            return y, lambda dy: dict(zip(("params", "x"), vjp(dy), strict=True))
+
+        primals = {"params": params, "x": x}
+        reports.append(check_vjp(function, primals, rng=rng, tolerance=tolerance))
+    return max(reports, key=lambda report: report.worst.error)
+
+
+def _arguments(
+    layer: Layer, input_shape: Shape, rng: Key, batch: int, dtype: Any
+) -> tuple[Tree, Array, Key]:
+    """Read-only params and x: writing to one of them is an error at the very line."""
+    init_rng, x_rng, apply_rng = random.split(rng, 3)
+    _, params = layer.init(init_rng, input_shape)
+    # A shuffled grid: no two entries equal or near, none near 0, so kinks are far away.
+    size = batch * int(np.prod(input_shape))
+    grid = (np.arange(size) - size / 2 + 0.25) * (4 / size)
+    x = grid[random.permutation(x_rng, size)].reshape(batch, *input_shape)
+    return tree.map(lambda p: _frozen(p, dtype), params), _frozen(x, dtype), apply_rng
+
+
+def _frozen(array: Array, dtype: Any) -> Array:
+    copy = np.array(array, dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+def _expect(holds: bool, promise: str) -> None:
+    if not holds:
+        raise CheckFailure(promise)
+
+
+def _same(a: Tree, b: Tree) -> bool:
+    """Equal structure, shapes, dtypes and bits (NaN equal to NaN)."""
+    if tree.structure(a) != tree.structure(b):
+        return False
+    pairs = zip(tree.leaves(a), tree.leaves(b), strict=True)
+    return all(p.dtype == q.dtype and np.array_equal(p, q, equal_nan=True) for p, q in pairs)
+
+
+def _check_init(layer: Layer, input_shape: Shape, rng: Key) -> None:
+    declared, params = layer.init(rng, input_shape)
+    again, params_again = layer.init(rng, input_shape)
+    _expect(declared == again and _same(params, params_again), "init with one key gives two results")
+    for path, leaf in tree.leaves_with_path(params):
+        _expect(isinstance(leaf, np.ndarray), f"params {path} is a {type(leaf).__name__}, no array")
+        _expect(leaf.dtype == np.float32, f"params {path} begins as {leaf.dtype}, not float32")
+
+
+def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> None:
+    declared, _ = layer.init(rng, input_shape)
+    for dtype in (np.float32, np.float64):
+        for train in (False, True):
+            params, x, key = _arguments(layer, input_shape, rng, batch, dtype)
+            other_x = _frozen(x[::-1] * 0.5, dtype)
+
+            def apply(x: Array, wrt: Any = "both", params: Tree = params, **changed: Any) -> Any:
+                keywords = {"rng": key, "train": train, "wrt": wrt} | changed  # noqa: B023
+                return layer.apply(params, x, **keywords)
+
+            y, vjp = apply(x)
+            _expect(y.shape == (batch, *declared), f"declared {declared}, but y is {y.shape}")
+            _expect(y.dtype == dtype, f"y is {y.dtype} for {np.dtype(dtype)} params and x")
+            dy = _frozen(random.normal(rng, y.shape, np.float64), dtype)
+            other_dy = _frozen(dy[::-1], dtype)
+            dparams, dx = vjp(dy)
+            _expect(
+                tree.structure(dparams) == tree.structure(params),
+                "dparams have another structure than params",
+            )
+            for (path, g), p in zip(
+                tree.leaves_with_path({"params": dparams, "x": dx}),
+                tree.leaves({"params": params, "x": x}),
+                strict=True,
+            ):
+                fits = g.shape == p.shape and g.dtype == p.dtype
+                _expect(fits, f"d{path} is {g.dtype} {g.shape}, {path} is {p.dtype} {p.shape}")
+            for path, g in tree.leaves_with_path(dparams):
+                shared = any(np.shares_memory(g, a) for a in (dy, x, *tree.leaves(params)))
+                _expect(not shared, f"dparams {path} shares memory with an argument")
+
+            _expect(_same(apply(x)[0], y), "the same arguments and key give two results")
+            _expect(_same(vjp(dy), (dparams, dx)), "a vjp called twice gives two results")
+            # Two applies before either vjp, one of them called in between.
+            _, first = apply(x)
+            _, second = apply(other_x)
+            expected_other = second(other_dy)
+            _expect(_same(first(dy), (dparams, dx)), "another apply changes a vjp's result")
+            _, alone = apply(other_x)
+            _expect(_same(alone(other_dy), expected_other), "another vjp changes a vjp's result")
+
+            y_params, vjp_params = apply(x, "params")
+            only = vjp_params(dy)
+            _expect(_same(y_params, y) and _same(only[0], dparams), "wrt='params' changes a result")
+            y_none, vjp_none = apply(x, None)
+            _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
+            if dtype is np.float64:
+                _check_linear(vjp, dy, other_dy)
+            _check_spec(layer, apply, x, y, dict(rng=key, train=train, wrt="both"), params)
+
+
+def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
+    together = vjp(2 * dy - 3 * other_dy)
+    apart = tree.map(lambda a, b: 2 * a - 3 * b, vjp(dy), vjp(other_dy))
+    for a, b in zip(tree.leaves(together), tree.leaves(apart), strict=True):
+        size = max(float(np.max(np.abs(b), initial=0)), _EPS)
+        _expect(float(np.max(np.abs(a - b), initial=0)) <= 1e-10 * size, "the vjp is not linear")
+
+
+def _check_spec(
+    layer: Layer, apply: Any, x: Array, y: Array, keywords: dict[str, Any], params: Tree
+) -> None:
+    try:
+        layer.apply(params, x, misspelt=True)
+    except TypeError:
+        pass
+    else:
+        raise CheckFailure("a misspelt keyword passes")
+    if layer.spec is not None:
+        again = from_spec(layer.spec)
+        _expect(again.spec == layer.spec, "from_spec(spec) has another spec")
+        _expect(_same(again.apply(params, x, **keywords)[0], y), "from_spec(spec) is another layer")
+
+
+def _check_samples(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> None:
+    params, x, _ = _arguments(layer, input_shape, rng, batch, np.float64)
+    together, _ = layer.apply(params, x, train=False, wrt=None)
+    apart = np.concatenate(
+        [layer.apply(params, x[i : i + 1], train=False, wrt=None)[0] for i in range(batch)]
+    )
+    size = max(float(np.max(np.abs(apart), initial=0)), 1.0)
+    worst = float(np.max(np.abs(together - apart), initial=0)) / size
+    _expect(worst <= 1e-12, f"in evaluation a batch differs from its samples by {worst:.3g}")

@@ -1,0 +1,130 @@
+"""Initial values of weights and biases.
+
+An initializer is any function `(rng, shape, dtype) -> array`. One that takes the keyword `fans`
+also gets the layer's (fan_in, fan_out): how many inputs each output sums, and the reverse. That
+is how the ones here scale a weight, and torch's default its bias, whatever a layer's layout.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from funcnn import random
+from funcnn.random import Key
+from funcnn.spec import describable
+from funcnn.types import Array, Shape, accepts
+
+Fans = tuple[int, int]
+Initializer = Callable[..., Array]
+
+
+def initialize(
+    initializer: Initializer, rng: Key, shape: Shape, dtype: npt.DTypeLike, fans: Fans
+) -> Array:
+    """Call an initializer, the user's own included, and check the shape that it returns."""
+    keywords: dict[str, Any] = {"fans": fans} if accepts(initializer, "fans") else {}
+    values = initializer(rng, shape, dtype, **keywords)
+    if np.shape(values) != shape:
+        raise ValueError(f"the initializer returned shape {np.shape(values)} instead of {shape}")
+    return np.asarray(values, dtype)
+
+
+def _fans(shape: Shape, fans: Fans | None) -> Fans:
+    if fans is not None:
+        return fans
+    if len(shape) != 2:
+        raise ValueError(f"fans=(fan_in, fan_out) must be given for a weight of shape {shape}")
+    return shape[0], shape[1]  # a dense weight is (in, out)
+
+
+def _by_variance(
+    variance: Callable[[int, int], float],
+    draw: Callable[[Key, Shape, npt.DTypeLike, float], Array],
+) -> Initializer:
+    """The initializer whose values have mean 0 and variance `variance(fan_in, fan_out)`."""
+
+    def initializer(
+        rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32, *, fans: Fans | None = None
+    ) -> Array:
+        return draw(rng, shape, dtype, math.sqrt(variance(*_fans(shape, fans))))
+
+    return initializer
+
+
+def _draw_normal(rng: Key, shape: Shape, dtype: npt.DTypeLike, stddev: float) -> Array:
+    return random.normal(rng, shape, dtype) * stddev
+
+
+def _draw_uniform(rng: Key, shape: Shape, dtype: npt.DTypeLike, stddev: float) -> Array:
+    bound = math.sqrt(3) * stddev  # U(-b, b) has variance b^2 / 3
+    return random.uniform(rng, shape, dtype, -bound, bound)
+
+
+@describable
+def glorot_normal() -> Initializer:
+    """N(0, 2 / (fan_in + fan_out)). Glorot and Bengio 2010; `torch.nn.init.xavier_normal_`."""
+    return _by_variance(lambda fan_in, fan_out: 2 / (fan_in + fan_out), _draw_normal)
+
+
+@describable
+def glorot_uniform() -> Initializer:
+    """U(-b, b), b^2 = 6 / (fan_in + fan_out). As `torch.nn.init.xavier_uniform_`."""
+    return _by_variance(lambda fan_in, fan_out: 2 / (fan_in + fan_out), _draw_uniform)
+
+
+@describable
+def he_normal() -> Initializer:
+    """N(0, 2 / fan_in), for ReLU. He et al. 2015; `torch.nn.init.kaiming_normal_`."""
+    return _by_variance(lambda fan_in, fan_out: 2 / fan_in, _draw_normal)
+
+
+@describable
+def he_uniform() -> Initializer:
+    """U(-b, b), b^2 = 6 / fan_in, for ReLU. As `torch.nn.init.kaiming_uniform_`."""
+    return _by_variance(lambda fan_in, fan_out: 2 / fan_in, _draw_uniform)
+
+
+@describable
+def lecun_normal() -> Initializer:
+    """N(0, 1 / fan_in). LeCun et al. 1998, equation 16."""
+    return _by_variance(lambda fan_in, fan_out: 1 / fan_in, _draw_normal)
+
+
+@describable
+def lecun_uniform() -> Initializer:
+    """U(-b, b), b^2 = 3 / fan_in. LeCun et al. 1998, equation 16."""
+    return _by_variance(lambda fan_in, fan_out: 1 / fan_in, _draw_uniform)
+
+
+@describable
+def torch_default() -> Initializer:
+    """U(-b, b), b^2 = 1 / fan_in: how torch begins both weight and bias of its `Linear`."""
+    return _by_variance(lambda fan_in, fan_out: 1 / (3 * fan_in), _draw_uniform)
+
+
+@describable
+def normal(stddev: float = 0.01) -> Initializer:
+    """N(0, stddev^2), whatever the fans. Raises `ValueError` unless stddev >= 0."""
+    _check_scale("stddev", stddev)
+    return lambda rng, shape, dtype=np.float32: random.normal(rng, shape, dtype) * stddev
+
+
+@describable
+def uniform(bound: float = 0.01) -> Initializer:
+    """U(-bound, bound), whatever the fans. Raises `ValueError` unless bound >= 0."""
+    _check_scale("bound", bound)
+    return lambda rng, shape, dtype=np.float32: random.uniform(rng, shape, dtype, -bound, bound)
+
+
+@describable
+def zeros() -> Initializer:
+    """0 everywhere."""
+    return lambda rng, shape, dtype=np.float32: np.zeros(shape, dtype)
+
+
+def _check_scale(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")

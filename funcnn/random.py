@@ -1,0 +1,101 @@
+"""Immutable, splittable random keys, with the names of `jax.random`.
+
+A key is a value: the same key gives the same numbers wherever and whenever it is used, and new
+keys are derived from it, never drawn. So a function that takes a key can be pure.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from funcnn.types import Array, Shape
+
+_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """128 random bits that cannot be changed. Make one with `key`, `split` or `fold_in`."""
+
+    bits: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.bits.hex()})"
+
+
+def _derive(bits: bytes, purpose: bytes, index: int) -> Key:
+    # A keyed hash: keys derived for different purposes or indices are independent.
+    message = index.to_bytes(_BYTES, "little", signed=True)
+    return Key(hashlib.blake2b(message, digest_size=_BYTES, key=bits, person=purpose).digest())
+
+
+def _check_index(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not -(2**127) <= value < 2**127:
+        raise ValueError(f"{name} must fit in 128 bits, got {value}")
+    return int(value)
+
+
+def key(seed: int) -> Key:
+    """The key of a seed, any integer of up to 128 bits, as `jax.random.key`."""
+    return _derive(b"funcnn", b"seed", _check_index("seed", seed))
+
+
+def split(rng: Key, num: int = 2) -> tuple[Key, ...]:
+    """`num` new keys, independent of each other and of `rng`, as `jax.random.split`."""
+    return tuple(_derive(rng.bits, b"split", index) for index in range(num))
+
+
+def fold_in(rng: Key, data: int) -> Key:
+    """A new key of `rng` and an integer (a step, a layer's position), as `jax.random.fold_in`."""
+    return _derive(rng.bits, b"fold_in", _check_index("data", data))
+
+
+def key_data(rng: Key) -> Array:
+    """The key as an array to store, uint32 of shape `(4,)`, as `jax.random.key_data`."""
+    return np.frombuffer(rng.bits, dtype="<u4").copy()
+
+
+def wrap_key_data(data: Array) -> Key:
+    """The key that `key_data` stored. Raises `ValueError` for another shape or dtype."""
+    data = np.asarray(data)
+    if data.shape != (4,) or data.dtype != np.uint32:
+        raise ValueError(f"key data is uint32 of shape (4,), got {data.dtype} of {data.shape}")
+    return Key(data.astype("<u4").tobytes())
+
+
+def generator(rng: Key) -> np.random.Generator:
+    """A new NumPy generator at the start of this key's stream, for draws not named here.
+
+    Its state changes as it is used: keep it inside the function that made it.
+    """
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(rng.bits, "little")))
+
+
+def normal(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+    """Independent draws from the standard normal distribution, of this shape and float dtype."""
+    return generator(rng).standard_normal(shape, np.float64).astype(dtype)
+
+
+def uniform(
+    rng: Key,
+    shape: Shape,
+    dtype: npt.DTypeLike = np.float32,
+    minval: float = 0.0,
+    maxval: float = 1.0,
+) -> Array:
+    """Independent draws from the uniform distribution on [minval, maxval)."""
+    return generator(rng).uniform(minval, maxval, shape).astype(dtype)
+
+
+def bernoulli(rng: Key, p: float, shape: Shape) -> Array:
+    """Independent draws, True with probability `p` in [0, 1]; a boolean array of this shape."""
+    return generator(rng).random(shape, np.float32) < p
+
+
+def permutation(rng: Key, n: int) -> Array:
+    """The integers 0 to n - 1 in random order, int64 of shape `(n,)`."""
+    return generator(rng).permutation(n)

@@ -1,0 +1,143 @@
+"""Descriptions: what a layer or an initializer is, as data, and back again.
+
+A constructor that is decorated here gives what it makes a spec: the constructor's name and its
+arguments. `from_spec` reads one, so that a snapshot can be used without the script that made it.
+"""
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from funcnn.random import Key
+from funcnn.types import Layer, Shape, Spec, Traits, Tree
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_layers: dict[str, Callable[..., Layer]] = {}
+_initializers: dict[str, Callable[..., Any]] = {}
+
+
+class _NotData(Exception):
+    """An argument that a spec cannot hold, such as a user's own function."""
+
+
+def constructor(
+    *, per_sample: Literal["always", "evaluation", "never"] = "never"
+) -> Callable[[Callable[P, Layer]], Callable[P, Layer]]:
+    """Decorate the constructor of a layer: its layers get a spec, checks of their input, traits.
+
+    per_sample: when each row of the output depends on that row of the input alone.
+    """
+
+    def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
+        name = make.__name__
+
+        @functools.wraps(make)
+        def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
+            layer = make(*args, **kwargs)
+
+            def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
+                return layer.init(rng, check_shape(name, input_shape), **keywords)
+
+            if not hasattr(layer.apply, "traits"):  # a combinator sets its own
+                layer.apply.traits = Traits(per_sample)  # type: ignore[attr-defined]
+            spec = _describe("layer", make, args, kwargs)
+            return Layer(functools.wraps(layer.init)(init), layer.apply, spec)
+
+        _layers[name] = construct
+        return construct
+
+    return decorate
+
+
+def describable(make: Callable[P, F]) -> Callable[P, F]:
+    """Decorate a function that makes initializers: what it makes gets a `spec`."""
+
+    @functools.wraps(make)
+    def construct(*args: P.args, **kwargs: P.kwargs) -> F:
+        initializer = make(*args, **kwargs)
+        initializer.spec = _describe("initializer", make, args, kwargs)  # type: ignore[attr-defined]
+        return initializer
+
+    _initializers[make.__name__] = construct
+    return construct
+
+
+def check_shape(name: str, shape: Shape) -> Shape:
+    """The shape as a tuple of ints. Raises `ValueError` for a size below 1, naming the layer."""
+    try:
+        sizes = tuple(operator.index(size) for size in shape)
+    except TypeError:
+        raise ValueError(f"{name}: a shape is a tuple of integers, got {shape!r}") from None
+    if any(size < 1 for size in sizes):
+        raise ValueError(f"{name}: every size must be at least 1, got shape {sizes}")
+    return sizes
+
+
+def _describe(
+    kind: str, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Spec | None:
+    bound = inspect.signature(make).bind(*args, **kwargs)
+    bound.apply_defaults()
+    try:
+        return {kind: make.__name__} | {
+            name: _as_data(value) for name, value in bound.arguments.items()
+        }
+    except _NotData:
+        return None
+
+
+def _as_data(value: Any) -> Any:
+    if isinstance(value, Layer) or hasattr(value, "spec"):
+        if value.spec is None:
+            raise _NotData
+        return value.spec
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (tuple, list)):
+        return [_as_data(item) for item in value]
+    if hasattr(value, "__index__"):  # a NumPy integer
+        return operator.index(value)
+    raise _NotData
+
+
+def from_spec(spec: Spec) -> Layer:
+    """The layer that `spec` describes: `from_spec(layer.spec)` does what `layer` does.
+
+    Raises `ValueError` for a name that is not a layer of this library, or arguments not its own.
+    """
+    layer = _from_data(spec)
+    if not isinstance(layer, Layer):
+        raise ValueError(f"not the spec of a layer: {spec!r}")
+    return layer
+
+
+def _from_data(data: Any) -> Any:
+    if isinstance(data, list):
+        return tuple(_from_data(item) for item in data)
+    if not isinstance(data, dict):
+        return data
+    for kind, known in (("layer", _layers), ("initializer", _initializers)):
+        if kind in data:
+            arguments = {key: _from_data(value) for key, value in data.items() if key != kind}
+            return _construct(kind, known, data[kind], arguments)
+    raise ValueError(f"a spec has a 'layer' or an 'initializer', got keys {sorted(data)}")
+
+
+def _construct(
+    kind: str, known: dict[str, Callable[..., Any]], name: Any, arguments: dict[str, Any]
+) -> Any:
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{name!r} is not a {kind} of this library (known: {sorted(known)})")
+    make = known[name]
+    positional: list[Any] = []
+    for parameter in inspect.signature(make).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
+            positional = list(arguments.pop(parameter.name, ()))
+    try:
+        return make(*positional, **arguments)
+    except TypeError as error:
+        raise ValueError(f"{kind} {name!r}: {error}") from None

@@ -1,0 +1,182 @@
+"""Training: a gradient, a step, and passes over data.
+
+A step is a pure function of a state and a batch. Everything that training changes is in the
+state, so keeping a state is a checkpoint and going back to it is exact.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn import random
+from funcnn.optimizers import Optimizer, State, apply_updates
+from funcnn.random import Key
+from funcnn.threads import single_threaded_blas
+from funcnn.types import Apply, Array, Loss, Tree, with_wrt
+
+Batch = tuple[Array, Array]
+Metric = Callable[[Array, Array], float]
+"""`metric(outputs, targets) -> number`, a mean over the batch."""
+Preprocess = Callable[[Array], Array]
+"""What makes a batch of stored inputs (pixels, say) into a batch that the model takes."""
+
+
+class Aux(NamedTuple):
+    """What a training pass gives beside loss and gradient."""
+
+    outputs: Array
+    statistics: Tree
+    """New running statistics: a tree like params with None elsewhere, or None if there are none."""
+
+
+def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float, Aux], Tree]]:
+    """The function that gives the loss of a batch and its gradient by the params.
+
+    The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
+    as `jax.value_and_grad(..., has_aux=True)`; grads is a tree like params.
+    """
+    apply = with_wrt(apply)
+
+    def compute(
+        params: Tree, x: Array, y: Array, *, rng: Key | None = None, train: bool = True
+    ) -> tuple[tuple[float, Aux], Tree]:
+        outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
+        value, loss_vjp = loss(outputs, y)
+        assert vjp is not None  # it is, for wrt="params"
+        grads, _ = vjp(loss_vjp())
+        return (value, Aux(outputs, getattr(vjp, "statistics", None))), grads
+
+    return compute
+
+
+class TrainState(NamedTuple):
+    """All that a training step changes."""
+
+    params: Tree
+    opt_state: State
+    rng: Key | None
+
+    @classmethod
+    def create(cls, params: Tree, optimizer: Optimizer, rng: Key | None = None) -> "TrainState":
+        """The state before the first step. Only a model with dropout needs an `rng`."""
+        return cls(params, optimizer.init(params), rng)
+
+
+def make_train_step(
+    apply: Apply,
+    loss: Loss,
+    optimizer: Optimizer,
+    metrics: Mapping[str, Metric] | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
+    """The pure function `step(state, (x, y)) -> (state, metrics)` of one optimizer step.
+
+    The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
+    training, before the update. A new key is split from the state's at each step.
+    """
+    gradient = value_and_grad(apply, loss)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
+        x, y = batch
+        rng, step_rng = (None, None) if state.rng is None else random.split(state.rng)
+        with single_threaded_blas():
+            (value, aux), grads = gradient(state.params, x, y, rng=step_rng, train=True)
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = apply_updates(state.params, updates)
+        # After the update, so that weight decay and momentum cannot touch the statistics.
+        params = _overwrite(params, aux.statistics)
+        measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
+        return TrainState(params, opt_state, rng), {"loss": value, **measured}
+
+    return step
+
+
+def _overwrite(params: Tree, statistics: Tree) -> Tree:
+    """params, with the leaves of `statistics` in place of theirs; where that is None, as it is."""
+    if statistics is None:
+        return params
+    if isinstance(statistics, dict):
+        return {key: _overwrite(params[key], statistics.get(key)) for key in params}
+    if isinstance(statistics, (list, tuple)):
+        entries = [_overwrite(p, s) for p, s in zip(params, statistics, strict=True)]
+        return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
+    return statistics
+
+
+def batches(
+    data: Batch, batch_size: int, *, rng: Key | None = None, preprocess: Preprocess | None = None
+) -> Iterator[Batch]:
+    """The `(x, y)` batches of one pass over `data`, the last one smaller if it must be.
+
+    data: `(x, y)`, arrays of one length N. batch_size: 1 to N.
+    rng: the order, shuffled anew for each key; None keeps the order of the data.
+    preprocess: applied to each batch of x, so that x may stay bytes in memory.
+    Raises `ValueError` for another batch size or different lengths, at once.
+    """
+    x, y = data
+    if len(x) != len(y):
+        raise ValueError(f"data has {len(x)} inputs but {len(y)} targets")
+    if not 1 <= batch_size <= len(x):
+        raise ValueError(f"batch_size must be from 1 to the {len(x)} examples, got {batch_size}")
+    order = None if rng is None else random.permutation(rng, len(x))
+
+    def generate() -> Iterator[Batch]:
+        for start in range(0, len(x), batch_size):
+            stop = start + batch_size
+            chosen: Any = slice(start, stop) if order is None else order[start:stop]
+            inputs = x[chosen]
+            yield (inputs if preprocess is None else preprocess(inputs)), y[chosen]
+
+    return generate()
+
+
+def evaluate(
+    apply: Apply,
+    loss: Loss,
+    params: Tree,
+    data: Batch,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    batch_size: int = 1000,
+    preprocess: Preprocess | None = None,
+) -> dict[str, float]:
+    """The mean `loss`, and each of `metrics`, over data `(x, y)`, in evaluation mode.
+
+    It works in batches and keeps nothing for a vjp; each mean is over examples, so the batch size
+    does not show but in rounding.
+    """
+    named: dict[str, Metric] = {"loss": lambda outputs, y: loss(outputs, y)[0], **(metrics or {})}
+    totals = dict.fromkeys(named, 0.0)
+    apply = with_wrt(apply)
+    examples = len(data[0])
+    with single_threaded_blas():
+        for x, y in batches(data, min(batch_size, examples), preprocess=preprocess):
+            outputs, _ = apply(params, x, train=False, wrt=None)
+            for name, metric in named.items():
+                totals[name] += metric(outputs, y) * len(y)
+    return {name: total / examples for name, total in totals.items()}
+
+
+def predict(
+    apply: Apply,
+    params: Tree,
+    x: Array,
+    *,
+    batch_size: int = 1000,
+    preprocess: Preprocess | None = None,
+) -> Array:
+    """The outputs for all rows of x, in evaluation mode, in batches, keeping nothing for a vjp.
+
+    x: `(N, ...)`, N at least 1. Returns `(N, ...)`.
+    """
+    if len(x) == 0:
+        raise ValueError("predict: there are no inputs")
+    apply = with_wrt(apply)
+    rows = np.arange(len(x))
+    with single_threaded_blas():
+        return np.concatenate(
+            [
+                apply(params, inputs, train=False, wrt=None)[0]
+                for inputs, _ in batches((x, rows), min(batch_size, len(x)), preprocess=preprocess)
+            ]
+        )

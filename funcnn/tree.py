@@ -1,0 +1,242 @@
+"""Pytrees: nested containers of arrays, with the semantics of `jax.tree`.
+
+Dicts (in the order of their sorted keys), lists, tuples and NamedTuples are nodes, `None` is a
+node without children, and everything else is a leaf. A leaf has a path such as `0/weight`.
+"""
+
+import builtins
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn.types import Array, Tree
+
+
+class TreeDef(NamedTuple):
+    """The structure of a tree without its leaves. Equal structures compare equal."""
+
+    node_type: type | None
+    """The container's type, `type(None)` for a `None`, or None for a leaf."""
+    keys: tuple[Any, ...]
+    """A dict's sorted keys, or the indices of a sequence."""
+    children: tuple["TreeDef", ...]
+
+    @property
+    def num_leaves(self) -> int:
+        """How many leaves a tree of this structure has."""
+        return 1 if self.node_type is None else sum(c.num_leaves for c in self.children)
+
+
+_LEAF = TreeDef(None, (), ())
+
+
+def _is_namedtuple(node_type: type) -> bool:
+    return issubclass(node_type, tuple) and hasattr(node_type, "_fields")
+
+
+def _node_type(tree: Tree) -> type | None:
+    """The type of a node, or None if `tree` is a leaf."""
+    kind = type(tree)
+    if kind is dict or kind is list or kind is tuple or tree is None or _is_namedtuple(kind):
+        return kind
+    return None
+
+
+def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
+    try:
+        return sorted(tree)
+    except TypeError:
+        raise TypeError(f"the keys of a dict in a tree must be sortable, got {list(tree)}") from None
+
+
+def _keys(tree: Tree) -> Sequence[Any]:
+    if tree is None:
+        return ()
+    return _sorted_keys(tree) if type(tree) is dict else range(len(tree))
+
+
+def _rebuild(node_type: type, keys: Sequence[Any], children: list[Any]) -> Tree:
+    if node_type is dict:
+        return dict(zip(keys, children, strict=True))
+    if node_type is list:
+        return children
+    if node_type is type(None):
+        return None
+    return node_type(*children) if _is_namedtuple(node_type) else tuple(children)
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}/{key}" if path else str(key)
+
+
+def _child_names(tree: Tree) -> Sequence[Any]:
+    """The keys that a path shows: a NamedTuple's fields, a dict's keys, or indices."""
+    fields: Sequence[Any] | None = getattr(tree, "_fields", None)
+    return _keys(tree) if fields is None else fields
+
+
+def flatten(tree: Tree) -> tuple[list[Any], TreeDef]:
+    """The leaves in order, and the structure: the inverse of `unflatten`, as `jax.tree.flatten`."""
+    found: list[Any] = []
+    return found, _flatten_into(tree, found)
+
+
+def _flatten_into(tree: Tree, found: list[Any]) -> TreeDef:
+    node_type = _node_type(tree)
+    if node_type is None:
+        found.append(tree)
+        return _LEAF
+    keys = _keys(tree)
+    children = tuple(_flatten_into(tree[key], found) for key in keys)
+    return TreeDef(node_type, tuple(keys), children)
+
+
+def unflatten(treedef: TreeDef, leaves: Sequence[Any]) -> Tree:
+    """The tree of this structure with these leaves, as `jax.tree.unflatten`.
+
+    Raises `ValueError` if the number of leaves is another.
+    """
+    leaves = list(leaves)
+    if len(leaves) != treedef.num_leaves:
+        raise ValueError(f"the structure has {treedef.num_leaves} leaves, got {len(leaves)}")
+    return _unflatten_from(treedef, iter(leaves))
+
+
+def _unflatten_from(treedef: TreeDef, remaining: Iterator[Any]) -> Tree:
+    if treedef.node_type is None:
+        return next(remaining)
+    children = [_unflatten_from(child, remaining) for child in treedef.children]
+    return _rebuild(treedef.node_type, treedef.keys, children)
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """The leaves in order: dict keys sorted, sequences as they are, as `jax.tree.leaves`."""
+    return flatten(tree)[0]
+
+
+def structure(tree: Tree) -> TreeDef:
+    """The structure of a tree, as `jax.tree.structure`."""
+    return flatten(tree)[1]
+
+
+def leaves_with_path(tree: Tree) -> list[tuple[str, Any]]:
+    """The leaves in order, each with its path, such as `("0/weight", array)`."""
+    found: list[tuple[str, Any]] = []
+    map_with_path(lambda path, leaf: found.append((path, leaf)), tree)
+    return found
+
+
+def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """`function` of the corresponding leaves of trees of one structure, as `jax.tree.map`.
+
+    Raises `ValueError`, naming the path, where the structures differ.
+    """
+    node_type = _node_type(tree)
+    if node_type is None:
+        return function(tree, *rest)
+    keys = _keys(tree)
+    for other in rest:
+        if type(other) is not node_type or len(other or ()) != len(keys):
+            _raise_mismatch(tree, rest)
+    try:
+        return _rebuild(
+            node_type,
+            keys,
+            [map(function, tree[key], *[other[key] for other in rest]) for key in keys],
+        )
+    except (KeyError, _Mismatch):
+        # Found out here, and not on the way down, so that a match pays nothing for its path.
+        for other in rest:
+            _check_same_structure(tree, other, "")
+        raise
+
+
+class _Mismatch(ValueError):
+    """Two trees that should have one structure do not."""
+
+
+def _raise_mismatch(tree: Tree, rest: Sequence[Tree]) -> None:
+    for other in rest:
+        _check_same_structure(tree, other, "")
+
+
+def _describe(tree: Tree) -> str:
+    node_type = _node_type(tree)
+    if tree is None:
+        return "None"
+    if node_type is None:
+        return f"a leaf ({type(tree).__name__})"
+    if node_type is dict:
+        return f"a dict with keys {_sorted_keys(tree)}"
+    return f"a {node_type.__name__} of {len(tree)}"
+
+
+def _check_same_structure(expected: Tree, got: Tree, path: str) -> None:
+    if _node_type(expected) is None:
+        return  # a leaf of the first tree may stand for a whole subtree of the others, as in JAX
+    same_type = type(expected) is type(got)
+    if not same_type or list(_keys(expected)) != list(_keys(got)):
+        where = f"at {path}" if path else "at the root"
+        raise _Mismatch(f"trees differ {where}: {_describe(expected)} and {_describe(got)}")
+    for key, name in zip(_keys(expected), _child_names(expected), strict=True):
+        _check_same_structure(expected[key], got[key], _join(path, name))
+
+
+def map_with_path(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """`function(path, leaf, ...)` of the corresponding leaves, as `map`; a path is `0/weight`."""
+    for other in rest:
+        _check_same_structure(tree, other, "")
+    return _map_with_path(function, "", tree, rest)
+
+
+def _map_with_path(
+    function: Callable[..., Any], path: str, tree: Tree, rest: Sequence[Tree]
+) -> Tree:
+    node_type = _node_type(tree)
+    if node_type is None:
+        return function(path, tree, *rest)
+    keys = _keys(tree)
+    children = [
+        _map_with_path(function, _join(path, name), tree[key], [other[key] for other in rest])
+        for key, name in zip(keys, _child_names(tree), strict=True)
+    ]
+    return _rebuild(node_type, keys, children)
+
+
+def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+    """All leaves as one vector, and the function that brings such a vector back to a tree.
+
+    As `jax.flatten_util.ravel_pytree`: the vector, of shape `(size,)`, has the leaves' common
+    dtype; each leaf that `unravel(vector)` returns has its own dtype again.
+    `unravel` raises `ValueError` for a vector of another shape.
+    """
+    found, treedef = flatten(tree)
+    arrays = [np.asarray(leaf) for leaf in found]
+    vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
+    ends = np.cumsum([a.size for a in arrays])
+
+    def unravel(vector: Array) -> Tree:
+        size = int(ends[-1]) if arrays else 0
+        if np.shape(vector) != (size,):
+            raise ValueError(f"expected a vector of shape ({size},), got {np.shape(vector)}")
+        pieces = np.split(vector, ends[:-1]) if arrays else []
+        return unflatten(
+            treedef,
+            [p.reshape(a.shape).astype(a.dtype) for p, a in zip(pieces, arrays, strict=True)],
+        )
+
+    return vector, unravel
+
+
+def all_close(tree: Tree, other: Tree, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Whether corresponding leaves have one shape and close values, as `numpy.allclose`.
+
+    Raises `ValueError`, naming the path, where the structures differ.
+    """
+    close = map(
+        lambda a, b: np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=rtol, atol=atol),
+        tree,
+        other,
+    )
+    return builtins.all(leaves(close))

@@ -1,0 +1,97 @@
+"""The contract that every layer keeps, as types.
+
+    Layer(init, apply, spec)
+    init(rng, input_shape)                               -> (output_shape, params)
+    apply(params, x, *, rng=None, train=False, wrt=...)  -> (y, vjp)
+    vjp(dy)                                              -> (dparams, dx)
+
+Shapes leave out the batch axis; arrays always have it, first. Nothing here computes.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tree = Any
+"""Nested dicts, lists, tuples and NamedTuples with arrays (or numbers, or keys) as leaves."""
+
+Shape = tuple[int, ...]
+Spec = dict[str, Any]
+"""What a layer is, as data that JSON can hold: its constructor's name and arguments."""
+
+Wrt = Literal["both", "params"] | None
+"""Which cotangents a vjp will be asked for; None means that there is no vjp at all."""
+
+Vjp = Callable[[Array], tuple[Tree, Array | None]]
+Init = Callable[..., tuple[Shape, Tree]]
+Apply = Callable[..., tuple[Array, Vjp | None]]
+
+ArrayVjp = Callable[[Array], Array]
+ArrayFunction = Callable[[Array], tuple[Array, ArrayVjp]]
+"""A function of one array beside its derivative: `function(x) -> (y, vjp)`, `vjp(dy) -> dx`."""
+
+LossVjp = Callable[..., Array]
+Loss = Callable[[Array, Array], tuple[float, LossVjp]]
+"""`loss(outputs, targets) -> (value, vjp)`, and `vjp(dvalue=1.0) -> doutputs`."""
+
+
+class Layer(NamedTuple):
+    """A layer: two pure functions and, if it can be described as data, its description."""
+
+    init: Init
+    apply: Apply
+    spec: Spec | None = None
+
+
+class Traits(NamedTuple):
+    """What a rewriting may rely on; it rides on the constructor's own `apply`.
+
+    It is kept there and not in the spec, so that a layer whose `apply` was replaced has none.
+    """
+
+    per_sample: Literal["always", "evaluation", "never"] = "never"
+    """When each row of y depends on that row of x alone (and on no rng)."""
+    layers: tuple[Layer, ...] = ()
+    """The layers that a combinator is made of."""
+
+
+def traits(layer: Layer) -> Traits:
+    """The traits of a layer; a user's own layer has the cautious defaults."""
+    found = getattr(layer.apply, "traits", None)
+    return found if isinstance(found, Traits) else Traits()
+
+
+def layer_name(layer: Layer) -> str:
+    """The constructor's name, or `layer` for a user's own."""
+    return str(layer.spec["layer"]) if layer.spec else "layer"
+
+
+def accepts(function: Callable[..., Any], keyword: str) -> bool:
+    """Whether `function` can be called with `keyword=...`."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some compiled callables have no signature
+        return False
+    return keyword in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def with_wrt(apply: Apply) -> Apply:
+    """The same `apply` with the keyword `wrt`, for a user's own layer that was written without.
+
+    The layer then computes more than was asked for, and the surplus is dropped.
+    """
+    if accepts(apply, "wrt"):
+        return apply
+
+    @functools.wraps(apply)
+    def wrapped(params: Tree, x: Array, *, wrt: Wrt = "both", **keywords: Any) -> Any:
+        y, vjp = apply(params, x, **keywords)
+        return y, (None if wrt is None else vjp)
+
+    return wrapped
