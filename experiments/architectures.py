@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import funcnn as fn
 from funcnn.experiments.errors import InputError
+
+import funcnn as fn
 from funcnn.types import Layer, Loss
 
 Activation = Callable[[], Layer]
@@ -54,11 +55,9 @@ ARCHITECTURES = {
             "hidden": (4, 4),
             "activation": "sigmoid",
             "data": "points-xor",
-            "epochs": 3000,
+            "epochs": 5000,
             "batch_size": None,
-            "optimizer": "adam",
-            "lr": 0.03,
-            "momentum": 0.0,
+            "lr": 0.5,
             "weight_decay": 0.0,
             "schedule": "constant",
         },
@@ -70,20 +69,22 @@ def build_model(
     arch: str, *, hidden: tuple[int, ...], activation: str, dropout: float, classes: int
 ) -> Layer:
     """The network of this name for this many classes; `dropout` follows each hidden layer."""
-    nonlinear = ACTIVATIONS[activation]
-    # A weight's scale keeps the signal's: He's for ReLU, which loses half of it, else Glorot's.
-    weight_init = (
-        fn.initializers.he_normal() if activation == "relu" else fn.initializers.glorot_uniform()
-    )
-    layers = [] if ARCHITECTURES[arch].binary else [fn.Flatten()]
+    binary = ARCHITECTURES[arch].binary
+    if binary and classes != 2:
+        raise InputError(f"--arch {arch} tells 2 classes apart, but the data has {classes}")
+    if binary:  # so few units need a start far from 0, where sigmoids differ from each other
+        weight_init = fn.initializers.normal(1.0)
+    elif activation == "relu":  # He's scale makes up for the half of the signal that ReLU drops
+        weight_init = fn.initializers.he_normal()
+    else:
+        weight_init = fn.initializers.glorot_uniform()
+    layers = [] if binary else [fn.Flatten()]
     for features in hidden:
-        layers += [fn.Dense(features, weight_init=weight_init), nonlinear()]
+        layers += [fn.Dense(features, weight_init=weight_init), ACTIVATIONS[activation]()]
         if dropout:
             layers.append(fn.Dropout(dropout))
-    if ARCHITECTURES[arch].binary:
-        if classes != 2:
-            raise InputError(f"--arch {arch} tells 2 classes apart, but the data has {classes}")
-        return fn.serial(*layers, fn.Dense(1), fn.Sigmoid())
+    if binary:
+        return fn.serial(*layers, fn.Dense(1, weight_init=weight_init), fn.Sigmoid())
     return fn.serial(*layers, fn.Dense(classes))
 
 

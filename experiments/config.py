@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import funcnn as fn
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
 from funcnn.experiments.datasets import NAMES, POINT_SETS, default_val_size
 from funcnn.experiments.errors import InputError
+
+import funcnn as fn
 from funcnn.optimizers import Optimizer
 from funcnn.schedules import Schedule
 
@@ -136,6 +137,7 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
 }
 """`(peak rate, number of steps) -> schedule`."""
 
+
 class _Choice(NamedTuple):
     """An optimizer by name: how to build it, and the defaults that suit it."""
 
@@ -170,4 +172,6 @@ OPTIMIZERS = {
 def build_optimizer(config: RunConfig, total_steps: int) -> tuple[Optimizer, Schedule]:
     """The optimizer of a run of so many steps, and the schedule of its learning rate."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
-    return OPTIMIZERS[config.optimizer].build(schedule, config.momentum, config.weight_decay), schedule
+    return OPTIMIZERS[config.optimizer].build(
+        schedule, config.momentum, config.weight_decay
+    ), schedule

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from funcnn import random
 from funcnn.experiments import idx
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.points import generate_XOR_easy, linear_points
+
+from funcnn import random
 from funcnn.random import Key
 from funcnn.types import Array, Shape
 
@@ -286,12 +286,12 @@ def _load_folder(folder: Path) -> tuple[Examples, Examples, tuple[str, ...]]:
 
 def _read_pair(folder: Path, parts: tuple[str, ...]) -> Examples:
     def only(kind: str) -> Path:
-        found = sorted(
-            path for part in parts for path in folder.glob(f"*{part}*{kind}*ubyte*")
-        )
+        found = sorted(path for part in parts for path in folder.glob(f"*{part}*{kind}*ubyte*"))
         if len(found) != 1:
             seen = ", ".join(path.name for path in found) or "none"
-            raise InputError(f"{folder}: one IDX file of {parts[-1]} {kind} is needed, found {seen}")
+            raise InputError(
+                f"{folder}: one IDX file of {parts[-1]} {kind} is needed, found {seen}"
+            )
         return found[0]
 
     images, labels = only("images"), only("labels")

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Something the user gave (an option, a file, a folder) cannot be used; the message says why."""
+    """Something the user gave (an option, a file, a folder) cannot be used, and why."""
 
 
 class RunStoppedError(RuntimeError):

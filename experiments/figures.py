@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from funcnn.experiments.run_folder import EpochRow
+
 from funcnn.files import write_whole
+from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -74,33 +75,36 @@ def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
     _write(figure, path)
 
 
-def points(path: Path, examples: tuple[Array, Array], outputs: Array) -> None:
-    """Points in the plane: their labels beside the predicted classes."""
+def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> None:
+    """Points in the plane: their labels and, beside them, the classes predicted by `outputs`."""
     x, labels = examples
-    figure, ((truth, predicted),) = _figure(1, 2, (9, 4.2))
-    for axis, title, classes in (
-        (truth, "ground truth", labels.ravel()),
-        (predicted, "prediction", (outputs.ravel() > 0.5).astype(int)),
-    ):
+    panels = [("ground truth", labels.ravel())]
+    if outputs is not None:
+        panels.append(("prediction", predicted_classes(outputs)))
+    figure, (axes,) = _figure(1, len(panels), (4.5 * len(panels), 4.2))
+    for axis, (title, classes) in zip(axes, panels, strict=True):
         for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
             chosen = x[classes == label]
-            axis.scatter(chosen[:, 0], chosen[:, 1], c=colour, marker=marker, label=f"class {label}")
+            axis.scatter(
+                chosen[:, 0], chosen[:, 1], c=colour, marker=marker, label=f"class {label}"
+            )
         axis.set_title(title)
         axis.set_xlabel("$x_0$")
         axis.set_ylabel("$x_1$")
         axis.set_aspect("equal")
         axis.grid(alpha=0.3)
-    figure.legend(*truth.get_legend_handles_labels(), loc="outside right upper")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     _write(figure, path)
 
 
-def contact_sheet(path: Path, images: Array, titles: list[str], columns: int) -> None:
-    """Grey images `(N, 1, H, W)` of bytes in a grid, row by row, each under its title."""
-    rows = -(-len(images) // columns)
-    figure, axes = _figure(rows, columns, (1.1 * columns, 1.3 * rows))
-    for axis in axes.ravel():
-        axis.set_axis_off()
-    for axis, image, title in zip(axes.ravel(), images, titles, strict=False):
-        axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
-        axis.set_title(title, fontsize=8)
+def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
+    """Grey images `(H, W)` of bytes: a row for each title."""
+    columns = max(len(row) for row in rows)
+    figure, axes = _figure(len(rows), columns, (0.7 * columns + 1.2, 0.72 * len(rows)))
+    for line, images, title in zip(axes, rows, titles, strict=True):
+        for axis in line:
+            axis.set_axis_off()
+        for axis, image in zip(line, images, strict=False):
+            axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        line[0].text(-0.2, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
     _write(figure, path)

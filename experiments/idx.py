@@ -12,8 +12,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
 from funcnn.experiments.errors import InputError
+
 from funcnn.types import Array
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -1,11 +1,11 @@
 """The folder that a training run writes: what is in it, and under which names.
 
-    config.json    everything needed to run it again
-    metrics.csv    a row for each recorded epoch
-    params.npz     the model: best on validation, or the last where there is no validation set
-    last.npz       the training state after the last recorded epoch, to resume from
-    summary.json   what came out; a run that has it is finished
-    *.png          figures
+config.json    everything needed to run it again
+metrics.csv    a row for each recorded epoch
+params.npz     the model: best on validation, or the last where there is no validation set
+last.npz       the training state after the last recorded epoch, to resume from
+summary.json   what came out; a run that has it is finished
+*.png          figures
 """
 
 import itertools
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+
 from funcnn.files import write_whole
 
 RUNS = Path("runs")

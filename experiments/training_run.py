@@ -7,17 +7,18 @@ Everything that happens is a function of the config. The state after each record
 import math
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-import funcnn as fn
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ARCHITECTURES, build_model, loss_of
 from funcnn.experiments.config import RunConfig, build_optimizer
 from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+
+import funcnn as fn
 from funcnn.schedules import Schedule
 from funcnn.types import Array, Layer, Loss, Tree
 
@@ -97,76 +98,105 @@ class _Experiment(NamedTuple):
         )
 
     def recorded(self, epoch: int) -> bool:
-        """Whether an epoch gets a row and a checkpoint: all do, but of thousands of single steps."""
+        """Whether an epoch gets a row and a checkpoint; of thousands of single steps not all do."""
         every = max(1, self.config.epochs // 100) if self.steps_per_epoch == 1 else 1
         return epoch % every == 0 or epoch == self.config.epochs
 
 
-def train(config: RunConfig, folder: RunFolder, progress: Progress | None = None) -> dict[str, Any]:
-    """Train from the beginning in a new folder; returns the summary that it wrote.
+class TrainingRun:
+    """A run on its way from a config to a summary; `start` or `resume` one, then `finish` it."""
 
-    Raises `InputError` if the data cannot be used, `RunStoppedError` if the loss is no longer
-    finite, and `KeyboardInterrupt` on Ctrl-C, after which `resume` goes on.
-    """
-    experiment = _Experiment.build(config)
-    return _run(experiment, folder, experiment.first_state(), [], progress or Progress())
+    def __init__(
+        self, folder: RunFolder, experiment: _Experiment, state: fn.TrainState, rows: list[EpochRow]
+    ) -> None:
+        self.folder = folder
+        self._experiment = experiment
+        self._state = state
+        self._rows = rows
 
+    @classmethod
+    def start(cls, config: RunConfig, out: Path | None = None) -> "TrainingRun":
+        """A run at its beginning, in a new folder (by default the next one under `runs/`).
 
-def resume(folder: RunFolder, progress: Progress | None = None) -> dict[str, Any]:
-    """Go on with a run that was stopped; the result is that of a run that was not.
+        Raises `InputError` if the data cannot be used, or the folder not be made.
+        """
+        experiment = _Experiment.build(config)  # before a folder is made for it
+        run = cls(RunFolder.create(config, out), experiment, experiment.first_state(), [])
+        _save_state(run.folder, run._state, run._rows)
+        return run
 
-    Raises as `train`, and `InputError` if the run is finished, or `SnapshotError` if what it left
-    is damaged.
-    """
-    if folder.summary.exists():
-        raise InputError(f"{folder} is finished: there is nothing to resume")
-    experiment = _Experiment.build(folder.read_config())
-    if not folder.last.exists():  # stopped before the first checkpoint
-        return _run(experiment, folder, experiment.first_state(), [], progress or Progress())
-    snapshot = fn.load(folder.last, like=experiment.first_state())
-    rows = [EpochRow(*row) for row in snapshot.notes["rows"]]
-    return _run(experiment, folder, snapshot.params, rows, progress or Progress())
+    @classmethod
+    def resume(cls, folder: RunFolder) -> "TrainingRun":
+        """A run that was stopped, where it was; its result is that of a run that was not.
 
+        Raises `InputError` if it is finished, `SnapshotError` if what it left is damaged.
+        """
+        if folder.summary.exists():
+            raise InputError(f"{folder} is finished: there is nothing to resume")
+        experiment = _Experiment.build(folder.read_config())
+        first = experiment.first_state()
+        if not folder.last.exists():  # killed before the first checkpoint
+            return cls(folder, experiment, first, [])
+        snapshot = fn.load(folder.last, like=first)
+        rows = [EpochRow(*row) for row in snapshot.notes["rows"]]
+        return cls(folder, experiment, snapshot.params, rows)
 
-def _run(
-    experiment: _Experiment,
-    folder: RunFolder,
-    state: fn.TrainState,
-    rows: list[EpochRow],
-    progress: Progress,
-) -> dict[str, Any]:
-    config = experiment.config
-    if not rows:
-        _save_state(folder, state, rows)
-    done = rows[-1].epoch if rows else 0
-    step_count = done * experiment.steps_per_epoch
-    progress.begin(config.epochs * experiment.steps_per_epoch, step_count)
-    step = fn.make_train_step(experiment.model.apply, experiment.loss, experiment.optimizer, _METRICS)
-    # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
-    with fn.threads.single_threaded_blas(), np.errstate(all="ignore"):
-        since = time.perf_counter()
-        for epoch in range(done + 1, config.epochs + 1):
-            sums = {"loss": 0.0, "accuracy": 0.0}
-            for x, y in experiment.batches(epoch):
-                state, metrics = step(state, (x, y))
-                step_count += 1
-                if not math.isfinite(metrics["loss"]):
-                    _stop(folder, f"the loss became {metrics['loss']} at step {step_count}", rows)
-                sums = {name: total + metrics[name] * len(y) for name, total in sums.items()}
-                progress.step(metrics["loss"])
-            if experiment.recorded(epoch):
-                now = time.perf_counter()
-                row = _measure(experiment, state, epoch, step_count, sums, now - since)
-                since = now
-                if row.val_loss is not None and not math.isfinite(row.val_loss):
-                    _stop(folder, f"the validation loss became {row.val_loss} at step {step_count}", rows)
-                rows.append(row)
-                if row is _best(rows):
-                    _save_model(folder, experiment, state.params)
-                folder.write_metrics(rows)
-                _save_state(folder, state, rows)
-                progress.row(row, config.epochs)
-        return _finish(experiment, folder, rows)
+    @property
+    def epochs_done(self) -> int:
+        """The last epoch that `last.npz` has."""
+        return self._rows[-1].epoch if self._rows else 0
+
+    def finish(self, progress: Progress | None = None) -> dict[str, Any]:
+        """Train to the end, test, and write the summary, which it returns.
+
+        Raises `RunStoppedError` if the loss is no longer finite, and `KeyboardInterrupt` on
+        Ctrl-C; what was done until then can be resumed.
+        """
+        progress = progress or Progress()
+        experiment, epochs = self._experiment, self._experiment.config.epochs
+        step = fn.make_train_step(
+            experiment.model.apply, experiment.loss, experiment.optimizer, _METRICS
+        )
+        steps = self.epochs_done * experiment.steps_per_epoch
+        progress.begin(epochs * experiment.steps_per_epoch, steps)
+        # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
+        with fn.threads.single_threaded_blas(), np.errstate(all="ignore"):
+            since = time.perf_counter()
+            state = self._state
+            for epoch in range(self.epochs_done + 1, epochs + 1):
+                sums = dict.fromkeys(("loss", *_METRICS), 0.0)
+                for x, y in experiment.batches(epoch):
+                    state, metrics = step(state, (x, y))
+                    steps += 1
+                    self._expect_finite("loss", metrics["loss"], steps)
+                    for name in sums:
+                        sums[name] += metrics[name] * len(y)
+                    progress.step(metrics["loss"])
+                if experiment.recorded(epoch):
+                    now = time.perf_counter()
+                    row = _measure(experiment, state, epoch, steps, sums, now - since)
+                    self._expect_finite("validation loss", row.val_loss or 0.0, steps)
+                    self._record(row, state)
+                    since = now
+                    progress.row(row, epochs)
+            return _conclude(experiment, self.folder, self._rows)
+
+    def _record(self, row: EpochRow, state: fn.TrainState) -> None:
+        # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
+        rows = [*self._rows, row]
+        if row is _best(rows):
+            _save_model(self.folder, self._experiment, state.params)
+        self.folder.write_metrics(rows)
+        _save_state(self.folder, state, rows)
+        self._state, self._rows = state, rows
+
+    def _expect_finite(self, name: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            kept = f"epoch {self.epochs_done}" if self._rows else "the beginning"
+            raise RunStoppedError(
+                f"the {name} became {value} at step {step}; the state of {kept} is kept in "
+                f"{self.folder.last} (a smaller --lr may help)"
+            )
 
 
 def _measure(
@@ -214,15 +244,8 @@ def _save_state(folder: RunFolder, state: fn.TrainState, rows: list[EpochRow]) -
     fn.save(folder.last, state, notes={"rows": [list(row) for row in rows]})
 
 
-def _stop(folder: RunFolder, what: str, rows: list[EpochRow]) -> None:
-    kept = f"epoch {rows[-1].epoch}" if rows else "the beginning"
-    raise RunStoppedError(
-        f"{what}; the state of {kept} is kept in {folder.last} (a smaller --lr may help)"
-    )
-
-
-def _finish(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) -> dict[str, Any]:
-    """Test the kept model, draw the figures, and write the summary, which makes the run finished."""
+def _conclude(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) -> dict[str, Any]:
+    """Test the kept model, draw the figures, write the summary: the run is finished."""
     config, data = experiment.config, experiment.data
     model = load_model(folder)
     outputs = model.predict(data.test[0])
@@ -273,7 +296,9 @@ class TrainedModel(NamedTuple):
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs. Raises `InputError` if their shape is not the model's."""
         if x.shape[1:] != self.input_shape:
-            raise InputError(f"the model takes {self.input_shape}, but the inputs are {x.shape[1:]}")
+            raise InputError(
+                f"the model takes {self.input_shape}, but the inputs are {x.shape[1:]}"
+            )
         return fn.predict(self.model.apply, self.params, x, preprocess=self.normalization)
 
 
@@ -294,7 +319,7 @@ def load_model(folder: RunFolder) -> TrainedModel:
 
 
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
-    """Loss and accuracy of a run's model on its test set, and on its validation set if it has one."""
+    """Loss and accuracy of a run's model on its test set, and its validation set if any."""
     experiment = _Experiment.build(folder.read_config())
     params = load_model(folder).params
     results: dict[str, Any] = {"run": str(folder), "data": experiment.config.data}

@@ -1,8 +1,8 @@
 """funcnn: neural networks of pure functions, in NumPy.
 
-A layer is a pair of pure functions, `init(rng, input_shape)` and `apply(params, x)`; `apply` returns
-the output and its vjp, the function that carries a gradient back. `serial` composes layers,
-optimizers transform gradients, and a training step maps a state and a batch to the next state.
+A layer is a pair of pure functions, `init(rng, input_shape)` and `apply(params, x)`; `apply`
+returns the output and its vjp, the function that carries a gradient back. `serial` composes
+layers, optimizers transform gradients, a training step maps a state and a batch to a new state.
 
     import funcnn as fn
 

@@ -31,7 +31,7 @@ def sigmoid(x: Array) -> tuple[Array, ArrayVjp]:
 
 
 def tanh(x: Array) -> tuple[Array, ArrayVjp]:
-    """y = tanh(x); dx = dy (1 - y^2). As `torch.nn.Tanh`."""
+    """y = tanh x; dx = dy (1 - y^2). As `torch.nn.Tanh`."""
     y = np.tanh(x)
     return y, lambda dy: dy * (1 - y * y)
 
@@ -42,8 +42,8 @@ def softmax(x: Array, dim: int = -1) -> tuple[Array, ArrayVjp]:
     y /= y.sum(dim, keepdims=True)
 
     def vjp(dy: Array) -> Array:
-        along = (dy * y).sum(dim, keepdims=True)
-        return y * (dy - along)
+        dx: Array = y * (dy - (dy * y).sum(dim, keepdims=True))
+        return dx
 
     return y, vjp
 
@@ -59,5 +59,3 @@ def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")
-
-

@@ -18,6 +18,9 @@ _EPS = float(np.finfo(np.float64).eps)
 _ALL_OUTPUTS = 64  # up to so many outputs the whole Jacobian is compared, else combinations
 
 
+DifferentiableFunction = Callable[[Tree], tuple[Any, Callable[..., Tree]]]
+
+
 class CheckFailure(AssertionError):
     """A promise that a layer or a derivative does not keep."""
 
@@ -44,7 +47,25 @@ class Report(NamedTuple):
 
 
 def check_vjp(
-    function: Callable[[Tree], tuple[Any, Callable[..., Tree]]],
+    function: DifferentiableFunction,
+    x: Tree,
+    *,
+    rng: Key | None = None,
+    tolerance: float = 1e-6,
+    max_entries: int = 256,
+) -> Report:
+    """`measure_vjp`, and `CheckFailure` above a relative error of `tolerance`, naming the leaf."""
+    report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
+    if report.leaves and not report.worst.error <= tolerance:
+        path, _, error = report.worst
+        raise CheckFailure(
+            f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
+        )
+    return report
+
+
+def measure_vjp(
+    function: DifferentiableFunction,
     x: Tree,
     *,
     rng: Key | None = None,
@@ -56,26 +77,20 @@ def check_vjp(
     x: a tree of float64 arrays. y: an array, or a number; `vjp(dy)` is a tree like x.
     Every entry of a leaf is tried, or of a large one `max_entries` drawn with `rng`, and two random
     directions through them all. The step shrinks until a kink is no longer crossed.
-    Raises `CheckFailure` above the relative tolerance, naming the leaf.
+    Errors are relative, down to where rounding leaves `tolerance` of a difference unknown.
     """
     rng = random.key(0) if rng is None else rng
     y, vjp = function(x)
-    report = Report(
+    return Report(
         tuple(
             _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
             for index, (path, _) in enumerate(tree.leaves_with_path(x))
         )
     )
-    if report.leaves and not report.worst.error <= tolerance:
-        path, _, error = report.worst
-        raise CheckFailure(
-            f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
-        )
-    return report
 
 
 def _check_leaf(
-    function: Callable[[Tree], tuple[Any, Callable[..., Tree]]],
+    function: DifferentiableFunction,
     x: Tree,
     index: int,
     path: str,
@@ -219,7 +234,9 @@ def _same(a: Tree, b: Tree) -> bool:
 def _check_init(layer: Layer, input_shape: Shape, rng: Key) -> None:
     declared, params = layer.init(rng, input_shape)
     again, params_again = layer.init(rng, input_shape)
-    _expect(declared == again and _same(params, params_again), "init with one key gives two results")
+    _expect(
+        declared == again and _same(params, params_again), "init with one key gives two results"
+    )
     for path, leaf in tree.leaves_with_path(params):
         _expect(isinstance(leaf, np.ndarray), f"params {path} is a {type(leaf).__name__}, no array")
         _expect(leaf.dtype == np.float32, f"params {path} begins as {leaf.dtype}, not float32")
@@ -274,7 +291,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
             if dtype is np.float64:
                 _check_linear(vjp, dy, other_dy)
-            _check_spec(layer, apply, x, y, dict(rng=key, train=train, wrt="both"), params)
+            _check_spec(layer, apply, x, y, {"rng": key, "train": train}, params)
 
 
 def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:

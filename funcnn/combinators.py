@@ -192,7 +192,7 @@ def _count_shards(params: Tree, samples: int) -> int:
 
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
-    """What each layer will be asked for: nothing before the first weights, then params, then both."""
+    """What each layer is asked for: nothing before the first weights, then params, then both."""
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))

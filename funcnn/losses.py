@@ -52,7 +52,7 @@ def softmax_cross_entropy(
     value = -float(np.vdot(targets, log_p)) / n
 
     def vjp(dvalue: float = 1.0) -> Array:
-        dlogits = np.exp(log_p)
+        dlogits: Array = np.exp(log_p)
         dlogits *= targets.sum(1, keepdims=True)  # 1, unless the targets do not sum to 1
         dlogits -= targets
         dlogits *= dvalue / n
@@ -98,7 +98,7 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[float, L
     value = -float(terms.mean())
 
     def vjp(dvalue: float = 1.0) -> Array:
-        dp = (p - t) / np.maximum(p * (1 - p), 1e-12)
+        dp: Array = (p - t) / np.maximum(p * (1 - p), 1e-12)
         dp *= dvalue / p.size
         return dp
 
@@ -123,7 +123,7 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> tuple[flo
     value = float((np.maximum(x, 0) - x * t + np.log1p(power)).mean())
 
     def vjp(dvalue: float = 1.0) -> Array:
-        dx = np.exp(np.minimum(x, 0)) / (1 + power)  # sigmoid(x)
+        dx: Array = np.exp(np.minimum(x, 0)) / (1 + power)  # sigmoid(x)
         dx -= t
         dx *= dvalue / x.size
         return dx

@@ -18,7 +18,8 @@ def predicted_classes(outputs: Array) -> Array:
         raise ValueError(f"outputs are (N, K) or (N, 1), got shape {outputs.shape}")
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > 0.5).astype(np.int64)
-    return outputs.argmax(1)
+    classes: Array = outputs.argmax(1)
+    return classes
 
 
 def accuracy(outputs: Array, targets: Array) -> float:

@@ -45,7 +45,7 @@ class Stateless(NamedTuple):
 class ScheduleState(NamedTuple):
     """The steps taken so far."""
 
-    count: int
+    step: int
 
 
 class TraceState(NamedTuple):
@@ -57,7 +57,7 @@ class TraceState(NamedTuple):
 class AdamState(NamedTuple):
     """The steps taken so far, and the running means of g and g^2, trees like params."""
 
-    count: int
+    step: int
     mean: Tree
     square: Tree
 
@@ -65,7 +65,7 @@ class AdamState(NamedTuple):
 class MomentumState(NamedTuple):
     """The steps taken so far, and the velocity, a tree like params."""
 
-    count: int
+    step: int
     velocity: Tree
 
 
@@ -103,8 +103,8 @@ def scale_by_schedule(schedule: Schedule) -> Optimizer:
     """u = schedule(step) g, step 0 first. As `optax.scale_by_schedule`."""
 
     def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
-        factor = float(schedule(state.count))
-        return tree.map(lambda g: g * factor, grads), ScheduleState(state.count + 1)
+        factor = float(schedule(state.step))
+        return tree.map(lambda g: g * factor, grads), ScheduleState(state.step + 1)
 
     return Optimizer(lambda params: ScheduleState(0), update)
 
@@ -189,11 +189,11 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
     first, second = running_mean(b1), running_mean(b2)
 
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, State]:
-        count = state.count + 1
+        step = state.step + 1
         mean = tree.map(first, grads, state.mean)
         square = tree.map(lambda g, s: second(g * g, s), grads, state.square)
-        correction = 1 - b1**count
-        root_correction = math.sqrt(1 - b2**count)
+        correction = 1 - b1**step
+        root_correction = math.sqrt(1 - b2**step)
 
         def direction(m: Array, s: Array) -> Array:
             denominator = np.sqrt(s)
@@ -202,11 +202,9 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
             denominator *= correction
             return m / denominator
 
-        return tree.map(direction, mean, square), AdamState(count, mean, square)
+        return tree.map(direction, mean, square), AdamState(step, mean, square)
 
-    return Optimizer(
-        lambda params: AdamState(0, _zeros_like(params), _zeros_like(params)), update
-    )
+    return Optimizer(lambda params: AdamState(0, _zeros_like(params), _zeros_like(params)), update)
 
 
 # --- whole optimizers ------------------------------------------------------------------------
@@ -233,14 +231,14 @@ def classical_momentum(
     """v = b v - d h w - h g; w = w + v: the learning rate h inside the velocity.
 
     b is `momentum`, d `weight_decay`. Equal to torch's SGD while h is constant; under a schedule
-    the velocity keeps the rates of the steps that it was made of. Sutskever et al. 2013, equation 1.
+    the velocity keeps the rates of the steps that made it. Sutskever et al. 2013, equation 1.
     """
     schedule = as_schedule(learning_rate)
     _check_range("momentum", momentum, 0, 1)
     _check_range("weight_decay", weight_decay, 0, math.inf)
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
-        rate = float(schedule(state.count))
+        rate = float(schedule(state.step))
 
         def accelerate(g: Array, v: Array, w: Array) -> Array:
             new = v * momentum
@@ -249,7 +247,7 @@ def classical_momentum(
             return new
 
         velocity = tree.map(accelerate, grads, state.velocity, params)
-        return velocity, MomentumState(state.count + 1, velocity)
+        return velocity, MomentumState(state.step + 1, velocity)
 
     return Optimizer(lambda params: MomentumState(0, _zeros_like(params)), update)
 

@@ -133,7 +133,9 @@ def _read(name: str) -> Snapshot:
             raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
         header = json.loads(archive.read(_HEADER))
         if header["format"] != FORMAT:
-            raise SnapshotError(f"format {header['format']!r} is not the format {FORMAT} known here")
+            raise SnapshotError(
+                f"format {header['format']!r} is not the format {FORMAT} known here"
+            )
         digests: dict[str, str] = header["sha256"]
         arrays = {}
         for path, digest in digests.items():
@@ -208,8 +210,8 @@ def _decode(node: Any, arrays: dict[str, Array]) -> Tree:
     if "dict" in node:
         return {key: _decode(value, arrays) for key, value in node["dict"]}
     if "namedtuple" in node:
-        kind = collections.namedtuple(node["namedtuple"], node["fields"])  # type: ignore[misc]
-        return kind(*[_decode(value, arrays) for value in node["values"]])
+        make: Any = collections.namedtuple(node["namedtuple"], node["fields"])  # type: ignore[misc]
+        return make(*[_decode(value, arrays) for value in node["values"]])
     if "list" in node:
         return [_decode(value, arrays) for value in node["list"]]
     if "tuple" in node:

@@ -47,7 +47,9 @@ def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
     try:
         return sorted(tree)
     except TypeError:
-        raise TypeError(f"the keys of a dict in a tree must be sortable, got {list(tree)}") from None
+        raise TypeError(
+            f"the keys of a dict in a tree must be sortable, got {list(tree)}"
+        ) from None
 
 
 def _keys(tree: Tree) -> Sequence[Any]:
@@ -137,8 +139,8 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
         return function(tree, *rest)
     keys = _keys(tree)
     for other in rest:
-        if type(other) is not node_type or len(other or ()) != len(keys):
-            _raise_mismatch(tree, rest)
+        if type(other) is not node_type or len(_keys(other)) != len(keys):
+            _check_same_structure(tree, other, "")
     try:
         return _rebuild(
             node_type,
@@ -154,11 +156,6 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 class _Mismatch(ValueError):
     """Two trees that should have one structure do not."""
-
-
-def _raise_mismatch(tree: Tree, rest: Sequence[Tree]) -> None:
-    for other in rest:
-        _check_same_structure(tree, other, "")
 
 
 def _describe(tree: Tree) -> str:

@@ -1,0 +1,121 @@
+"""`funcnn evaluate`, `predict`, `inspect` and `check`: what can be done with a model."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from funcnn.cli.options import (
+    activation_option,
+    arch_choice,
+    given,
+    hidden_option,
+    json_option,
+    print_json,
+    run_argument,
+    seed_option,
+)
+from funcnn.experiments.config import RunConfig
+
+
+@click.command()
+@run_argument
+@json_option
+def evaluate(run: Path, as_json: bool) -> None:
+    """Loss and accuracy of a run's model on its validation and test sets.
+
+    \b
+    Example:
+      funcnn evaluate runs/mlp3-fashion-mnist-001
+    """
+    from funcnn.experiments.run_folder import RunFolder
+    from funcnn.experiments.training_run import evaluate_run
+
+    results = evaluate_run(RunFolder.open(run))
+    if as_json:
+        print_json(results)
+        return
+    for part, name in (("val", "validation"), ("test", "test")):
+        if f"{part}_loss" in results:
+            click.echo(
+                f"{name:10} loss {results[f'{part}_loss']:.4f}  "
+                f"accuracy {results[f'{part}_accuracy']:.2%}  "
+                f"of {results[f'{part}_examples']:,} examples"
+            )
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--data",
+    required=True,
+    metavar="FILE",
+    help="An IDX file of images (gz or not), or a data set's name for its test inputs.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
+@json_option
+def predict(run: Path, data: str, out: Path, as_json: bool) -> None:
+    """Write the class that a run's model predicts for every input: `Id,Category` from Id 0 on.
+
+    \b
+    Example:
+      funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
+    """
+    from funcnn.experiments.predictions import write_predictions
+    from funcnn.experiments.run_folder import RunFolder
+
+    result = write_predictions(RunFolder.open(run), data, out)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{result['rows']:,} predictions in {out}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def inspect(file: Path, as_json: bool) -> None:
+    """What is in a snapshot: layers, shapes, parameters, and its header.
+
+    \b
+    Example:
+      funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
+    """
+    from funcnn.experiments.inspection import describe_snapshot
+
+    description = describe_snapshot(file)
+    if as_json:
+        print_json(description.as_data())
+    else:
+        click.echo(str(description))
+
+
+@click.command()
+@click.argument("arch", type=arch_choice)
+@hidden_option
+@activation_option
+@seed_option
+@json_option
+def check(arch: str, as_json: bool, **settings: Any) -> None:
+    """Prove the gradient of a whole model in float64; exit 1 if an error is above 1e-6.
+
+    The loss of a small random batch is differentiated numerically by each leaf of the params: all
+    its entries, or 256 of them and two random directions through them all.
+
+    \b
+    Example:
+      funcnn check mlp3 --activation tanh
+    """
+    from funcnn.experiments.gradient_check import TOLERANCE, check_model
+
+    report = check_model(RunConfig.resolve({"arch": arch} | given(settings)))
+    proven = bool(report.worst.error <= TOLERANCE)
+    if as_json:
+        leaves = [leaf._asdict() for leaf in report.leaves]
+        print_json({"arch": arch, "worst": report.worst._asdict(), "leaves": leaves, "ok": proven})
+    else:
+        for leaf in report.leaves:
+            click.echo(f"{leaf.path:12} {leaf.probes:4} probes  relative error {leaf.error:.1e}")
+        click.echo(f"worst: {report.worst.error:.1e} at {report.worst.path} (limit {TOLERANCE:g})")
+    if not proven:
+        sys.exit(1)

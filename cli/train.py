@@ -1,0 +1,189 @@
+"""`funcnn train`."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from funcnn.cli.options import (
+    activation_option,
+    arch_choice,
+    by_arch,
+    given,
+    hidden_option,
+    json_option,
+    print_json,
+    seed_option,
+)
+from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig
+from funcnn.experiments.errors import InputError
+
+import funcnn as fn
+
+if TYPE_CHECKING:
+    from funcnn.experiments.run_folder import EpochRow
+
+
+class _Bar:
+    """A run's progress: a bar on stderr, a line for each recorded epoch on stdout."""
+
+    def __init__(self, *, bar: bool, lines: bool) -> None:
+        self._bar, self._lines = bar, lines
+
+    def begin(self, steps: int, done: int) -> None:
+        from tqdm import tqdm
+
+        self._tqdm = tqdm(
+            total=steps,
+            initial=done,
+            unit=" steps",
+            leave=False,
+            disable=not self._bar,
+            dynamic_ncols=True,
+            mininterval=0.2,
+        )
+
+    def step(self, loss: float) -> None:
+        self._tqdm.update()
+
+    def row(self, row: "EpochRow", epochs: int) -> None:
+        if self._lines:
+            self._tqdm.write(_epoch_line(row, epochs))
+
+    def close(self) -> None:
+        if hasattr(self, "_tqdm"):
+            self._tqdm.close()
+
+
+def _epoch_line(row: "EpochRow", epochs: int) -> str:
+    width = len(str(epochs))
+    parts = [
+        f"epoch {row.epoch:{width}}/{epochs}",
+        f"train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.2%}",
+        f"lr {row.learning_rate:.2g}",
+        f"{row.seconds:.1f} s",
+    ]
+    if row.val_loss is not None and row.val_accuracy is not None:
+        parts.insert(2, f"val loss {row.val_loss:.4f} accuracy {row.val_accuracy:.2%}")
+    return "  ".join(parts)
+
+
+@click.command()
+@click.option("--arch", type=arch_choice, help="The network. [default: mlp3]")
+@hidden_option
+@activation_option
+@click.option(
+    "--data",
+    help="fashion-mnist, mnist, points-linear, points-xor, or a folder of four IDX files. "
+    + by_arch("data"),
+)
+@click.option(
+    "--val-size",
+    type=int,
+    help="Training examples set aside for validation. [default: 10000; 0 for points]",
+)
+@click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}")
+@click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}")
+@click.option(
+    "--optimizer",
+    type=click.Choice(list(OPTIMIZERS)),
+    help=f"How gradients become steps. {by_arch('optimizer')}",
+)
+@click.option(
+    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; 0.001 for adam, adamw]"
+)
+@click.option("--momentum", type=float, help=f"b1, for adam and adamw. {by_arch('momentum')}")
+@click.option(
+    "--weight-decay",
+    type=float,
+    help=f"{by_arch('weight_decay')[:-1]}; 0 for adam, 0.01 for adamw]",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(list(SCHEDULES)),
+    help=f"The learning rate over time. {by_arch('schedule')}",
+)
+@click.option(
+    "--label-smoothing",
+    type=float,
+    help=f"Share of a label spread over all classes. {by_arch('label_smoothing')}",
+)
+@click.option("--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}")
+@seed_option
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Same result, other speed. [default: all cores]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="Settings of an earlier run (its config.json); other options change them.",
+)
+@click.option(
+    "--resume",
+    "resume_run",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Go on with the run in this folder, with its settings.",
+)
+@json_option
+@click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no epochs.")
+def train(
+    threads: int | None,
+    out: Path | None,
+    config_file: Path | None,
+    resume_run: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Train a network, and write what came out to a folder.
+
+    \b
+    Examples:
+      funcnn train --arch mlp3
+      funcnn train --arch mlp2 --data mnist --hidden 64 --activation tanh
+      funcnn train --arch points --data points-linear
+      funcnn train --resume runs/mlp3-fashion-mnist-001
+    """
+    from funcnn.experiments import training_run
+    from funcnn.experiments.run_folder import RunFolder
+
+    options = given(settings)
+    if resume_run is not None:
+        also = [*options, *given({"out": out, "config": config_file})]
+        if also:
+            name = also[0].replace("_", "-")
+            raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
+        folder = RunFolder.open(resume_run)
+        run = training_run.TrainingRun.resume(folder)
+    else:
+        values = RunConfig.read(config_file) if config_file else {"arch": "mlp3"}
+        run = training_run.TrainingRun.start(RunConfig.resolve(values | options), out)
+
+    bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
+    try:
+        with fn.threads.use_threads(threads), contextlib.closing(bar):
+            summary = run.finish(bar)
+    except KeyboardInterrupt:
+        click.echo(
+            f"stopped in epoch {run.epochs_done + 1}; the state before it is kept in "
+            f"{run.folder.last}; go on with: funcnn train --resume {run.folder}",
+            err=True,
+        )
+        sys.exit(130)
+    if as_json:
+        print_json({"run": str(run.folder)} | summary)
+        return
+    click.echo(
+        f"test accuracy {summary['test_accuracy']:.2%} on {summary['test_examples']:,} examples "
+        f"({summary['test_is']}), with the params of epoch {summary['snapshot_epoch']} "
+        f"({summary['snapshot_is']})"
+    )
+    click.echo(
+        f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}"
+    )

@@ -1,0 +1,29 @@
+"""Predictions of a trained model, in the labs' CSV format."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.training_run import load_model
+
+import funcnn as fn
+from funcnn.files import write_whole
+
+
+def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]:
+    """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
+
+    Ids count from 0, classes are integers. Raises `InputError` if the inputs do not fit the model,
+    or `out` exists already.
+    """
+    if out.exists():
+        raise InputError(f"--out {out} exists already; give the name of a new file")
+    model = load_model(folder)
+    classes = fn.predicted_classes(model.predict(load_inputs(data)))
+    table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": classes})
+    write_whole(out, table.to_csv(index=False).encode())
+    return {"run": str(folder), "data": data, "out": str(out), "rows": len(classes)}
