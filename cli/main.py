@@ -1,5 +1,7 @@
 """The command group, and the one place where errors of the user become one line."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,17 +13,33 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 import funcnn as fn
 
 
+@contextlib.contextmanager
+def _errors_as_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
+        raise
+    except click.UsageError as error:  # without click's usage text, which hides the point
+        one_line = click.ClickException(error.format_message())
+        one_line.exit_code = error.exit_code
+        raise one_line from None
+    except (InputError, RunStoppedError, fn.SnapshotError) as error:
+        raise click.ClickException(str(error)) from None
+    except BrokenPipeError:  # the reader of our output left; click knows what to do
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from None
+
+
 class _Group(click.Group):
+    def make_context(self, *args: Any, **keywords: Any) -> click.Context:
+        with _errors_as_one_line():
+            return super().make_context(*args, **keywords)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _errors_as_one_line():
             return super().invoke(ctx)
-        except (InputError, RunStoppedError, fn.SnapshotError) as error:
-            raise click.ClickException(str(error)) from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

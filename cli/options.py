@@ -2,30 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class HiddenSizes(click.ParamType):
-    """Sizes of hidden layers, as `256x128`; `0` or an empty string for none."""
-
-    name = "SIZES"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The sizes as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        if value in ("", "0"):
-            return ()
-        if not re.fullmatch(r"[0-9]+(x[0-9]+)*", value):
-            self.fail(f"{value!r}: give the hidden layers' sizes as 256x128", param, ctx)
-        return tuple(int(size) for size in value.split("x"))
+def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    if value is None or value == "0":
+        return None if value is None else ()
+    if not re.fullmatch(r"[0-9]+(x[0-9]+)*", value):
+        raise click.BadParameter(f"{value!r}: give sizes as 256x128, or 0 for no hidden layer")
+    return tuple(int(size) for size in value.split("x"))
 
 
 def by_arch(setting: str) -> str:
@@ -50,7 +39,10 @@ def by_arch(setting: str) -> str:
 arch_choice = click.Choice(list(ARCHITECTURES))
 
 hidden_option = click.option(
-    "--hidden", type=HiddenSizes(), help=f"Sizes of the hidden layers. {by_arch('hidden')}"
+    "--hidden",
+    metavar="SIZES",
+    callback=_parse_sizes,
+    help=f"Sizes of the hidden layers, as 256x128, or 0 for none. {by_arch('hidden')}",
 )
 activation_option = click.option(
     "--activation",

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from funcnn.cli.options import (
@@ -18,14 +18,13 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.training_run import Progress, TrainingRun
 
 import funcnn as fn
 
-if TYPE_CHECKING:
-    from funcnn.experiments.run_folder import EpochRow
 
-
-class _Bar:
+class _Bar(Progress):
     """A run's progress: a bar on stderr, a line for each recorded epoch on stdout."""
 
     def __init__(self, *, bar: bool, lines: bool) -> None:
@@ -39,7 +38,7 @@ class _Bar:
             initial=done,
             unit=" steps",
             leave=False,
-            disable=not self._bar,
+            disable=None if self._bar else True,  # None: no bar unless stderr is a terminal
             dynamic_ncols=True,
             mininterval=0.2,
         )
@@ -47,8 +46,10 @@ class _Bar:
     def step(self, loss: float) -> None:
         self._tqdm.update()
 
-    def row(self, row: "EpochRow", epochs: int) -> None:
-        if self._lines:
+    def row(self, row: EpochRow, epochs: int) -> None:
+        # Of thousands of epochs, recorded a hundred times, twenty lines say enough.
+        every = max(1, epochs // 20) if epochs > 100 else 1
+        if self._lines and (row.epoch % every == 0 or row.epoch == epochs):
             self._tqdm.write(_epoch_line(row, epochs))
 
     def close(self) -> None:
@@ -56,7 +57,7 @@ class _Bar:
             self._tqdm.close()
 
 
-def _epoch_line(row: "EpochRow", epochs: int) -> str:
+def _epoch_line(row: EpochRow, epochs: int) -> str:
     width = len(str(epochs))
     parts = [
         f"epoch {row.epoch:{width}}/{epochs}",
@@ -150,9 +151,6 @@ def train(
       funcnn train --arch points --data points-linear
       funcnn train --resume runs/mlp3-fashion-mnist-001
     """
-    from funcnn.experiments import training_run
-    from funcnn.experiments.run_folder import RunFolder
-
     options = given(settings)
     if resume_run is not None:
         also = [*options, *given({"out": out, "config": config_file})]
@@ -160,10 +158,10 @@ def train(
             name = also[0].replace("_", "-")
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
         folder = RunFolder.open(resume_run)
-        run = training_run.TrainingRun.resume(folder)
+        run = TrainingRun.resume(folder)
     else:
         values = RunConfig.read(config_file) if config_file else {"arch": "mlp3"}
-        run = training_run.TrainingRun.start(RunConfig.resolve(values | options), out)
+        run = TrainingRun.start(RunConfig.resolve(values | options), out)
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     try:

@@ -88,7 +88,7 @@ class RunConfig:
         optimizer = given.get("optimizer")
         if optimizer in OPTIMIZERS and optimizer != defaults["optimizer"]:
             defaults = defaults | OPTIMIZERS[str(optimizer)].defaults
-        values = {"arch": arch} | defaults | given
+        values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
         values.setdefault("val_size", default_val_size(values["data"]))
         hidden = values["hidden"]
         if not isinstance(hidden, (list, tuple)):

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from funcnn.types import Array, Shape
 Examples = tuple[Array, Array]
 
 
-class Normalization(NamedTuple):
+@dataclass(frozen=True)
+class Normalization:
     """Stored values to network inputs: (x / scale - mean) / std, float32."""
 
     scale: float
@@ -146,7 +148,8 @@ def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
     if name in POINT_SETS:
         points = POINT_SETS[name][1](points_rng)
         train, test, test_is = points, points, "the training points, as the lab asks"
-        class_names, normalization = _POINT_CLASSES, Normalization(1.0, 0.0, 1.0)
+        class_names: tuple[str, ...] = _POINT_CLASSES
+        normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
     else:
         train, test, class_names = _load_images(name)
         test_is = "the test set"

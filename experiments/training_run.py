@@ -4,6 +4,7 @@ Everything that happens is a function of the config. The state after each record
 `last.npz`; a run that was killed anywhere goes on from there and gives the same bits.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ _METRICS = {"accuracy": fn.accuracy}
 
 
 class Progress:
-    """What a run tells whoever watches it. This one keeps it to itself."""
+    """What a run tells whoever watches it; this one keeps it to itself."""
 
     def begin(self, steps: int, done: int) -> None:
         """The run has so many steps, and so many of them are done already."""
@@ -235,7 +236,7 @@ def _save_model(folder: RunFolder, experiment: _Experiment, params: Tree) -> Non
         params,
         model=experiment.model,
         input_shape=data.input_shape,
-        normalization=data.normalization._asdict(),
+        normalization=dataclasses.asdict(data.normalization),
         class_names=list(data.class_names),
     )
 
