@@ -67,7 +67,7 @@ def wrap_key_data(data: Array) -> Key:
     return Key(data.astype("<u4").tobytes())
 
 
-def generator(rng: Key) -> np.random.Generator:
+def generator(rng: Key) -> "np.random.Generator":  # quoted: importing it takes milliseconds
     """A new NumPy generator at the start of this key's stream, for draws not named here.
 
     Its state changes as it is used: keep it inside the function that made it.

@@ -12,10 +12,11 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ _lock = threading.Lock()
 _blas_depth = 0
 _blas_restore = contextlib.ExitStack()
 _thread_count: int | None = None
+_local = threading.local()
 
 
 def available_cores() -> int:
@@ -78,7 +80,9 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 @functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
+def _pool(workers: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(workers, thread_name_prefix="funcnn")
 
 
@@ -89,17 +93,24 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's t
 def parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """The results of all tasks, in order; this thread does its share of them.
 
-    A task must not call `parallel`: it could wait for a thread that waits for it.
+    Within a task, another call of `parallel` runs its tasks one after another. An exception of a
+    task is raised here, when none is running any more.
     """
     count = min(_thread_count or available_cores(), len(tasks))
 
     def stripe(first: int) -> list[T]:
-        return [task() for task in tasks[first::count]]
+        _local.in_task = True
+        try:
+            return [task() for task in tasks[first::count]]
+        finally:
+            _local.in_task = False
 
     with single_threaded_blas():
-        if count <= 1:
+        if count <= 1 or getattr(_local, "in_task", False):
             return [task() for task in tasks]
-        others: list[Future[list[T]]] = [
+        from concurrent.futures import wait
+
+        others = [
             # The context carries numpy's errstate, which is the caller's.
             _pool(count - 1).submit(contextvars.copy_context().run, stripe, first)
             for first in range(1, count)
@@ -107,9 +118,6 @@ def parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
         try:
             done = [stripe(0)]
         finally:
-            finished = [other.exception() for other in others]  # wait, also after an error
-        for error in finished:
-            if error is not None:
-                raise error
+            wait(others)
         done += [other.result() for other in others]
     return [done[index % count][index // count] for index in range(len(tasks))]
