@@ -1,0 +1,149 @@
+"""IDX files: what is written is what is read, and every kind of damage is one clear error."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.idx import parse, read_idx
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+any_array = st.sampled_from(sorted(CODES)).flatmap(
+    lambda dtype: hnp.arrays(f">{dtype}", hnp.array_shapes(max_dims=4, min_side=0))
+)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The array as an IDX file, from the format's description."""
+    code = CODES[array.dtype.str[1:]]
+    header = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_idx(path: Path, array: np.ndarray) -> Path:
+    """An IDX file, gzipped if its name says so."""
+    content = idx_bytes(array)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    return path
+
+
+BYTES = np.arange(24, dtype="u1").reshape(2, 3, 4)
+
+
+@given(array=any_array)
+def test_parse_gives_back_the_array_that_was_written(array):
+    found = parse(idx_bytes(array), "it")
+    assert found.shape == array.shape
+    assert found.dtype == array.dtype
+    assert found.tobytes() == array.tobytes()  # bytes, so that nan equals nan
+
+
+@pytest.mark.parametrize("name", ["a-ubyte", "a-ubyte.gz"])
+@pytest.mark.parametrize("dtype", sorted(CODES))
+def test_a_file_is_read_raw_or_gzipped(tmp_path, name, dtype):
+    array = BYTES.astype(f">{dtype}")
+    found = read_idx(write_idx(tmp_path / name, array))
+    np.testing.assert_array_equal(found, array)
+    assert found.dtype == array.dtype
+
+
+def test_gzip_is_told_by_the_content_and_not_by_the_name(tmp_path):
+    packed, plain = tmp_path / "packed", tmp_path / "plain.gz"
+    packed.write_bytes(gzip.compress(idx_bytes(BYTES)))
+    plain.write_bytes(idx_bytes(BYTES))
+    np.testing.assert_array_equal(read_idx(packed), BYTES)
+    np.testing.assert_array_equal(read_idx(str(plain)), BYTES)
+
+
+def test_the_array_is_read_only(tmp_path):
+    assert not read_idx(write_idx(tmp_path / "a", BYTES)).flags.writeable
+
+
+def _header(*values: int, code: int = 8, zeros: int = 0) -> bytes:
+    return struct.pack(f">HBB{len(values)}I", zeros, code, len(values), *values)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"\0\0\x08", "3 bytes", id="shorter than a magic number"),
+        pytest.param(_header(2, code=7) + b"ab", "0x00000701", id="unknown type code"),
+        pytest.param(_header(2, zeros=1) + b"ab", "0x00010801", id="no zeros at the start"),
+        pytest.param(_header(), "0x00000800", id="no axes"),
+        pytest.param(b"GIF89a..", "0x47494638", id="another format"),
+        pytest.param(_header(2, 3)[:-1], "header", id="ends within the header"),
+        pytest.param(_header(2, 3) + b"abcde", "2 x 3 values (6 bytes), but holds 5", id="short"),
+        pytest.param(_header(2, 3) + b"abcdefg", "2 x 3 values (6 bytes), but holds 7", id="long"),
+        pytest.param(_header(2, code=0x0E) + bytes(15), "16 bytes", id="short of a float64"),
+        pytest.param(_header(*[2**32 - 1] * 4) + b"a", "4294967295", id="enormous"),
+        pytest.param(_header(*[1] * 65) + b"a", "65", id="more axes than NumPy has"),
+        pytest.param(_header(0, *[2**32 - 1] * 3), "4294967295", id="enormous but for a 0"),
+    ],
+)
+def test_damage_is_an_input_error_that_names_the_file_and_the_value(tmp_path, content, said):
+    file = tmp_path / "images-ubyte"
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_idx(file)
+    assert str(file) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_input_errors_that_name_them(tmp_path):
+    with pytest.raises(InputError, match="No such file") as caught:
+        read_idx(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(caught.value)
+    with pytest.raises(InputError, match="is a folder") as caught:
+        read_idx(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+PACKED = gzip.compress(idx_bytes(BYTES), mtime=0)
+
+
+@pytest.mark.parametrize("length", range(2, len(PACKED)))
+def test_a_gzip_file_cut_anywhere_is_an_input_error(tmp_path, length):
+    file = tmp_path / "a.gz"
+    file.write_bytes(PACKED[:length])
+    with pytest.raises(InputError, match="truncated or damaged gzip") as caught:
+        read_idx(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("tail", [b"x", b"\x1f\x8b", PACKED[:-1]])
+def test_what_follows_the_end_of_a_gzip_file_is_refused(tmp_path, tail):
+    (tmp_path / "a.gz").write_bytes(PACKED + tail)
+    with pytest.raises(InputError, match="truncated or damaged gzip"):
+        read_idx(tmp_path / "a.gz")
+
+
+@given(position=st.integers(0, len(PACKED) - 1), flip=st.integers(1, 255))
+def test_a_flipped_byte_of_a_gzip_file_never_gives_another_array(tmp_path_factory, position, flip):
+    file = tmp_path_factory.getbasetemp() / "flipped.gz"
+    file.write_bytes(
+        PACKED[:position] + bytes([PACKED[position] ^ flip]) + PACKED[position + 1 :]
+    )
+    try:
+        found = read_idx(file)  # a gzip header has bytes that say nothing, such as the time
+    except InputError as error:
+        assert str(file) in str(error)
+    else:
+        np.testing.assert_array_equal(found, BYTES)
+
+
+@given(content=st.binary(max_size=80))
+def test_any_bytes_are_an_array_or_an_input_error(content):
+    try:
+        found = parse(b"\0\0" + content, "it")
+    except InputError as error:
+        assert str(error).startswith("it ")
+    else:
+        assert idx_bytes(found) == b"\0\0" + content
