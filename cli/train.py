@@ -169,8 +169,8 @@ def train(
             summary = run.finish(bar)
     except KeyboardInterrupt:
         click.echo(
-            f"stopped in epoch {run.epochs_done + 1}; the state before it is kept in "
-            f"{run.folder.last}; go on with: funcnn train --resume {run.folder}",
+            f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
+            f"go on with: funcnn train --resume {run.folder}",
             err=True,
         )
         sys.exit(130)

@@ -31,10 +31,10 @@ class Architecture(NamedTuple):
 _CLASSIFIER: dict[str, Any] = {
     "activation": "relu",
     "data": "fashion-mnist",
-    "epochs": 30,
+    "epochs": 40,
     "batch_size": 128,
     "optimizer": "sgd",
-    "lr": 0.1,
+    "lr": 0.05,
     "momentum": 0.9,
     "weight_decay": 5e-4,
     "schedule": "cosine",

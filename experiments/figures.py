@@ -56,12 +56,13 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
 def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
     classes = len(class_names)
-    side = max(5.0, 0.62 * classes)
+    side = max(3.5, 0.62 * classes)
     figure, ((axis,),) = _figure(1, 1, (side + 1.2, side))
     totals = counts.sum(1, keepdims=True)
     percent = 100 * counts / np.maximum(totals, 1)
     image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    axis.set_xticks(range(classes), class_names, rotation=45, ha="right")
+    slanted = {"rotation": 45, "ha": "right"} if max(map(len, class_names)) > 2 else {}
+    axis.set_xticks(range(classes), class_names, **slanted)
     axis.set_yticks(range(classes), class_names)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")

@@ -1,7 +1,8 @@
 """Files that are there whole or not at all."""
 
+import contextlib
 import os
-import tempfile
+import threading
 from pathlib import Path
 
 
@@ -13,23 +14,16 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
+    # In the same folder, for a rename is whole only within one file system.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:  # it names the temporary file, which nobody asked for
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except OSError as error:  # it names the temporary file, which nobody asked for
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    finally:
+        with contextlib.suppress(OSError):  # gone if all went well
+            temporary.unlink()

@@ -98,10 +98,10 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({error})") from None
     try:
         if like is not None:
-            return snapshot._replace(params=_match(snapshot.params, like))
+            return snapshot._replace(params=_match(snapshot.params, like, dtypes=True))
         if snapshot.model is not None and snapshot.input_shape is not None:
             _, expected = snapshot.model.init(random.key(0), snapshot.input_shape)
-            snapshot = snapshot._replace(params=_match(snapshot.params, expected))
+            snapshot = snapshot._replace(params=_match(snapshot.params, expected, dtypes=False))
     except (SnapshotError, ValueError, TypeError) as error:
         raise SnapshotError(f"{name}: {error}") from None
     return snapshot
@@ -225,7 +225,7 @@ def _decode(node: Any, arrays: dict[str, Array]) -> Tree:
     return array.item() if kind == "number" else array
 
 
-def _match(params: Tree, like: Tree) -> Tree:
+def _match(params: Tree, like: Tree, *, dtypes: bool) -> Tree:
     """params with the structure of `like`. Raises `SnapshotError` at the first difference."""
     found, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
     for path in expected:
@@ -238,5 +238,9 @@ def _match(params: Tree, like: Tree) -> Tree:
         if np.shape(found[path]) != np.shape(leaf):
             raise SnapshotError(
                 f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
+            )
+        if dtypes and np.asarray(found[path]).dtype != np.asarray(leaf).dtype:
+            raise SnapshotError(
+                f"array {path} is {np.asarray(found[path]).dtype}, not {np.asarray(leaf).dtype}"
             )
     return tree.unflatten(tree.structure(like), [found[path] for path in expected])

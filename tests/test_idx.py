@@ -109,13 +109,13 @@ def test_a_missing_file_and_a_folder_are_input_errors_that_name_them(tmp_path):
 PACKED = gzip.compress(idx_bytes(BYTES), mtime=0)
 
 
-@pytest.mark.parametrize("length", range(2, len(PACKED)))
-def test_a_gzip_file_cut_anywhere_is_an_input_error(tmp_path, length):
+def test_a_gzip_file_cut_anywhere_is_an_input_error(tmp_path):
     file = tmp_path / "a.gz"
-    file.write_bytes(PACKED[:length])
-    with pytest.raises(InputError, match="truncated or damaged gzip") as caught:
-        read_idx(file)
-    assert str(file) in str(caught.value)
+    for length in range(2, len(PACKED)):
+        file.write_bytes(PACKED[:length])
+        with pytest.raises(InputError, match="truncated or damaged gzip") as caught:
+            read_idx(file)
+        assert str(file) in str(caught.value)
 
 
 @pytest.mark.parametrize("tail", [b"x", b"\x1f\x8b", PACKED[:-1]])
@@ -128,15 +128,15 @@ def test_what_follows_the_end_of_a_gzip_file_is_refused(tmp_path, tail):
 @given(position=st.integers(0, len(PACKED) - 1), flip=st.integers(1, 255))
 def test_a_flipped_byte_of_a_gzip_file_never_gives_another_array(tmp_path_factory, position, flip):
     file = tmp_path_factory.getbasetemp() / "flipped.gz"
-    file.write_bytes(
-        PACKED[:position] + bytes([PACKED[position] ^ flip]) + PACKED[position + 1 :]
-    )
+    file.write_bytes(PACKED[:position] + bytes([PACKED[position] ^ flip]) + PACKED[position + 1 :])
     try:
         found = read_idx(file)  # a gzip header has bytes that say nothing, such as the time
     except InputError as error:
-        assert str(file) in str(error)
+        said = str(error)
     else:
         np.testing.assert_array_equal(found, BYTES)
+        return
+    assert str(file) in said
 
 
 @given(content=st.binary(max_size=80))
@@ -144,6 +144,8 @@ def test_any_bytes_are_an_array_or_an_input_error(content):
     try:
         found = parse(b"\0\0" + content, "it")
     except InputError as error:
-        assert str(error).startswith("it ")
+        said = str(error)
     else:
         assert idx_bytes(found) == b"\0\0" + content
+        return
+    assert said.startswith("it ")

@@ -35,7 +35,9 @@ def test_generate_linear_gives_100_points_by_default_and_advances_the_global_gen
     first, second = generate_linear()[0], generate_linear()[0]
     assert first.shape == second.shape == (100, 2)
     np.random.seed(3)
-    np.testing.assert_array_equal(np.concatenate([first, second]), np.random.uniform(0, 1, (200, 2)))
+    np.testing.assert_array_equal(
+        np.concatenate([first, second]), np.random.uniform(0, 1, (200, 2))
+    )
 
 
 def test_generate_xor_easy_gives_the_labs_21_points_in_the_labs_order():

@@ -1,0 +1,363 @@
+"""Data sets by name and by folder: found, verified, split, normalised."""
+
+import gzip
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from funcnn.experiments import datasets
+from funcnn.experiments.datasets import (
+    IMAGE_SETS,
+    POINT_SETS,
+    find_folder,
+    load_dataset,
+    load_inputs,
+    search_places,
+    stratified_split,
+)
+from funcnn.experiments.errors import InputError
+from hypothesis import given
+from hypothesis import strategies as st
+from test_idx import write_idx
+
+import funcnn as fn
+
+SHIPPED = Path(__file__).resolve().parent.parent / "data"
+
+
+def image_folder(folder, *, train=60, test=20, side=4, classes=3, suffix=""):
+    """A folder of four small IDX files, whose classes differ in brightness."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for part, count in (("train", train), ("t10k", test)):
+        labels = (np.arange(count) % classes).astype("u1")
+        images = generator.integers(0, 60, (count, side, side)) + 60 * labels[:, None, None]
+        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", images.astype("u1"))
+        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return load_dataset("fashion-mnist", val_size=10_000, seed=0)
+
+
+@pytest.fixture
+def no_places(monkeypatch, tmp_path):
+    """Only the shipped data can be found, whatever this machine has."""
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+# --- the real sets ---------------------------------------------------------------------------
+
+
+def test_fashion_mnist_is_split_50000_10000_10000_with_the_same_share_of_each_class(fashion):
+    parts = (fashion.train, 50_000), (fashion.validation, 10_000), (fashion.test, 10_000)
+    for (x, y), size in parts:
+        assert x.shape == (size, 1, 28, 28)
+        assert x.dtype == np.uint8
+        np.testing.assert_array_equal(np.bincount(y), [size // 10] * 10)
+    assert fashion.input_shape == (1, 28, 28)
+    assert fashion.class_names[9] == "Ankle boot"
+    assert fashion.test_is == "the test set"
+
+
+def test_fashion_mnist_normalization_is_the_mean_and_deviation_of_the_training_pixels(fashion):
+    pixels = fashion.train[0].astype(np.float64) / 255
+    assert fashion.normalization.scale == 255
+    assert fashion.normalization.mean == pytest.approx(pixels.mean(), rel=1e-12)
+    assert fashion.normalization.std == pytest.approx(pixels.std(), rel=1e-12)
+    inputs = fashion.normalization(fashion.train[0])
+    assert inputs.dtype == np.float32
+    assert abs(inputs.mean(dtype=np.float64)) < 1e-5
+    assert inputs.std(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+
+
+def test_mnist_is_whole_and_its_classes_keep_their_shares():
+    data = load_dataset("mnist", val_size=6_000, seed=0)
+    whole = np.bincount(np.concatenate([data.train[1], data.validation[1]]))
+    np.testing.assert_array_equal(
+        whole, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    )
+    assert np.abs(np.bincount(data.validation[1]) - whole / 10).max() < 1
+    assert data.test[0].shape == (10_000, 1, 28, 28)
+    assert data.class_names == tuple("0123456789")
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_SETS))
+def test_the_known_checksums_are_those_of_the_shipped_files_and_of_their_readme(name):
+    readme = (SHIPPED / "README.md").read_text()
+    files = IMAGE_SETS[name]
+    for file, digest in (
+        files.train_images,
+        files.train_labels,
+        files.test_images,
+        files.test_labels,
+    ):
+        content = gzip.decompress((SHIPPED / name / f"{file}.gz").read_bytes())
+        assert hashlib.sha256(content).hexdigest() == digest
+        assert f"{digest}  {name}/{file}\n" in readme
+
+
+@pytest.mark.parametrize("file", ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"])
+def test_a_tampered_copy_is_refused(no_places, monkeypatch, tmp_path, file):
+    copy = shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
+    content = bytearray(gzip.decompress((copy / f"{file}.gz").read_bytes()))
+    content[-1] ^= 1  # still a label or a pixel
+    (copy / f"{file}.gz").write_bytes(gzip.compress(content, 1))
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
+    with pytest.raises(
+        InputError, match="is not the published file: its SHA-256 differs"
+    ) as caught:
+        load_dataset("mnist", val_size=0, seed=0)
+    assert str(copy / file) in str(caught.value)
+
+
+def test_a_copy_that_was_unpacked_is_as_good(no_places, monkeypatch, tmp_path):
+    (tmp_path / "mnist").mkdir()
+    for file in (SHIPPED / "mnist").glob("*.gz"):
+        (tmp_path / "mnist" / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
+    assert find_folder("mnist") == tmp_path / "mnist"
+    assert len(load_dataset("mnist", val_size=0, seed=0).train[0]) == 60_000
+
+
+# --- where they are looked for ---------------------------------------------------------------
+
+
+def test_places_are_funcnn_data_then_the_project_then_the_cache_then_the_package(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "mine"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert search_places("fashion-mnist") == [
+        tmp_path / "mine" / "fashion-mnist",
+        SHIPPED / "fashion-mnist",
+        tmp_path / "cache" / "funcnn" / "fashion-mnist",
+        Path("/usr/share/datasets/fashion-mnist"),
+    ]
+    monkeypatch.delenv("FUNCNN_DATA")
+    assert search_places("mnist")[0] == SHIPPED / "mnist"
+
+
+def test_the_cache_is_in_the_home_folder_unless_the_environment_says_otherwise(
+    no_places, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tmp_path / ".cache" / "funcnn" / "mnist" in search_places("mnist")
+
+
+def test_the_first_place_with_all_four_files_wins(no_places, monkeypatch, tmp_path):
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
+    assert find_folder("mnist") == SHIPPED / "mnist"
+    image_folder(tmp_path / "mnist", suffix=".gz")
+    assert find_folder("mnist") == tmp_path / "mnist"
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert find_folder("mnist") == SHIPPED / "mnist"
+
+
+def test_a_set_that_is_nowhere_is_an_error_that_says_where_it_was_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets, "search_places", lambda name: [tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(InputError, match=r"mnist was not found .*FUNCNN_DATA") as caught:
+        load_dataset("mnist", val_size=0, seed=0)
+    assert f"{tmp_path / 'a'}, {tmp_path / 'b'}" in str(caught.value)
+
+
+# --- a folder of one's own -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_of_four_idx_files_is_a_data_set(tmp_path, suffix):
+    folder = image_folder(tmp_path / "mine", suffix=suffix)
+    data = load_dataset(str(folder), val_size=12, seed=0)
+    assert [len(part[0]) for part in (data.train, data.validation, data.test)] == [48, 12, 20]
+    assert data.input_shape == (1, 4, 4)
+    assert data.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(np.bincount(data.validation[1]), [4, 4, 4])
+    pixels = data.train[0] / 255
+    assert data.normalization.mean == pytest.approx(pixels.mean(), rel=1e-12)
+    assert data.normalization.std == pytest.approx(pixels.std(), rel=1e-12)
+
+
+def test_the_test_files_may_be_named_test(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    for file in folder.glob("t10k*"):
+        file.rename(folder / file.name.replace("t10k", "emnist-test"))
+    assert len(load_dataset(str(folder), val_size=0, seed=0).test[0]) == 20
+
+
+def test_images_of_one_colour_are_normalised_without_a_division_by_zero(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    write_idx(folder / "train-images-idx3-ubyte", np.full((60, 4, 4), 7, "u1"))
+    data = load_dataset(str(folder), val_size=0, seed=0)
+    np.testing.assert_allclose(data.normalization(data.train[0]), 0, atol=1e-6)
+
+
+def replace(file, array):
+    return lambda folder: write_idx(folder / file, array)
+
+
+def bytes_of(*shape):
+    return np.zeros(shape, "u1")
+
+
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        pytest.param(replace(TRAIN_LABELS, bytes_of(59)), "60 images but 59 labels", id="counts"),
+        pytest.param(
+            replace("t10k-labels-idx1-ubyte", np.arange(20, dtype="u1")), "19", id="unknown label"
+        ),
+        pytest.param(
+            replace(TRAIN_LABELS, np.arange(-1, 59).astype("i1")), "-1", id="negative label"
+        ),
+        pytest.param(
+            replace(TRAIN_LABELS, np.full(60, 5_000_000, "i4")), "5000000", id="enormous label"
+        ),
+        pytest.param(replace(TRAIN_LABELS, np.zeros(60, "f4")), ">f4", id="fractional labels"),
+        pytest.param(replace(TRAIN_LABELS, bytes_of(60, 2)), "(60, 2)", id="labels of two axes"),
+        pytest.param(replace(TRAIN_IMAGES, bytes_of(60, 16)), "(60, 16)", id="images of two axes"),
+        pytest.param(replace(TRAIN_IMAGES, bytes_of(0, 4, 4)), "(0, 4, 4)", id="no images"),
+        pytest.param(replace(TRAIN_IMAGES, bytes_of(60, 0, 4)), "(60, 0, 4)", id="no pixels"),
+        pytest.param(
+            replace(TRAIN_IMAGES, np.zeros((60, 4, 4), "i2")), ">i2", id="pixels not bytes"
+        ),
+        pytest.param(
+            replace("t10k-images-idx3-ubyte", bytes_of(20, 5, 5)),
+            "5",
+            id="test images of other size",
+        ),
+        pytest.param(lambda folder: (folder / TRAIN_LABELS).unlink(), "train labels", id="missing"),
+        pytest.param(
+            replace("my-train-images-ubyte", bytes_of(1, 1, 1)),
+            "my-train-images",
+            id="two of a kind",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_an_input_error_that_says_why(tmp_path, damage, said):
+    folder = image_folder(tmp_path / "mine")
+    damage(folder)
+    with pytest.raises(InputError) as caught:
+        load_dataset(str(folder), val_size=0, seed=0)
+    assert str(folder) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_neither_a_set_nor_a_folder_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="--data fashion-mnits: neither") as caught:
+        load_dataset("fashion-mnits", val_size=0, seed=0)
+    assert "fashion-mnist, mnist, points-linear, points-xor" in str(caught.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        load_dataset(str(tmp_path / "file"), val_size=0, seed=0)
+
+
+# --- the split -------------------------------------------------------------------------------
+
+
+def numbered_folder(folder):
+    """60 training images, the i-th of them all i."""
+    image_folder(folder)
+    images = np.broadcast_to(np.arange(60, dtype="u1")[:, None, None], (60, 4, 4))
+    write_idx(folder / TRAIN_IMAGES, images)
+    return str(folder)
+
+
+def chosen(name, seed):
+    """Which images of a numbered folder are in the training and in the validation set."""
+    data = load_dataset(name, val_size=12, seed=seed)
+    return [x[:, 0, 0, 0].tolist() for x, _ in (data.train, data.validation)]
+
+
+def test_training_and_validation_sets_are_disjoint_and_together_all_there_is(tmp_path):
+    name = numbered_folder(tmp_path / "mine")
+    train, validation = chosen(name, seed=0)
+    assert sorted(train + validation) == list(range(60))
+    data = load_dataset(name, val_size=12, seed=0)
+    for x, y in (data.train, data.validation):  # each image kept its label
+        np.testing.assert_array_equal(y, x[:, 0, 0, 0] % 3)
+
+
+def test_the_split_depends_on_the_seed_alone(tmp_path):
+    name = numbered_folder(tmp_path / "mine")
+    assert chosen(name, seed=0) == chosen(name, seed=0)
+    assert chosen(name, seed=0) != chosen(name, seed=1)
+
+
+def test_without_a_validation_size_there_is_no_validation_set(tmp_path):
+    data = load_dataset(numbered_folder(tmp_path / "mine"), val_size=0, seed=0)
+    assert data.validation is None
+    assert data.train[0][:, 0, 0, 0].tolist() == list(range(60))
+
+
+@given(
+    labels=st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array),
+    share=st.floats(0, 1, exclude_max=True),
+    seed=st.integers(0, 2**32),
+)
+def test_a_stratified_split_adds_up_and_each_class_has_its_share_to_within_one(labels, share, seed):
+    size = int(share * len(labels))
+    taken, left = stratified_split(fn.random.key(seed), labels, size)
+    assert len(taken) == size
+    assert sorted([*taken, *left]) == list(range(len(labels)))
+    assert (np.diff(taken) > 0).all()
+    assert (np.diff(left) > 0).all()
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        assert abs((labels[taken] == label).sum() - count * size / len(labels)) < 1
+
+
+@pytest.mark.parametrize("size", [-1, 60, 10_000])
+def test_a_validation_set_that_leaves_nothing_to_train_on_is_an_input_error(tmp_path, size):
+    with pytest.raises(InputError, match=f"--val-size {size} .* 60 examples"):
+        load_dataset(numbered_folder(tmp_path / "mine"), val_size=size, seed=0)
+
+
+# --- points and inputs -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "count"), [("points-linear", 100), ("points-xor", 21)])
+def test_point_sets_are_trained_and_tested_on_the_same_points_as_they_are(name, count):
+    data = load_dataset(name, val_size=0, seed=0)
+    assert data.train is data.test
+    assert data.validation is None
+    assert [part.shape for part in data.train] == [(count, 2), (count, 1)]
+    assert data.test_is == "the training points, as the lab asks"
+    np.testing.assert_array_equal(
+        data.normalization(data.train[0]), data.train[0].astype(np.float32)
+    )
+
+
+def test_linear_points_depend_on_the_seed_and_xor_points_do_not():
+    first, again, other = (
+        {name: load_dataset(name, val_size=0, seed=seed).train[0] for name in POINT_SETS}
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first["points-linear"], again["points-linear"])
+    assert not np.array_equal(first["points-linear"], other["points-linear"])
+    np.testing.assert_array_equal(first["points-xor"], other["points-xor"])
+
+
+def test_inputs_to_predict_are_a_sets_test_inputs_or_an_idx_file_of_images(tmp_path):
+    assert load_inputs("points-xor").shape == (21, 2)
+    np.testing.assert_array_equal(
+        load_inputs("mnist"), load_dataset("mnist", val_size=0, seed=0).test[0]
+    )
+    images = np.arange(24, dtype="u1").reshape(2, 3, 4)
+    file = write_idx(tmp_path / "images.gz", images)
+    np.testing.assert_array_equal(load_inputs(str(file)), images[:, None])
+
+
+def test_inputs_that_are_not_images_are_an_input_error_that_names_the_file(tmp_path):
+    file = write_idx(tmp_path / "labels", np.zeros(5, "u1"))
+    with pytest.raises(InputError, match=r"images must be bytes .* \(5,\)") as caught:
+        load_inputs(str(file))
+    assert str(file) in str(caught.value)
