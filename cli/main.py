@@ -13,6 +13,10 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 import funcnn as fn
 
 
+class _UsageLine(click.ClickException):
+    exit_code = 2
+
+
 @contextlib.contextmanager
 def _errors_as_one_line() -> Iterator[None]:
     try:
@@ -20,9 +24,7 @@ def _errors_as_one_line() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        one_line = click.ClickException(error.format_message())
-        one_line.exit_code = error.exit_code
-        raise one_line from None
+        raise _UsageLine(error.format_message()) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do

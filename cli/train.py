@@ -108,7 +108,7 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 @click.option(
     "--label-smoothing",
     type=float,
-    help=f"Share of a label spread over all classes. {by_arch('label_smoothing')}",
+    help=f"Share of each label spread over all classes. {by_arch('label_smoothing')}",
 )
 @click.option("--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}")
 @seed_option

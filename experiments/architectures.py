@@ -38,7 +38,7 @@ _CLASSIFIER: dict[str, Any] = {
     "momentum": 0.9,
     "weight_decay": 5e-4,
     "schedule": "cosine",
-    "label_smoothing": 0.0,
+    "label_smoothing": 0.1,
     "dropout": 0.0,
     "seed": 0,
 }
@@ -59,6 +59,7 @@ ARCHITECTURES = {
             "batch_size": None,
             "lr": 0.5,
             "weight_decay": 0.0,
+            "label_smoothing": 0.0,
             "schedule": "constant",
         },
     ),

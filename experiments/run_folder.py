@@ -26,7 +26,10 @@ class EpochRow(NamedTuple):
 
     epoch: int
     train_loss: float
-    """Running over the epoch, as the model saw the examples in training; so is the accuracy."""
+    """Running over the epoch, as the model saw the examples in training; so is the accuracy.
+
+    Without label smoothing, as every loss that is reported.
+    """
     train_accuracy: float
     val_loss: float | None
     val_accuracy: float | None

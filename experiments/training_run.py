@@ -7,7 +7,7 @@ Everything that happens is a function of the config. The state after each record
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +21,8 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 
 import funcnn as fn
 from funcnn.schedules import Schedule
+from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
-
-_METRICS = {"accuracy": fn.accuracy}
 
 
 class Progress:
@@ -73,6 +72,20 @@ class _Experiment(NamedTuple):
         """The key for one purpose; `load_dataset` uses index 0."""
         return fn.random.fold_in(fn.random.key(self.config.seed), index)
 
+    @property
+    def plain_loss(self) -> Loss:
+        """The loss that is reported, of training and validation alike: without label smoothing."""
+        return loss_of(self.config.arch, 0.0)
+
+    def train_step(self) -> Callable[..., tuple[fn.TrainState, dict[str, float]]]:
+        """The step, whose metrics are what it minimizes (`loss`), `plain_loss` and `accuracy`."""
+        plain_loss = self.plain_loss
+        metrics: dict[str, Metric] = {
+            "accuracy": fn.accuracy,
+            "plain_loss": lambda outputs, targets: plain_loss(outputs, targets)[0],
+        }
+        return fn.make_train_step(self.model.apply, self.loss, self.optimizer, metrics)
+
     def first_state(self) -> fn.TrainState:
         _, params = self.model.init(self.key(1), self.data.input_shape)
         return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
@@ -88,13 +101,12 @@ class _Experiment(NamedTuple):
         )
 
     def evaluate(self, params: Tree, examples: tuple[Array, Array]) -> dict[str, float]:
-        # Without label smoothing: that belongs to training.
         return fn.evaluate(
             self.model.apply,
-            loss_of(self.config.arch, 0.0),
+            self.plain_loss,
             params,
             examples,
-            metrics=_METRICS,
+            metrics={"accuracy": fn.accuracy},
             preprocess=self.data.normalization,
         )
 
@@ -155,9 +167,7 @@ class TrainingRun:
         """
         progress = progress or Progress()
         experiment, epochs = self._experiment, self._experiment.config.epochs
-        step = fn.make_train_step(
-            experiment.model.apply, experiment.loss, experiment.optimizer, _METRICS
-        )
+        step = experiment.train_step()
         steps = self.epochs_done * experiment.steps_per_epoch
         progress.begin(epochs * experiment.steps_per_epoch, steps)
         # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
@@ -165,7 +175,7 @@ class TrainingRun:
             since = time.perf_counter()
             state = self._state
             for epoch in range(self.epochs_done + 1, epochs + 1):
-                sums = dict.fromkeys(("loss", *_METRICS), 0.0)
+                sums = {"plain_loss": 0.0, "accuracy": 0.0}
                 for x, y in experiment.batches(epoch):
                     state, metrics = step(state, (x, y))
                     steps += 1
@@ -213,7 +223,7 @@ def _measure(
     measured = experiment.evaluate(state.params, validation) if validation else {}
     return EpochRow(
         epoch,
-        sums["loss"] / examples,
+        sums["plain_loss"] / examples,
         sums["accuracy"] / examples,
         measured.get("loss"),
         measured.get("accuracy"),

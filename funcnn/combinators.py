@@ -6,6 +6,7 @@ depends on shapes only, so the bits are the same for any number of threads.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def serial(*layers: Layer) -> Layer:
         shape = input_shape
         for index, layer in enumerate(layers):
             try:
-                shape, layer_params = _init(layer, random.fold_in(rng, index), shape, dtype)
+                shape, layer_params = init_layer(layer, random.fold_in(rng, index), shape, dtype)
             except (ValueError, TypeError) as error:
                 raise _at_layer(index, layer, error) from error
             params.append(layer_params)
@@ -100,7 +101,7 @@ def serial(*layers: Layer) -> Layer:
 
     kinds = {traits(layer).per_sample for layer in layers}
     weakest = next((kind for kind in ("never", "evaluation") if kind in kinds), "always")
-    apply.traits = Traits(weakest, layers)  # type: ignore[attr-defined, arg-type]
+    apply.traits = Traits("serial", weakest, layers)  # type: ignore[attr-defined, arg-type]
     return Layer(init, apply)
 
 
@@ -120,10 +121,11 @@ def _runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> lis
     """The maximal runs of layers that treat every sample by itself, and of those that do not."""
     accepted = ("always",) if train else ("always", "evaluation")
     per_sample = [traits(layer).per_sample in accepted for layer in layers]
-    starts = [i for i in range(len(layers)) if i == 0 or per_sample[i] != per_sample[i - 1]]
+    cuts = [i for i in range(1, len(layers)) if per_sample[i] != per_sample[i - 1]]
     return [
         _Run(start, layers[start:stop], applies[start:stop], per_sample[start])
-        for start, stop in zip(starts, [*starts[1:], len(layers)], strict=True)
+        for start, stop in itertools.pairwise([0, *cuts, len(layers)])
+        if start < stop
     ]
 
 
@@ -202,7 +204,8 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     return wrts + ["both"] * (len(params) - len(wrts))
 
 
-def _init(layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> tuple[Shape, Tree]:
+def init_layer(layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> tuple[Shape, Tree]:
+    """`init` of any layer with a dtype, a user's own that does not take one included."""
     if accepts(layer.init, "dtype"):
         return layer.init(rng, shape, dtype=dtype)
     output_shape, params = layer.init(rng, shape)

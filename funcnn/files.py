@@ -9,13 +9,16 @@ from pathlib import Path
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` to `path` at once: a reader, or a crash, never meets half a file.
 
-    Raises `OSError` as `open` does; what stood at `path` before is then still there.
+    A link is followed. Raises `OSError` as `open` does, and for what is no regular file (a folder,
+    a device); what stood at `path` before is then still there.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(22, "Not a regular file", str(path))
     # In the same folder, for a rename is whole only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    temporary = path.with_name(f".funcnn-{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)

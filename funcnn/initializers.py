@@ -14,11 +14,20 @@ import numpy.typing as npt
 
 from funcnn import random
 from funcnn.random import Key
-from funcnn.spec import describable
+from funcnn.spec import describable, is_constructor
 from funcnn.types import Array, Shape, accepts
 
 Fans = tuple[int, int]
 Initializer = Callable[..., Array]
+
+
+def check_initializer(argument: str, initializer: Initializer) -> None:
+    """Raise `TypeError`, naming the argument, for what is no initializer, or was not called."""
+    if is_constructor(initializer):
+        name = initializer.__name__
+        raise TypeError(f"{argument}: call the initializer's constructor, {name}(...)")
+    if not callable(initializer):
+        raise TypeError(f"{argument} is a function (rng, shape, dtype), got {initializer!r}")
 
 
 def initialize(
@@ -108,14 +117,14 @@ def torch_default() -> Initializer:
 @describable
 def normal(stddev: float = 0.01) -> Initializer:
     """N(0, stddev^2), whatever the fans. Raises `ValueError` unless stddev >= 0."""
-    _check_scale("stddev", stddev)
+    stddev = _check_scale("stddev", stddev)
     return lambda rng, shape, dtype=np.float32: random.normal(rng, shape, dtype) * stddev
 
 
 @describable
 def uniform(bound: float = 0.01) -> Initializer:
     """U(-bound, bound), whatever the fans. Raises `ValueError` unless bound >= 0."""
-    _check_scale("bound", bound)
+    bound = _check_scale("bound", bound)
     return lambda rng, shape, dtype=np.float32: random.uniform(rng, shape, dtype, -bound, bound)
 
 
@@ -125,6 +134,7 @@ def zeros() -> Initializer:
     return lambda rng, shape, dtype=np.float32: np.zeros(shape, dtype)
 
 
-def _check_scale(name: str, value: float) -> None:
+def _check_scale(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
+    return float(value)  # a np.float64 would turn float32 arrays into float64

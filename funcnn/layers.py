@@ -10,13 +10,14 @@ A layer without weights has the params `{}`.
 """
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
-from funcnn.initializers import Initializer, initialize
+from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, ArrayFunction, Layer, Shape, Tree, Vjp, Wrt
@@ -39,6 +40,8 @@ def Dense(
     another dtype.
     """
     (out_features,) = check_shape("Dense", (out_features,))
+    check_initializer("weight_init", weight_init)
+    check_initializer("bias_init", bias_init)
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
@@ -156,6 +159,8 @@ def LogSoftmax(dim: int = -1) -> Layer:
 
 
 def _along(dim: int, function: Any) -> Layer:
+    dim = operator.index(dim)
+
     def checked(x: Array) -> Any:
         if not -x.ndim < dim < x.ndim or dim == 0:
             raise ValueError(f"dim={dim} is not an axis of a sample of shape {x.shape[1:]}")

@@ -25,17 +25,25 @@ class Key:
         return f"Key({self.bits.hex()})"
 
 
+def _bits(rng: Key) -> bytes:
+    if not isinstance(rng, Key):
+        raise TypeError(f"rng must be a key, such as fn.random.key(0), got {rng!r}")
+    return rng.bits
+
+
 def _derive(bits: bytes, purpose: bytes, index: int) -> Key:
     # A keyed hash: keys derived for different purposes or indices are independent.
     message = index.to_bytes(_BYTES, "little", signed=True)
     return Key(hashlib.blake2b(message, digest_size=_BYTES, key=bits, person=purpose).digest())
 
 
-def _check_index(name: str, value: int) -> int:
+def _check_index(name: str, value: int, least: int = -(2**127)) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if not -(2**127) <= value < 2**127:
         raise ValueError(f"{name} must fit in 128 bits, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
 
 
@@ -46,17 +54,18 @@ def key(seed: int) -> Key:
 
 def split(rng: Key, num: int = 2) -> tuple[Key, ...]:
     """`num` new keys, independent of each other and of `rng`, as `jax.random.split`."""
-    return tuple(_derive(rng.bits, b"split", index) for index in range(num))
+    bits = _bits(rng)
+    return tuple(_derive(bits, b"split", i) for i in range(_check_index("num", num, 0)))
 
 
 def fold_in(rng: Key, data: int) -> Key:
     """A new key of `rng` and an integer (a step, a layer's position), as `jax.random.fold_in`."""
-    return _derive(rng.bits, b"fold_in", _check_index("data", data))
+    return _derive(_bits(rng), b"fold_in", _check_index("data", data))
 
 
 def key_data(rng: Key) -> Array:
     """The key as an array to store, uint32 of shape `(4,)`, as `jax.random.key_data`."""
-    return np.frombuffer(rng.bits, dtype="<u4").copy()
+    return np.frombuffer(_bits(rng), dtype="<u4").copy()
 
 
 def wrap_key_data(data: Array) -> Key:
@@ -72,11 +81,12 @@ def generator(rng: Key) -> "np.random.Generator":  # quoted: importing it takes 
 
     Its state changes as it is used: keep it inside the function that made it.
     """
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(rng.bits, "little")))
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(_bits(rng), "little")))
 
 
 def normal(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
     """Independent draws from the standard normal distribution, of this shape and float dtype."""
+    _check_float(dtype)
     return generator(rng).standard_normal(shape, np.float64).astype(dtype)
 
 
@@ -87,15 +97,25 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Array:
-    """Independent draws from the uniform distribution on [minval, maxval)."""
-    return generator(rng).uniform(minval, maxval, shape).astype(dtype)
+    """Independent draws from the uniform distribution on [minval, maxval), of a float dtype."""
+    _check_float(dtype)
+    values = np.asarray(generator(rng).uniform(minval, maxval, shape)).astype(dtype)
+    below = np.nextafter(values.dtype.type(maxval), values.dtype.type(minval))
+    return np.asarray(np.minimum(values, below))  # rounding to fewer bits can reach maxval
 
 
 def bernoulli(rng: Key, p: float, shape: Shape) -> Array:
     """Independent draws, True with probability `p` in [0, 1]; a boolean array of this shape."""
-    return generator(rng).random(shape, np.float32) < p
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be a probability in [0, 1], got {p}")
+    return np.asarray(generator(rng).random(shape, np.float32) < p)
 
 
 def permutation(rng: Key, n: int) -> Array:
     """The integers 0 to n - 1 in random order, int64 of shape `(n,)`."""
-    return generator(rng).permutation(n)
+    return generator(rng).permutation(_check_index("n", n, 0))
+
+
+def _check_float(dtype: npt.DTypeLike) -> None:
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"dtype must be a float type, got {np.dtype(dtype)}")

@@ -11,7 +11,7 @@ Schedule = Callable[[int], float]
 
 def constant(value: float) -> Schedule:
     """`value` at every step. As `optax.constant_schedule`."""
-    _check_rate("value", value)
+    value = _check_rate("value", value)
     return lambda step: value
 
 
@@ -22,7 +22,7 @@ def cosine_decay(init_value: float, decay_steps: int, alpha: float = 0.0) -> Sch
     decay_steps: at least 1. alpha: a fraction. Loshchilov and Hutter 2017; as
     `optax.cosine_decay_schedule`.
     """
-    _check_rate("init_value", init_value)
+    init_value, alpha = _check_rate("init_value", init_value), _check_rate("alpha", alpha)
     _check_steps("decay_steps", decay_steps, 1)
 
     def schedule(step: int) -> float:
@@ -44,9 +44,9 @@ def warmup_cosine_decay(
     warmup_steps: the length of the line, at least 0. decay_steps: the length of both together,
     above warmup_steps. As `optax.warmup_cosine_decay_schedule`.
     """
-    for name, value in (("init_value", init_value), ("end_value", end_value)):
-        _check_rate(name, value)
-    _check_rate("peak_value", peak_value)
+    init_value = _check_rate("init_value", init_value)
+    peak_value = _check_rate("peak_value", peak_value)
+    end_value = _check_rate("end_value", end_value)
     _check_steps("warmup_steps", warmup_steps, 0)
     _check_steps("decay_steps", decay_steps, warmup_steps + 1)
 
@@ -66,13 +66,13 @@ def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, fl
     boundaries_and_scales: `{step: factor}`; the boundary step itself has the new rate
     already. As `torch.optim.lr_scheduler.MultiStepLR` and `optax.piecewise_constant_schedule`.
     """
-    _check_rate("init_value", init_value)
-    for boundary, factor in boundaries_and_scales.items():
+    init_value = _check_rate("init_value", init_value)
+    for boundary in boundaries_and_scales:
         _check_steps("a boundary", boundary, 0)
-        _check_rate("a scale", factor)
+    scales = {at: _check_rate("a scale", s) for at, s in boundaries_and_scales.items()}
 
     def schedule(step: int) -> float:
-        passed = [scale for at, scale in boundaries_and_scales.items() if step >= at]
+        passed = [scale for at, scale in scales.items() if step >= at]
         return init_value * math.prod(passed)
 
     return schedule
@@ -82,13 +82,13 @@ def as_schedule(learning_rate: float | Schedule) -> Schedule:
     """A schedule as it is, a number as a constant one. Raises `ValueError` for a bad number."""
     if callable(learning_rate):
         return learning_rate
-    _check_rate("the learning rate", learning_rate)
-    return constant(learning_rate)
+    return constant(_check_rate("the learning rate", learning_rate))
 
 
-def _check_rate(name: str, value: float) -> None:
+def _check_rate(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
+    return float(value)  # a np.float64 would turn float32 arrays into float64
 
 
 def _check_steps(name: str, value: int, least: int) -> None:

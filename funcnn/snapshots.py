@@ -7,10 +7,12 @@ none is ever read.
 """
 
 import collections
+import functools
 import hashlib
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -26,6 +28,7 @@ from funcnn.types import Array, Layer, Shape, Tree
 
 FORMAT = 1
 _HEADER = "header.json"
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class SnapshotError(ValueError):
@@ -71,13 +74,19 @@ def save(
         "notes": notes,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
-    text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # a ZipInfo by itself has a constant time
         archive.writestr(zipfile.ZipInfo(_HEADER), text)
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), data)
     write_whole(path, buffer.getvalue())
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"the header cannot hold {value!r}: it is not JSON serializable")
 
 
 def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
@@ -127,7 +136,9 @@ _DAMAGE = (
 
 
 def _read(name: str) -> Snapshot:
-    with open(name, "rb") as file, zipfile.ZipFile(file) as archive:
+    with open(name, "rb") as file:
+        content = io.BytesIO(file.read())  # in memory, where damage cannot cause an OSError
+    with zipfile.ZipFile(content) as archive:
         present = set(archive.namelist())
         if _HEADER not in present:
             raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
@@ -171,6 +182,7 @@ def _encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:
         return None
     below = f"{path}/" if path else ""
     if type(node) is dict:
+        _check_keys(node, path)
         pairs = [[key, _encode(node[key], f"{below}{key}", members)] for key in sorted(node)]
         return {"dict": pairs}
     fields: list[str] | None = list(getattr(node, "_fields", ())) or None
@@ -186,15 +198,25 @@ def _encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:
     return _encode_leaf(node, path or "value", members)
 
 
+def _check_keys(node: dict[Any, Any], path: str) -> None:
+    strings = all(isinstance(key, str) and not _UNSTORABLE.search(key) for key in node)
+    if not strings and not all(type(key) in (bool, int, float) for key in node):
+        raise TypeError(
+            f"{path or 'the root'}: a snapshot needs sortable keys that are all strings (without "
+            f"NUL or surrogates) or all numbers, not the key list {list(node)}"
+        )
+
+
 def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
     if isinstance(leaf, Key):
         kind, array = "key", random.key_data(leaf)
     elif isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
         kind, array = "number", np.asarray(leaf)
     else:
-        kind, array = "array", np.asarray(leaf)
+        kind, array = "array", np.asarray(leaf, order="C")
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {type(leaf).__name__}")
+        what = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
+        raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {what}")
     if path in members:
         raise ValueError(f"two leaves of the tree have the path {path}")
     buffer = io.BytesIO()
@@ -210,8 +232,8 @@ def _decode(node: Any, arrays: dict[str, Array]) -> Tree:
     if "dict" in node:
         return {key: _decode(value, arrays) for key, value in node["dict"]}
     if "namedtuple" in node:
-        make: Any = collections.namedtuple(node["namedtuple"], node["fields"])  # type: ignore[misc]
-        return make(*[_decode(value, arrays) for value in node["values"]])
+        values = [_decode(value, arrays) for value in node["values"]]
+        return _namedtuple(node["namedtuple"], tuple(node["fields"]))(*values)
     if "list" in node:
         return [_decode(value, arrays) for value in node["list"]]
     if "tuple" in node:
@@ -223,6 +245,20 @@ def _decode(node: Any, arrays: dict[str, Array]) -> Tree:
     if kind == "key":
         return random.wrap_key_data(array)
     return array.item() if kind == "number" else array
+
+
+@functools.cache
+def _namedtuple(name: str, fields: tuple[str, ...]) -> Any:
+    return collections.namedtuple(name, fields)
+
+
+def _as_loaded(node: Tree) -> Tree:
+    """The tree as `_decode` would bring it back: NamedTuples by name and fields."""
+    if type(node) is dict:
+        return {key: _as_loaded(value) for key, value in node.items()}
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        return _namedtuple(type(node).__name__, node._fields)(*[_as_loaded(v) for v in node])
+    return type(node)(_as_loaded(v) for v in node) if type(node) in (list, tuple) else node
 
 
 def _match(params: Tree, like: Tree, *, dtypes: bool) -> Tree:
@@ -243,4 +279,5 @@ def _match(params: Tree, like: Tree, *, dtypes: bool) -> Tree:
             raise SnapshotError(
                 f"array {path} is {np.asarray(found[path]).dtype}, not {np.asarray(leaf).dtype}"
             )
+    tree.map(lambda *_: None, _as_loaded(like), params)  # raises if only the nodes differ
     return tree.unflatten(tree.structure(like), [found[path] for path in expected])

@@ -10,6 +10,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import numpy as np
+
 from funcnn.random import Key
 from funcnn.types import Layer, Shape, Spec, Traits, Tree
 
@@ -43,7 +45,7 @@ def constructor(
                 return layer.init(rng, check_shape(name, input_shape), **keywords)
 
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
-                layer.apply.traits = Traits(per_sample)  # type: ignore[attr-defined]
+                layer.apply.traits = Traits(name, per_sample)  # type: ignore[attr-defined]
             spec = _describe("layer", make, args, kwargs)
             return Layer(functools.wraps(layer.init)(init), layer.apply, spec)
 
@@ -64,6 +66,11 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 
     _initializers[make.__name__] = construct
     return construct
+
+
+def is_constructor(function: Any) -> bool:
+    """Whether it is a constructor decorated here (and so, where a layer should be, not called)."""
+    return function in _layers.values() or function in _initializers.values()
 
 
 def check_shape(name: str, shape: Shape) -> Shape:
@@ -97,10 +104,10 @@ def _as_data(value: Any) -> Any:
         return value.spec
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (np.integer, np.floating, np.bool)):
+        return value.item()
     if isinstance(value, (tuple, list)):
         return [_as_data(item) for item in value]
-    if hasattr(value, "__index__"):  # a NumPy integer
-        return operator.index(value)
     raise _NotData
 
 
@@ -124,7 +131,7 @@ def _from_data(data: Any) -> Any:
         if kind in data:
             arguments = {key: _from_data(value) for key, value in data.items() if key != kind}
             return _construct(kind, known, data[kind], arguments)
-    raise ValueError(f"a spec has a 'layer' or an 'initializer', got keys {sorted(data)}")
+    raise ValueError(f"a spec has a 'layer' or an 'initializer', got keys {sorted(data, key=str)}")
 
 
 def _construct(
@@ -134,10 +141,11 @@ def _construct(
         raise ValueError(f"{name!r} is not a {kind} of this library (known: {sorted(known)})")
     make = known[name]
     positional: list[Any] = []
-    for parameter in inspect.signature(make).parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
-            positional = list(arguments.pop(parameter.name, ()))
     try:
+        for parameter in inspect.signature(make).parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
+                positional = list(arguments.get(parameter.name, ()))
+                arguments = {k: v for k, v in arguments.items() if k != parameter.name}
         return make(*positional, **arguments)
     except TypeError as error:
-        raise ValueError(f"{kind} {name!r}: {error}") from None
+        raise ValueError(f"{kind} {name!r} with arguments {arguments}: {error}") from None

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.combinators import init_layer
 from funcnn.types import Layer, Shape, layer_name, traits
 
 
@@ -69,7 +70,7 @@ def _collect(layer: Layer, path: str, input_shape: Shape, rows: list[Row]) -> Sh
         for index, child in enumerate(inner):
             shape = _collect(child, f"{path}/{index}" if path else str(index), shape, rows)
         return shape
-    shape, params = layer.init(random.key(0), input_shape)
+    shape, params = init_layer(layer, random.key(0), input_shape, np.float32)
     weights = [np.asarray(leaf) for leaf in tree.leaves(params)]
     count, size = sum(w.size for w in weights), sum(w.nbytes for w in weights)
     rows.append(Row(path, layer_name(layer), shape, count, size))

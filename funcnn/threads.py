@@ -42,8 +42,8 @@ def use_threads(count: int | None) -> Iterator[None]:
     Only the speed depends on it. Raises `ValueError` for a count below 1.
     """
     global _thread_count
-    if count is not None and count < 1:
-        raise ValueError(f"the number of threads must be at least 1, got {count}")
+    if count is not None and not (isinstance(count, int) and count >= 1):
+        raise ValueError(f"the number of threads must be an integer of at least 1, got {count}")
     before, _thread_count = _thread_count, count
     try:
         yield
@@ -58,6 +58,13 @@ def _controller() -> "ThreadpoolController":
     return ThreadpoolController()
 
 
+def _take_control() -> None:
+    """Let this thread set the limit: threadpoolctl obeys only the first that did, until told."""
+    for library in _controller().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+
+
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Inside the `with` block BLAS uses one thread; blocks may nest, in any number of threads.
@@ -68,6 +75,7 @@ def single_threaded_blas() -> Iterator[None]:
     global _blas_depth
     with _lock:
         if _blas_depth == 0:
+            _take_control()
             _blas_restore.enter_context(_controller().limit(limits=1, user_api="blas"))
         _blas_depth += 1
     try:
@@ -76,6 +84,7 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _blas_depth -= 1
             if _blas_depth == 0:
+                _take_control()
                 _blas_restore.close()
 
 

@@ -53,6 +53,7 @@ class Traits(NamedTuple):
     It is kept there and not in the spec, so that a layer whose `apply` was replaced has none.
     """
 
+    name: str = "layer"
     per_sample: Literal["always", "evaluation", "never"] = "never"
     """When each row of y depends on that row of x alone (and on no rng)."""
     layers: tuple[Layer, ...] = ()
@@ -67,7 +68,7 @@ def traits(layer: Layer) -> Traits:
 
 def layer_name(layer: Layer) -> str:
     """The constructor's name, or `layer` for a user's own."""
-    return str(layer.spec["layer"]) if layer.spec else "layer"
+    return str(layer.spec["layer"]) if layer.spec else traits(layer).name
 
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:

@@ -1,0 +1,523 @@
+"""Every bad input: one clear line, an exit code that is not 0, and nothing lost or half written."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from test_datasets import image_folder
+from test_idx import idx_bytes, write_idx
+
+TRAIN_IMAGES = "images/train-images-idx3-ubyte.gz"
+TRAIN_LABELS = "images/train-labels-idx1-ubyte.gz"
+TEST_LABELS = "images/t10k-labels-idx1-ubyte.gz"
+TEST_IMAGES = "images/t10k-images-idx3-ubyte.gz"
+PARAMS = "run/params.npz"
+LAST = "stopped/last.npz"
+
+TINY = "--arch mlp2 --hidden 5 --data images --val-size 12 --epochs 2 --batch-size 8 --quiet"
+TRAIN = f"train {TINY} --out new"
+EVALUATE = "evaluate run"
+PREDICT = "predict run --data images/t10k-images-idx3-ubyte.gz --out new.csv"
+INSPECT = f"inspect {PARAMS}"
+RESUME = "train --resume stopped"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """What each row finds: images, a data set of a known name, a finished run, a stopped one."""
+    folder = tmp_path_factory.mktemp("prepared")
+    image_folder(folder / "images", suffix=".gz")
+    image_folder(folder / "sets" / "mnist", suffix=".gz")
+    write_idx(folder / "small-images", np.zeros((3, 2, 2), "u1"))
+    write_idx(folder / "some-labels", np.zeros(3, "u1"))
+    (folder / "note.txt").write_text("not what you look for\n")
+    (folder / "empty").write_bytes(b"")
+    (folder / "folder").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = CliRunner().invoke(main, f"train {TINY} --out run")
+    assert done.exit_code == 0, done.output
+    stopped = shutil.copytree(folder / "run", folder / "stopped")
+    for name in ("summary.json", "learning_curve.png", "confusion_matrix.png"):
+        (stopped / name).unlink()
+    return folder
+
+
+# --- damage: each a function that is run in the folder -----------------------------------------
+
+
+def nothing():
+    pass
+
+
+def cut(file, length=-9):
+    return lambda: Path(file).write_bytes(Path(file).read_bytes()[:length])
+
+
+def flip(file, *, part=0.5):
+    def damage():
+        content = bytearray(Path(file).read_bytes())
+        content[int(len(content) * part)] ^= 0x10
+        Path(file).write_bytes(content)
+
+    return damage
+
+
+def write(file, content):
+    return lambda: Path(file).write_bytes(content)
+
+
+def unpacked(file, change):
+    """Change the content of a gzip file, as bytes."""
+    return lambda: Path(file).write_bytes(gzip.compress(change(gzip.decompress(read(file)))))
+
+
+def read(file):
+    return Path(file).read_bytes()
+
+
+def store(file, array):
+    return lambda: write_idx(Path(file), array)
+
+
+def delete(*files):
+    return lambda: [Path(file).unlink() for file in files]
+
+
+def copy(source, target):
+    return lambda: shutil.copy(source, target)
+
+
+def folder_for_file(file):
+    def damage():
+        Path(file).unlink()
+        Path(file).mkdir()
+
+    return damage
+
+
+def edit_json(file, **changes):
+    def damage():
+        Path(file).write_text(json.dumps(json.loads(Path(file).read_text()) | changes))
+
+    return damage
+
+
+def snapshot(file, **changes):
+    """Change members of a snapshot, whose digests stay right; None takes one away."""
+
+    def damage():
+        with zipfile.ZipFile(file) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        header = json.loads(members["header.json"])
+        for name, value in changes.items():
+            name = name.replace("_", "/")
+            if name in header:
+                header[name] = value
+            elif value is None:
+                del members[f"{name}.npy"]
+            else:
+                members[f"{name}.npy"] = value
+                if name in header["sha256"]:
+                    header["sha256"][name] = hashlib.sha256(value).hexdigest()
+        members["header.json"] = json.dumps(header).encode()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+
+    return damage
+
+
+def header(file, **changes):
+    """Change entries of a snapshot's header; None takes one away."""
+
+    def damage():
+        with zipfile.ZipFile(file) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        values = json.loads(members["header.json"]) | changes
+        members["header.json"] = json.dumps(
+            {name: value for name, value in values.items() if value is not MISSING}
+        ).encode()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+
+    return damage
+
+
+MISSING = "this entry is missing"
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+class Pickled:
+    """What would make a folder if anybody unpickled it."""
+
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+PICKLED = npy(np.array([Pickled()], object))
+BAD_MAGIC = b"\0\0\x07\x03"
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+def row(name, command, *said, after=nothing):
+    return pytest.param(command, said, after, id=name)
+
+
+DATA = [
+    row("gz truncated", TRAIN, TRAIN_IMAGES, after=cut(TRAIN_IMAGES)),
+    row("gz corrupted", TRAIN, TRAIN_IMAGES, after=flip(TRAIN_IMAGES)),
+    row("gz corrupted at its end", TRAIN, TEST_LABELS, after=flip(TEST_LABELS, part=0.95)),
+    row(
+        *("wrong magic number", TRAIN, TRAIN_IMAGES, "0x00000703"),
+        after=unpacked(TRAIN_IMAGES, lambda content: BAD_MAGIC + content[4:]),
+    ),
+    row(
+        *("fewer pixels than claimed", TRAIN, TRAIN_IMAGES, "60 x 4 x 4", "950"),
+        after=unpacked(TRAIN_IMAGES, lambda content: content[:-10]),
+    ),
+    row(
+        *("counts of images and labels differ", TRAIN, TRAIN_LABELS, "60 images", "59 labels"),
+        after=store(TRAIN_LABELS, np.zeros(59, "u1")),
+    ),
+    row(
+        *("test label that no training image has", TRAIN, "images", "label 7"),
+        after=store(TEST_LABELS, np.full(20, 7, "u1")),
+    ),
+    row(
+        *("label below 0", TRAIN, TRAIN_LABELS, "-3"),
+        after=store(TRAIN_LABELS, np.full(60, -3, "i1")),
+    ),
+    row(
+        *("label far above the number of images", TRAIN, TRAIN_LABELS, "5000000"),
+        after=store(TRAIN_LABELS, np.full(60, 5_000_000, "i4")),
+    ),
+    row("labels that are fractions", TRAIN, TRAIN_LABELS, after=store(TRAIN_LABELS, np.ones(60))),
+    row(
+        *("test images of another size", TRAIN, "images", "(5, 5)"),
+        after=store(TEST_IMAGES, np.zeros((20, 5, 5), "u1")),
+    ),
+    row("empty file", TRAIN, TRAIN_IMAGES, "empty", after=write(TRAIN_IMAGES, b"")),
+    row("folder for a file", TRAIN, TRAIN_IMAGES, "folder", after=folder_for_file(TRAIN_IMAGES)),
+    row("missing file", TRAIN, "images", "test labels", after=delete(TEST_LABELS)),
+    row("file for a folder", TRAIN + " --data note.txt", "--data", "note.txt"),
+    row("unknown data set", TRAIN + " --data fashion-mnits", "--data", "fashion-mnits"),
+    row("empty name of a data set", [*TRAIN.split(), "--data", ""], "--data"),
+    row("not the published file", "train --data mnist --out new", "sets/mnist", "SHA-256"),
+    row("points for images", TRAIN + " --data points-xor", "--data", "points-xor", "mlp2"),
+    row("images for points", "train --arch points --data images --out new", "--data", "images"),
+    row("data show: unknown", "data show nope", "nope"),
+    row("data show: damaged", "data show images", TRAIN_IMAGES, after=cut(TRAIN_IMAGES)),
+]
+
+OPTIONS = [
+    row(f"{option} {value or 'empty'}", [*TRAIN.split(), option, value], option, value)
+    for option, values in {
+        "--arch": ["mlp4", ""],
+        "--hidden": ["abc", "0x3", "-5", "4x", "4.5", "1000000000000", "1" + "0" * 20],
+        "--activation": ["rleu"],
+        "--optimizer": ["sdg"],
+        "--schedule": ["cosin"],
+        "--lr": ["nan", "inf", "-1", "fast"],
+        "--weight-decay": ["nan", "-0.1"],
+        "--momentum": ["1", "nan", "-0.5"],
+        "--dropout": ["1", "-0.1"],
+        "--label-smoothing": ["1", "nan"],
+        "--epochs": ["0", "1.5", "many"],
+        "--batch-size": ["0", "49"],
+        "--val-size": ["60", "-1"],
+        "--seed": ["-1", "x", "9" * 20],
+        "--threads": ["0", "two"],
+    }.items()
+    for value in values
+] + [
+    row("nesterov without momentum", TRAIN + " --optimizer nesterov --momentum 0", "--momentum"),
+    row(
+        "smoothing for points",
+        "train --arch points --label-smoothing 0.1 --out new",
+        *("--label-smoothing", "0.1"),
+    ),
+    row("unknown option", TRAIN + " --learning-rate 1", "--learning-rate"),
+    row("option without its value", "train --lr", "--lr"),
+    row("surplus argument", TRAIN + " mlp3", "mlp3"),
+    row("unknown command", "trian", "trian"),
+    row("unknown command of a group", "data shwo", "shwo"),
+    row("no argument", "evaluate", "RUN"),
+    row("no option", "predict run --out new.csv", "--data"),
+    row("check: unknown arch", "check mlp9", "mlp9"),
+    row("check: unknown activation", "check mlp2 --activation no", "--activation", "no"),
+    row("check: sizes", "check mlp2 --hidden abc", "--hidden", "abc"),
+    row("check: too large", "check mlp2 --hidden 1000000000000", "--hidden", "1000000000000"),
+]
+
+PLACES = [
+    row("out is a run", TRAIN + " --out run", "--out", "run"),
+    row("out is a stopped run", TRAIN + " --out stopped", "--out", "stopped"),
+    row("out is a folder in use", TRAIN + " --out images", "--out", "images"),
+    row("out is a file", TRAIN + " --out note.txt", "--out", "note.txt"),
+    row("out is below a file", TRAIN + " --out note.txt/run", "--out", "note.txt/run"),
+    row("out cannot be written", TRAIN + " --out /proc/nowhere/run", "--out", "/proc/nowhere/run"),
+    row(
+        *("runs is a file", f"train {TINY}", "--out", "runs"),
+        after=write("runs", b"in the way"),
+    ),
+    row("predict: out exists", PREDICT + " --out note.txt", "--out", "note.txt"),
+    row("predict: out is a folder", PREDICT + " --out folder", "--out", "folder"),
+    row("predict: out in no folder", PREDICT + " --out no/new.csv", "no/new.csv"),
+    row("predict: out not writable", PREDICT + " --out /proc/nowhere.csv", "/proc/nowhere.csv"),
+    row("data show: out exists", "data show images --out note.txt", "--out", "note.txt"),
+    row("data show: out in no folder", "data show images --out no/new.png", "no/new.png"),
+]
+
+CONFIG = "train --config run/config.json --out new"
+CONFIGS = [
+    row("config missing", "train --config none.json --out new", "none.json"),
+    row("config is a folder", "train --config folder --out new", "folder"),
+    row("config cut short", CONFIG, "run/config.json", after=cut("run/config.json")),
+    row("config empty", CONFIG, "run/config.json", after=write("run/config.json", b"")),
+    row("config not text", CONFIG, "run/config.json", after=write("run/config.json", b"\xff\0")),
+    row("config a list", CONFIG, "run/config.json", "list", after=write("run/config.json", b"[]")),
+    row(
+        *("config nested too deep", CONFIG, "run/config.json"),
+        after=write("run/config.json", b"[" * 100_000),
+    ),
+    row(
+        *("config with an unknown setting", CONFIG, "run/config.json", "learning_rate"),
+        after=edit_json("run/config.json", learning_rate=0.1),
+    ),
+    *(
+        row(
+            *(f"config with a wrong {name}", CONFIG, "run/config.json", name, str(value)),
+            after=edit_json("run/config.json", **{name: value}),
+        )
+        for name, value in {
+            "lr": "0.1",
+            "arch": ["mlp2"],
+            "optimizer": {},
+            "data": [1],
+            "hidden": [2.5],
+            "epochs": -2,
+            "seed": None,
+        }.items()
+    ),
+]
+
+RESUMES = [
+    row("resume: finished", "train --resume run", "run", "finished"),
+    row("resume: no such folder", "train --resume none", "none"),
+    row("resume: not a run", "train --resume images", "images", "config.json"),
+    row("resume: a file", "train --resume note.txt", "note.txt"),
+    *(
+        row(f"resume: with {option}", f"{RESUME} {option} {value}", option, "--resume")
+        for option, value in {
+            "--lr": "0.1",
+            "--batch-size": "8",
+            "--seed": "0",
+            "--arch": "mlp2",
+            "--hidden": "0",
+            "--config": "run/config.json",
+            "--out": "new",
+        }.items()
+    ),
+    row(
+        *("resume: config damaged", RESUME, "stopped/config.json"),
+        after=cut("stopped/config.json"),
+    ),
+    row(
+        *("resume: config of another net", RESUME, LAST, "(5,)", "(6,)"),
+        after=edit_json("stopped/config.json", hidden=[6]),
+    ),
+    row(
+        *("resume: config with a wrong value", RESUME, "stopped/config.json", "lr", "-1"),
+        after=edit_json("stopped/config.json", lr=-1),
+    ),
+    row("resume: last.npz cut short", RESUME, LAST, after=cut(LAST, 700)),
+    row("resume: last.npz with a flipped byte", RESUME, LAST, after=flip(LAST, part=0.55)),
+    row("resume: last.npz empty", RESUME, LAST, after=write(LAST, b"")),
+    row("resume: last.npz is a folder", RESUME, LAST, after=folder_for_file(LAST)),
+    row("resume: last.npz is the model's", RESUME, LAST, after=copy(PARAMS, LAST)),
+    row("resume: last.npz without rows", RESUME, LAST, after=header(LAST, notes=None)),
+    row("resume: last.npz with odd rows", RESUME, LAST, after=header(LAST, notes={"rows": [[1]]})),
+    row("resume: the data is gone", RESUME, "images", "test labels", after=delete(TEST_LABELS)),
+]
+
+SNAPSHOTS = [
+    row("snapshot missing", "inspect none.npz", "none.npz", "No such file"),
+    row("snapshot is a folder", "inspect folder", "folder", "directory"),
+    row("snapshot empty", "inspect empty", "empty"),
+    row("snapshot is text", "inspect note.txt", "note.txt"),
+    row("snapshot cut short", INSPECT, PARAMS, after=cut(PARAMS)),
+    row("snapshot with a flipped byte", INSPECT, PARAMS, after=flip(PARAMS)),
+    row(
+        "snapshot with a flipped byte in the header", INSPECT, PARAMS, after=flip(PARAMS, part=0.1)
+    ),
+    row("array missing", INSPECT, PARAMS, "1/weight", after=snapshot(PARAMS, **{"1_weight": None})),
+    row(
+        *("array extra", INSPECT, PARAMS, "9/weight"),
+        after=snapshot(PARAMS, **{"9_weight": npy(np.zeros(3))}),
+    ),
+    row(
+        *("array of another shape", INSPECT, PARAMS, "1/weight", "(16, 6)", "(16, 5)"),
+        after=snapshot(PARAMS, **{"1_weight": npy(np.zeros((16, 6), "f4"))}),
+    ),
+    row(
+        *("array of another dtype", INSPECT, PARAMS, "1/weight", "float64"),
+        after=snapshot(PARAMS, **{"1_weight": npy(np.zeros((16, 5)))}),
+    ),
+    row(
+        *("array that is no array", INSPECT, PARAMS),
+        after=snapshot(PARAMS, **{"1_weight": b"not an array"}),
+    ),
+    row(
+        *("pickled object for an array", INSPECT, PARAMS, "1/weight"),
+        after=snapshot(PARAMS, **{"1_weight": PICKLED}),
+    ),
+    row(
+        *("npz of a pickled object", "inspect evil.npz", "evil.npz"),
+        after=lambda: np.savez("evil.npz", weight=np.array([Pickled()], object)),
+    ),
+    row(
+        *("npz without a header", "inspect plain.npz", "plain.npz", "header.json"),
+        after=lambda: np.savez("plain.npz", weight=np.zeros(3)),
+    ),
+    row("header of another format", INSPECT, PARAMS, "99", after=header(PARAMS, format=99)),
+    row("header without structure", INSPECT, PARAMS, after=header(PARAMS, structure=MISSING)),
+    row(
+        *("header with an unknown layer", INSPECT, PARAMS, "Magic"),
+        after=header(PARAMS, spec={"layer": "Magic"}),
+    ),
+    row(
+        *("header with odd class names", INSPECT, PARAMS),
+        after=header(PARAMS, class_names=[1, 2, 3]),
+    ),
+    row(
+        *("header with odd normalization", EVALUATE, PARAMS),
+        after=header(PARAMS, normalization={"scale": 255.0}),
+    ),
+    row(
+        *("header with normalization in words", PREDICT, PARAMS),
+        after=header(PARAMS, normalization={"scale": "a", "mean": "b", "std": "c"}),
+    ),
+    row("evaluate: no such run", "evaluate none", "none"),
+    row("evaluate: not a run", "evaluate images", "images"),
+    row("evaluate: no model yet", EVALUATE, "run", "params.npz", after=delete(PARAMS)),
+    row("evaluate: flipped byte", EVALUATE, PARAMS, after=flip(PARAMS)),
+    row(
+        *("evaluate: config of another net", EVALUATE, PARAMS),
+        after=edit_json("run/config.json", hidden=[6]),
+    ),
+    row(
+        *("evaluate: config of a deeper net", EVALUATE, PARAMS),
+        after=edit_json("run/config.json", hidden=[5, 5]),
+    ),
+    row(
+        *("evaluate: the data has another shape", EVALUATE, "images", "(1, 5, 5)"),
+        after=lambda: (shutil.rmtree("images"), image_folder(Path("images"), side=5)),
+    ),
+]
+
+PREDICTS = [
+    row(
+        *("predict: images of another shape", "predict run --data small-images --out new.csv"),
+        *("small-images", "(1, 2, 2)", "(1, 4, 4)"),
+    ),
+    row("predict: points", "predict run --data points-xor --out new.csv", "points-xor", "(2,)"),
+    row("predict: no such file", "predict run --data none --out new.csv", "none"),
+    row("predict: a folder", "predict run --data images --out new.csv", "images", "folder"),
+    row("predict: labels", "predict run --data some-labels --out new.csv", "some-labels", "(3,)"),
+    row("predict: empty", "predict run --data empty --out new.csv", "empty"),
+    row("predict: text", "predict run --data note.txt --out new.csv", "note.txt", "0x6e6f7420"),
+    row("predict: gz truncated", PREDICT, TEST_IMAGES, after=cut(TEST_IMAGES)),
+    row("predict: flipped byte in the model", PREDICT, PARAMS, after=flip(PARAMS)),
+    row("predict: no such run", PREDICT.replace("run", "none"), "none"),
+]
+
+
+def tree_digest():
+    """Every path below this folder, with the digest of its content."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(Path().rglob("*"))
+    }
+
+
+@pytest.fixture
+def place(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "place"))
+    monkeypatch.setenv("FUNCNN_DATA", "sets")
+
+
+def expect_one_line(result, said):
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code not in (0, None)
+    assert result.stdout == ""
+    assert result.stderr.endswith("\n")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    for words in said:
+        assert words in line
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "damage"),
+    DATA + OPTIONS + PLACES + CONFIGS + RESUMES + SNAPSHOTS + PREDICTS,
+)
+def test_bad_input_gives_one_clear_line_and_changes_nothing(place, command, said, damage):
+    damage()
+    before = tree_digest()
+    result = CliRunner().invoke(main, command)
+    expect_one_line(result, said)
+    assert tree_digest() == before
+
+
+def test_the_undamaged_inputs_are_good(place):
+    for command in (TRAIN, EVALUATE, PREDICT, INSPECT, RESUME, CONFIG.replace("new", "other")):
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("option", ["--lr 1e30", "--weight-decay 1e30"])
+def test_a_loss_that_becomes_nan_gives_one_line_with_the_step_and_keeps_the_state(place, option):
+    before = tree_digest()
+    result = CliRunner().invoke(main, f"{TRAIN} --optimizer sgd {option}")
+    expect_one_line(result, ["the loss became", "at step", "new/last.npz"])
+    after = tree_digest()
+    assert set(after) - set(before) == {"new", "new/config.json", "new/last.npz"}
+    assert {path: after[path] for path in before} == before
+    assert CliRunner().invoke(main, "inspect new/last.npz").exit_code == 0
+
+
+@pytest.mark.parametrize("part", np.linspace(0, 0.999, 40))
+def test_a_byte_flipped_anywhere_is_told_or_changes_nothing(place, part):
+    sound = CliRunner().invoke(main, PREDICT).output
+    predicted = read("new.csv")
+    Path("new.csv").unlink()
+    flip(PARAMS, part=part)()
+    result = CliRunner().invoke(main, PREDICT)
+    if result.exit_code:
+        expect_one_line(result, [PARAMS])
+        assert not Path("new.csv").exists()
+    else:  # a zip file has bytes that say nothing, such as the time
+        assert (result.output, read("new.csv")) == (sound, predicted)
+
+
+def test_bytes_of_an_idx_file_in_the_place_of_a_snapshot_are_refused(place):
+    write(PARAMS, idx_bytes(np.zeros((2, 2), "u1")))()
+    expect_one_line(CliRunner().invoke(main, INSPECT), [PARAMS])

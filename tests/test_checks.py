@@ -1,0 +1,414 @@
+"""The checker is checked: a planted error is rejected, and a correct layer is not."""
+
+import numpy as np
+import pytest
+
+import funcnn as fn
+
+KEY = fn.random.key(0)
+
+
+def init(rng, input_shape, dtype=np.float32):
+    (features,) = input_shape
+    weight = fn.random.normal(rng, (features, 3), dtype)
+    return (3,), {"weight": weight, "bias": np.ones(3, dtype)}
+
+
+def forward(params, x):
+    return x @ params["weight"] + params["bias"]
+
+
+def backward(params, x, dy):
+    return {"weight": x.T @ dy, "bias": dy.sum(0)}, dy @ params["weight"].T
+
+
+def dense(forward=forward, backward=backward, init=init):
+    """A correct user's layer of 3 features, unless one of its functions is replaced."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        y = forward(params, x)
+        return y, None if wrt is None else lambda dy: backward(params, x, dy)
+
+    return fn.Layer(init, apply)
+
+
+def own(forward, backward):
+    """A layer without params, of `forward(x)` and `backward(x, dy)`."""
+    return dense(
+        lambda params, x: forward(x),
+        lambda params, x, dy: ({}, backward(x, dy)),
+        lambda rng, input_shape: (input_shape, {}),
+    )
+
+
+def with_weights(forward, dweight):
+    """A layer of weights w beside x: y = forward(w, x), dx = dy, dw = dweight(w, dy)."""
+    return dense(
+        lambda params, x: forward(params["w"], x),
+        lambda params, x, dy: ({"w": dweight(params["w"], dy)}, dy.copy()),
+        lambda rng, shape, dtype=np.float32: (shape, {"w": np.ones(shape, dtype)}),
+    )
+
+
+def replacing(**changed):
+    """The correct backward, with some of its results replaced by `changed[name](params, x, dy)`."""
+
+    def wrong(params, x, dy):
+        dparams, dx = backward(params, x, dy)
+        found = {**dparams, "x": dx}
+        found |= {name: function(params, x, dy) for name, function in changed.items()}
+        dx = found.pop("x")
+        return found, dx
+
+    return dense(backward=wrong)
+
+
+def test_a_correct_layer_is_accepted_and_reported_leaf_by_leaf():
+    report = fn.check_layer(dense(), (3,))
+    assert [leaf.path for leaf in report.leaves] == ["params/bias", "params/weight", "x"]
+    assert report.worst.error < 1e-8
+
+
+def test_a_correct_layer_without_wrt_is_accepted():
+    layer = dense()
+    fn.check_layer(layer._replace(apply=lambda params, x, rng=None, train=False: layer.apply(
+        params, x, rng=rng, train=train)), (3,))  # fmt: skip
+
+
+# --- wrong derivatives -----------------------------------------------------------------------
+
+TINY = 1e-7
+WRONG_DERIVATIVES = {
+    "a gradient of zero": replacing(bias=lambda params, x, dy: np.zeros_like(params["bias"])),
+    "no dx": replacing(x=lambda params, x, dy: np.zeros_like(x)),
+    "zero where 1e-7 is right, of small outputs": own(
+        lambda x: x * TINY, lambda x, dy: np.zeros_like(dy)
+    ),
+    "half where 1e-7 is right, of small outputs": own(
+        lambda x: x * x * TINY, lambda x, dy: x * dy * TINY
+    ),
+    "zero where 1e-7 is right, beside 1": with_weights(
+        lambda w, x: x + w * TINY, lambda w, dy: np.zeros_like(w)
+    ),
+    "half where 1e-7 is right, beside 1": with_weights(
+        lambda w, x: x + w * w * TINY, lambda w, dy: w * dy.sum(0) * TINY
+    ),
+    "1e-5 of the derivative lost": own(lambda x: 3 * x, lambda x, dy: 3 * (1 - 1e-5) * dy),
+    "a lost factor 2": own(lambda x: x * x, lambda x, dy: x * dy),
+    "a lost sign": replacing(x=lambda params, x, dy: -dy @ params["weight"].T),
+    "a weight not transposed": replacing(x=lambda params, x, dy: dy @ params["weight"]),
+    "a weight gradient transposed": replacing(weight=lambda params, x, dy: dy.T @ x),
+    "a mean over the batch": replacing(bias=lambda params, x, dy: dy.mean(0)),
+    "a bias gradient of the first sample": replacing(bias=lambda params, x, dy: dy[0].copy()),
+    "dx of another sample": replacing(x=lambda params, x, dy: (dy @ params["weight"].T)[::-1]),
+    "dx of the first sample for all": replacing(
+        x=lambda params, x, dy: np.tile(dy[:1] @ params["weight"].T, (len(x), 1))
+    ),
+    "the derivative of another function": own(np.sin, lambda x, dy: dy * (1 - x * x / 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_DERIVATIVES)
+def test_a_wrong_derivative_is_rejected(name):
+    with pytest.raises(fn.CheckFailure, match=r"the derivative by .* has relative error"):
+        fn.check_layer(WRONG_DERIVATIVES[name], (3,))
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-7, 1.0, 1e7])
+@pytest.mark.parametrize("shape", [(5,), (9, 9)], ids=["Jacobian", "combinations"])
+def test_the_verdict_does_not_depend_on_the_scale_of_the_outputs(size, shape):
+    x = fn.random.normal(KEY, shape, np.float64)
+    fn.check_vjp(lambda x: (size * np.sin(x), lambda dy: size * np.cos(x) * dy), x)
+    with pytest.raises(fn.CheckFailure):
+        fn.check_vjp(lambda x: (size * np.sin(x), lambda dy: 0 * dy), x)
+    with pytest.raises(fn.CheckFailure):
+        fn.check_vjp(lambda x: (size * np.sin(x), lambda dy: size * np.cos(x) * dy / 2), x)
+
+
+def test_a_derivative_that_is_nan_is_rejected():
+    x = np.array([1.0, 2])
+    with pytest.raises(fn.CheckFailure, match="the derivative by x has relative error nan"):
+        fn.check_vjp(lambda x: (x * x, lambda dy: 2 * x * dy * [1, np.nan]), x)
+
+
+def test_a_wrong_derivative_of_training_alone_is_rejected():
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        factor = 3 if train else 1
+        return factor * x, None if wrt is None else lambda dy: ({}, dy.copy())
+
+    layer = fn.Layer(lambda rng, shape: (shape, {}), apply)
+    with pytest.raises(fn.CheckFailure, match="the derivative by x"):
+        fn.check_layer(layer, (3,))
+
+
+@pytest.mark.parametrize("entry", [0, 500, 999])
+def test_one_wrong_entry_of_many_is_found(entry):
+    x = fn.random.normal(KEY, (1000,), np.float64)
+
+    def function(x):
+        factor = np.where(np.arange(1000) == entry, 1.01, 1.0)
+        return (x * x).sum(), lambda dy: 2 * x * dy * factor
+
+    with pytest.raises(fn.CheckFailure, match="the derivative by x "):
+        fn.check_vjp(function, x)
+
+
+def test_the_failure_names_the_leaf():
+    x = {"a": np.array([1.0, 2]), "b": [np.array([3.0])]}
+
+    def function(x):
+        y = (x["a"] * x["a"]).sum() * x["b"][0]
+        da, db = 2 * x["a"] * x["b"][0], (x["a"] * x["a"]).sum()
+        return y, lambda dy: {"a": da * dy, "b": [2 * db * dy]}
+
+    with pytest.raises(fn.CheckFailure, match=r"the derivative by b/0 has relative error 0\.5"):
+        fn.check_vjp(function, x)
+
+
+# --- broken promises -------------------------------------------------------------------------
+
+
+def in_place(name):
+    def wrong(params, x, dy):
+        array = {"x": x, "dy": dy, **params}[name]
+        array *= 1
+        return backward(params, x, dy)
+
+    return dense(backward=wrong)
+
+
+def forward_in_place(params, x):
+    x -= 0
+    return forward(params, x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [in_place("x"), in_place("dy"), in_place("weight"), dense(forward_in_place)],
+    ids=["x", "dy", "weight", "x in apply"],
+)
+def test_an_argument_changed_in_place_is_rejected(layer):
+    with pytest.raises((fn.CheckFailure, ValueError), match="read-only"):
+        fn.check_layer(layer, (3,))
+
+
+def counting():
+    """A vjp that remembers how often it was called."""
+    calls = []
+
+    def wrong(params, x, dy):
+        calls.append(1)
+        return backward(params, x, dy * len(calls))
+
+    return dense(backward=wrong)
+
+
+def accumulating():
+    """Gradients summed up from call to call, as torch does."""
+    total = {}
+
+    def wrong(params, x, dy):
+        dparams, dx = backward(params, x, dy)
+        bias = total.get(dy.dtype, 0) + dparams["bias"]
+        total[dy.dtype] = bias
+        return {**dparams, "bias": bias}, dx
+
+    return dense(backward=wrong)
+
+
+def random_forward(params, x):
+    return forward(params, x) * np.random.default_rng().standard_normal()
+
+
+def keeping_x_in_scratch():
+    """The x of the last apply, where each vjp has need of its own."""
+    scratch = {}
+
+    def keep(params, x):
+        scratch["x"] = x
+        return forward(params, x)
+
+    return dense(keep, lambda params, x, dy: backward(params, scratch["x"], dy))
+
+
+def returning_scratch(result):
+    """One buffer for the results of all calls."""
+    scratch = {}
+
+    def buffered(array):
+        buffer = scratch.setdefault((array.shape, array.dtype), np.empty_like(array))
+        buffer[...] = array
+        return buffer
+
+    def wrong(params, x, dy):
+        dparams, dx = backward(params, x, dy)
+        return dparams, buffered(dx)
+
+    if result == "y":
+        return dense(lambda params, x: buffered(forward(params, x)))
+    return dense(backward=wrong)
+
+
+def swallowing():
+    layer = dense()
+    return layer._replace(apply=lambda params, x, wrt="both", **kwargs: layer.apply(
+        params, x, wrt=wrt))  # fmt: skip
+
+
+def always_with_vjp():
+    layer = dense()
+    return layer._replace(apply=lambda params, x, rng=None, train=False, wrt="both": layer.apply(
+        params, x))  # fmt: skip
+
+
+def other_params_for_wrt_params():
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        def vjp(dy):
+            dparams, dx = backward(params, x, dy)
+            if wrt == "params":
+                return fn.tree.map(lambda g: g / 2, dparams), None
+            return dparams, dx
+
+        return forward(params, x), None if wrt is None else vjp
+
+    return fn.Layer(init, apply)
+
+
+def init_from_nowhere(rng, input_shape, dtype=np.float32):
+    shape, params = init(rng, input_shape, dtype)
+    params["bias"] = np.random.default_rng().standard_normal(3).astype(dtype)
+    return shape, params
+
+
+BROKEN_PROMISES = {
+    "a bias gradient not summed": (
+        replacing(bias=lambda params, x, dy: dy.copy()),
+        r"dparams/bias is float32 \(3, 3\)|dparams/bias is float32 \(4, 3\)",
+    ),
+    "a bias gradient summed with keepdims": (
+        replacing(bias=lambda params, x, dy: dy.sum(0, keepdims=True)),
+        r"dparams/bias is float32 \(1, 3\), params/bias is float32 \(3,\)",
+    ),
+    "a gradient that is missing": (
+        dense(
+            backward=lambda *args: ({"weight": backward(*args)[0]["weight"]}, backward(*args)[1])
+        ),
+        "another structure",
+    ),
+    "a gradient of no param": (
+        replacing(scale=lambda params, x, dy: dy.sum(0)),
+        "another structure",
+    ),
+    "a float64 output": (
+        dense(lambda params, x: forward(params, x) * np.float64(1)),
+        "y is float64 for float32",
+    ),
+    "a float64 gradient": (
+        replacing(bias=lambda params, x, dy: dy.sum(0, dtype=np.float64)),
+        "dparams/bias is float64",
+    ),
+    "a float64 dx": (
+        replacing(x=lambda params, x, dy: dy @ params["weight"].T * np.float64(1)),
+        "dx is float64",
+    ),
+    "a wrong declared shape": (
+        dense(init=lambda rng, shape, dtype=np.float32: ((4,), init(rng, shape, dtype)[1])),
+        r"declared \(4,\), but y is",
+    ),
+    "a declared shape with the batch": (
+        dense(init=lambda rng, shape, dtype=np.float32: ((4, 3), init(rng, shape, dtype)[1])),
+        r"declared \(4, 3\), but y is",
+    ),
+    "params of float64": (
+        dense(init=lambda rng, shape: init(rng, shape, np.float64)),
+        "begins as float64",
+    ),
+    "params of numbers": (
+        dense(init=lambda rng, shape: (init(rng, shape)[0], {"weight": 1.0, "bias": 0.0})),
+        "is a float, no array",
+    ),
+    "an init from nowhere": (dense(init=init_from_nowhere), "init with one key"),
+    "an apply from nowhere": (dense(random_forward), "the same arguments and key"),
+    "a vjp that counts": (counting(), "called twice"),
+    "a vjp that accumulates": (accumulating(), "called twice"),
+    "x in shared scratch memory": (keeping_x_in_scratch(), "another (apply|vjp) changes"),
+    "y in shared scratch memory": (returning_scratch("y"), "a batch differs from its samples"),
+    "dx in shared scratch memory": (returning_scratch("dx"), "not linear"),
+    "dparams that are dy": (
+        with_weights(lambda w, x: x + w, lambda w, dy: dy[0]),
+        "shares memory",
+    ),
+    "a vjp with a square": (
+        own(lambda x: x.copy(), lambda x, dy: dy + 1e-3 * dy * dy),
+        "not linear",
+    ),
+    "a vjp with a constant": (own(lambda x: x.copy(), lambda x, dy: dy + 1e-3), "not linear"),
+    "a vjp of absolute values": (own(np.abs, lambda x, dy: np.abs(dy) * np.sign(x)), "not linear"),
+    "keywords swallowed": (swallowing(), "a misspelt keyword passes"),
+    "a vjp for wrt=None": (always_with_vjp(), "wrt=None"),
+    "other gradients for wrt='params'": (other_params_for_wrt_params(), "wrt='params'"),
+    "samples that see each other": (
+        own(lambda x: x - x.mean(0), lambda x, dy: dy - dy.mean(0)),
+        "a batch differs from its samples",
+    ),
+    "a spec of another layer": (fn.Tanh()._replace(spec=fn.Relu().spec), "another layer"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PROMISES)
+def test_a_broken_promise_is_rejected(name):
+    layer, message = BROKEN_PROMISES[name]
+    with pytest.raises(fn.CheckFailure, match=message):
+        fn.check_layer(layer, (3,), batch=4)
+
+
+# --- what is right is accepted ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-4, 1e-5, 1e-6])
+def test_a_kink_near_by_is_accepted_and_an_error_there_is_not(distance):
+    x = np.array([-distance, 2 * distance, distance, -0.5, 0.7, 5 * distance])
+    fn.check_vjp(fn.activations.relu, x)
+    fn.check_vjp(lambda x: (np.abs(x).sum(), lambda dy: dy * np.sign(x)), x)
+    with pytest.raises(fn.CheckFailure):
+        fn.check_vjp(lambda x: (np.abs(x), lambda dy: dy), x)
+    with pytest.raises(fn.CheckFailure):
+        fn.check_vjp(lambda x: (np.maximum(x, 0), lambda dy: dy * (x > -2 * distance)), x)
+
+
+def test_a_layer_with_kinks_is_accepted():
+    layer = own(lambda x: np.abs(x - 0.3), lambda x, dy: dy * np.sign(x - 0.3))
+    for seed in range(5):
+        fn.check_layer(layer, (7,), rng=fn.random.key(seed))
+
+
+def test_a_gradient_that_is_truly_zero_is_accepted():
+    fn.check_layer(
+        with_weights(lambda w, x: x + 0 * w, lambda w, dy: np.zeros_like(w)),
+        (3,),
+    )
+
+
+def test_a_number_is_checked_with_a_number():
+    seen = []
+
+    def function(x):
+        return float(x @ x), lambda dy: seen.append(dy) or 2 * dy * x
+
+    report = fn.check_vjp(function, np.array([1.0, -2, 3]))
+    assert report.worst.error < 1e-9
+    assert all(isinstance(dy, float) for dy in seen)
+
+
+def test_a_tree_without_leaves_has_nothing_to_check():
+    assert fn.check_vjp(lambda x: (np.ones(2), lambda dy: {}), {}).leaves == ()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "dtype"),
+    [(np.ones(2, np.float32), "float32"), (np.ones(2, int), "int64"), (1, "int")],
+    ids=["float32", "int64", "int"],
+)
+def test_a_tree_of_anything_but_float64_is_a_type_error_that_names_the_leaf(leaf, dtype):
+    with pytest.raises(TypeError, match=f"^a/0 must be float64 to be checked, got {dtype}"):
+        fn.check_vjp(lambda x: (x["a"][0], lambda dy: {"a": [dy]}), {"a": [leaf]})

@@ -1,0 +1,483 @@
+"""The `funcnn` command as a user runs it."""
+
+import csv
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.training_run import load_model
+from test_datasets import image_folder
+from test_idx import write_idx
+
+import funcnn as fn
+from funcnn import activations
+
+STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
+TINY = [
+    *("--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "3"),
+    *("--batch-size", "8", "--dropout", "0.2"),
+]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return image_folder(tmp_path_factory.mktemp("data") / "images")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def funcnn(*arguments, code=0):
+    """What the command printed, in this process."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def train(images, *arguments, code=0):
+    return funcnn("train", *TINY, "--data", images, *arguments, code=code)
+
+
+def parse(result):
+    """The JSON on stdout, strictly, with nothing on stderr."""
+    assert result.stderr == ""
+    return json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def run(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(images, "--out", folder)
+    return folder
+
+
+# --- help ------------------------------------------------------------------------------------
+
+
+def commands(group=main, path=()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands())
+
+
+def test_these_are_the_commands():
+    assert {" ".join(path) for path in COMMANDS} == {
+        *("train", "evaluate", "predict", "inspect", "check", "data list", "data show")
+    }
+
+
+@pytest.mark.parametrize("path", [(), ("data",), *COMMANDS], ids=" ".join)
+def test_h_and_help_say_the_same(path):
+    short, long = funcnn(*path, "-h"), funcnn(*path, "--help")
+    assert short.stdout == long.stdout
+    assert short.stdout.startswith("Usage: ")
+    assert short.stderr == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_has_an_example_that_its_options_allow(path):
+    examples = re.findall(r"^ +funcnn (.*)$", COMMANDS[path].help, re.MULTILINE)
+    assert examples
+    for example in examples:
+        words = shlex.split(example)
+        assert tuple(words[: len(path)]) == path
+        COMMANDS[path].make_context(path[-1], words[len(path) :])  # raises for a wrong option
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_is_explained_and_says_its_default(path):
+    for option in COMMANDS[path].params:
+        if not isinstance(option, click.Option):
+            continue
+        assert option.help, option.name
+        if not (option.is_flag or option.required or option.name in ("config_file", "resume_run")):
+            assert "[default: " in option.help, option.name
+
+
+def test_the_defaults_that_the_help_names_are_those_of_a_run(images):
+    text = " ".join(funcnn("train", "--help").stdout.split())
+    funcnn("train", "--data", images, "--val-size", 12, "--batch-size", 48, "--epochs", 1)
+    config = json.loads(Path("runs/mlp3-images-001/config.json").read_text())
+    assert config["hidden"] == [256, 128]
+    assert "256x128 (mlp3)" in text
+    for name in ("activation", "lr", "momentum", "optimizer", "schedule", "seed", "dropout"):
+        assert re.search(rf"--{name} .*?\[default: {config[name]}[;\]]", text), name
+
+
+def test_version_is_the_packages():
+    assert funcnn("--version").stdout == f"funcnn, version {fn.__version__}\n"
+
+
+def test_without_a_command_there_is_the_help():
+    assert "Commands:" in CliRunner().invoke(main, []).output
+
+
+def test_the_installed_command_runs():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("funcnn"), "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fn.__version__ in done.stdout
+
+
+# --- train -----------------------------------------------------------------------------------
+
+
+def test_train_prints_a_line_for_each_epoch_and_the_result(images):
+    result = train(images)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 5
+    for epoch, line in enumerate(lines[:3], 1):
+        assert re.match(
+            rf"epoch {epoch}/3  train loss [\d.]+ accuracy [\d.]+%  "
+            r"val loss [\d.]+ accuracy [\d.]+%  lr [\d.e-]+  [\d.]+ s$",
+            line,
+        )
+    assert re.match(r"test accuracy [\d.]+% on 20 examples \(the test set\), ", lines[3])
+    assert re.match(r"103 parameters, [\d.]+ s, all in runs/mlp2-images-001$", lines[4])
+    assert result.stderr == ""
+
+
+def test_the_default_folder_is_a_new_one_each_time(images):
+    for number in (1, 2, 3):
+        assert f"runs/mlp2-images-00{number}" in train(images).stdout
+    assert len(list(Path("runs").iterdir())) == 3
+
+
+def test_quiet_prints_only_the_result(images):
+    result = train(images, "--quiet")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["test", "103"]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_train_json_is_the_summary_and_where_it_is(images, quiet):
+    printed = parse(train(images, "--json", "--out", "it", *quiet))
+    assert printed.pop("run") == "it"
+    assert printed == json.loads(Path("it/summary.json").read_text())
+
+
+def test_settings_given_as_options_are_in_the_config(images):
+    options = {"hidden": "4x3", "activation": "tanh", "optimizer": "nesterov", "lr": 0.02}
+    options |= {"momentum": 0.8, "weight_decay": 0.001, "schedule": "warmup-cosine"}
+    options |= {"label_smoothing": 0.1, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
+    words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
+    train(images, *words, "--out", "it")
+    config = json.loads(Path("it/config.json").read_text())
+    assert config.pop("hidden") == [4, 3]
+    del options["hidden"]
+    assert config == options | {"arch": "mlp2", "data": str(images), "val_size": 12}
+
+
+@pytest.mark.parametrize(("given", "hidden"), [("0", []), ("7", [7]), ("7x6x5", [7, 6, 5])])
+def test_hidden_sizes_are_written_with_an_x(images, given, hidden):
+    train(images, "--hidden", given, "--out", "it")
+    assert json.loads(Path("it/config.json").read_text())["hidden"] == hidden
+
+
+def test_config_runs_a_run_again_to_the_same_bytes(images, run):
+    funcnn("train", "--config", run / "config.json", "--out", "again")
+    for file in ("params.npz", "config.json"):
+        assert Path("again", file).read_bytes() == (run / file).read_bytes()
+
+
+def test_other_options_change_what_config_says(run):
+    funcnn("train", "--config", run / "config.json", "--seed", 3, "--epochs", 1, "--out", "other")
+    ours, theirs = (json.loads((Path(f) / "config.json").read_text()) for f in ("other", run))
+    assert ours == theirs | {"seed": 3, "epochs": 1}
+    assert Path("other/params.npz").read_bytes() != (run / "params.npz").read_bytes()
+
+
+def test_threads_do_not_show_in_the_result(images, run):
+    train(images, "--threads", 1, "--out", "one")
+    assert Path("one/params.npz").read_bytes() == (run / "params.npz").read_bytes()
+
+
+def test_points_are_trained_without_any_file():
+    result = funcnn("train", "--arch", "points", "--data", "points-linear", "--epochs", 20)
+    assert "(the training points, as the lab asks)" in result.stdout
+    assert Path("runs/points-points-linear-001/predictions.png").exists()
+
+
+def test_a_terminal_sees_a_progress_bar_on_stderr_and_none_on_stdout(images):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    command = [*FUNCNN, "train", *TINY, "--data", str(images), "--out", "it"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        bar = b""
+        while chunk := _read(ours):
+            bar += chunk
+        stdout = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b" steps" in bar
+    assert stdout.startswith(b"epoch 1/3  train loss")
+    assert b" steps" not in stdout
+    assert b"\r" not in stdout
+
+
+def _read(descriptor):
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+# SIGINT may be ignored where the tests run (behind a `&`, say), and a child inherits that.
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+FUNCNN = [sys.executable, "-c", HEARS_CTRL_C + "from funcnn.cli import main; main()"]
+
+INTERRUPTS_ITSELF = (
+    HEARS_CTRL_C
+    + """
+import itertools, os, sys
+import funcnn as fn
+from funcnn.cli import main
+
+stop_at, make = int(sys.argv.pop(1)), fn.make_train_step
+
+def make_interrupted(*args):
+    step, count = make(*args), itertools.count(1)
+    def interrupted(state, batch):
+        if next(count) == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(state, batch)
+    return interrupted
+
+fn.make_train_step = make_interrupted
+main()
+"""
+)
+
+
+def interrupt_at_step(step, *arguments):
+    command = [sys.executable, "-c", INTERRUPTS_ITSELF, str(step), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("step", "epochs_done"),
+    [
+        pytest.param(2, 0, id="before the first epoch ends"),
+        pytest.param(STEPS_PER_EPOCH + 3, 1, id="in the middle of an epoch"),
+    ],
+)
+@pytest.mark.parametrize("out", ["it", "a folder with a space"])
+def test_ctrl_c_stops_with_one_line_that_says_how_to_go_on_and_that_works(
+    images, run, step, epochs_done, out
+):
+    done = interrupt_at_step(step, "train", *TINY, "--data", images, "--out", out)
+    assert done.returncode == 130
+    assert len(done.stdout.splitlines()) == epochs_done
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{out}/last.npz" in done.stderr
+    advice = shlex.split(done.stderr.split("go on with: funcnn ")[1])
+    resumed = funcnn(*advice)
+    assert resumed.stdout.startswith(f"epoch {epochs_done + 1}/3")
+    assert Path(out, "params.npz").read_bytes() == (run / "params.npz").read_bytes()
+
+
+def test_ctrl_c_from_outside_stops_a_long_run(images):
+    arguments = [*TINY, "--epochs", "1000000", "--data", str(images), "--out", "it"]
+    process = subprocess.Popen(
+        [*FUNCNN, "train", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not Path("it/params.npz").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(stderr.splitlines()) == 1
+    assert stderr.endswith("go on with: funcnn train --resume it\n")
+    assert not list(Path("it").glob(".*")), "a temporary file was left"
+
+
+def test_ctrl_c_with_json_leaves_stdout_empty(images):
+    done = interrupt_at_step(9, "train", *TINY, "--data", images, "--out", "it", "--json")
+    assert (done.returncode, done.stdout) == (130, "")
+
+
+def test_a_finished_run_is_not_resumed(run):
+    result = funcnn("train", "--resume", run, code=1)
+    assert result.stderr == f"Error: {run} is finished: there is nothing to resume\n"
+
+
+# --- what can be done with a run -------------------------------------------------------------
+
+
+def test_evaluate_prints_what_the_summary_says(run):
+    summary = json.loads((run / "summary.json").read_text())
+    printed = parse(funcnn("evaluate", run, "--json"))
+    for name in ("val_loss", "val_accuracy", "test_loss", "test_accuracy"):
+        assert printed[name] == summary[name]
+    lines = funcnn("evaluate", run).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["validation", "test"]
+    assert f"accuracy {summary['test_accuracy']:.2%}  of 20 examples" in lines[1]
+
+
+def test_evaluate_of_a_run_without_validation_prints_the_test_set_alone(images):
+    train(images, "--val-size", 0, "--out", "it")
+    assert [line.split()[0] for line in funcnn("evaluate", "it").stdout.splitlines()] == ["test"]
+
+
+def test_predict_writes_a_row_for_every_image_of_the_last_smaller_batch_too(run, tmp_path):
+    generator = np.random.default_rng(1)
+    images = generator.integers(0, 256, (1003, 4, 4)).astype("u1")  # evaluated 1,000 at a time
+    file = write_idx(tmp_path / "unlabelled.gz", images)
+    result = funcnn("predict", run, "--data", file, "--out", "predicted.csv")
+    assert result.stdout == "1,003 predictions in predicted.csv\n"
+    with open("predicted.csv", newline="") as text:
+        header, *rows = csv.reader(text)
+    assert header == ["Id", "Category"]
+    assert [row[0] for row in rows] == [str(i) for i in range(1003)]
+    outputs = load_model(RunFolder(run)).predict(load_inputs(str(file)))
+    assert [row[1] for row in rows] == [str(k) for k in outputs.argmax(1)]
+    assert len({row[1] for row in rows}) > 1
+
+
+def test_predict_takes_the_test_images_of_a_data_set_by_name():
+    images = image_folder(Path("images"), side=28, classes=10)
+    train(images, "--out", "it")
+    printed = parse(funcnn("predict", "it", "--data", "mnist", "--out", "predicted.csv", "--json"))
+    assert printed == {"run": "it", "data": "mnist", "out": "predicted.csv", "rows": 10_000}
+    assert len(Path("predicted.csv").read_text().splitlines()) == 10_001
+
+
+def test_predict_of_points_gives_classes_0_and_1():
+    funcnn("train", "--arch", "points", "--epochs", 1000, "--out", "it", "--quiet")
+    funcnn("predict", "it", "--data", "points-xor", "--out", "predicted.csv")
+    lines = Path("predicted.csv").read_text().splitlines()
+    assert len(lines) == 22
+    assert {line.split(",")[1] for line in lines[1:]} == {"0", "1"}
+
+
+def test_inspect_shows_layers_shapes_counts_bytes_and_header(run):
+    text = funcnn("inspect", run / "params.npz").stdout
+    size = (run / "params.npz").stat().st_size
+    assert text.startswith(f"{run / 'params.npz'}: {size:,} bytes\n")
+    for said in ("input (1, 4, 4)", "Dense", "1/weight", "(16, 5)", "float32", "103", "412"):
+        assert said in text
+    assert "normalization: scale 255, mean " in text
+    assert "class names: 0, 1, 2" in text
+
+
+def test_inspect_json_has_the_same_and_the_spec(run):
+    printed = parse(funcnn("inspect", run / "params.npz", "--json"))
+    assert printed["parameters"] == 103
+    assert printed["parameter_bytes"] == 412
+    assert printed["bytes_on_disk"] == (run / "params.npz").stat().st_size
+    assert {"path": "1/weight", "shape": [16, 5], "dtype": "float32"} in printed["arrays"]
+    assert printed["header"]["spec"]["layer"] == "serial"
+    assert printed["header"]["input_shape"] == [1, 4, 4]
+    assert printed["header"]["class_names"] == ["0", "1", "2"]
+
+
+def test_inspect_shows_a_training_state_too(run):
+    assert "params/1/weight" in funcnn("inspect", run / "last.npz").stdout
+    assert parse(funcnn("inspect", run / "last.npz", "--json"))["layers"] is None
+
+
+# --- check -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["softmax", "mlp2", "mlp3", "points"])
+def test_check_proves_the_gradients_of_every_architecture(arch):
+    result = funcnn("check", arch)
+    assert re.search(r"^worst: \d\.\de-\d+ at \S+ \(limit 1e-06\)$", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
+def test_check_takes_hidden_sizes_activation_and_seed(activation):
+    arguments = ("--hidden", "6x5", "--activation", activation, "--seed", 3, "--json")
+    printed = parse(funcnn("check", "mlp2", *arguments))
+    assert printed["ok"] is True
+    assert len(printed["leaves"]) == 6
+    assert printed["worst"]["error"] == max(leaf["error"] for leaf in printed["leaves"]) < 1e-6
+    assert printed["worst"]["path"] in {leaf["path"] for leaf in printed["leaves"]}
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_check_exits_1_for_a_wrong_gradient_and_names_the_leaf(monkeypatch, as_json):
+    right = activations.relu
+    monkeypatch.setattr(activations, "relu", lambda x: (right(x)[0], lambda dy: dy))
+    result = funcnn("check", "mlp2", "--hidden", 5, *as_json, code=1)
+    if as_json:
+        printed = parse(result)
+        assert printed["ok"] is False
+        assert printed["worst"]["error"] > 1e-3
+        assert printed["worst"]["path"] in ("1/weight", "1/bias")
+    else:
+        assert re.search(r"^worst: \S+ at 1/(weight|bias) ", result.stdout, re.MULTILINE)
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+def test_data_list_says_where_each_set_was_found():
+    rows = {row["name"]: row for row in parse(funcnn("data", "list", "--json"))}
+    assert list(rows) == ["fashion-mnist", "mnist", "points-linear", "points-xor"]
+    assert Path(rows["mnist"]["where"], "train-images-idx3-ubyte.gz").exists()
+    assert rows["points-xor"]["where"] == "generated"
+    text = funcnn("data", "list").stdout
+    for row in rows.values():
+        assert row["title"] in text
+        assert row["where"] in text
+
+
+def test_data_show_counts_and_draws():
+    printed = parse(funcnn("data", "show", "fashion-mnist", "--json"))
+    assert (printed["train"], printed["test"]) == (60_000, 10_000)
+    assert printed["input_shape"] == [1, 28, 28]
+    assert printed["classes"][9] == {"name": "Ankle boot", "train": 6000, "test": 1000}
+    assert Path("fashion-mnist.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["points-linear", "points-xor"])
+def test_data_show_draws_points(name):
+    assert "picture: it.png" in funcnn("data", "show", name, "--out", "it.png").stdout
+    assert Path("it.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_show_takes_a_folder(images):
+    text = funcnn("data", "show", images).stdout
+    assert "train 60 inputs of 1 x 4 x 4" in text
+    assert Path("images.png").exists()
+
+
+# --- pipes -----------------------------------------------------------------------------------
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback():
+    process = subprocess.Popen(
+        [*FUNCNN, "data", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait()
+    process.stderr.close()

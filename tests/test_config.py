@@ -1,0 +1,214 @@
+"""The settings of a run: defaults, checks, and the way through a file and back."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig, build_optimizer
+from funcnn.experiments.errors import InputError
+from hypothesis import given
+from hypothesis import strategies as st
+
+FIELDS = set(RunConfig.__dataclass_fields__)
+MLP3 = ARCHITECTURES["mlp3"].defaults
+
+
+@pytest.mark.parametrize(
+    ("arch", "hidden", "data", "val_size", "batch_size", "activation"),
+    [
+        ("softmax", (), "fashion-mnist", 10_000, 128, "relu"),
+        ("mlp2", (128,), "fashion-mnist", 10_000, 128, "relu"),
+        ("mlp3", (256, 128), "fashion-mnist", 10_000, 128, "relu"),
+        ("points", (4, 4), "points-xor", 0, None, "sigmoid"),
+    ],
+)
+def test_an_architectures_name_is_enough(arch, hidden, data, val_size, batch_size, activation):
+    config = RunConfig.resolve({"arch": arch})
+    assert config.hidden == hidden
+    assert config.data == data
+    assert config.val_size == val_size
+    assert config.batch_size == batch_size
+    assert config.activation == activation
+    assert config.seed == 0
+
+
+def test_what_is_given_wins_over_the_defaults():
+    config = RunConfig.resolve({"arch": "mlp3", "hidden": (7,), "data": "mnist", "lr": 0.5})
+    assert (config.hidden, config.data, config.lr) == ((7,), "mnist", 0.5)
+    assert config.epochs == MLP3["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "weight_decay"),
+    [
+        ("sgd", MLP3["lr"], MLP3["weight_decay"]),
+        ("nesterov", MLP3["lr"], MLP3["weight_decay"]),
+        ("classical-momentum", MLP3["lr"], MLP3["weight_decay"]),
+        ("adam", 1e-3, 0),
+        ("adamw", 1e-3, 1e-2),
+    ],
+)
+def test_an_optimizer_brings_the_defaults_that_suit_it(optimizer, lr, weight_decay):
+    config = RunConfig.resolve({"arch": "mlp3", "optimizer": optimizer})
+    assert (config.lr, config.weight_decay) == (lr, weight_decay)
+    given_lr = RunConfig.resolve({"arch": "mlp3", "optimizer": optimizer, "lr": 0.3})
+    assert (given_lr.lr, given_lr.weight_decay) == (0.3, weight_decay)
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        RunConfig.resolve({"arch": "mlp3"}).lr = 1.0
+
+
+rates = st.floats(0, 1, exclude_max=True)
+settings: Any = st.fixed_dictionaries(
+    {"arch": st.sampled_from([name for name in ARCHITECTURES if name != "points"])},
+    optional={
+        "hidden": st.lists(st.integers(1, 9)).map(tuple),
+        "activation": st.sampled_from(sorted(ACTIVATIONS)),
+        "data": st.sampled_from(["mnist", "a/folder", "données"]),
+        "val_size": st.integers(0, 2**63 - 1),
+        "epochs": st.integers(1, 2**63 - 1),
+        "batch_size": st.none() | st.integers(1, 2**63 - 1),
+        "optimizer": st.sampled_from(sorted(set(OPTIMIZERS) - {"nesterov"})),
+        "lr": st.floats(0, allow_infinity=False),
+        "momentum": rates,
+        "weight_decay": st.floats(0, allow_infinity=False),
+        "schedule": st.sampled_from(sorted(SCHEDULES)),
+        "label_smoothing": rates,
+        "dropout": rates,
+        "seed": st.integers(0, 2**63 - 1),
+    },
+)
+
+
+@given(given_settings=settings)
+def test_a_config_file_holds_every_setting_and_resolves_to_the_same_config(given_settings):
+    config = RunConfig.resolve(given_settings)
+    values = json.loads(config.to_json())
+    assert set(values) == FIELDS
+    assert RunConfig.resolve(values) == config
+    for name, value in given_settings.items():
+        assert getattr(config, name) == value
+
+
+def test_a_config_file_is_read_back(tmp_path):
+    config = RunConfig.resolve({"arch": "points", "data": "points-linear", "seed": 5})
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert RunConfig.resolve(RunConfig.read(tmp_path / "config.json")) == config
+
+
+WRONG = [
+    ("arch", ["mlp4", "", None, 3, ["mlp3"]]),
+    ("activation", ["rleu", None, ["relu"]]),
+    ("optimizer", ["sdg", None, {}]),
+    ("schedule", ["cosin", None, []]),
+    ("data", ["", None, 7, ["mnist"], "points-xor"]),
+    ("val_size", [-1, 2.0, "1", None, True, 2**63]),
+    ("epochs", [0, -3, 1.5, "many", None, True]),
+    ("batch_size", [0, -1, 32.0, "all", False]),
+    ("seed", [-1, 0.0, "x", None, 2**63]),
+    ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
+    ("lr", [math.nan, math.inf, -1, -1e-9, "0.1", None, True, 10**400]),
+    ("weight_decay", [math.nan, math.inf, -1e-9, "0", None]),
+    ("momentum", [1, 1.5, -0.1, math.nan, "0.9", None, True]),
+    ("dropout", [1, 2, -0.1, math.nan, None]),
+    ("label_smoothing", [1, 2, -0.1, math.nan, None]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(name, value, id=f"{name}={str(value)[:12]}-{type(value).__name__}")
+        for name, values in WRONG
+        for value in values
+    ],
+)
+def test_a_wrong_value_is_one_input_error_that_names_option_and_value(name, value):
+    with pytest.raises(InputError) as caught:
+        RunConfig.resolve({"arch": "mlp3"} | {name: value})
+    said = str(caught.value)
+    assert said.startswith(f"--{name.replace('_', '-')} ")
+    assert str(value) in said
+    assert "must be" in said or "for --arch" in said
+    assert "\n" not in said
+
+
+def test_every_setting_has_a_row_of_wrong_values():
+    assert {name for name, _ in WRONG} == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"arch": "points", "data": "mnist"}, "--data mnist.* points-linear, points-xor"),
+        ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
+        ({"arch": "mlp3", "optimizer": "nesterov", "momentum": 0.0}, "--momentum 0.0.* nesterov"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_an_input_error(values, said):
+    with pytest.raises(InputError, match=said):
+        RunConfig.resolve(values)
+
+
+def test_an_unknown_setting_is_an_input_error_that_lists_the_known_ones():
+    with pytest.raises(InputError, match="unknown setting 'learning_rate'") as caught:
+        RunConfig.resolve({"arch": "mlp3", "learning_rate": 0.1})
+    for name in FIELDS:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a config file"),
+        (b'{"arch": "mlp3"', "not a config file"),
+        (b"\xff\xfe\x00", "not a config file"),
+        (b"[1, 2]", "it holds a list"),
+        (b"[" * 100_000, "not a config file"),
+    ],
+    ids=["empty", "cut short", "not text", "a list", "too deep"],
+)
+def test_a_damaged_config_file_is_an_input_error_that_names_it(tmp_path, content, said):
+    file = tmp_path / "config.json"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        RunConfig.read(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_file_that_cannot_be_read_is_an_input_error_that_names_it(tmp_path):
+    with pytest.raises(InputError, match="No such file") as caught:
+        RunConfig.read(tmp_path / "none.json")
+    assert str(tmp_path / "none.json") in str(caught.value)
+    with pytest.raises(InputError, match="Is a directory"):
+        RunConfig.read(tmp_path)
+
+
+@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("total_steps", [1, 2, 100])
+def test_every_optimizer_is_built_with_every_schedule(optimizer, schedule, total_steps):
+    config = RunConfig.resolve({"arch": "mlp2", "optimizer": optimizer, "schedule": schedule})
+    _, rate = build_optimizer(config, total_steps)
+    rates = [rate(step) for step in range(total_steps)]
+    assert all(0 <= value <= config.lr for value in rates)
+    if total_steps == 100:
+        assert max(rates) == pytest.approx(config.lr)
+
+
+def test_schedules_end_where_they_should():
+    ends = {}
+    for schedule in SCHEDULES:
+        config = RunConfig.resolve({"arch": "mlp2", "schedule": schedule, "lr": 1.0})
+        _, rate = build_optimizer(config, 100)
+        ends[schedule] = rate(0), rate(99)
+    assert ends["constant"] == (1.0, 1.0)
+    assert ends["cosine"] == (1.0, pytest.approx((1 + math.cos(0.99 * math.pi)) / 2))
+    assert ends["piecewise"] == (1.0, pytest.approx(0.01))
+    assert ends["warmup-cosine"][0] == 0
+    assert 0 < ends["warmup-cosine"][1] < 0.01

@@ -1,0 +1,234 @@
+"""The house: which module may import which, what is documented, what an import costs."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from funcnn.cli import main
+
+import funcnn as fn
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT / "experiments"}
+
+# Low to high. Modules of one line may import each other, but not in a circle.
+STOREYS = [
+    {"types", "tree", "random", "threads", "files"},
+    {"activations", "losses"},
+    {"spec", "initializers", "layers", "combinators", "schedules", "optimizers", "metrics"},
+    {"training", "snapshots", "checks", "summaries"},
+    {"__init__"},
+]
+STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}
+
+
+def modules(package):
+    return {path.stem: path for path in sorted(PACKAGES[package].glob("*.py"))}
+
+
+def imports(path):
+    """The modules that a file imports anywhere in it, by their full names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            found |= {_module_of(node.module, alias.name) for alias in node.names}
+    return found
+
+
+def _module_of(source, name):
+    """`from funcnn import tree` imports funcnn.tree, and so does `from funcnn.tree import map`."""
+    folder = PACKAGES.get(source.removeprefix("funcnn."))
+    return f"{source}.{name}" if folder and (folder / f"{name}.py").exists() else source
+
+
+def inner_imports(module):
+    """The modules of funcnn that one of them imports; the package itself is `__init__`."""
+    names = [name.split(".") for name in imports(modules("funcnn")[module])]
+    return {name[1] if len(name) > 1 else "__init__" for name in names if name[0] == "funcnn"}
+
+
+def package_of(name):
+    """Which of the three packages a full name belongs to, or None."""
+    parts = name.split(".")
+    if parts[0] != "funcnn":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in ("cli", "experiments") else "funcnn"
+
+
+# --- arrows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("funcnn", {"funcnn"}),
+        ("experiments", {"funcnn", "experiments"}),
+        ("cli", {"funcnn", "experiments", "cli"}),
+    ],
+)
+def test_imports_run_from_cli_to_experiments_to_funcnn(package, allowed):
+    for name, path in modules(package).items():
+        used = {package_of(imported) for imported in imports(path)} - {None}
+        assert used <= allowed, f"{package}/{name}.py imports {used - allowed}"
+
+
+def test_every_module_of_funcnn_has_a_storey():
+    assert set(modules("funcnn")) == set(STOREY)
+
+
+@pytest.mark.parametrize("module", sorted(STOREY))
+def test_no_module_of_funcnn_imports_one_above_it(module):
+    for imported in inner_imports(module):
+        assert STOREY[imported] <= STOREY[module], f"{module} imports {imported}"
+
+
+def expect_no_circle(graph):
+    while graph:
+        free = {module for module, imported in graph.items() if not imported & set(graph)}
+        assert free, f"a circle among {sorted(graph)}"
+        graph = {module: graph[module] for module in set(graph) - free}
+
+
+def test_no_imports_of_funcnn_run_in_a_circle():
+    expect_no_circle({module: inner_imports(module) for module in STOREY})
+
+
+@pytest.mark.parametrize("package", ["cli", "experiments"])
+def test_no_imports_of_the_other_packages_run_in_a_circle(package):
+    expect_no_circle(
+        {
+            f"funcnn.{package}.{name}": {full for full in imports(path) if full.count(".") == 2}
+            for name, path in modules(package).items()
+        }
+    )
+
+
+def test_optimizers_never_see_a_layer():
+    forbidden = {"layers", "combinators", "spec", "initializers", "activations", "losses"}
+    seen, left = set(), {"optimizers"}
+    while left:
+        module = left.pop()
+        seen.add(module)
+        left |= inner_imports(module) - seen
+    assert not seen & forbidden
+
+
+def test_funcnn_imports_numpy_the_standard_library_and_threadpoolctl_alone():
+    allowed = {"funcnn", "numpy", "threadpoolctl"} | sys.stdlib_module_names
+    for name, path in modules("funcnn").items():
+        assert {full.split(".")[0] for full in imports(path)} <= allowed, name
+
+
+def test_only_the_mirror_and_the_benchmarks_workers_import_torch():
+    importers = {
+        f"{package}/{path.name}"
+        for package in PACKAGES
+        for path in modules(package).values()
+        if any(name.split(".")[0] == "torch" for name in imports(path))
+    }
+    assert importers <= {"experiments/mirror.py", "experiments/benchmark_worker.py"}
+
+
+# --- what an import costs --------------------------------------------------------------------
+
+HEAVY = {"torch", "jax", "pandas", "matplotlib", "scipy", "tqdm"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import funcnn",
+        "from funcnn.cli import main; main(['--help'], standalone_mode=False)",
+        "from funcnn.cli import main; main(['train', '--help'], standalone_mode=False)",
+        "from funcnn.cli import main; main(['--version'], standalone_mode=False)",
+    ],
+    ids=["import", "--help", "train --help", "--version"],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code):
+    report = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[0] for name in json.loads(done.stderr)}
+    assert {"funcnn", "numpy"} <= loaded
+    assert not loaded & HEAVY
+    if code == "import funcnn":
+        assert not {"click", "threadpoolctl"} & loaded
+
+
+# --- what is documented ----------------------------------------------------------------------
+
+
+def test_all_is_sorted_and_names_what_the_package_imports_and_nothing_else():
+    assert fn.__all__ == sorted(fn.__all__)
+    tree = ast.parse((PACKAGES["funcnn"] / "__init__.py").read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert set(fn.__all__) == {name for name in imported if not name.startswith("_")}
+    assert len(set(fn.__all__)) == len(fn.__all__)
+
+
+@pytest.mark.parametrize("name", fn.__all__)
+def test_every_public_name_is_documented(name):
+    value = getattr(fn, name)
+    text = inspect.getdoc(value) or ""
+    assert len(text) > 20
+    assert not text.startswith(f"{name}("), "the docstring that a NamedTuple gives itself"
+
+
+def test_the_names_that_scripts_use_are_there():
+    used = """
+        Dense Dropout Flatten Reshape Identity Sigmoid Tanh Relu Softmax LogSoftmax elementwise
+        serial softmax_cross_entropy mean_squared_error binary_cross_entropy
+        binary_cross_entropy_with_logits value_and_grad TrainState make_train_step batches
+        evaluate predict summary save load from_spec check_layer check_vjp sgd trace scale
+        scale_by_schedule chain add_decayed_weights clip_by_global_norm adam adamw apply_updates
+        random tree initializers schedules Layer
+    """
+    assert set(used.split()) <= set(fn.__all__)
+    assert (PACKAGES["funcnn"] / "py.typed").exists()
+
+
+def public_definitions(path):
+    """Functions, classes and methods whose names do not begin with an underscore."""
+    pending = [("", ast.parse(path.read_text()))]
+    while pending:
+        prefix, scope = pending.pop()
+        for node in scope.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                yield prefix + node.name, node
+                if isinstance(node, ast.ClassDef):
+                    pending.append((f"{prefix}{node.name}.", node))
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_every_public_function_and_class_has_a_docstring(package):
+    for name, path in modules(package).items():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{package}/{name}.py has none"
+        missing = [n for n, node in public_definitions(path) if not ast.get_docstring(node)]
+        assert not missing, f"{package}/{name}.py: {missing}"
+
+
+def commands(group, path=("funcnn",)):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name))
+
+
+@pytest.mark.parametrize("command", list(commands(main)))
+def test_the_readme_mentions_every_command(command):
+    assert command in (ROOT / "README.md").read_text()

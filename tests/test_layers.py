@@ -1,0 +1,351 @@
+"""Every layer and combinator keeps every promise; spot values; what misuse says."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import funcnn as fn
+
+KEY = fn.random.key(0)
+
+
+def square(x):
+    return x * x, lambda dy: 2 * x * dy
+
+
+# Every public constructor and combinator: layers made with it, and input shapes for each.
+TABLE = {
+    "Dense": [
+        (fn.Dense(3), (4,)),
+        (fn.Dense(1), (1,)),
+        (fn.Dense(out_features=2, bias=False), (3,)),
+        (fn.Dense(4, weight_init=fn.initializers.he_normal()), (2, 3)),
+        (fn.Dense(2, bias_init=fn.initializers.normal(1.0)), (2, 1, 3)),
+        (fn.Dense(2, True, fn.initializers.torch_default(), fn.initializers.torch_default()), (3,)),
+    ],
+    "Dropout": [
+        (fn.Dropout(), (6,)),
+        (fn.Dropout(0.1), (2, 3)),
+        (fn.Dropout(0), (4,)),
+        (fn.Dropout(rate=1), (1, 2, 2)),
+    ],
+    "Flatten": [(fn.Flatten(), shape) for shape in [(), (4,), (2, 3), (1, 2, 3)]],
+    "Reshape": [
+        (fn.Reshape((6,)), (2, 3)),
+        (fn.Reshape((1, 2, 3)), (6,)),
+        (fn.Reshape([3, 2]), (2, 3)),
+        (fn.Reshape(()), (1,)),
+    ],
+    "Identity": [(fn.Identity(), shape) for shape in [(), (3,), (2, 3)]],
+    "Relu": [(fn.Relu(), shape) for shape in [(), (5,), (2, 3)]],
+    "Sigmoid": [(fn.Sigmoid(), shape) for shape in [(), (5,), (2, 3)]],
+    "Tanh": [(fn.Tanh(), shape) for shape in [(), (5,), (2, 3)]],
+    "Softmax": [
+        (fn.Softmax(), (4,)),
+        (fn.Softmax(), (1,)),
+        (fn.Softmax(1), (2, 3)),
+        (fn.Softmax(dim=-2), (2, 3)),
+        (fn.Softmax(dim=3), (1, 2, 2)),
+    ],
+    "LogSoftmax": [
+        (fn.LogSoftmax(), (4,)),
+        (fn.LogSoftmax(), (1,)),
+        (fn.LogSoftmax(1), (2, 3)),
+        (fn.LogSoftmax(dim=-2), (2, 3)),
+        (fn.LogSoftmax(dim=3), (1, 2, 2)),
+    ],
+    "elementwise": [
+        (fn.elementwise(square), (3,)),
+        (fn.elementwise(fn.activations.tanh), (2, 2)),
+    ],
+    "serial": [
+        (fn.serial(fn.Dense(2)), (3,)),
+        (fn.serial(fn.Flatten(), fn.Dense(4), fn.Tanh(), fn.Dense(2), fn.Softmax()), (1, 2, 2)),
+        (fn.serial(fn.Relu(), fn.Dropout(0.5), fn.Reshape((2, 2)), fn.Dense(3)), (4,)),
+        (fn.serial(fn.serial(fn.Dense(3), fn.Sigmoid()), fn.serial(fn.Dense(1))), (2,)),
+        (fn.serial(fn.Dense(3), fn.elementwise(square), fn.Dense(2)), (2,)),
+    ],
+}
+CASES = [
+    pytest.param(layer, shape, id=f"{name}-{i}-{shape}")
+    for name, cases in TABLE.items()
+    for i, (layer, shape) in enumerate(cases)
+]
+every_layer = pytest.mark.parametrize(("layer", "shape"), CASES)
+
+
+@every_layer
+def test_keeps_every_promise_of_the_contract(layer, shape):
+    report = fn.check_layer(layer, shape)
+    assert report.leaves
+
+
+@every_layer
+def test_keeps_every_promise_for_one_sample_and_another_key(layer, shape):
+    fn.check_layer(layer, shape, batch=1, rng=fn.random.key(7))
+
+
+@every_layer
+def test_wrt_params_gives_no_dx(layer, shape):
+    _, params = layer.init(KEY, shape)
+    y, vjp = layer.apply(params, np.ones((2, *shape), np.float32), rng=KEY, wrt="params")
+    assert vjp(np.ones_like(y))[1] is None
+
+
+@every_layer
+def test_params_have_the_dtype_that_init_is_asked_for(layer, shape):
+    _, params = layer.init(KEY, shape, dtype=np.float64)
+    assert all(leaf.dtype == np.float64 for leaf in fn.tree.leaves(params))
+    assert fn.tree.all_close(params, layer.init(KEY, shape)[1])
+
+
+@every_layer
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_one_in_the_input_shape_is_refused(layer, shape, size):
+    with pytest.raises(ValueError, match=rf"at least 1, got shape .*{size}"):
+        layer.init(KEY, (*shape, size))
+
+
+@every_layer
+def test_a_misspelt_keyword_is_a_type_error(layer, shape):
+    _, params = layer.init(KEY, shape)
+    with pytest.raises(TypeError, match="dtyp"):
+        layer.init(KEY, shape, dtyp=np.float64)
+    with pytest.raises(TypeError, match="trian"):
+        layer.apply(params, np.ones((2, *shape), np.float32), trian=True)
+
+
+def test_every_public_constructor_and_combinator_is_in_the_table():
+    public = {name: getattr(fn, name) for name in fn.__all__}
+    functions = {name: f for name, f in public.items() if inspect.isfunction(f)}
+    returning_layers = {
+        name
+        for name, function in functions.items()
+        if inspect.signature(function).return_annotation in (fn.Layer, "Layer")
+    }
+    camel_case = {name for name in functions if name[0].isupper()}
+    assert (returning_layers | camel_case) - {"from_spec"} == set(TABLE)
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def test_dense_values_and_derivatives_by_hand():
+    params = {"weight": np.array([[1.0, 2, 3], [4, 5, 6]]), "bias": np.array([10.0, 20, 30])}
+    x = np.array([[1.0, -1], [2, 0.5]])
+    y, vjp = fn.Dense(3).apply(params, x)
+    np.testing.assert_array_equal(y, [[7, 17, 27], [14, 26.5, 39]])
+    dparams, dx = vjp(np.array([[1.0, 0, 0], [0, 0, 2]]))
+    np.testing.assert_array_equal(dparams["weight"], [[1, 0, 4], [-1, 0, 1]])
+    np.testing.assert_array_equal(dparams["bias"], [1, 0, 2])
+    np.testing.assert_array_equal(dx, [[1, 4], [6, 12]])
+
+
+def test_dense_acts_on_the_last_axis():
+    layer = fn.Dense(2)
+    shape, params = layer.init(KEY, (3, 4))
+    x = fn.random.normal(KEY, (5, 3, 4))
+    y, _ = layer.apply(params, x)
+    assert shape == (3, 2)
+    assert set(params) == {"weight", "bias"}
+    np.testing.assert_allclose(y[4, 1], x[4, 1] @ params["weight"], rtol=1e-6)
+
+
+def test_dense_without_bias_has_no_bias():
+    assert set(fn.Dense(2, bias=False).init(KEY, (3,))[1]) == {"weight"}
+
+
+def test_dense_begins_with_zero_bias_and_glorot_weights():
+    _, params = fn.Dense(300).init(KEY, (200,))
+    bound = (6 / 500) ** 0.5
+    assert not params["bias"].any()
+    assert 0.99 * bound < np.abs(params["weight"]).max() <= bound
+    assert params["weight"].std() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_relu_has_derivative_zero_at_zero():
+    y, vjp = fn.Relu().apply({}, np.array([[-2.0, 0, 3]]))
+    np.testing.assert_array_equal(y, [[0, 0, 3]])
+    np.testing.assert_array_equal(vjp(np.full((1, 3), 5.0))[1], [[0, 0, 5]])
+
+
+def test_reshape_and_flatten_keep_the_row_major_order():
+    x = np.arange(12.0).reshape(2, 2, 3)
+    flat, vjp = fn.Flatten().apply({}, x)
+    np.testing.assert_array_equal(flat, [np.arange(6), np.arange(6, 12)])
+    np.testing.assert_array_equal(vjp(flat)[1], x)
+    np.testing.assert_array_equal(fn.Reshape((3, 2)).apply({}, x)[0][1, 0], [6, 7])
+
+
+def test_softmax_and_its_logarithm_by_hand():
+    x = np.log([[1.0, 2, 5], [3, 3, 4]])
+    p = np.array([[1, 2, 5], [3, 3, 4]]) / [[8], [10]]
+    np.testing.assert_allclose(fn.Softmax().apply({}, x)[0], p, rtol=1e-14)
+    np.testing.assert_allclose(fn.LogSoftmax().apply({}, x)[0], np.log(p), rtol=1e-14)
+
+
+def test_softmax_sums_to_one_along_its_dim():
+    x = fn.random.normal(KEY, (4, 2, 3), np.float64)
+    np.testing.assert_allclose(fn.Softmax(dim=1).apply({}, x)[0].sum(1), 1, rtol=1e-14)
+
+
+# --- dropout ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_dropout_drops_its_rate_and_scales_the_rest(rate):
+    x = np.ones((100, 1000), np.float32)
+    y, vjp = fn.Dropout(rate).apply({}, x, rng=KEY, train=True)
+    sigma = (rate * (1 - rate) / x.size) ** 0.5
+    assert abs((y == 0).mean() - rate) < 5 * sigma
+    np.testing.assert_array_equal(np.unique(y), np.array([0, 1 / (1 - rate)], np.float32))
+    np.testing.assert_array_equal(vjp(2 * x)[1], 2 * y)
+
+
+def test_dropout_drops_entries_independently_of_each_other():
+    y, _ = fn.Dropout(0.5).apply({}, np.ones((400, 400)), rng=KEY, train=True)
+    kept = (y > 0) - 0.5
+    for a, b in [(kept[1:], kept[:-1]), (kept[:, 1:], kept[:, :-1])]:
+        assert abs((a * b).mean()) < 5 * 0.25 / 400
+
+
+def test_dropout_has_one_mask_for_a_key_and_another_for_another():
+    x = np.ones((4, 50))
+    first, again, other = (
+        fn.Dropout(0.5).apply({}, x, rng=fn.random.key(seed), train=True)[0] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("rng", [None, KEY])
+def test_dropout_in_evaluation_is_the_identity(rng):
+    x = fn.random.normal(KEY, (3, 5))
+    y, vjp = fn.Dropout(0.9).apply({}, x, rng=rng, train=False)
+    np.testing.assert_array_equal(y, x)
+    np.testing.assert_array_equal(vjp(x)[1], x)
+
+
+def test_dropout_of_everything_is_zero_and_of_nothing_is_the_identity():
+    x = np.ones((2, 3))
+    assert not fn.Dropout(1.0).apply({}, x, rng=KEY, train=True)[0].any()
+    np.testing.assert_array_equal(fn.Dropout(0.0).apply({}, x, rng=KEY, train=True)[0], x)
+
+
+def test_dropout_without_a_key_in_training_says_what_to_pass():
+    with pytest.raises(ValueError, match=r"needs a key: apply\(\.\.\., rng="):
+        fn.Dropout(0.5).apply({}, np.ones((1, 2)), train=True)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), float("inf")])
+def test_dropout_refuses_a_rate_that_is_no_fraction(rate):
+    with pytest.raises(ValueError, match=rf"\[0, 1\], got {rate}"):
+        fn.Dropout(rate)
+
+
+# --- misuse ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 4), (3,)])
+def test_dense_refuses_inputs_with_other_features(shape):
+    layer = fn.Dense(2)
+    _, params = layer.init(KEY, (3,))
+    with pytest.raises(ValueError, match=r"\(N, \.\.\., 3\), got shape \(" + str(shape[0])):
+        layer.apply(params, np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, np.int64])
+def test_dense_refuses_inputs_of_another_dtype_than_its_params(dtype):
+    layer = fn.Dense(2)
+    _, params = layer.init(KEY, (3,))
+    with pytest.raises(TypeError, match=f"x is {np.dtype(dtype)} but params are float32"):
+        layer.apply(params, np.ones((2, 3), dtype))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_refuses_the_params_of_another_width(bias):
+    _, params = fn.Dense(3, bias).init(KEY, (2,))
+    with pytest.raises(ValueError, match=r"weight.*\(2, 3\)"):
+        fn.Dense(4, bias).apply(params, np.ones((2, 2), np.float32))
+
+
+def test_dense_refuses_inputs_without_a_feature_axis():
+    with pytest.raises(ValueError, match=r"axis of features, got shape \(\)"):
+        fn.Dense(2).init(KEY, ())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        fn.Identity(),
+        fn.Relu(),
+        fn.Sigmoid(),
+        fn.Tanh(),
+        fn.Softmax(),
+        fn.LogSoftmax(),
+        fn.Dropout(),
+    ],
+    ids=lambda layer: layer.spec["layer"],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_pixels_must_be_made_floats_first(layer, dtype):
+    with pytest.raises(TypeError, match=f"floats, got {np.dtype(dtype)}"):
+        layer.apply({}, np.ones((2, 3), dtype))
+
+
+def test_reshape_refuses_another_number_of_entries():
+    layer = fn.Reshape((2, 2))
+    with pytest.raises(ValueError, match=r"shape \(5,\) to \(2, 2\)"):
+        layer.init(KEY, (5,))
+    with pytest.raises(ValueError, match=r"shape \(5,\) to \(2, 2\)"):
+        layer.apply({}, np.ones((4, 5)))
+
+
+@pytest.mark.parametrize("make", [fn.Softmax, fn.LogSoftmax])
+@pytest.mark.parametrize("dim", [0, -2, 2, -5])
+def test_softmax_refuses_the_batch_axis_and_axes_that_are_not_there(make, dim):
+    with pytest.raises(ValueError, match=rf"dim={dim} is not an axis .* \(3,\)"):
+        make(dim).apply({}, np.ones((2, 3)))
+
+
+def test_an_elementwise_function_must_keep_the_shape():
+    layer = fn.elementwise(lambda x: (x.sum(1), lambda dy: dy))
+    with pytest.raises(ValueError, match=r"changed shape \(2, 3\) to \(2,\)"):
+        layer.apply({}, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("features", [0, -3])
+def test_dense_refuses_a_width_below_one(features):
+    with pytest.raises(ValueError, match=f"Dense: .* at least 1, .*{features}"):
+        fn.Dense(features)
+
+
+def test_reshape_refuses_a_size_below_one():
+    with pytest.raises(ValueError, match=r"Reshape: .* at least 1, got shape \(-1, 2\)"):
+        fn.Reshape((-1, 2))
+
+
+@pytest.mark.parametrize("shape", [5, (2.0,), ("a",), None])
+def test_an_input_shape_is_a_tuple_of_integers(shape):
+    with pytest.raises(ValueError, match="Relu: a shape is a tuple of integers, got"):
+        fn.Relu().init(KEY, shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "keyword"),
+    [
+        (lambda: fn.Dense(3, biass=False), "biass"),
+        (lambda: fn.Dropout(p=0.5), "p"),
+        (lambda: fn.Softmax(axis=1), "axis"),
+        (lambda: fn.LogSoftmax(axis=1), "axis"),
+        (lambda: fn.Relu(inplace=True), "inplace"),
+        (lambda: fn.Flatten(start_dim=1), "start_dim"),
+        (lambda: fn.Reshape(size=(2,)), "size"),
+        (lambda: fn.serial(fn.Relu(), name="net"), "name"),
+        (lambda: fn.elementwise(func=square), "func"),
+    ],
+)
+def test_a_constructor_refuses_an_argument_that_it_does_not_have(make, keyword):
+    with pytest.raises(TypeError, match=f"'{keyword}'"):
+        make()

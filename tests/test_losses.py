@@ -1,0 +1,303 @@
+"""Losses: values by hand, derivatives, extremes, and every misfit of outputs and targets."""
+
+import math
+
+import numpy as np
+import pytest
+
+import funcnn as fn
+
+KEY = fn.random.key(0)
+cross_entropy = fn.softmax_cross_entropy
+squared = fn.mean_squared_error
+binary = fn.binary_cross_entropy
+binary_with_logits = fn.binary_cross_entropy_with_logits
+
+LOGITS = np.log([[1.0, 2, 5], [3, 3, 4]])  # rows of probabilities (1, 2, 5) / 8, (3, 3, 4) / 10
+# A loss, its outputs and its targets, of ordinary size.
+EXAMPLES = {
+    "integers": (cross_entropy, LOGITS, np.array([2, 0])),
+    "probabilities": (cross_entropy, LOGITS, np.array([[0.5, 0.25, 0.25], [0, 0.1, 0.9]])),
+    "not summing to 1": (cross_entropy, LOGITS, np.array([[0.5, 0.0, 0.25], [2, 0.1, 0.9]])),
+    "smoothed": (
+        lambda y, t: cross_entropy(y, t, label_smoothing=0.2),
+        LOGITS,
+        np.array([1, 1]),
+    ),
+    "squared": (squared, LOGITS, np.array([[0.5, -1, 2], [3, 0, 0.1]])),
+    "binary": (binary, np.array([[0.2], [0.9], [0.5]]), np.array([[0], [1], [0.3]])),
+    "binary with logits": (
+        binary_with_logits,
+        np.array([[-2.0], [3.0], [0.5]]),
+        np.array([[0], [1], [0.3]]),
+    ),
+}
+every_loss = pytest.mark.parametrize("name", EXAMPLES)
+
+
+# --- values and derivatives ------------------------------------------------------------------
+
+
+def test_cross_entropy_by_hand():
+    value, vjp = cross_entropy(LOGITS, np.array([2, 0]))
+    assert value == pytest.approx(-(math.log(5 / 8) + math.log(3 / 10)) / 2, rel=1e-14)
+    np.testing.assert_allclose(
+        vjp(), [[1 / 16, 2 / 16, -3 / 16], [-7 / 20, 3 / 20, 4 / 20]], rtol=1e-14
+    )
+
+
+def test_cross_entropy_of_probabilities_by_hand():
+    targets = np.array([[0.5, 0.25, 0.25], [0, 0, 1]])
+    value, vjp = cross_entropy(LOGITS, targets)
+    first = 0.5 * math.log(1 / 8) + 0.25 * math.log(2 / 8) + 0.25 * math.log(5 / 8)
+    assert value == pytest.approx(-(first + math.log(4 / 10)) / 2, rel=1e-14)
+    p = np.array([[1 / 8, 2 / 8, 5 / 8], [3 / 10, 3 / 10, 4 / 10]])
+    np.testing.assert_allclose(vjp(), (p - targets) / 2, rtol=1e-13, atol=1e-17)
+
+
+def test_label_smoothing_by_hand():
+    value, vjp = cross_entropy(LOGITS[:1], np.array([0]), label_smoothing=0.3)
+    t = [0.8, 0.1, 0.1]
+    assert value == pytest.approx(
+        -0.8 * math.log(1 / 8) - 0.1 * math.log(2 / 8) - 0.1 * math.log(5 / 8), rel=1e-14
+    )
+    np.testing.assert_allclose(vjp(), [[1 / 8 - t[0], 2 / 8 - t[1], 5 / 8 - t[2]]], rtol=1e-13)
+
+
+def test_label_smoothing_of_one_forgets_the_label():
+    values = {round(cross_entropy(LOGITS, np.full(2, k), 1.0)[0], 12) for k in range(3)}
+    assert len(values) == 1
+    assert cross_entropy(LOGITS, np.array([1, 1]), 0.0)[0] == cross_entropy(LOGITS, [1, 1])[0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.uint64])
+def test_integers_are_one_hot_rows(dtype, smoothing):
+    logits = fn.random.normal(KEY, (5, 4), np.float64)
+    labels = np.array([0, 3, 1, 1, 2], dtype)
+    value, vjp = cross_entropy(logits, labels, smoothing)
+    one_hot_value, one_hot_vjp = cross_entropy(logits, np.eye(4)[labels], smoothing)
+    assert value == one_hot_value
+    np.testing.assert_array_equal(vjp(), one_hot_vjp())
+
+
+def test_squared_error_by_hand():
+    value, vjp = squared(np.array([[1.0, 2], [3, 5]]), np.array([[1.0, 0], [6, 4]]))
+    assert value == (0 + 4 + 9 + 1) / 4
+    np.testing.assert_array_equal(vjp(), [[0, 1], [-1.5, 0.5]])
+
+
+def test_binary_cross_entropy_by_hand():
+    value, vjp = binary(np.array([[0.25], [0.8]]), np.array([[1], [0]]))
+    assert value == pytest.approx(-(math.log(0.25) + math.log(0.2)) / 2, rel=1e-14)
+    np.testing.assert_allclose(vjp(), [[-1 / 0.25 / 2], [1 / 0.2 / 2]], rtol=1e-14)
+
+
+def test_binary_cross_entropy_with_logits_by_hand():
+    value, vjp = binary_with_logits(np.array([[-math.log(3)], [math.log(4)]]), [[1], [0]])
+    assert value == pytest.approx(-(math.log(0.25) + math.log(0.2)) / 2, rel=1e-14)
+    np.testing.assert_allclose(vjp(), [[-0.75 / 2], [0.8 / 2]], rtol=1e-14)
+
+
+def test_binary_cross_entropy_with_logits_is_that_of_their_sigmoid():
+    x = fn.random.normal(KEY, (6, 1), np.float64)
+    targets = fn.random.uniform(KEY, (6, 1), np.float64)
+    p, sigmoid_vjp = fn.activations.sigmoid(x)
+    value, vjp = binary(p, targets)
+    with_logits, vjp_with_logits = binary_with_logits(x, targets)
+    assert with_logits == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(vjp_with_logits(), sigmoid_vjp(vjp()), rtol=1e-12)
+
+
+@every_loss
+def test_the_derivative_is_right(name):
+    loss, outputs, targets = EXAMPLES[name]
+    report = fn.check_vjp(lambda y: loss(y, targets), outputs)
+    assert report.worst.error < 1e-8
+
+
+# --- what every loss does --------------------------------------------------------------------
+
+
+@every_loss
+def test_the_value_is_a_python_float(name):
+    loss, outputs, targets = EXAMPLES[name]
+    for dtype in (np.float32, np.float64):
+        assert type(loss(outputs.astype(dtype), targets)[0]) is float
+
+
+@every_loss
+def test_the_vjp_scales_and_can_be_called_again(name):
+    loss, outputs, targets = EXAMPLES[name]
+    _, vjp = loss(outputs, targets)
+    once = vjp().copy()
+    np.testing.assert_allclose(vjp(-3.0), -3 * once, rtol=1e-14)
+    np.testing.assert_allclose(vjp(dvalue=0.5), once / 2, rtol=1e-14)
+    np.testing.assert_array_equal(vjp(), once)
+
+
+@pytest.mark.parametrize("make", [float, np.float64, np.float32])
+@every_loss
+def test_doutputs_have_the_shape_and_dtype_of_the_outputs(name, make):
+    loss, outputs, targets = EXAMPLES[name]
+    for dtype in (np.float32, np.float64):
+        doutputs = loss(outputs.astype(dtype), targets)[1](make(2))
+        assert (doutputs.shape, doutputs.dtype) == (outputs.shape, dtype)
+
+
+@pytest.mark.parametrize("name", ["probabilities", "squared", "binary", "binary with logits"])
+def test_targets_are_cast_to_the_dtype_of_the_outputs(name):
+    loss, outputs, targets = EXAMPLES[name]
+    outputs = outputs.astype(np.float32)
+    value, vjp = loss(outputs, targets)
+    cast_value, cast_vjp = loss(outputs, targets.astype(np.float32))
+    assert value == cast_value
+    np.testing.assert_array_equal(vjp(), cast_vjp())
+
+
+@pytest.mark.parametrize("loss", [squared, binary, binary_with_logits])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, np.float64])
+def test_targets_may_be_of_any_real_dtype(loss, dtype):
+    outputs = np.array([[0.25], [0.75]], np.float32)
+    targets = np.array([[1], [0]])
+    assert loss(outputs, targets.astype(dtype))[0] == loss(outputs, targets.astype(np.float32))[0]
+
+
+@every_loss
+def test_arguments_stay_as_they_are(name):
+    loss, outputs, targets = EXAMPLES[name]
+    outputs, targets = outputs.copy(), targets.copy()
+    for array in (outputs, targets):
+        array.setflags(write=False)
+    loss(outputs, targets)[1]()
+
+
+@every_loss
+def test_an_example_more_of_the_same_changes_nothing(name):
+    loss, outputs, targets = EXAMPLES[name]
+    twice, vjp = loss(np.concatenate([outputs, outputs]), np.concatenate([targets, targets]))
+    once, once_vjp = loss(outputs, targets)
+    assert twice == pytest.approx(once, rel=1e-14)
+    np.testing.assert_allclose(vjp()[: len(outputs)], once_vjp() / 2, rtol=1e-14)
+
+
+# --- extremes --------------------------------------------------------------------------------
+
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["32", "64"])
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [88, 1e4, 1e30])
+def test_cross_entropy_of_extreme_logits(size, dtype):
+    logits = np.array([[size, 0, -size], [size, 0, -size]], dtype)
+    size = float(dtype(size))
+    value, vjp = cross_entropy(logits[:1], np.array([0]))
+    assert value == pytest.approx(0, abs=1e-37)
+    value, vjp = cross_entropy(logits, np.array([1, 2]))
+    assert value == pytest.approx((size + 2 * size) / 2, rel=1e-6)
+    np.testing.assert_allclose(vjp(), [[0.5, -0.5, 0], [0.5, 0, -0.5]], rtol=1e-6, atol=1e-37)
+    one_hot_value, _ = cross_entropy(logits, np.eye(3)[[1, 2]])
+    assert one_hot_value == value
+    assert math.isfinite(cross_entropy(logits, np.array([0, 0]), label_smoothing=0.1)[0])
+
+
+def test_cross_entropy_depends_on_differences_of_logits_alone():
+    labels = np.array([2, 0])
+    value = cross_entropy(LOGITS, labels)[0]
+    assert cross_entropy(LOGITS + 1000, labels)[0] == pytest.approx(value, rel=1e-12)
+
+
+@every_dtype
+def test_cross_entropy_of_a_masked_class_is_its_limit(dtype):
+    logits = np.array([[0, -math.inf, 0]], dtype)
+    value, vjp = cross_entropy(logits, np.array([2]))
+    assert value == pytest.approx(math.log(2), rel=1e-6)
+    np.testing.assert_allclose(vjp(), [[0.5, 0, -0.5]], rtol=1e-6)
+
+
+@every_dtype
+def test_binary_cross_entropy_at_the_ends_is_torchs(dtype):
+    p = np.array([0, 1, 0, 1], dtype)
+    value, vjp = binary(p, np.array([0, 1, 1, 0]))
+    assert value == 50  # (0 + 0 + 100 + 100) / 4
+    np.testing.assert_allclose(vjp(), [0, 0, -2.5e11, 2.5e11], rtol=1e-6)
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [88, 1e4, 1e30])
+def test_binary_cross_entropy_of_extreme_logits(size, dtype):
+    x = np.array([size, -size, size, -size], dtype)
+    value, vjp = binary_with_logits(x, np.array([1, 0, 0, 1]))
+    assert value == pytest.approx(size / 2, rel=1e-6)
+    np.testing.assert_allclose(vjp(), [0, 0, 0.25, -0.25], rtol=1e-6, atol=1e-37)
+
+
+# --- misfits ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "error", "message"),
+    [
+        (LOGITS, [0, 3], ValueError, r"label 3 is not in 0 \.\. 2"),
+        (LOGITS, [-1, 0], ValueError, r"label -1 is not in 0 \.\. 2"),
+        (LOGITS, [0, 1, 2], ValueError, r"int64 of shape \(3,\)"),
+        (LOGITS, [[0], [1]], ValueError, r"int64 of shape \(2, 1\)"),
+        (LOGITS, [0.0, 1.0], ValueError, r"float64 of shape \(2,\)"),
+        (LOGITS, [True, False], ValueError, r"bool of shape \(2,\)"),
+        (LOGITS, 1, ValueError, r"int64 of shape \(\)"),
+        (LOGITS, np.ones((2, 4)), ValueError, r"float64 of shape \(2, 4\)"),
+        (LOGITS, np.ones((1, 3)), ValueError, r"float64 of shape \(1, 3\)"),
+        (LOGITS, np.ones((3, 2)), ValueError, r"float64 of shape \(3, 2\)"),
+        (LOGITS[0], [0], ValueError, r"logits are \(N, K\), got shape \(3,\)"),
+        (LOGITS[None], [0], ValueError, r"logits are \(N, K\), got shape \(1, 2, 3\)"),
+        (LOGITS[:0], [], ValueError, r"got shape \(0, 3\)"),
+        (np.ones((2, 3), int), [0, 1], TypeError, "floats, got int64"),
+        (np.ones((2, 3), np.uint8), [0, 1], TypeError, "floats, got uint8"),
+    ],
+)
+def test_cross_entropy_names_what_does_not_fit(logits, labels, error, message):
+    with pytest.raises(error, match=message):
+        cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.5, math.nan])
+def test_label_smoothing_is_a_fraction(smoothing):
+    with pytest.raises(ValueError, match=rf"label_smoothing must be in \[0, 1\], got {smoothing}"):
+        cross_entropy(LOGITS, np.array([0, 1]), smoothing)
+
+
+OTHERS = {
+    "mean_squared_error": squared,
+    "binary_cross_entropy": binary,
+    "binary_cross_entropy_with_logits": binary_with_logits,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    ("outputs", "targets"),
+    [((4, 1), (4,)), ((4,), (4, 1)), ((4, 2), (4, 1)), ((4, 2), (2,)), ((4, 2), ()), ((4,), (1,))],
+)
+def test_targets_of_another_shape_are_no_broadcast(name, outputs, targets):
+    message = rf"{name}: targets of shape \({str(targets)[1:-1]}\) do not fit"
+    with pytest.raises(ValueError, match=message):
+        OTHERS[name](np.full(outputs, 0.5), np.full(targets, 0.5))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_outputs_that_are_not_floats_are_named(name, dtype):
+    with pytest.raises(TypeError, match=f"{name} takes an array of floats, got {np.dtype(dtype)}"):
+        OTHERS[name](np.ones((2, 1), dtype), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_empty_batch_has_no_mean(name):
+    with pytest.raises(ValueError, match=f"{name}: the batch is empty"):
+        OTHERS[name](np.ones((0, 1)), np.ones((0, 1)))
+
+
+@pytest.mark.parametrize(("p", "got"), [(-0.5, "-0.5 to 0.25"), (1.5, "0.25 to 1.5")])
+def test_what_is_no_probability_is_named_with_advice(p, got):
+    with pytest.raises(ValueError, match=rf"\[0, 1\], got {got}; for logits there is"):
+        binary(np.array([[0.25], [p]]), np.array([[0], [1]]))

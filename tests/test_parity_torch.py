@@ -1,0 +1,502 @@
+"""Against torch: every layer, activation and loss, forward and backward; optimizers' trajectories.
+
+In float64, to 1e-10: what differs is rounding alone.
+"""
+
+import itertools
+import math
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import funcnn as fn
+
+torch = pytest.importorskip("torch", reason="torch is the oracle: pip install funcnn[torch]")
+
+KEY = fn.random.key(0)
+STEPS = 50
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The arrays are tiny: threads of torch would wait for each other, not work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def to_torch(array, requires_grad=False):
+    tensor = torch.tensor(np.asarray(array))  # a copy
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+def assert_close(ours, theirs, rtol=1e-10, atol=1e-10):
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=rtol, atol=atol)
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def assert_same_function(function, torch_function, x, *, seed=0):
+    """Equal values and, for one random dy, equal dx."""
+    y, vjp = function(x)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = torch_function(x_torch)
+    assert_close(y, y_torch)
+    dy = normal(seed, *np.shape(y))
+    y_torch.backward(to_torch(dy))
+    assert_close(vjp(dy), x_torch.grad)
+
+
+def assert_same_layer(layer, module, x, **keywords):
+    def function(x):
+        y, vjp = layer.apply({}, x, **keywords)
+        return y, lambda dy: vjp(dy)[1]
+
+    assert layer.init(KEY, x.shape[1:])[0] == tuple(module(to_torch(x)).shape[1:])
+    assert_same_function(function, module, x)
+
+
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.integers(1, 6)
+# Large and small numbers, and zero, where relu has its kink.
+numbers = st.floats(-1e3, 1e3, allow_subnormal=False) | st.sampled_from([0.0, -0.0, 1e-12, -1e-12])
+
+
+def arrays(min_dims=2, max_dims=4, elements=numbers):
+    shapes = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, max_side=5)
+    return hnp.arrays(np.float64, shapes, elements=elements)
+
+
+# --- layers ----------------------------------------------------------------------------------
+
+
+def load_linear(module, params):
+    with torch.no_grad():
+        module.weight.copy_(to_torch(params["weight"].T))
+        if "bias" in params:
+            module.bias.copy_(to_torch(params["bias"]))
+
+
+@given(seeds, st.lists(sizes, min_size=1, max_size=3), sizes, sizes, st.booleans())
+def test_dense_is_torchs_linear(seed, batch_and_axes, in_features, out_features, bias):
+    layer = fn.Dense(out_features, bias, bias_init=fn.initializers.normal(1.0))
+    x = normal(seed, *batch_and_axes, in_features)
+    shape, params = layer.init(fn.random.key(seed), x.shape[1:], dtype=np.float64)
+    module = torch.nn.Linear(in_features, out_features, bias, dtype=torch.float64)
+    load_linear(module, params)
+    y, vjp = layer.apply(params, x)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = module(x_torch)
+    assert shape == tuple(y_torch.shape[1:])
+    assert_close(y, y_torch)
+    dy = normal(seed + 1, *y.shape)
+    dparams, dx = vjp(dy)
+    y_torch.backward(to_torch(dy))
+    assert_close(dx, x_torch.grad)
+    assert_close(dparams["weight"], module.weight.grad.T)
+    assert set(dparams) == ({"weight", "bias"} if bias else {"weight"})
+    if bias:
+        assert_close(dparams["bias"], module.bias.grad)
+
+
+@given(arrays())
+def test_flatten_is_torchs(x):
+    assert_same_layer(fn.Flatten(), torch.nn.Flatten(), x)
+
+
+@given(arrays(), st.data())
+def test_reshape_is_torchs_unflatten(x, data):
+    flat = x.reshape(len(x), -1)
+    shape = tuple(data.draw(st.permutations(x.shape[1:])))
+    assert_same_layer(fn.Reshape(shape), torch.nn.Unflatten(1, shape), flat)
+
+
+@given(arrays())
+def test_identity_is_torchs(x):
+    assert_same_layer(fn.Identity(), torch.nn.Identity(), x)
+
+
+@pytest.mark.parametrize("name", ["Relu", "Sigmoid", "Tanh"])
+@given(x=arrays(min_dims=1))
+def test_activations_are_torchs(name, x):
+    module = {"Relu": torch.nn.ReLU, "Sigmoid": torch.nn.Sigmoid, "Tanh": torch.nn.Tanh}[name]()
+    assert_same_layer(getattr(fn, name)(), module, x)
+    assert_same_function(getattr(fn.activations, name.lower()), module, x)
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@given(x=arrays(), data=st.data())
+def test_softmax_along_any_axis_is_torchs(name, x, data):
+    axis = data.draw(st.integers(1, x.ndim - 1))
+    dim = data.draw(st.sampled_from([axis, axis - x.ndim]))
+    assert_same_layer(getattr(fn, name)(dim), getattr(torch.nn, name)(dim), x)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@given(x=arrays())
+def test_softmax_along_the_batch_is_torchs(name, x):
+    function, module = getattr(fn.activations, name), getattr(torch, name)
+    assert_same_function(lambda x: function(x, 0), lambda x: module(x, 0), x)
+
+
+@given(arrays(), st.floats(0, 0.95), seeds)
+def test_dropout_with_one_mask_is_torchs(x, rate, seed):
+    layer, key = fn.Dropout(rate), fn.random.key(seed)
+    kept, _ = layer.apply({}, np.ones_like(x), rng=key, train=True)
+    # torch draws a mask of its own, so it gets ours; the scale is as torch documents it.
+    scale = to_torch((kept != 0) / (1 - rate))
+    assert_same_layer(layer, lambda x: x * scale, x, rng=key, train=True)
+    assert_same_layer(layer, torch.nn.Dropout(rate).eval(), x, train=False)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_dropout_without_chance_is_torchs(rate):
+    assert_same_layer(
+        fn.Dropout(rate), torch.nn.Dropout(rate), normal(0, 4, 5), rng=KEY, train=True
+    )
+
+
+def mlp(*sizes):
+    """A tanh and relu MLP of ours with its params, and torch's with the same numbers."""
+    layers, modules = [fn.Flatten()], [torch.nn.Flatten()]
+    for i, (in_features, out_features) in enumerate(itertools.pairwise(sizes)):
+        if i:
+            layers.append(fn.Tanh() if i % 2 else fn.Relu())
+            modules.append(torch.nn.Tanh() if i % 2 else torch.nn.ReLU())
+        layers.append(fn.Dense(out_features, bias_init=fn.initializers.normal(0.5)))
+        modules.append(torch.nn.Linear(in_features, out_features, dtype=torch.float64))
+    model = fn.serial(*layers)
+    _, params = model.init(KEY, (sizes[0],), dtype=np.float64)
+    for module, layer_params in zip(modules, params, strict=True):
+        if layer_params:
+            load_linear(module, layer_params)
+    return model, params, torch.nn.Sequential(*modules)
+
+
+def torch_arrays(model):
+    """torch's parameters in the layout and under the paths of ours."""
+    return {
+        name.replace(".", "/"): (p.T if name.endswith("weight") else p)
+        for name, p in model.named_parameters()
+    }
+
+
+@given(seeds, st.integers(1, 9), st.lists(sizes, min_size=2, max_size=5))
+def test_a_whole_mlp_is_torchs(seed, batch, widths):
+    model, params, module = mlp(*widths)
+    x, labels = normal(seed, batch, widths[0]), np.arange(batch) % widths[-1]
+    outputs, vjp = model.apply(params, x)
+    value, loss_vjp = fn.softmax_cross_entropy(outputs, labels)
+    dparams, dx = vjp(loss_vjp())
+    x_torch = to_torch(x, requires_grad=True)
+    outputs_torch = module(x_torch)
+    value_torch = torch.nn.functional.cross_entropy(outputs_torch, to_torch(labels))
+    value_torch.backward()
+    assert_close(outputs, outputs_torch)
+    assert value == pytest.approx(value_torch.item(), rel=1e-10, abs=1e-10)
+    assert_close(dx, x_torch.grad)
+    theirs = {
+        name.replace(".", "/"): (p.grad.T if name.endswith("weight") else p.grad)
+        for name, p in module.named_parameters()
+    }
+    ours = dict(fn.tree.leaves_with_path(dparams))
+    assert set(ours) == set(theirs)
+    for path, gradient in ours.items():
+        assert_close(gradient, theirs[path])
+
+
+# --- losses ----------------------------------------------------------------------------------
+
+
+def assert_same_loss(loss, torch_loss, outputs, targets, torch_targets):
+    value, vjp = loss(outputs, targets)
+    outputs_torch = to_torch(outputs, requires_grad=True)
+    value_torch = torch_loss(outputs_torch, torch_targets)
+    (value_torch * 3).backward()
+    assert value == pytest.approx(value_torch.item(), rel=1e-10, abs=1e-10)
+    assert_close(vjp(3.0), outputs_torch.grad)
+
+
+logits = arrays(max_dims=2, elements=st.floats(-50, 50))
+
+
+@given(logits, st.floats(0, 1), seeds)
+def test_cross_entropy_of_labels_is_torchs(x, smoothing, seed):
+    labels = np.random.default_rng(seed).integers(x.shape[1], size=len(x))
+    assert_same_loss(
+        lambda x, t: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing),
+        torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
+        x,
+        labels,
+        to_torch(labels),
+    )
+
+
+@given(logits, st.floats(0, 1), seeds, st.booleans())
+def test_cross_entropy_of_probabilities_is_torchs(x, smoothing, seed, normalised):
+    targets = np.random.default_rng(seed).random(x.shape)
+    if normalised:
+        targets /= targets.sum(1, keepdims=True)
+    assert_same_loss(
+        lambda x, t: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing),
+        torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
+        x,
+        targets,
+        to_torch(targets),
+    )
+
+
+@given(arrays(min_dims=1), seeds)
+def test_squared_error_is_torchs(x, seed):
+    targets = normal(seed, *x.shape)
+    assert_same_loss(fn.mean_squared_error, torch.nn.MSELoss(), x, targets, to_torch(targets))
+
+
+@given(arrays(min_dims=1, elements=st.floats(1e-11, 1 - 1e-11)), seeds)
+def test_binary_cross_entropy_is_torchs(p, seed):
+    targets = np.random.default_rng(seed).random(p.shape)
+    assert_same_loss(fn.binary_cross_entropy, torch.nn.BCELoss(), p, targets, to_torch(targets))
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-300, 1e-13, 1 - 1e-13, 1.0])
+@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
+def test_binary_cross_entropy_at_the_ends_is_torchs(p, target):
+    p, targets = np.array([p]), np.array([target])
+    value, vjp = fn.binary_cross_entropy(p, targets)
+    p_torch = to_torch(p, requires_grad=True)
+    value_torch = torch.nn.BCELoss()(p_torch, to_torch(targets))
+    value_torch.backward()
+    assert value == pytest.approx(value_torch.item(), rel=1e-10, abs=1e-10)
+    # The limit 1e-12 of the denominator is a float32 number in torch, 4e-9 smaller.
+    assert_close(vjp(), p_torch.grad, rtol=5e-9)
+
+
+@given(arrays(min_dims=1), seeds)
+def test_binary_cross_entropy_with_logits_is_torchs(x, seed):
+    targets = np.random.default_rng(seed).random(x.shape)
+    assert_same_loss(
+        fn.binary_cross_entropy_with_logits,
+        torch.nn.BCEWithLogitsLoss(),
+        x,
+        targets,
+        to_torch(targets),
+    )
+
+
+# --- optimizers ------------------------------------------------------------------------------
+
+RATE = 0.05
+SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
+decay = fn.add_decayed_weights
+# Ours as a function of the learning rate; torch's, and its arguments.
+VARIANTS = {
+    "sgd": (fn.sgd, SGD, {}),
+    "sgd, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.sgd(rate)),
+        SGD,
+        {"weight_decay": 0.1},
+    ),
+    "momentum": (lambda rate: fn.sgd(rate, momentum=0.9), SGD, {"momentum": 0.9}),
+    "nesterov": (
+        lambda rate: fn.sgd(rate, momentum=0.9, nesterov=True),
+        SGD,
+        {"momentum": 0.9, "nesterov": True},
+    ),
+    "momentum, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.sgd(rate, momentum=0.8)),
+        SGD,
+        {"momentum": 0.8, "weight_decay": 0.1},
+    ),
+    "nesterov, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.sgd(rate, momentum=0.8, nesterov=True)),
+        SGD,
+        {"momentum": 0.8, "weight_decay": 0.1, "nesterov": True},
+    ),
+    "adam": (fn.adam, ADAM, {}),
+    "adam, other betas and epsilon": (
+        lambda rate: fn.adam(rate, b1=0.7, b2=0.95, eps=1e-3),
+        ADAM,
+        {"betas": (0.7, 0.95), "eps": 1e-3},
+    ),
+    "adam, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.adam(rate)),
+        ADAM,
+        {"weight_decay": 0.1},
+    ),
+    "adamw": (fn.adamw, ADAMW, {}),
+    "adamw, other decay": (
+        lambda rate: fn.adamw(rate, b1=0.8, b2=0.9, weight_decay=0.3),
+        ADAMW,
+        {"betas": (0.8, 0.9), "weight_decay": 0.3},
+    ),
+}
+# A learning rate of ours, and torch's scheduler.
+SCHEDULES = {
+    "constant": (RATE, None),
+    "cosine": (
+        fn.schedules.cosine_decay(RATE, STEPS),
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=STEPS),
+    ),
+    "cosine with a floor": (
+        fn.schedules.cosine_decay(RATE, STEPS, alpha=0.1),
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=STEPS, eta_min=0.1 * RATE),
+    ),
+    "steps": (
+        fn.schedules.piecewise_constant(RATE, {10: 0.5, 30: 0.5}),
+        lambda o: torch.optim.lr_scheduler.MultiStepLR(o, milestones=[10, 30], gamma=0.5),
+    ),
+    "own": (
+        lambda step: RATE / (1 + step),
+        lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
+    ),
+}
+
+
+def our_trajectory(optimizer, x, labels):
+    """The params of a small MLP after each step, as a dict by path."""
+    model, params, _ = mlp(x.shape[1], 6, 5, 4)
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state = fn.TrainState.create(params, optimizer)
+    for i in range(STEPS):
+        state, _ = step(state, (x[i % 2 :: 2], labels[i % 2 :: 2]))
+        yield dict(fn.tree.leaves_with_path(state.params))
+
+
+def torch_trajectory(make, scheduler, x, labels, max_norm=None):
+    _, _, module = mlp(x.shape[1], 6, 5, 4)
+    optimizer = make(module.parameters())
+    scheduler = scheduler and scheduler(optimizer)
+    for i in range(STEPS):
+        optimizer.zero_grad()
+        outputs = module(to_torch(x[i % 2 :: 2]))
+        torch.nn.functional.cross_entropy(outputs, to_torch(labels[i % 2 :: 2])).backward()
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        yield torch_arrays(module)
+
+
+def points():
+    x = normal(0, 20, 3) * 2
+    return x, np.arange(20) % 4
+
+
+def assert_same_trajectory(ours, theirs):
+    steps = 0
+    for a, b in zip(ours, theirs, strict=True):
+        assert set(a) == set(b)
+        for path in a:
+            assert_close(a[path], b[path])
+        steps += 1
+    assert steps == STEPS
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_optimizer_goes_torchs_way(variant, schedule):
+    optimizer, make, arguments = VARIANTS[variant]
+    rate, scheduler = SCHEDULES[schedule]
+    assert_same_trajectory(
+        our_trajectory(optimizer(rate), *points()),
+        torch_trajectory(lambda p: make(p, lr=RATE, **arguments), scheduler, *points()),
+    )
+
+
+@pytest.mark.parametrize("max_norm", [0.05, 0.5, 100.0])
+def test_clipped_gradients_go_torchs_way(max_norm):
+    optimizer = fn.chain(fn.clip_by_global_norm(max_norm), fn.sgd(RATE, momentum=0.9))
+    assert_same_trajectory(
+        our_trajectory(optimizer, *points()),
+        torch_trajectory(lambda p: SGD(p, lr=RATE, momentum=0.9), None, *points(), max_norm),
+    )
+
+
+class ClassicalMomentum(torch.optim.Optimizer):
+    """The recurrence of the lab: v = b v - g h w - h G; w = w + v."""
+
+    def __init__(self, params, lr, b, g):
+        super().__init__(params, {"lr": lr, "b": b, "g": g})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            h, b, g = group["lr"], group["b"], group["g"]
+            for w in group["params"]:
+                v = self.state[w].get("v", torch.zeros_like(w))
+                v = b * v - g * h * w - h * w.grad
+                self.state[w]["v"] = v
+                w.add_(v)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_classical_momentum_goes_the_labs_way(schedule, weight_decay):
+    rate, scheduler = SCHEDULES[schedule]
+    optimizer = fn.classical_momentum(rate, momentum=0.8, weight_decay=weight_decay)
+    assert_same_trajectory(
+        our_trajectory(optimizer, *points()),
+        torch_trajectory(
+            lambda p: ClassicalMomentum(p, lr=RATE, b=0.8, g=weight_decay), scheduler, *points()
+        ),
+    )
+
+
+@pytest.mark.parametrize("schedule", ["constant", "steps"])
+def test_classical_momentum_is_torchs_sgd_while_the_rate_is_constant(schedule):
+    rate, scheduler = SCHEDULES[schedule]
+    optimizer = fn.classical_momentum(rate, momentum=0.8, weight_decay=0.1)
+    ours = our_trajectory(optimizer, *points())
+    theirs = torch_trajectory(
+        lambda p: SGD(p, lr=RATE, momentum=0.8, weight_decay=0.1), scheduler, *points()
+    )
+    distances = [
+        max(np.abs(a[path] - b[path].detach().numpy()).max() for path in a)
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    constant_until = 10 if schedule == "steps" else STEPS
+    assert max(distances[:constant_until]) < 1e-12
+    assert all(distance > 1e-4 for distance in distances[constant_until:])
+
+
+# --- initial values --------------------------------------------------------------------------
+
+
+def test_torch_default_draws_from_the_range_of_torchs_linear():
+    init = fn.initializers.torch_default()
+    _, params = fn.Dense(2000, weight_init=init, bias_init=init).init(KEY, (100,))
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(100, 2000)
+    bound = 1 / math.sqrt(100)
+    for ours, theirs in [(params["weight"], linear.weight), (params["bias"], linear.bias)]:
+        theirs = theirs.detach().numpy()
+        for values in (ours, theirs):
+            assert 0.99 * bound < np.abs(values).max() <= bound
+            assert values.std() == pytest.approx(bound / math.sqrt(3), rel=0.03)
+            assert abs(values.mean()) < 5 * bound / math.sqrt(3 * values.size)
+
+
+@pytest.mark.parametrize(
+    ("name", "init"),
+    [
+        ("xavier_normal_", fn.initializers.glorot_normal()),
+        ("xavier_uniform_", fn.initializers.glorot_uniform()),
+        ("kaiming_normal_", fn.initializers.he_normal()),
+        ("kaiming_uniform_", fn.initializers.he_uniform()),
+    ],
+)
+def test_initializers_have_the_spread_of_torchs(name, init):
+    _, params = fn.Dense(500, weight_init=init).init(KEY, (300,))
+    torch.manual_seed(0)
+    arguments = {"nonlinearity": "relu"} if name.startswith("kaiming") else {}
+    theirs = getattr(torch.nn.init, name)(torch.empty(500, 300), **arguments).numpy()
+    assert params["weight"].std() == pytest.approx(theirs.std(), rel=0.01)
+    if "uniform" in name:
+        assert np.abs(params["weight"]).max() == pytest.approx(np.abs(theirs).max(), rel=1e-3)

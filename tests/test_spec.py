@@ -1,0 +1,197 @@
+import json
+
+import numpy as np
+import pytest
+
+import funcnn as fn
+from funcnn import initializers, random, tree
+
+KEY = random.key(0)
+
+# Every public layer: some of it, with arguments that are not the defaults, and an input's shape.
+LAYERS = {
+    "Dense": [
+        (fn.Dense(3), (4,)),
+        (fn.Dense(3, bias=False, weight_init=initializers.he_normal()), (2, 4)),
+        (fn.Dense(3, True, initializers.normal(0.5), initializers.uniform(0.25)), (4,)),
+    ],
+    "Dropout": [(fn.Dropout(0.25), (4,))],
+    "Flatten": [(fn.Flatten(), (2, 3))],
+    "Identity": [(fn.Identity(), (4,))],
+    "LogSoftmax": [(fn.LogSoftmax(), (4,)), (fn.LogSoftmax(dim=1), (4, 2))],
+    "Relu": [(fn.Relu(), (4,))],
+    "Reshape": [(fn.Reshape((3, 2)), (6,)), (fn.Reshape([6]), (3, 2))],
+    "Sigmoid": [(fn.Sigmoid(), (4,))],
+    "Softmax": [(fn.Softmax(), (4,)), (fn.Softmax(dim=-2), (4, 2))],
+    "Tanh": [(fn.Tanh(), (4,))],
+}
+COMBINATORS = [
+    (fn.serial(fn.Dense(3), fn.Relu(), fn.Dropout(), fn.Dense(2)), (4,)),
+    (fn.serial(fn.Flatten(), fn.serial(fn.Dense(3), fn.serial(fn.Tanh())), fn.Dense(2)), (2, 2)),
+]
+CASES = [*(case for cases in LAYERS.values() for case in cases), *COMBINATORS]
+cases = pytest.mark.parametrize(
+    ("layer", "input_shape"), CASES, ids=[f"{i}-{c[0].spec['layer']}" for i, c in enumerate(CASES)]
+)
+
+
+def own_init(rng, shape, dtype):
+    return np.ones(shape, dtype)
+
+
+def own_layer():
+    return fn.Layer(lambda rng, shape: (shape, {}), lambda params, x, **_: (x, lambda dy: ({}, dy)))
+
+
+def test_the_table_holds_every_public_layer():
+    constructors = {
+        name for name in fn.__all__ if name[0].isupper() and not isinstance(getattr(fn, name), type)
+    }
+    assert set(LAYERS) == constructors
+
+
+@cases
+def test_a_layer_comes_back_from_its_spec_as_json(layer, input_shape):
+    again = fn.from_spec(json.loads(json.dumps(layer.spec, allow_nan=False)))
+    assert again.spec == layer.spec
+    (shape, params), (same_shape, same_params) = (
+        each.init(KEY, input_shape) for each in (layer, again)
+    )
+    assert shape == same_shape
+    assert tree.structure(params) == tree.structure(same_params)
+    for a, b in zip(tree.leaves(params), tree.leaves(same_params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    x = random.normal(KEY, (5, *input_shape))
+    for train in (False, True):
+        y, _ = layer.apply(params, x, rng=KEY, train=train)
+        np.testing.assert_array_equal(y, again.apply(params, x, rng=KEY, train=train)[0])
+
+
+def test_a_serial_of_nothing_comes_back_as_the_identity():
+    assert fn.serial().spec == {"layer": "serial", "layers": []}
+    again = fn.from_spec({"layer": "serial", "layers": []})
+    assert again.init(KEY, (4,)) == ((4,), [])
+    y, vjp = again.apply([], np.ones((2, 4), np.float32))
+    np.testing.assert_array_equal(y, np.ones((2, 4)))
+    np.testing.assert_array_equal(vjp(2 * y)[1], 2 * y)
+
+
+def test_a_spec_is_the_name_and_all_arguments():
+    assert fn.serial(fn.Dense(3, weight_init=initializers.normal(0.5)), fn.Relu()).spec == {
+        "layer": "serial",
+        "layers": [
+            {
+                "layer": "Dense",
+                "out_features": 3,
+                "bias": True,
+                "weight_init": {"initializer": "normal", "stddev": 0.5},
+                "bias_init": {"initializer": "zeros"},
+            },
+            {"layer": "Relu"},
+        ],
+    }
+
+
+def test_positional_named_and_default_arguments_give_one_spec():
+    assert fn.Dropout().spec == fn.Dropout(0.5).spec == fn.Dropout(rate=0.5).spec
+    assert fn.Reshape((2, 3)).spec == fn.Reshape([2, 3]).spec
+
+
+@pytest.mark.parametrize(
+    ("of_numpy", "plain"),
+    [
+        (lambda: fn.Dense(np.int64(3)), fn.Dense(3)),
+        (lambda: fn.Dense(3, bias=np.bool_(False)), fn.Dense(3, bias=False)),
+        (lambda: fn.Reshape(tuple(np.array([2, 3]))), fn.Reshape((2, 3))),
+        (lambda: fn.Dropout(np.float64(0.5)), fn.Dropout(0.5)),
+        (lambda: fn.Dropout(np.float32(0.5)), fn.Dropout(0.5)),
+    ],
+)
+def test_numpy_numbers_become_plain_ones(of_numpy, plain):
+    spec = of_numpy().spec
+    assert spec == plain.spec
+    assert json.dumps(spec) == json.dumps(plain.spec)
+
+
+# --- without a spec --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        own_layer(),
+        fn.elementwise(lambda x: (x, lambda dy: dy)),
+        fn.Dense(3, weight_init=own_init),
+        fn.Dense(3, bias_init=own_init),
+        fn.serial(fn.Relu(), own_layer()),
+        fn.serial(fn.Relu(), fn.serial(fn.Dense(3, weight_init=own_init))),
+    ],
+)
+def test_what_holds_a_user_s_own_function_has_no_spec(layer):
+    assert layer.spec is None
+
+
+def test_a_layer_without_a_spec_works_and_keeps_its_name_in_errors():
+    model = fn.serial(fn.Relu(), fn.Dense(3, weight_init=own_init))
+    _, params = model.init(KEY, (4,))
+    with pytest.raises(ValueError, match=r"layer 1 \(Dense\): expected inputs"):
+        model.apply(params, np.zeros((2, 5), np.float32))
+
+
+# --- what is no spec -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec", [None, 3, "Dense", [], [{"layer": "Relu"}], {"initializer": "zeros"}]
+)
+def test_what_is_not_the_spec_of_a_layer_is_refused(spec):
+    with pytest.raises(ValueError, match="not the spec of a layer"):
+        fn.from_spec(spec)
+
+
+@pytest.mark.parametrize("spec", [{}, {"name": "Dense"}, {1: 2, "name": "Dense"}])
+def test_a_dict_of_something_else_is_refused(spec):
+    with pytest.raises(ValueError, match="a spec has a 'layer' or an 'initializer', got keys"):
+        fn.from_spec(spec)
+
+
+@pytest.mark.parametrize(
+    "name", ["Dence", "dense", "from_spec", "__import__", "zeros", 3, None, []]
+)
+def test_an_unknown_layer_is_an_error_that_lists_the_known(name):
+    with pytest.raises(ValueError, match=r"is not a layer of this library .*'Dense'"):
+        fn.from_spec({"layer": name})
+    with pytest.raises(ValueError, match=r"is not a layer of this library .*'Dense'"):
+        fn.from_spec({"layer": "serial", "layers": [{"layer": name}]})
+
+
+def test_an_unknown_initializer_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match=r"'Dense' is not a initializer .*'he_normal'"):
+        fn.from_spec({"layer": "Dense", "out_features": 3, "weight_init": {"initializer": "Dense"}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"layer": "Dense"}, "'Dense'.*out_features"),
+        ({"layer": "Dense", "out_features": 3, "units": 4}, "'Dense'.*units"),
+        ({"layer": "Dense", "out_features": 0}, "Dense.*at least 1.*0"),
+        ({"layer": "Dense", "out_features": "three"}, "Dense.*three"),
+        ({"layer": "Dense", "out_features": 3, "weight_init": 0.1}, "Dense.*weight_init.*0.1"),
+        (
+            {"layer": "Dense", "out_features": 3, "weight_init": {"layer": "Relu"}},
+            "Dense.*weight_init",
+        ),
+        ({"layer": "Relu", "slope": 0.1}, "'Relu'.*slope"),
+        ({"layer": "Reshape", "shape": 6}, "Reshape.*6"),
+        ({"layer": "Dropout", "rate": 1.5}, "Dropout.*1.5"),
+        ({"layer": "Dropout", "rate": "half"}, "Dropout"),
+        ({"layer": "Softmax", "dim": "last"}, "Softmax.*last"),
+        ({"layer": "serial", "layers": [3]}, "serial.*layer 0.*3"),
+        ({"layer": "serial", "layers": 3}, "serial.*3"),
+        ({"layer": "serial", "layer_list": []}, "serial.*layer_list"),
+    ],
+)
+def test_arguments_that_are_not_the_layer_s_are_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        fn.from_spec(spec)
