@@ -38,7 +38,7 @@ def tanh(x: Array) -> tuple[Array, ArrayVjp]:
 
 def softmax(x: Array, dim: int = -1) -> tuple[Array, ArrayVjp]:
     """y = exp(x) / sum exp(x) along `dim`; dx = y (dy - sum dy y). As `torch.nn.Softmax`."""
-    y = np.exp(x - x.max(dim, keepdims=True))
+    y = np.exp(_shift(x, dim))
     y /= y.sum(dim, keepdims=True)
 
     def vjp(dy: Array) -> Array:
@@ -50,9 +50,16 @@ def softmax(x: Array, dim: int = -1) -> tuple[Array, ArrayVjp]:
 
 def log_softmax(x: Array, dim: int = -1) -> tuple[Array, ArrayVjp]:
     """y = x - log sum exp(x) along `dim`; dx = dy - exp(y) sum dy. As `torch.nn.LogSoftmax`."""
-    shifted = x - x.max(dim, keepdims=True)
+    shifted = _shift(x, dim)
     y = shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
     return y, lambda dy: dy - np.exp(y) * dy.sum(dim, keepdims=True)
+
+
+def _shift(x: Array, dim: int) -> Array:
+    """x less its maximum along `dim`, so that no power of it overflows."""
+    with np.errstate(over="ignore"):  # the difference may be -inf, whose power is rightly 0
+        shifted: Array = x - x.max(dim, keepdims=True)
+    return shifted
 
 
 def check_float(name: str, x: Array) -> None:

@@ -102,8 +102,9 @@ def _check_leaf(
 ) -> LeafReport:
     leaves, treedef = tree.flatten(x)
     leaf = leaves[index]
-    if np.asarray(leaf).dtype != np.float64:
-        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {leaf.dtype}")
+    kind = getattr(leaf, "dtype", type(leaf).__name__)
+    if kind != np.float64:
+        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
 
     def along(direction: Array, step: float) -> Array:
         moved = [*leaves[:index], leaf + step * direction, *leaves[index + 1 :]]
@@ -227,7 +228,8 @@ def _same(a: Tree, b: Tree) -> bool:
     """Equal structure, shapes, dtypes and bits (NaN equal to NaN)."""
     if tree.structure(a) != tree.structure(b):
         return False
-    pairs = zip(tree.leaves(a), tree.leaves(b), strict=True)
+    arrays = ([np.asarray(leaf) for leaf in tree.leaves(t)] for t in (a, b))
+    pairs = zip(*arrays, strict=True)
     return all(p.dtype == q.dtype and np.array_equal(p, q, equal_nan=True) for p, q in pairs)
 
 

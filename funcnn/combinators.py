@@ -70,7 +70,7 @@ def serial(*layers: Layer) -> Layer:
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        if not isinstance(params, (list, tuple)) or len(params) != len(layers):
+        if type(params) not in (list, tuple) or len(params) != len(layers):
             raise ValueError(
                 f"serial has {len(layers)} layers, so its params are a list of as many entries, "
                 f"got {_describe_params(params)}"
@@ -93,7 +93,7 @@ def serial(*layers: Layer) -> Layer:
             for pull_back in reversed(pull_backs):
                 dparams_of_run, dx = pull_back(dx)
                 dparams = dparams_of_run + dparams
-            return dparams, dx
+            return type(params)(dparams), (None if wrt == "params" else dx)
 
         if any(entry is not None for entry in statistics):
             vjp.statistics = statistics  # type: ignore[attr-defined]
@@ -195,6 +195,8 @@ def _count_shards(params: Tree, samples: int) -> int:
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     """What each layer is asked for: nothing before the first weights, then params, then both."""
+    if wrt not in ("both", "params", None):
+        raise ValueError(f"wrt is 'both', 'params' or None, got {wrt!r}")
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))

@@ -61,6 +61,8 @@ def Dense(
     ) -> tuple[Array, Vjp | None]:
         weight = params["weight"]
         in_features = weight.shape[0]
+        if weight.shape != (in_features, out_features):
+            raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
@@ -100,7 +102,7 @@ def elementwise(function: ArrayFunction) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        return input_shape, {}
+        return check_shape("elementwise", input_shape), {}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"

@@ -49,7 +49,8 @@ def softmax_cross_entropy(
     # log softmax, shifted so that no power overflows                       # (N, K)
     log_p = logits - logits.max(1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
-    value = -float(np.vdot(targets, log_p)) / n
+    # A class without a target counts for nothing, even at a logit of -inf.
+    value = -float(np.vdot(targets, np.where(targets == 0, 0, log_p))) / n
 
     def vjp(dvalue: float = 1.0) -> Array:
         dlogits: Array = np.exp(log_p)
@@ -78,7 +79,7 @@ def mean_squared_error(outputs: Array, targets: Array) -> tuple[float, LossVjp]:
     targets = _cast_targets("mean_squared_error", outputs, targets)
     difference = outputs - targets
     value = float(np.vdot(difference, difference)) / difference.size
-    return value, lambda dvalue=1.0: difference * (2 * dvalue / difference.size)
+    return value, lambda dvalue=1.0: difference * (2 * float(dvalue) / difference.size)
 
 
 def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[float, LossVjp]:

@@ -31,8 +31,11 @@ class Optimizer(NamedTuple):
 
 
 def apply_updates(params: Tree, updates: Tree) -> Tree:
-    """params + updates, leaf by leaf. Raises `ValueError` where the structures differ."""
-    return tree.map(lambda p, u: p + u, params, updates)
+    """params + updates, leaf by leaf, in the dtypes of params.
+
+    Raises `ValueError` where the structures differ.
+    """
+    return tree.map(lambda p, u: np.asarray(p + u, p.dtype), params, updates)
 
 
 # --- transformations to compose --------------------------------------------------------------
@@ -92,6 +95,7 @@ def chain(*transformations: Optimizer) -> Optimizer:
 
 def scale(factor: float) -> Optimizer:
     """u = factor g. As `optax.scale`."""
+    factor = float(factor)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         return tree.map(lambda g: g * factor, grads), state
@@ -120,7 +124,7 @@ def add_decayed_weights(weight_decay: float) -> Optimizer:
 
     Before `sgd` it is the `weight_decay` of torch's SGD. weight_decay: at least 0.
     """
-    _check_range("weight_decay", weight_decay, 0, math.inf)
+    weight_decay = _check_range("weight_decay", weight_decay, 0, math.inf)
 
     def add(g: Array, w: Array) -> Array:
         u = w * weight_decay
@@ -138,7 +142,7 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
 
     decay: in [0, 1), 0 remembers nothing. Polyak 1964; Sutskever et al. 2013.
     """
-    _check_range("decay", decay, 0, 1)
+    decay = _check_range("decay", decay, 0, 1)
 
     def accumulate(g: Array, v: Array) -> Array:
         new = v * decay
@@ -158,7 +162,9 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 
     As `torch.nn.utils.clip_grad_norm_`. max_norm: above 0. Pascanu et al. 2013.
     """
-    _check_range("max_norm", max_norm, 0, math.inf)
+    max_norm = _check_range("max_norm", max_norm, 0, math.inf)
+    if max_norm == 0:
+        raise ValueError("max_norm must be above 0, got 0")
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
@@ -174,9 +180,9 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
     m = b1 m + (1 - b1) g, m' = m / (1 - b1^t); s = b2 s + (1 - b2) g^2, s' = s / (1 - b2^t).
     b1, b2: in [0, 1). eps: at least 0. Kingma and Ba 2015; as `optax.scale_by_adam`.
     """
-    _check_range("b1", b1, 0, 1)
-    _check_range("b2", b2, 0, 1)
-    _check_range("eps", eps, 0, math.inf)
+    b1 = _check_range("b1", b1, 0, 1)
+    b2 = _check_range("b2", b2, 0, 1)
+    eps = _check_range("eps", eps, 0, math.inf)
 
     def running_mean(decay: float) -> Callable[[Array, Array], Array]:
         def average(value: Array, mean: Array) -> Array:
@@ -219,6 +225,7 @@ def sgd(
     g + momentum v instead. For weight decay: `chain(add_decayed_weights(1e-4), sgd(...))`.
     Raises `ValueError` for a value out of range, or nesterov without momentum.
     """
+    momentum = _check_range("momentum", momentum, 0, 1)
     if nesterov and momentum == 0:
         raise ValueError("nesterov needs a momentum above 0")
     last = _descend(learning_rate)
@@ -234,8 +241,8 @@ def classical_momentum(
     the velocity keeps the rates of the steps that made it. Sutskever et al. 2013, equation 1.
     """
     schedule = as_schedule(learning_rate)
-    _check_range("momentum", momentum, 0, 1)
-    _check_range("weight_decay", weight_decay, 0, math.inf)
+    momentum = _check_range("momentum", momentum, 0, 1)
+    weight_decay = _check_range("weight_decay", weight_decay, 0, math.inf)
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
         rate = float(schedule(state.step))
@@ -279,6 +286,7 @@ def _zeros_like(params: Tree) -> Tree:
     return tree.map(np.zeros_like, params)
 
 
-def _check_range(name: str, value: float, least: float, below: float) -> None:
+def _check_range(name: str, value: float, least: float, below: float) -> float:
     if not least <= value < below:
         raise ValueError(f"{name} must be in [{least}, {below}), got {value}")
+    return float(value)  # a np.float64 would turn float32 arrays into float64

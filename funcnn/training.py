@@ -4,6 +4,7 @@ A step is a pure function of a state and a batch. Everything that training chang
 state, so keeping a state is a checkpoint and going back to it is exact.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -116,6 +117,7 @@ def batches(
     x, y = data
     if len(x) != len(y):
         raise ValueError(f"data has {len(x)} inputs but {len(y)} targets")
+    batch_size = operator.index(batch_size)
     if not 1 <= batch_size <= len(x):
         raise ValueError(f"batch_size must be from 1 to the {len(x)} examples, got {batch_size}")
     order = None if rng is None else random.permutation(rng, len(x))
@@ -149,6 +151,8 @@ def evaluate(
     totals = dict.fromkeys(named, 0.0)
     apply = with_wrt(apply)
     examples = len(data[0])
+    if examples == 0:
+        raise ValueError("evaluate: there are no examples")
     with single_threaded_blas():
         for x, y in batches(data, min(batch_size, examples), preprocess=preprocess):
             outputs, _ = apply(params, x, train=False, wrt=None)

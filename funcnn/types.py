@@ -63,7 +63,8 @@ class Traits(NamedTuple):
 def traits(layer: Layer) -> Traits:
     """The traits of a layer; a user's own layer has the cautious defaults."""
     found = getattr(layer.apply, "traits", None)
-    return found if isinstance(found, Traits) else Traits()
+    copied = hasattr(layer.apply, "__wrapped__")  # by functools.wraps, to another function
+    return found if isinstance(found, Traits) and not copied else Traits()
 
 
 def layer_name(layer: Layer) -> str:
@@ -93,6 +94,13 @@ def with_wrt(apply: Apply) -> Apply:
     @functools.wraps(apply)
     def wrapped(params: Tree, x: Array, *, wrt: Wrt = "both", **keywords: Any) -> Any:
         y, vjp = apply(params, x, **keywords)
-        return y, (None if wrt is None else vjp)
+        if wrt != "params" or vjp is None:
+            return y, (None if wrt is None else vjp)
+
+        @functools.wraps(vjp)  # with its statistics, if it has any
+        def params_only(dy: Array) -> tuple[Tree, Array | None]:
+            return vjp(dy)[0], None
+
+        return y, params_only
 
     return wrapped

@@ -60,6 +60,7 @@ TABLE = {
         (fn.elementwise(fn.activations.tanh), (2, 2)),
     ],
     "serial": [
+        (fn.serial(), (3,)),
         (fn.serial(fn.Dense(2)), (3,)),
         (fn.serial(fn.Flatten(), fn.Dense(4), fn.Tanh(), fn.Dense(2), fn.Softmax()), (1, 2, 2)),
         (fn.serial(fn.Relu(), fn.Dropout(0.5), fn.Reshape((2, 2)), fn.Dense(3)), (4,)),
