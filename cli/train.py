@@ -1,6 +1,7 @@
 """`funcnn train`."""
 
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def train(
     except KeyboardInterrupt:
         click.echo(
             f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
-            f"go on with: funcnn train --resume {run.folder}",
+            f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
             err=True,
         )
         sys.exit(130)

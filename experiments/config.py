@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.datasets import NAMES, POINT_SETS, default_val_size
+from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
@@ -46,7 +47,7 @@ class RunConfig:
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
         ):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
         if not isinstance(self.data, str) or not self.data:
             _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a folder")
@@ -56,8 +57,8 @@ class RunConfig:
                 continue
             if type(value) is not int or not least <= value < 2**63:
                 _refuse(name, value, f"an integer of at least {least}")
-        if not all(type(size) is int and size >= 1 for size in self.hidden):
-            _refuse("hidden", self.hidden, "sizes of at least 1, as 256x128")
+        if not all(type(size) is int and 1 <= size < 2**31 for size in self.hidden):
+            _refuse("hidden", self.hidden, "sizes from 1 to 2**31 - 1, as 256x128")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "momentum", 0, 1, "at least 0 and below 1")
@@ -77,19 +78,22 @@ class RunConfig:
 
         Raises `InputError` for an unknown name or a value out of range.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(given) - known)
+        settings = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(given) - settings)
         if unknown:
-            raise InputError(f"unknown setting {unknown[0]!r} (known: {', '.join(sorted(known))})")
+            names = ", ".join(sorted(settings))
+            raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
         arch = given.get("arch")
-        if arch not in ARCHITECTURES:
+        if not isinstance(arch, str) or arch not in ARCHITECTURES:
             _refuse("arch", arch, f"one of {', '.join(ARCHITECTURES)}")
-        defaults = ARCHITECTURES[str(arch)].defaults
-        optimizer = given.get("optimizer")
-        if optimizer in OPTIMIZERS and optimizer != defaults["optimizer"]:
-            defaults = defaults | OPTIMIZERS[str(optimizer)].defaults
+        architecture = ARCHITECTURES[str(arch)]
+        defaults = architecture.defaults
+        optimizer = given.get("optimizer", defaults["optimizer"])
+        known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
+        if known and optimizer != defaults["optimizer"]:
+            defaults = defaults | OPTIMIZERS[optimizer].defaults
         values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
-        values.setdefault("val_size", default_val_size(values["data"]))
+        values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
         hidden = values["hidden"]
         if not isinstance(hidden, (list, tuple)):
             _refuse("hidden", hidden, "a list of sizes")
@@ -97,15 +101,19 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
-        """The values in a config file. Raises `InputError`, naming the file, if it is none."""
+        """The values in a config file, every one good. Raises `InputError`, naming the file."""
         try:
             values = json.loads(path.read_text("utf-8"))
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is not a config file: {error}") from None
         if not isinstance(values, dict):
             raise InputError(f"{path} is not a config file: it holds a {type(values).__name__}")
+        try:
+            cls.resolve(values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         return values
 
     def to_json(self) -> str:
@@ -114,12 +122,15 @@ class RunConfig:
 
 
 def _refuse(name: str, value: Any, expected: str) -> None:
+    if isinstance(value, tuple):
+        value = "x".join(repr(size) for size in value)
     raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
 
 
 def _check_number(config: RunConfig, name: str, least: float, below: float, words: str) -> None:
     value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < below:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not least <= value < below or value > sys.float_info.max:
         _refuse(name, value, words)
 
 

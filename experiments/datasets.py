@@ -133,9 +133,8 @@ POINT_SETS: dict[str, tuple[str, Callable[[Key], Examples]]] = {
 NAMES = (*IMAGE_SETS, *POINT_SETS)
 
 
-def default_val_size(name: str) -> int:
-    """How many training examples are set aside for validation unless the user says otherwise."""
-    return 0 if name in POINT_SETS else 10_000
+DEFAULT_VAL_SIZE = 10_000
+"""How many training images are set aside for validation unless the user says otherwise."""
 
 
 def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
@@ -278,6 +277,9 @@ def _load_folder(folder: Path) -> tuple[Examples, Examples, tuple[str, ...]]:
         raise InputError(f"--data {folder} is a file; give the folder of the four IDX files")
     train = _read_pair(folder, ("train",))
     test = _read_pair(folder, ("t10k", "test"))
+    if train[0].shape[1:] != test[0].shape[1:]:
+        sizes = f"{train[0].shape[2:]}, but test images are {test[0].shape[2:]}"
+        raise InputError(f"{folder}: training images are {sizes}")
     classes = int(train[1].max()) + 1
     if int(test[1].max()) >= classes:
         raise InputError(
@@ -307,8 +309,9 @@ def _pair(images: Array, labels: Array, where: str) -> Examples:
         raise InputError(f"{where}: labels are {labels.dtype} of shape {labels.shape}, not (N,)")
     if len(images) != len(labels):
         raise InputError(f"{where}: {len(images)} images but {len(labels)} labels")
-    if labels.min() < 0:
-        raise InputError(f"{where}: label {labels.min()} is below 0")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= max(len(labels), 256):  # or a damaged label would mean a huge network
+        raise InputError(f"{where}: label {low if low < 0 else high} is out of range")
     return _with_channel(images), labels
 
 

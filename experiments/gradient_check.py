@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from funcnn.experiments.architectures import ARCHITECTURES, build_model, loss_of
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.training_run import too_large
 
 import funcnn as fn
 from funcnn.checks import Report, measure_vjp
@@ -31,7 +32,10 @@ def check_model(config: RunConfig) -> Report:
     loss = loss_of(config.arch, config.label_smoothing)
     init_rng, x_rng, y_rng, rng = fn.random.split(fn.random.key(config.seed), 4)
     input_shape = (2,) if ARCHITECTURES[config.arch].binary else (1, 28, 28)
-    _, params = model.init(init_rng, input_shape, dtype=np.float64)
+    try:
+        _, params = model.init(init_rng, input_shape, dtype=np.float64)
+    except MemoryError:
+        raise too_large(config) from None
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes
     y = labels.reshape(-1, 1) if ARCHITECTURES[config.arch].binary else labels

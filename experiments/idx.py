@@ -60,7 +60,10 @@ def parse(content: bytes, name: str) -> Array:
     if claimed != held:
         sizes = " x ".join(str(size) for size in shape)
         raise InputError(f"{name} claims {sizes} values ({claimed:,} bytes), but holds {held:,}")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError:  # more axes, or longer ones, than NumPy has
+        raise InputError(f"{name} claims {axes} axes, {shape[:4]} first: no array") from None
 
 
 def read_idx(path: str | os.PathLike[str]) -> Array:

@@ -23,7 +23,9 @@ def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]
     if out.exists():
         raise InputError(f"--out {out} exists already; give the name of a new file")
     model = load_model(folder)
-    classes = fn.predicted_classes(model.predict(load_inputs(data)))
+    inputs = load_inputs(data)
+    model.check_inputs(inputs, data)
+    classes = fn.predicted_classes(model.predict(inputs))
     table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": classes})
     write_whole(out, table.to_csv(index=False).encode())
     return {"run": str(folder), "data": data, "out": str(out), "rows": len(classes)}

@@ -95,7 +95,7 @@ class RunFolder:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""
-        write_whole(self.summary, (json.dumps(summary, indent=2) + "\n").encode())
+        write_whole(self.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _make_next(name: str) -> Path:

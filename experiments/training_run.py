@@ -25,6 +25,12 @@ from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
 
 
+def too_large(config: RunConfig) -> InputError:
+    """The error for a network that does not fit in memory."""
+    sizes = "x".join(str(size) for size in config.hidden)
+    return InputError(f"--hidden {sizes}: the network does not fit in memory")
+
+
 class Progress:
     """What a run tells whoever watches it; this one keeps it to itself."""
 
@@ -87,8 +93,11 @@ class _Experiment(NamedTuple):
         return fn.make_train_step(self.model.apply, self.loss, self.optimizer, metrics)
 
     def first_state(self) -> fn.TrainState:
-        _, params = self.model.init(self.key(1), self.data.input_shape)
-        return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
+        try:
+            _, params = self.model.init(self.key(1), self.data.input_shape)
+            return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
+        except MemoryError:
+            raise too_large(self.config) from None
 
     def batches(self, epoch: int) -> Iterable[tuple[Array, Array]]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
@@ -100,14 +109,10 @@ class _Experiment(NamedTuple):
             preprocess=self.data.normalization,
         )
 
-    def evaluate(self, params: Tree, examples: tuple[Array, Array]) -> dict[str, float]:
-        return fn.evaluate(
-            self.model.apply,
-            self.plain_loss,
-            params,
-            examples,
-            metrics={"accuracy": fn.accuracy},
-            preprocess=self.data.normalization,
+    def trained(self, params: Tree) -> "TrainedModel":
+        data = self.data
+        return TrainedModel(
+            self.model, params, data.input_shape, data.normalization, data.class_names
         )
 
     def recorded(self, epoch: int) -> bool:
@@ -134,7 +139,8 @@ class TrainingRun:
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
         experiment = _Experiment.build(config)  # before a folder is made for it
-        run = cls(RunFolder.create(config, out), experiment, experiment.first_state(), [])
+        state = experiment.first_state()
+        run = cls(RunFolder.create(config, out), experiment, state, [])
         _save_state(run.folder, run._state, run._rows)
         return run
 
@@ -151,7 +157,10 @@ class TrainingRun:
         if not folder.last.exists():  # killed before the first checkpoint
             return cls(folder, experiment, first, [])
         snapshot = fn.load(folder.last, like=first)
-        rows = [EpochRow(*row) for row in snapshot.notes["rows"]]
+        try:
+            rows = [EpochRow(*row) for row in snapshot.notes["rows"]]
+        except (TypeError, KeyError):
+            raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
         return cls(folder, experiment, snapshot.params, rows)
 
     @property
@@ -187,6 +196,8 @@ class TrainingRun:
                     now = time.perf_counter()
                     row = _measure(experiment, state, epoch, steps, sums, now - since)
                     self._expect_finite("validation loss", row.val_loss or 0.0, steps)
+                    for path, leaf in fn.tree.leaves_with_path(state.params):
+                        self._expect_finite(f"sum of params {path}", float(leaf.sum()), steps)
                     self._record(row, state)
                     since = now
                     progress.row(row, epochs)
@@ -220,7 +231,8 @@ def _measure(
 ) -> EpochRow:
     examples = len(experiment.data.train[0])
     validation = experiment.data.validation
-    measured = experiment.evaluate(state.params, validation) if validation else {}
+    model = experiment.trained(state.params)
+    measured = model.evaluate(experiment.plain_loss, validation) if validation else {}
     return EpochRow(
         epoch,
         sums["plain_loss"] / examples,
@@ -260,7 +272,7 @@ def _conclude(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) 
     config, data = experiment.config, experiment.data
     model = load_model(folder)
     outputs = model.predict(data.test[0])
-    measured = experiment.evaluate(model.params, data.test)
+    measured = model.evaluate(experiment.plain_loss, data.test)
     confusion = fn.confusion_matrix(outputs, data.test[1])
     best = _best(rows)
     training_seconds = sum(row.seconds for row in rows)
@@ -304,13 +316,27 @@ class TrainedModel(NamedTuple):
     normalization: Normalization
     class_names: tuple[str, ...]
 
-    def predict(self, x: Array) -> Array:
-        """The outputs for stored inputs. Raises `InputError` if their shape is not the model's."""
+    def check_inputs(self, x: Array, name: str) -> None:
+        """Raise `InputError`, with the data's name, for stored inputs of another shape."""
         if x.shape[1:] != self.input_shape:
             raise InputError(
-                f"the model takes {self.input_shape}, but the inputs are {x.shape[1:]}"
+                f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
             )
+
+    def predict(self, x: Array) -> Array:
+        """The outputs for stored inputs."""
         return fn.predict(self.model.apply, self.params, x, preprocess=self.normalization)
+
+    def evaluate(self, loss: Loss, examples: tuple[Array, Array]) -> dict[str, float]:
+        """Mean loss and accuracy over stored examples."""
+        return fn.evaluate(
+            self.model.apply,
+            loss,
+            self.params,
+            examples,
+            metrics={"accuracy": fn.accuracy},
+            preprocess=self.normalization,
+        )
 
 
 def load_model(folder: RunFolder) -> TrainedModel:
@@ -320,23 +346,42 @@ def load_model(folder: RunFolder) -> TrainedModel:
     snapshot = fn.load(folder.params)
     if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
         raise InputError(f"{folder.params} does not say which model it is of")
+    try:
+        normalization = Normalization(**snapshot.normalization)
+    except TypeError:
+        raise InputError(f"{folder.params}: its normalization is incomplete") from None
     return TrainedModel(
         snapshot.model,
         snapshot.params,
         snapshot.input_shape,
-        Normalization(**snapshot.normalization),
+        normalization,
         tuple(snapshot.class_names or ()),
     )
 
 
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     """Loss and accuracy of a run's model on its test set, and its validation set if any."""
-    experiment = _Experiment.build(folder.read_config())
-    params = load_model(folder).params
-    results: dict[str, Any] = {"run": str(folder), "data": experiment.config.data}
-    for part, examples in (("val", experiment.data.validation), ("test", experiment.data.test)):
+    config, model = folder.read_config(), load_model(folder)
+    described = build_model(
+        config.arch,
+        hidden=config.hidden,
+        activation=config.activation,
+        dropout=config.dropout,
+        classes=len(model.class_names),
+    )
+    if described.spec != model.model.spec:
+        raise InputError(f"{folder.params} is of another network than {folder.config} describes")
+    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+    model.check_inputs(data.test[0], config.data)
+    if model.class_names != data.class_names:
+        raise InputError(
+            f"{config.data} has {len(data.class_names)} classes that are not the "
+            f"{len(model.class_names)} of the model in {folder.params}"
+        )
+    results: dict[str, Any] = {"run": str(folder), "data": config.data}
+    for part, examples in (("val", data.validation), ("test", data.test)):
         if examples is not None:
-            measured = experiment.evaluate(params, examples)
+            measured = model.evaluate(loss_of(config.arch, 0.0), examples)
             results[f"{part}_examples"] = len(examples[0])
             results |= {f"{part}_{name}": value for name, value in measured.items()}
     return results

@@ -107,10 +107,11 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({error})") from None
     try:
         if like is not None:
-            return snapshot._replace(params=_match(snapshot.params, like, dtypes=True))
+            return snapshot._replace(params=_match(snapshot.params, like))
         if snapshot.model is not None and snapshot.input_shape is not None:
-            _, expected = snapshot.model.init(random.key(0), snapshot.input_shape)
-            snapshot = snapshot._replace(params=_match(snapshot.params, expected, dtypes=False))
+            dtype = next((leaf.dtype for leaf in tree.leaves(snapshot.params)), np.float32)
+            _, expected = snapshot.model.init(random.key(0), snapshot.input_shape, dtype=dtype)
+            snapshot = snapshot._replace(params=_match(snapshot.params, expected))
     except (SnapshotError, ValueError, TypeError) as error:
         raise SnapshotError(f"{name}: {error}") from None
     return snapshot
@@ -155,13 +156,17 @@ def _read(name: str) -> Snapshot:
             data = archive.read(f"{path}.npy")
             if hashlib.sha256(data).hexdigest() != digest:
                 raise SnapshotError(f"array {path} is not the one that was saved (SHA-256 differs)")
-            arrays[path] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            try:
+                arrays[path] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            except (ValueError, MemoryError) as error:  # a pickled object, for instance
+                raise SnapshotError(f"array {path}: {error}") from None
         extra = sorted(present - {_HEADER} - {f"{path}.npy" for path in digests})
         if extra:
             raise SnapshotError(f"there is an extra member {extra[0]}")
     params = _decode(header["structure"], arrays)
     if arrays:
         raise SnapshotError(f"there is an extra array {sorted(arrays)[0]}")
+    _check_header(header)
     input_shape = header["input_shape"]
     return Snapshot(
         params,
@@ -171,6 +176,20 @@ def _read(name: str) -> Snapshot:
         header["class_names"],
         header["notes"],
     )
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Raise `SnapshotError` for an entry that `save` cannot have written."""
+    kinds = {"input_shape": (list, int), "normalization": (dict, str), "class_names": (list, str)}
+    for name, (container, kind) in kinds.items():
+        value = header[name]
+        if value is None:
+            continue
+        if not isinstance(value, container) or not all(isinstance(item, kind) for item in value):
+            raise SnapshotError(f"its header has a damaged {name}: {value!r}")
+    for key, number in (header["normalization"] or {}).items():
+        if not isinstance(number, (int, float)):
+            raise SnapshotError(f"its header has a damaged normalization: {key} is {number!r}")
 
 
 # --- trees as data ---------------------------------------------------------------------------
@@ -261,7 +280,7 @@ def _as_loaded(node: Tree) -> Tree:
     return type(node)(_as_loaded(v) for v in node) if type(node) in (list, tuple) else node
 
 
-def _match(params: Tree, like: Tree, *, dtypes: bool) -> Tree:
+def _match(params: Tree, like: Tree) -> Tree:
     """params with the structure of `like`. Raises `SnapshotError` at the first difference."""
     found, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
     for path in expected:
@@ -275,7 +294,7 @@ def _match(params: Tree, like: Tree, *, dtypes: bool) -> Tree:
             raise SnapshotError(
                 f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
             )
-        if dtypes and np.asarray(found[path]).dtype != np.asarray(leaf).dtype:
+        if np.asarray(found[path]).dtype != np.asarray(leaf).dtype:
             raise SnapshotError(
                 f"array {path} is {np.asarray(found[path]).dtype}, not {np.asarray(leaf).dtype}"
             )

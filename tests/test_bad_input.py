@@ -302,6 +302,10 @@ CONFIGS = [
         *("config with an unknown setting", CONFIG, "run/config.json", "learning_rate"),
         after=edit_json("run/config.json", learning_rate=0.1),
     ),
+    row(
+        *("config with a wrong hidden", CONFIG, "run/config.json", "hidden", "2.5"),
+        after=edit_json("run/config.json", hidden=[2.5]),
+    ),
     *(
         row(
             *(f"config with a wrong {name}", CONFIG, "run/config.json", name, str(value)),
@@ -312,7 +316,6 @@ CONFIGS = [
             "arch": ["mlp2"],
             "optimizer": {},
             "data": [1],
-            "hidden": [2.5],
             "epochs": -2,
             "seed": None,
         }.items()

@@ -132,7 +132,7 @@ def test_a_wrong_value_is_one_input_error_that_names_option_and_value(name, valu
         RunConfig.resolve({"arch": "mlp3"} | {name: value})
     said = str(caught.value)
     assert said.startswith(f"--{name.replace('_', '-')} ")
-    assert str(value) in said
+    assert ("x".join(map(repr, value)) if isinstance(value, tuple) else str(value)) in said
     assert "must be" in said or "for --arch" in said
     assert "\n" not in said
 

@@ -40,6 +40,12 @@ def test_generate_linear_gives_100_points_by_default_and_advances_the_global_gen
     )
 
 
+def test_a_point_on_the_diagonal_has_label_1(monkeypatch):
+    points = np.array([[0.5, 0.5], [0.6, 0.5], [0.5, 0.6]])
+    monkeypatch.setattr(np.random, "uniform", lambda low, high, shape: points)
+    assert generate_linear(3)[1].tolist() == [[1], [0], [1]]
+
+
 def test_generate_xor_easy_gives_the_labs_21_points_in_the_labs_order():
     inputs, labels = generate_XOR_easy()
     expected = []

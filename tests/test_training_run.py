@@ -154,7 +154,8 @@ def test_params_are_the_best_on_validation_and_not_the_last(images, tmp_path, no
     summary = json.loads(folder.summary.read_text())
     assert summary["snapshot_epoch"] == 1 + accuracies.index(max(accuracies))
     assert summary["snapshot_epoch"] < 8, "the last epoch is the best: this proves nothing"
-    assert evaluate_run(folder)["val_accuracy"] == max(accuracies)
+    best = rows_of(folder)[summary["snapshot_epoch"] - 1]
+    assert evaluate_run(folder)["val_loss"] == float(best["val_loss"])
 
 
 def test_without_a_validation_set_the_last_params_are_kept(images, tmp_path, no_figures):
