@@ -132,20 +132,22 @@ def _runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> lis
 def _apply_run(
     run: _Run, params: Tree, x: Array, rng: Key | None, train: bool, wrts: Sequence[Wrt]
 ) -> tuple[Array, PullBack, list[Tree]]:
-    shards = _count_shards(params[run.start : run.start + len(run.layers)], len(x))
-    if not run.per_sample or shards == 1:
+    shards = 1
+    if run.per_sample and len(x) >= 2 * SHARD_SAMPLES:
+        shards = _count_shards(params[run.start : run.start + len(run.layers)], len(x))
+    if shards == 1:
         return _apply_whole(run, params, x, rng, train, wrts)
 
     pieces = parallel(
         [
             functools.partial(_apply_whole, run, params, shard, None, train, wrts)
-            for shard in np.array_split(x, shards)
+            for shard in _split(x, shards)
         ]
     )
     y = np.concatenate([piece[0] for piece in pieces])
 
     def pull_back(dy: Array | None) -> tuple[list[Tree], Array | None]:
-        dys = [None] * shards if dy is None else np.array_split(dy, shards)
+        dys = [None] * shards if dy is None else _split(dy, shards)
         cotangents = parallel(
             [functools.partial(piece[1], part) for piece, part in zip(pieces, dys, strict=True)]
         )
@@ -191,6 +193,12 @@ def _count_shards(params: Tree, samples: int) -> int:
     # Each sample meets each weight once: true of dense layers, which are all that there are yet.
     work = samples * sum(np.size(leaf) for leaf in tree.leaves(params))
     return max(1, min(samples // SHARD_SAMPLES, work // SHARD_WORK, MAX_SHARDS))
+
+
+def _split(x: Array, shards: int) -> list[Array]:
+    """Nearly equal parts of the batch; `numpy.array_split` without what it costs at every step."""
+    cuts = [len(x) * i // shards for i in range(shards + 1)]
+    return [x[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:

@@ -67,13 +67,10 @@ def Dense(
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
             raise TypeError(f"x is {x.dtype} but params are {weight.dtype}: convert one of them")
-        rows = x.reshape(-1, in_features)  # (N*..., in)
+        rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
         y = rows @ weight  # (N*..., in) @ (in, out)
         if bias:
             y += params["bias"]
-        y = y.reshape(*x.shape[:-1], out_features)
-        if wrt is None:
-            return y, None
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             dy = dy.reshape(-1, out_features)  # (N*..., out)
@@ -84,7 +81,7 @@ def Dense(
                 return dparams, None
             return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
 
-        return y, vjp
+        return y.reshape(*x.shape[:-1], out_features), (None if wrt is None else vjp)
 
     return Layer(init, apply)
 

@@ -38,12 +38,16 @@ def _is_namedtuple(node_type: type) -> bool:
 def _node_type(tree: Tree) -> type | None:
     """The type of a node, or None if `tree` is a leaf."""
     kind = type(tree)
+    if kind is np.ndarray:  # nearly every leaf, so it is asked first
+        return None
     if kind is dict or kind is list or kind is tuple or tree is None or _is_namedtuple(kind):
         return kind
     return None
 
 
 def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
+    if len(tree) < 2:
+        return list(tree)
     try:
         return sorted(tree)
     except TypeError:
@@ -114,7 +118,21 @@ def _unflatten_from(treedef: TreeDef, remaining: Iterator[Any]) -> Tree:
 
 def leaves(tree: Tree) -> list[Any]:
     """The leaves in order: dict keys sorted, sequences as they are, as `jax.tree.leaves`."""
-    return flatten(tree)[0]
+    found: list[Any] = []
+    _collect_leaves(tree, found)
+    return found
+
+
+def _collect_leaves(tree: Tree, found: list[Any]) -> None:
+    kind = _node_type(tree)
+    if kind is None:
+        found.append(tree)
+    elif kind is dict:
+        for key in _sorted_keys(tree):
+            _collect_leaves(tree[key], found)
+    elif tree is not None:
+        for child in tree:
+            _collect_leaves(child, found)
 
 
 def structure(tree: Tree) -> TreeDef:
@@ -134,24 +152,32 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
     Raises `ValueError`, naming the path, where the structures differ.
     """
-    node_type = _node_type(tree)
-    if node_type is None:
-        return function(tree, *rest)
-    keys = _keys(tree)
-    for other in rest:
-        if type(other) is not node_type or len(_keys(other)) != len(keys):
-            _check_same_structure(tree, other, "")
     try:
-        return _rebuild(
-            node_type,
-            keys,
-            [map(function, tree[key], *[other[key] for other in rest]) for key in keys],
-        )
+        return _map(function, tree, rest)
     except (KeyError, _Mismatch):
-        # Found out here, and not on the way down, so that a match pays nothing for its path.
+        # Where is found out only now, so that a match pays nothing for its path.
         for other in rest:
             _check_same_structure(tree, other, "")
         raise
+
+
+def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Tree]) -> Tree:
+    kind = _node_type(tree)
+    if kind is None:
+        return function(tree, *rest)
+    if tree is None:
+        for other in rest:
+            if other is not None:
+                raise _Mismatch
+        return None
+    for other in rest:
+        if type(other) is not kind or len(other) != len(tree):
+            raise _Mismatch
+    if kind is dict:
+        keys = _sorted_keys(tree)
+        return {key: _map(function, tree[key], [other[key] for other in rest]) for key in keys}
+    children = [_map(function, child, others) for child, *others in zip(tree, *rest, strict=True)]
+    return _rebuild(kind, (), children)
 
 
 class _Mismatch(ValueError):
