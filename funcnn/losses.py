@@ -8,7 +8,6 @@ error, never a broadcast.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -33,22 +32,48 @@ def softmax_cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
     n, classes = logits.shape
-    if labels.shape == (n, classes):
-        targets = labels.astype(logits.dtype)
-    elif labels.shape == (n,) and labels.dtype.kind in "iu":
-        targets = _one_hot(labels, classes, logits.dtype)
-    else:
-        raise ValueError(
-            f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    if label_smoothing:
-        targets *= 1 - label_smoothing
-        targets += label_smoothing / classes
-
     # log softmax, shifted so that no power overflows                       # (N, K)
     log_p = logits - logits.max(1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
+    if labels.shape == (n,) and labels.dtype.kind in "iu":
+        return _cross_entropy_of_labels(log_p, labels, label_smoothing)
+    if labels.shape == (n, classes):
+        targets = labels.astype(logits.dtype)
+        targets *= 1 - label_smoothing
+        targets += label_smoothing / classes
+        return _cross_entropy_of_targets(log_p, targets)
+    raise ValueError(
+        f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
+        f"got {labels.dtype} of shape {labels.shape}"
+    )
+
+
+def _cross_entropy_of_labels(
+    log_p: Array, labels: Array, smoothing: float
+) -> tuple[float, LossVjp]:
+    # The target is 1 - s at the label, and s / K more at every class.
+    n, classes = log_p.shape
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
+    at_labels = np.arange(n), labels
+    value = (1 - smoothing) * float(log_p[at_labels].sum())
+    if smoothing:
+        value += smoothing / classes * float(log_p.sum())
+
+    def vjp(dvalue: float = 1.0) -> Array:
+        dlogits: Array = np.exp(log_p)
+        dlogits[at_labels] -= 1 - smoothing
+        if smoothing:
+            dlogits -= smoothing / classes
+        dlogits *= float(dvalue) / n
+        return dlogits
+
+    return -value / n, vjp
+
+
+def _cross_entropy_of_targets(log_p: Array, targets: Array) -> tuple[float, LossVjp]:
+    n = len(log_p)
     # A class without a target counts for nothing, even at a logit of -inf.
     value = -float(np.vdot(targets, np.where(targets == 0, 0, log_p))) / n
 
@@ -56,19 +81,10 @@ def softmax_cross_entropy(
         dlogits: Array = np.exp(log_p)
         dlogits *= targets.sum(1, keepdims=True)  # 1, unless the targets do not sum to 1
         dlogits -= targets
-        dlogits *= dvalue / n
+        dlogits *= float(dvalue) / n
         return dlogits
 
     return value, vjp
-
-
-def _one_hot(labels: Array, classes: int, dtype: "np.dtype[Any]") -> Array:
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
-    targets = np.zeros((labels.size, classes), dtype)
-    targets[np.arange(labels.size), labels] = 1
-    return targets
 
 
 def mean_squared_error(outputs: Array, targets: Array) -> tuple[float, LossVjp]:

@@ -161,8 +161,8 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
         raise
 
 
-def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Tree]) -> Tree:
-    kind = _node_type(tree)
+def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
+    kind: Any = _node_type(tree)
     if kind is None:
         return function(tree, *rest)
     if tree is None:
