@@ -55,8 +55,9 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
 def print_json(value: Any) -> None:
-    """Print a result as JSON."""
-    click.echo(json.dumps(value, indent=2))
+    """Print a result as JSON; a number that is not finite, which JSON has no word for, as null."""
+    finite = json.loads(json.dumps(value), parse_constant=lambda constant: None)
+    click.echo(json.dumps(finite, indent=2, allow_nan=False))
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import funcnn as fn
 
 
 class _Bar(Progress):
-    """A run's progress: a bar on stderr, a line for each recorded epoch on stdout."""
+    """A run's progress: a bar if stderr is a terminal, a line for each recorded epoch on stdout."""
 
     def __init__(self, *, bar: bool, lines: bool) -> None:
         self._bar, self._lines = bar, lines
@@ -95,16 +95,19 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 @click.option(
     "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; 0.001 for adam, adamw]"
 )
-@click.option("--momentum", type=float, help=f"b1, for adam and adamw. {by_arch('momentum')}")
+@click.option(
+    "--momentum", type=float, help=f"Of sgd, or the b1 of adam and adamw. {by_arch('momentum')}"
+)
 @click.option(
     "--weight-decay",
     type=float,
-    help=f"{by_arch('weight_decay')[:-1]}; 0 for adam, 0.01 for adamw]",
+    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; 0 for adam, 0.01 for adamw]",
 )
 @click.option(
     "--schedule",
     type=click.Choice(list(SCHEDULES)),
-    help=f"The learning rate over time. {by_arch('schedule')}",
+    help="The learning rate over time: cosine falls to 0, warmup-cosine first rises for a "
+    f"twentieth, piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
 )
 @click.option(
     "--label-smoothing",
@@ -161,8 +164,10 @@ def train(
         folder = RunFolder.open(resume_run)
         run = TrainingRun.resume(folder)
     else:
-        values = RunConfig.read(config_file) if config_file else {"arch": "mlp3"}
-        run = TrainingRun.start(RunConfig.resolve(values | options), out)
+        config = RunConfig.resolve(
+            RunConfig.changed(config_file, options) if config_file else {"arch": "mlp3"} | options
+        )
+        run = TrainingRun.start(config, out)
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     try:

@@ -62,7 +62,7 @@ def main() -> None:
     peer, threads = sys.argv[1], int(sys.argv[2])
     step = _torch_step(threads) if peer == "torch" else _numpy_step()
     generator = np.random.default_rng(0)
-    with fn.threads.use_threads(threads):
+    with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
         for line in sys.stdin:
             seconds = []
             for _ in range(int(line)):

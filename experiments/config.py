@@ -1,21 +1,23 @@
 """The settings of a training run: all of them, checked, as one value that JSON can hold."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, build_model
 from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
 from funcnn.optimizers import Optimizer
 from funcnn.schedules import Schedule
+from funcnn.types import Layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class RunConfig:
             if value is None and name == "batch_size":
                 continue
             if type(value) is not int or not least <= value < 2**63:
-                _refuse(name, value, f"an integer of at least {least}")
+                _refuse(name, value, f"an integer from {least} to 2**63 - 1")
         if not all(type(size) is int and 1 <= size < 2**31 for size in self.hidden):
             _refuse("hidden", self.hidden, "sizes from 1 to 2**31 - 1, as 256x128")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
@@ -70,7 +72,7 @@ class RunConfig:
             _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
         if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
             fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
-            _refuse("data", self.data, f"for --arch {self.arch} one of {', '.join(fitting)}")
+            _refuse("data", self.data, f"one of {', '.join(fitting)} for --arch {self.arch}")
 
     @classmethod
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
@@ -116,6 +118,20 @@ class RunConfig:
             raise InputError(f"{path}: {error}") from None
         return values
 
+    @classmethod
+    def changed(cls, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a config file, with the given ones in their place.
+
+        A change of optimizer takes the defaults of the new one where nothing else is given.
+        Raises `InputError`, as `read`, and for another architecture.
+        """
+        values = cls.read(path)
+        if options.get("arch", values["arch"]) != values["arch"]:
+            raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
+        if options.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
+            values = {k: v for k, v in values.items() if k not in ("lr", "weight_decay")}
+        return {**values, **options}
+
     def to_json(self) -> str:
         """The text of a config file: `resolve` of what it holds is this config again."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -143,7 +159,7 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
         0.0, lr, warmup_steps=steps // 20, decay_steps=steps
     ),
     "piecewise": lambda lr, steps: fn.schedules.piecewise_constant(
-        lr, {steps // 2: 0.1, steps * 3 // 4: 0.1}
+        lr, {max(1, steps // 2): 0.1, max(2, steps * 3 // 4): 0.1}
     ),
 }
 """`(peak rate, number of steps) -> schedule`."""
@@ -178,6 +194,27 @@ OPTIMIZERS = {
         {"lr": 1e-3, "weight_decay": 1e-2},
     ),
 }
+
+
+def build_network(config: RunConfig, classes: int) -> Layer:
+    """The network of a run on data of so many classes."""
+    return build_model(
+        config.arch,
+        hidden=config.hidden,
+        activation=config.activation,
+        dropout=config.dropout,
+        classes=classes,
+    )
+
+
+@contextlib.contextmanager
+def network_in_memory(config: RunConfig) -> Iterator[None]:
+    """Turn a MemoryError while a network is made into the `InputError` that it is."""
+    try:
+        yield
+    except MemoryError:
+        sizes = "x".join(str(size) for size in config.hidden)
+        raise InputError(f"--hidden {sizes}: the network does not fit in memory") from None
 
 
 def build_optimizer(config: RunConfig, total_steps: int) -> tuple[Optimizer, Schedule]:

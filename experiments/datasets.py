@@ -22,11 +22,20 @@ Examples = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Normalization:
-    """Stored values to network inputs: (x / scale - mean) / std, float32."""
+    """Stored values to network inputs: (x / scale - mean) / std, float32.
+
+    Raises `InputError` unless scale and std are above 0 and all three are finite.
+    """
 
     scale: float
     mean: float
     std: float
+
+    def __post_init__(self) -> None:
+        """Check the numbers, which may come from a file."""
+        finite = all(map(math.isfinite, (self.scale, self.mean, self.std)))
+        if not (finite and self.scale > 0 and self.std > 0):
+            raise InputError(f"no normalization can have these numbers: {self}")
 
     def __call__(self, x: Array) -> Array:
         """The inputs of a batch of stored values, of the same shape."""
@@ -146,7 +155,8 @@ def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
     split_rng, points_rng = random.split(random.fold_in(random.key(seed), 0))
     if name in POINT_SETS:
         points = POINT_SETS[name][1](points_rng)
-        train, test, test_is = points, points, "the training points, as the lab asks"
+        train, test = points, points
+        test_is = "all the points" if val_size else "the training points, as the lab asks"
         class_names: tuple[str, ...] = _POINT_CLASSES
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
     else:
@@ -281,6 +291,11 @@ def _load_folder(folder: Path) -> tuple[Examples, Examples, tuple[str, ...]]:
         sizes = f"{train[0].shape[2:]}, but test images are {test[0].shape[2:]}"
         raise InputError(f"{folder}: training images are {sizes}")
     classes = int(train[1].max()) + 1
+    missing = np.flatnonzero(np.bincount(train[1], minlength=classes) == 0)
+    if missing.size:  # a damaged label, most likely, which would make the network larger
+        raise InputError(
+            f"{folder}: there is a training label {classes - 1}, but none of class {missing[0]}"
+        )
     if int(test[1].max()) >= classes:
         raise InputError(
             f"{folder}: test label {int(test[1].max())} is not a class of the training labels "

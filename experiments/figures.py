@@ -18,7 +18,10 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, An
     from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
 
     figure = Figure(figsize=size, layout="constrained", dpi=120)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axisbelow(True)  # grid lines behind what is drawn
+    return figure, axes
 
 
 def _write(figure: Any, path: Path) -> None:
@@ -37,7 +40,7 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
         (accuracy, "accuracy", 100, "accuracy (%)"),
     ):
         for part, colour, style, legend in (
-            ("train", BLUE, "-", "training (running over the epoch)"),
+            ("train", BLUE, "-", "training (while it learns)"),
             ("val", ORANGE, "--", "validation"),
         ):
             values = [getattr(row, f"{part}_{name}") for row in rows]

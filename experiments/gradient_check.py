@@ -4,9 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from funcnn.experiments.architectures import ARCHITECTURES, build_model, loss_of
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.training_run import too_large
+from funcnn.experiments.architectures import ARCHITECTURES, loss_of
+from funcnn.experiments.config import RunConfig, build_network, network_in_memory
 
 import funcnn as fn
 from funcnn.checks import Report, measure_vjp
@@ -22,20 +21,12 @@ def check_model(config: RunConfig) -> Report:
     The report has the worst relative error of each leaf; right is at most `TOLERANCE`.
     """
     classes = 2 if ARCHITECTURES[config.arch].binary else 10
-    model = build_model(
-        config.arch,
-        hidden=config.hidden,
-        activation=config.activation,
-        dropout=config.dropout,
-        classes=classes,
-    )
+    model = build_network(config, classes)
     loss = loss_of(config.arch, config.label_smoothing)
     init_rng, x_rng, y_rng, rng = fn.random.split(fn.random.key(config.seed), 4)
     input_shape = (2,) if ARCHITECTURES[config.arch].binary else (1, 28, 28)
-    try:
+    with network_in_memory(config):
         _, params = model.init(init_rng, input_shape, dtype=np.float64)
-    except MemoryError:
-        raise too_large(config) from None
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes
     y = labels.reshape(-1, 1) if ARCHITECTURES[config.arch].binary else labels
@@ -46,9 +37,7 @@ def check_model(config: RunConfig) -> Report:
 def _loss_of_params(
     model: Layer, loss: Loss, x: Array, y: Array, rng: fn.random.Key, params: Tree
 ) -> tuple[float, Callable[[float], Tree]]:
-    (value, _), grads = fn.value_and_grad(model.apply, loss)(params, x, y, rng=rng)
-
-    def vjp(dvalue: float) -> Tree:
-        return fn.tree.map(lambda g: g * dvalue, grads)
-
-    return value, vjp
+    outputs, pull_back = model.apply(params, x, rng=rng, train=True, wrt="params")
+    value, loss_vjp = loss(outputs, y)
+    assert pull_back is not None  # it is, for wrt="params"
+    return value, lambda dvalue: pull_back(loss_vjp(dvalue))[0]

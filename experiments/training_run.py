@@ -13,8 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments import figures
-from funcnn.experiments.architectures import ARCHITECTURES, build_model, loss_of
-from funcnn.experiments.config import RunConfig, build_optimizer
+from funcnn.experiments.architectures import ARCHITECTURES, loss_of
+from funcnn.experiments.config import (
+    RunConfig,
+    build_network,
+    build_optimizer,
+    network_in_memory,
+)
 from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.run_folder import EpochRow, RunFolder
@@ -23,12 +28,6 @@ import funcnn as fn
 from funcnn.schedules import Schedule
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
-
-
-def too_large(config: RunConfig) -> InputError:
-    """The error for a network that does not fit in memory."""
-    sizes = "x".join(str(size) for size in config.hidden)
-    return InputError(f"--hidden {sizes}: the network does not fit in memory")
 
 
 class Progress:
@@ -62,13 +61,7 @@ class _Experiment(NamedTuple):
         batch_size = config.batch_size or examples
         if batch_size > examples:
             raise InputError(f"--batch-size {batch_size}: there are {examples} training examples")
-        model = build_model(
-            config.arch,
-            hidden=config.hidden,
-            activation=config.activation,
-            dropout=config.dropout,
-            classes=len(data.class_names),
-        )
+        model = build_network(config, len(data.class_names))
         steps_per_epoch = math.ceil(examples / batch_size)
         optimizer, schedule = build_optimizer(config, config.epochs * steps_per_epoch)
         loss = loss_of(config.arch, config.label_smoothing)
@@ -93,11 +86,9 @@ class _Experiment(NamedTuple):
         return fn.make_train_step(self.model.apply, self.loss, self.optimizer, metrics)
 
     def first_state(self) -> fn.TrainState:
-        try:
+        with network_in_memory(self.config):
             _, params = self.model.init(self.key(1), self.data.input_shape)
             return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
-        except MemoryError:
-            raise too_large(self.config) from None
 
     def batches(self, epoch: int) -> Iterable[tuple[Array, Array]]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
@@ -117,7 +108,7 @@ class _Experiment(NamedTuple):
 
     def recorded(self, epoch: int) -> bool:
         """Whether an epoch gets a row and a checkpoint; of thousands of single steps not all do."""
-        every = max(1, self.config.epochs // 100) if self.steps_per_epoch == 1 else 1
+        every = min(max(1, self.config.epochs // 100), 1000) if self.steps_per_epoch == 1 else 1
         return epoch % every == 0 or epoch == self.config.epochs
 
 
@@ -194,10 +185,8 @@ class TrainingRun:
                     progress.step(metrics["loss"])
                 if experiment.recorded(epoch):
                     now = time.perf_counter()
-                    row = _measure(experiment, state, epoch, steps, sums, now - since)
-                    self._expect_finite("validation loss", row.val_loss or 0.0, steps)
-                    for path, leaf in fn.tree.leaves_with_path(state.params):
-                        self._expect_finite(f"sum of params {path}", float(leaf.sum()), steps)
+                    row, loss = _measure(experiment, state, epoch, steps, sums, now - since)
+                    self._expect_finite("loss after the update", loss, steps)
                     self._record(row, state)
                     since = now
                     progress.row(row, epochs)
@@ -228,20 +217,21 @@ def _measure(
     step_count: int,
     sums: dict[str, float],
     seconds: float,
-) -> EpochRow:
-    examples = len(experiment.data.train[0])
-    validation = experiment.data.validation
+) -> tuple[EpochRow, float]:
+    """The row of an epoch, and a loss after its last update (of training examples, if need be)."""
+    (x, y), validation = experiment.data.train, experiment.data.validation
     model = experiment.trained(state.params)
-    measured = model.evaluate(experiment.plain_loss, validation) if validation else {}
-    return EpochRow(
+    measured = model.evaluate(experiment.plain_loss, validation or (x[:1000], y[:1000]))
+    row = EpochRow(
         epoch,
-        sums["plain_loss"] / examples,
-        sums["accuracy"] / examples,
-        measured.get("loss"),
-        measured.get("accuracy"),
+        sums["plain_loss"] / len(x),
+        sums["accuracy"] / len(x),
+        measured["loss"] if validation else None,
+        measured["accuracy"] if validation else None,
         experiment.schedule(step_count - 1),
         round(seconds, 3),
     )
+    return row, measured["loss"]
 
 
 def _best(rows: list[EpochRow]) -> EpochRow:
@@ -273,6 +263,10 @@ def _conclude(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) 
     model = load_model(folder)
     outputs = model.predict(data.test[0])
     measured = model.evaluate(experiment.plain_loss, data.test)
+    if not math.isfinite(measured["loss"]):
+        raise RunStoppedError(
+            f"the test loss of {folder.params} is {measured['loss']} (a smaller --lr may help)"
+        )
     confusion = fn.confusion_matrix(outputs, data.test[1])
     best = _best(rows)
     training_seconds = sum(row.seconds for row in rows)
@@ -362,13 +356,7 @@ def load_model(folder: RunFolder) -> TrainedModel:
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     """Loss and accuracy of a run's model on its test set, and its validation set if any."""
     config, model = folder.read_config(), load_model(folder)
-    described = build_model(
-        config.arch,
-        hidden=config.hidden,
-        activation=config.activation,
-        dropout=config.dropout,
-        classes=len(model.class_names),
-    )
+    described = build_network(config, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)

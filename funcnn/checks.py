@@ -4,6 +4,7 @@
 only floor is the rounding noise of those differences: a gradient of 0 where 1e-7 is right fails.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -126,7 +127,7 @@ def _check_leaf(
         size = np.maximum(np.abs(analytic), np.abs(numeric))
         scale = np.maximum(np.maximum(size, noise / tolerance), np.finfo(np.float64).tiny)
         error = float(np.max(np.abs(analytic - numeric) / scale))
-        worst = error if not error <= worst else worst  # also when it is NaN
+        worst = max(worst, math.inf if math.isnan(error) else error)
     return LeafReport(path, len(probes), worst)
 
 

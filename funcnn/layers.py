@@ -20,7 +20,7 @@ from funcnn import activations, initializers, random
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
-from funcnn.types import Array, ArrayFunction, Layer, Shape, Tree, Vjp, Wrt
+from funcnn.types import Array, ArrayFunction, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
 
 # --- layers with weights ---------------------------------------------------------------------
 
@@ -60,9 +60,12 @@ def Dense(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         weight = params["weight"]
-        in_features = weight.shape[0]
-        if weight.shape != (in_features, out_features):
+        if weight.ndim != 2 or weight.shape[1] != out_features:
             raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
+        if bias and (params["bias"].shape, params["bias"].dtype) != ((out_features,), weight.dtype):
+            got = f"{params['bias'].dtype} {params['bias'].shape}"
+            raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
+        in_features = weight.shape[0]
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
@@ -71,17 +74,19 @@ def Dense(
         y = rows @ weight  # (N*..., in) @ (in, out)
         if bias:
             y += params["bias"]
+        y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, (*x.shape[:-1], out_features), x.dtype)
             dy = dy.reshape(-1, out_features)  # (N*..., out)
             dparams = {"weight": rows.T @ dy}  # (in, N*...) @ (N*..., out)
             if bias:
-                dparams["bias"] = dy.sum(0)
+                dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
             return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
 
-        return y.reshape(*x.shape[:-1], out_features), (None if wrt is None else vjp)
+        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
 
@@ -93,7 +98,7 @@ def elementwise(function: ArrayFunction) -> Layer:
     """A layer without weights of any `function(x) -> (y, vjp)` that keeps the array's shape.
 
     x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
-    Raises `TypeError` if x is not floats, `ValueError` if the function changes the shape.
+    Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
     """
 
     def init(
@@ -108,34 +113,40 @@ def elementwise(function: ArrayFunction) -> Layer:
         y, vjp_of_array = function(x)
         if y.shape != x.shape:
             raise ValueError(f"an elementwise function changed shape {x.shape} to {y.shape}")
-        if wrt is None:
-            return y, None
-        return y, lambda dy: ({}, None if wrt == "params" else vjp_of_array(dy))
+        if y.dtype != x.dtype:
+            raise ValueError(f"an elementwise function changed {x.dtype} to {y.dtype}")
+        shape, dtype = x.shape, x.dtype
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, shape, dtype)
+            return {}, (None if wrt == "params" else vjp_of_array(dy))
+
+        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
 
 
 @constructor(per_sample="always")
 def Identity() -> Layer:
-    """y = x, as `torch.nn.Identity`."""
+    """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`."""
     return elementwise(activations.identity)
 
 
 @constructor(per_sample="always")
 def Relu() -> Layer:
-    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`."""
+    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`."""
     return elementwise(activations.relu)
 
 
 @constructor(per_sample="always")
 def Sigmoid() -> Layer:
-    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`."""
+    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`."""
     return elementwise(activations.sigmoid)
 
 
 @constructor(per_sample="always")
 def Tanh() -> Layer:
-    """y = tanh(x), as `torch.nn.Tanh`."""
+    """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`."""
     return elementwise(activations.tanh)
 
 
@@ -195,9 +206,12 @@ def Dropout(rate: float = 0.5) -> Layer:
         kept = random.bernoulli(rng, 1 - rate, x.shape)
         mask = np.multiply(kept, 1 / (1 - rate) if rate < 1 else 0, dtype=x.dtype)
         y = x * mask
-        if wrt is None:
-            return y, None
-        return y, lambda dy: ({}, None if wrt == "params" else dy * mask)
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, mask.shape, mask.dtype)
+            return {}, (None if wrt == "params" else dy * mask)
+
+        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
 
@@ -237,9 +251,13 @@ def _reshape(output_shape: Any) -> Layer:
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        y = x.reshape(x.shape[0], *output_shape(x.shape[1:]))
-        if wrt is None:
-            return y, None
-        return y, lambda dy: ({}, None if wrt == "params" else dy.reshape(x.shape))
+        y = x.reshape(x.shape[0], *output_shape(x.shape[1:]))  # (N, *shape)
+        x_shape, y_shape, dtype = x.shape, y.shape, x.dtype
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, y_shape, dtype)
+            return {}, (None if wrt == "params" else dy.reshape(x_shape))
+
+        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)

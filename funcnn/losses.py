@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from funcnn.activations import check_float
+from funcnn.activations import check_float, log_softmax
 from funcnn.types import Array, LossVjp
 
 
@@ -32,9 +32,7 @@ def softmax_cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
     n, classes = logits.shape
-    # log softmax, shifted so that no power overflows                       # (N, K)
-    log_p = logits - logits.max(1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
+    log_p, _ = log_softmax(logits, 1)  # (N, K)
     if labels.shape == (n,) and labels.dtype.kind in "iu":
         return _cross_entropy_of_labels(log_p, labels, label_smoothing)
     if labels.shape == (n, classes):

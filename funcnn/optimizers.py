@@ -33,9 +33,16 @@ class Optimizer(NamedTuple):
 def apply_updates(params: Tree, updates: Tree) -> Tree:
     """params + updates, leaf by leaf, in the dtypes of params.
 
-    Raises `ValueError` where the structures differ.
+    Raises `ValueError` where the structures or shapes differ.
     """
-    return tree.map(lambda p, u: np.asarray(p + u, p.dtype), params, updates)
+
+    def add(p: Array, u: Array) -> Array:
+        total = np.asarray(p + u, p.dtype)
+        if total.shape != p.shape:
+            raise ValueError(f"an update of shape {u.shape} does not fit a weight of {p.shape}")
+        return total
+
+    return tree.map(add, params, updates)
 
 
 # --- transformations to compose --------------------------------------------------------------
@@ -168,7 +175,8 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
-        factor = min(1.0, max_norm / (norm + 1e-6))
+        factor = max_norm / (norm + 1e-6)
+        factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
         return tree.map(lambda g: g * factor, grads), state
 
     return Optimizer(lambda params: Stateless(), update)

@@ -23,7 +23,7 @@ import numpy as np
 from funcnn import random, tree
 from funcnn.files import write_whole
 from funcnn.random import Key
-from funcnn.spec import from_spec
+from funcnn.spec import describe, from_spec
 from funcnn.types import Array, Layer, Shape, Tree
 
 FORMAT = 1
@@ -67,7 +67,7 @@ def save(
     header = {
         "format": FORMAT,
         "structure": structure,
-        "spec": None if model is None else model.spec,
+        "spec": None if model is None else describe(model),
         "input_shape": None if input_shape is None else list(input_shape),
         "normalization": normalization,
         "class_names": class_names,
@@ -109,10 +109,9 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         if like is not None:
             return snapshot._replace(params=_match(snapshot.params, like))
         if snapshot.model is not None and snapshot.input_shape is not None:
-            dtype = next((leaf.dtype for leaf in tree.leaves(snapshot.params)), np.float32)
-            _, expected = snapshot.model.init(random.key(0), snapshot.input_shape, dtype=dtype)
-            snapshot = snapshot._replace(params=_match(snapshot.params, expected))
-    except (SnapshotError, ValueError, TypeError) as error:
+            params = _fit(snapshot.params, snapshot.model, snapshot.input_shape)
+            snapshot = snapshot._replace(params=params)
+    except _DAMAGE as error:
         raise SnapshotError(f"{name}: {error}") from None
     return snapshot
 
@@ -278,6 +277,13 @@ def _as_loaded(node: Tree) -> Tree:
     if isinstance(node, tuple) and hasattr(node, "_fields"):
         return _namedtuple(type(node).__name__, node._fields)(*[_as_loaded(v) for v in node])
     return type(node)(_as_loaded(v) for v in node) if type(node) in (list, tuple) else node
+
+
+def _fit(params: Tree, model: Layer, input_shape: Shape) -> Tree:
+    """params with the structure of the model's. Raises `SnapshotError` if they do not fit it."""
+    dtype = next((np.asarray(leaf).dtype for leaf in tree.leaves(params)), np.float32)
+    _, expected = model.init(random.key(0), input_shape, dtype=dtype)
+    return _match(params, expected)
 
 
 def _match(params: Tree, like: Tree) -> Tree:

@@ -4,6 +4,7 @@ A constructor that is decorated here gives what it makes a spec: the constructor
 arguments. `from_spec` reads one, so that a snapshot can be used without the script that made it.
 """
 
+import copy
 import functools
 import inspect
 import operator
@@ -13,7 +14,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 
 from funcnn.random import Key
-from funcnn.types import Layer, Shape, Spec, Traits, Tree
+from funcnn.types import Layer, Shape, Spec, Traits, Tree, traits
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,7 +71,7 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 
 def is_constructor(function: Any) -> bool:
     """Whether it is a constructor decorated here (and so, where a layer should be, not called)."""
-    return function in _layers.values() or function in _initializers.values()
+    return any(function is known for known in (*_layers.values(), *_initializers.values()))
 
 
 def check_shape(name: str, shape: Shape) -> Shape:
@@ -99,9 +100,10 @@ def _describe(
 
 def _as_data(value: Any) -> Any:
     if isinstance(value, Layer) or hasattr(value, "spec"):
-        if value.spec is None:
+        spec = describe(value) if isinstance(value, Layer) else value.spec
+        if spec is None:
             raise _NotData
-        return value.spec
+        return copy.deepcopy(spec)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.integer, np.floating, np.bool)):
@@ -109,6 +111,11 @@ def _as_data(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_as_data(item) for item in value]
     raise _NotData
+
+
+def describe(layer: Layer) -> Spec | None:
+    """The layer's spec, or None if it has none or its `apply` is not the constructor's own."""
+    return layer.spec if traits(layer) != Traits() else None
 
 
 def from_spec(spec: Spec) -> Layer:

@@ -75,7 +75,11 @@ def make_train_step(
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update. A new key is split from the state's at each step.
     """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
     gradient = value_and_grad(apply, loss)
+    if "loss" in (metrics or {}):
+        raise ValueError("a metric cannot be named 'loss': that is what the step minimizes")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
         x, y = batch

@@ -1,7 +1,8 @@
 """Pytrees: nested containers of arrays, with the semantics of `jax.tree`.
 
 Dicts (in the order of their sorted keys), lists, tuples and NamedTuples are nodes, `None` is a
-node without children, and everything else is a leaf. A leaf has a path such as `0/weight`.
+node without children, and everything else is a leaf (an OrderedDict too, which JAX would open).
+A leaf has a path such as `0/weight`.
 """
 
 import builtins

@@ -83,11 +83,19 @@ def accepts(function: Callable[..., Any], keyword: str) -> bool:
     )
 
 
+def check_cotangent(dy: Array, shape: Shape, dtype: Any) -> None:
+    """Raise `ValueError` unless dy has the shape and dtype of the y that it is a cotangent of."""
+    if dy.shape != shape or dy.dtype != dtype:
+        raise ValueError(f"dy must be {dtype} of shape {shape}, got {dy.dtype} of {dy.shape}")
+
+
 def with_wrt(apply: Apply) -> Apply:
     """The same `apply` with the keyword `wrt`, for a user's own layer that was written without.
 
     The layer then computes more than was asked for, and the surplus is dropped.
     """
+    if not callable(apply):
+        raise TypeError(f"apply is a function, such as model.apply, got a {type(apply).__name__}")
     if accepts(apply, "wrt"):
         return apply
 

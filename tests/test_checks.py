@@ -127,7 +127,7 @@ def test_the_verdict_does_not_depend_on_the_scale_of_the_outputs(size, shape):
 
 def test_a_derivative_that_is_nan_is_rejected():
     x = np.array([1.0, 2])
-    with pytest.raises(fn.CheckFailure, match="the derivative by x has relative error nan"):
+    with pytest.raises(fn.CheckFailure, match="the derivative by x has relative error inf"):
         fn.check_vjp(lambda x: (x * x, lambda dy: 2 * x * dy * [1, np.nan]), x)
 
 
