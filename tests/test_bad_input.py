@@ -209,6 +209,10 @@ DATA = [
         *("label far above the number of images", TRAIN, TRAIN_LABELS, "5000000"),
         after=store(TRAIN_LABELS, np.full(60, 5_000_000, "i4")),
     ),
+    row(
+        *("label of a class with no other image", TRAIN, "images", "200"),
+        after=store(TRAIN_LABELS, np.array([0, 1, 2, 200] * 15, "u1")),
+    ),
     row("labels that are fractions", TRAIN, TRAIN_LABELS, after=store(TRAIN_LABELS, np.ones(60))),
     row(
         *("test images of another size", TRAIN, "images", "(5, 5)"),
@@ -288,6 +292,7 @@ PLACES = [
 
 CONFIG = "train --config run/config.json --out new"
 CONFIGS = [
+    row("config of another arch", CONFIG + " --arch softmax", "--arch", "softmax", "mlp2"),
     row("config missing", "train --config none.json --out new", "none.json"),
     row("config is a folder", "train --config folder --out new", "folder"),
     row("config cut short", CONFIG, "run/config.json", after=cut("run/config.json")),

@@ -412,3 +412,13 @@ def test_a_tree_without_leaves_has_nothing_to_check():
 def test_a_tree_of_anything_but_float64_is_a_type_error_that_names_the_leaf(leaf, dtype):
     with pytest.raises(TypeError, match=f"^a/0 must be float64 to be checked, got {dtype}"):
         fn.check_vjp(lambda x: (x["a"][0], lambda dy: {"a": [dy]}), {"a": [leaf]})
+
+
+def test_a_nan_in_a_later_leaf_is_rejected():
+    def function(tree):
+        gradient = {"a": 2 * tree["a"], "b": np.full_like(tree["b"], np.nan)}
+        value = float((tree["a"] ** 2).sum() + (tree["b"] ** 2).sum())
+        return value, lambda dvalue: fn.tree.map(lambda g: dvalue * g, gradient)
+
+    with pytest.raises(fn.CheckFailure, match="the derivative by b"):
+        fn.check_vjp(function, {"a": np.ones(2), "b": np.ones(2)})

@@ -350,3 +350,25 @@ def test_an_input_shape_is_a_tuple_of_integers(shape):
 def test_a_constructor_refuses_an_argument_that_it_does_not_have(make, keyword):
     with pytest.raises(TypeError, match=f"'{keyword}'"):
         make()
+
+
+@pytest.mark.parametrize(
+    "layer", [fn.Dense(3), fn.Relu(), fn.Flatten(), fn.Reshape((3, 1)), fn.Dropout(0.5)]
+)
+def test_a_cotangent_of_another_shape_or_dtype_is_an_error(layer):
+    _, params = layer.init(fn.random.key(0), (3,))
+    x = np.ones((4, 3), np.float32)
+    y, vjp = layer.apply(params, x, rng=fn.random.key(1), train=True)
+    with pytest.raises(ValueError, match="dy must be float32 of shape"):
+        vjp(y.astype(np.float64))
+    with pytest.raises(ValueError, match=r"got float32 of \(1, "):
+        vjp(y[:1])
+
+
+@pytest.mark.parametrize("bias", [np.zeros(1, "f4"), np.zeros((4, 3), "f4"), np.zeros(3)])
+def test_a_bias_that_does_not_fit_is_an_error(bias):
+    layer = fn.serial(fn.Dense(3))
+    _, params = layer.init(fn.random.key(0), (2,))
+    params = [{"weight": params[0]["weight"], "bias": bias}]
+    with pytest.raises(ValueError, match=r"layer 0 \(Dense\): expected a bias float32 \(3,\)"):
+        layer.apply(params, np.ones((4, 2), np.float32))

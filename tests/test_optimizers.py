@@ -338,3 +338,15 @@ def test_a_misspelt_keyword_is_a_type_error():
         fn.sgd(0.1, weight_decay=1e-4)
     with pytest.raises(TypeError, match="'beta1'"):
         fn.adam(beta1=0.9)
+
+
+def test_clipping_does_not_hide_a_nan():
+    clip = fn.clip_by_global_norm(1.0)
+    grads = [np.array([np.nan]), np.array([1e6])]
+    updates, _ = clip.update(grads, clip.init(grads), grads)
+    assert np.isnan(updates[1]).all()
+
+
+def test_an_update_of_another_shape_is_not_broadcast():
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(3,\)"):
+        fn.apply_updates([np.zeros(3)], [np.zeros((2, 3))])

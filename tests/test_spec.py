@@ -195,3 +195,16 @@ def test_an_unknown_initializer_is_an_error_that_lists_the_known():
 def test_arguments_that_are_not_the_layer_s_are_refused(spec, message):
     with pytest.raises(ValueError, match=message):
         fn.from_spec(spec)
+
+
+def test_a_replaced_apply_is_not_described_by_the_old_spec():
+    relu = fn.Relu()
+    replaced = relu._replace(apply=lambda params, x, **keywords: relu.apply(params, -x, **keywords))
+    assert fn.serial(fn.Dense(2), replaced).spec is None
+    assert fn.serial(fn.Dense(2), relu).spec is not None
+
+
+def test_a_spec_can_be_edited_without_changing_another():
+    spec = fn.serial(fn.Dense(2)).spec
+    spec["layers"][0]["weight_init"]["initializer"] = "zeros"
+    assert fn.Dense(3).spec["weight_init"] == {"initializer": "glorot_uniform"}

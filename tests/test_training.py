@@ -431,3 +431,19 @@ def test_the_whole_script_of_the_design(fashion, tmp_path):
     x, y = fashion.normalization(x[:2000]), y[:2000]
     outputs = fn.predict(loaded.model.apply, loaded.params, x)
     assert fn.accuracy(outputs, y) > 0.7
+
+
+def test_a_metric_cannot_take_the_name_of_the_loss():
+    model = fn.serial(fn.Dense(2))
+    with pytest.raises(ValueError, match="loss"):
+        fn.make_train_step(
+            model.apply, fn.softmax_cross_entropy, fn.sgd(0.1), {"loss": fn.accuracy}
+        )
+
+
+def test_what_is_no_function_or_no_optimizer_is_an_error_that_says_what_to_pass():
+    model = fn.serial(fn.Dense(2))
+    with pytest.raises(TypeError, match=r"model\.apply"):
+        fn.value_and_grad(model, fn.softmax_cross_entropy)
+    with pytest.raises(TypeError, match=r"fn\.sgd"):
+        fn.make_train_step(model.apply, fn.softmax_cross_entropy, fn.sgd)
