@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from funcnn.experiments.memory import keep_freed_memory
 
 import funcnn as fn
 from funcnn.types import Array
@@ -62,6 +63,7 @@ def main() -> None:
     peer, threads = sys.argv[1], int(sys.argv[2])
     step = _torch_step(threads) if peer == "torch" else _numpy_step()
     generator = np.random.default_rng(0)
+    keep_freed_memory()
     with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
         for line in sys.stdin:
             seconds = []

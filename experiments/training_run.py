@@ -22,6 +22,7 @@ from funcnn.experiments.config import (
 )
 from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 
 import funcnn as fn
@@ -165,6 +166,7 @@ class TrainingRun:
         Raises `RunStoppedError` if the loss is no longer finite, and `KeyboardInterrupt` on
         Ctrl-C; what was done until then can be resumed.
         """
+        keep_freed_memory()
         progress = progress or Progress()
         experiment, epochs = self._experiment, self._experiment.config.epochs
         step = experiment.train_step()
