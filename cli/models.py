@@ -29,7 +29,7 @@ def evaluate(run: Path, as_json: bool) -> None:
       funcnn evaluate runs/mlp3-fashion-mnist-001
     """
     from funcnn.experiments.run_folder import RunFolder
-    from funcnn.experiments.training_run import evaluate_run
+    from funcnn.experiments.trained_model import evaluate_run
 
     results = evaluate_run(RunFolder.open(run))
     if as_json:

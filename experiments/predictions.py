@@ -8,7 +8,7 @@ import pandas as pd
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import load_model
+from funcnn.experiments.trained_model import load_model
 
 import funcnn as fn
 from funcnn.files import write_whole

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import load_model
+from funcnn.experiments.trained_model import load_model
 from test_datasets import image_folder
 from test_idx import write_idx
 

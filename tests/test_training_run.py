@@ -15,7 +15,8 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun, evaluate_run, load_model
+from funcnn.experiments.trained_model import evaluate_run, load_model
+from funcnn.experiments.training_run import Progress, TrainingRun
 from test_datasets import image_folder
 
 import funcnn as fn

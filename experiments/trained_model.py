@@ -1,0 +1,86 @@
+"""A model that a run kept: to predict with, and to evaluate."""
+
+from typing import Any, NamedTuple
+
+from funcnn.experiments.architectures import loss_of
+from funcnn.experiments.config import build_network
+from funcnn.experiments.datasets import Normalization, load_dataset
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import RunFolder
+
+import funcnn as fn
+from funcnn.types import Array, Layer, Loss, Tree
+
+
+class TrainedModel(NamedTuple):
+    """A model from a run's snapshot, with what is needed to feed it stored inputs."""
+
+    model: Layer
+    params: Tree
+    input_shape: tuple[int, ...]
+    normalization: Normalization
+    class_names: tuple[str, ...]
+
+    def check_inputs(self, x: Array, name: str) -> None:
+        """Raise `InputError`, with the data's name, for stored inputs of another shape."""
+        if x.shape[1:] != self.input_shape:
+            raise InputError(
+                f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
+            )
+
+    def predict(self, x: Array) -> Array:
+        """The outputs for stored inputs."""
+        return fn.predict(self.model.apply, self.params, x, preprocess=self.normalization)
+
+    def evaluate(self, loss: Loss, examples: tuple[Array, Array]) -> dict[str, float]:
+        """Mean loss and accuracy over stored examples."""
+        return fn.evaluate(
+            self.model.apply,
+            loss,
+            self.params,
+            examples,
+            metrics={"accuracy": fn.accuracy},
+            preprocess=self.normalization,
+        )
+
+
+def load_model(folder: RunFolder) -> TrainedModel:
+    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+    if not folder.params.exists():
+        raise InputError(f"{folder} has no params.npz: the run kept no model yet")
+    snapshot = fn.load(folder.params)
+    if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
+        raise InputError(f"{folder.params} does not say which model it is of")
+    try:
+        normalization = Normalization(**snapshot.normalization)
+    except TypeError:
+        raise InputError(f"{folder.params}: its normalization is incomplete") from None
+    return TrainedModel(
+        snapshot.model,
+        snapshot.params,
+        snapshot.input_shape,
+        normalization,
+        tuple(snapshot.class_names or ()),
+    )
+
+
+def evaluate_run(folder: RunFolder) -> dict[str, Any]:
+    """Loss and accuracy of a run's model on its test set, and its validation set if any."""
+    config, model = folder.read_config(), load_model(folder)
+    described = build_network(config, len(model.class_names))
+    if described.spec != model.model.spec:
+        raise InputError(f"{folder.params} is of another network than {folder.config} describes")
+    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+    model.check_inputs(data.test[0], config.data)
+    if model.class_names != data.class_names:
+        raise InputError(
+            f"{config.data} has {len(data.class_names)} classes that are not the "
+            f"{len(model.class_names)} of the model in {folder.params}"
+        )
+    results: dict[str, Any] = {"run": str(folder), "data": config.data}
+    for part, examples in (("val", data.validation), ("test", data.test)):
+        if examples is not None:
+            measured = model.evaluate(loss_of(config.arch, 0.0), examples)
+            results[f"{part}_examples"] = len(examples[0])
+            results |= {f"{part}_{name}": value for name, value in measured.items()}
+    return results
