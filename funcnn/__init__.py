@@ -12,7 +12,16 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 
 from funcnn import activations, initializers, random, schedules, threads, tree
 from funcnn.checks import CheckFailure, check_layer, check_vjp
-from funcnn.combinators import serial
+from funcnn.combinators import (
+    FanInConcat,
+    FanInSum,
+    FanOut,
+    parallel,
+    residual,
+    serial,
+    shape_dependent,
+)
+from funcnn.introspection import inner_outputs, summary
 from funcnn.layers import (
     Dense,
     Dropout,
@@ -50,7 +59,6 @@ from funcnn.optimizers import (
 )
 from funcnn.snapshots import Snapshot, SnapshotError, load, save
 from funcnn.spec import from_spec
-from funcnn.summaries import summary
 from funcnn.training import (
     TrainState,
     batches,
@@ -67,6 +75,9 @@ __all__ = [
     "CheckFailure",
     "Dense",
     "Dropout",
+    "FanInConcat",
+    "FanInSum",
+    "FanOut",
     "Flatten",
     "Identity",
     "Layer",
@@ -99,12 +110,15 @@ __all__ = [
     "evaluate",
     "from_spec",
     "initializers",
+    "inner_outputs",
     "load",
     "make_train_step",
     "mean_squared_error",
+    "parallel",
     "predict",
     "predicted_classes",
     "random",
+    "residual",
     "save",
     "scale",
     "scale_by_adam",
@@ -112,6 +126,7 @@ __all__ = [
     "schedules",
     "serial",
     "sgd",
+    "shape_dependent",
     "softmax_cross_entropy",
     "summary",
     "threads",

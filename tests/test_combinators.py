@@ -6,36 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits, frozen, spy
 
 import funcnn as fn
-from funcnn import combinators
+from funcnn import sharding
 
 KEY = fn.random.key(0)
-
-
-def frozen(tree):
-    """The same arrays, read-only: writing to one is an error at the very line."""
-
-    def freeze(array):
-        array = np.array(array)
-        array.setflags(write=False)
-        return array
-
-    return fn.tree.map(freeze, tree)
-
-
-def assert_same_bits(a, b):
-    fn.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def spy(layer, seen):
-    """A user's own layer that does what `layer` does, and notes its `wrt` and its input."""
-
-    def apply(params, x, *, rng=None, train=False, wrt="both"):
-        seen.append({"wrt": wrt, "x": x, "rng": rng, "train": train})
-        return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
-
-    return fn.Layer(layer.init, apply)
 
 
 def plain_scale(params, x, *, rng=None, train=False):
@@ -318,15 +294,15 @@ def big_model():
 
 @pytest.fixture
 def shards(monkeypatch):
-    """How many tasks each call of `parallel` got."""
+    """How many tasks each call of `run_parallel` got."""
     counts = []
-    parallel = combinators.parallel
+    run_parallel = sharding.run_parallel
 
     def counting(tasks):
         counts.append(len(tasks))
-        return parallel(tasks)
+        return run_parallel(tasks)
 
-    monkeypatch.setattr(combinators, "parallel", counting)
+    monkeypatch.setattr(sharding, "run_parallel", counting)
     return counts
 
 
@@ -358,9 +334,9 @@ def test_shards_give_what_the_whole_batch_gives(batch, train, shards, monkeypatc
     x = fn.random.normal(KEY, (batch, 28, 28), np.float64)
     y, vjp = model.apply(params, x, rng=KEY, train=train)
     gradients = vjp(y)
-    assert max(shards) == min(batch // combinators.SHARD_SAMPLES, combinators.MAX_SHARDS)
+    assert max(shards) == min(batch // sharding.SHARD_SAMPLES, sharding.MAX_SHARDS)
     shards.clear()
-    monkeypatch.setattr(combinators, "MAX_SHARDS", 1)
+    monkeypatch.setattr(sharding, "MAX_SHARDS", 1)
     y_whole, vjp_whole = model.apply(params, x, rng=KEY, train=train)
     whole = vjp_whole(y)
     assert shards == []
@@ -392,8 +368,8 @@ def test_a_small_net_is_not_cut(shards):
 
 def small_shards(monkeypatch):
     """From here on, everything that may be cut is cut."""
-    monkeypatch.setattr(combinators, "SHARD_SAMPLES", 1)
-    monkeypatch.setattr(combinators, "SHARD_WORK", 1)
+    monkeypatch.setattr(sharding, "SHARD_SAMPLES", 1)
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 8, 9, 30])
@@ -475,8 +451,8 @@ def test_an_own_layer_sees_the_whole_batch(monkeypatch, shards):
 def test_a_serial_inside_a_serial_can_be_cut_without_waiting_for_itself():
     script = """
 import numpy as np, funcnn as fn
-from funcnn import combinators
-combinators.SHARD_SAMPLES = combinators.SHARD_WORK = 1
+from funcnn import sharding
+sharding.SHARD_SAMPLES = sharding.SHARD_WORK = 1
 model = fn.serial(fn.Flatten(), fn.serial(fn.Dense(5), fn.Relu()), fn.Dense(3))
 _, params = model.init(fn.random.key(0), (4,))
 with fn.threads.use_threads(2):
