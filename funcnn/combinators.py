@@ -101,7 +101,7 @@ def parallel(*layers: Layer) -> Layer:
 
     def check_number(inputs: Any, what: str) -> None:
         if len(inputs) != len(layers):
-            raise ValueError(f"parallel has {len(layers)} layers, got {len(inputs)} {what}")
+            raise ValueError(f"parallel has {_number(layers)}, got {len(inputs)} {what}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
@@ -404,12 +404,15 @@ def _check_layers(name: str, layers: Sequence[Any]) -> None:
 
 def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:
     if type(params) not in (list, tuple) or len(params) != len(layers):
-        one_or_many = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
         got = (
             f"{len(params)} entries"
             if isinstance(params, (list, tuple))
             else f"a {type(params).__name__}"
         )
         raise ValueError(
-            f"{name} has {one_or_many}, so its params are a list of as many entries, got {got}"
+            f"{name} has {_number(layers)}, so its params are a list of as many entries, got {got}"
         )
+
+
+def _number(layers: Sequence[Layer]) -> str:
+    return "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
