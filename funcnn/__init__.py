@@ -29,8 +29,13 @@ from funcnn.layers import (
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    half_squared_error,
+    hinge,
+    huber,
     mean_squared_error,
+    multiclass_hinge,
     softmax_cross_entropy,
+    weighted,
 )
 from funcnn.metrics import accuracy, confusion_matrix, predicted_classes
 from funcnn.optimizers import (
@@ -98,10 +103,14 @@ __all__ = [
     "elementwise",
     "evaluate",
     "from_spec",
+    "half_squared_error",
+    "hinge",
+    "huber",
     "initializers",
     "load",
     "make_train_step",
     "mean_squared_error",
+    "multiclass_hinge",
     "predict",
     "predicted_classes",
     "random",
@@ -118,4 +127,5 @@ __all__ = [
     "trace",
     "tree",
     "value_and_grad",
+    "weighted",
 ]
