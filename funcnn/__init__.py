@@ -37,7 +37,15 @@ from funcnn.losses import (
     softmax_cross_entropy,
     weighted,
 )
-from funcnn.metrics import accuracy, confusion_matrix, predicted_classes
+from funcnn.metrics import (
+    accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    precision,
+    predicted_classes,
+    recall,
+    top_k_accuracy,
+)
 from funcnn.optimizers import (
     Optimizer,
     adam,
@@ -102,6 +110,7 @@ __all__ = [
     "confusion_matrix",
     "elementwise",
     "evaluate",
+    "expected_calibration_error",
     "from_spec",
     "half_squared_error",
     "hinge",
@@ -111,9 +120,11 @@ __all__ = [
     "make_train_step",
     "mean_squared_error",
     "multiclass_hinge",
+    "precision",
     "predict",
     "predicted_classes",
     "random",
+    "recall",
     "save",
     "scale",
     "scale_by_adam",
@@ -124,6 +135,7 @@ __all__ = [
     "softmax_cross_entropy",
     "summary",
     "threads",
+    "top_k_accuracy",
     "trace",
     "tree",
     "value_and_grad",
