@@ -13,6 +13,16 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 from funcnn import activations, initializers, random, schedules, threads, tree
 from funcnn.checks import CheckFailure, check_layer, check_vjp
 from funcnn.combinators import serial
+from funcnn.composition import (
+    Optimizer,
+    apply_updates,
+    average_params,
+    averaged_params,
+    chain,
+    flatten,
+    freeze,
+    masked,
+)
 from funcnn.layers import (
     Dense,
     Dropout,
@@ -47,19 +57,22 @@ from funcnn.metrics import (
     top_k_accuracy,
 )
 from funcnn.optimizers import (
-    Optimizer,
+    adagrad,
     adam,
+    adamax,
     adamw,
-    add_decayed_weights,
-    apply_updates,
-    chain,
     classical_momentum,
-    clip_by_global_norm,
-    scale,
-    scale_by_adam,
-    scale_by_schedule,
+    nesterov,
+    rmsprop,
     sgd,
-    trace,
+    sm3,
+)
+from funcnn.scaling import (
+    scale_by_adam,
+    scale_by_adamax,
+    scale_by_rms,
+    scale_by_rss,
+    scale_by_sm3,
 )
 from funcnn.snapshots import Snapshot, SnapshotError, load, save
 from funcnn.spec import from_spec
@@ -71,6 +84,15 @@ from funcnn.training import (
     make_train_step,
     predict,
     value_and_grad,
+)
+from funcnn.transformations import (
+    add_decayed_weights,
+    clip_by_global_norm,
+    clip_by_value,
+    scale,
+    scale_by_learning_rate,
+    scale_by_schedule,
+    trace,
 )
 from funcnn.types import Layer
 
@@ -95,10 +117,14 @@ __all__ = [
     "TrainState",
     "accuracy",
     "activations",
+    "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "add_decayed_weights",
     "apply_updates",
+    "average_params",
+    "averaged_params",
     "batches",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -107,10 +133,13 @@ __all__ = [
     "check_vjp",
     "classical_momentum",
     "clip_by_global_norm",
+    "clip_by_value",
     "confusion_matrix",
     "elementwise",
     "evaluate",
     "expected_calibration_error",
+    "flatten",
+    "freeze",
     "from_spec",
     "half_squared_error",
     "hinge",
@@ -118,20 +147,29 @@ __all__ = [
     "initializers",
     "load",
     "make_train_step",
+    "masked",
     "mean_squared_error",
     "multiclass_hinge",
+    "nesterov",
     "precision",
     "predict",
     "predicted_classes",
     "random",
     "recall",
+    "rmsprop",
     "save",
     "scale",
     "scale_by_adam",
+    "scale_by_adamax",
+    "scale_by_learning_rate",
+    "scale_by_rms",
+    "scale_by_rss",
     "scale_by_schedule",
+    "scale_by_sm3",
     "schedules",
     "serial",
     "sgd",
+    "sm3",
     "softmax_cross_entropy",
     "summary",
     "threads",

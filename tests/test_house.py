@@ -20,7 +20,8 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 STOREYS = [
     {"types", "tree", "random", "threads", "files"},
     {"activations", "losses"},
-    {"spec", "initializers", "layers", "combinators", "schedules", "optimizers", "metrics"},
+    {"spec", "initializers", "layers", "combinators", "schedules", "metrics"},
+    {"composition", "transformations", "scaling", "optimizers"},
     {"training", "snapshots", "checks", "summaries"},
     {"__init__"},
 ]
@@ -195,6 +196,7 @@ def test_the_names_that_scripts_use_are_there():
         binary_cross_entropy_with_logits value_and_grad TrainState make_train_step batches
         evaluate predict summary save load from_spec check_layer check_vjp sgd trace scale
         scale_by_schedule chain add_decayed_weights clip_by_global_norm adam adamw apply_updates
+        nesterov masked flatten adagrad rmsprop adamax
         random tree initializers schedules Layer
     """
     assert set(used.split()) <= set(fn.__all__)
