@@ -140,8 +140,9 @@ def _select(chosen: Tree, values: Tree) -> Tree:
 def flatten(optimizer: Optimizer) -> Optimizer:
     """`optimizer` over one vector of all the params, and updates like the params again.
 
-    Few large operations in the place of many small ones. An optimizer that works entry by entry
-    gives the same bits; `sm3`, which sees rows and columns, does not, nor does a mask.
+    Few large operations in the place of many small ones: quicker for small leaves and an optimizer
+    that does much, as adam; large leaves it only copies. An optimizer that works entry by entry
+    gives the same bits; `sm3`, which sees rows and columns, does not, and a mask finds no leaves.
     Leaves of several dtypes are computed in their common one. As `optax.flatten`.
     """
 
