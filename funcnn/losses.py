@@ -12,101 +12,16 @@ reduction: `"mean"` is sum(w l) / sum(w), over all elements where the loss has e
 `"sum"` sum(w l): Python floats. `"none"` is w l, an array; its vjp takes an array of that shape.
 """
 
-import functools
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any, Literal
 
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.types import Array, Loss, LossVjp, check_cotangent
-
-Reduction = Literal["mean", "sum", "none"]
-Value = Any
-"""A float, or an array for the reduction "none"."""
-Elementary = tuple[Array, Callable[[], Array]]
-"""The losses, `(N,)` or `(N, ...)`, and their derivative by the outputs: a new array like these."""
+from funcnn.reductions import Elementary, Value, reduced
+from funcnn.types import Array, Loss, LossVjp
 
 
-def _reduced(formula: Callable[..., Elementary]) -> Callable[..., tuple[Value, LossVjp]]:
-    """The loss of a formula for each example or element: with weights, and reduced."""
-
-    @functools.wraps(formula)
-    def loss(
-        *arguments: Any,
-        weights: Array | None = None,
-        reduction: Reduction = "mean",
-        **keywords: Any,
-    ) -> tuple[Value, LossVjp]:
-        losses, derivative = formula(*arguments, **keywords)
-        return _reduce(losses, derivative, weights, reduction)
-
-    own, added = inspect.signature(formula), inspect.signature(loss, follow_wrapped=False)
-    keyword_only = [added.parameters[name] for name in ("weights", "reduction")]
-    signature = added.replace(parameters=[*own.parameters.values(), *keyword_only])
-    loss.__signature__ = signature  # type: ignore[attr-defined]
-    return loss
-
-
-def _reduce(
-    losses: Array,
-    derivative: Callable[[], Array],
-    weights: Array | None,
-    reduction: Reduction,
-) -> tuple[Value, LossVjp]:
-    """The value and the vjp of `losses`, `(N,)` or `(N, ...)`, weighted and reduced.
-
-    derivative: a new array of the outputs' shape, the derivative of all losses by the outputs.
-    """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {reduction!r}")
-    total: float = losses.size
-    if weights is not None:
-        weights = _check_weights(weights, losses)
-        total = float(weights.sum()) * losses[0].size
-        losses = losses * _stretched(weights, losses)
-    if reduction == "sum":
-        total = 1
-
-    def scaled(factor: Any) -> Array:
-        doutputs = derivative()
-        doutputs *= factor if isinstance(factor, float) else _stretched(factor, doutputs)
-        if weights is not None:
-            doutputs *= _stretched(weights, doutputs)
-        return doutputs
-
-    def array_vjp(dvalue: Array) -> Array:
-        dvalue = np.asarray(dvalue)
-        check_cotangent(dvalue, losses.shape, losses.dtype)
-        return scaled(dvalue)
-
-    if reduction == "none":
-        return losses, array_vjp
-    return float(losses.sum()) / total, lambda dvalue=1.0: scaled(float(dvalue) / total)
-
-
-def _stretched(values: Array, like: Array) -> Array:
-    """values, `(N, ...)`, with axes of 1 for those that `like` has more: `(N, ..., 1, 1)`."""
-    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
-
-
-def _check_weights(weights: Array, losses: Array) -> Array:
-    weights = np.asarray(weights)
-    if weights.shape != losses.shape[:1]:
-        raise ValueError(
-            f"weights are one for each of {len(losses)} examples, got shape {weights.shape}"
-        )
-    least, total = weights.min(), float(weights.sum())
-    if not (least >= 0 and 0 < total < math.inf):
-        raise ValueError(
-            f"weights must be finite, at least 0 and not all 0, got {least:g} to {weights.max():g}"
-        )
-    return weights.astype(losses.dtype, copy=False)
-
-
-@_reduced
+@reduced
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> Elementary:
     """-sum_k t_k log softmax(logits)_k for each example, as `torch.nn.CrossEntropyLoss`.
 
@@ -170,7 +85,7 @@ def _cross_entropy_of_targets(log_p: Array, targets: Array) -> Elementary:
     return losses, derivative
 
 
-@_reduced
+@reduced
 def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
     """sum_k max(0, 1 - x_t + x_k) / K over k other than t, as `torch.nn.MultiMarginLoss`.
 
@@ -198,7 +113,7 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
     return excess.sum(1) / classes, derivative
 
 
-@_reduced
+@reduced
 def half_squared_error(outputs: Array, targets: Array) -> Elementary:
     """1/2 sum (outputs - targets)^2 over the outputs of each example.
 
@@ -211,7 +126,7 @@ def half_squared_error(outputs: Array, targets: Array) -> Elementary:
     return np.vecdot(flat, flat) * 0.5, difference.copy
 
 
-@_reduced
+@reduced
 def mean_squared_error(outputs: Array, targets: Array) -> Elementary:
     """(outputs - targets)^2 for each element, as `torch.nn.MSELoss`.
 
@@ -222,7 +137,7 @@ def mean_squared_error(outputs: Array, targets: Array) -> Elementary:
     return difference * difference, lambda: difference * 2
 
 
-@_reduced
+@reduced
 def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
     """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), d = outputs - targets.
 
@@ -238,7 +153,7 @@ def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
     return slope * (difference - slope * 0.5), slope.copy
 
 
-@_reduced
+@reduced
 def hinge(outputs: Array, targets: Array) -> Elementary:
     """max(0, 1 - t y) for each element, as `optax.losses.hinge_loss`.
 
@@ -253,7 +168,7 @@ def hinge(outputs: Array, targets: Array) -> Elementary:
     return excess, lambda: -t * (excess > 0)
 
 
-@_reduced
+@reduced
 def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
     """-t log p - (1 - t) log(1 - p) for each element, as `torch.nn.BCELoss`.
 
@@ -282,7 +197,7 @@ def _log_clamped(p: Array) -> Array:
     return np.maximum(logarithm, -100, out=logarithm)
 
 
-@_reduced
+@reduced
 def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementary:
     """`binary_cross_entropy` of sigmoid(logits), without its limits: `torch.nn.BCEWithLogitsLoss`.
 
