@@ -22,7 +22,10 @@ from funcnn.experiments.config import RunConfig
 @run_argument
 @json_option
 def evaluate(run: Path, as_json: bool) -> None:
-    """Loss and accuracy of a run's model on its validation and test sets.
+    """How good a run's model is on its validation and test sets.
+
+    Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
+    error (ECE); precision and recall of each class on the test set.
 
     \b
     Example:
@@ -37,11 +40,24 @@ def evaluate(run: Path, as_json: bool) -> None:
         return
     for part, name in (("val", "validation"), ("test", "test")):
         if f"{part}_loss" in results:
-            click.echo(
-                f"{name:10} loss {results[f'{part}_loss']:.4f}  "
-                f"accuracy {results[f'{part}_accuracy']:.2%}  "
-                f"of {results[f'{part}_examples']:,} examples"
-            )
+            click.echo(_evaluation_line(name, part, results))
+    width = max(len(name) for name in ("class", *results["class_names"]))
+    click.echo(f"\n{'class':{width}}  precision  recall")
+    rows = zip(
+        results["class_names"], results["test_precision"], results["test_recall"], strict=True
+    )
+    for name, precision, recall in rows:
+        click.echo(f"{name:{width}}  {precision:9.2%} {recall:7.2%}")
+
+
+def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
+    line = f"{name:10} loss {results[f'{part}_loss']:.4f}  "
+    line += f"accuracy {results[f'{part}_accuracy']:.2%}  "
+    if f"{part}_top_5_accuracy" in results:
+        line += f"top-5 {results[f'{part}_top_5_accuracy']:.2%}  "
+    if f"{part}_calibration_error" in results:
+        line += f"ECE {results[f'{part}_calibration_error']:.4f}  "
+    return line + f"of {results[f'{part}_examples']:,} examples"
 
 
 @click.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.config import OPTIMIZERS
 
 
 def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
@@ -34,6 +35,15 @@ def by_arch(setting: str) -> str:
         f"{value} for {', '.join(names)}" for value, names in groups.items() if value != commonest
     ]
     return f"[default: {commonest}; {'; '.join(others)}]"
+
+
+def by_optimizer(setting: str) -> str:
+    """The defaults of a setting that optimizers bring, in words for a help text."""
+    groups: dict[float, list[str]] = {}
+    for name, choice in OPTIMIZERS.items():
+        if setting in choice.defaults:
+            groups.setdefault(choice.defaults[setting], []).append(name)
+    return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in groups.items())
 
 
 arch_choice = click.Choice(list(ARCHITECTURES))

@@ -11,6 +11,7 @@ from funcnn.cli.options import (
     activation_option,
     arch_choice,
     by_arch,
+    by_optimizer,
     given,
     hidden_option,
     json_option,
@@ -93,21 +94,26 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     help=f"How gradients become steps. {by_arch('optimizer')}",
 )
 @click.option(
-    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; 0.001 for adam, adamw]"
+    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; {by_optimizer('lr')}]"
 )
 @click.option(
-    "--momentum", type=float, help=f"Of sgd, or the b1 of adam and adamw. {by_arch('momentum')}"
+    "--momentum",
+    type=float,
+    help="How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax. "
+    f"{by_arch('momentum')[:-1]}; {by_optimizer('momentum')}]",
 )
 @click.option(
     "--weight-decay",
     type=float,
-    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; 0 for adam, 0.01 for adamw]",
+    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; "
+    f"{by_optimizer('weight_decay')}]",
 )
 @click.option(
     "--schedule",
     type=click.Choice(list(SCHEDULES)),
-    help="The learning rate over time: cosine falls to 0, warmup-cosine first rises for a "
-    f"twentieth, piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
+    help="The learning rate over time: cosine and polynomial (a line) fall to 0, exponential and "
+    "inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for three "
+    f"tenths; piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
 )
 @click.option(
     "--label-smoothing",

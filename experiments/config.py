@@ -15,7 +15,6 @@ from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
-from funcnn.optimizers import Optimizer
 from funcnn.schedules import Schedule
 from funcnn.types import Layer
 
@@ -70,6 +69,8 @@ class RunConfig:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
         if self.optimizer == "nesterov" and self.momentum == 0:
             _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
+        if self.optimizer == "adagrad" and self.momentum:
+            _refuse("momentum", self.momentum, "0 for --optimizer adagrad, which has none")
         if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
             fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
             _refuse("data", self.data, f"one of {', '.join(fitting)} for --arch {self.arch}")
@@ -129,7 +130,7 @@ class RunConfig:
         if options.get("arch", values["arch"]) != values["arch"]:
             raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
         if options.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
-            values = {k: v for k, v in values.items() if k not in ("lr", "weight_decay")}
+            values = {k: v for k, v in values.items() if k not in _OF_OPTIMIZER}
         return {**values, **options}
 
     def to_json(self) -> str:
@@ -161,19 +162,26 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "piecewise": lambda lr, steps: fn.schedules.piecewise_constant(
         lr, {max(1, steps // 2): 0.1, max(2, steps * 3 // 4): 0.1}
     ),
+    "exponential": lambda lr, steps: fn.schedules.exponential_decay(lr, steps, 0.1),
+    "inverse-time": lambda lr, steps: fn.schedules.inverse_time_decay(lr, steps, 9.0),
+    "polynomial": lambda lr, steps: fn.schedules.polynomial_decay(lr, steps),
+    "one-cycle": lambda lr, steps: fn.schedules.one_cycle(lr, steps),
 }
 """`(peak rate, number of steps) -> schedule`."""
+
+
+_OF_OPTIMIZER = ("lr", "momentum", "weight_decay")
 
 
 class _Choice(NamedTuple):
     """An optimizer by name: how to build it, and the defaults that suit it."""
 
-    build: Callable[[Schedule, float, float], Optimizer]
-    """`(schedule, momentum, weight decay) -> optimizer`; for Adam the momentum is b1."""
+    build: Callable[[Schedule, float, float], fn.Optimizer]
+    """`(schedule, momentum, weight decay) -> optimizer`; for Adam and Adamax momentum is b1."""
     defaults: dict[str, float]
 
 
-def _decayed(weight_decay: float, optimizer: Optimizer) -> Optimizer:
+def _decayed(weight_decay: float, optimizer: fn.Optimizer) -> fn.Optimizer:
     return fn.chain(fn.add_decayed_weights(weight_decay), optimizer) if weight_decay else optimizer
 
 
@@ -182,9 +190,17 @@ OPTIMIZERS = {
         lambda schedule, momentum, decay: _decayed(decay, fn.sgd(schedule, momentum)), {}
     ),
     "nesterov": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.sgd(schedule, momentum, True)), {}
+        lambda schedule, momentum, decay: _decayed(decay, fn.nesterov(schedule, momentum)), {}
     ),
     "classical-momentum": _Choice(fn.classical_momentum, {}),
+    "adagrad": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.adagrad(schedule)),
+        {"lr": 2e-2, "momentum": 0.0, "weight_decay": 0.0},
+    ),
+    "rmsprop": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.rmsprop(schedule, momentum=momentum)),
+        {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0},
+    ),
     "adam": _Choice(
         lambda schedule, momentum, decay: _decayed(decay, fn.adam(schedule, momentum)),
         {"lr": 1e-3, "weight_decay": 0.0},
@@ -192,6 +208,14 @@ OPTIMIZERS = {
     "adamw": _Choice(
         lambda schedule, momentum, decay: fn.adamw(schedule, momentum, weight_decay=decay),
         {"lr": 1e-3, "weight_decay": 1e-2},
+    ),
+    "adamax": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.adamax(schedule, momentum)),
+        {"lr": 4e-3, "weight_decay": 0.0},
+    ),
+    "sm3": _Choice(
+        lambda schedule, momentum, decay: _decayed(decay, fn.sm3(schedule, momentum)),
+        {"lr": 2e-2, "weight_decay": 0.0},
     ),
 }
 
@@ -217,9 +241,8 @@ def network_in_memory(config: RunConfig) -> Iterator[None]:
         raise InputError(f"--hidden {sizes}: the network does not fit in memory") from None
 
 
-def build_optimizer(config: RunConfig, total_steps: int) -> tuple[Optimizer, Schedule]:
-    """The optimizer of a run of so many steps, and the schedule of its learning rate."""
+def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
+    """The optimizer of a run of so many steps, which its learning rate depends on."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
-    return OPTIMIZERS[config.optimizer].build(
-        schedule, config.momentum, config.weight_decay
-    ), schedule
+    choice = OPTIMIZERS[config.optimizer]
+    return choice.build(schedule, config.momentum, config.weight_decay)

@@ -65,7 +65,11 @@ def load_model(folder: RunFolder) -> TrainedModel:
 
 
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
-    """Loss and accuracy of a run's model on its test set, and its validation set if any."""
+    """How good a run's model is on its test set, and its validation set if any.
+
+    Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
+    for logits the calibration error and, of more than 5 classes, the top-5 accuracy.
+    """
     config, model = folder.read_config(), load_model(folder)
     described = build_network(config, len(model.class_names))
     if described.spec != model.model.spec:
@@ -78,9 +82,23 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
             f"{len(model.class_names)} of the model in {folder.params}"
         )
     results: dict[str, Any] = {"run": str(folder), "data": config.data}
+    results["class_names"] = list(model.class_names)
     for part, examples in (("val", data.validation), ("test", data.test)):
         if examples is not None:
-            measured = model.evaluate(loss_of(config.arch, 0.0), examples)
+            measured: dict[str, Any] = model.evaluate(loss_of(config.arch, 0.0), examples)
             results[f"{part}_examples"] = len(examples[0])
+            measured |= _details(model.predict(examples[0]), examples[1])
             results |= {f"{part}_{name}": value for name, value in measured.items()}
     return results
+
+
+def _details(outputs: Array, targets: Array) -> dict[str, Any]:
+    """What needs all the outputs together, and cannot be a mean over batches."""
+    details: dict[str, Any] = {}
+    if outputs.shape[1] > 1:
+        details["calibration_error"] = fn.expected_calibration_error(outputs, targets)
+    if outputs.shape[1] > 5:
+        details["top_5_accuracy"] = fn.top_k_accuracy(outputs, targets, 5)
+    details["precision"] = fn.precision(outputs, targets).tolist()
+    details["recall"] = fn.recall(outputs, targets).tolist()
+    return details

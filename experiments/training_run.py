@@ -27,7 +27,6 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
 import funcnn as fn
-from funcnn.schedules import Schedule
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
 
@@ -54,7 +53,6 @@ class _Experiment(NamedTuple):
     loss: Loss
     steps_per_epoch: int
     optimizer: fn.Optimizer
-    schedule: Schedule
 
     @classmethod
     def build(cls, config: RunConfig) -> "_Experiment":
@@ -65,9 +63,9 @@ class _Experiment(NamedTuple):
             raise InputError(f"--batch-size {batch_size}: there are {examples} training examples")
         model = build_network(config, len(data.class_names))
         steps_per_epoch = math.ceil(examples / batch_size)
-        optimizer, schedule = build_optimizer(config, config.epochs * steps_per_epoch)
+        optimizer = build_optimizer(config, config.epochs * steps_per_epoch)
         loss = loss_of(config.arch, config.label_smoothing)
-        return cls(config, data, model, loss, steps_per_epoch, optimizer, schedule)
+        return cls(config, data, model, loss, steps_per_epoch, optimizer)
 
     def key(self, index: int) -> fn.random.Key:
         """The key for one purpose; `load_dataset` uses index 0."""
@@ -188,7 +186,8 @@ class TrainingRun:
                     progress.step(metrics["loss"])
                 if experiment.recorded(epoch):
                     now = time.perf_counter()
-                    row, loss = _measure(experiment, state, epoch, steps, sums, now - since)
+                    rate = metrics["learning_rate"]  # of the epoch's last step
+                    row, loss = _measure(experiment, state, epoch, sums, rate, now - since)
                     self._expect_finite("loss after the update", loss, steps)
                     self._record(row, state)
                     since = now
@@ -217,8 +216,8 @@ def _measure(
     experiment: _Experiment,
     state: fn.TrainState,
     epoch: int,
-    step_count: int,
     sums: dict[str, float],
+    learning_rate: float,
     seconds: float,
 ) -> tuple[EpochRow, float]:
     """The row of an epoch, and a loss after its last update (of training examples, if need be)."""
@@ -231,7 +230,7 @@ def _measure(
         sums["accuracy"] / len(x),
         measured["loss"] if validation else None,
         measured["accuracy"] if validation else None,
-        experiment.schedule(step_count - 1),
+        learning_rate,
         round(seconds, 3),
     )
     return row, measured["loss"]

@@ -1,10 +1,15 @@
 """Loss functions, each beside its derivative.
 
-    loss(outputs, targets) -> (value, vjp)        vjp(dvalue=1.0) -> doutputs
+    loss(outputs, targets, *, weights=None, reduction="mean") -> (value, vjp)
+    vjp(dvalue=1.0) -> doutputs
 
-The value is a Python float, the mean over the batch, as torch defines it; doutputs has the shape
-and dtype of outputs. Targets are cast to that dtype; targets whose shape does not fit are an
-error, never a broadcast.
+Each formula says what the loss of one example is, or of one element where outputs and targets have
+one shape. Targets are cast to the outputs' dtype; targets whose shape does not fit are an error,
+never a broadcast. doutputs has the shape and dtype of outputs.
+
+weights: one for each example, `(N,)`, at least 0 and not all 0; each multiplies its example.
+reduction: `"mean"` is sum(w l) / sum(w), over all elements where the loss has elements, and
+`"sum"` sum(w l): Python floats. `"none"` is w l, an array; its vjp takes an array of that shape.
 """
 
 import math
@@ -12,92 +17,160 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.types import Array, LossVjp
+from funcnn.reductions import Elementary, Value, reduced
+from funcnn.types import Array, Loss, LossVjp
 
 
-def softmax_cross_entropy(
-    logits: Array, labels: Array, label_smoothing: float = 0.0
-) -> tuple[float, LossVjp]:
-    """Mean over the batch of -sum_k t_k log softmax(logits)_k, as `torch.nn.CrossEntropyLoss`.
+@reduced
+def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> Elementary:
+    """-sum_k t_k log softmax(logits)_k for each example, as `torch.nn.CrossEntropyLoss`.
 
     logits: `(N, K)`, any real numbers. labels: integers `(N,)` in 0 .. K-1, or target
     probabilities t `(N, K)` (one-hot rows, for instance).
     label_smoothing: s in [0, 1]; t becomes (1 - s) t + s / K.
+    torch's weights of classes are `weights=class_weights[labels]` here (without smoothing).
     Raises `ValueError` for another shape, a label out of range, or s outside [0, 1].
     """
-    check_float("softmax_cross_entropy", logits)
-    labels = np.asarray(labels)
-    if logits.ndim != 2 or 0 in logits.shape:
-        raise ValueError(f"softmax_cross_entropy: logits are (N, K), got shape {logits.shape}")
+    labels = _check_logits("softmax_cross_entropy", logits, labels)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
     n, classes = logits.shape
     log_p, _ = log_softmax(logits, 1)  # (N, K)
     if labels.shape == (n,) and labels.dtype.kind in "iu":
-        return _cross_entropy_of_labels(log_p, labels, label_smoothing)
-    if labels.shape == (n, classes):
+        _check_labels(labels, classes)
+        losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
+    elif labels.shape == (n, classes):
         targets = labels.astype(logits.dtype)
         targets *= 1 - label_smoothing
         targets += label_smoothing / classes
-        return _cross_entropy_of_targets(log_p, targets)
-    raise ValueError(
-        f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
-        f"got {labels.dtype} of shape {labels.shape}"
-    )
+        losses, derivative = _cross_entropy_of_targets(log_p, targets)
+    else:
+        raise ValueError(
+            f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
+            f"got {labels.dtype} of shape {labels.shape}"
+        )
+    return losses, derivative
 
 
-def _cross_entropy_of_labels(
-    log_p: Array, labels: Array, smoothing: float
-) -> tuple[float, LossVjp]:
+def _cross_entropy_of_labels(log_p: Array, labels: Array, smoothing: float) -> Elementary:
     # The target is 1 - s at the label, and s / K more at every class.
-    n, classes = log_p.shape
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
-    at_labels = np.arange(n), labels
-    value = (1 - smoothing) * float(log_p[at_labels].sum())
+    classes = log_p.shape[1]
+    labels = labels.astype(np.intp, copy=False)
+    at_labels = np.arange(0, log_p.size, classes) + labels  # (N,), places among the N K
+    losses = -log_p.take(at_labels)
     if smoothing:
-        value += smoothing / classes * float(log_p.sum())
+        losses *= 1 - smoothing
+        losses -= log_p.dot(np.full(classes, smoothing / classes, log_p.dtype))  # (N, K) @ (K,)
 
-    def vjp(dvalue: float = 1.0) -> Array:
-        dlogits: Array = np.exp(log_p)
-        dlogits[at_labels] -= 1 - smoothing
+    def derivative() -> Array:
+        dlogits: Array = np.exp(log_p, order="C")
+        dlogits.reshape(-1)[at_labels] -= 1 - smoothing  # (N K,), a view
         if smoothing:
             dlogits -= smoothing / classes
-        dlogits *= float(dvalue) / n
         return dlogits
 
-    return -value / n, vjp
+    return losses, derivative
 
 
-def _cross_entropy_of_targets(log_p: Array, targets: Array) -> tuple[float, LossVjp]:
-    n = len(log_p)
+def _cross_entropy_of_targets(log_p: Array, targets: Array) -> Elementary:
     # A class without a target counts for nothing, even at a logit of -inf.
-    value = -float(np.vdot(targets, np.where(targets == 0, 0, log_p))) / n
+    losses = -np.vecdot(targets, np.where(targets == 0, 0, log_p))
 
-    def vjp(dvalue: float = 1.0) -> Array:
+    def derivative() -> Array:
         dlogits: Array = np.exp(log_p)
         dlogits *= targets.sum(1, keepdims=True)  # 1, unless the targets do not sum to 1
         dlogits -= targets
-        dlogits *= float(dvalue) / n
         return dlogits
 
-    return value, vjp
+    return losses, derivative
 
 
-def mean_squared_error(outputs: Array, targets: Array) -> tuple[float, LossVjp]:
-    """Mean over all elements of (outputs - targets)^2, as `torch.nn.MSELoss`.
+@reduced
+def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
+    """sum_k max(0, 1 - x_t + x_k) / K over k other than t, as `torch.nn.MultiMarginLoss`.
+
+    scores: x, `(N, K)`, any real numbers. labels: integers t, `(N,)`, in 0 .. K-1.
+    The derivative at a kink is 0. Raises `ValueError` for another shape or a label out of range.
+    """
+    labels = _check_logits("multiclass_hinge", scores, labels)
+    n, classes = scores.shape
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"multiclass_hinge: labels are integers ({n},), "
+            f"got {labels.dtype} of shape {labels.shape}"
+        )
+    _check_labels(labels, classes)
+    at_labels = np.arange(n), labels
+    excess = np.maximum(scores - scores[at_labels][:, None] + 1, 0)  # (N, K)
+    excess[at_labels] = 0
+
+    def derivative() -> Array:
+        dscores: Array = (excess > 0).astype(scores.dtype)
+        dscores[at_labels] = -dscores.sum(1)
+        dscores /= classes
+        return dscores
+
+    return excess.sum(1) / classes, derivative
+
+
+@reduced
+def half_squared_error(outputs: Array, targets: Array) -> Elementary:
+    """1/2 sum (outputs - targets)^2 over the outputs of each example.
+
+    outputs, targets: `(N, ...)`, of one shape. The mean is over examples, not over elements.
+    Raises `ValueError` for different shapes.
+    """
+    targets = _cast_targets("half_squared_error", outputs, targets)
+    difference = outputs - targets
+    flat = difference.reshape(len(difference), -1)  # (N, all outputs)
+    return np.vecdot(flat, flat) * 0.5, difference.copy
+
+
+@reduced
+def mean_squared_error(outputs: Array, targets: Array) -> Elementary:
+    """(outputs - targets)^2 for each element, as `torch.nn.MSELoss`.
 
     outputs, targets: of one shape, any. Raises `ValueError` for different shapes.
     """
     targets = _cast_targets("mean_squared_error", outputs, targets)
     difference = outputs - targets
-    value = float(np.vdot(difference, difference)) / difference.size
-    return value, lambda dvalue=1.0: difference * (2 * float(dvalue) / difference.size)
+    return difference * difference, lambda: difference * 2
 
 
-def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[float, LossVjp]:
-    """Mean over all elements of -t log p - (1 - t) log(1 - p), as `torch.nn.BCELoss`.
+@reduced
+def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
+    """d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), d = outputs - targets.
+
+    For each element, as `torch.nn.HuberLoss`. outputs, targets: of one shape, any. delta: above 0.
+    Raises `ValueError` for different shapes, or delta out of range. Huber 1964.
+    """
+    targets = _cast_targets("huber", outputs, targets)
+    if not 0 < delta < math.inf:
+        raise ValueError(f"huber: delta must be a finite number above 0, got {delta}")
+    delta = float(delta)
+    difference = outputs - targets
+    slope = np.clip(difference, -delta, delta)
+    return slope * (difference - slope * 0.5), slope.copy
+
+
+@reduced
+def hinge(outputs: Array, targets: Array) -> Elementary:
+    """max(0, 1 - t y) for each element, as `optax.losses.hinge_loss`.
+
+    outputs: y, any real numbers, of any shape. targets: t, each -1 or +1, of the same shape.
+    The derivative at the kink is 0. Raises `ValueError` for different shapes or another target.
+    """
+    t = _cast_targets("hinge", outputs, targets)
+    wrong = np.abs(t) != 1
+    if wrong.any():
+        raise ValueError(f"hinge: targets are -1 and +1, got {t[wrong][0]:g}")
+    excess = np.maximum(1 - t * outputs, 0)
+    return excess, lambda: -t * (excess > 0)
+
+
+@reduced
+def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
+    """-t log p - (1 - t) log(1 - p) for each element, as `torch.nn.BCELoss`.
 
     probabilities: p in [0, 1], of any shape. targets: t, of the same shape.
     As in torch, each logarithm is at least -100 and the derivative's denominator p (1 - p) at
@@ -109,15 +182,13 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[float, L
             f"binary_cross_entropy takes probabilities in [0, 1], got {p.min():g} to {p.max():g}; "
             "for logits there is binary_cross_entropy_with_logits"
         )
-    terms = t * _log_clamped(p) + (1 - t) * _log_clamped(1 - p)
-    value = -float(terms.mean())
+    losses = -(t * _log_clamped(p) + (1 - t) * _log_clamped(1 - p))
 
-    def vjp(dvalue: float = 1.0) -> Array:
+    def derivative() -> Array:
         dp: Array = (p - t) / np.maximum(p * (1 - p), 1e-12)
-        dp *= dvalue / p.size
         return dp
 
-    return value, vjp
+    return losses, derivative
 
 
 def _log_clamped(p: Array) -> Array:
@@ -126,24 +197,53 @@ def _log_clamped(p: Array) -> Array:
     return np.maximum(logarithm, -100, out=logarithm)
 
 
-def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> tuple[float, LossVjp]:
+@reduced
+def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementary:
     """`binary_cross_entropy` of sigmoid(logits), without its limits: `torch.nn.BCEWithLogitsLoss`.
 
-    Mean over all elements of max(x, 0) - x t + log(1 + exp(-|x|)).
+    max(x, 0) - x t + log(1 + exp(-|x|)) for each element.
     logits: x, any real numbers, of any shape. targets: t, of the same shape.
     Raises `ValueError` for different shapes.
     """
     x, t = logits, _cast_targets("binary_cross_entropy_with_logits", logits, targets)
     power = np.exp(-np.abs(x))  # in (0, 1]
-    value = float((np.maximum(x, 0) - x * t + np.log1p(power)).mean())
+    losses = np.maximum(x, 0) - x * t + np.log1p(power)
 
-    def vjp(dvalue: float = 1.0) -> Array:
+    def derivative() -> Array:
         dx: Array = np.exp(np.minimum(x, 0)) / (1 + power)  # sigmoid(x)
         dx -= t
-        dx *= dvalue / x.size
         return dx
 
-    return value, vjp
+    return losses, derivative
+
+
+def weighted(loss: Loss) -> Loss:
+    """The same loss with targets `(targets, weights)`, to train with a weight for each example.
+
+    Then y is that pair in `value_and_grad`, in a training step and in `batches`. A mean is by the
+    weights of one batch alone, so in `evaluate` the size of the batches shows.
+    """
+
+    def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
+        plain, weights = targets
+        return loss(outputs, plain, weights=weights)
+
+    return weighted_loss
+
+
+def _check_logits(name: str, logits: Array, labels: Array) -> Array:
+    check_float(name, logits)
+    if logits.ndim != 2 or 0 in logits.shape:
+        raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}")
+    return np.asarray(labels)
+
+
+def _check_labels(labels: Array, classes: int) -> None:
+    if (
+        labels.astype(np.uint64, copy=False).max() >= classes
+    ):  # one pass: below 0 becomes far too large
+        low, high = labels.min(), labels.max()
+        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 
 
 def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:

@@ -6,6 +6,7 @@ class 1 of two. targets are classes `(N,)`, one-hot rows `(N, K)`, or 0 and 1 `(
 
 import numpy as np
 
+from funcnn.activations import softmax
 from funcnn.types import Array
 
 
@@ -42,6 +43,68 @@ def confusion_matrix(outputs: Array, targets: Array) -> Array:
     predicted, classes = predicted_classes(outputs), max(outputs.shape[1], 2)
     cells = _target_classes(outputs, targets) * classes + predicted
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def precision(outputs: Array, targets: Array) -> Array:
+    """Of each class, the fraction of its predictions that are right, float64 of shape `(K,)`.
+
+    0 for a class that is never predicted. Raises `ValueError` as `confusion_matrix`.
+    """
+    matrix = confusion_matrix(outputs, targets)
+    return _fractions(matrix.diagonal(), matrix.sum(0))
+
+
+def recall(outputs: Array, targets: Array) -> Array:
+    """Of each class, the fraction of its examples that are predicted, float64 of shape `(K,)`.
+
+    0 for a class without examples. Raises `ValueError` as `confusion_matrix`.
+    """
+    matrix = confusion_matrix(outputs, targets)
+    return _fractions(matrix.diagonal(), matrix.sum(1))
+
+
+def _fractions(part: Array, whole: Array) -> Array:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0)
+
+
+def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
+    """The fraction of rows whose target is among the k highest scores, in [0, 1].
+
+    Of equal scores the first class counts as the higher one, so k = 1 is `accuracy`.
+    outputs: `(N, K)`, K at least 2. k: from 1 to K. Raises `ValueError` for another k, and as
+    `accuracy`.
+    """
+    _check_columns("top_k_accuracy: outputs", outputs)
+    classes = _target_classes(outputs, targets)[:, None]  # (N, 1)
+    if not 1 <= k <= outputs.shape[1]:
+        raise ValueError(f"k must be from 1 to the {outputs.shape[1]} classes, got {k}")
+    own = np.take_along_axis(outputs, classes, 1)  # (N, 1)
+    earlier = np.arange(outputs.shape[1]) < classes  # (N, K)
+    higher = ~(outputs <= own) | (earlier & (outputs == own))  # a NaN is higher than all
+    return float((higher.sum(1) < k).mean())
+
+
+def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) -> float:
+    """sum over bins of |accuracy - confidence| in the bin, by its share of the rows; in [0, 1].
+
+    The confidence of a row is its highest probability, softmax(logits) at the predicted class; bin
+    i of M holds the rows with confidences in (i / M, (i + 1) / M]. 0 is perfect calibration.
+    logits: `(N, K)`, K at least 2, as for `softmax_cross_entropy`. bins: M, at least 1.
+    Raises `ValueError` for another shape or number of bins. Guo et al. 2017, equation 3.
+    """
+    _check_columns("expected_calibration_error: logits", logits)
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    right = predicted_classes(logits) == _target_classes(logits, targets)
+    confidence = softmax(logits.astype(np.float64), 1)[0].max(1)
+    index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    gaps = np.bincount(index, weights=right - confidence)  # N_i (accuracy - confidence)
+    return float(np.abs(gaps).sum() / len(logits))
+
+
+def _check_columns(name: str, outputs: Array) -> None:
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or 0 in outputs.shape:
+        raise ValueError(f"{name} are (N, K) with K at least 2, got shape {outputs.shape}")
 
 
 def _target_classes(outputs: Array, targets: Array) -> Array:

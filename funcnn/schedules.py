@@ -3,8 +3,10 @@
 Wherever an optimizer takes a learning rate it takes a number or a schedule.
 """
 
+import bisect
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 Schedule = Callable[[int], float]
 
@@ -78,6 +80,131 @@ def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, fl
     return schedule
 
 
+def exponential_decay(init_value: float, decay_steps: int, decay_rate: float) -> Schedule:
+    """rate(t) = init_value decay_rate^(t / decay_steps).
+
+    decay_steps: the steps in which the rate falls to decay_rate of what it was, at least 1.
+    decay_rate: in [0, 1]. As `optax.exponential_decay`, and, with decay_steps 1,
+    `torch.optim.lr_scheduler.ExponentialLR`.
+    """
+    init_value = _check_rate("init_value", init_value)
+    decay_rate = _check_fraction("decay_rate", decay_rate)
+    _check_steps("decay_steps", decay_steps, 1)
+    return lambda step: init_value * decay_rate ** (step / decay_steps)
+
+
+def inverse_time_decay(init_value: float, decay_steps: int, decay_rate: float) -> Schedule:
+    """rate(t) = init_value / (1 + decay_rate t / decay_steps).
+
+    decay_steps: at least 1. decay_rate: at least 0.
+    As `jax.example_libraries.optimizers.inverse_time_decay`.
+    """
+    init_value = _check_rate("init_value", init_value)
+    decay_rate = _check_rate("decay_rate", decay_rate)
+    _check_steps("decay_steps", decay_steps, 1)
+    return lambda step: init_value / (1 + decay_rate * step / decay_steps)
+
+
+def polynomial_decay(
+    init_value: float, decay_steps: int, end_value: float = 0.0, power: float = 1.0
+) -> Schedule:
+    """From `init_value` at step 0 to `end_value` at `decay_steps`, along a line if power is 1.
+
+    rate(t) = end_value + (init_value - end_value) (1 - t / decay_steps)^power, then constant.
+    decay_steps: at least 1. power: at least 0. As `torch.optim.lr_scheduler.PolynomialLR` and
+    `optax.polynomial_schedule`.
+    """
+    init_value, end_value = (
+        _check_rate("init_value", init_value),
+        _check_rate("end_value", end_value),
+    )
+    power = _check_rate("power", power)
+    _check_steps("decay_steps", decay_steps, 1)
+
+    def schedule(step: int) -> float:
+        left = 1 - min(step, decay_steps) / decay_steps
+        return end_value + (init_value - end_value) * math.pow(left, power)
+
+    return schedule
+
+
+def one_cycle(
+    peak_value: float,
+    total_steps: int,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> Schedule:
+    """Half a cosine wave up to `peak_value`, and half a one down, over `total_steps` in all.
+
+    It begins at peak_value / div_factor and ends at final_div_factor times less than that, at
+    step total_steps - 1; then it is constant. The peak is at step pct_start total_steps - 1.
+    total_steps: at least 1. pct_start: in [0, 1]. The factors: at least 1.
+    As `torch.optim.lr_scheduler.OneCycleLR`. Smith and Topin 2018.
+    """
+    peak_value = _check_rate("peak_value", peak_value)
+    pct_start = _check_fraction("pct_start", pct_start)
+    for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+        if not 1 <= factor < math.inf:
+            raise ValueError(f"{name} must be a finite number of at least 1, got {factor}")
+    _check_steps("total_steps", total_steps, 1)
+    init_value = peak_value / float(div_factor)
+    end_value = init_value / float(final_div_factor)
+    peak, last = pct_start * total_steps - 1, total_steps - 1
+
+    def schedule(step: int) -> float:
+        if step < peak:
+            begin, end, progress = init_value, peak_value, step / peak
+        elif step < last:
+            begin, end, progress = peak_value, end_value, (step - peak) / (last - peak)
+        else:
+            return end_value if peak < last else peak_value
+        return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return schedule
+
+
+def linear_warmup(init_value: float, peak_value: float, warmup_steps: int) -> Schedule:
+    """A line from `init_value` at step 0 to `peak_value` at `warmup_steps`, then constant.
+
+    warmup_steps: at least 1. Put it before another schedule with `join`.
+    As `optax.warmup_constant_schedule`, and `torch.optim.lr_scheduler.LinearLR`.
+    """
+    init_value = _check_rate("init_value", init_value)
+    peak_value = _check_rate("peak_value", peak_value)
+    _check_steps("warmup_steps", warmup_steps, 1)
+    return lambda step: (
+        init_value + (peak_value - init_value) * min(step, warmup_steps) / warmup_steps
+    )
+
+
+def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
+    """One schedule after the other, each from its own step 0 on.
+
+    boundaries: the first step of each schedule but the first, increasing: one fewer than there are
+    schedules. As `optax.join_schedules` and `torch.optim.lr_scheduler.SequentialLR`.
+    Raises `ValueError` for another number of boundaries, or ones that do not increase; `TypeError`
+    for what is no schedule.
+    """
+    schedules, starts = list(schedules), [0, *boundaries]
+    if len(schedules) != len(starts):
+        raise ValueError(
+            f"join: {len(schedules)} schedules need {len(schedules) - 1} boundaries, "
+            f"got {len(boundaries)}"
+        )
+    for index, schedule in enumerate(schedules):
+        if not callable(schedule):
+            raise TypeError(f"join: schedule {index} is not a function of the step: {schedule!r}")
+    for previous, boundary in itertools.pairwise(starts):
+        _check_steps("a boundary", boundary, previous + 1)
+
+    def joined(step: int) -> float:
+        index = bisect.bisect_right(starts, step) - 1
+        return schedules[index](step - starts[index])
+
+    return joined
+
+
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
     """A schedule as it is, a number as a constant one. Raises `ValueError` for a bad number."""
     if callable(learning_rate):
@@ -89,6 +216,12 @@ def _check_rate(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
     return float(value)  # a np.float64 would turn float32 arrays into float64
+
+
+def _check_fraction(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value}")
+    return float(value)
 
 
 def _check_steps(name: str, value: int, least: int) -> None:

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random
-from funcnn.optimizers import Optimizer, State, apply_updates
+from funcnn.composition import Optimizer, State, apply_updates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
+from funcnn.transformations import last_learning_rate
 from funcnn.types import Apply, Array, Loss, Tree, with_wrt
 
-Batch = tuple[Array, Array]
-Metric = Callable[[Array, Array], float]
+Batch = tuple[Array, Any]
+"""Inputs and targets, of one length; the targets are an array, or a tuple of arrays."""
+Metric = Callable[[Array, Any], float]
 """`metric(outputs, targets) -> number`, a mean over the batch."""
 Preprocess = Callable[[Array], Array]
 """What makes a batch of stored inputs (pixels, say) into a batch that the model takes."""
@@ -73,13 +75,15 @@ def make_train_step(
     """The pure function `step(state, (x, y)) -> (state, metrics)` of one optimizer step.
 
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
-    training, before the update. A new key is split from the state's at each step.
+    training, before the update; and `learning_rate`, that of the update, if the optimizer's state
+    has it. A new key is split from the state's at each step.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
     gradient = value_and_grad(apply, loss)
-    if "loss" in (metrics or {}):
-        raise ValueError("a metric cannot be named 'loss': that is what the step minimizes")
+    for name in ("loss", "learning_rate"):
+        if name in (metrics or {}):
+            raise ValueError(f"a metric cannot be named {name!r}: the step has one of its own")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
         x, y = batch
@@ -91,6 +95,9 @@ def make_train_step(
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = _overwrite(params, aux.statistics)
         measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
+        rate = last_learning_rate(opt_state)
+        if rate is not None:
+            measured["learning_rate"] = rate
         return TrainState(params, opt_state, rng), {"loss": value, **measured}
 
     return step
@@ -113,14 +120,16 @@ def batches(
 ) -> Iterator[Batch]:
     """The `(x, y)` batches of one pass over `data`, the last one smaller if it must be.
 
-    data: `(x, y)`, arrays of one length N. batch_size: 1 to N.
+    data: `(x, y)`, arrays of one length N; y may be a tuple of such arrays, as for `weighted`.
+    batch_size: 1 to N.
     rng: the order, shuffled anew for each key; None keeps the order of the data.
     preprocess: applied to each batch of x, so that x may stay bytes in memory.
     Raises `ValueError` for another batch size or different lengths, at once.
     """
     x, y = data
-    if len(x) != len(y):
-        raise ValueError(f"data has {len(x)} inputs but {len(y)} targets")
+    for targets in y if isinstance(y, tuple) else (y,):
+        if len(targets) != len(x):
+            raise ValueError(f"data has {len(x)} inputs but {len(targets)} targets")
     batch_size = operator.index(batch_size)
     if not 1 <= batch_size <= len(x):
         raise ValueError(f"batch_size must be from 1 to the {len(x)} examples, got {batch_size}")
@@ -131,7 +140,8 @@ def batches(
             stop = start + batch_size
             chosen: Any = slice(start, stop) if order is None else order[start:stop]
             inputs = x[chosen]
-            yield (inputs if preprocess is None else preprocess(inputs)), y[chosen]
+            targets = tuple(t[chosen] for t in y) if isinstance(y, tuple) else y[chosen]
+            yield (inputs if preprocess is None else preprocess(inputs)), targets
 
     return generate()
 
@@ -161,7 +171,7 @@ def evaluate(
         for x, y in batches(data, min(batch_size, examples), preprocess=preprocess):
             outputs, _ = apply(params, x, train=False, wrt=None)
             for name, metric in named.items():
-                totals[name] += metric(outputs, y) * len(y)
+                totals[name] += metric(outputs, y) * len(x)
     return {name: total / examples for name, total in totals.items()}
 
 

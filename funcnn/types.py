@@ -43,7 +43,7 @@ ArrayFunction = Callable[[Array], tuple[Array, ArrayVjp]]
 """A function of one array beside its derivative: `function(x) -> (y, vjp)`, `vjp(dy) -> dx`."""
 
 LossVjp = Callable[..., Array]
-Loss = Callable[[Array, Array], tuple[float, LossVjp]]
+Loss = Callable[..., tuple[float, LossVjp]]
 """`loss(outputs, targets) -> (value, vjp)`, and `vjp(dvalue=1.0) -> doutputs`."""
 
 

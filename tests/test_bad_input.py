@@ -252,6 +252,7 @@ OPTIONS = [
     }.items()
     for value in values
 ] + [
+    row("adagrad with momentum", TRAIN + " --optimizer adagrad --momentum 0.5", "--momentum"),
     row("nesterov without momentum", TRAIN + " --optimizer nesterov --momentum 0", "--momentum"),
     row(
         "smoothing for points",

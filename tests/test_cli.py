@@ -337,13 +337,38 @@ def test_evaluate_prints_what_the_summary_says(run):
     for name in ("val_loss", "val_accuracy", "test_loss", "test_accuracy"):
         assert printed[name] == summary[name]
     lines = funcnn("evaluate", run).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["validation", "test"]
-    assert f"accuracy {summary['test_accuracy']:.2%}  of 20 examples" in lines[1]
+    assert [line.split()[0] for line in lines[:2]] == ["validation", "test"]
+    error = f"ECE {printed['test_calibration_error']:.4f}"
+    assert f"accuracy {summary['test_accuracy']:.2%}  {error}  of 20 examples" in lines[1]
+
+
+def test_evaluate_prints_precision_and_recall_of_each_class(run):
+    matrix = np.array(json.loads((run / "summary.json").read_text())["confusion_matrix"])
+    printed = parse(funcnn("evaluate", run, "--json"))
+    assert printed["class_names"] == ["0", "1", "2"]
+    hits = np.diag(matrix)
+    assert printed["test_recall"] == pytest.approx(hits / matrix.sum(1))
+    assert printed["test_precision"] == pytest.approx(hits / np.maximum(matrix.sum(0), 1))
+    _, _, _, header, *rows = funcnn("evaluate", run).stdout.splitlines()
+    assert header.split() == ["class", "precision", "recall"]
+    for row, name, precision, recall in zip(
+        rows, "012", printed["test_precision"], printed["test_recall"], strict=True
+    ):
+        assert row.split() == [name, f"{precision:.2%}", f"{recall:.2%}"]
 
 
 def test_evaluate_of_a_run_without_validation_prints_the_test_set_alone(images):
     train(images, "--val-size", 0, "--out", "it")
-    assert [line.split()[0] for line in funcnn("evaluate", "it").stdout.splitlines()] == ["test"]
+    lines = funcnn("evaluate", "it").stdout.splitlines()
+    assert [line.split()[0] for line in lines[: lines.index("")]] == ["test"]
+
+
+def test_evaluate_of_one_probability_has_two_classes_and_no_calibration():
+    funcnn("train", "--arch", "points", "--epochs", 3, "--out", "points", "--quiet")
+    printed = parse(funcnn("evaluate", "points", "--json"))
+    assert len(printed["test_precision"]) == len(printed["test_recall"]) == 2
+    assert not {"test_calibration_error", "test_top_5_accuracy"} & set(printed)
+    assert "ECE" not in funcnn("evaluate", "points").stdout
 
 
 def test_predict_writes_a_row_for_every_image_of_the_last_smaller_batch_too(run, tmp_path):

@@ -4,12 +4,16 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
 from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig, build_optimizer
 from funcnn.experiments.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
+
+import funcnn as fn
+from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 MLP3 = ARCHITECTURES["mlp3"].defaults
@@ -48,6 +52,10 @@ def test_what_is_given_wins_over_the_defaults():
         ("classical-momentum", MLP3["lr"], MLP3["weight_decay"]),
         ("adam", 1e-3, 0),
         ("adamw", 1e-3, 1e-2),
+        ("adagrad", 2e-2, 0),
+        ("rmsprop", 1e-3, 0),
+        ("adamax", 4e-3, 0),
+        ("sm3", 2e-2, 0),
     ],
 )
 def test_an_optimizer_brings_the_defaults_that_suit_it(optimizer, lr, weight_decay):
@@ -72,7 +80,7 @@ settings: Any = st.fixed_dictionaries(
         "val_size": st.integers(0, 2**63 - 1),
         "epochs": st.integers(1, 2**63 - 1),
         "batch_size": st.none() | st.integers(1, 2**63 - 1),
-        "optimizer": st.sampled_from(sorted(set(OPTIMIZERS) - {"nesterov"})),
+        "optimizer": st.sampled_from(sorted(set(OPTIMIZERS) - {"nesterov", "adagrad"})),
         "lr": st.floats(0, allow_infinity=False),
         "momentum": rates,
         "weight_decay": st.floats(0, allow_infinity=False),
@@ -147,6 +155,7 @@ def test_every_setting_has_a_row_of_wrong_values():
         ({"arch": "points", "data": "mnist"}, "--data mnist.* points-linear, points-xor"),
         ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
         ({"arch": "mlp3", "optimizer": "nesterov", "momentum": 0.0}, "--momentum 0.0.* nesterov"),
+        ({"arch": "mlp3", "optimizer": "adagrad", "momentum": 0.5}, "--momentum 0.5.* adagrad"),
     ],
 )
 def test_settings_that_do_not_go_together_are_an_input_error(values, said):
@@ -194,8 +203,14 @@ def test_a_config_file_that_cannot_be_read_is_an_input_error_that_names_it(tmp_p
 @pytest.mark.parametrize("total_steps", [1, 2, 100])
 def test_every_optimizer_is_built_with_every_schedule(optimizer, schedule, total_steps):
     config = RunConfig.resolve({"arch": "mlp2", "optimizer": optimizer, "schedule": schedule})
-    _, rate = build_optimizer(config, total_steps)
-    rates = [rate(step) for step in range(total_steps)]
+    built, params, rates = build_optimizer(config, total_steps), np.ones(2), []
+    state = built.init(params)
+    for _ in range(total_steps):
+        updates, state = built.update(np.full(2, 0.1), state, params)
+        params = fn.apply_updates(params, updates)
+        rates.append(last_learning_rate(state))
+    assert np.isfinite(params).all()
+    assert rates == [SCHEDULES[schedule](config.lr, total_steps)(i) for i in range(total_steps)]
     assert all(0 <= value <= config.lr for value in rates)
     if total_steps == 100:
         assert max(rates) == pytest.approx(config.lr)
@@ -204,11 +219,14 @@ def test_every_optimizer_is_built_with_every_schedule(optimizer, schedule, total
 def test_schedules_end_where_they_should():
     ends = {}
     for schedule in SCHEDULES:
-        config = RunConfig.resolve({"arch": "mlp2", "schedule": schedule, "lr": 1.0})
-        _, rate = build_optimizer(config, 100)
+        rate = SCHEDULES[schedule](1.0, 100)
         ends[schedule] = rate(0), rate(99)
     assert ends["constant"] == (1.0, 1.0)
     assert ends["cosine"] == (1.0, pytest.approx((1 + math.cos(0.99 * math.pi)) / 2))
     assert ends["piecewise"] == (1.0, pytest.approx(0.01))
+    assert ends["polynomial"] == (1.0, pytest.approx(0.01))
+    assert ends["exponential"] == (1.0, pytest.approx(0.1**0.99))
+    assert ends["inverse-time"] == (1.0, pytest.approx(1 / (1 + 0.99 * 9)))
+    assert ends["one-cycle"] == (pytest.approx(0.04), pytest.approx(4e-6))
     assert ends["warmup-cosine"][0] == 0
     assert 0 < ends["warmup-cosine"][1] < 0.01

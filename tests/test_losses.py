@@ -1,5 +1,6 @@
 """Losses: values by hand, derivatives, extremes, and every misfit of outputs and targets."""
 
+import inspect
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ import funcnn as fn
 KEY = fn.random.key(0)
 cross_entropy = fn.softmax_cross_entropy
 squared = fn.mean_squared_error
+huber = fn.huber
 binary = fn.binary_cross_entropy
 binary_with_logits = fn.binary_cross_entropy_with_logits
 
@@ -20,9 +22,26 @@ EXAMPLES = {
     "probabilities": (cross_entropy, LOGITS, np.array([[0.5, 0.25, 0.25], [0, 0.1, 0.9]])),
     "not summing to 1": (cross_entropy, LOGITS, np.array([[0.5, 0.0, 0.25], [2, 0.1, 0.9]])),
     "smoothed": (
-        lambda y, t: cross_entropy(y, t, label_smoothing=0.2),
+        lambda y, t, **k: cross_entropy(y, t, label_smoothing=0.2, **k),
         LOGITS,
         np.array([1, 1]),
+    ),
+    "half squared": (
+        fn.half_squared_error,
+        np.arange(12.0).reshape(2, 3, 2),
+        np.arange(12.0)[::-1].reshape(2, 3, 2) ** 0.5,
+    ),
+    "huber": (huber, LOGITS, np.array([[0.5, -1, 2], [3, 0, 0.1]])),
+    "huber, small delta": (
+        lambda y, t, **k: huber(y, t, 0.25, **k),
+        LOGITS,
+        np.array([[0.1, -1, 1.5], [3, 0, 0.1]]),
+    ),
+    "hinge": (fn.hinge, np.array([[-2.0], [3.0], [0.5]]), np.array([[-1], [-1], [1]])),
+    "multiclass hinge": (
+        fn.multiclass_hinge,
+        np.array([[0.1, -0.4, 2], [3, 0, 2.1]]),
+        np.array([2, 0]),
     ),
     "squared": (squared, LOGITS, np.array([[0.5, -1, 2], [3, 0, 0.1]])),
     "binary": (binary, np.array([[0.2], [0.9], [0.5]]), np.array([[0], [1], [0.3]])),
@@ -87,6 +106,48 @@ def test_squared_error_by_hand():
     np.testing.assert_array_equal(vjp(), [[0, 1], [-1.5, 0.5]])
 
 
+def test_half_squared_error_by_hand():
+    outputs, targets = np.array([[1.0, 2], [3, 5]]), np.array([[1.0, 0], [6, 4]])
+    value, vjp = fn.half_squared_error(outputs, targets)
+    assert value == ((0 + 4) / 2 + (9 + 1) / 2) / 2
+    np.testing.assert_array_equal(vjp(), [[0, 1], [-1.5, 0.5]])
+
+
+def test_huber_by_hand():
+    outputs = np.array([0.5, 1.0, -3.0, 2.0])
+    value, vjp = huber(outputs, np.zeros(4))
+    assert value == (0.125 + 0.5 + 2.5 + 1.5) / 4
+    np.testing.assert_array_equal(vjp(), np.array([0.5, 1, -1, 1]) / 4)
+    value, vjp = huber(outputs, np.zeros(4), delta=2.0)
+    assert value == (0.125 + 0.5 + 4 + 2) / 4
+    np.testing.assert_array_equal(vjp(), np.array([0.5, 1, -2, 2]) / 4)
+
+
+def test_a_huge_delta_makes_huber_half_the_squared_error():
+    outputs, targets = EXAMPLES["huber"][1:]
+    assert huber(outputs, targets, 1e6)[0] == pytest.approx(squared(outputs, targets)[0] / 2)
+
+
+def test_hinge_by_hand_with_a_slope_of_0_at_its_kink():
+    value, vjp = fn.hinge(np.array([0.25, 2.0, -1.0, 0.5]), np.array([1, 1, -1, -1]))
+    assert value == (0.75 + 0 + 0 + 1.5) / 4
+    np.testing.assert_array_equal(vjp(), [-0.25, 0, 0, 0.25])
+
+
+def test_multiclass_hinge_by_hand_with_a_slope_of_0_at_its_kink():
+    scores = np.array([[2.0, 1.5, 1.0, -3], [0, 0, 1, 0.5]])
+    value, vjp = fn.multiclass_hinge(scores, np.array([0, 1]))
+    assert value == (0.5 / 4 + (1 + 2 + 1.5) / 4) / 2
+    np.testing.assert_array_equal(vjp() * 8, [[-1, 1, 0, 0], [1, -3, 1, 1]])
+
+
+def test_the_hinge_of_two_classes_is_that_of_their_difference():
+    scores = fn.random.normal(KEY, (6, 2), np.float64)
+    labels = np.array([0, 1, 1, 0, 1, 0])
+    value, _ = fn.multiclass_hinge(scores, labels)
+    assert value == pytest.approx(fn.hinge(scores[:, 1] - scores[:, 0], 2 * labels - 1)[0] / 2)
+
+
 def test_binary_cross_entropy_by_hand():
     value, vjp = binary(np.array([[0.25], [0.8]]), np.array([[1], [0]]))
     assert value == pytest.approx(-(math.log(0.25) + math.log(0.2)) / 2, rel=1e-14)
@@ -145,7 +206,9 @@ def test_doutputs_have_the_shape_and_dtype_of_the_outputs(name, make):
         assert (doutputs.shape, doutputs.dtype) == (outputs.shape, dtype)
 
 
-@pytest.mark.parametrize("name", ["probabilities", "squared", "binary", "binary with logits"])
+@pytest.mark.parametrize(
+    "name", ["probabilities", "squared", "half squared", "huber", "binary", "binary with logits"]
+)
 def test_targets_are_cast_to_the_dtype_of_the_outputs(name):
     loss, outputs, targets = EXAMPLES[name]
     outputs = outputs.astype(np.float32)
@@ -179,6 +242,143 @@ def test_an_example_more_of_the_same_changes_nothing(name):
     once, once_vjp = loss(outputs, targets)
     assert twice == pytest.approx(once, rel=1e-14)
     np.testing.assert_allclose(vjp()[: len(outputs)], once_vjp() / 2, rtol=1e-14)
+
+
+# --- weights and reductions ------------------------------------------------------------------
+
+ELEMENTWISE = {"squared", "huber", "huber, small delta", "hinge", "binary", "binary with logits"}
+
+
+def some_weights(n):
+    return np.array([0.5, 3.0, 0.0])[:n]
+
+
+@every_loss
+def test_none_is_a_loss_for_each_example_or_each_element(name):
+    loss, outputs, targets = EXAMPLES[name]
+    losses, _ = loss(outputs, targets, reduction="none")
+    assert losses.shape == (outputs.shape if name in ELEMENTWISE else outputs.shape[:1])
+    alone = [loss(outputs[i : i + 1], targets[i : i + 1])[0] for i in range(len(outputs))]
+    np.testing.assert_allclose(losses.reshape(len(losses), -1).mean(1), alone, rtol=1e-13)
+    for dtype in (np.float32, np.float64):
+        assert loss(outputs.astype(dtype), targets, reduction="none")[0].dtype == dtype
+
+
+@every_loss
+def test_a_mean_is_the_sum_over_the_number_of_losses(name):
+    loss, outputs, targets = EXAMPLES[name]
+    (mean, mean_vjp), (total, vjp) = (loss(outputs, targets, reduction=r) for r in ("mean", "sum"))
+    losses, _ = loss(outputs, targets, reduction="none")
+    assert type(mean) is type(total) is float
+    assert total == pytest.approx(losses.sum(), rel=1e-14)
+    assert total == pytest.approx(mean * losses.size, rel=1e-14)
+    np.testing.assert_allclose(vjp(2.0), mean_vjp(2.0) * losses.size, rtol=1e-13)
+
+
+@every_loss
+def test_weights_multiply_the_losses_and_a_mean_is_over_their_sum(name):
+    loss, outputs, targets = EXAMPLES[name]
+    weights = some_weights(len(outputs))
+    plain, _ = loss(outputs, targets, reduction="none")
+    stretched = weights.reshape(-1, *[1] * (plain.ndim - 1)) * np.ones_like(plain)
+    weighted, _ = loss(outputs, targets, weights=weights, reduction="none")
+    np.testing.assert_allclose(weighted, stretched * plain, rtol=1e-14)
+    total, _ = loss(outputs, targets, weights=weights, reduction="sum")
+    assert total == pytest.approx((stretched * plain).sum(), rel=1e-14)
+    mean, _ = loss(outputs, targets, weights=weights)
+    assert mean == pytest.approx((stretched * plain).sum() / stretched.sum(), rel=1e-14)
+
+
+@every_loss
+def test_whole_weights_repeat_examples(name):
+    loss, outputs, targets = EXAMPLES[name]
+    times = np.array([3, 1, 2])[: len(outputs)]
+    value, vjp = loss(outputs, targets, weights=times)
+    again, again_vjp = loss(np.repeat(outputs, times, 0), np.repeat(targets, times, 0))
+    assert value == pytest.approx(again, rel=1e-13)
+    gathered = np.add.reduceat(again_vjp(), np.cumsum([0, *times[:-1]]), 0)
+    np.testing.assert_allclose(vjp(), gathered, rtol=1e-12, atol=1e-15)
+
+
+@every_loss
+def test_equal_weights_change_no_mean(name):
+    loss, outputs, targets = EXAMPLES[name]
+    value, vjp = loss(outputs, targets, weights=np.full(len(outputs), 0.3, np.float32))
+    assert value == pytest.approx(loss(outputs, targets)[0], rel=1e-14)
+    np.testing.assert_allclose(vjp(), loss(outputs, targets)[1](), rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@every_loss
+def test_the_derivative_is_right_with_weights_and_every_reduction(name, reduction):
+    loss, outputs, targets = EXAMPLES[name]
+    weights = some_weights(len(outputs))
+    weights.setflags(write=False)
+    report = fn.check_vjp(lambda y: loss(y, targets, weights=weights, reduction=reduction), outputs)
+    assert report.worst.error < 1e-8
+
+
+@every_loss
+def test_float32_stays_float32_whatever_the_weights(name):
+    loss, outputs, targets = EXAMPLES[name]
+    outputs, weights = outputs.astype(np.float32), some_weights(len(outputs))
+    for reduction in ("mean", "sum", "none"):
+        value, vjp = loss(outputs, targets, weights=weights, reduction=reduction)
+        dvalue = value if reduction == "none" else 1.0
+        assert (vjp(dvalue).dtype, vjp(dvalue).shape) == (np.float32, outputs.shape)
+
+
+@every_loss
+def test_the_vjp_of_none_takes_an_array_of_the_losses_shape(name):
+    loss, outputs, targets = EXAMPLES[name]
+    losses, vjp = loss(outputs, targets, reduction="none")
+    for wrong in (1.0, np.ones(7), np.ones_like(losses, np.float32)):
+        with pytest.raises(ValueError, match="dy must be float64 of shape"):
+            vjp(wrong)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], r"one for each of 2 examples, got shape \(1,\)"),
+        ([[1.0], [1.0]], r"one for each of 2 examples, got shape \(2, 1\)"),
+        (1.0, r"one for each of 2 examples, got shape \(\)"),
+        ([0, 0], "at least 0 and not all 0, got 0 to 0"),
+        ([-1, 2], "at least 0 and not all 0, got -1 to 2"),
+        ([math.nan, 1], "must be finite, .* got nan"),
+        ([math.inf, 1], "must be finite, .* got 1 to inf"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(weights, message):
+    with pytest.raises(ValueError, match=message):
+        cross_entropy(LOGITS, [0, 1], weights=weights)
+
+
+def test_another_reduction_is_named():
+    with pytest.raises(ValueError, match="reduction is 'mean', 'sum' or 'none', got 'avg'"):
+        squared(LOGITS, LOGITS, reduction="avg")
+
+
+def test_a_misspelt_keyword_is_a_type_error():
+    with pytest.raises(TypeError, match="'weight'"):
+        squared(LOGITS, LOGITS, weight=np.ones(2))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, squared, huber, fn.multiclass_hinge])
+def test_help_shows_the_keywords_of_a_loss(loss):
+    *_, weights, reduction = inspect.signature(loss).parameters.values()
+    assert (weights.name, reduction.name, reduction.default) == ("weights", "reduction", "mean")
+    assert weights.kind is reduction.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@every_loss
+def test_a_weighted_loss_takes_the_weights_with_the_targets(name):
+    loss, outputs, targets = EXAMPLES[name]
+    weights = some_weights(len(outputs))
+    value, vjp = fn.weighted(loss)(outputs, (targets, weights))
+    expected, expected_vjp = loss(outputs, targets, weights=weights)
+    assert value == expected
+    np.testing.assert_array_equal(vjp(), expected_vjp())
 
 
 # --- extremes --------------------------------------------------------------------------------
@@ -224,6 +424,27 @@ def test_binary_cross_entropy_at_the_ends_is_torchs(dtype):
 
 
 @every_dtype
+def test_cross_entropy_does_not_mind_the_order_of_the_logits_in_memory(dtype):
+    logits = np.asfortranarray(LOGITS.astype(dtype))
+    value, vjp = cross_entropy(logits, np.array([2, 0]), 0.1)
+    expected, expected_vjp = cross_entropy(LOGITS.astype(dtype), np.array([2, 0]), 0.1)
+    assert value == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(vjp(), expected_vjp(), rtol=1e-6)
+
+
+@every_dtype
+@pytest.mark.parametrize("size", [88, 1e4, 1e30])
+def test_hinges_and_huber_of_extreme_outputs(size, dtype):
+    x = np.array([[size, -size]], dtype)
+    size = float(dtype(size))
+    assert fn.hinge(x, np.array([[-1, 1]]))[0] == pytest.approx(size, rel=0.02)
+    assert huber(x, 0 * x)[0] == pytest.approx(size, rel=0.02)
+    value, vjp = fn.multiclass_hinge(x, np.array([1]))
+    assert value == pytest.approx(size, rel=0.02)
+    np.testing.assert_array_equal(vjp(), [[0.5, -0.5]])
+
+
+@every_dtype
 @pytest.mark.parametrize("size", [88, 1e4, 1e30])
 def test_binary_cross_entropy_of_extreme_logits(size, dtype):
     x = np.array([size, -size, size, -size], dtype)
@@ -266,8 +487,39 @@ def test_label_smoothing_is_a_fraction(smoothing):
         cross_entropy(LOGITS, np.array([0, 1]), smoothing)
 
 
+@pytest.mark.parametrize(
+    ("scores", "labels", "error", "message"),
+    [
+        (LOGITS, [0, 3], ValueError, r"label 3 is not in 0 \.\. 2"),
+        (LOGITS, np.int8([-1, 0]), ValueError, r"label -1 is not in 0 \.\. 2"),
+        (LOGITS, np.eye(3)[:2], ValueError, r"integers \(2,\), got float64 of shape \(2, 3\)"),
+        (LOGITS, [0.0, 1.0], ValueError, r"integers \(2,\), got float64 of shape \(2,\)"),
+        (LOGITS[0], [0], ValueError, r"logits are \(N, K\), got shape \(3,\)"),
+        (np.ones((2, 3), int), [0, 1], TypeError, "floats, got int64"),
+    ],
+)
+def test_multiclass_hinge_names_what_does_not_fit(scores, labels, error, message):
+    with pytest.raises(error, match=message):
+        fn.multiclass_hinge(scores, labels)
+
+
+@pytest.mark.parametrize("target", [0, 2, -1.5, math.nan])
+def test_a_target_of_hinge_is_minus_or_plus_1(target):
+    with pytest.raises(ValueError, match=f"hinge: targets are -1 and \\+1, got {target}"):
+        fn.hinge(np.ones(3), np.array([1, target, -1]))
+
+
+@pytest.mark.parametrize("delta", [0, -1, math.nan, math.inf])
+def test_delta_is_above_0(delta):
+    with pytest.raises(ValueError, match=f"huber: delta must be .* above 0, got {delta}"):
+        huber(np.ones(3), np.ones(3), delta)
+
+
 OTHERS = {
     "mean_squared_error": squared,
+    "half_squared_error": fn.half_squared_error,
+    "huber": huber,
+    "hinge": fn.hinge,
     "binary_cross_entropy": binary,
     "binary_cross_entropy_with_logits": binary_with_logits,
 }

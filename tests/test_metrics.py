@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -72,9 +74,177 @@ def test_the_confusion_matrix_counts_what_accuracy_measures():
     assert matrix.trace() / 500 == fn.accuracy(outputs, targets)
 
 
+# --- top k -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.75), (3, 1.0)])
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_top_k_accuracy_by_hand(k, expected, as_rows):
+    targets = np.array([1, 0, 0, 1])  # the highest, the highest, not the highest two, the second
+    targets = np.eye(3)[targets] if as_rows else targets
+    scores = np.float32([[0.1, 0.7, 0.2], [5, -1, 0], [0, 0.5, 1], [-3, -2, -1]])
+    assert fn.top_k_accuracy(scores, targets, k) == expected
+    assert type(fn.top_k_accuracy(scores, targets, k)) is float
+
+
+def test_of_equal_scores_the_first_is_the_higher():
+    scores = np.float32([[1, 1, 1, 0]] * 4)
+    for k, expected in [(1, 1 / 4), (2, 2 / 4), (3, 3 / 4), (4, 1.0)]:
+        assert fn.top_k_accuracy(scores, np.arange(4), k) == expected
+
+
+def test_top_k_accuracy_is_what_sorting_gives_and_top_1_is_accuracy():
+    rng = np.random.default_rng(0)
+    outputs, targets = rng.integers(0, 6, (500, 9)) / 3, rng.integers(0, 9, 500)
+    order = np.argsort(-outputs, axis=1, kind="stable")
+    for k in range(1, 10):
+        expected = (order[:, :k] == targets[:, None]).any(1).mean()
+        assert fn.top_k_accuracy(outputs, targets, k) == expected
+    assert fn.top_k_accuracy(outputs, targets, 1) == fn.accuracy(outputs, targets)
+
+
+def test_scores_that_are_no_numbers_are_no_hits():
+    scores = np.array([[np.nan] * 3, [np.nan, 2, 1]])
+    assert fn.top_k_accuracy(scores, np.array([0, 2]), 2) == 0
+    assert fn.top_k_accuracy(scores, np.array([0, 1]), 2) == 0.5
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_k_is_a_number_of_classes(k):
+    with pytest.raises(ValueError, match=f"k must be from 1 to the 3 classes, got {k}"):
+        fn.top_k_accuracy(SCORES, np.zeros(4, int), k)
+    with pytest.raises(ValueError, match="from 1 to the 3 classes, got 5"):
+        fn.top_k_accuracy(SCORES, np.zeros(4, int))
+
+
+# --- precision and recall --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_precision_and_recall_by_hand(targets):
+    np.testing.assert_array_equal(fn.precision(SCORES, targets), [1, 1, 0.5])
+    np.testing.assert_array_equal(fn.recall(SCORES, targets), [0.5, 1, 1])
+
+
+def test_they_are_0_for_a_class_that_is_never_predicted_or_never_there():
+    outputs = np.eye(4)[[0, 0, 1, 1]]
+    targets = np.array([0, 2, 1, 2])
+    np.testing.assert_array_equal(fn.precision(outputs, targets), [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(fn.recall(outputs, targets), [1, 1, 0, 0])
+
+
+def test_precision_and_recall_of_a_single_column_are_of_both_classes():
+    outputs = np.float32([[0.1], [0.9], [0.4], [0.8], [0.7]])
+    targets = np.array([0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(fn.precision(outputs, targets), [1 / 2, 2 / 3])
+    np.testing.assert_array_equal(fn.recall(outputs, targets), [1 / 2, 2 / 3])
+
+
+def test_precision_and_recall_are_what_counting_gives():
+    rng = np.random.default_rng(0)
+    outputs, targets = rng.normal(size=(300, 6)), rng.integers(0, 6, 300)
+    predicted = outputs.argmax(1)
+    for k in range(6):
+        hits = ((predicted == k) & (targets == k)).sum()
+        assert fn.precision(outputs, targets)[k] == hits / (predicted == k).sum()
+        assert fn.recall(outputs, targets)[k] == hits / (targets == k).sum()
+
+
+# --- calibration -----------------------------------------------------------------------------
+
+
+def logits_of(confidences):
+    """Two columns: class 0 is predicted, with these probabilities."""
+    p = np.array(confidences)
+    return np.stack([np.log(p), np.log(1 - p)], axis=1)
+
+
+def test_the_calibration_error_by_hand():
+    # In halves: (0.5, 1] holds all; in fifths: (0.4, 0.6], (0.6, 0.8] and (0.8, 1].
+    logits = logits_of([0.55, 0.58, 0.7, 0.9, 0.95, 0.99])
+    targets = np.array([0, 1, 1, 0, 0, 1])
+    mean = (0.55 + 0.58 + 0.7 + 0.9 + 0.95 + 0.99) / 6
+    found = [fn.expected_calibration_error(logits, targets, bins) for bins in (1, 2, 5)]
+    fifths = (abs(1 - 1.13) + abs(0 - 0.7) + abs(2 - 2.84)) / 6
+    assert found == pytest.approx([mean - 0.5, mean - 0.5, fifths], rel=1e-12)
+
+
+def test_a_confidence_on_an_edge_is_in_the_lower_bin():
+    # exp(0) / 2 = 0.5 exactly: of (0, 0.5] and (0.5, 1], it is in the first, alone.
+    logits = np.array([[0.0, 0.0], [2.0, 0.0]])
+    confidence = 1 / (1 + math.exp(-2))
+    found = fn.expected_calibration_error(logits, np.array([0, 1]), bins=2)
+    assert found == pytest.approx((0.5 + confidence) / 2, rel=1e-12)
+    together = fn.expected_calibration_error(logits, np.array([0, 1]), bins=1)
+    assert together == pytest.approx((0.5 + confidence - 1) / 2, rel=1e-12)
+
+
+def test_certainty_is_calibrated_if_right_and_not_if_wrong():
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]] * 1e4
+    assert fn.expected_calibration_error(logits, np.array([0, 1, 2, 2])) == 0
+    assert fn.expected_calibration_error(logits, np.array([1, 2, 0, 0])) == 1
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15, 100])
+def test_the_calibration_error_is_what_bin_by_bin_counting_gives(bins):
+    rng = np.random.default_rng(bins)
+    logits, targets = rng.normal(size=(400, 5)) * 2, rng.integers(0, 5, 400)
+    powers = np.exp(logits)
+    p = powers / powers.sum(1, keepdims=True)
+    confidence, right = p.max(1), p.argmax(1) == targets
+    expected = 0.0
+    for i in range(bins):
+        inside = (confidence > i / bins) & (confidence <= (i + 1) / bins)
+        if inside.any():
+            gap = abs(right[inside].mean() - confidence[inside].mean())
+            expected += gap * inside.mean()
+    assert fn.expected_calibration_error(logits, targets, bins) == pytest.approx(
+        expected, rel=1e-12
+    )
+    assert type(fn.expected_calibration_error(logits, targets, bins)) is float
+
+
+def test_answers_drawn_from_the_probabilities_are_calibrated():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 4)) * 2
+    noise = rng.gumbel(size=logits.shape)
+    targets = (logits + noise).argmax(1)  # drawn from softmax(logits)
+    assert fn.expected_calibration_error(logits, targets) < 0.02
+    assert fn.expected_calibration_error(3 * logits, targets) > 0.1
+
+
+@pytest.mark.parametrize("bins", [0, -1])
+def test_there_is_at_least_one_bin(bins):
+    with pytest.raises(ValueError, match=f"bins must be at least 1, got {bins}"):
+        fn.expected_calibration_error(SCORES, np.zeros(4, int), bins)
+
+
+@pytest.mark.parametrize("metric", [fn.top_k_accuracy, fn.expected_calibration_error])
+@pytest.mark.parametrize("shape", [(4, 1), (4,), (2, 3, 4), (0, 3)])
+def test_they_need_a_score_for_each_class(metric, shape):
+    with pytest.raises(ValueError, match=r"are \(N, K\) with K at least 2, got shape \("):
+        metric(np.zeros(shape), np.zeros(shape[0], np.int64))
+
+
+def test_no_metric_changes_its_arguments():
+    outputs, targets = SCORES.copy(), np.array([0, 1, 2, 0])
+    for array in (outputs, targets):
+        array.setflags(write=False)
+    fn.top_k_accuracy(outputs, targets, 2)
+    fn.expected_calibration_error(outputs, targets)
+    fn.precision(outputs, targets)
+
+
 # --- misuse ----------------------------------------------------------------------------------
 
-metrics = pytest.mark.parametrize("metric", [fn.accuracy, fn.confusion_matrix])
+metrics = pytest.mark.parametrize(
+    "metric", [fn.accuracy, fn.confusion_matrix, fn.precision, fn.recall]
+)
+every_metric = pytest.mark.parametrize(
+    "metric",
+    [fn.accuracy, fn.confusion_matrix, fn.precision, fn.recall, fn.top_k_accuracy,
+     fn.expected_calibration_error],
+)  # fmt: skip
 
 
 @metrics
@@ -84,7 +254,7 @@ def test_outputs_of_another_shape_are_refused(metric, shape):
         metric(np.zeros(shape), np.zeros(3, np.int64))
 
 
-@metrics
+@every_metric
 @pytest.mark.parametrize(
     "targets",
     [
@@ -102,7 +272,7 @@ def test_targets_that_do_not_fit_are_refused(metric, targets):
         metric(SCORES, targets)
 
 
-@metrics
+@every_metric
 @pytest.mark.parametrize("label", [3, -1, 100])
 def test_a_label_that_is_no_class_is_refused_by_name(metric, label):
     with pytest.raises(ValueError, match=f"label {label} is not in 0 .. 2"):

@@ -1,5 +1,6 @@
 """Optimizers: two steps by hand, equivalences, purity, dtypes, and what misuse says."""
 
+import functools
 import math
 
 import numpy as np
@@ -12,21 +13,49 @@ W = np.array([1.0, -2.0])
 G1 = np.array([0.5, 0.25])
 G2 = np.array([-1.0, 0.125])
 
+
+def LARGE(params):
+    """A mask: W, and what has more than one entry."""
+    return fn.tree.map(lambda p: p.size > 1, params)
+
+
+def SMALL(params):
+    return fn.tree.map(lambda p: p.size == 1, params)
+
+
 OPTIMIZERS = {
     "sgd": fn.sgd(0.1),
     "momentum": fn.sgd(0.1, momentum=0.5),
-    "nesterov": fn.sgd(0.1, momentum=0.5, nesterov=True),
+    "nesterov": fn.nesterov(0.1, momentum=0.5),
     "classical_momentum": fn.classical_momentum(0.1, momentum=0.5, weight_decay=0.2),
     "adam": fn.adam(0.1, b1=0.5, b2=0.75, eps=0.0),
     "adamw": fn.adamw(0.1, b1=0.5, b2=0.75, eps=0.0, weight_decay=0.5),
+    "adagrad": fn.adagrad(0.1, eps=0.0),
+    "rmsprop": fn.rmsprop(0.1, alpha=0.75, eps=0.0),
+    "rmsprop, momentum": fn.rmsprop(0.1, alpha=0.75, eps=0.0, momentum=0.5),
+    "adamax": fn.adamax(0.1, b1=0.5, b2=0.75, eps=0.0),
+    "sm3": fn.sm3(0.1, momentum=0.5),
     "weight decay": fn.chain(fn.add_decayed_weights(0.2), fn.sgd(0.1)),
     "scale": fn.scale(-3.0),
     "scale_by_schedule": fn.scale_by_schedule(lambda step: -(step + 1.0)),
     "scale_by_adam": fn.scale_by_adam(b1=0.5, b2=0.75, eps=0.0),
+    "scale_by_learning_rate": fn.scale_by_learning_rate(lambda step: step + 1.0),
+    "scale_by_adamax": fn.scale_by_adamax(b1=0.5, b2=0.75, eps=0.0),
+    "scale_by_rms": fn.scale_by_rms(alpha=0.75, eps=0.0),
+    "scale_by_rss": fn.scale_by_rss(eps=0.0),
+    "scale_by_sm3": fn.scale_by_sm3(momentum=0.5, eps=0.0),
     "trace": fn.trace(0.5),
     "trace, nesterov": fn.trace(0.5, nesterov=True),
     "add_decayed_weights": fn.add_decayed_weights(0.2),
     "clip_by_global_norm": fn.clip_by_global_norm(0.1),
+    "clip_by_value": fn.clip_by_value(0.2),
+    "masked": fn.masked(fn.sgd(0.1, momentum=0.5), LARGE),
+    "freeze": fn.freeze(SMALL),
+    "decayed and frozen": fn.chain(
+        fn.add_decayed_weights(0.2, LARGE), fn.sgd(0.1, momentum=0.5), fn.freeze(SMALL)
+    ),
+    "flatten": fn.flatten(fn.adam(0.1, b1=0.5, b2=0.75, eps=0.0)),
+    "average_params": fn.average_params(0.9),
     "chain of nothing": fn.chain(),
 }
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
@@ -56,6 +85,14 @@ def assert_same_run(optimizer, other, steps=20, rtol=1e-12):
 # Adam with b1 = 0.5, b2 = 0.75: u = g / |g|, then m' / sqrt(s') with m' = (g1 + 2 g2) / 3 and
 # s' = (3 g1^2 + 4 g2^2) / 7.
 ADAM_2 = np.array([-0.5 / math.sqrt(4.75 / 7), 1 / 6 * math.sqrt(28)])
+# Adamax, likewise: m' / s with s = max(3/4 |g1|, |g2|).
+ADAMAX_2 = np.array([-0.5, (1 / 6) / 0.1875])
+# Adagrad: g2 / sqrt(g1^2 + g2^2). RMSprop from 0: g1 / (|g1| / 2), g2 / sqrt(3/4 g1^2 + g2^2) 2.
+ADAGRAD_2 = np.array([-1 / math.sqrt(1.25), 1 / math.sqrt(5)])
+RMS_2 = np.array([-2 / math.sqrt(1.1875), 1.0])
+# SM3 of a vector is Adagrad with epsilon in the root, and a running mean, from 0, of its steps.
+SM3_1 = 0.5 * G1 / np.sqrt(G1**2 + 1e-8)
+SM3_2 = 0.5 * SM3_1 + 0.5 * G2 / np.sqrt(G1**2 + G2**2 + 1e-8)
 BY_HAND = {
     "sgd": ([0.95, -2.025], [1.05, -2.0375]),
     "momentum": ([0.95, -2.025], [1.025, -2.05]),
@@ -64,12 +101,28 @@ BY_HAND = {
     "weight decay": ([0.93, -1.985], [1.0114, -1.9578]),
     "adam": ([0.9, -2.1], np.array([0.9, -2.1]) - 0.1 * ADAM_2),
     "adamw": ([0.85, -2.0], np.array([0.85 * 0.95, -1.9]) - 0.1 * ADAM_2),
+    "adagrad": ([0.9, -2.1], [0.9, -2.1] - 0.1 * ADAGRAD_2),
+    "rmsprop": ([0.8, -2.2], [0.8, -2.2] - 0.1 * RMS_2),
+    "rmsprop, momentum": ([0.8, -2.2], [0.7, -2.3] - 0.1 * RMS_2),
+    "adamax": ([0.9, -2.1], [0.9, -2.1] - 0.1 * ADAMAX_2),
+    "sm3": (W - 0.1 * SM3_1, W - 0.1 * SM3_1 - 0.1 * SM3_2),
     "scale": ([-0.5, -2.75], [2.5, -3.125]),
     "scale_by_schedule": ([0.5, -2.25], [2.5, -2.5]),
     "scale_by_adam": ([2.0, -1.0], np.array([2.0, -1.0]) + ADAM_2),
+    "scale_by_learning_rate": ([0.5, -2.25], [2.5, -2.5]),
+    "scale_by_adamax": ([2.0, -1.0], np.array([2.0, -1.0]) + ADAMAX_2),
+    "scale_by_rms": ([3.0, 0.0], np.array([3.0, 0.0]) + RMS_2),
+    "scale_by_rss": ([2.0, -1.0], np.array([2.0, -1.0]) + ADAGRAD_2),
+    "scale_by_sm3": ([1.5, -1.5], [1.75, -1.25] + 0.5 * ADAGRAD_2),
     "trace": ([1.5, -1.75], [0.75, -1.5]),
     "trace, nesterov": ([1.75, -1.625], [0.375, -1.375]),
     "add_decayed_weights": ([1.7, -2.15], [1.04, -2.455]),
+    "clip_by_value": ([1.2, -1.8], [1.0, -1.675]),
+    "masked": ([0.95, -2.025], [1.025, -2.05]),
+    "freeze": ([1.5, -1.75], [0.5, -1.625]),
+    "decayed and frozen": ([0.93, -1.985], [0.9764, -1.9503]),
+    "flatten": ([0.9, -2.1], np.array([0.9, -2.1]) - 0.1 * ADAM_2),
+    "average_params": ([1.5, -1.75], [0.5, -1.625]),
     "chain of nothing": ([1.5, -1.75], [0.5, -1.625]),
 }
 
@@ -90,6 +143,17 @@ def test_adams_epsilon_is_outside_the_root():
     np.testing.assert_allclose(updates, [0.5 / 1.5, 0.25 / 1.25], rtol=1e-12)
 
 
+def test_other_epsilons_are_outside_a_root_or_beside_a_size_and_only_sm3s_is_inside():
+    for optimizer, expected in [
+        (fn.scale_by_rss(eps=1.0), G1 / (np.abs(G1) + 1)),
+        (fn.scale_by_rms(alpha=0.75, eps=1.0), G1 / (np.abs(G1) / 2 + 1)),
+        (fn.scale_by_adamax(eps=1.0), G1 / (np.abs(G1) + 1)),
+        (fn.scale_by_sm3(momentum=0.0, eps=1.0), G1 / np.sqrt(G1**2 + 1)),
+    ]:
+        updates, _ = optimizer.update(G1, optimizer.init(W), W)
+        np.testing.assert_allclose(updates, expected, rtol=1e-12)
+
+
 def test_clipping_is_by_the_norm_of_all_leaves_together():
     grads = {"a": np.array([3.0]), "b": [np.array([[0.0, 4.0]])]}
     clip = fn.clip_by_global_norm(1.0)
@@ -106,6 +170,14 @@ def test_clipping_leaves_a_small_gradient_as_it_is(max_norm):
     fn.tree.map(np.testing.assert_array_equal, updates, grads)
 
 
+def test_clipping_by_value_is_entry_by_entry_and_keeps_a_nan():
+    clip = fn.clip_by_value(1.0)
+    grads = {"a": np.array([3.0, -0.5, np.nan]), "b": [np.array([[-1.0, -4.0]])]}
+    updates, _ = clip.update(grads, clip.init(grads), grads)
+    np.testing.assert_array_equal(updates["a"], [1, -0.5, np.nan])
+    np.testing.assert_array_equal(updates["b"][0], [[-1, -1]])
+
+
 def test_clipping_a_gradient_of_zero_is_zero():
     clip = fn.clip_by_global_norm(1.0)
     updates, _ = clip.update(0 * G1, clip.init(W), W)
@@ -116,21 +188,64 @@ def test_clipping_a_gradient_of_zero_is_zero():
 
 
 def test_adam_without_mean_is_rmsprop_with_bias_correction():
-    def update(grads, state, params):
-        step, square = state[0] + 1, 0.9 * state[1] + 0.1 * grads * grads
-        return -0.05 * grads / (np.sqrt(square / (1 - 0.9**step)) + 1e-8), (step, square)
-
-    rmsprop = fn.Optimizer(lambda params: (0, np.zeros_like(params)), update)
-    gradients = [G1, G2, G1 * G2, -G1, G2 * 10]
-    np.testing.assert_allclose(
-        run(fn.adam(0.05, b1=0, b2=0.9), W, gradients), run(rmsprop, W, gradients), rtol=1e-13
+    # The running mean of g^2 is too small by 1 - b2^t, and so RMSprop's step too large by its root.
+    corrected = fn.chain(
+        fn.scale_by_rms(alpha=0.9, eps=0.0),
+        fn.scale_by_schedule(lambda step: -0.05 * math.sqrt(1 - 0.9 ** (step + 1))),
     )
+    assert_same_run(fn.adam(0.05, b1=0, b2=0.9, eps=0.0), corrected)
+
+
+def test_adam_without_mean_and_with_one_decay_of_0_is_adamax():
+    assert_same_run(fn.adam(0.1, b1=0.9, b2=0.0, eps=0.0), fn.adamax(0.1, b2=0.0, eps=0.0))
+
+
+def test_rmsprop_with_momentum_is_a_chain_of_its_parts():
+    parts = fn.scale_by_rms(0.9), fn.trace(0.5), fn.scale_by_learning_rate(0.1)
+    assert_same_run(fn.rmsprop(0.1, alpha=0.9, momentum=0.5), fn.chain(*parts))
+
+
+def test_adagrad_is_rmsprop_with_a_mean_that_is_a_sum():
+    # s_t = (1 - a) sum a^(t - i) g_i^2: with a near 1 it is 1 - a times Adagrad's.
+    alpha = 1 - 1e-9
+    assert_same_run(
+        fn.rmsprop(0.1 * math.sqrt(1 - alpha), alpha=alpha, eps=0.0),
+        fn.adagrad(0.1, eps=0.0),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3, 2), (2, 3, 2, 2)])
+def test_sm3_bounds_adagrads_sums_from_above_and_keeps_a_number_for_each_row(shape):
+    rng = np.random.default_rng(0)
+    params, total = np.ones(shape), np.zeros(shape)
+    optimizer = fn.scale_by_sm3(momentum=0.0, eps=0.0)
+    state = optimizer.init(params)
+    for _ in range(5):
+        bound = functools.reduce(np.minimum, state.maxima)
+        grads = rng.standard_normal(shape)
+        updates, state = optimizer.update(grads, state, params)
+        total = total + grads**2
+        np.testing.assert_allclose(updates, grads / np.sqrt(bound + grads**2), rtol=1e-14)
+        assert all((cover >= total * (1 - 1e-14)).all() for cover in state.maxima)
+    assert sum(cover.size for cover in state.maxima) == max(1, sum(shape))
+
+
+def test_sm3_of_vectors_and_numbers_is_adagrad_with_a_mean_of_its_steps():
+    params, gradients = (W, np.float64(2.0)), [(G1, np.float64(3.0)), (G2, np.float64(-0.5))]
+    adagrad = fn.chain(fn.scale_by_rss(eps=0.0), fn.trace(0.5), fn.scale(-0.1 * 0.5))
+    for a, b in zip(
+        run(fn.chain(fn.scale_by_sm3(0.5, eps=0.0), fn.scale(-0.1)), params, gradients),
+        run(adagrad, params, gradients),
+        strict=True,
+    ):
+        assert fn.tree.all_close(a, b, rtol=1e-13)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_momentum_is_a_trace_and_a_scale(nesterov):
     assert_same_run(
-        fn.sgd(0.1, momentum=0.9, nesterov=nesterov),
+        fn.nesterov(0.1, momentum=0.9) if nesterov else fn.sgd(0.1, momentum=0.9),
         fn.chain(fn.trace(0.9, nesterov=nesterov), fn.scale(-0.1)),
     )
 
@@ -152,7 +267,13 @@ def test_adam_does_not_see_the_scale_of_the_gradient():
     assert_same_run(fn.adam(0.01, eps=0.0), fn.chain(fn.scale(1e-3), fn.adam(0.01, eps=0.0)), 5)
 
 
-@pytest.mark.parametrize("make", [fn.sgd, fn.classical_momentum, fn.adam, fn.adamw])
+EVERY_WHOLE = [
+    fn.sgd, fn.nesterov, fn.classical_momentum, fn.adagrad, fn.rmsprop, fn.adam, fn.adamw,
+    fn.adamax, fn.sm3, fn.scale_by_learning_rate,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", EVERY_WHOLE)
 def test_a_learning_rate_is_a_number_or_a_schedule(make):
     assert_same_run(make(0.1), make(fn.schedules.constant(0.1)))
     assert_same_run(make(1), make(lambda step: np.float64(1.0)))
@@ -244,7 +365,7 @@ NUMBER = np.float64(0.1)  # as np.linspace and np.logspace make them
     [
         fn.sgd(NUMBER),
         fn.sgd(NUMBER, momentum=NUMBER),
-        fn.sgd(NUMBER, momentum=NUMBER, nesterov=True),
+        fn.nesterov(NUMBER, momentum=NUMBER),
         fn.classical_momentum(NUMBER, momentum=NUMBER, weight_decay=NUMBER),
         fn.adam(NUMBER, NUMBER, NUMBER, NUMBER),
         fn.adamw(NUMBER, weight_decay=NUMBER),
@@ -253,9 +374,17 @@ NUMBER = np.float64(0.1)  # as np.linspace and np.logspace make them
         fn.trace(NUMBER),
         fn.add_decayed_weights(NUMBER),
         fn.clip_by_global_norm(NUMBER),
+        fn.adagrad(NUMBER, NUMBER),
+        fn.rmsprop(NUMBER, NUMBER, NUMBER, NUMBER),
+        fn.adamax(NUMBER, NUMBER, NUMBER, NUMBER),
+        fn.sm3(NUMBER, NUMBER),
+        fn.scale_by_sm3(NUMBER, NUMBER),
+        fn.clip_by_value(NUMBER),
+        fn.chain(fn.sgd(NUMBER), fn.average_params(NUMBER)),
     ],
     ids=["sgd", "momentum", "nesterov", "classical", "adam", "adamw", "scale", "schedule", "trace",
-         "decay", "clip"],
+         "decay", "clip", "adagrad", "rmsprop", "adamax", "sm3", "scale_by_sm3", "clip_by_value",
+         "average"],
 )  # fmt: skip
 def test_a_hyper_parameter_from_numpy_leaves_float32_as_it_is(optimizer):
     params, grads = small_trees(np.float32)
@@ -269,7 +398,11 @@ def test_apply_updates_keeps_the_dtype_of_the_params():
     np.testing.assert_array_equal(params["w"], [1.5, -1.75])
 
 
-@pytest.mark.parametrize("name", ["momentum", "classical_momentum", "adam", "weight decay"])
+@pytest.mark.parametrize(
+    "name",
+    ["momentum", "nesterov", "classical_momentum", "adagrad", "rmsprop", "adam", "adamax", "sm3",
+     "weight decay", "masked", "decayed and frozen", "average_params"],
+)  # fmt: skip
 def test_gradients_of_another_structure_are_refused_at_their_path(name):
     optimizer = OPTIMIZERS[name]
     params, grads = small_trees()
@@ -302,12 +435,21 @@ def test_a_state_of_another_chain_is_refused():
         (lambda: fn.sgd(-0.1), "learning rate must be .* at least 0, got -0.1"),
         (lambda: fn.sgd(math.nan), "learning rate must be .* got nan"),
         (lambda: fn.sgd(math.inf), "learning rate must be .* got inf"),
-        (lambda: fn.adam(-1), "learning rate must be .* got -1"),
-        (lambda: fn.adamw(-1), "learning rate must be .* got -1"),
-        (lambda: fn.classical_momentum(-1), "learning rate must be .* got -1"),
+        *((lambda make=make: make(-1), "learning rate must be .* got -1") for make in EVERY_WHOLE),
         (lambda: fn.sgd(0.1, momentum=1.0), r"momentum must be in \[0, 1\), got 1.0"),
         (lambda: fn.sgd(0.1, momentum=-0.1), r"momentum must be in \[0, 1\), got -0.1"),
-        (lambda: fn.sgd(0.1, nesterov=True), "nesterov needs a momentum above 0"),
+        (lambda: fn.nesterov(0.1, momentum=0.0), "nesterov needs a momentum above 0"),
+        (lambda: fn.nesterov(0.1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
+        (lambda: fn.rmsprop(alpha=1.0), r"alpha must be in \[0, 1\), got 1.0"),
+        (lambda: fn.rmsprop(momentum=1.0), r"momentum must be in \[0, 1\), got 1.0"),
+        (lambda: fn.rmsprop(eps=-1), "eps must be .* got -1"),
+        (lambda: fn.adagrad(eps=-1), "eps must be .* got -1"),
+        (lambda: fn.adamax(b1=1), r"b1 must be in \[0, 1\), got 1"),
+        (lambda: fn.adamax(b2=1), r"b2 must be in \[0, 1\), got 1"),
+        (lambda: fn.adamax(eps=math.nan), "eps must be .* got nan"),
+        (lambda: fn.sm3(0.1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
+        (lambda: fn.scale_by_sm3(eps=-1), "eps must be .* got -1"),
+        (lambda: fn.average_params(1.0), r"decay must be in \[0, 1\), got 1.0"),
         (lambda: fn.classical_momentum(0.1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
         (lambda: fn.classical_momentum(0.1, weight_decay=-1), "weight_decay must be .* got -1"),
         (lambda: fn.trace(1.5), r"decay must be in \[0, 1\), got 1.5"),
@@ -320,6 +462,8 @@ def test_a_state_of_another_chain_is_refused():
         (lambda: fn.scale_by_adam(b1=2), r"b1 must be in \[0, 1\), got 2"),
         (lambda: fn.clip_by_global_norm(-1), "max_norm must be .* got -1"),
         (lambda: fn.clip_by_global_norm(0), "max_norm must be .* got 0"),
+        (lambda: fn.clip_by_value(-1), "max_value must be .* got -1"),
+        (lambda: fn.clip_by_value(0), "max_value must be .* got 0"),
     ],
 )
 def test_a_hyper_parameter_out_of_range_is_named(make, message):

@@ -260,12 +260,16 @@ def test_a_whole_mlp_is_torchs(seed, batch, widths):
 
 
 def assert_same_loss(loss, torch_loss, outputs, targets, torch_targets):
-    value, vjp = loss(outputs, targets)
-    outputs_torch = to_torch(outputs, requires_grad=True)
-    value_torch = torch_loss(outputs_torch, torch_targets)
-    (value_torch * 3).backward()
-    assert value == pytest.approx(value_torch.item(), rel=1e-10, abs=1e-10)
-    assert_close(vjp(3.0), outputs_torch.grad)
+    """Equal values and derivatives, reduced in each way; `torch_loss` has a `reduction`."""
+    for reduction in ("mean", "sum", "none"):
+        value, vjp = loss(outputs, targets, reduction=reduction)
+        outputs_torch = to_torch(outputs, requires_grad=True)
+        torch_loss.reduction = reduction
+        value_torch = torch_loss(outputs_torch, torch_targets)
+        assert_close(value, value_torch)
+        dvalue = np.asarray(3.0) if reduction != "none" else normal(0, *value.shape)
+        value_torch.backward(to_torch(dvalue))
+        assert_close(vjp(dvalue), outputs_torch.grad)
 
 
 logits = arrays(max_dims=2, elements=st.floats(-50, 50))
@@ -275,7 +279,7 @@ logits = arrays(max_dims=2, elements=st.floats(-50, 50))
 def test_cross_entropy_of_labels_is_torchs(x, smoothing, seed):
     labels = np.random.default_rng(seed).integers(x.shape[1], size=len(x))
     assert_same_loss(
-        lambda x, t: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing),
+        lambda x, t, **k: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing, **k),
         torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
         x,
         labels,
@@ -289,12 +293,69 @@ def test_cross_entropy_of_probabilities_is_torchs(x, smoothing, seed, normalised
     if normalised:
         targets /= targets.sum(1, keepdims=True)
     assert_same_loss(
-        lambda x, t: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing),
+        lambda x, t, **k: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing, **k),
         torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
         x,
         targets,
         to_torch(targets),
     )
+
+
+@given(logits, seeds)
+def test_weights_of_the_labels_classes_are_torchs_class_weights(x, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(x.shape[1], size=len(x))
+    of_classes = rng.random(x.shape[1]) + 0.1
+    assert_same_loss(
+        lambda x, t, **k: fn.softmax_cross_entropy(x, t, weights=of_classes[t], **k),
+        torch.nn.CrossEntropyLoss(weight=to_torch(of_classes)),
+        x,
+        labels,
+        to_torch(labels),
+    )
+
+
+@given(arrays(max_dims=2, elements=st.floats(-3, 3)), seeds)
+def test_multiclass_hinge_is_torchs(x, seed):
+    labels = np.random.default_rng(seed).integers(x.shape[1], size=len(x))
+    loss = torch.nn.MultiMarginLoss()
+    assert_same_loss(fn.multiclass_hinge, loss, x, labels, to_torch(labels))
+
+
+@pytest.mark.parametrize("delta", [0.25, 1.0, 7.0])
+@given(x=arrays(min_dims=1), seed=seeds)
+def test_huber_is_torchs(delta, x, seed):
+    targets = normal(seed, *x.shape)
+    assert_same_loss(
+        lambda y, t, **k: fn.huber(y, t, delta, **k),
+        torch.nn.HuberLoss(delta=delta),
+        x,
+        targets,
+        to_torch(targets),
+    )
+
+
+@given(arrays(min_dims=1), seeds)
+def test_half_squared_error_is_torchs_formula(x, seed):
+    targets = normal(seed, *x.shape)
+    value, vjp = fn.half_squared_error(x, targets)
+    x_torch = to_torch(x, requires_grad=True)
+    value_torch = ((x_torch - to_torch(targets)) ** 2).sum() / 2 / len(x)
+    value_torch.backward()
+    assert_close(value, value_torch)
+    assert_close(vjp(), x_torch.grad)
+
+
+@given(arrays(min_dims=1), seeds)
+def test_hinge_is_optaxs(x, seed):
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    targets = np.random.default_rng(seed).choice([-1.0, 1.0], x.shape)
+    x = np.where(x * targets == 1, 0.5, x)  # away from the kink, where optax takes half the slope
+    with jax.enable_x64(True):
+        their_value, gradient = jax.value_and_grad(lambda y: optax.hinge_loss(y, targets).mean())(x)
+    value, vjp = fn.hinge(x, targets)
+    np.testing.assert_allclose(value, their_value, rtol=1e-10)
+    np.testing.assert_allclose(vjp(), gradient, rtol=1e-10)
 
 
 @given(arrays(min_dims=1), seeds)
@@ -349,7 +410,7 @@ VARIANTS = {
     ),
     "momentum": (lambda rate: fn.sgd(rate, momentum=0.9), SGD, {"momentum": 0.9}),
     "nesterov": (
-        lambda rate: fn.sgd(rate, momentum=0.9, nesterov=True),
+        lambda rate: fn.nesterov(rate, momentum=0.9),
         SGD,
         {"momentum": 0.9, "nesterov": True},
     ),
@@ -359,7 +420,7 @@ VARIANTS = {
         {"momentum": 0.8, "weight_decay": 0.1},
     ),
     "nesterov, weight decay": (
-        lambda rate: fn.chain(decay(0.1), fn.sgd(rate, momentum=0.8, nesterov=True)),
+        lambda rate: fn.chain(decay(0.1), fn.nesterov(rate, momentum=0.8)),
         SGD,
         {"momentum": 0.8, "weight_decay": 0.1, "nesterov": True},
     ),
@@ -379,6 +440,29 @@ VARIANTS = {
         lambda rate: fn.adamw(rate, b1=0.8, b2=0.9, weight_decay=0.3),
         ADAMW,
         {"betas": (0.8, 0.9), "weight_decay": 0.3},
+    ),
+    "adamax": (fn.adamax, torch.optim.Adamax, {}),
+    "adamax, other betas and epsilon": (
+        lambda rate: fn.adamax(rate, b1=0.7, b2=0.95, eps=1e-3),
+        torch.optim.Adamax,
+        {"betas": (0.7, 0.95), "eps": 1e-3},
+    ),
+    "adagrad": (fn.adagrad, torch.optim.Adagrad, {}),
+    "adagrad, other epsilon, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.adagrad(rate, eps=1e-2)),
+        torch.optim.Adagrad,
+        {"eps": 1e-2, "weight_decay": 0.1},
+    ),
+    "rmsprop": (fn.rmsprop, torch.optim.RMSprop, {}),
+    "rmsprop, momentum": (
+        lambda rate: fn.rmsprop(rate, alpha=0.9, eps=1e-3, momentum=0.8),
+        torch.optim.RMSprop,
+        {"alpha": 0.9, "eps": 1e-3, "momentum": 0.8},
+    ),
+    "rmsprop, momentum, weight decay": (
+        lambda rate: fn.chain(decay(0.1), fn.rmsprop(rate, momentum=0.8)),
+        torch.optim.RMSprop,
+        {"momentum": 0.8, "weight_decay": 0.1},
     ),
 }
 # A learning rate of ours, and torch's scheduler.
@@ -413,7 +497,7 @@ def our_trajectory(optimizer, x, labels):
         yield dict(fn.tree.leaves_with_path(state.params))
 
 
-def torch_trajectory(make, scheduler, x, labels, max_norm=None):
+def torch_trajectory(make, scheduler, x, labels, clip=lambda parameters: None):
     _, _, module = mlp(x.shape[1], 6, 5, 4)
     optimizer = make(module.parameters())
     scheduler = scheduler and scheduler(optimizer)
@@ -421,8 +505,7 @@ def torch_trajectory(make, scheduler, x, labels, max_norm=None):
         optimizer.zero_grad()
         outputs = module(to_torch(x[i % 2 :: 2]))
         torch.nn.functional.cross_entropy(outputs, to_torch(labels[i % 2 :: 2])).backward()
-        if max_norm is not None:
-            torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)
+        clip(module.parameters())
         optimizer.step()
         if scheduler:
             scheduler.step()
@@ -460,8 +543,131 @@ def test_clipped_gradients_go_torchs_way(max_norm):
     optimizer = fn.chain(fn.clip_by_global_norm(max_norm), fn.sgd(RATE, momentum=0.9))
     assert_same_trajectory(
         our_trajectory(optimizer, *points()),
-        torch_trajectory(lambda p: SGD(p, lr=RATE, momentum=0.9), None, *points(), max_norm),
+        torch_trajectory(
+            lambda p: SGD(p, lr=RATE, momentum=0.9),
+            None,
+            *points(),
+            lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, max_norm),
+        ),
     )
+
+
+@pytest.mark.parametrize("max_value", [0.01, 0.1, 100.0])
+def test_gradients_clipped_by_value_go_torchs_way(max_value):
+    optimizer = fn.chain(fn.clip_by_value(max_value), fn.sgd(RATE, momentum=0.9))
+    assert_same_trajectory(
+        our_trajectory(optimizer, *points()),
+        torch_trajectory(
+            lambda p: SGD(p, lr=RATE, momentum=0.9),
+            None,
+            *points(),
+            lambda parameters: torch.nn.utils.clip_grad_value_(parameters, max_value),
+        ),
+    )
+
+
+def test_adagrads_decay_of_the_rate_is_inverse_time_decay():
+    rate = fn.schedules.inverse_time_decay(RATE, 1, 0.1)
+    assert_same_trajectory(
+        our_trajectory(fn.adagrad(rate), *points()),
+        torch_trajectory(lambda p: torch.optim.Adagrad(p, lr=RATE, lr_decay=0.1), None, *points()),
+    )
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.999])
+def test_the_average_of_the_params_is_torchs(decay):
+    swa = torch.optim.swa_utils
+    model, params, module = mlp(3, 6, 5, 4)
+    optimizer = fn.chain(fn.adam(RATE), fn.average_params(decay))
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state = fn.TrainState.create(params, optimizer)
+    torch_optimizer = ADAM(module.parameters(), lr=RATE)
+    averaged = swa.AveragedModel(module, multi_avg_fn=swa.get_ema_multi_avg_fn(decay))
+    x, labels = points()
+    for _ in range(STEPS):
+        state, _ = step(state, (x, labels))
+        torch_optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(to_torch(x)), to_torch(labels)).backward()
+        torch_optimizer.step()
+        averaged.update_parameters(module)
+        theirs = torch_arrays(averaged.module)
+        ours = dict(fn.tree.leaves_with_path(fn.averaged_params(state.opt_state)))
+        assert set(ours) == set(theirs)
+        for path, leaf in ours.items():
+            assert_close(leaf, theirs[path])
+
+
+def a_mask(params):
+    """What is not a number or a vector: no function of ours, so that JAX can use it too."""
+    return {name: leaf.ndim > 1 for name, leaf in params.items()}
+
+
+# Ours and optax's, over params with 0, 1, 2 and 4 axes.
+OPTAXS = {
+    "sm3": (fn.sm3(RATE), lambda optax: optax.sm3(RATE)),
+    "sm3, other momentum": (fn.sm3(RATE, 0.5), lambda optax: optax.sm3(RATE, 0.5)),
+    "masked": (
+        fn.masked(fn.adam(RATE), a_mask),
+        lambda optax: optax.masked(optax.adam(RATE), a_mask),
+    ),
+    "masked weight decay": (
+        fn.chain(fn.add_decayed_weights(0.1, a_mask), fn.sgd(RATE, momentum=0.9)),
+        lambda optax: optax.chain(
+            optax.add_decayed_weights(0.1, a_mask), optax.sgd(RATE, momentum=0.9)
+        ),
+    ),
+    "freeze": (
+        fn.chain(fn.adamw(RATE), fn.freeze({"a": True, "b": False, "c": True, "d": False})),
+        lambda optax: optax.chain(
+            optax.adamw(RATE, weight_decay=1e-2),
+            optax.freeze({"a": True, "b": False, "c": True, "d": False}),
+        ),
+    ),
+    "flatten": (
+        fn.flatten(fn.chain(fn.clip_by_value(0.5), fn.sgd(RATE, momentum=0.9))),
+        lambda optax: optax.flatten(optax.chain(optax.clip(0.5), optax.sgd(RATE, momentum=0.9))),
+    ),
+    "flatten sm3": (fn.flatten(fn.sm3(RATE)), lambda optax: optax.flatten(optax.sm3(RATE))),
+}
+
+
+@pytest.mark.parametrize("name", OPTAXS)
+def test_an_optimizer_goes_optaxs_way(name):
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    ours, make = OPTAXS[name]
+    rng = np.random.default_rng(0)
+    # optax's SM3 has no name for an array without axes: it gets one of one entry.
+    shapes = {"a": (1,) if "sm3" in name else (), "b": (4,), "c": (3, 2), "d": (2, 3, 3, 2)}
+    params = {key: rng.standard_normal(shape) + 1 for key, shape in shapes.items()}
+    gradients = [
+        {key: np.asarray(rng.standard_normal(shape)) for key, shape in shapes.items()}
+        for _ in range(STEPS)
+    ]
+    with jax.enable_x64(True):
+        theirs = make(optax)
+        their_params = jax.tree.map(jax.numpy.asarray, params)
+        their_state, state = theirs.init(their_params), ours.init(params)
+        for grads in gradients:
+            updates, state = ours.update(grads, state, params)
+            params = fn.apply_updates(params, updates)
+            their_updates, their_state = theirs.update(grads, their_state, their_params)
+            their_params = optax.apply_updates(their_params, their_updates)
+            for key in shapes:
+                np.testing.assert_allclose(params[key], their_params[key], rtol=1e-10, atol=1e-10)
+
+
+def test_sm3_of_an_array_without_axes_is_that_of_one_entry():
+    rng = np.random.default_rng(0)
+    number, vector = np.asarray(2.0), np.array([2.0])
+    optimizer = fn.sm3(RATE)
+    states = [optimizer.init(number), optimizer.init(vector)]
+    for _ in range(STEPS):
+        g = rng.standard_normal(1)
+        first, states[0] = optimizer.update(np.asarray(g[0]), states[0], number)
+        second, states[1] = optimizer.update(g, states[1], vector)
+        number, vector = fn.apply_updates(number, first), fn.apply_updates(vector, second)
+        assert number.shape == ()
+        assert number == vector[0]
 
 
 class ClassicalMomentum(torch.optim.Optimizer):

@@ -104,6 +104,9 @@ OPTIMIZERS = {
     "momentum": fn.chain(fn.add_decayed_weights(0.1), fn.sgd(0.1, momentum=0.9)),
     "classical": fn.classical_momentum(0.1, weight_decay=0.1),
     "adamw": fn.adamw(0.1, weight_decay=0.1),
+    "averaged": fn.chain(fn.nesterov(0.1), fn.average_params(0.9)),
+    "flat rmsprop": fn.flatten(fn.rmsprop(0.1, momentum=0.5)),
+    "sm3": fn.sm3(0.1),
 }
 
 
@@ -136,7 +139,7 @@ def test_a_step_is_a_gradient_and_an_update():
     (value, _), grads = fn.value_and_grad(model.apply, fn.softmax_cross_entropy)(state.params, x, y)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     new, metrics = step(state, (x, y))
-    assert metrics == {"loss": value}
+    assert metrics == {"loss": value, "learning_rate": 0.1}
     assert_same_bits(new.params, fn.apply_updates(state.params, updates))
     assert_same_bits(new.opt_state, opt_state)
     assert new.rng is None
@@ -153,7 +156,45 @@ def test_metrics_are_of_the_batch_before_the_update():
         "loss": fn.softmax_cross_entropy(outputs, y)[0],
         "accuracy": fn.accuracy(outputs, y),
         "largest": float(outputs.max()),
+        "learning_rate": 0.5,
     }
+
+
+def test_the_learning_rate_in_the_metrics_is_that_of_the_step():
+    model, optimizer = small_model(), fn.adam(fn.schedules.cosine_decay(0.1, 4))
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state, rates = start(model, optimizer), []
+    for _ in range(5):
+        state, metrics = step(state, small_data())
+        rates.append(metrics["learning_rate"])
+    assert rates == [fn.schedules.cosine_decay(0.1, 4)(i) for i in range(5)]
+
+
+def test_an_optimizer_without_a_learning_rate_has_none_in_the_metrics():
+    model, optimizer = small_model(), fn.chain(fn.trace(0.9), fn.scale(-0.1))
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    assert set(step(start(model, optimizer), small_data())[1]) == {"loss"}
+
+
+def test_a_weight_for_each_example_goes_with_the_targets_through_batches_and_steps():
+    model, optimizer = small_model(), fn.sgd(0.1)
+    x, y = small_data()
+    weights = np.arange(12.0)
+    loss = fn.weighted(fn.softmax_cross_entropy)
+    step = fn.make_train_step(model.apply, loss, optimizer)
+    (batch,) = fn.batches((x, (y, weights)), 12, rng=KEY)
+    state = start(model, optimizer)
+    new, metrics = step(state, batch)
+    outputs, _ = model.apply(state.params, x)
+    expected, _ = fn.softmax_cross_entropy(outputs, y, weights=weights)
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-6)
+
+    # Weights of 0 and 2 are a batch of the half of the examples.
+    even = np.where(np.arange(12) % 2, 0, 2)
+    half = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    ours, theirs = step(state, (x, (y, even))), half(state, (x[::2], y[::2]))
+    assert fn.tree.all_close(ours[0].params, theirs[0].params, atol=1e-6)
+    assert not fn.tree.all_close(new.params, theirs[0].params, atol=1e-6)
 
 
 def test_each_step_splits_the_key():
@@ -244,6 +285,18 @@ def test_preprocess_sees_each_batch_of_x_alone():
     assert np.concatenate([y for _, y in found]).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_targets_may_be_a_tuple_of_arrays():
+    x, y = numbered(7)
+    found = list(fn.batches((x, (y, y * 2, np.stack([y, y], 1))), 3, rng=KEY))
+    assert [len(inputs) for inputs, _ in found] == [3, 3, 1]
+    for inputs, targets in found:
+        assert type(targets) is tuple
+        assert_same_bits(targets[0] * 10, inputs)
+        assert_same_bits(targets[1], 2 * targets[0])
+        assert_same_bits(targets[2], np.stack([targets[0]] * 2, 1))
+    assert sorted(np.concatenate([y for _, (y, _, _) in found])) == list(range(7))
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 8])
 def test_a_batch_size_out_of_range_is_refused_at_once(batch_size):
     with pytest.raises(ValueError, match=f"from 1 to the 7 examples, got {batch_size}"):
@@ -253,6 +306,8 @@ def test_a_batch_size_out_of_range_is_refused_at_once(batch_size):
 def test_inputs_and_targets_of_different_lengths_are_refused_at_once():
     with pytest.raises(ValueError, match="5 inputs but 4 targets"):
         fn.batches((np.ones(5), np.ones(4)), 2)
+    with pytest.raises(ValueError, match="5 inputs but 4 targets"):
+        fn.batches((np.ones(5), (np.ones(5), np.ones(4))), 2)
 
 
 # --- evaluate and predict --------------------------------------------------------------------
@@ -290,6 +345,16 @@ def test_the_last_smaller_batch_counts_by_its_examples():
 
     found = fn.evaluate(apply, fn.mean_squared_error, {}, (outputs, np.zeros((4, 1))), batch_size=3)
     assert found == {"loss": (1 + 1 + 1 + 49) / 4}
+
+
+def test_a_weighted_loss_is_evaluated_too():
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        return x, None
+
+    outputs, weights = np.array([[1.0], [2.0], [3.0]]), np.array([3, 0, 1])
+    data = outputs, (np.zeros((3, 1)), weights)
+    found = fn.evaluate(apply, fn.weighted(fn.mean_squared_error), {}, data)
+    assert found == {"loss": (3 * 1 + 9) / 4}
 
 
 def test_evaluation_is_in_evaluation_mode_and_keeps_nothing():
@@ -407,12 +472,11 @@ def test_the_whole_script_of_the_design(fashion, tmp_path):
     assert fn.accuracy(outputs, y) > 0.7
 
 
-def test_a_metric_cannot_take_the_name_of_the_loss():
+@pytest.mark.parametrize("name", ["loss", "learning_rate"])
+def test_a_metric_cannot_take_the_name_of_one_that_every_step_has(name):
     model = fn.serial(fn.Dense(2))
-    with pytest.raises(ValueError, match="loss"):
-        fn.make_train_step(
-            model.apply, fn.softmax_cross_entropy, fn.sgd(0.1), {"loss": fn.accuracy}
-        )
+    with pytest.raises(ValueError, match=f"cannot be named '{name}'"):
+        fn.make_train_step(model.apply, fn.softmax_cross_entropy, fn.sgd(0.1), {name: fn.accuracy})
 
 
 def test_what_is_no_function_or_no_optimizer_is_an_error_that_says_what_to_pass():

@@ -1,0 +1,97 @@
+"""From the losses of examples to one number: weights and reductions, in one place for every loss.
+
+A formula gives the losses and their derivative; `reduced` makes a loss function of it, with the
+keywords that `losses` describes.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from funcnn.types import Array, LossVjp, check_cotangent
+
+Reduction = Literal["mean", "sum", "none"]
+Value = Any
+"""A float, or an array for the reduction "none"."""
+Elementary = tuple[Array, Callable[[], Array]]
+"""The losses, `(N,)` or `(N, ...)`, and their derivative by the outputs: a new array like these."""
+
+
+def reduced(formula: Callable[..., Elementary]) -> Callable[..., tuple[Value, LossVjp]]:
+    """The loss of a formula for each example or element: with weights, and reduced."""
+
+    @functools.wraps(formula)
+    def loss(
+        *arguments: Any,
+        weights: Array | None = None,
+        reduction: Reduction = "mean",
+        **keywords: Any,
+    ) -> tuple[Value, LossVjp]:
+        losses, derivative = formula(*arguments, **keywords)
+        return _reduce(losses, derivative, weights, reduction)
+
+    own, added = inspect.signature(formula), inspect.signature(loss, follow_wrapped=False)
+    keyword_only = [added.parameters[name] for name in ("weights", "reduction")]
+    signature = added.replace(parameters=[*own.parameters.values(), *keyword_only])
+    loss.__signature__ = signature  # type: ignore[attr-defined]
+    return loss
+
+
+def _reduce(
+    losses: Array,
+    derivative: Callable[[], Array],
+    weights: Array | None,
+    reduction: Reduction,
+) -> tuple[Value, LossVjp]:
+    """The value and the vjp of `losses`, `(N,)` or `(N, ...)`, weighted and reduced.
+
+    derivative: a new array of the outputs' shape, the derivative of all losses by the outputs.
+    """
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+    total: float = losses.size
+    if weights is not None:
+        weights = _check_weights(weights, losses)
+        total = float(weights.sum()) * losses[0].size
+        losses = losses * _stretched(weights, losses)
+    if reduction == "sum":
+        total = 1
+
+    def scaled(factor: Any) -> Array:
+        doutputs = derivative()
+        doutputs *= factor if isinstance(factor, float) else _stretched(factor, doutputs)
+        if weights is not None:
+            doutputs *= _stretched(weights, doutputs)
+        return doutputs
+
+    def array_vjp(dvalue: Array) -> Array:
+        dvalue = np.asarray(dvalue)
+        check_cotangent(dvalue, losses.shape, losses.dtype)
+        return scaled(dvalue)
+
+    if reduction == "none":
+        return losses, array_vjp
+    return float(losses.sum()) / total, lambda dvalue=1.0: scaled(float(dvalue) / total)
+
+
+def _stretched(values: Array, like: Array) -> Array:
+    """values, `(N, ...)`, with axes of 1 for those that `like` has more: `(N, ..., 1, 1)`."""
+    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
+def _check_weights(weights: Array, losses: Array) -> Array:
+    weights = np.asarray(weights)
+    if weights.shape != losses.shape[:1]:
+        raise ValueError(
+            f"weights are one for each of {len(losses)} examples, got shape {weights.shape}"
+        )
+    least, total = weights.min(), float(weights.sum())
+    if not (least >= 0 and 0 < total < math.inf):
+        raise ValueError(
+            f"weights must be finite, at least 0 and not all 0, got {least:g} to {weights.max():g}"
+        )
+    return weights.astype(losses.dtype, copy=False)
