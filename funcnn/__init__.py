@@ -11,21 +11,29 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 """
 
 from funcnn import activations, initializers, random, schedules, threads, tree
-from funcnn.checks import CheckFailure, check_layer, check_vjp
-from funcnn.combinators import serial
-from funcnn.layers import (
-    Dense,
-    Dropout,
-    Flatten,
+from funcnn.activation_layers import (
+    ArcTan,
+    BinaryStep,
+    Elu,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardTanh,
     Identity,
+    LeakyRelu,
     LogSoftmax,
     Relu,
-    Reshape,
+    Selu,
     Sigmoid,
+    Silu,
     Softmax,
+    Softplus,
     Tanh,
     elementwise,
 )
+from funcnn.checks import CheckFailure, check_layer, check_vjp
+from funcnn.combinators import serial
+from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -64,20 +72,33 @@ from funcnn.types import Layer
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArcTan",
+    "BinaryStep",
     "CheckFailure",
     "Dense",
     "Dropout",
+    "Elu",
+    "Exp",
     "Flatten",
+    "Gelu",
+    "HardSigmoid",
+    "HardTanh",
     "Identity",
     "Layer",
+    "LayerNorm",
+    "LeakyRelu",
     "LogSoftmax",
     "Optimizer",
+    "PRelu",
     "Relu",
     "Reshape",
+    "Selu",
     "Sigmoid",
+    "Silu",
     "Snapshot",
     "SnapshotError",
     "Softmax",
+    "Softplus",
     "Tanh",
     "TrainState",
     "accuracy",

@@ -37,10 +37,37 @@ TABLE = {
         (fn.Reshape([3, 2]), (2, 3)),
         (fn.Reshape(()), (1,)),
     ],
-    "Identity": [(fn.Identity(), shape) for shape in [(), (3,), (2, 3)]],
-    "Relu": [(fn.Relu(), shape) for shape in [(), (5,), (2, 3)]],
-    "Sigmoid": [(fn.Sigmoid(), shape) for shape in [(), (5,), (2, 3)]],
-    "Tanh": [(fn.Tanh(), shape) for shape in [(), (5,), (2, 3)]],
+    "PRelu": [
+        (fn.PRelu(), ()),
+        (fn.PRelu(init=-0.5), (2, 3)),
+        (fn.PRelu(1, 0.0), (1, 2)),
+        (fn.PRelu(3), (3,)),
+        (fn.PRelu(2, init=0.1), (2, 2, 3)),
+    ],
+    "LayerNorm": [
+        (fn.LayerNorm(), (5,)),
+        (fn.LayerNorm(), (1,)),
+        (fn.LayerNorm(2), (2, 3)),
+        (fn.LayerNorm(normalized_dims=2, eps=0.1), (2, 1, 3)),
+        (fn.LayerNorm(elementwise_affine=False), (2, 3)),
+        (fn.LayerNorm(3, bias=False), (2, 2, 2)),
+    ],
+    **{
+        name: [(getattr(fn, name)(), shape) for shape in [(), (5,), (2, 3)]]
+        for name in (
+            *("Identity", "BinaryStep", "Sigmoid", "Tanh", "ArcTan", "Relu", "Selu", "Silu"),
+            *("HardSigmoid", "Exp"),
+        )
+    },
+    "LeakyRelu": [(fn.LeakyRelu(), (2, 3)), (fn.LeakyRelu(negative_slope=-0.5), (4,))],
+    "Elu": [(fn.Elu(), (2, 3)), (fn.Elu(alpha=0.3), (4,))],
+    "Gelu": [(fn.Gelu(), (2, 3)), (fn.Gelu(), ()), (fn.Gelu(approximate="tanh"), (4,))],
+    "Softplus": [
+        (fn.Softplus(), (2, 3)),
+        (fn.Softplus(beta=3), (4,)),
+        (fn.Softplus(0.5, threshold=40.0), (4,)),
+    ],
+    "HardTanh": [(fn.HardTanh(), (2, 3)), (fn.HardTanh(min_val=-0.3, max_val=1.7), (4,))],
     "Softmax": [
         (fn.Softmax(), (4,)),
         (fn.Softmax(), (1,)),
