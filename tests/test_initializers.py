@@ -193,9 +193,9 @@ def test_an_orthogonal_matrix_is_any_rotation_with_the_same_chance():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_orthogonal_matrix_has_the_same_bits_for_any_number_of_blas_threads(threads):
-    expected = initializers.orthogonal()(KEY, (300, 400))
+    expected = initializers.orthogonal()(KEY, (300, 400), np.float64)
     with threadpoolctl.threadpool_limits(threads, user_api="blas"):
-        values = initializers.orthogonal()(KEY, (300, 400))
+        values = initializers.orthogonal()(KEY, (300, 400), np.float64)
     np.testing.assert_array_equal(values, expected)
 
 
