@@ -67,7 +67,7 @@ def curves(
 
     measured: what they were measured on, for the labels of the axes.
     """
-    columns = max(1, 96 // (8 + max(len(label) for label, *_ in runs)))
+    columns = max(1, 122 // (8 + max(len(label) for label, *_ in runs)))
     lines = -(-len(runs) // columns)
     figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
     for (label, epochs, *measures), (style, colour) in zip(

@@ -88,7 +88,7 @@ class RunFolder:
         return RunConfig.resolve(RunConfig.read(self.config))
 
     def read_metrics(self) -> list[EpochRow]:
-        """The rows of metrics.csv, at least one. Raises `InputError` if it is missing or damaged."""
+        """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""
         try:
             lines = list(csv.reader(self.metrics.read_text("utf-8").splitlines()))
             if not lines or tuple(lines[0]) != EpochRow._fields:
