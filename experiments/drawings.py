@@ -56,7 +56,8 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
             for name in ("loss", "accuracy")
         )
         label = label if same else f"{label} ({words[part]})"
-        runs.append((label, [row.epoch for row in rows], losses, 100 * accuracies))
+        epochs = [row.epoch for row in rows]
+        runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
     figures.curves(out, runs, words[parts[0]] if same else "")
 
 

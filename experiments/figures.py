@@ -3,7 +3,7 @@
 import io
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.run_folder import EpochRow
@@ -60,27 +60,29 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
     _write(figure, path)
 
 
-def curves(
-    path: Path, runs: list[tuple[str, list[float], list[float], list[float]]], measured: str
-) -> None:
-    """Losses and accuracies of up to `MAX_CURVES` runs, each a label, its epochs, and both.
+class Curve(NamedTuple):
+    """A run in a figure of several: what it is called, and a loss and accuracy for each epoch."""
 
-    measured: what they were measured on, for the labels of the axes.
-    """
-    columns = max(1, 122 // (8 + max(len(label) for label, *_ in runs)))
+    label: str
+    epochs: list[int]
+    losses: Array
+    accuracies: Array
+    """In per cent."""
+
+
+def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
+    """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
+    columns = max(1, 122 // (8 + max(len(run.label) for run in runs)))
     lines = -(-len(runs) // columns)
     figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
-    for (label, epochs, *measures), (style, colour) in zip(
-        runs, itertools.product(STYLES, COLOURS), strict=False
-    ):
-        for axis, values in zip(axes, measures, strict=True):
-            marker = "o" if len(epochs) == 1 else None
-            axis.plot(
-                epochs, values, label=label, color=colour, linestyle=style, marker=marker, lw=1.5
-            )
+    for run, (style, colour) in zip(runs, itertools.product(STYLES, COLOURS), strict=False):
+        marker = "o" if len(run.epochs) == 1 else None
+        looks = {"color": colour, "linestyle": style, "marker": marker}
+        for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
+            axis.plot(run.epochs, values, label=run.label, **looks)
     for axis, name in zip(axes, ("loss (nats)", "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
-        axis.set_ylabel(f"{measured} {name}".strip())
+        axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = axes[0].get_legend_handles_labels()
