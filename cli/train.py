@@ -95,7 +95,7 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 @click.option(
     "--lr",
     type=float,
-    help=f"Highest learning rate. {by_arch('lr')[:-1]}; 0.001 for adam, adamw; 0.002 for exp]",
+    help=f"Highest learning rate. {by_arch('lr')[:-1]}; 0.001 for adam, adamw, exp]",
 )
 @click.option(
     "--momentum", type=float, help=f"Of sgd, or the b1 of adam and adamw. {by_arch('momentum')}"

@@ -40,7 +40,7 @@ ACTIVATIONS = {
     "silu": Activation(fn.Silu, _inits.he_normal),
     "hard-tanh": Activation(fn.HardTanh, _inits.glorot_uniform),
     "hard-sigmoid": Activation(fn.HardSigmoid, _inits.glorot_uniform),
-    "exp": Activation(fn.Exp, _inits.normal, lr=0.002),
+    "exp": Activation(fn.Exp, _inits.normal, lr=0.001),
 }
 
 

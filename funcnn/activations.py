@@ -113,7 +113,7 @@ def selu(x: Array) -> tuple[Array, ArrayVjp]:
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> tuple[Array, ArrayVjp]:
     """y = log(1 + exp(b x)) / b; dx = dy sigmoid(b x). As `torch.nn.Softplus`.
 
-    Where b x > threshold, y = x and dx = dy: rounding hides the difference from there on.
+    Where b x > threshold, y = x and dx = dy, which differs by exp(-threshold) / b at most.
     """
     with np.errstate(over="ignore"):  # b x may be infinite; y is not
         scaled = x * beta

@@ -65,11 +65,10 @@ def test_an_optimizer_brings_the_defaults_that_suit_it(optimizer, lr, weight_dec
     assert (given_lr.lr, given_lr.weight_decay) == (0.3, weight_decay)
 
 
-def test_an_activation_brings_the_learning_rate_that_suits_it_unless_an_optimizer_does():
+def test_an_activation_brings_the_learning_rate_that_suits_it():
     exp = {"arch": "mlp3", "activation": "exp"}
-    assert RunConfig.resolve(exp).lr == 0.002
+    assert RunConfig.resolve(exp).lr == 0.001
     assert RunConfig.resolve(exp | {"lr": 0.3}).lr == 0.3
-    assert RunConfig.resolve(exp | {"optimizer": "adam"}).lr == 1e-3
     assert RunConfig.resolve(exp | {"activation": "gelu"}).lr == MLP3["lr"]
 
 
