@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.summaries import Summary
+from funcnn.introspection import Summary
 
 
 class Description(NamedTuple):

@@ -32,7 +32,16 @@ from funcnn.activation_layers import (
     elementwise,
 )
 from funcnn.checks import CheckFailure, check_layer, check_vjp
-from funcnn.combinators import serial
+from funcnn.combinators import (
+    FanInConcat,
+    FanInSum,
+    FanOut,
+    parallel,
+    residual,
+    serial,
+    shape_dependent,
+)
+from funcnn.introspection import inner_outputs, summary
 from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
@@ -58,7 +67,6 @@ from funcnn.optimizers import (
 )
 from funcnn.snapshots import Snapshot, SnapshotError, load, save
 from funcnn.spec import from_spec
-from funcnn.summaries import summary
 from funcnn.training import (
     TrainState,
     batches,
@@ -79,6 +87,9 @@ __all__ = [
     "Dropout",
     "Elu",
     "Exp",
+    "FanInConcat",
+    "FanInSum",
+    "FanOut",
     "Flatten",
     "Gelu",
     "HardSigmoid",
@@ -120,12 +131,15 @@ __all__ = [
     "evaluate",
     "from_spec",
     "initializers",
+    "inner_outputs",
     "load",
     "make_train_step",
     "mean_squared_error",
+    "parallel",
     "predict",
     "predicted_classes",
     "random",
+    "residual",
     "save",
     "scale",
     "scale_by_adam",
@@ -133,6 +147,7 @@ __all__ = [
     "schedules",
     "serial",
     "sgd",
+    "shape_dependent",
     "softmax_cross_entropy",
     "summary",
     "threads",

@@ -180,7 +180,8 @@ def check_layer(
     Declared and actual shape; dtypes; the gradient's structure; arguments left alone; same key,
     same result; each `wrt`; a vjp called twice, and between other applies; linearity; the
     derivative itself by params and by x; in evaluation a batch equal to its single samples.
-    input_shape: without the batch axis, small (tens of entries). Raises `CheckFailure`.
+    input_shape: without the batch axis, small (tens of entries); a tuple of shapes for a layer of
+    several inputs. Raises `CheckFailure`.
     """
     rng = random.key(0) if rng is None else rng
     layer = layer._replace(apply=with_wrt(layer.apply))
@@ -194,7 +195,8 @@ def check_layer(
         def function(primals: Tree, train: bool = train, key: Key = key) -> Any:
             y, vjp = layer.apply(primals["params"], primals["x"], rng=key, train=train)
             assert vjp is not None
-            return y, lambda dy: dict(zip(("params", "x"), vjp(dy), strict=True))
+            vector, unravel = tree.ravel(y)  # y may be a tuple of arrays
+            return vector, lambda dy: dict(zip(("params", "x"), vjp(unravel(dy)), strict=True))
 
         primals = {"params": params, "x": x}
         reports.append(check_vjp(function, primals, rng=rng, tolerance=tolerance))
@@ -207,17 +209,31 @@ def _arguments(
     """Read-only params and x: writing to one of them is an error at the very line."""
     init_rng, x_rng, apply_rng = random.split(rng, 3)
     _, params = layer.init(init_rng, input_shape)
+    x, unravel = tree.ravel(_zeros(input_shape, batch))
     # A shuffled grid: no two entries equal or near, none near 0, so kinks are far away.
-    size = batch * int(np.prod(input_shape))
-    grid = (np.arange(size) - size / 2 + 0.25) * (4 / size)
-    x = grid[random.permutation(x_rng, size)].reshape(batch, *input_shape)
-    return tree.map(lambda p: _frozen(p, dtype), params), _frozen(x, dtype), apply_rng
+    grid = (np.arange(x.size) - x.size / 2 + 0.25) * (4 / x.size)
+    x = unravel(grid[random.permutation(x_rng, x.size)])
+    return _frozen(params, dtype), _frozen(x, dtype), apply_rng
 
 
-def _frozen(array: Array, dtype: Any) -> Array:
-    copy = np.array(array, dtype)
-    copy.setflags(write=False)
-    return copy
+def _zeros(shape: Shape, batch: int) -> Tree:
+    """A batch of zeros of this shape, or a tuple of batches for a tuple of shapes."""
+    if any(isinstance(entry, tuple) for entry in shape):
+        return tuple(_zeros(entry, batch) for entry in shape)
+    return np.zeros((batch, *shape))
+
+
+def _shapes(value: Tree) -> Shape:
+    return tuple(map(_shapes, value)) if type(value) is tuple else np.shape(value)
+
+
+def _frozen(value: Tree, dtype: Any) -> Tree:
+    def freeze(array: Array) -> Array:
+        copy = np.array(array, dtype)
+        copy.setflags(write=False)
+        return copy
+
+    return tree.map(freeze, value)
 
 
 def _expect(holds: bool, promise: str) -> None:
@@ -250,17 +266,21 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
     for dtype in (np.float32, np.float64):
         for train in (False, True):
             params, x, key = _arguments(layer, input_shape, rng, batch, dtype)
-            other_x = _frozen(x[::-1] * 0.5, dtype)
+            other_x = _frozen(tree.map(lambda part: part[::-1] * 0.5, x), dtype)
 
             def apply(x: Array, wrt: Any = "both", params: Tree = params, **changed: Any) -> Any:
                 keywords = {"rng": key, "train": train, "wrt": wrt} | changed  # noqa: B023
                 return layer.apply(params, x, **keywords)
 
             y, vjp = apply(x)
-            _expect(y.shape == (batch, *declared), f"declared {declared}, but y is {y.shape}")
-            _expect(y.dtype == dtype, f"y is {y.dtype} for {np.dtype(dtype)} params and x")
-            dy = _frozen(random.normal(rng, y.shape, np.float64), dtype)
-            other_dy = _frozen(dy[::-1], dtype)
+            fits = _shapes(y) == _shapes(_zeros(declared, batch))
+            _expect(fits, f"declared {declared}, but y is {_shapes(y)}")
+            for part in tree.leaves(y):
+                right = part.dtype == dtype
+                _expect(right, f"y is {part.dtype} for {np.dtype(dtype)} params and x")
+            vector, unravel = tree.ravel(y)
+            dy = _frozen(unravel(random.normal(rng, vector.shape, np.float64)), dtype)
+            other_dy = _frozen(tree.map(lambda part: part[::-1], dy), dtype)
             dparams, dx = vjp(dy)
             _expect(
                 tree.structure(dparams) == tree.structure(params),
@@ -274,7 +294,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
                 fits = g.shape == p.shape and g.dtype == p.dtype
                 _expect(fits, f"d{path} is {g.dtype} {g.shape}, {path} is {p.dtype} {p.shape}")
             for path, g in tree.leaves_with_path(dparams):
-                shared = any(np.shares_memory(g, a) for a in (dy, x, *tree.leaves(params)))
+                shared = any(np.shares_memory(g, a) for a in tree.leaves((dy, x, params)))
                 _expect(not shared, f"dparams {path} shares memory with an argument")
 
             _expect(_same(apply(x)[0], y), "the same arguments and key give two results")
@@ -298,7 +318,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
 
 
 def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
-    together = vjp(2 * dy - 3 * other_dy)
+    together = vjp(tree.map(lambda a, b: 2 * a - 3 * b, dy, other_dy))
     apart = tree.map(lambda a, b: 2 * a - 3 * b, vjp(dy), vjp(other_dy))
     for a, b in zip(tree.leaves(together), tree.leaves(apart), strict=True):
         size = max(float(np.max(np.abs(b), initial=0)), _EPS)
@@ -323,9 +343,10 @@ def _check_spec(
 def _check_samples(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> None:
     params, x, _ = _arguments(layer, input_shape, rng, batch, np.float64)
     together, _ = layer.apply(params, x, train=False, wrt=None)
-    apart = np.concatenate(
-        [layer.apply(params, x[i : i + 1], train=False, wrt=None)[0] for i in range(batch)]
-    )
-    size = max(float(np.max(np.abs(apart), initial=0)), 1.0)
-    worst = float(np.max(np.abs(together - apart), initial=0)) / size
-    _expect(worst <= 1e-12, f"in evaluation a batch differs from its samples by {worst:.3g}")
+    singles = [tree.map(lambda part, i=i: part[i : i + 1], x) for i in range(batch)]
+    ys = [layer.apply(params, single, train=False, wrt=None)[0] for single in singles]
+    apart = tree.map(lambda *parts: np.concatenate(parts), *ys)
+    for a, b in zip(tree.leaves(together), tree.leaves(apart), strict=True):
+        size = max(float(np.max(np.abs(b), initial=0)), 1.0)
+        worst = float(np.max(np.abs(a - b), initial=0)) / size
+        _expect(worst <= 1e-12, f"in evaluation a batch differs from its samples by {worst:.3g}")

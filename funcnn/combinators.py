@@ -1,47 +1,41 @@
 """Combinators: layers made of layers.
 
-A run of layers that treat every sample by itself can be cut along the batch into shards that
-threads work on beside each other; because everything is pure, nothing else changes. The cut
-depends on shapes only, so the bits are the same for any number of threads.
+Where there are several branches, x or y is a tuple of arrays, and a shape a tuple of shapes.
 """
 
 import functools
-import itertools
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
 from funcnn.random import Key
+from funcnn.sharding import apply_run, find_runs
 from funcnn.spec import constructor
-from funcnn.threads import parallel
 from funcnn.types import (
-    Apply,
     Array,
+    Arrays,
     Layer,
+    PerSample,
     Shape,
+    Takes,
     Traits,
     Tree,
     Vjp,
     Wrt,
     accepts,
-    layer_name,
+    at_layer,
+    check_cotangent,
+    check_takes,
     traits,
     with_wrt,
 )
 
-# A shard has at least 64 samples and 4 million multiply-adds (some 80 us of one core), or the
-# cost of waking a thread (some 50 us) would eat the gain; a few shards keep as many cores busy.
-SHARD_SAMPLES = 64
-SHARD_WORK = 4_000_000
-MAX_SHARDS = 8
 
-PullBack = Callable[[Array | None], tuple[list[Tree], Array | None]]
-
-
-@constructor()
+@constructor(takes="any")
 def serial(*layers: Layer) -> Layer:
     """The layers one after another: y = layer_n(... layer_1(layer_0(x))), as stax's `serial`.
 
@@ -50,9 +44,9 @@ def serial(*layers: Layer) -> Layer:
     Raises `TypeError` for an argument that is not a layer, `ValueError` for params of the wrong
     length.
     """
-    _check_layers(layers)
+    _check_layers("serial", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
-    runs = {train: _runs(layers, applies, train) for train in (False, True)}
+    runs = {train: find_runs(layers, applies, train) for train in (False, True)}
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
@@ -60,145 +54,294 @@ def serial(*layers: Layer) -> Layer:
         params = []
         shape = input_shape
         for index, layer in enumerate(layers):
-            try:
-                shape, layer_params = init_layer(layer, random.fold_in(rng, index), shape, dtype)
-            except (ValueError, TypeError) as error:
-                raise _at_layer(index, layer, error) from error
+            shape, layer_params = _init_at(index, layer, rng, shape, dtype)
             params.append(layer_params)
         return shape, params
 
     def apply(
-        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Array, Vjp | None]:
-        if type(params) not in (list, tuple) or len(params) != len(layers):
-            raise ValueError(
-                f"serial has {len(layers)} layers, so its params are a list of as many entries, "
-                f"got {_describe_params(params)}"
-            )
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Arrays, Vjp | None]:
+        _check_params("serial", params, layers)
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []
         statistics: list[Tree] = []
         for run in runs[bool(train)]:
-            y, pull_back, new_statistics = _apply_run(run, params, y, rng, train, wrts)
+            y, pull_back, new_statistics = apply_run(run, params, y, rng, train, wrts)
             if wrt is not None:
                 pull_backs.append(pull_back)
                 statistics += new_statistics
         if wrt is None:
             return y, None
 
-        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+        def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
             dparams: list[Tree] = []
-            dx: Array | None = dy
+            dx: Arrays | None = dy
             for pull_back in reversed(pull_backs):
                 dparams_of_run, dx = pull_back(dx)
                 dparams = dparams_of_run + dparams
             return type(params)(dparams), (None if wrt == "params" else dx)
 
-        if any(entry is not None for entry in statistics):
-            vjp.statistics = statistics  # type: ignore[attr-defined]
-        return y, vjp
+        return y, _with_statistics(vjp, statistics)
 
-    kinds = {traits(layer).per_sample for layer in layers}
-    weakest = next((kind for kind in ("never", "evaluation") if kind in kinds), "always")
-    apply.traits = Traits("serial", weakest, layers)  # type: ignore[attr-defined, arg-type]
+    return Layer(init, _with_traits(apply, "serial", layers, "any", serial))
+
+
+@constructor(takes="tuple")
+def parallel(*layers: Layer) -> Layer:
+    """The layers beside each other: y_i = layer_i(x_i), as stax's `parallel`.
+
+    x, y: tuples of one array a layer. params: a list, one entry a layer. With an `rng`, layer i
+    uses `fold_in(rng, i)`.
+    Raises `TypeError` for an argument that is not a layer, `ValueError` for params or inputs of
+    another number.
+    """
+    _check_layers("parallel", layers)
+    applies = [with_wrt(layer.apply) for layer in layers]
+
+    def check_number(inputs: Any, what: str) -> None:
+        if len(inputs) != len(layers):
+            raise ValueError(f"parallel has {_number(layers)}, got {len(inputs)} {what}")
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        check_number(input_shape, "input shapes")
+        found = [
+            _init_at(index, layer, rng, shape, dtype)
+            for index, (layer, shape) in enumerate(zip(layers, input_shape, strict=True))
+        ]
+        return tuple(shape for shape, _ in found), [params for _, params in found]
+
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Arrays, Vjp | None]:
+        _check_params("parallel", params, layers)
+        _check_tuple("parallel", x)
+        check_number(x, "inputs")
+        ys, vjps = [], []
+        for index, (layer, layer_apply) in enumerate(zip(layers, applies, strict=True)):
+            key = None if rng is None else random.fold_in(rng, index)
+            try:
+                check_takes(layer, x[index])
+                y, vjp_of_layer = layer_apply(
+                    params[index], x[index], rng=key, train=train, wrt=wrt
+                )
+            except (ValueError, TypeError, KeyError) as error:
+                raise at_layer(index, layer, error) from error
+            ys.append(y)
+            vjps.append(vjp_of_layer)
+        if wrt is None:
+            return tuple(ys), None
+
+        def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
+            check_number(dy, "cotangents")
+            pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
+            dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
+            return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))
+
+        return tuple(ys), _with_statistics(vjp, [getattr(v, "statistics", None) for v in vjps])
+
+    return Layer(init, _with_traits(apply, "parallel", layers, "tuple", parallel))
+
+
+@constructor(takes="any")
+def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
+    """y = branch(x) + shortcut(x), where the shortcut is x itself unless one is given.
+
+    params: a list of the branch's and the shortcut's. Both outputs have one shape.
+    Raises `ValueError` if they have not. He et al. 2016.
+    """
+    layers = (branch,) if shortcut is None else (branch, shortcut)
+    _check_layers("residual", layers)
+    branches = parallel(*layers)
+
+    def check_equal(shape: Shape, other: Shape) -> None:
+        if shape != other:
+            raise ValueError(f"residual: the branch gives {shape}, the shortcut {other}")
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        shapes, params = branches.init(rng, (input_shape,) * len(layers), dtype=dtype)
+        check_equal(shapes[0], shapes[1] if shortcut else input_shape)
+        return shapes[0], params
+
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Arrays, Vjp | None]:
+        _check_params("residual", params, layers)
+        ys, pull_back = branches.apply(params, (x,) * len(layers), rng=rng, train=train, wrt=wrt)
+        y, straight = ys if shortcut else (ys[0], x)
+        check_equal(_sample_shape(y), _sample_shape(straight))
+        total = _sum((y, straight))
+        if pull_back is None:
+            return total, None
+
+        def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
+            dxs: Any
+            dparams, dxs = pull_back((dy,) * len(layers))
+            if wrt == "params":
+                return dparams, None
+            return dparams, _sum(dxs if shortcut else (dxs[0], dy))
+
+        return total, _with_statistics(vjp, getattr(pull_back, "statistics", ()))
+
+    return Layer(init, _with_traits(apply, "residual", layers, "any", residual))
+
+
+def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
+    """The layer `make_layer(input_shape)`, made anew for each shape, as stax's `shape_dependent`.
+
+    make_layer: a pure function of the shape without the batch axis (a tuple of shapes for a tuple
+    of inputs). The layer has no spec, because a function is not data.
+    """
+    if not callable(make_layer):
+        raise TypeError(f"shape_dependent: make_layer is a function, got {make_layer!r}")
+
+    @functools.cache
+    def made(input_shape: Shape) -> Layer:
+        layer = make_layer(input_shape)
+        _check_layers("shape_dependent", (layer,))
+        return layer._replace(apply=with_wrt(layer.apply))
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        return init_layer(made(input_shape), rng, input_shape, dtype)
+
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Arrays, Vjp | None]:
+        layer = made(_sample_shape(x))
+        return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
+
     return Layer(init, apply)
 
 
-# --- what serial is made of ------------------------------------------------------------------
+# --- between one array and a tuple -----------------------------------------------------------
 
 
-class _Run(NamedTuple):
-    """Layers `start`, `start + 1`, ... that are applied together."""
+@constructor(per_sample="always", takes="any")
+def FanOut(num: int) -> Layer:
+    """y = (x, x, ...), `num` times; dx is the sum of the dy. As stax's `FanOut`. num: at least 1.
 
-    start: int
-    layers: Sequence[Layer]
-    applies: Sequence[Apply]
-    per_sample: bool
+    x: an array (or a tuple); y: a tuple of `num` of them.
+    """
+    num = operator.index(num)
+    if num < 1:
+        raise ValueError(f"FanOut: num must be at least 1, got {num}")
 
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        return (input_shape,) * num, {}
 
-def _runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> list[_Run]:
-    """The maximal runs of layers that treat every sample by itself, and of those that do not."""
-    accepted = ("always",) if train else ("always", "evaluation")
-    per_sample = [traits(layer).per_sample in accepted for layer in layers]
-    cuts = [i for i in range(1, len(layers)) if per_sample[i] != per_sample[i - 1]]
-    return [
-        _Run(start, layers[start:stop], applies[start:stop], per_sample[start])
-        for start, stop in itertools.pairwise([0, *cuts, len(layers)])
-        if start < stop
-    ]
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Arrays, Vjp | None]:
+        def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
+            return {}, (None if wrt == "params" else _sum(dy))
 
+        return (x,) * num, (None if wrt is None else vjp)
 
-def _apply_run(
-    run: _Run, params: Tree, x: Array, rng: Key | None, train: bool, wrts: Sequence[Wrt]
-) -> tuple[Array, PullBack, list[Tree]]:
-    shards = 1
-    if run.per_sample and len(x) >= 2 * SHARD_SAMPLES:
-        shards = _count_shards(params[run.start : run.start + len(run.layers)], len(x))
-    if shards == 1:
-        return _apply_whole(run, params, x, rng, train, wrts)
-
-    pieces = parallel(
-        [
-            functools.partial(_apply_whole, run, params, shard, None, train, wrts)
-            for shard in _split(x, shards)
-        ]
-    )
-    y = np.concatenate([piece[0] for piece in pieces])
-
-    def pull_back(dy: Array | None) -> tuple[list[Tree], Array | None]:
-        dys = [None] * shards if dy is None else _split(dy, shards)
-        cotangents = parallel(
-            [functools.partial(piece[1], part) for piece, part in zip(pieces, dys, strict=True)]
-        )
-        total, dx = cotangents[0]
-        for dparams, _ in cotangents[1:]:  # in a fixed order: the same bits for any threads
-            tree.map(lambda a, b: np.add(a, b, out=a), total, dparams)
-        return total, None if dx is None else np.concatenate([dx for _, dx in cotangents])
-
-    return y, pull_back, [None] * len(run.layers)
+    return Layer(init, apply)
 
 
-def _apply_whole(
-    run: _Run, params: Tree, x: Array, rng: Key | None, train: bool, wrts: Sequence[Wrt]
-) -> tuple[Array, PullBack, list[Tree]]:
-    y = x
-    vjps = []
-    for index, (layer, apply) in enumerate(zip(run.layers, run.applies, strict=True), run.start):
-        # A layer that treats every sample by itself uses no key, and need not have one derived.
-        key = None if rng is None or run.per_sample else random.fold_in(rng, index)
-        try:
-            y, vjp = apply(params[index], y, rng=key, train=train, wrt=wrts[index])
-        except (ValueError, TypeError, KeyError) as error:
-            raise _at_layer(index, layer, error) from error
-        vjps.append(vjp)
+@constructor(per_sample="always", takes="tuple")
+def FanInSum() -> Layer:
+    """y = x_0 + x_1 + ...; every dx_i is dy. As stax's `FanInSum`.
 
-    def pull_back(dy: Array | None) -> tuple[list[Tree], Array | None]:
-        dparams: list[Tree] = []
-        for offset in reversed(range(len(vjps))):
-            vjp = vjps[offset]
-            if vjp is None:  # wrt=None: no weights here nor before, whose gradient is themselves
-                dparams.append(params[run.start + offset])
-                dy = None
-            else:
-                assert dy is not None
-                dparams_of_layer, dy = vjp(dy)
-                dparams.append(dparams_of_layer)
-        return dparams[::-1], dy
+    x: a tuple of arrays of one shape. Raises `ValueError` for different shapes.
+    """
 
-    return y, pull_back, [getattr(vjp, "statistics", None) for vjp in vjps]
+    def check_equal(shapes: Sequence[Shape]) -> Shape:
+        if not shapes or any(shape != shapes[0] for shape in shapes):
+            raise ValueError(f"FanInSum adds arrays of one shape, got {tuple(shapes)}")
+        return shapes[0]
 
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        return check_equal(input_shape), {}
 
-def _count_shards(params: Tree, samples: int) -> int:
-    # Each sample meets each weight once: true of dense layers, which are all that there are yet.
-    work = samples * sum(np.size(leaf) for leaf in tree.leaves(params))
-    return max(1, min(samples // SHARD_SAMPLES, work // SHARD_WORK, MAX_SHARDS))
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        _check_tuple("FanInSum", x)
+        shape = check_equal([part.shape for part in x])
+        number, y = len(x), _sum(x)
+
+        def vjp(dy: Array) -> tuple[Tree, Any]:
+            check_cotangent(dy, shape, y.dtype)
+            return {}, (None if wrt == "params" else (dy,) * number)
+
+        return y, (None if wrt is None else vjp)
+
+    return Layer(init, apply)
 
 
-def _split(x: Array, shards: int) -> list[Array]:
-    """Nearly equal parts of the batch; `numpy.array_split` without what it costs at every step."""
-    cuts = [len(x) * i // shards for i in range(shards + 1)]
-    return [x[start:stop] for start, stop in itertools.pairwise(cuts)]
+@constructor(per_sample="always", takes="tuple")
+def FanInConcat(dim: int = -1) -> Layer:
+    """The arrays one after another along `dim`; dx are the parts of dy. As stax's `FanInConcat`.
+
+    x: a tuple of arrays that differ in axis `dim` alone. dim: an axis of the arrays, other than the
+    batch axis 0, as in `torch.cat`. Raises `ValueError` for any other, or shapes that do not fit.
+    """
+    dim = operator.index(dim)
+
+    def joined(shapes: Sequence[Shape]) -> Shape:
+        """The shape, batch axis included, of the concatenation of arrays of these."""
+        axes = len(shapes[0]) if shapes else 0
+        if not -axes < dim < axes or dim == 0:
+            raise ValueError(f"FanInConcat: dim={dim} is not an axis of samples of {tuple(shapes)}")
+        rest = {(*shape[:dim], *shape[dim:][1:]) for shape in shapes}
+        if len(rest) > 1 or any(len(shape) != axes for shape in shapes):
+            raise ValueError(f"FanInConcat along {dim} got shapes that do not fit: {tuple(shapes)}")
+        whole = list(shapes[0])
+        whole[dim] = sum(shape[dim] for shape in shapes)
+        return tuple(whole)
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        return joined([(1, *shape) for shape in input_shape])[1:], {}
+
+    def apply(
+        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        _check_tuple("FanInConcat", x)
+        shape = joined([part.shape for part in x])
+        y = np.concatenate(x, dim)
+        cuts = np.cumsum([part.shape[dim] for part in x])[:-1]
+
+        def vjp(dy: Array) -> tuple[Tree, Any]:
+            check_cotangent(dy, shape, y.dtype)
+            return {}, (None if wrt == "params" else tuple(np.split(dy, cuts, dim)))
+
+        return y, (None if wrt is None else vjp)
+
+    return Layer(init, apply)
+
+
+# --- what combinators share ------------------------------------------------------------------
+
+
+def init_layer(layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> tuple[Shape, Tree]:
+    """`init` of any layer with a dtype, a user's own that does not take one included."""
+    if accepts(layer.init, "dtype"):
+        return layer.init(rng, shape, dtype=dtype)
+    output_shape, params = layer.init(rng, shape)
+    return output_shape, tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+
+
+def _init_at(
+    index: int, layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike
+) -> tuple[Shape, Tree]:
+    try:
+        return init_layer(layer, random.fold_in(rng, index), shape, dtype)
+    except (ValueError, TypeError) as error:
+        raise at_layer(index, layer, error) from error
 
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
@@ -214,37 +357,62 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     return wrts + ["both"] * (len(params) - len(wrts))
 
 
-def init_layer(layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> tuple[Shape, Tree]:
-    """`init` of any layer with a dtype, a user's own that does not take one included."""
-    if accepts(layer.init, "dtype"):
-        return layer.init(rng, shape, dtype=dtype)
-    output_shape, params = layer.init(rng, shape)
-    return output_shape, tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+def _with_statistics(vjp: Vjp, statistics: Sequence[Tree]) -> Vjp:
+    if any(entry is not None for entry in statistics):
+        vjp.statistics = statistics  # type: ignore[attr-defined]
+    return vjp
 
 
-def _check_layers(layers: Sequence[Any]) -> None:
+def _with_traits(
+    apply: Any, name: str, layers: Sequence[Layer], takes: Takes, rebuild: Callable[..., Layer]
+) -> Any:
+    """A combinator treats samples by themselves when all its layers do."""
+    kinds = {traits(layer).per_sample for layer in layers}
+    weakest: PerSample = "always"
+    if kinds - {"always"}:
+        weakest = "never" if "never" in kinds else "evaluation"
+    apply.traits = Traits(name, weakest, takes, tuple(layers), rebuild)
+    return apply
+
+
+def _sum(parts: Sequence[Any]) -> Any:
+    """The sum of arrays, or tuples of arrays, in order."""
+    return functools.reduce(lambda a, b: tree.map(np.add, a, b), parts)
+
+
+def _sample_shape(x: Any) -> Shape:
+    return tuple(map(_sample_shape, x)) if type(x) is tuple else tuple(x.shape[1:])
+
+
+def _check_tuple(name: str, x: Any) -> None:
+    if type(x) is not tuple:
+        raise TypeError(f"{name} takes a tuple of arrays, got a {type(x).__name__}")
+
+
+def _check_layers(name: str, layers: Sequence[Any]) -> None:
     for index, layer in enumerate(layers):
         if isinstance(layer, Layer):
             continue
-        name = getattr(layer, "__name__", None)
+        constructor_name = getattr(layer, "__name__", None)
         advice = (
-            f"call the constructor, {name}(...)"
-            if callable(layer) and name
+            f"call the constructor, {constructor_name}(...)"
+            if callable(layer) and constructor_name
             else "make one with fn.Layer(init, apply)"
         )
-        raise TypeError(f"layer {index} is not a layer but {layer!r}: {advice}")
+        raise TypeError(f"{name}: layer {index} is not a layer but {layer!r}: {advice}")
 
 
-def _at_layer(index: int, layer: Layer, error: Exception) -> Exception:
-    """The same kind of error, with the layer's position and name before its message."""
-    where = f"layer {index} ({layer_name(layer)})"
-    if isinstance(error, KeyError):
-        return ValueError(f"{where}: params have no {error}")
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(f"{where}: {error}")
+def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:
+    if type(params) not in (list, tuple) or len(params) != len(layers):
+        got = (
+            f"{len(params)} entries"
+            if isinstance(params, (list, tuple))
+            else f"a {type(params).__name__}"
+        )
+        raise ValueError(
+            f"{name} has {_number(layers)}, so its params are a list of as many entries, got {got}"
+        )
 
 
-def _describe_params(params: Tree) -> str:
-    if isinstance(params, (list, tuple)):
-        return f"{len(params)} entries"
-    return f"a {type(params).__name__}"
+def _number(layers: Sequence[Layer]) -> str:
+    return "1 layer" if len(layers) == 1 else f"{len(layers)} layers"

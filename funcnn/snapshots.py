@@ -166,11 +166,10 @@ def _read(name: str) -> Snapshot:
     if arrays:
         raise SnapshotError(f"there is an extra array {sorted(arrays)[0]}")
     _check_header(header)
-    input_shape = header["input_shape"]
     return Snapshot(
         params,
         None if header["spec"] is None else from_spec(header["spec"]),
-        None if input_shape is None else tuple(input_shape),
+        _read_shape(header["input_shape"]),
         header["normalization"],
         header["class_names"],
         header["notes"],
@@ -179,7 +178,7 @@ def _read(name: str) -> Snapshot:
 
 def _check_header(header: dict[str, Any]) -> None:
     """Raise `SnapshotError` for an entry that `save` cannot have written."""
-    kinds = {"input_shape": (list, int), "normalization": (dict, str), "class_names": (list, str)}
+    kinds = {"normalization": (dict, str), "class_names": (list, str)}
     for name, (container, kind) in kinds.items():
         value = header[name]
         if value is None:
@@ -189,6 +188,14 @@ def _check_header(header: dict[str, Any]) -> None:
     for key, number in (header["normalization"] or {}).items():
         if not isinstance(number, (int, float)):
             raise SnapshotError(f"its header has a damaged normalization: {key} is {number!r}")
+
+
+def _read_shape(value: Any) -> Shape | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(size, (int, list)) for size in value):
+        raise SnapshotError(f"its header has a damaged input_shape: {value!r}")
+    return tuple(_read_shape(size) if isinstance(size, list) else size for size in value)
 
 
 # --- trees as data ---------------------------------------------------------------------------

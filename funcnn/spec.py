@@ -9,12 +9,12 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from funcnn.random import Key
-from funcnn.types import Layer, Shape, Spec, Traits, Tree, traits
+from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,11 +28,12 @@ class _NotData(Exception):
 
 
 def constructor(
-    *, per_sample: Literal["always", "evaluation", "never"] = "never"
+    *, per_sample: PerSample = "never", takes: Takes = "array"
 ) -> Callable[[Callable[P, Layer]], Callable[P, Layer]]:
     """Decorate the constructor of a layer: its layers get a spec, checks of their input, traits.
 
     per_sample: when each row of the output depends on that row of the input alone.
+    takes: whether the input is one array, a tuple of arrays, or either.
     """
 
     def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
@@ -43,10 +44,10 @@ def constructor(
             layer = make(*args, **kwargs)
 
             def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
-                return layer.init(rng, check_shape(name, input_shape), **keywords)
+                return layer.init(rng, _check_input(name, input_shape, takes), **keywords)
 
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
-                layer.apply.traits = Traits(name, per_sample)  # type: ignore[attr-defined]
+                layer.apply.traits = Traits(name, per_sample, takes)  # type: ignore[attr-defined]
             spec = _describe("layer", make, args, kwargs)
             return Layer(functools.wraps(layer.init)(init), layer.apply, spec)
 
@@ -83,6 +84,22 @@ def check_shape(name: str, shape: Shape) -> Shape:
     if any(size < 1 for size in sizes):
         raise ValueError(f"{name}: every size must be at least 1, got shape {sizes}")
     return sizes
+
+
+def _check_input(name: str, shape: Shape, takes: Takes) -> Shape:
+    try:
+        several = any(isinstance(entry, (tuple, list)) for entry in shape)
+    except TypeError:
+        several = False
+    if takes == "array" and several:
+        raise ValueError(
+            f"{name} takes one array, got shapes {shape}: join them with FanInSum or FanInConcat"
+        )
+    if takes == "tuple" and not several:
+        raise ValueError(f"{name} takes a tuple of arrays, got one of shape {shape}: see FanOut")
+    if several:
+        return tuple(_check_input(name, entry, "any") for entry in shape)
+    return check_shape(name, shape)
 
 
 def _describe(

@@ -115,11 +115,11 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's t
     os.register_at_fork(after_in_child=_idle.clear)
 
 
-def parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
+def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """The results of all tasks, in order; this thread does its share of them.
 
-    Within a task, another call of `parallel` runs its tasks one after another. An exception of a
-    task is raised here, when none is running any more.
+    Within a task, another call of `run_parallel` runs its tasks one after another. An exception of
+    a task is raised here, when none is running any more.
     """
     count = min(_thread_count or available_cores(), len(tasks))
 

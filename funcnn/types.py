@@ -18,19 +18,27 @@ from typing import Any, Literal, NamedTuple
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Arrays = Any
+"""One array, or a tuple of arrays where a network has branches."""
 Tree = Any
 """Nested dicts, lists, tuples and NamedTuples with arrays (or numbers, or keys) as leaves."""
 
-Shape = tuple[int, ...]
+Shape = tuple[Any, ...]
+"""Sizes (integers); or for a tuple of arrays, a tuple of their shapes."""
 Spec = dict[str, Any]
 """What a layer is, as data that JSON can hold: its constructor's name and arguments."""
 
 Wrt = Literal["both", "params"] | None
 """Which cotangents a vjp will be asked for; None means that there is no vjp at all."""
 
-Vjp = Callable[[Array], tuple[Tree, Array | None]]
+PerSample = Literal["always", "evaluation", "never"]
+"""When each row of y depends on that row of x alone (and on no rng)."""
+Takes = Literal["array", "tuple", "any"]
+"""What x may be: one array, a tuple of arrays, or either."""
+
+Vjp = Callable[[Arrays], tuple[Tree, Arrays | None]]
 Init = Callable[..., tuple[Shape, Tree]]
-Apply = Callable[..., tuple[Array, Vjp | None]]
+Apply = Callable[..., tuple[Arrays, Vjp | None]]
 
 ArrayVjp = Callable[[Array], Array]
 ArrayFunction = Callable[[Array], tuple[Array, ArrayVjp]]
@@ -56,10 +64,12 @@ class Traits(NamedTuple):
     """
 
     name: str = "layer"
-    per_sample: Literal["always", "evaluation", "never"] = "never"
-    """When each row of y depends on that row of x alone (and on no rng)."""
+    per_sample: PerSample = "never"
+    takes: Takes = "any"
     layers: tuple[Layer, ...] = ()
     """The layers that a combinator is made of."""
+    rebuild: Callable[..., Layer] | None = None
+    """The combinator itself: `rebuild(*layers)` is the same layer again."""
 
 
 def traits(layer: Layer) -> Traits:
@@ -72,6 +82,23 @@ def traits(layer: Layer) -> Traits:
 def layer_name(layer: Layer) -> str:
     """The constructor's name, or `layer` for a user's own."""
     return str(layer.spec["layer"]) if layer.spec else traits(layer).name
+
+
+def check_takes(layer: Layer, x: Any) -> None:
+    """Raise `TypeError` if x is a tuple of arrays and the layer takes one array."""
+    if type(x) is tuple and traits(layer).takes == "array":
+        raise TypeError(
+            f"it takes one array, got a tuple of {len(x)}: join them with FanInSum or FanInConcat"
+        )
+
+
+def at_layer(index: int, layer: Layer, error: Exception) -> Exception:
+    """The same kind of error, with the layer's position and name before its message."""
+    where = f"layer {index} ({layer_name(layer)})"
+    if isinstance(error, KeyError):
+        return ValueError(f"{where}: params have no {error}")
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{where}: {error}")
 
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:

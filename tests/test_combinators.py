@@ -1,41 +1,12 @@
-"""serial: params, errors, wrt, keys, statistics, and shards that cannot be seen in a result."""
-
-import functools
-import subprocess
-import sys
+"""serial and the branches: params, values, errors, wrt, keys, statistics."""
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits, normal_batch, spy
 
 import funcnn as fn
-from funcnn import combinators
 
 KEY = fn.random.key(0)
-
-
-def frozen(tree):
-    """The same arrays, read-only: writing to one is an error at the very line."""
-
-    def freeze(array):
-        array = np.array(array)
-        array.setflags(write=False)
-        return array
-
-    return fn.tree.map(freeze, tree)
-
-
-def assert_same_bits(a, b):
-    fn.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def spy(layer, seen):
-    """A user's own layer that does what `layer` does, and notes its `wrt` and its input."""
-
-    def apply(params, x, *, rng=None, train=False, wrt="both"):
-        seen.append({"wrt": wrt, "x": x, "rng": rng, "train": train})
-        return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
-
-    return fn.Layer(layer.init, apply)
 
 
 def plain_scale(params, x, *, rng=None, train=False):
@@ -305,198 +276,209 @@ def test_statistics_are_there_for_every_vjp_in_training_and_not_in_evaluation(wr
     assert not hasattr(model.apply(params, x, train=False, wrt=wrt)[1], "statistics")
 
 
-# --- shards ----------------------------------------------------------------------------------
+# --- branches --------------------------------------------------------------------------------
 
 
-def big_model():
-    """A net with enough work to be cut: 784-512-512-10, with dropout in the middle."""
-    return fn.serial(
-        fn.Flatten(), fn.Dense(512), fn.Tanh(), fn.Dropout(0.3), fn.Dense(512), fn.Relu(),
-        fn.Dense(10),
-    )  # fmt: skip
+def test_parallel_is_its_layers_beside_each_other():
+    layers = fn.Dense(3), fn.Tanh()
+    shape, params = fn.parallel(*layers).init(KEY, ((4,), (2,)), dtype=np.float64)
+    assert shape == ((3,), (2,))
+    assert [path for path, _ in fn.tree.leaves_with_path(params)] == ["0/bias", "0/weight"]
+    x = normal_batch(KEY, ((4,), (2,)), 5, np.float64)
+    y, vjp = fn.parallel(*layers).apply(params, x)
+    dparams, dx = vjp(y)
+    for i, layer in enumerate(layers):
+        expected, vjp_of_layer = layer.apply(params[i], x[i])
+        assert_same_bits(y[i], expected)
+        assert_same_bits((dparams[i], dx[i]), vjp_of_layer(y[i]))
 
 
-@pytest.fixture
-def shards(monkeypatch):
-    """How many tasks each call of `parallel` got."""
-    counts = []
-    parallel = combinators.parallel
-
-    def counting(tasks):
-        counts.append(len(tasks))
-        return parallel(tasks)
-
-    monkeypatch.setattr(combinators, "parallel", counting)
-    return counts
-
-
-def forward_and_backward(model, params, x, wrt="both"):
-    y, vjp = model.apply(params, x, rng=KEY, train=True, wrt=wrt)
-    return y, vjp(frozen(y * y))
+def test_fan_out_and_fan_in_by_hand():
+    x = np.array([[1.0, 2]])
+    y, vjp = fn.FanOut(3).apply({}, x)
+    assert_same_bits(y, (x, x, x))
+    assert_same_bits(vjp((x, 10 * x, 100 * x))[1], 111 * x)
+    y, vjp = fn.FanInSum().apply({}, (x, 10 * x, 100 * x))
+    assert_same_bits(y, 111 * x)
+    assert_same_bits(vjp(x)[1], (x, x, x))
+    y, vjp = fn.FanInConcat().apply({}, (x, np.array([[3.0]])))
+    assert_same_bits(y, np.array([[1.0, 2, 3]]))
+    assert_same_bits(vjp(2 * y)[1], (np.array([[2.0, 4]]), np.array([[6.0]])))
 
 
-@pytest.mark.parametrize("wrt", ["both", "params"])
-@pytest.mark.parametrize("batch", [128, 257, 1001])
-def test_the_number_of_threads_cannot_be_seen_in_the_bits(batch, wrt, shards):
-    model = big_model()
-    _, params = model.init(KEY, (28, 28))
-    params, x = frozen((params, fn.random.normal(KEY, (batch, 28, 28))))
-    results = []
-    for threads in (1, 2, 5):
-        with fn.threads.use_threads(threads):
-            results.append(forward_and_backward(model, params, x, wrt))
-    assert max(shards) >= 2
-    for result in results[1:]:
-        assert_same_bits(results[0], result)
+def test_a_residual_is_a_fan_out_two_branches_and_their_sum():
+    branch, shortcut = fn.serial(fn.Dense(5), fn.Tanh(), fn.Dense(2)), fn.Dense(2)
+    short = fn.residual(branch, shortcut)
+    long = fn.serial(fn.FanOut(2), fn.parallel(branch, shortcut), fn.FanInSum())
+    shape, params = short.init(KEY, (3,), dtype=np.float64)
+    x = fn.random.normal(KEY, (4, 3), np.float64)
+    y, vjp = short.apply(params, x)
+    y_long, vjp_long = long.apply([{}, params, {}], x)
+    assert shape == y.shape[1:]
+    assert_same_bits(y, y_long)
+    (dparams, dx), (dparams_long, dx_long) = vjp(y), vjp_long(y)
+    assert_same_bits((dparams, dx), (dparams_long[1], dx_long))
 
 
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("batch", [129, 511])
-def test_shards_give_what_the_whole_batch_gives(batch, train, shards, monkeypatch):
-    model = big_model()
-    _, params = model.init(KEY, (28, 28), dtype=np.float64)
-    x = fn.random.normal(KEY, (batch, 28, 28), np.float64)
-    y, vjp = model.apply(params, x, rng=KEY, train=train)
-    gradients = vjp(y)
-    assert max(shards) == min(batch // combinators.SHARD_SAMPLES, combinators.MAX_SHARDS)
-    shards.clear()
-    monkeypatch.setattr(combinators, "MAX_SHARDS", 1)
-    y_whole, vjp_whole = model.apply(params, x, rng=KEY, train=train)
-    whole = vjp_whole(y)
-    assert shards == []
-    np.testing.assert_allclose(y, y_whole, rtol=1e-12, atol=1e-12)
-    for a, b in zip(fn.tree.leaves(gradients), fn.tree.leaves(whole), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * np.abs(b).max())
-
-
-def test_dropout_between_shards_has_one_mask_for_the_whole_batch(shards):
-    model = fn.serial(fn.Dense(512), fn.Dropout(0.5), fn.Dense(512))
-    _, params = model.init(KEY, (512,))
-    params[2] = {"weight": np.eye(512, dtype=np.float32), "bias": np.zeros(512, np.float32)}
-    x = np.ones((256, 512), np.float32)
-    y, _ = model.apply(params, x, rng=KEY, train=True)
-    assert max(shards) == 4
-    before, _ = fn.Dense(512).apply(params[0], x)
-    ones = np.ones_like(before)
-    mask, _ = fn.Dropout(0.5).apply({}, ones, rng=fn.random.fold_in(KEY, 1), train=True)
-    np.testing.assert_array_equal(y == 0, mask == 0)
-    np.testing.assert_allclose(y, before * mask, rtol=1e-5)
-
-
-def test_a_small_net_is_not_cut(shards):
-    model = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(2))
-    _, params = model.init(KEY, (4,))
-    forward_and_backward(model, params, np.ones((1000, 4), np.float32))
-    assert shards == []
-
-
-def small_shards(monkeypatch):
-    """From here on, everything that may be cut is cut."""
-    monkeypatch.setattr(combinators, "SHARD_SAMPLES", 1)
-    monkeypatch.setattr(combinators, "SHARD_WORK", 1)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 7, 8, 9, 30])
-def test_any_batch_can_be_cut(batch, monkeypatch, shards):
-    model = fn.serial(fn.Dense(5), fn.Tanh(), fn.Dropout(0.5), fn.Dense(3), fn.Softmax())
-    _, params = model.init(KEY, (4,), dtype=np.float64)
-    x = fn.random.normal(KEY, (batch, 4), np.float64)
-    whole = forward_and_backward(model, params, x)
-    small_shards(monkeypatch)
-    cut = forward_and_backward(model, params, x)
-    assert set(shards) == ({min(batch, 8)} if batch > 1 else set())
-    for a, b in zip(fn.tree.leaves(whole), fn.tree.leaves(cut), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-
-def test_cutting_keeps_every_promise_of_the_contract(monkeypatch, shards):
-    small_shards(monkeypatch)
-    model = fn.serial(fn.Tanh(), fn.Dense(3), fn.Tanh(), fn.Dropout(0.5), fn.Dense(2))
-    fn.check_layer(model, (4,), batch=5)
-    assert 5 in shards
-
-
-def test_a_vjp_in_shards_can_be_called_again_and_after_other_applies(monkeypatch):
-    small_shards(monkeypatch)
-    model = fn.serial(fn.Dense(3), fn.Tanh(), fn.Dense(2))
-    _, params = model.init(KEY, (4,))
-    params, x = frozen((params, fn.random.normal(KEY, (9, 4))))
+def test_a_residual_without_a_shortcut_adds_its_input():
+    model = fn.residual(fn.Dense(3))
+    _, params = model.init(KEY, (3,))
+    x = fn.random.normal(KEY, (4, 3))
     y, vjp = model.apply(params, x)
-    first = vjp(y)
-    kept = fn.tree.map(np.copy, first)
-    model.apply(params, x * 2)[1](y)
-    vjp(-y)
-    assert_same_bits(first, kept)
-    assert_same_bits(vjp(y), kept)
+    assert_same_bits(y, x @ params[0]["weight"] + params[0]["bias"] + x)
+    assert_same_bits(vjp(y)[1], y @ params[0]["weight"].T + y)
 
 
-def test_an_error_in_a_shard_names_the_layer(monkeypatch):
-    small_shards(monkeypatch)
-    model = fn.serial(fn.Relu(), fn.Dense(2))
-    _, params = model.init(KEY, (4,))
-    with pytest.raises(ValueError, match=r"^layer 1 \(Dense\): expected inputs \(N, \.\.\., 4\)"):
-        model.apply(params, np.ones((16, 5), np.float32))
-
-
-def minus_the_first(params, x, *, rng=None, train=False, wrt="both"):
-    """An `apply` that couples the samples of a batch."""
-    return x - x[:1], None
-
-
-@pytest.mark.parametrize("keep_attributes", [False, True])
-def test_a_layer_whose_apply_was_replaced_is_not_cut(keep_attributes, monkeypatch, shards):
-    relu, apply = fn.Relu(), minus_the_first
-    if keep_attributes:  # what a wrapper written with functools.wraps does
-
-        @functools.wraps(relu.apply)
-        def apply(*args, **keywords):
-            return minus_the_first(*args, **keywords)
-
-    model = fn.serial(fn.Dense(3), relu._replace(apply=apply))
-    _, params = model.init(KEY, (4,), dtype=np.float64)
-    x = fn.random.normal(KEY, (16, 4), np.float64)
-    whole, _ = model.apply(params, x)
-    small_shards(monkeypatch)
-    y, _ = model.apply(params, x)
-    assert shards == [8]
-    np.testing.assert_allclose(y, whole, rtol=1e-12, atol=1e-12)
-
-
-def test_an_own_layer_sees_the_whole_batch(monkeypatch, shards):
-    small_shards(monkeypatch)
+def test_each_branch_has_a_key_of_its_own():
     seen = []
-    model = fn.serial(fn.Dense(3), spy(fn.Relu(), seen), fn.Dense(2))
-    _, params = model.init(KEY, (4,))
-    model.apply(params, np.ones((16, 4), np.float32))
-    assert shards == [8, 8]
-    assert [call["x"].shape for call in seen] == [(16, 3)]
+    model = fn.parallel(*[spy(fn.Dropout(0.5), seen) for _ in range(2)])
+    model.apply([{}, {}], (np.ones((2, 50)),) * 2, rng=KEY, train=True)
+    assert [call["rng"] for call in seen] == [fn.random.fold_in(KEY, i) for i in range(2)]
+    _, params = fn.parallel(fn.Dense(3), fn.Dense(3)).init(KEY, ((3,), (3,)))
+    assert (params[0]["weight"] != params[1]["weight"]).all()
 
 
-def test_a_serial_inside_a_serial_can_be_cut_without_waiting_for_itself():
-    script = """
-import numpy as np, funcnn as fn
-from funcnn import combinators
-combinators.SHARD_SAMPLES = combinators.SHARD_WORK = 1
-model = fn.serial(fn.Flatten(), fn.serial(fn.Dense(5), fn.Relu()), fn.Dense(3))
-_, params = model.init(fn.random.key(0), (4,))
-with fn.threads.use_threads(2):
-    y, vjp = model.apply(params, np.ones((64, 4), np.float32))
-    vjp(y)
-print(y.shape)
-"""
-    # In another process, because threads that wait for each other can only be killed with it.
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=20)
-    assert done.stdout.split() == [b"(64,", b"3)"]
+@pytest.mark.parametrize("make", [fn.parallel, fn.residual])
+def test_branches_gather_the_statistics_of_their_layers(make):
+    model = make(fn.Tanh(), CENTRE)
+    shape = ((3,), (3,)) if make is fn.parallel else (3,)
+    _, params = model.init(KEY, shape)
+    x = fn.random.uniform(KEY, (4, 3))
+    arguments = (x, x) if make is fn.parallel else x
+    statistics = model.apply(params, arguments, train=True)[1].statistics
+    assert statistics[0] is None
+    assert_same_bits(statistics[1]["running_mean"], x.mean(0))
+    assert not hasattr(model.apply(params, arguments, train=False)[1], "statistics")
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_arguments_stay_as_they_are(train, monkeypatch):
-    small_shards(monkeypatch)
-    model = big_model()
-    _, params = model.init(KEY, (2, 2))
-    x = fn.random.normal(KEY, (16, 2, 2))
-    before = fn.tree.map(np.copy, (params, x))
-    y, vjp = model.apply(params, x, rng=KEY, train=train)
-    dy = y.copy()
-    vjp(dy)
-    assert_same_bits((params, x, dy), (*before, y))
+def test_wrt_reaches_into_branches():
+    seen = []
+    branch = fn.serial(spy(fn.Tanh(), seen), spy(fn.Dense(3), seen))
+    model = fn.serial(fn.Flatten(), fn.residual(branch, spy(fn.Tanh(), seen)), fn.Dense(2))
+    _, params = model.init(KEY, (3,))
+    x = fn.random.normal(KEY, (2, 3))
+    y, vjp = model.apply(params, x, wrt="params")
+    assert [call["wrt"] for call in seen] == [None, "params", "params"]
+    dparams, dx = vjp(y)
+    assert dx is None
+    assert_same_bits(dparams, model.apply(params, x)[1](y)[0])
+    assert model.apply(params, x, wrt=None)[1] is None
+
+
+def test_shape_dependent_makes_the_layer_for_the_shape():
+    made = []
+
+    def bottleneck(input_shape):
+        made.append(input_shape)
+        return fn.serial(fn.Dense(input_shape[-1] // 2), fn.Tanh(), fn.Dense(input_shape[-1]))
+
+    model = fn.shape_dependent(bottleneck)
+    shape, params = model.init(KEY, (6,))
+    x = fn.random.normal(KEY, (4, 6))
+    y, vjp = model.apply(params, x)
+    assert shape == (6,)
+    expected, expected_vjp = bottleneck((6,)).apply(params, x)
+    assert_same_bits(y, expected)
+    assert_same_bits(vjp(y), expected_vjp(y))
+    assert set(made) == {(6,)}
+    assert model.spec is None
+
+
+def own_sum(params, x, *, rng=None, train=False):
+    """The `apply` of a user's own layer of two inputs."""
+    return x[0] + x[1], lambda dy: ({}, (dy, dy))
+
+
+def test_an_own_layer_may_take_a_tuple():
+    own = fn.Layer(lambda rng, shapes: (shapes[0], {}), own_sum)
+    fn.check_layer(own, ((3,), (3,)))
+    fn.check_layer(fn.serial(fn.FanOut(2), own, fn.Dense(2)), (3,))
+
+
+PAIR = (np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
+MISUSE = {
+    "one array for two branches": (
+        lambda: fn.parallel(fn.Relu(), fn.Relu()).init(KEY, (3,)),
+        r"parallel takes a tuple of arrays, got one of shape \(3,\): see FanOut",
+    ),
+    "three shapes for two branches": (
+        lambda: fn.parallel(fn.Relu(), fn.Relu()).init(KEY, ((3,),) * 3),
+        "parallel has 2 layers, got 3 input shapes",
+    ),
+    "one array in apply": (
+        lambda: fn.parallel(fn.Relu()).apply([{}], PAIR[0]),
+        "parallel takes a tuple of arrays, got a ndarray",
+    ),
+    "two arrays for one branch": (
+        lambda: fn.parallel(fn.Relu()).apply([{}], PAIR),
+        "parallel has 1 layer, got 2 inputs",
+    ),
+    "a layer of one array after a branching": (
+        lambda: fn.serial(fn.FanOut(2), fn.Dense(2)).init(KEY, (3,)),
+        r"layer 1 \(Dense\): Dense takes one array, got shapes .* join them with FanInSum",
+    ),
+    "a layer of one array given two": (
+        lambda: fn.serial(fn.Relu()).apply([{}], PAIR),
+        r"layer 0 \(Relu\): it takes one array, got a tuple of 2: join them",
+    ),
+    "an error in a branch": (
+        lambda: fn.parallel(fn.Relu(), fn.Reshape((2, 2))).init(KEY, ((3,), (3,))),
+        r"layer 1 \(Reshape\): cannot reshape",
+    ),
+    "an error in a branch's apply": (
+        lambda: fn.parallel(fn.Relu(), fn.Dense(2)).apply([{}, {}], PAIR),
+        r"layer 1 \(Dense\): params have no 'weight'",
+    ),
+    "a branch that gives another shape": (
+        lambda: fn.residual(fn.Dense(2)).init(KEY, (3,)),
+        r"residual: the branch gives \(2,\), the shortcut \(3,\)",
+    ),
+    "a sum that would broadcast": (
+        lambda: fn.FanInSum().init(KEY, ((3,), (1,))),
+        r"FanInSum adds arrays of one shape, got \(\(3,\), \(1,\)\)",
+    ),
+    "a sum that would broadcast, in apply": (
+        lambda: fn.FanInSum().apply({}, (PAIR[0], PAIR[0][:, :1])),
+        "FanInSum adds arrays of one shape",
+    ),
+    "parts that do not fit": (
+        lambda: fn.FanInConcat(1).init(KEY, ((3, 2), (3, 4))),
+        "FanInConcat along 1 got shapes that do not fit",
+    ),
+    "parts along the batch": (
+        lambda: fn.FanInConcat(0).init(KEY, ((3,), (3,))),
+        "dim=0 is not an axis of samples",
+    ),
+    "parts along no axis": (
+        lambda: fn.FanInConcat(2).apply({}, PAIR),
+        "dim=2 is not an axis of samples",
+    ),
+    "no copies": (lambda: fn.FanOut(0), "num must be at least 1, got 0"),
+    "a constructor not called": (
+        lambda: fn.residual(fn.Relu),
+        r"residual: layer 0 is not a layer but .* call the constructor, Relu\(\.\.\.\)",
+    ),
+    "a layer where a function belongs": (
+        lambda: fn.shape_dependent(fn.Dense(2)),
+        "make_layer is a function, got Layer",
+    ),
+    "a function that makes no layer": (
+        lambda: fn.shape_dependent(lambda shape: shape).init(KEY, (3,)),
+        "shape_dependent: layer 0 is not a layer",
+    ),
+    "params of another number": (
+        lambda: fn.residual(fn.Relu()).apply([{}, {}], PAIR[0]),
+        "residual has 1 layer, so its params are a list of as many entries, got 2",
+    ),
+    "cotangents of another number": (
+        lambda: fn.parallel(fn.Relu()).apply([{}], PAIR[:1])[1](PAIR),
+        "parallel has 1 layer, got 2 cotangents",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISUSE)
+def test_misuse_of_branches_says_what_to_do(name):
+    misuse, message = MISUSE[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        misuse()

@@ -20,9 +20,18 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 STOREYS = [
     {"types", "tree", "random", "threads", "files"},
     {"activations", "losses"},
-    {"spec", "initializers", "activation_layers", "layers", "combinators"}
-    | {"schedules", "optimizers", "metrics"},
-    {"training", "snapshots", "checks", "summaries"},
+    {
+        "spec",
+        "initializers",
+        "activation_layers",
+        "layers",
+        "sharding",
+        "combinators",
+        "schedules",
+        "optimizers",
+        "metrics",
+    },
+    {"training", "snapshots", "checks", "introspection"},
     {"__init__"},
 ]
 STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from helpers import normal_batch
 
 import funcnn as fn
 
@@ -82,6 +83,29 @@ TABLE = {
         (fn.LogSoftmax(dim=-2), (2, 3)),
         (fn.LogSoftmax(dim=3), (1, 2, 2)),
     ],
+    "parallel": [
+        (fn.parallel(fn.Dense(2), fn.Tanh()), ((3,), (2, 2))),
+        (fn.parallel(fn.Flatten(), fn.Dropout(0.5)), ((1, 2), (4,))),
+        (fn.parallel(fn.FanInSum(), fn.Dense(1)), (((2,), (2,)), (3,))),
+    ],
+    "residual": [
+        (fn.residual(fn.Dense(3)), (3,)),
+        (fn.residual(fn.serial(fn.Dense(4), fn.Tanh(), fn.Dense(2)), fn.Dense(2)), (3,)),
+        (fn.residual(fn.Relu(), fn.Tanh()), (2, 2)),
+        (fn.residual(fn.parallel(fn.Dense(2), fn.Tanh())), ((2,), (3,))),
+    ],
+    "FanOut": [(fn.FanOut(1), (3,)), (fn.FanOut(3), (2, 2)), (fn.FanOut(2), ((2,), (3,)))],
+    "FanInSum": [(fn.FanInSum(), ((3,), (3,))), (fn.FanInSum(), ((2, 2),) * 3)],
+    "FanInConcat": [
+        (fn.FanInConcat(), ((3,), (1,))),
+        (fn.FanInConcat(1), ((2, 3), (1, 3), (2, 3))),
+        (fn.FanInConcat(dim=-2), ((2, 3), (1, 3))),
+        (fn.FanInConcat(), ((2,),)),
+    ],
+    "shape_dependent": [
+        (fn.shape_dependent(lambda shape: fn.Dense(2 * shape[0])), (3,)),
+        (fn.shape_dependent(lambda shapes: fn.parallel(*[fn.Tanh()] * len(shapes))), ((2,), (3,))),
+    ],
     "elementwise": [
         (fn.elementwise(square), (3,)),
         (fn.elementwise(fn.activations.tanh), (2, 2)),
@@ -93,6 +117,11 @@ TABLE = {
         (fn.serial(fn.Relu(), fn.Dropout(0.5), fn.Reshape((2, 2)), fn.Dense(3)), (4,)),
         (fn.serial(fn.serial(fn.Dense(3), fn.Sigmoid()), fn.serial(fn.Dense(1))), (2,)),
         (fn.serial(fn.Dense(3), fn.elementwise(square), fn.Dense(2)), (2,)),
+        (fn.serial(fn.FanOut(2), fn.parallel(fn.Dense(3), fn.Tanh()), fn.FanInConcat()), (2,)),
+        (
+            fn.serial(fn.FanInSum(), fn.Dense(2), fn.residual(fn.Dense(2)), fn.FanOut(2)),
+            ((3,),) * 2,
+        ),
     ],
 }
 CASES = [
@@ -117,8 +146,8 @@ def test_keeps_every_promise_for_one_sample_and_another_key(layer, shape):
 @every_layer
 def test_wrt_params_gives_no_dx(layer, shape):
     _, params = layer.init(KEY, shape)
-    y, vjp = layer.apply(params, np.ones((2, *shape), np.float32), rng=KEY, wrt="params")
-    assert vjp(np.ones_like(y))[1] is None
+    y, vjp = layer.apply(params, normal_batch(KEY, shape), rng=KEY, wrt="params")
+    assert vjp(y)[1] is None
 
 
 @every_layer
@@ -128,11 +157,18 @@ def test_params_have_the_dtype_that_init_is_asked_for(layer, shape):
     assert fn.tree.all_close(params, layer.init(KEY, shape)[1])
 
 
+def with_size(shape, size):
+    """The shape with this size in the end, of its last array if there are several."""
+    if shape and isinstance(shape[-1], tuple):
+        return (*shape[:-1], with_size(shape[-1], size))
+    return (*shape, size)
+
+
 @every_layer
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_size_below_one_in_the_input_shape_is_refused(layer, shape, size):
     with pytest.raises(ValueError, match=rf"at least 1, got shape .*{size}"):
-        layer.init(KEY, (*shape, size))
+        layer.init(KEY, with_size(shape, size))
 
 
 @every_layer
@@ -141,7 +177,7 @@ def test_a_misspelt_keyword_is_a_type_error(layer, shape):
     with pytest.raises(TypeError, match="dtyp"):
         layer.init(KEY, shape, dtyp=np.float64)
     with pytest.raises(TypeError, match="trian"):
-        layer.apply(params, np.ones((2, *shape), np.float32), trian=True)
+        layer.apply(params, normal_batch(KEY, shape), trian=True)
 
 
 def test_every_public_constructor_and_combinator_is_in_the_table():
@@ -361,11 +397,13 @@ def test_dense_refuses_inputs_without_a_feature_axis():
         fn.Dense(2).init(KEY, ())
 
 
-KEEPS_INTEGERS = {"Flatten", "Reshape", "serial"}
-WITH_PARAMS = {"Dense", "PRelu"}
+KEEPS_INTEGERS = {"Flatten", "Reshape"}
+OTHERS_SAY_SO = {"Dense", "PRelu"} | {
+    name for name in TABLE if getattr(fn, name).__module__ == "funcnn.combinators"
+}
 
 
-@pytest.mark.parametrize("name", sorted(set(TABLE) - KEEPS_INTEGERS - WITH_PARAMS))
+@pytest.mark.parametrize("name", sorted(set(TABLE) - KEEPS_INTEGERS - OTHERS_SAY_SO))
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
 def test_pixels_must_be_made_floats_first(name, dtype):
     layer, shape = TABLE[name][0]

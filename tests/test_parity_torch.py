@@ -309,6 +309,51 @@ def mlp(*sizes):
     return model, params, torch.nn.Sequential(*modules)
 
 
+# A net with every combinator of branches, written again in torch with the same params.
+BRANCHING = fn.serial(
+    fn.Dense(6),
+    fn.residual(fn.serial(fn.Tanh(), fn.Dense(6))),
+    fn.FanOut(3),
+    fn.parallel(fn.Dense(4), fn.Reshape((2, 3)), fn.Sigmoid()),
+    fn.parallel(fn.Tanh(), fn.serial(fn.FanOut(2), fn.FanInConcat(1), fn.Flatten()), fn.Dense(4)),
+    fn.FanInConcat(),
+    fn.residual(fn.Dense(2), shortcut=fn.Dense(2)),
+    fn.FanOut(2),
+    fn.parallel(fn.Dense(3), fn.Dense(3)),
+    fn.FanInSum(),
+)
+
+
+def torch_branching(params, x):
+    def dense(p, x):
+        return x @ p["weight"] + p["bias"]
+
+    x = dense(params[0], x)
+    x = x + dense(params[1][0][1], torch.tanh(x))
+    a = torch.tanh(dense(params[3][0], x))
+    b = torch.cat([x.reshape(-1, 2, 3)] * 2, 1).flatten(1)
+    c = dense(params[4][2], torch.sigmoid(x))
+    x = torch.cat([a, b, c], -1)
+    x = dense(params[6][0], x) + dense(params[6][1], x)
+    return dense(params[8][0], x) + dense(params[8][1], x)
+
+
+@given(seeds, st.integers(1, 9))
+def test_a_branching_net_is_torchs(seed, batch):
+    _, params = BRANCHING.init(fn.random.key(seed), (5,), dtype=np.float64)
+    x = normal(seed, batch, 5)
+    y, vjp = BRANCHING.apply(params, x)
+    params_torch = fn.tree.map(lambda leaf: to_torch(leaf, requires_grad=True), params)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = torch_branching(params_torch, x_torch)
+    assert_close(y, y_torch)
+    dy = normal(seed + 1, *y.shape)
+    dparams, dx = vjp(dy)
+    y_torch.backward(to_torch(dy))
+    assert_close(dx, x_torch.grad)
+    fn.tree.map(lambda ours, theirs: assert_close(ours, theirs.grad), dparams, params_torch)
+
+
 def torch_arrays(model):
     """torch's parameters in the layout and under the paths of ours."""
     return {

@@ -501,3 +501,13 @@ LIKE = {
 def test_params_that_are_not_like_the_tree_are_refused(path, saved, like, message):
     fn.save(path, saved)
     refused(path, message, like=like)
+
+
+def test_the_shapes_of_several_inputs_come_back(tmp_path):
+    model = fn.parallel(fn.Dense(2), fn.Tanh())
+    shapes = ((3,), (2, 2))
+    _, params = model.init(fn.random.key(0), shapes)
+    fn.save(tmp_path / "pair.npz", params, model=model, input_shape=shapes)
+    snapshot = fn.load(tmp_path / "pair.npz")
+    assert snapshot.input_shape == shapes
+    assert snapshot.model.init(fn.random.key(0), snapshot.input_shape)[0] == ((2,), (2, 2))

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits, normal_batch
 
 import funcnn as fn
 from funcnn import initializers, random, tree
@@ -24,6 +25,9 @@ LAYERS = {
     },
     "Dropout": [(fn.Dropout(0.25), (4,))],
     "Elu": [(fn.Elu(0.5), (4,))],
+    "FanInConcat": [(fn.FanInConcat(), ((4,), (2,))), (fn.FanInConcat(1), ((4, 2), (1, 2)))],
+    "FanInSum": [(fn.FanInSum(), ((4,), (4,)))],
+    "FanOut": [(fn.FanOut(3), (4,))],
     "Flatten": [(fn.Flatten(), (2, 3))],
     "Gelu": [(fn.Gelu("tanh"), (4,))],
     "HardTanh": [(fn.HardTanh(-0.5, max_val=2), (4,))],
@@ -38,6 +42,9 @@ LAYERS = {
 COMBINATORS = [
     (fn.serial(fn.Dense(3), fn.Relu(), fn.Dropout(), fn.Dense(2)), (4,)),
     (fn.serial(fn.Flatten(), fn.serial(fn.Dense(3), fn.serial(fn.Tanh())), fn.Dense(2)), (2, 2)),
+    (fn.parallel(fn.Dense(3), fn.Relu()), ((4,), (2,))),
+    (fn.residual(fn.Dense(4)), (4,)),
+    (fn.residual(fn.Dense(3), shortcut=fn.serial(fn.Tanh(), fn.Dense(3))), (4,)),
 ]
 CASES = [*(case for cases in LAYERS.values() for case in cases), *COMBINATORS]
 cases = pytest.mark.parametrize(
@@ -71,10 +78,10 @@ def test_a_layer_comes_back_from_its_spec_as_json(layer, input_shape):
     assert tree.structure(params) == tree.structure(same_params)
     for a, b in zip(tree.leaves(params), tree.leaves(same_params), strict=True):
         np.testing.assert_array_equal(a, b)
-    x = random.normal(KEY, (5, *input_shape))
+    x = normal_batch(KEY, input_shape)
     for train in (False, True):
         y, _ = layer.apply(params, x, rng=KEY, train=train)
-        np.testing.assert_array_equal(y, again.apply(params, x, rng=KEY, train=train)[0])
+        assert_same_bits(y, again.apply(params, x, rng=KEY, train=train)[0])
 
 
 def test_a_serial_of_nothing_comes_back_as_the_identity():

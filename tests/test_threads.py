@@ -11,7 +11,7 @@ import threadpoolctl
 
 import funcnn as fn
 from funcnn import tree
-from funcnn.threads import available_cores, parallel, single_threaded_blas, use_threads
+from funcnn.threads import available_cores, run_parallel, single_threaded_blas, use_threads
 
 COUNTS = [1, 2, 3, 5, None]
 HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
@@ -19,17 +19,17 @@ counts = pytest.mark.parametrize("count", COUNTS)
 
 
 def thread_of_each_task(tasks=4):
-    return parallel([threading.get_ident] * tasks)
+    return run_parallel([threading.get_ident] * tasks)
 
 
-# --- parallel --------------------------------------------------------------------------------
+# --- run_parallel --------------------------------------------------------------------------------
 
 
 @counts
 @pytest.mark.parametrize("tasks", [0, 1, 2, 7, 100])
 def test_results_are_in_the_order_of_the_tasks(count, tasks):
     with use_threads(count):
-        squares = parallel([functools.partial(pow, i, 2) for i in range(tasks)])
+        squares = run_parallel([functools.partial(pow, i, 2) for i in range(tasks)])
     assert squares == [i**2 for i in range(tasks)]
 
 
@@ -37,7 +37,7 @@ def test_results_are_in_the_order_of_the_tasks(count, tasks):
 def test_so_many_tasks_run_beside_each_other(count):
     barrier = threading.Barrier(count)
     with use_threads(count):
-        assert sorted(parallel([lambda: barrier.wait(HANG)] * count)) == list(range(count))
+        assert sorted(run_parallel([lambda: barrier.wait(HANG)] * count)) == list(range(count))
 
 
 def test_this_thread_does_its_share():
@@ -55,10 +55,10 @@ def test_one_thread_is_this_one():
 @counts
 def test_a_parallel_call_within_a_task_ends(count):
     def outer(i):
-        return parallel([functools.partial(pow, i, j) for j in range(4)])
+        return run_parallel([functools.partial(pow, i, j) for j in range(4)])
 
     with use_threads(count):
-        results = finish(lambda: parallel([functools.partial(outer, i) for i in range(6)]))
+        results = finish(lambda: run_parallel([functools.partial(outer, i) for i in range(6)]))
         assert results == [[i**j for j in range(4)] for i in range(6)]
         if count != 1 and available_cores() > 1:
             assert len(set(thread_of_each_task())) > 1  # and it is parallel again after it
@@ -66,7 +66,7 @@ def test_a_parallel_call_within_a_task_ends(count):
 
 def test_parallel_calls_of_many_threads_end():
     def one(i):
-        return parallel([functools.partial(pow, i, j) for j in range(8)])
+        return run_parallel([functools.partial(pow, i, j) for j in range(8)])
 
     with use_threads(3), ThreadPoolExecutor(4) as pool:
         results = finish(lambda: list(pool.map(one, range(50))))
@@ -101,8 +101,8 @@ def test_an_exception_of_a_task_is_raised_here(count, position):
     tasks[position] = fail
     with use_threads(count):
         with pytest.raises(Failure, match="in a task"):
-            parallel(tasks)
-        assert parallel([lambda: 1] * 5) == [1] * 5
+            run_parallel(tasks)
+        assert run_parallel([lambda: 1] * 5) == [1] * 5
 
 
 @pytest.mark.parametrize("position", [0, 1])
@@ -120,7 +120,7 @@ def test_no_task_is_running_any_more_when_an_exception_is_raised(position):
     tasks = [end_later, end_later]
     tasks[position] = fail_first
     with use_threads(2), pytest.raises(Failure):
-        parallel(tasks)
+        run_parallel(tasks)
     assert ended == [True]
 
 
@@ -128,7 +128,7 @@ def test_no_task_is_running_any_more_when_an_exception_is_raised(position):
 @pytest.mark.parametrize("under", ["raise", "warn"])
 def test_the_errstate_of_the_caller_holds_in_every_thread(over, under):
     with use_threads(3), np.errstate(over=over, under=under):
-        states = parallel([np.geterr] * 6)
+        states = run_parallel([np.geterr] * 6)
         assert all((state["over"], state["under"]) == (over, under) for state in states)
 
 
@@ -137,7 +137,7 @@ def test_a_floating_point_error_in_another_thread_is_raised_here():
         return np.float32([1, 1]) / np.float32([1, 0 if i == 1 else 1])
 
     with use_threads(2), pytest.raises(FloatingPointError):
-        parallel([functools.partial(divide, i) for i in range(2)])
+        run_parallel([functools.partial(divide, i) for i in range(2)])
 
 
 # --- the number of threads -------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_results_have_the_same_bits_for_any_number_of_threads():
 @pytest.mark.parametrize("count", [0, -1, 1.5])
 def test_a_number_of_threads_that_is_none_is_refused(count):
     with pytest.raises((TypeError, ValueError), match=f"threads.*{count}"), use_threads(count):
-        parallel([lambda: 1])
+        run_parallel([lambda: 1])
 
 
 def test_the_number_of_threads_is_restored():
@@ -257,7 +257,7 @@ def test_the_last_block_of_all_threads_restores_blas():
 @counts
 def test_tasks_have_blas_on_one_thread(count):
     with use_threads(count):
-        assert parallel([blas_threads] * 3) == [[1]] * 3
+        assert run_parallel([blas_threads] * 3) == [[1]] * 3
     assert blas_threads() == [2]
 
 
@@ -266,12 +266,12 @@ def test_tasks_have_blas_on_one_thread(count):
 FORK = """
 import os, threading
 import numpy as np
-from funcnn.threads import parallel, single_threaded_blas, use_threads
+from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 def work():
     barrier = threading.Barrier(2)
     x = np.ones((64, 64), np.float32)
-    return parallel([lambda: (barrier.wait(30), float((x @ x).sum()))[1]] * 2)
+    return run_parallel([lambda: (barrier.wait(30), float((x @ x).sum()))[1]] * 2)
 
 with use_threads(2), {block}:
     before = work()

@@ -3,37 +3,11 @@
 import numpy as np
 import pytest
 from funcnn.experiments.datasets import load_dataset
+from helpers import assert_same_bits, frozen, spy
 
 import funcnn as fn
 
 KEY = fn.random.key(0)
-
-
-def frozen(tree):
-    """The same tree with read-only arrays: writing to one is an error at the very line."""
-
-    def freeze(leaf):
-        if not isinstance(leaf, np.ndarray):
-            return leaf
-        array = leaf.copy()
-        array.setflags(write=False)
-        return array
-
-    return fn.tree.map(freeze, tree)
-
-
-def assert_same_bits(a, b):
-    fn.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def spy(layer, seen):
-    """A user's own layer that does what `layer` does, and notes how it was applied."""
-
-    def apply(params, x, *, rng=None, train=False, wrt="both"):
-        seen.append({"wrt": wrt, "train": train, "rng": rng, "x": x})
-        return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
-
-    return fn.Layer(layer.init, apply)
 
 
 def centre(params, x, *, rng=None, train=False, wrt="both"):

@@ -224,9 +224,9 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
     images = image_folder(tmp_path / "images", train=320, side=20)
     config = tiny(images, hidden=[256], batch_size=128, val_size=20)
     pieces = []
-    parallel = fn.combinators.parallel
+    run_parallel = fn.sharding.run_parallel
     monkeypatch.setattr(
-        fn.combinators, "parallel", lambda tasks: pieces.append(len(tasks)) or parallel(tasks)
+        fn.sharding, "run_parallel", lambda tasks: pieces.append(len(tasks)) or run_parallel(tasks)
     )
     bytes_of = []
     for threads in (1, 2):

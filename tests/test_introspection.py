@@ -95,3 +95,66 @@ def test_a_shape_that_does_not_fit_is_an_error_that_names_the_layer():
         fn.summary(model, (5,))
     with pytest.raises(ValueError, match=r"at least 1.*0"):
         fn.summary(model, (0,))
+
+
+def test_branches_are_opened_up():
+    model = fn.serial(
+        fn.residual(fn.Dense(4), fn.Tanh()), fn.FanOut(2), fn.parallel(fn.Dense(2), fn.Relu())
+    )
+    rows = fn.summary(model, (4,)).rows
+    assert [(row.path, row.name, row.output_shape) for row in rows] == [
+        ("0/0", "Dense", (4,)),
+        ("0/1", "Tanh", (4,)),
+        ("1", "FanOut", ((4,), (4,))),
+        ("2/0", "Dense", (2,)),
+        ("2/1", "Relu", (4,)),
+    ]
+
+
+# --- the outputs of inner layers -------------------------------------------------------------
+
+
+def test_the_outputs_of_inner_layers_are_what_each_layer_gives():
+    model = fn.serial(fn.Dense(5), fn.Tanh(), fn.Dense(2))
+    _, params = model.init(random.key(0), (4,))
+    x = random.normal(random.key(1), (3, 4))
+    outputs = fn.inner_outputs(model, params, x)
+    assert list(outputs) == ["0", "1", "2"]
+    np.testing.assert_array_equal(outputs["0"], x @ params[0]["weight"] + params[0]["bias"])
+    np.testing.assert_array_equal(outputs["1"], np.tanh(outputs["0"]))
+    np.testing.assert_array_equal(outputs["2"], model.apply(params, x)[0])
+
+
+def test_inner_combinators_are_opened_up_and_come_after_their_layers():
+    model = fn.serial(fn.Flatten(), fn.residual(fn.serial(fn.Dense(4), fn.Relu())), fn.Dense(2))
+    _, params = model.init(random.key(0), (2, 2))
+    x = random.normal(random.key(1), (3, 2, 2))
+    outputs = fn.inner_outputs(model, params, x)
+    assert list(outputs) == ["0", "1/0/0", "1/0/1", "1/0", "1", "2"]
+    np.testing.assert_array_equal(outputs["1"], outputs["1/0"] + outputs["0"])
+
+
+def test_inner_outputs_are_those_of_training_with_the_same_key():
+    model = fn.serial(fn.Dense(50), fn.Dropout(0.5), fn.Dense(3))
+    _, params = model.init(random.key(0), (4,))
+    x = random.normal(random.key(1), (3, 4))
+    outputs = fn.inner_outputs(model, params, x, rng=random.key(2), train=True)
+    expected, _ = model.apply(params, x, rng=random.key(2), train=True)
+    np.testing.assert_array_equal(outputs["2"], expected)
+    assert 0.2 < (outputs["1"] == 0).mean() < 0.8
+
+
+def test_a_large_batch_gives_one_output_a_layer():
+    model = fn.serial(fn.Dense(512), fn.Relu(), fn.Dense(10))
+    _, params = model.init(random.key(0), (784,))
+    outputs = fn.inner_outputs(model, params, random.normal(random.key(1), (512, 784)))
+    assert [y.shape for y in outputs.values()] == [(512, 512), (512, 512), (512, 10)]
+
+
+def test_inner_outputs_of_own_layers_and_of_none():
+    model = fn.serial(fn.Relu(), own_layer(np.float32))
+    x = np.ones((2, 4), np.float32)
+    assert list(fn.inner_outputs(model, model.init(random.key(0), (4,))[1], x)) == ["0", "1"]
+    assert fn.inner_outputs(fn.Relu(), {}, x) == {}
+    with pytest.raises(ValueError, match="serial has 2 layers"):
+        fn.inner_outputs(model, [], x)

@@ -1,0 +1,115 @@
+"""Looking inside a model: the table of its layers, and the outputs of each of them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from funcnn import random, tree
+from funcnn.combinators import init_layer
+from funcnn.random import Key
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
+
+
+class Row(NamedTuple):
+    """One layer: its path among the params, name, output shape (no batch axis), float32 weights."""
+
+    path: str
+    name: str
+    output_shape: Shape
+    parameters: int
+    bytes: int
+
+
+class Summary(NamedTuple):
+    """The rows of a model's table; `str(summary)` is the table."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights of all layers."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all weights."""
+        return sum(row.bytes for row in self.rows)
+
+    def __str__(self) -> str:
+        head = ("path", "layer", "output shape", "parameters", "bytes")
+        body = [
+            (r.path, r.name, str(r.output_shape), f"{r.parameters:,}", f"{r.bytes:,}")
+            for r in self.rows
+        ]
+        total = ("", "total", "", f"{self.parameters:,}", f"{self.bytes:,}")
+        table = [head, *body, total]
+        widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if i >= 3 else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in table
+        )
+
+
+def summary(model: Layer, input_shape: Shape) -> Summary:
+    """The layers of `model` for inputs of this shape (no batch axis), one row each.
+
+    Combinators are opened up. Raises `ValueError` if the shape does not fit the model.
+    """
+    rows: list[Row] = []
+
+    def note(path: str, layer: Layer) -> Layer:
+        if traits(layer).layers:
+            return layer
+
+        def init(rng: Key, shape: Shape, *, dtype: npt.DTypeLike = np.float32) -> Any:
+            output_shape, params = init_layer(layer, rng, shape, dtype)
+            weights = [np.asarray(leaf) for leaf in tree.leaves(params)]
+            count, size = sum(w.size for w in weights), sum(w.nbytes for w in weights)
+            rows.append(Row(path, layer_name(layer), output_shape, count, size))
+            return output_shape, params
+
+        return layer._replace(init=init)
+
+    init_layer(_rebuild(model, "", note), random.key(0), input_shape, np.float32)
+    return Summary(tuple(rows))
+
+
+def inner_outputs(
+    model: Layer, params: Tree, x: Array, *, rng: Key | None = None, train: bool = False
+) -> dict[str, Any]:
+    """The output of every layer inside `model` for the batch x, by its path, in order.
+
+    A path is that of the layer's params: `inner_outputs(model, params, x)["1"]` is `(N, ...)`, what
+    layer 1 gives. An inner combinator comes after its own layers. The model's own output is that of
+    the last layer. Raises what `model.apply` raises.
+    """
+    outputs: dict[str, Any] = {}
+
+    def note(path: str, layer: Layer) -> Layer:
+        layer_apply = with_wrt(layer.apply)
+
+        # Without traits, so that no layer is given a part of the batch alone.
+        def apply(layer_params: Tree, x: Array, **keywords: Any) -> tuple[Array, Vjp | None]:
+            y, vjp = layer_apply(layer_params, x, **keywords)
+            outputs[path] = y
+            return y, vjp
+
+        return layer._replace(apply=apply)
+
+    _rebuild(model, "", note).apply(params, x, rng=rng, train=train, wrt=None)
+    outputs.pop("")
+    return outputs
+
+
+def _rebuild(layer: Layer, path: str, replace: Callable[[str, Layer], Layer]) -> Layer:
+    """The layer with every layer inside it, and then itself, replaced by `replace(path, layer)`."""
+    _, _, _, layers, rebuild = traits(layer)
+    if rebuild is not None:
+        join = f"{path}/{{}}".format if path else "{}".format
+        layer = rebuild(*(_rebuild(inner, join(i), replace) for i, inner in enumerate(layers)))
+    return replace(path, layer)

@@ -1,0 +1,40 @@
+"""What several tests share."""
+
+import numpy as np
+
+import funcnn as fn
+
+
+def frozen(tree):
+    """The same tree with read-only arrays: writing to one is an error at the very line."""
+
+    def freeze(leaf):
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        array = leaf.copy()
+        array.setflags(write=False)
+        return array
+
+    return fn.tree.map(freeze, tree)
+
+
+def assert_same_bits(a, b):
+    fn.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def spy(layer, seen):
+    """A user's own layer that does what `layer` does, and notes how it was applied."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        seen.append({"wrt": wrt, "train": train, "rng": rng, "x": x})
+        return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
+
+    return fn.Layer(layer.init, apply)
+
+
+def normal_batch(rng, shape, batch=2, dtype=np.float32):
+    """Random inputs of this shape; a tuple of them for a tuple of shapes."""
+    if any(isinstance(entry, tuple) for entry in shape):
+        keys = fn.random.split(rng, len(shape))
+        return tuple(map(normal_batch, keys, shape, [batch] * len(shape), [dtype] * len(shape)))
+    return fn.random.normal(rng, (batch, *shape), dtype)
