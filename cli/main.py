@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from funcnn.cli.data import data
+from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.train import train
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -55,5 +56,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, predict, inspect, check, data):
+for command in (train, evaluate, predict, inspect, check, data, figure):
     main.add_command(command)

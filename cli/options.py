@@ -37,12 +37,14 @@ def by_arch(setting: str) -> str:
     return f"[default: {commonest}; {'; '.join(others)}]"
 
 
-def by_optimizer(setting: str) -> str:
-    """The defaults of a setting that optimizers bring, in words for a help text."""
+def by_choice(setting: str) -> str:
+    """The defaults of a setting that an optimizer or an activation brings, for a help text."""
+    brought = {name: choice.defaults for name, choice in OPTIMIZERS.items()}
+    brought |= {name: {"lr": a.lr} for name, a in ACTIVATIONS.items() if a.lr is not None}
     groups: dict[float, list[str]] = {}
-    for name, choice in OPTIMIZERS.items():
-        if setting in choice.defaults:
-            groups.setdefault(choice.defaults[setting], []).append(name)
+    for name, defaults in brought.items():
+        if setting in defaults:
+            groups.setdefault(defaults[setting], []).append(name)
     return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in groups.items())
 
 

@@ -11,7 +11,7 @@ from funcnn.cli.options import (
     activation_option,
     arch_choice,
     by_arch,
-    by_optimizer,
+    by_choice,
     given,
     hidden_option,
     json_option,
@@ -94,19 +94,18 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     help=f"How gradients become steps. {by_arch('optimizer')}",
 )
 @click.option(
-    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; {by_optimizer('lr')}]"
+    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; {by_choice('lr')}]"
 )
 @click.option(
     "--momentum",
     type=float,
     help="How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax. "
-    f"{by_arch('momentum')[:-1]}; {by_optimizer('momentum')}]",
+    f"{by_arch('momentum')[:-1]}; {by_choice('momentum')}]",
 )
 @click.option(
     "--weight-decay",
     type=float,
-    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; "
-    f"{by_optimizer('weight_decay')}]",
+    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; {by_choice('weight_decay')}]",
 )
 @click.option(
     "--schedule",

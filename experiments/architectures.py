@@ -7,15 +7,40 @@ from typing import Any, NamedTuple
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.initializers import Initializer
 from funcnn.types import Layer, Loss
 
-Activation = Callable[[], Layer]
 
-ACTIVATIONS: dict[str, Activation] = {
-    "identity": fn.Identity,
-    "relu": fn.Relu,
-    "sigmoid": fn.Sigmoid,
-    "tanh": fn.Tanh,
+class Activation(NamedTuple):
+    """What can follow a hidden layer, and how the weights of the layer before it begin."""
+
+    layer: Callable[[], Layer]
+    weight_init: Callable[[], Initializer]
+    lr: float | None = None
+    """The learning rate that suits it; None: the architecture's."""
+
+
+# He's scale makes up for the half of the signal that ReLU and its kin drop, and LeCun's is the one
+# that SELU keeps at variance 1. What magnifies its input, or as the identity does not even limit
+# it, must begin small, and with exp no beginning is small enough for the usual learning rate.
+_inits = fn.initializers
+ACTIVATIONS = {
+    "identity": Activation(fn.Identity, _inits.normal),
+    "binary-step": Activation(fn.BinaryStep, _inits.glorot_uniform),
+    "sigmoid": Activation(fn.Sigmoid, _inits.glorot_uniform),
+    "tanh": Activation(fn.Tanh, _inits.glorot_uniform),
+    "arctan": Activation(fn.ArcTan, _inits.glorot_uniform),
+    "relu": Activation(fn.Relu, _inits.he_normal),
+    "prelu": Activation(fn.PRelu, _inits.he_normal),
+    "leaky-relu": Activation(fn.LeakyRelu, _inits.he_normal),
+    "elu": Activation(fn.Elu, _inits.he_normal),
+    "selu": Activation(fn.Selu, _inits.lecun_normal),
+    "gelu": Activation(fn.Gelu, _inits.he_normal),
+    "softplus": Activation(fn.Softplus, _inits.glorot_uniform),
+    "silu": Activation(fn.Silu, _inits.he_normal),
+    "hard-tanh": Activation(fn.HardTanh, _inits.glorot_uniform),
+    "hard-sigmoid": Activation(fn.HardSigmoid, _inits.glorot_uniform),
+    "exp": Activation(fn.Exp, _inits.normal, lr=0.001),
 }
 
 
@@ -73,15 +98,12 @@ def build_model(
     binary = ARCHITECTURES[arch].binary
     if binary and classes != 2:
         raise InputError(f"--arch {arch} tells 2 classes apart, but the data has {classes}")
+    weight_init = ACTIVATIONS[activation].weight_init()
     if binary:  # so few units need a start far from 0, where sigmoids differ from each other
         weight_init = fn.initializers.normal(1.0)
-    elif activation == "relu":  # He's scale makes up for the half of the signal that ReLU drops
-        weight_init = fn.initializers.he_normal()
-    else:
-        weight_init = fn.initializers.glorot_uniform()
     layers = [] if binary else [fn.Flatten()]
     for features in hidden:
-        layers += [fn.Dense(features, weight_init=weight_init), ACTIVATIONS[activation]()]
+        layers += [fn.Dense(features, weight_init=weight_init), ACTIVATIONS[activation].layer()]
         if dropout:
             layers.append(fn.Dropout(dropout))
     if binary:

@@ -91,6 +91,10 @@ class RunConfig:
             _refuse("arch", arch, f"one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[str(arch)]
         defaults = architecture.defaults
+        activation = given.get("activation", defaults["activation"])
+        known = isinstance(activation, str) and activation in ACTIVATIONS
+        if known and (lr := ACTIVATIONS[activation].lr) is not None:
+            defaults = defaults | {"lr": lr}
         optimizer = given.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:

@@ -1,8 +1,9 @@
 """Figures, as PNG files. The colours can be told apart by the colour-blind (Okabe and Ito)."""
 
 import io
+import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.run_folder import EpochRow
@@ -12,6 +13,9 @@ from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", ":")
+MAX_CURVES = len(COLOURS) * len(STYLES)
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
@@ -54,6 +58,66 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
     loss.set_ylim(bottom=0)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     _write(figure, path)
+
+
+class Curve(NamedTuple):
+    """A run in a figure of several: what it is called, and a loss and accuracy for each epoch."""
+
+    label: str
+    epochs: list[int]
+    losses: Array
+    accuracies: Array
+    """In per cent."""
+
+
+def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
+    """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
+    columns = max(1, 122 // (8 + max(len(run.label) for run in runs)))
+    lines = -(-len(runs) // columns)
+    figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
+    for run, (style, colour) in zip(runs, itertools.product(STYLES, COLOURS), strict=False):
+        marker = "o" if len(run.epochs) == 1 else None
+        looks = {"color": colour, "linestyle": style, "marker": marker}
+        for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
+            axis.plot(run.epochs, values, label=run.label, **looks)
+    for axis, name in zip(axes, ("loss (nats)", "accuracy (%)"), strict=True):
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(f"{measured_on} {name}".strip())
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3)
+    _write(figure, path)
+
+
+def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> None:
+    """Functions of one number, a panel each: a title, y at every x, and the derivative there."""
+    columns = 4
+    rows = -(-len(panels) // columns)
+    figure, axes = _figure(rows, columns, (2.5 * columns, 2.1 * rows + 0.4))
+    for axis in axes.ravel()[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, y, derivative) in zip(axes.ravel(), panels, strict=False):
+        axis.plot(x, _broken(y), "-", color=BLUE, label="$y = f(x)$")
+        axis.plot(x, _broken(derivative), "--", color=ORANGE, label="derivative $dy/dx$")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlim(x[0], x[-1])
+        axis.set_ylim(-2.2, 3.2)
+        axis.set_yticks(range(-2, 4))
+        axis.grid(alpha=0.3)
+        axis.label_outer()
+    figure.supxlabel("$x$")
+    figure.supylabel("$y$ and $dy/dx$")
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=2, handlelength=3)
+    _write(figure, path)
+
+
+def _broken(y: Array) -> Array:
+    """The values with a gap, not a steep line, where they jump."""
+    broken = np.array(y)
+    broken[1:][np.abs(np.diff(y)) > 0.1] = np.nan
+    return broken
 
 
 def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:

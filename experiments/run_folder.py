@@ -8,6 +8,7 @@ summary.json   what came out; a run that has it is finished
 *.png          figures
 """
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -86,6 +87,23 @@ class RunFolder:
         """The run's config. Raises `InputError` if the file was damaged."""
         return RunConfig.resolve(RunConfig.read(self.config))
 
+    def read_metrics(self) -> list[EpochRow]:
+        """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""
+        try:
+            lines = list(csv.reader(self.metrics.read_text("utf-8").splitlines()))
+            if not lines or tuple(lines[0]) != EpochRow._fields:
+                raise ValueError(f"it does not begin with {','.join(EpochRow._fields)}")
+            rows = [_epoch_row(line) for line in lines[1:]]
+        except FileNotFoundError:
+            raise InputError(
+                f"{self}: no epoch was recorded yet, there is no metrics.csv"
+            ) from None
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{self.metrics} is not the table of a run: {error}") from None
+        if not rows:
+            raise InputError(f"{self.metrics} is not the table of a run: it has no rows")
+        return rows
+
     def write_metrics(self, rows: list[EpochRow]) -> None:
         """Write metrics.csv anew, whole."""
         import pandas as pd  # half a second, and only here
@@ -96,6 +114,17 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""
         write_whole(self.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _epoch_row(line: list[str]) -> EpochRow:
+    """A line of metrics.csv. Raises `ValueError` if it is none."""
+    if len(line) != len(EpochRow._fields):
+        raise ValueError(f"it has a row of {len(line)} values, {','.join(line)}")
+    values = dict(zip(EpochRow._fields, line, strict=True))
+    numbers: dict[str, Any] = {"epoch": int(values.pop("epoch"))}
+    for name, text in values.items():
+        numbers[name] = None if text == "" and name.startswith("val_") else float(text)
+    return EpochRow(**numbers)
 
 
 def _make_next(name: str) -> Path:

@@ -11,6 +11,26 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 """
 
 from funcnn import activations, initializers, random, schedules, threads, tree
+from funcnn.activation_layers import (
+    ArcTan,
+    BinaryStep,
+    Elu,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardTanh,
+    Identity,
+    LeakyRelu,
+    LogSoftmax,
+    Relu,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Tanh,
+    elementwise,
+)
 from funcnn.checks import CheckFailure, check_layer, check_vjp
 from funcnn.combinators import (
     FanInConcat,
@@ -32,19 +52,7 @@ from funcnn.composition import (
     masked,
 )
 from funcnn.introspection import inner_outputs, summary
-from funcnn.layers import (
-    Dense,
-    Dropout,
-    Flatten,
-    Identity,
-    LogSoftmax,
-    Relu,
-    Reshape,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    elementwise,
-)
+from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -94,23 +102,36 @@ from funcnn.types import Layer
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArcTan",
+    "BinaryStep",
     "CheckFailure",
     "Dense",
     "Dropout",
+    "Elu",
+    "Exp",
     "FanInConcat",
     "FanInSum",
     "FanOut",
     "Flatten",
+    "Gelu",
+    "HardSigmoid",
+    "HardTanh",
     "Identity",
     "Layer",
+    "LayerNorm",
+    "LeakyRelu",
     "LogSoftmax",
     "Optimizer",
+    "PRelu",
     "Relu",
     "Reshape",
+    "Selu",
     "Sigmoid",
+    "Silu",
     "Snapshot",
     "SnapshotError",
     "Softmax",
+    "Softplus",
     "Tanh",
     "TrainState",
     "accuracy",

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from funcnn import random
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
-from funcnn.types import Array, Shape, accepts
+from funcnn.threads import single_threaded_blas
+from funcnn.types import Array, Shape, accepts, check_number
 
 Fans = tuple[int, int]
 Initializer = Callable[..., Array]
@@ -117,14 +118,14 @@ def torch_default() -> Initializer:
 @describable
 def normal(stddev: float = 0.01) -> Initializer:
     """N(0, stddev^2), whatever the fans. Raises `ValueError` unless stddev >= 0."""
-    stddev = _check_scale("stddev", stddev)
+    stddev = check_number("stddev", stddev, least=0)
     return lambda rng, shape, dtype=np.float32: random.normal(rng, shape, dtype) * stddev
 
 
 @describable
 def uniform(bound: float = 0.01) -> Initializer:
     """U(-bound, bound), whatever the fans. Raises `ValueError` unless bound >= 0."""
-    bound = _check_scale("bound", bound)
+    bound = check_number("bound", bound, least=0)
     return lambda rng, shape, dtype=np.float32: random.uniform(rng, shape, dtype, -bound, bound)
 
 
@@ -134,7 +135,49 @@ def zeros() -> Initializer:
     return lambda rng, shape, dtype=np.float32: np.zeros(shape, dtype)
 
 
-def _check_scale(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
-    return float(value)  # a np.float64 would turn float32 arrays into float64
+@describable
+def constant(value: float) -> Initializer:
+    """`value` everywhere. Raises `ValueError` unless it is finite."""
+    value = check_number("value", value)
+    return lambda rng, shape, dtype=np.float32: np.full(shape, value, dtype)
+
+
+@describable
+def truncated_normal(stddev: float = 0.01) -> Initializer:
+    """N(0, stddev^2) without what is beyond two stddev, as `jax.nn.initializers.truncated_normal`.
+
+    What is left has the standard deviation 0.88 stddev. Raises `ValueError` unless stddev >= 0.
+    """
+    stddev = check_number("stddev", stddev, least=0)
+
+    def initializer(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+        generator = random.generator(rng)
+        values = generator.standard_normal(shape)
+        while (outside := np.abs(values) > 2).any():  # 1 in 22 is drawn again
+            values[outside] = generator.standard_normal(np.count_nonzero(outside))
+        return values.astype(dtype) * stddev
+
+    return initializer
+
+
+@describable
+def orthogonal(gain: float = 1.0) -> Initializer:
+    """A random matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
+
+    More than two axes count as a matrix `(shape[0], product of the rest)`, as in
+    `torch.nn.init.orthogonal_`. Raises `ValueError` for fewer, and unless gain >= 0.
+    Saxe et al. 2014.
+    """
+    gain = check_number("gain", gain, least=0)
+
+    def initializer(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"orthogonal needs a shape of two axes or more, got {shape}")
+        few, many = sorted((shape[0], math.prod(shape[1:])))
+        with single_threaded_blas():  # the same bits for any number of threads
+            columns, r = np.linalg.qr(random.normal(rng, (many, few), np.float64))
+        columns *= np.where(np.diagonal(r) < 0, -1, 1)  # or not every rotation is equally likely
+        matrix = columns if shape[0] == many else columns.T  # (shape[0], ...)
+        return matrix.reshape(shape).astype(dtype) * gain
+
+    return initializer

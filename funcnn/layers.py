@@ -10,7 +10,6 @@ A layer without weights has the params `{}`.
 """
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,17 @@ from funcnn import activations, initializers, random
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
-from funcnn.types import Array, ArrayFunction, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
+from funcnn.types import (
+    Array,
+    Layer,
+    Shape,
+    Tree,
+    Vjp,
+    Wrt,
+    check_cotangent,
+    check_number,
+    check_param,
+)
 
 # --- layers with weights ---------------------------------------------------------------------
 
@@ -91,92 +100,124 @@ def Dense(
     return Layer(init, apply)
 
 
-# --- layers of one function of the array -----------------------------------------------------
+@constructor(per_sample="always")
+def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
+    """y = x where x > 0, else w x, with a learned slope w, as `torch.nn.PReLU`. He et al. 2015.
 
-
-def elementwise(function: ArrayFunction) -> Layer:
-    """A layer without weights of any `function(x) -> (y, vjp)` that keeps the array's shape.
-
-    x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
-    Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
+    num_parameters: 1, or one for each channel: the size of axis 1 of x. init: the first slope.
+    x, y: floats `(N, ...)`, or `(N, C, ...)`. params: `weight` `(num_parameters,)`.
+    Raises `ValueError` if x has another number of channels, `TypeError` if it has another dtype.
     """
+    (num_parameters,) = check_shape("PRelu", (num_parameters,))
+    first_slope = check_number("init", init)
 
-    def init(
+    def check_channels(input_shape: Shape) -> None:
+        if num_parameters > 1 and input_shape[:1] != (num_parameters,):
+            expected = f"expected {num_parameters} channels, a slope for each"
+            raise ValueError(f"{expected}, got a sample of shape {input_shape}")
+
+    def init_slopes(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        return check_shape("elementwise", input_shape), {}
+        check_channels(input_shape)
+        return input_shape, {"weight": np.full((num_parameters,), first_slope, dtype)}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        activations.check_float("an elementwise layer", x)
-        y, vjp_of_array = function(x)
-        if y.shape != x.shape:
-            raise ValueError(f"an elementwise function changed shape {x.shape} to {y.shape}")
-        if y.dtype != x.dtype:
-            raise ValueError(f"an elementwise function changed {x.dtype} to {y.dtype}")
-        shape, dtype = x.shape, x.dtype
+        check_channels(x.shape[1:])
+        weight = check_param("weight", params["weight"], (num_parameters,), x.dtype)
+        if num_parameters > 1:
+            weight = weight.reshape(num_parameters, *(1,) * (x.ndim - 2))  # (C, 1, ...)
+        negative = np.minimum(x, 0)
+        y = np.where(x > 0, x, weight * negative)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, shape, dtype)
-            return {}, (None if wrt == "params" else vjp_of_array(dy))
+            check_cotangent(dy, x.shape, x.dtype)
+            by_slope = dy * negative
+            if num_parameters > 1:
+                by_slope = np.moveaxis(by_slope, 1, 0)  # (C, N, ...)
+            dparams = {"weight": by_slope.reshape(num_parameters, -1).sum(1)}  # (C,)
+            return dparams, (None if wrt == "params" else np.where(x > 0, dy, weight * dy))
+
+        return y, (None if wrt is None else vjp)
+
+    return Layer(init_slopes, apply)
+
+
+@constructor(per_sample="always")
+def LayerNorm(
+    normalized_dims: int = 1,
+    eps: float = 1e-5,
+    elementwise_affine: bool = True,
+    bias: bool = True,
+) -> Layer:
+    """y = w (x - mean) / sqrt(variance + eps) + b, of each sample's last axes.
+
+    As `torch.nn.LayerNorm(normalized_shape)` with the shape of the last `normalized_dims` axes,
+    at least 1. Ba et al. 2016. x, y: `(N, ..., *normalized_shape)`.
+    params, of that shape: `weight` and `bias`, neither if not `elementwise_affine`.
+    Raises `ValueError` if x has too few axes, or others than the weight; `TypeError` if it has
+    another dtype.
+    """
+    (normalized_dims,) = check_shape("LayerNorm", (normalized_dims,))
+    eps = check_number("eps", eps, least=0)
+    first_values = {"weight": 1.0} | ({"bias": 0.0} if bias else {})
+    if not elementwise_affine:
+        first_values = {}
+    axes = tuple(range(-normalized_dims, 0))
+
+    def normalized_shape(input_shape: Shape) -> Shape:
+        if len(input_shape) < normalized_dims:
+            raise ValueError(f"a sample of shape {input_shape} has no {normalized_dims} last axes")
+        return input_shape[len(input_shape) - normalized_dims :]
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        shape = normalized_shape(input_shape)
+        params = {name: np.full(shape, value, dtype) for name, value in first_values.items()}
+        return input_shape, params
+
+    def apply(
+        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        activations.check_float("LayerNorm", x)
+        shape = normalized_shape(x.shape[1:])
+        # The mean is rounded in proportion to itself. What is left of it is small and goes now.
+        centred = x - x.mean(axes, keepdims=True)
+        centred -= centred.mean(axes, keepdims=True)
+        scale = 1 / np.sqrt((centred * centred).mean(axes, keepdims=True) + eps)  # (N, ..., 1, ...)
+        normal = centred * scale
+        y = normal
+        if elementwise_affine:
+            weight = check_param("weight", params["weight"], shape, x.dtype)
+            y = normal * weight
+            if bias:
+                y += check_param("bias", params["bias"], shape, x.dtype)
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, x.shape, x.dtype)
+            dparams, dnormal = {}, dy
+            if elementwise_affine:
+                rows = (-1, *shape)
+                dparams = {"weight": (dy * normal).reshape(rows).sum(0)}
+                if bias:
+                    dparams["bias"] = dy.reshape(rows).sum(0)
+                dnormal = dy * weight
+            if wrt == "params":
+                return dparams, None
+            dx = dnormal - dnormal.mean(axes, keepdims=True)
+            dx -= normal * (dnormal * normal).mean(axes, keepdims=True)
+            dx *= scale
+            return dparams, dx
 
         return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
 
 
-@constructor(per_sample="always")
-def Identity() -> Layer:
-    """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.identity)
-
-
-@constructor(per_sample="always")
-def Relu() -> Layer:
-    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.relu)
-
-
-@constructor(per_sample="always")
-def Sigmoid() -> Layer:
-    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.sigmoid)
-
-
-@constructor(per_sample="always")
-def Tanh() -> Layer:
-    """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.tanh)
-
-
-@constructor(per_sample="always")
-def Softmax(dim: int = -1) -> Layer:
-    """y = exp(x) / sum exp(x) along `dim`, as `torch.nn.Softmax`. Not before a cross-entropy.
-
-    dim: an axis of the array, other than the batch axis 0. Raises `ValueError` for any other.
-    """
-    return _along(dim, activations.softmax)
-
-
-@constructor(per_sample="always")
-def LogSoftmax(dim: int = -1) -> Layer:
-    """y = x - log sum exp(x) along `dim`, as `torch.nn.LogSoftmax`.
-
-    dim: an axis of the array, other than the batch axis 0. Raises `ValueError` for any other.
-    """
-    return _along(dim, activations.log_softmax)
-
-
-def _along(dim: int, function: Any) -> Layer:
-    dim = operator.index(dim)
-
-    def checked(x: Array) -> Any:
-        if not -x.ndim < dim < x.ndim or dim == 0:
-            raise ValueError(f"dim={dim} is not an axis of a sample of shape {x.shape[1:]}")
-        return function(x, dim)
-
-    return elementwise(checked)
+# --- layers without weights ------------------------------------------------------------------
 
 
 @constructor(per_sample="evaluation")

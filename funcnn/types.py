@@ -10,7 +10,9 @@ Shapes leave out the batch axis; arrays always have it, first. Nothing here comp
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
@@ -114,6 +116,30 @@ def check_cotangent(dy: Array, shape: Shape, dtype: Any) -> None:
     """Raise `ValueError` unless dy has the shape and dtype of the y that it is a cotangent of."""
     if dy.shape != shape or dy.dtype != dtype:
         raise ValueError(f"dy must be {dtype} of shape {shape}, got {dy.dtype} of {dy.shape}")
+
+
+def check_param(name: str, param: Array, shape: Shape, dtype: Any) -> Array:
+    """The param. Raises `ValueError` for another shape, `TypeError` for another dtype than x's."""
+    if param.shape != shape:
+        raise ValueError(f"expected a {name} of shape {shape}, got {param.shape}")
+    if param.dtype != dtype:
+        raise TypeError(f"x is {dtype} but params are {param.dtype}: convert one of them")
+    return param
+
+
+def check_number(
+    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf
+) -> float:
+    """The value as a Python float: a `np.float64` would turn float32 arrays into float64.
+
+    Raises `ValueError`, naming the argument, unless it is finite and in range.
+    """
+    is_number = isinstance(value, Real)
+    if not (is_number and math.isfinite(value) and value >= least and value > above):
+        limit = f" of at least {least:g}" if least > -math.inf else ""
+        limit += f" above {above:g}" if above > -math.inf else ""
+        raise ValueError(f"{name} must be a finite number{limit}, got {value}")
+    return float(value)
 
 
 def with_wrt(apply: Apply) -> Apply:

@@ -459,6 +459,37 @@ PREDICTS = [
 ]
 
 
+METRICS = "run/metrics.csv"
+CURVES = "figure curves run stopped"
+COLUMNS = b"epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
+FIGURES = [
+    row("activations: out exists", "figure activations --out note.txt", "--out", "note.txt"),
+    row("activations: out in no folder", "figure activations --out no/new.png", "no/new.png"),
+    row("curves: out exists", CURVES + " --out note.txt", "--out", "note.txt"),
+    row("curves: out in no folder", CURVES + " --out no/new.png", "no/new.png"),
+    row("curves: of nothing", "figure curves", "RUN"),
+    row("curves: no such run", "figure curves run none", "none"),
+    row("curves: not a run", "figure curves run images", "images", "config.json"),
+    row("curves: too many", "figure curves" + 22 * " run", "22 runs", "at most 21"),
+    row("curves: config damaged", CURVES, "run/config.json", after=cut("run/config.json")),
+    row("curves: nothing recorded", CURVES, "run", "metrics.csv", after=delete(METRICS)),
+    row("curves: table is a folder", CURVES, METRICS, after=folder_for_file(METRICS)),
+    *(
+        row(f"curves: table {name}", CURVES, METRICS, *said, after=write(METRICS, content))
+        for name, said, content in [
+            ("empty", ["begin with epoch,train_loss"], b""),
+            ("of others", ["begin with epoch,train_loss"], b"a,b\n1,2\n"),
+            ("not text", [], b"\xff\0"),
+            ("without rows", ["no rows"], COLUMNS),
+            ("cut short", ["a row of 3 values, 1,0.5,0"], COLUMNS + b"1,0.5,0"),
+            ("with a word", ["'much'"], COLUMNS + b"1,much,0.5,1.0,0.5,0.1,2\n"),
+            ("with a gap", ["''"], COLUMNS + b"1,,0.5,1.0,0.5,0.1,2\n"),
+            ("of half an epoch", ["'1.5'"], COLUMNS + b"1.5,1.0,0.5,1.0,0.5,0.1,2\n"),
+        ]
+    ),
+]
+
+
 def tree_digest():
     """Every path below this folder, with the digest of its content."""
     return {
@@ -486,7 +517,7 @@ def expect_one_line(result, said):
 
 @pytest.mark.parametrize(
     ("command", "said", "damage"),
-    DATA + OPTIONS + PLACES + CONFIGS + RESUMES + SNAPSHOTS + PREDICTS,
+    DATA + OPTIONS + PLACES + CONFIGS + RESUMES + SNAPSHOTS + PREDICTS + FIGURES,
 )
 def test_bad_input_gives_one_clear_line_and_changes_nothing(place, command, said, damage):
     damage()
@@ -497,7 +528,8 @@ def test_bad_input_gives_one_clear_line_and_changes_nothing(place, command, said
 
 
 def test_the_undamaged_inputs_are_good(place):
-    for command in (TRAIN, EVALUATE, PREDICT, INSPECT, RESUME, CONFIG.replace("new", "other")):
+    config = CONFIG.replace("new", "other")
+    for command in (TRAIN, EVALUATE, PREDICT, INSPECT, RESUME, config, CURVES):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, result.output
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
+from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
@@ -84,11 +85,12 @@ COMMANDS = dict(commands())
 
 def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
-        *("train", "evaluate", "predict", "inspect", "check", "data list", "data show")
+        *("train", "evaluate", "predict", "inspect", "check", "data list", "data show"),
+        *("figure activations", "figure curves"),
     }
 
 
-@pytest.mark.parametrize("path", [(), ("data",), *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize("path", [(), ("data",), ("figure",), *COMMANDS], ids=" ".join)
 def test_h_and_help_say_the_same(path):
     short, long = funcnn(*path, "-h"), funcnn(*path, "--help")
     assert short.stdout == long.stdout
@@ -437,12 +439,12 @@ def test_check_proves_the_gradients_of_every_architecture(arch):
     assert re.search(r"^worst: \d\.\de-\d+ at \S+ \(limit 1e-06\)$", result.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("activation", ["identity", "relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_check_takes_hidden_sizes_activation_and_seed(activation):
     arguments = ("--hidden", "6x5", "--activation", activation, "--seed", 3, "--json")
     printed = parse(funcnn("check", "mlp2", *arguments))
     assert printed["ok"] is True
-    assert len(printed["leaves"]) == 6
+    assert len(printed["leaves"]) == (8 if activation == "prelu" else 6)
     assert printed["worst"]["error"] == max(leaf["error"] for leaf in printed["leaves"]) < 1e-6
     assert printed["worst"]["path"] in {leaf["path"] for leaf in printed["leaves"]}
 
@@ -493,6 +495,21 @@ def test_data_show_takes_a_folder(images):
     text = funcnn("data", "show", images).stdout
     assert "train 60 inputs of 1 x 4 x 4" in text
     assert Path("images.png").exists()
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def test_figure_activations_draws_them():
+    assert funcnn("figure", "activations").stdout == "picture: activations.png\n"
+    assert Path("activations.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figure_curves_draws_several_runs(images, run):
+    train(images, "--activation", "gelu", "--out", "gelu", "--quiet")
+    result = funcnn("figure", "curves", run, "gelu", "--out", "both.png")
+    assert result.stdout == "picture: both.png\n"
+    assert Path("both.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --- pipes -----------------------------------------------------------------------------------

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig, build_optimizer
+from funcnn.experiments.config import (
+    OPTIMIZERS,
+    SCHEDULES,
+    RunConfig,
+    build_network,
+    build_optimizer,
+)
 from funcnn.experiments.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +69,24 @@ def test_an_optimizer_brings_the_defaults_that_suit_it(optimizer, lr, weight_dec
     assert (config.lr, config.weight_decay) == (lr, weight_decay)
     given_lr = RunConfig.resolve({"arch": "mlp3", "optimizer": optimizer, "lr": 0.3})
     assert (given_lr.lr, given_lr.weight_decay) == (0.3, weight_decay)
+
+
+def test_an_activation_brings_the_learning_rate_that_suits_it():
+    exp = {"arch": "mlp3", "activation": "exp"}
+    assert RunConfig.resolve(exp).lr == 0.001
+    assert RunConfig.resolve(exp | {"lr": 0.3}).lr == 0.3
+    assert RunConfig.resolve(exp | {"activation": "gelu"}).lr == MLP3["lr"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_hidden_layers_begin_as_their_activation_asks(activation):
+    variances = dict.fromkeys(ACTIVATIONS, 2 / (784 + 256))  # Glorot's
+    he = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu")
+    variances |= dict.fromkeys(he, 2 / 784) | {"selu": 1 / 784, "identity": 1e-4, "exp": 1e-4}
+    config = RunConfig.resolve({"arch": "mlp3", "activation": activation})
+    _, params = build_network(config, 10).init(fn.random.key(0), (1, 28, 28))
+    assert params[1]["weight"].var() == pytest.approx(variances[activation], rel=0.02)
+    assert params[5]["weight"].var() == pytest.approx(2 / (128 + 10), rel=0.1)
 
 
 def test_a_config_cannot_be_changed():

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import funcnn as fn
 from funcnn import initializers, random, spec
@@ -23,19 +24,30 @@ INITIALIZERS = {
     "zeros": (initializers.zeros, 0, True),
 }
 SCALED_BY_FANS = [name for name in INITIALIZERS if name not in ("normal", "uniform", "zeros")]
+# Those with tests of their own below, and their arguments.
+OTHERS = {
+    "constant": {"value": 0.3},
+    "truncated_normal": {"stddev": 0.3},
+    "orthogonal": {"gain": 0.3},
+}
 every = pytest.mark.parametrize("name", INITIALIZERS)
 scaled = pytest.mark.parametrize("name", SCALED_BY_FANS)
 
 
 def make(name):
+    if name in OTHERS:
+        return getattr(initializers, name)(**OTHERS[name])
     return INITIALIZERS[name][0]()
 
 
-def test_the_table_holds_every_initializer():
-    assert set(INITIALIZERS) == set(spec._initializers)
+def test_the_tables_hold_every_initializer():
+    assert set(INITIALIZERS) | set(OTHERS) == set(spec._initializers)
 
 
-@every
+every_one = pytest.mark.parametrize("name", [*INITIALIZERS, *OTHERS])
+
+
+@every_one
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(300, 100), (3, 1)])
 def test_shape_and_dtype_are_those_asked_for(name, dtype, shape):
@@ -43,7 +55,7 @@ def test_shape_and_dtype_are_those_asked_for(name, dtype, shape):
     assert (values.shape, values.dtype) == (shape, dtype)
 
 
-@every
+@every_one
 def test_values_are_float32_unless_told(name):
     assert make(name)(KEY, (2, 3)).dtype == np.float32
 
@@ -71,16 +83,17 @@ def fans_if_taken(name):
     return {"fans": FANS} if name in SCALED_BY_FANS else {}
 
 
-@every
+@every_one
 def test_the_same_key_gives_the_same_values(name):
     values = make(name)(KEY, (20, 30))
     np.testing.assert_array_equal(make(name)(KEY, (20, 30)), values)
-    assert np.array_equal(make(name)(random.key(1), (20, 30)), values) == (name == "zeros")
+    other = make(name)(random.key(1), (20, 30))
+    assert np.array_equal(other, values) == (name in ("zeros", "constant"))
 
 
-@every
+@every_one
 def test_the_spec_is_the_name_and_the_arguments(name):
-    expected = {"initializer": name}
+    expected = {"initializer": name} | OTHERS.get(name, {})
     if name in ("normal", "uniform"):
         expected["stddev" if name == "normal" else "bound"] = 0.3
     assert make(name).spec == expected
@@ -100,16 +113,96 @@ def test_a_weight_of_another_layout_needs_its_fans(name, shape):
 
 
 @pytest.mark.parametrize("scale", [-0.1, math.inf, math.nan])
-def test_a_scale_that_is_none_is_refused(scale):
-    with pytest.raises(ValueError, match=f"stddev.*{scale}"):
-        initializers.normal(scale)
-    with pytest.raises(ValueError, match=f"bound.*{scale}"):
-        initializers.uniform(scale)
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("normal", "stddev"),
+        ("uniform", "bound"),
+        ("truncated_normal", "stddev"),
+        ("orthogonal", "gain"),
+    ],
+)
+def test_a_scale_that_is_none_is_refused(name, argument, scale):
+    said = f"{argument} must be a finite number of at least 0, got {scale}"
+    with pytest.raises(ValueError, match=said):
+        getattr(initializers, name)(scale)
 
 
-@pytest.mark.parametrize("make", [initializers.normal, initializers.uniform])
-def test_a_numpy_scale_does_not_change_the_dtype(make):
-    assert make(np.float64(0.1))(KEY, (3,)).dtype == np.float32
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, "1", None])
+def test_a_constant_that_is_no_finite_number_is_refused(value):
+    with pytest.raises(ValueError, match=f"value must be a finite number, got {value}"):
+        initializers.constant(value)
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform", *OTHERS])
+def test_a_numpy_number_does_not_change_the_dtype(name):
+    assert getattr(initializers, name)(np.float64(0.1))(KEY, (3, 4)).dtype == np.float32
+
+
+# --- constant, truncated normal, orthogonal --------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.3, -2, 0])
+def test_a_constant_is_everywhere(value):
+    assert (initializers.constant(value)(KEY, (2, 3)) == np.float32(value)).all()
+
+
+def test_a_truncated_normal_ends_at_two_deviations_and_is_normal_until_there():
+    values = initializers.truncated_normal(0.5)(KEY, (1000, 300), np.float64).ravel()
+    assert 0.999 < np.abs(values).max() <= 1
+    # The distribution function is erf between, scaled to reach 1 (Kolmogorov: 1.63 is 1 in 100).
+    ordered = np.sort(values)
+    inside = math.erf(math.sqrt(2))
+    expected = [0.5 + 0.5 * math.erf(v / 0.5 / math.sqrt(2)) / inside for v in ordered[::100]]
+    seen = np.arange(0, len(ordered), 100) / len(ordered)
+    assert np.abs(seen - expected).max() < 1.63 / math.sqrt(len(ordered))
+    assert abs(values.std() - 0.5 * 0.8796256610342398) < 0.5 * 4 / math.sqrt(2 * len(values))
+
+
+def test_a_truncated_normal_has_the_spread_of_jax_s():
+    jax = pytest.importorskip("jax", reason="jax.nn.initializers is the oracle")
+    theirs = jax.nn.initializers.truncated_normal(0.2)(jax.random.key(0), (500, 400))
+    ours = initializers.truncated_normal(0.2)(KEY, (500, 400))
+    assert ours.std() == pytest.approx(float(theirs.std()), rel=0.01)
+    assert np.abs(ours).max() == pytest.approx(float(abs(theirs).max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 5), (30, 7), (7, 30), (1, 4), (4, 1), (1, 1), (6, 2, 2), (8, 3, 5, 5), (40, 3, 2)]
+)
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("gain", [1.0, 0.5])
+def test_an_orthogonal_matrix_is_orthogonal(shape, dtype, limit, gain):
+    values = initializers.orthogonal(gain)(KEY, shape, dtype)
+    assert (values.shape, values.dtype) == (shape, dtype)
+    matrix = values.reshape(shape[0], -1).astype(np.float64) / gain
+    if matrix.shape[0] < matrix.shape[1]:
+        matrix = matrix.T
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(matrix.shape[1]), rtol=0, atol=limit)
+
+
+def test_an_orthogonal_matrix_is_any_rotation_with_the_same_chance():
+    # Of 2,000 rotations of the plane: as many in each quarter of the circle, and as many mirrored.
+    keys = random.split(KEY, 2000)
+    turned = np.stack([initializers.orthogonal()(key, (2, 2), np.float64) for key in keys])
+    angles = np.arctan2(turned[:, 1, 0], turned[:, 0, 0])
+    quarters = np.bincount(((angles + math.pi) // (math.pi / 2)).astype(int) % 4, minlength=4)
+    assert abs(quarters - 500).max() < 4 * math.sqrt(2000 * 3 / 16)
+    assert abs((np.linalg.det(turned) > 0).mean() - 0.5) < 4 * 0.5 / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_orthogonal_matrix_has_the_same_bits_for_any_number_of_blas_threads(threads):
+    expected = initializers.orthogonal()(KEY, (300, 400), np.float64)
+    with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+        values = initializers.orthogonal()(KEY, (300, 400), np.float64)
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("shape", [(), (4,)])
+def test_an_orthogonal_vector_is_refused(shape):
+    with pytest.raises(ValueError, match=r"two axes or more, got \("):
+        initializers.orthogonal()(KEY, shape)
 
 
 # --- in a layer ------------------------------------------------------------------------------

@@ -38,10 +38,37 @@ TABLE = {
         (fn.Reshape([3, 2]), (2, 3)),
         (fn.Reshape(()), (1,)),
     ],
-    "Identity": [(fn.Identity(), shape) for shape in [(), (3,), (2, 3)]],
-    "Relu": [(fn.Relu(), shape) for shape in [(), (5,), (2, 3)]],
-    "Sigmoid": [(fn.Sigmoid(), shape) for shape in [(), (5,), (2, 3)]],
-    "Tanh": [(fn.Tanh(), shape) for shape in [(), (5,), (2, 3)]],
+    "PRelu": [
+        (fn.PRelu(), ()),
+        (fn.PRelu(init=-0.5), (2, 3)),
+        (fn.PRelu(1, 0.0), (1, 2)),
+        (fn.PRelu(3), (3,)),
+        (fn.PRelu(2, init=0.1), (2, 2, 3)),
+    ],
+    "LayerNorm": [
+        (fn.LayerNorm(), (5,)),
+        (fn.LayerNorm(), (1,)),
+        (fn.LayerNorm(2), (2, 3)),
+        (fn.LayerNorm(normalized_dims=2, eps=0.1), (2, 1, 3)),
+        (fn.LayerNorm(elementwise_affine=False), (2, 3)),
+        (fn.LayerNorm(3, bias=False), (2, 2, 2)),
+    ],
+    **{
+        name: [(getattr(fn, name)(), shape) for shape in [(), (5,), (2, 3)]]
+        for name in (
+            *("Identity", "BinaryStep", "Sigmoid", "Tanh", "ArcTan", "Relu", "Selu", "Silu"),
+            *("HardSigmoid", "Exp"),
+        )
+    },
+    "LeakyRelu": [(fn.LeakyRelu(), (2, 3)), (fn.LeakyRelu(negative_slope=-0.5), (4,))],
+    "Elu": [(fn.Elu(), (2, 3)), (fn.Elu(alpha=0.3), (4,))],
+    "Gelu": [(fn.Gelu(), (2, 3)), (fn.Gelu(), ()), (fn.Gelu(approximate="tanh"), (4,))],
+    "Softplus": [
+        (fn.Softplus(), (2, 3)),
+        (fn.Softplus(beta=3), (4,)),
+        (fn.Softplus(0.5, threshold=40.0), (4,)),
+    ],
+    "HardTanh": [(fn.HardTanh(), (2, 3)), (fn.HardTanh(min_val=-0.3, max_val=1.7), (4,))],
     "Softmax": [
         (fn.Softmax(), (4,)),
         (fn.Softmax(), (1,)),
@@ -227,6 +254,64 @@ def test_softmax_sums_to_one_along_its_dim():
     np.testing.assert_allclose(fn.Softmax(dim=1).apply({}, x)[0].sum(1), 1, rtol=1e-14)
 
 
+def test_prelu_has_a_slope_for_each_channel_and_sums_its_gradient():
+    layer = fn.PRelu(2)
+    x = np.array([[[1.0, -2], [-3, 0]], [[-4, 5], [6, -7]]])  # (N, C, W)
+    params = {"weight": np.array([0.5, 10])}
+    y, vjp = layer.apply(params, x)
+    np.testing.assert_array_equal(y, [[[1, -1], [-30, 0]], [[-2, 5], [6, -70]]])
+    dparams, dx = vjp(np.array([[[1.0, 1], [1, 1]], [[1, 1], [1, 2]]]))
+    np.testing.assert_array_equal(dparams["weight"], [-2 - 4, -3 - 14])
+    np.testing.assert_array_equal(dx, [[[1, 0.5], [10, 10]], [[0.5, 1], [1, 20]]])
+
+
+def test_prelu_begins_with_its_init_in_every_slope():
+    assert fn.PRelu().init(KEY, (4,))[1]["weight"].tolist() == [0.25]
+    assert fn.PRelu(3, init=-1).init(KEY, (3, 4))[1]["weight"].tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "of_params"),
+    [(1, (2, 3), (3,)), (2, (2, 3), (2, 3)), (2, (4, 2, 3), (2, 3)), (3, (4, 2, 3), (4, 2, 3))],
+)
+def test_layer_norm_has_params_of_the_last_axes(dims, shape, of_params):
+    output_shape, params = fn.LayerNorm(dims).init(KEY, shape)
+    assert output_shape == shape
+    np.testing.assert_array_equal(params["weight"], np.ones(of_params))
+    np.testing.assert_array_equal(params["bias"], np.zeros(of_params))
+
+
+def test_layer_norm_by_hand():
+    params = {"weight": np.array([1.0, 2, 3]), "bias": np.array([0.0, 0, 10])}
+    y, _ = fn.LayerNorm(eps=1).apply(params, np.array([[1.0, 2, 6], [5, 5, 5]]))
+    scale = 1 / (14 / 3 + 1) ** 0.5
+    np.testing.assert_allclose(y, [[-2 * scale, -2 * scale, 9 * scale + 10], [0, 0, 10]])
+
+
+@pytest.mark.parametrize("mean", [1e4, -3e4, 1e6])
+def test_layer_norm_of_a_small_spread_on_a_large_mean_keeps_its_precision(mean):
+    x = (np.float32(mean) + fn.random.normal(KEY, (4, 300))).astype(np.float32)
+    exact = x.astype(np.float64)
+    layer = fn.LayerNorm(elementwise_affine=False)
+    (y, vjp), (expected, expected_vjp) = layer.apply({}, x), layer.apply({}, exact)
+    reference = (exact - exact.mean(1, keepdims=True)) / np.sqrt(exact.var(1) + 1e-5)[:, None]
+    np.testing.assert_allclose(expected, reference, atol=1e-9)
+    np.testing.assert_allclose(y, reference, rtol=1e-6, atol=1e-6)
+    dy = fn.random.normal(fn.random.key(1), x.shape)
+    np.testing.assert_allclose(vjp(dy)[1], expected_vjp(dy.astype("f8"))[1], atol=2e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e4 / 3, -1e7 / 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layer_norm_of_a_constant_row_is_the_bias(value, dtype):
+    layer = fn.LayerNorm()
+    _, params = layer.init(KEY, (1000,), dtype=dtype)
+    y, vjp = layer.apply(params, np.full((2, 1000), value, dtype))
+    # A mean is right to a few roundings, the second one of what the first has left.
+    np.testing.assert_allclose(y, 0, atol=abs(value) * (8 * np.finfo(dtype).eps) ** 2 / 1e-5**0.5)
+    assert np.isfinite(vjp(np.ones_like(y))[1]).all()
+
+
 # --- dropout ---------------------------------------------------------------------------------
 
 
@@ -312,23 +397,104 @@ def test_dense_refuses_inputs_without_a_feature_axis():
         fn.Dense(2).init(KEY, ())
 
 
+KEEPS_INTEGERS = {"Flatten", "Reshape"}
+OTHERS_SAY_SO = {"Dense", "PRelu"} | {
+    name for name in TABLE if getattr(fn, name).__module__ == "funcnn.combinators"
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(TABLE) - KEEPS_INTEGERS - OTHERS_SAY_SO))
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_pixels_must_be_made_floats_first(name, dtype):
+    layer, shape = TABLE[name][0]
+    _, params = layer.init(KEY, shape)
+    with pytest.raises(TypeError, match=f"floats, got {np.dtype(dtype)}"):
+        layer.apply(params, np.ones((2, *shape), dtype))
+
+
+@pytest.mark.parametrize("layer", [fn.PRelu(), fn.PRelu(3), fn.LayerNorm(), fn.LayerNorm(2)])
+def test_inputs_of_another_dtype_than_the_params_are_an_error(layer):
+    _, params = layer.init(KEY, (3, 4))
+    with pytest.raises(TypeError, match="x is float64 but params are float32"):
+        layer.apply(params, np.ones((2, 3, 4)))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 3), (1,)])
+def test_prelu_refuses_another_number_of_channels_than_it_has_slopes(shape):
+    layer = fn.PRelu(3)
+    _, params = layer.init(KEY, (3,))
+    said = rf"expected 3 channels, .*, got a sample of shape \({', '.join(map(str, shape))}"
+    with pytest.raises(ValueError, match=said):
+        layer.init(KEY, shape)
+    with pytest.raises(ValueError, match=said):
+        layer.apply(params, np.ones((2, *shape), np.float32))
+
+
+def test_layer_norm_refuses_a_sample_of_too_few_axes():
+    layer = fn.LayerNorm(2)
+    with pytest.raises(ValueError, match=r"shape \(3,\) has no 2 last axes"):
+        layer.init(KEY, (3,))
+    with pytest.raises(ValueError, match=r"shape \(3,\) has no 2 last axes"):
+        layer.apply(layer.init(KEY, (2, 3))[1], np.ones((2, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "other"),
+    [(fn.PRelu(3), (3,), (3, 2)), (fn.PRelu(), (3,), (2,)), (fn.LayerNorm(), (4,), (1,))],
+)
+def test_a_weight_that_does_not_fit_is_an_error(layer, shape, other):
+    _, params = layer.init(KEY, shape)
+    params = params | {"weight": np.ones(other, np.float32)}
+    with pytest.raises(ValueError, match=r"expected a weight of shape \(\d,\), got \("):
+        layer.apply(params, np.ones((2, *shape), np.float32))
+
+
+def test_a_bias_of_a_layer_norm_that_would_be_broadcast_is_an_error():
+    params = {"weight": np.ones(4), "bias": np.zeros(1)}
+    with pytest.raises(ValueError, match=r"expected a bias of shape \(4,\), got \(1,\)"):
+        fn.LayerNorm().apply(params, np.ones((2, 4)))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: fn.PRelu(0), "PRelu: every size must be at least 1"),
+        (lambda: fn.PRelu(1.5), "PRelu: a shape is a tuple of integers"),
+        (lambda: fn.PRelu(init=NAN), "init must be a finite number, got nan"),
+        (lambda: fn.LayerNorm(0), "LayerNorm: every size must be at least 1"),
+        (lambda: fn.LayerNorm(eps=-1e-5), "eps must be a finite number of at least 0, got -1e-05"),
+        (lambda: fn.LeakyRelu(INF), "negative_slope must be a finite number, got inf"),
+        (lambda: fn.LeakyRelu("0.1"), "negative_slope must be a finite number, got 0.1"),
+        (lambda: fn.Elu(NAN), "alpha must be a finite number, got nan"),
+        (lambda: fn.Softplus(0), "beta must be a finite number above 0, got 0"),
+        (lambda: fn.Softplus(threshold=NAN), "threshold must be a finite number, got nan"),
+        (lambda: fn.HardTanh(2.0), "max_val must be a finite number above 2, got 1.0"),
+        (lambda: fn.HardTanh(-INF), "min_val must be a finite number, got -inf"),
+        (lambda: fn.Gelu("tan"), "approximate is 'none' or 'tanh', got 'tan'"),
+    ],
+)
+def test_an_argument_out_of_range_is_named_with_its_value(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
 @pytest.mark.parametrize(
     "layer",
     [
-        fn.Identity(),
-        fn.Relu(),
-        fn.Sigmoid(),
-        fn.Tanh(),
-        fn.Softmax(),
-        fn.LogSoftmax(),
-        fn.Dropout(),
+        fn.PRelu(init=np.float64(0.1)),
+        fn.LayerNorm(eps=np.float64(1e-3)),
+        fn.LeakyRelu(np.float64(0.1)),
+        fn.Elu(np.float64(0.5)),
+        fn.Softplus(np.float64(2), np.float64(10)),
+        fn.HardTanh(np.float64(-2), np.float64(2)),
     ],
     ids=lambda layer: layer.spec["layer"],
 )
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
-def test_pixels_must_be_made_floats_first(layer, dtype):
-    with pytest.raises(TypeError, match=f"floats, got {np.dtype(dtype)}"):
-        layer.apply({}, np.ones((2, 3), dtype))
+def test_a_numpy_number_as_argument_does_not_change_the_dtype(layer):
+    fn.check_layer(layer, (4,))
 
 
 def test_reshape_refuses_another_number_of_entries():
@@ -377,6 +543,8 @@ def test_an_input_shape_is_a_tuple_of_integers(shape):
         (lambda: fn.Softmax(axis=1), "axis"),
         (lambda: fn.LogSoftmax(axis=1), "axis"),
         (lambda: fn.Relu(inplace=True), "inplace"),
+        (lambda: fn.Gelu(approx="tanh"), "approx"),
+        (lambda: fn.LayerNorm(normalized_shape=(3,)), "normalized_shape"),
         (lambda: fn.Flatten(start_dim=1), "start_dim"),
         (lambda: fn.Reshape(size=(2,)), "size"),
         (lambda: fn.serial(fn.Relu(), name="net"), "name"),
@@ -389,7 +557,11 @@ def test_a_constructor_refuses_an_argument_that_it_does_not_have(make, keyword):
 
 
 @pytest.mark.parametrize(
-    "layer", [fn.Dense(3), fn.Relu(), fn.Flatten(), fn.Reshape((3, 1)), fn.Dropout(0.5)]
+    "layer",
+    [
+        *(fn.Dense(3), fn.Relu(), fn.Flatten(), fn.Reshape((3, 1)), fn.Dropout(0.5)),
+        *(fn.PRelu(), fn.LayerNorm()),
+    ],
 )
 def test_a_cotangent_of_another_shape_or_dtype_is_an_error(layer):
     _, params = layer.init(fn.random.key(0), (3,))

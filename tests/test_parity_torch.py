@@ -122,12 +122,142 @@ def test_identity_is_torchs(x):
     assert_same_layer(fn.Identity(), torch.nn.Identity(), x)
 
 
-@pytest.mark.parametrize("name", ["Relu", "Sigmoid", "Tanh"])
-@given(x=arrays(min_dims=1))
+class Of(torch.nn.Module):
+    """A module of a function that torch has no module for."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+nn = torch.nn
+# Layer and function of ours, as often as there are arguments worth trying; torch's module.
+ACTIVATIONS = {
+    "relu": (fn.Relu(), fn.activations.relu, nn.ReLU()),
+    "sigmoid": (fn.Sigmoid(), fn.activations.sigmoid, nn.Sigmoid()),
+    "tanh": (fn.Tanh(), fn.activations.tanh, nn.Tanh()),
+    "arctan": (fn.ArcTan(), fn.activations.arctan, Of(torch.arctan)),
+    "leaky relu": (fn.LeakyRelu(), fn.activations.leaky_relu, nn.LeakyReLU()),
+    "leaky relu, other slope": (
+        fn.LeakyRelu(-0.3),
+        lambda x: fn.activations.leaky_relu(x, negative_slope=-0.3),
+        nn.LeakyReLU(-0.3),
+    ),
+    "elu": (fn.Elu(), fn.activations.elu, nn.ELU()),
+    "elu, other alpha": (
+        fn.Elu(0.4),
+        lambda x: fn.activations.elu(x, alpha=0.4),
+        nn.ELU(0.4),
+    ),
+    "selu": (fn.Selu(), fn.activations.selu, nn.SELU()),
+    "gelu": (fn.Gelu(), fn.activations.gelu, nn.GELU()),
+    "gelu, tanh": (
+        fn.Gelu("tanh"),
+        lambda x: fn.activations.gelu(x, approximate="tanh"),
+        nn.GELU("tanh"),
+    ),
+    "softplus": (fn.Softplus(), fn.activations.softplus, nn.Softplus()),
+    "softplus, others": (
+        fn.Softplus(0.7, 3.0),
+        lambda x: fn.activations.softplus(x, beta=0.7, threshold=3.0),
+        nn.Softplus(0.7, 3.0),
+    ),
+    "silu": (fn.Silu(), fn.activations.silu, nn.SiLU()),
+    "hard tanh": (fn.HardTanh(), fn.activations.hard_tanh, nn.Hardtanh()),
+    "hard tanh, others": (
+        fn.HardTanh(-2.0, 0.5),
+        lambda x: fn.activations.hard_tanh(x, min_val=-2.0, max_val=0.5),
+        nn.Hardtanh(-2.0, 0.5),
+    ),
+    "hard sigmoid": (
+        fn.HardSigmoid(),
+        fn.activations.hard_sigmoid,
+        Of(lambda x: nn.functional.relu6(x + 3) / 6),  # as torch documents it: see below
+    ),
+}
+# Where one of them has a kink or a step, and on either side; 1e3 is where all have their limits.
+kinks = [0.0, -0.0, 0.5, 1.0, -1.0, -2.0, 3.0, -3.0, 20.0, 3 / 0.7]
+near = st.sampled_from([k + d for k in kinks for d in (0, 1e-12, -1e-12)]) | st.floats(-30, 30)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@given(x=arrays(min_dims=1) | arrays(min_dims=1, elements=near))
 def test_activations_are_torchs(name, x):
-    module = {"Relu": torch.nn.ReLU, "Sigmoid": torch.nn.Sigmoid, "Tanh": torch.nn.Tanh}[name]()
-    assert_same_layer(getattr(fn, name)(), module, x)
-    assert_same_function(getattr(fn.activations, name.lower()), module, x)
+    layer, function, module = ACTIVATIONS[name]
+    assert_same_layer(layer, module, x)
+    assert_same_function(function, module, x)
+
+
+@given(arrays(min_dims=1, elements=near))
+def test_the_hard_sigmoid_is_that_of_torchs_module(x):
+    y, vjp = fn.HardSigmoid().apply({}, x)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = nn.Hardsigmoid()(x_torch)
+    assert_close(y, y_torch)
+    y_torch.sum().backward()
+    # The sixth of its derivative is a float32 number in torch, 3e-8 larger.
+    assert_close(vjp(np.ones_like(x))[1], x_torch.grad, rtol=3e-8)
+
+
+@given(arrays(min_dims=1, elements=st.floats(-1e3, 20)))
+def test_exp_is_torchs(x):
+    y, vjp = fn.Exp().apply({}, x)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = torch.exp(x_torch)
+    assert_close(y, y_torch)
+    y_torch.backward(y_torch.detach())
+    assert_close(vjp(y)[1], x_torch.grad)
+
+
+@given(arrays(min_dims=1))
+def test_the_binary_step_is_torchs_heaviside(x):
+    y, vjp = fn.BinaryStep().apply({}, x)
+    assert_close(y, torch.heaviside(to_torch(x), to_torch(0.0)))
+    assert not vjp(np.ones_like(x))[1].any()
+
+
+def assert_same_with_params(layer, module, params, x, seed):
+    """Equal values, dx and dparams, for params that torch calls by the same names."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(to_torch(params[name]))
+    y, vjp = layer.apply(params, x)
+    x_torch = to_torch(x, requires_grad=True)
+    y_torch = module(x_torch)
+    assert_close(y, y_torch)
+    dy = normal(seed, *y.shape)
+    dparams, dx = vjp(dy)
+    y_torch.backward(to_torch(dy))
+    assert_close(dx, x_torch.grad)
+    assert set(dparams) == {name for name, _ in module.named_parameters()}
+    for name, parameter in module.named_parameters():
+        assert_close(dparams[name], parameter.grad)
+
+
+@given(arrays(min_dims=2), st.booleans(), seeds)
+def test_prelu_is_torchs(x, one_slope, seed):
+    count = 1 if one_slope else x.shape[1]
+    layer, module = fn.PRelu(count), nn.PReLU(count, dtype=torch.float64)
+    shape, params = layer.init(KEY, x.shape[1:], dtype=np.float64)
+    assert shape == x.shape[1:]
+    np.testing.assert_array_equal(params["weight"], module.weight.detach().numpy())
+    assert_same_with_params(layer, module, {"weight": normal(seed, count)}, x, seed + 1)
+
+
+# Of normal numbers: in a row that is nearly constant torch's own rounding is above 1e-10.
+@given(st.lists(sizes, min_size=2, max_size=4), st.data(), seeds, st.sampled_from([1e-5, 0.1]))
+def test_layer_norm_is_torchs(shape, data, seed, eps):
+    dims = data.draw(st.integers(1, len(shape) - 1))
+    affine, bias = data.draw(st.sampled_from([(True, True), (True, False), (False, False)]))
+    layer = fn.LayerNorm(dims, eps, affine, bias)
+    normalized = shape[-dims:]
+    module = nn.LayerNorm(normalized, eps, affine, bias, dtype=torch.float64)
+    output_shape, params = layer.init(KEY, tuple(shape[1:]), dtype=np.float64)
+    assert output_shape == tuple(shape[1:])
+    for name, parameter in module.named_parameters():
+        np.testing.assert_array_equal(params[name], parameter.detach().numpy())
+    params = {name: normal(seed + i, *normalized) for i, name in enumerate(params)}
+    assert_same_with_params(layer, module, params, normal(seed + 2, *shape), seed + 3)
 
 
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])

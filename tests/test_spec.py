@@ -16,18 +16,28 @@ LAYERS = {
         (fn.Dense(3, bias=False, weight_init=initializers.he_normal()), (2, 4)),
         (fn.Dense(3, True, initializers.normal(0.5), initializers.uniform(0.25)), (4,)),
     ],
+    **{
+        name: [(getattr(fn, name)(), (4,))]
+        for name in (
+            *("ArcTan", "BinaryStep", "Exp", "HardSigmoid", "Identity", "Relu", "Selu", "Sigmoid"),
+            *("Silu", "Tanh"),
+        )
+    },
     "Dropout": [(fn.Dropout(0.25), (4,))],
+    "Elu": [(fn.Elu(0.5), (4,))],
     "FanInConcat": [(fn.FanInConcat(), ((4,), (2,))), (fn.FanInConcat(1), ((4, 2), (1, 2)))],
     "FanInSum": [(fn.FanInSum(), ((4,), (4,)))],
     "FanOut": [(fn.FanOut(3), (4,))],
     "Flatten": [(fn.Flatten(), (2, 3))],
-    "Identity": [(fn.Identity(), (4,))],
+    "Gelu": [(fn.Gelu("tanh"), (4,))],
+    "HardTanh": [(fn.HardTanh(-0.5, max_val=2), (4,))],
+    "LayerNorm": [(fn.LayerNorm(2, eps=0.1), (2, 4)), (fn.LayerNorm(bias=False), (4,))],
+    "LeakyRelu": [(fn.LeakyRelu(0.2), (4,))],
     "LogSoftmax": [(fn.LogSoftmax(), (4,)), (fn.LogSoftmax(dim=1), (4, 2))],
-    "Relu": [(fn.Relu(), (4,))],
+    "PRelu": [(fn.PRelu(4, init=0.1), (4, 2))],
     "Reshape": [(fn.Reshape((3, 2)), (6,)), (fn.Reshape([6]), (3, 2))],
-    "Sigmoid": [(fn.Sigmoid(), (4,))],
     "Softmax": [(fn.Softmax(), (4,)), (fn.Softmax(dim=-2), (4, 2))],
-    "Tanh": [(fn.Tanh(), (4,))],
+    "Softplus": [(fn.Softplus(2.0, threshold=5), (4,))],
 }
 COMBINATORS = [
     (fn.serial(fn.Dense(3), fn.Relu(), fn.Dropout(), fn.Dense(2)), (4,)),

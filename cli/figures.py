@@ -1,0 +1,54 @@
+"""`funcnn figure`: pictures of what the library has and of what runs gave."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def figure() -> None:
+    """Figures: the activations, the curves of several runs."""
+
+
+@figure.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="activations.png",
+    help="A new PNG file. [default: activations.png]",
+)
+def activations(out: Path) -> None:
+    """Every activation and its derivative, a panel each.
+
+    \b
+    Example:
+      funcnn figure activations --out activations.png
+    """
+    from funcnn.experiments.drawings import draw_activations
+
+    draw_activations(out)
+    click.echo(f"picture: {out}")
+
+
+@figure.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="curves.png",
+    help="A new PNG file. [default: curves.png]",
+)
+def curves(runs: tuple[Path, ...], out: Path) -> None:
+    """Loss and accuracy over epochs of several runs, on the validation set where there is one.
+
+    Each run is called by the settings in which the runs differ.
+
+    \b
+    Example:
+      funcnn figure curves runs/mlp3-mnist-001 runs/mlp3-mnist-002 --out rates.png
+    """
+    from funcnn.experiments.drawings import draw_curves
+    from funcnn.experiments.run_folder import RunFolder
+
+    draw_curves([RunFolder.open(run) for run in runs], out)
+    click.echo(f"picture: {out}")

@@ -1,0 +1,90 @@
+"""Figures that are asked for by name: all the activations, and the curves of several runs."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from funcnn.experiments import figures
+from funcnn.experiments.architectures import ACTIVATIONS
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import RunFolder
+
+import funcnn as fn
+
+
+def draw_activations(out: Path) -> None:
+    """Every activation and its derivative between -4 and 4, in `out`, a new PNG file.
+
+    Raises `InputError` if `out` exists already.
+    """
+    _expect_new(out)
+    x = np.linspace(-4, 4, 800)[:, None]  # (N, 1), with no point at a kink
+    panels = []
+    for name, activation in ACTIVATIONS.items():
+        layer = activation.layer()
+        _, params = layer.init(fn.random.key(0), (1,), dtype=x.dtype)
+        y, vjp = layer.apply(params, x)
+        assert vjp is not None
+        _, derivative = vjp(np.ones_like(y))
+        assert derivative is not None
+        panels.append((name, y[:, 0], derivative[:, 0]))
+    figures.functions(out, x[:, 0], panels)
+
+
+def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
+    """Validation loss and accuracy over epochs of several runs, in `out`, a new PNG file.
+
+    Those of the training set where a run has no validation set. A run is called by the settings in
+    which the runs differ. Raises `InputError` if a folder is no run or damaged, if there are too
+    many to tell apart, or if `out` exists already.
+    """
+    _expect_new(out)
+    if len(folders) > figures.MAX_CURVES:
+        most = figures.MAX_CURVES
+        raise InputError(f"{len(folders)} runs: at most {most} can be told apart in one figure")
+    tables = [folder.read_metrics() for folder in folders]
+    parts = ["val" if rows[0].val_loss is not None else "train" for rows in tables]
+    words = {"val": "validation", "train": "training"}
+    same = len(set(parts)) == 1
+    runs = []
+    for label, rows, part in zip(_labels(folders), tables, parts, strict=True):
+        losses, accuracies = (
+            np.array([getattr(row, f"{part}_{name}") for row in rows], float)
+            for name in ("loss", "accuracy")
+        )
+        label = label if same else f"{label} ({words[part]})"
+        epochs = [row.epoch for row in rows]
+        runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
+    figures.curves(out, runs, words[parts[0]] if same else "")
+
+
+def _labels(folders: Sequence[RunFolder]) -> list[str]:
+    """What each run is called: the settings in which they differ, or else the folder."""
+    settings = [folder.read_config() for folder in folders]
+    differing = [
+        field.name
+        for field in dataclasses.fields(RunConfig)
+        if len({getattr(config, field.name) for config in settings}) > 1
+    ]
+    labels = [
+        ", ".join(f"{name}={_in_words(getattr(config, name))}" for name in differing)
+        for config in settings
+    ]
+    return [
+        label if label and labels.count(label) == 1 else f"{label} {folder}".strip()
+        for label, folder in zip(labels, folders, strict=True)
+    ]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(str(size) for size in value) or "none"
+    return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _expect_new(out: Path) -> None:
+    if out.exists():
+        raise InputError(f"--out {out} exists already; give the name of a new file")

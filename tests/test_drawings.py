@@ -1,0 +1,158 @@
+"""What the figures that are asked for by name show; that nothing in them hides anything else."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from funcnn.experiments import figures
+from funcnn.experiments.architectures import ACTIVATIONS
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.drawings import draw_activations, draw_curves
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import EpochRow, RunFolder
+
+MLP2 = {"arch": "mlp2", "epochs": 3}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn, as matplotlib has them, instead of files."""
+    kept = []
+    monkeypatch.setattr(figures, "_write", lambda figure, path: kept.append(figure))
+    return kept
+
+
+def make_run(path, *, validation=True, epochs=3, **settings):
+    """A folder as a run leaves it, of a run that did not take place; the loss is 1 / epoch."""
+    folder = RunFolder.create(RunConfig.resolve(MLP2 | settings), path)
+    folder.write_metrics(
+        [
+            EpochRow(e, 2 / e, 0.5, *((1 / e, e / 10) if validation else (None, None)), 0.1, 1.0)
+            for e in range(1, epochs + 1)
+        ]
+    )
+    return folder
+
+
+def labels(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def lines(axis):
+    return {line.get_label(): line.get_xydata() for line in axis.get_lines()}
+
+
+def expect_legend_beside_the_panels(figure):
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    legend_box = legend.get_window_extent()
+    for axis in figure.axes:
+        assert not legend_box.overlaps(axis.get_tightbbox())
+    assert figure.bbox.count_contains(legend_box.corners()) == 4
+
+
+# --- activations -----------------------------------------------------------------------------
+
+
+def test_every_activation_has_a_panel_with_its_values_and_derivatives(tmp_path, drawn):
+    draw_activations(tmp_path / "new.png")
+    (figure,) = drawn
+    panels = {axis.get_title(): lines(axis) for axis in figure.axes if axis.get_title()}
+    assert list(panels) == list(ACTIVATIONS)
+    assert labels(figure) == ["$y = f(x)$", "derivative $dy/dx$"]
+    x, y = panels["tanh"]["$y = f(x)$"].T
+    np.testing.assert_allclose(y, np.tanh(x), rtol=1e-12)
+    x, derivative = panels["tanh"]["derivative $dy/dx$"].T
+    np.testing.assert_allclose(derivative, 1 / np.cosh(x) ** 2, rtol=1e-9)
+    assert np.isnan(panels["binary-step"]["$y = f(x)$"][:, 1]).sum() == 1, "one gap at the step"
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("$x$", "$y$ and $dy/dx$")
+    expect_legend_beside_the_panels(figure)
+
+
+# --- curves ----------------------------------------------------------------------------------
+
+
+def test_runs_are_called_by_what_differs_between_them(tmp_path, drawn):
+    settings = {"a": {"activation": "gelu", "lr": 0.1}, "b": {"hidden": (7, 6)}, "c": {}}
+    folders = [make_run(tmp_path / name, **changed) for name, changed in settings.items()]
+    draw_curves(folders, tmp_path / "new.png")
+    assert labels(drawn[0]) == [
+        "hidden=128, activation=gelu, lr=0.1",
+        "hidden=7x6, activation=relu, lr=0.05",
+        "hidden=128, activation=relu, lr=0.05",
+    ]
+    draw_curves(folders[:1], tmp_path / "new.png")
+    assert labels(drawn[1]) == [str(tmp_path / "a")]
+
+
+def test_runs_of_equal_settings_are_called_by_their_folders_too(tmp_path, drawn):
+    folders = [
+        make_run(tmp_path / name, seed=seed) for name, seed in [("a", 0), ("b", 0), ("c", 1)]
+    ]
+    draw_curves(folders, tmp_path / "new.png")
+    assert labels(drawn[0]) == [f"seed=0 {tmp_path / 'a'}", f"seed=0 {tmp_path / 'b'}", "seed=1"]
+
+
+def test_the_curves_are_those_of_the_validation_set(tmp_path, drawn):
+    draw_curves([make_run(tmp_path / "a")], tmp_path / "new.png")
+    loss, accuracy = drawn[0].axes
+    assert loss.get_ylabel() == "validation loss (nats)"
+    assert accuracy.get_ylabel() == "validation accuracy (%)"
+    assert loss.get_xlabel() == accuracy.get_xlabel() == "epoch"
+    (points,) = lines(loss).values()
+    np.testing.assert_allclose(points, [[1, 1], [2, 1 / 2], [3, 1 / 3]])
+    (points,) = lines(accuracy).values()
+    np.testing.assert_allclose(points, [[1, 10], [2, 20], [3, 30]])
+
+
+def test_without_a_validation_set_they_are_those_of_training(tmp_path, drawn):
+    alone = make_run(tmp_path / "a", validation=False, val_size=0)
+    draw_curves([alone], tmp_path / "new.png")
+    assert drawn[0].axes[0].get_ylabel() == "training loss (nats)"
+    (points,) = lines(drawn[0].axes[0]).values()
+    np.testing.assert_allclose(points[:, 1], [2, 1, 2 / 3])
+    draw_curves([alone, make_run(tmp_path / "b")], tmp_path / "new.png")
+    assert drawn[1].axes[0].get_ylabel() == "loss (nats)"
+    assert labels(drawn[1]) == ["val_size=0 (training)", "val_size=10000 (validation)"]
+
+
+@pytest.mark.parametrize("count", [1, 4, 16, figures.MAX_CURVES])
+def test_many_runs_can_be_told_apart_and_the_legend_covers_none(tmp_path, drawn, count):
+    names = itertools.islice(itertools.cycle(ACTIVATIONS), count)
+    folders = [
+        make_run(tmp_path / str(i), activation=name, seed=i, epochs=1 + i % 3)
+        for i, name in enumerate(names)
+    ]
+    draw_curves(folders, tmp_path / "new.png")
+    for axis in drawn[0].axes:
+        looks = {(line.get_color(), line.get_linestyle()) for line in axis.get_lines()}
+        assert len(looks) == count
+        assert axis.get_window_extent().height > 150
+    expect_legend_beside_the_panels(drawn[0])
+
+
+def test_what_cannot_be_drawn_is_told_before_anything_is_written(tmp_path):
+    run = make_run(tmp_path / "run")
+    there = tmp_path / "there.png"
+    there.write_bytes(b"mine")
+    for draw in (draw_activations, lambda out: draw_curves([run], out)):
+        with pytest.raises(InputError, match=r"--out .*there\.png exists already"):
+            draw(there)
+    assert there.read_bytes() == b"mine"
+    with pytest.raises(InputError, match="22 runs: at most 21"):
+        draw_curves([run] * 22, tmp_path / "new.png")
+    assert not (tmp_path / "new.png").exists()
+
+
+# --- the table that they are drawn from ------------------------------------------------------
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_metrics_are_read_to_the_bits_that_were_written(tmp_path, validation):
+    folder = make_run(tmp_path / "run", validation=validation)
+    rows = [EpochRow(1, 0.1 + 0.2, 1 / 3, *(0.7, 1e-17) if validation else (None, None), 1e-5, 2.0)]
+    folder.write_metrics(rows)
+    assert folder.read_metrics() == rows
+    assert json.dumps(folder.read_metrics()) == json.dumps(rows)
