@@ -49,8 +49,9 @@ def evaluate(run: Path, as_json: bool) -> None:
 @click.option(
     "--data",
     required=True,
-    metavar="FILE",
-    help="An IDX file of images (gz or not), or a data set's name for its test inputs.",
+    metavar="DATA",
+    help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
+    "inputs are meant.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
 @json_option

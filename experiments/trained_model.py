@@ -65,7 +65,7 @@ def load_model(folder: RunFolder) -> TrainedModel:
 
 
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
-    """Loss and accuracy of a run's model on its test set, and its validation set if any."""
+    """Loss and accuracy of a run's model on its validation and test sets, if they have labels."""
     config, model = folder.read_config(), load_model(folder)
     described = build_network(config, len(model.class_names))
     if described.spec != model.model.spec:
@@ -78,9 +78,11 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
             f"{len(model.class_names)} of the model in {folder.params}"
         )
     results: dict[str, Any] = {"run": str(folder), "data": config.data}
-    for part, examples in (("val", data.validation), ("test", data.test)):
-        if examples is not None:
-            measured = model.evaluate(loss_of(config.arch, 0.0), examples)
-            results[f"{part}_examples"] = len(examples[0])
+    for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
+        if x is not None and y is not None:
+            measured = model.evaluate(loss_of(config.arch, 0.0), (x, y))
+            results[f"{part}_examples"] = len(x)
             results |= {f"{part}_{name}": value for name, value in measured.items()}
+    if len(results) == 2:
+        raise InputError(f"{config.data} has no labels to evaluate {folder} with")
     return results
