@@ -135,7 +135,7 @@ def _read_form(file: io.BufferedReader, path: Path) -> _Form:
     for label in labels:
         pixels = columns - (label is not None)
         side = math.isqrt(pixels)
-        if side and side * side == pixels:
+        if side > 1 and side * side == pixels:
             return _Form(header, columns, label, side)
     square = "a label and a square of pixels" if named else "a square of pixels, or a label and one"
     raise InputError(f"{path}, line 1: {columns} columns are not {square} (785, 784, ...)")
@@ -159,29 +159,32 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
     pieces: list[Array] = []
     file.seek(0)
     try:
-        with pd.read_csv(
-            file,
-            header=None,
-            skiprows=int(form.header),
-            names=range(form.columns),
-            index_col=False,
-            dtype=np.int64,
-            na_filter=False,  # an empty field is an error then, not a missing number
-            skip_blank_lines=False,
-            encoding="utf-8",
-            chunksize=_ROWS_AT_ONCE,
-        ) as reader:
+        with (
+            np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
+            pd.read_csv(
+                file,
+                header=None,
+                skiprows=int(form.header),
+                dtype=np.int64,
+                na_filter=False,  # an empty field is an error then, not a missing number
+                skip_blank_lines=False,
+                encoding="utf-8",
+                chunksize=_ROWS_AT_ONCE,
+            ) as reader,
+        ):
             for piece in reader:
                 values = piece.to_numpy()
-                if values.size and not 0 <= values.min() <= values.max() <= 255:
+                if values.shape[1] != form.columns:
+                    raise ValueError(f"{values.shape[1]} columns")
+                if not 0 <= values.min() <= values.max() <= 255:
                     raise ValueError("a value is not from 0 to 255")
-                pieces.append(values.astype(np.uint8))
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+                pieces.append(values.astype(np.uint8, order="C"))
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} has no rows of pixels") from None
+    except (ValueError, TypeError, OverflowError) as error:
         rows = sum(len(piece) for piece in pieces)
         _blame_line(file, path, form, rows)
         raise InputError(f"{path} is not a table of pixels: {str(error).splitlines()[0]}") from None
-    if not pieces:
-        raise InputError(f"{path} has no rows")
     return np.concatenate(pieces)
 
 

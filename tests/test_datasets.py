@@ -1,5 +1,6 @@
 """Data sets by name and by folder: found, verified, split, normalised."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,56 @@ def test_a_name_that_is_neither_a_set_nor_a_folder_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="--data fashion-mnits: neither") as caught:
         load_dataset("fashion-mnits", val_size=0, seed=0)
     assert "fashion-mnist, mnist, emnist-balanced, emnist-bymerge, points" in str(caught.value)
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file"):
-        load_dataset(str(tmp_path / "file"), val_size=0, seed=0)
+
+
+def test_a_file_of_images_without_labels_is_nothing_to_train_on(tmp_path):
+    file = write_idx(tmp_path / "images", np.zeros((5, 4, 4), "u1"))
+    with pytest.raises(InputError, match="is a file of images without labels; to train, give"):
+        load_dataset(str(file), val_size=0, seed=0)
+
+
+def test_a_folder_in_a_data_folder_goes_by_its_name(tmp_path, monkeypatch):
+    image_folder(tmp_path / "sets" / "mine")
+    image_folder(tmp_path / "here" / "mine", train=30)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "sets"))
+    assert len(load_dataset("mine", val_size=0, seed=0).train[0]) == 60
+    assert load_dataset("mine", val_size=0, seed=0).name == "mine"
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(load_dataset("mine", val_size=0, seed=0).train[0]) == 30, "an explicit path is first"
+
+
+def test_without_a_test_set_a_fifth_of_each_class_is_set_aside_the_same_for_every_seed(tmp_path):
+    images = np.broadcast_to(np.arange(60, dtype="u1")[:, None, None], (60, 4, 4))
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    first, other = (
+        load_dataset(str(tmp_path / "mine.npz"), val_size=6, seed=seed) for seed in (0, 1)
+    )
+    assert [len(part[0]) for part in (first.train, first.validation, first.test)] == [42, 6, 12]
+    np.testing.assert_array_equal(np.bincount(first.test[1]), [4, 4, 4])
+    np.testing.assert_array_equal(first.test[0], other.test[0])
+    parts = [part[0][:, 0, 0, 0] for part in (first.train, first.validation, first.test)]
+    assert sorted(np.concatenate(parts)) == list(range(60))
+    assert first.test_is == "a fifth of each class, set aside"
+    assert len(load_inputs(str(tmp_path / "mine.npz"))) == 60, "to predict, it is all there is"
+
+
+def test_too_few_images_to_set_some_aside_are_an_input_error(tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros((4, 2, 2), "u1"), labels=np.zeros(4, int))
+    with pytest.raises(InputError, match="4 images are too few"):
+        load_dataset(str(tmp_path / "mine.npz"), val_size=0, seed=0)
+
+
+def test_the_emnist47_of_the_lab_reads_if_it_is_there():
+    given = os.environ.get("FUNCNN_DATA")
+    if not given or not (Path(given) / "emnist47").is_dir():
+        pytest.skip("there is no emnist47 in $FUNCNN_DATA")
+    data = load_dataset("emnist47", val_size=8_000, seed=0)
+    assert data.train[0].shape == (92_000, 1, 28, 28)
+    assert data.test[0].shape == (12_800, 1, 28, 28)
+    assert "".join(data.class_names) == "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+    counts = np.bincount(data.train[1]) + np.bincount(data.validation[1])
+    assert counts[:3].tolist() == [4_983, 5_542, 4_994]
 
 
 # --- the split -------------------------------------------------------------------------------
