@@ -37,7 +37,11 @@ def read_folder(folder: Path) -> ImageData:
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = [place.name for place in _folders(folder)]
+    names = []
+    for place in _folders(folder):
+        if not _files(place):
+            raise InputError(f"{place} has no images")
+        names.append(place.name)
     if all(name.isdecimal() for name in names):
         names.sort(key=int)
     return tuple(names)
@@ -59,7 +63,7 @@ def _read(folder: Path, names: tuple[str, ...]) -> Examples:
         files += found
         labels += [label] * len(found)
     if not files:
-        raise InputError(f"{folder} has no images in its folders")
+        raise InputError(f"{folder} has no folders of images")
     first = _read_png(files[0], None)
     expect_memory(len(files) * first.size, f"{folder} ({len(files):,} images)")
     images = np.empty((len(files), *first.shape), np.uint8)

@@ -43,7 +43,7 @@ def test_a_member_that_claims_more_than_its_packed_bytes_can_hold_is_refused(tmp
     content[entry + 24 : entry + 28] = (1 << 31).to_bytes(4, "little")  # its size when unpacked
     path.write_bytes(content)
     with (
-        pytest.raises(InputError, match=r"a claims 2,147,483,648 bytes, more than"),
+        pytest.raises(InputError, match=r"a claims 2,147,483,648 bytes"),
         open_zip(path),
     ):
         pass
@@ -77,7 +77,7 @@ def test_what_is_no_zip_file_is_an_input_error(tmp_path, content):
 def test_damage_that_shows_while_it_is_read_is_an_input_error(tmp_path):
     path = write_zip(tmp_path / "a.zip", ["a"], zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"content", b"CONTENT", 1))
-    with pytest.raises(InputError, match="damaged zip file .*CRC"), open_zip(path) as archive:
+    with pytest.raises(InputError, match=r"damaged zip file .*CRC"), open_zip(path) as archive:
         archive.read("a")
 
 

@@ -112,7 +112,7 @@ def empty(path):
 
 
 def cut(path):
-    path.write_bytes(path.read_bytes()[:-20])
+    path.write_bytes(path.read_bytes()[:-30])
 
 
 def flipped(path):
