@@ -98,7 +98,11 @@ def _bring(url: str, part: Path, most: int) -> None:
             except _Interrupted as reason:
                 failures = 1 if _length(part) >= before + _STEP else failures + 1
                 if failures == ATTEMPTS:
-                    kept = f"; {_length(part):,} bytes are kept in {part}" if _length(part) else ""
+                    kept = ""
+                    if _length(part):
+                        kept = f"; {_length(part):,} bytes are kept in {part}"
+                    else:
+                        part.unlink(missing_ok=True)
                     raise InputError(f"{url}: {reason}, {ATTEMPTS} times in a row{kept}") from None
                 time.sleep(PAUSE * 2 ** (failures - 1))
 
@@ -110,7 +114,7 @@ def _transfer(url: str, part: Path, most: int, bar: Any) -> None:
     if held:
         headers["Range"] = f"bytes={held}-"
     try:
-        response = _open(urllib.request.Request(url, headers=headers))
+        response = _open(url, headers)
     except urllib.error.HTTPError as error:
         if error.code == 416 and held:  # it is all there, or of another file: `check` will tell
             return
@@ -138,10 +142,10 @@ def _transfer(url: str, part: Path, most: int, bar: Any) -> None:
         raise _Interrupted(f"the connection ended after {end:,} of {total:,} bytes")
 
 
-def _open(request: urllib.request.Request) -> Any:
+def _open(url: str, headers: dict[str, str]) -> Any:
     """The server's answer. Raises `HTTPError` for 416 only."""
-    url = request.full_url
     try:
+        request = urllib.request.Request(url, headers=headers)
         return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
@@ -162,7 +166,7 @@ def _open(request: urllib.request.Request) -> Any:
 
 def _receive(response: Any) -> bytes:
     try:
-        piece: bytes = response.read(_PIECE)
+        piece: bytes = response.read1(_PIECE)  # what there is, so that a stall loses nothing
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_in_words(error)) from None
     return piece
