@@ -49,7 +49,7 @@ def path(name: str, as_json: bool) -> None:
 
     \b
     Example:
-      ls "$(funcnn data path mnist)"
+      funcnn data path mnist
     """
     from funcnn.experiments.gallery import place_of
 
@@ -76,7 +76,7 @@ def fetch(name: str, to: Path | None, as_json: bool) -> None:
 
     \b
     Example:
-      funcnn data fetch emnist-balanced --to ~/data && export FUNCNN_DATA=~/data
+      funcnn data fetch emnist-balanced --to data-sets
     """
     from funcnn.experiments.gallery import fetch_dataset
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -35,36 +36,46 @@ class _Interrupted(Exception):
     """The transfer failed in a way that may pass."""
 
 
-def download(url: str, target: Path, check: Check, most: int) -> None:
+def download(url: str, target: Path, check: Check, most: int, note: str = "") -> None:
     """Bring the file at `url` to `target`, which does not exist yet, in a folder that is made.
 
     What arrived is kept in `target.part` if the connection fails for good, and the next call goes
-    on from there; if `check` refuses it, it is deleted. At most `most` bytes are taken. Another
-    process that downloads to the same folder is waited for.
+    on from there; if `check` refuses it, it is deleted. At most `most` bytes are taken. `note` goes
+    to stderr once a server has answered. Another process that downloads to the same folder is
+    waited for.
     Raises `InputError`, naming the URL, and leaves no `target` then.
     """
     part = target.with_name(f"{target.name}.part")
+    made = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(target.parent):
-            if target.exists():  # somebody else has brought it meanwhile
-                return
-            resumed = part.exists()
-            _bring(url, part, most)
-            wrong = check(part)
-            if wrong and resumed:  # its beginning may have been of an older file
-                part.unlink()
-                _bring(url, part, most)
-                wrong = check(part)
-            if wrong:
-                part.unlink()
-                raise InputError(f"{url}: the download was not kept: {wrong}")
-            os.replace(part, target)
+            if not target.exists():  # or somebody else has brought it meanwhile
+                _verified(url, part, check, most, note)
+                os.replace(part, target)
     except OSError as error:
         raise InputError(
             f"{url} cannot be kept as {target}: {error.strerror or error}; "
             "funcnn data fetch has --to for another folder"
         ) from None
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something, as it should
+                folder.rmdir()
+
+
+def _verified(url: str, part: Path, check: Check, most: int, note: str) -> None:
+    """Fill `part` with what `check` accepts, or delete it."""
+    resumed = part.exists()
+    _bring(url, part, most, note)
+    wrong = check(part)
+    if wrong and resumed:  # its beginning may have been of an older file
+        part.unlink()
+        _bring(url, part, most, "")
+        wrong = check(part)
+    if wrong:
+        part.unlink()
+        raise InputError(f"{url}: the download was not kept: {wrong}")
 
 
 @contextlib.contextmanager
@@ -83,17 +94,17 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _bring(url: str, part: Path, most: int) -> None:
+def _bring(url: str, part: Path, most: int, note: str) -> None:
     """Fill `part`, with as many attempts as make sense."""
     from tqdm import tqdm
 
     # None: no bar unless stderr is a terminal.
     with tqdm(unit="B", unit_scale=True, leave=False, disable=None, desc=part.stem) as bar:
-        failures = 0
+        failures, notes = 0, [note] * bool(note)
         while True:
             before = _length(part)
             try:
-                _transfer(url, part, most, bar)
+                _transfer(url, part, most, bar, notes)
                 return
             except _Interrupted as reason:
                 failures = 1 if _length(part) >= before + _STEP else failures + 1
@@ -107,7 +118,7 @@ def _bring(url: str, part: Path, most: int) -> None:
                 time.sleep(PAUSE * 2 ** (failures - 1))
 
 
-def _transfer(url: str, part: Path, most: int, bar: Any) -> None:
+def _transfer(url: str, part: Path, most: int, bar: Any, notes: list[str]) -> None:
     """One connection: append to `part` what it lacks, or write it anew if the server sends all."""
     held = _length(part)
     headers = {"User-Agent": f"funcnn/{fn.__version__}", "Accept-Encoding": "identity"}
@@ -129,6 +140,8 @@ def _transfer(url: str, part: Path, most: int, bar: Any) -> None:
         if total is not None and total > most:
             raise InputError(f"{url} has {total:,} bytes, but at most {most:,} are expected")
         _expect_disk(url, part.parent, (total or most) - held)
+        while notes:
+            print(notes.pop(), file=sys.stderr)
         bar.total, bar.n = total, start
         with open(part, "r+b" if start else "wb") as file:
             end = file.seek(start)

@@ -25,7 +25,7 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     `index name` for each class, names the classes; official EMNIST files need none.
     Raises `InputError` if a file is missing or damaged, or they do not fit together.
     """
-    files = [path.name for path in folder.iterdir() if path.is_file()]
+    files = [path.name for path in folder.iterdir()]
     names = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else None
     files = [file for file in files if file.startswith(prefix)]
     return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), names)
@@ -70,7 +70,7 @@ def read_set(
     def pair(part: str) -> Examples:
         file_of = {kind: chosen[part, kind] for kind in ("images", "labels")}
         images, labels = read(file_of["images"]), read(file_of["labels"])
-        blame = f"{where}: {file_of['images']} and {file_of['labels']}"
+        blame = f"{where}/{file_of['images']} and {where}/{file_of['labels']}"
         if split is not None:
             images, labels = emnist.upright(images), split.from_first(labels, blame)
         return check_pair(images, labels, blame)

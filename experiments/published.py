@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -104,32 +103,31 @@ def fetch(name: str, into: Path | None = None) -> Path:
         archive = published.archive
         place = folder / archive.folder / archive.file
         if not place.exists():
-            _announce(name, url_of(name, archive.file), archive.size, place)
             download(
                 url_of(name, archive.file),
                 place,
                 functools.partial(_wrong_archive, archive=archive),
                 archive.size,
+                _note(name, url_of(name, archive.file), place),
             )
         elif wrong := _wrong_archive(place, archive):
             raise InputError(f"{place} is there already, but {wrong}; move it away")
         return place
     place = folder / name
-    announced = False
+    note = _note(name, url_of(name, ""), place)
     for file in published.files:
         if _kept(name, place, file):
             _read(name, place, file)
             continue
-        if not announced:
-            _announce(name, url_of(name, ""), published.download, place)
-            announced = True
         target = place / f"{file.name}.gz"
         download(
             url_of(name, target.name),
             target,
             functools.partial(_wrong_file, file=file),
             file.size + _SPARE,
+            note,
         )
+        note = ""
     return place
 
 
@@ -144,8 +142,8 @@ def _fetch_missing(name: str) -> Path:
         ) from None
 
 
-def _announce(name: str, url: str, size: int, place: Path) -> None:
-    print(f"downloading {name} ({size / 1e6:.0f} MB) from {url} to {place}", file=sys.stderr)
+def _note(name: str, url: str, place: Path) -> str:
+    return f"downloading {name} ({SETS[name].download / 1e6:.0f} MB) from {url} to {place}"
 
 
 def _listed(places: list[Path]) -> str:

@@ -62,7 +62,7 @@ def refused(url, target, said):
 
 
 def names(folder):
-    return [path.name for path in folder.iterdir()]
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
 # --- it arrives ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from funcnn.experiments import download as download_module
 from funcnn.experiments import published, sources
@@ -197,14 +198,14 @@ def test_a_download_that_is_no_idx_file_leaves_no_file(small_sets, tmp_path, con
     small_sets.files["/mnist/train-images-idx3-ubyte.gz"] = content
     with pytest.raises(InputError, match="the download was not kept"):
         published.fetch("mnist")
-    assert list((tmp_path / "cache/funcnn/mnist").iterdir()) == []
+    assert not (tmp_path / "cache").exists(), "a file or folder was left"
 
 
 def test_an_archive_that_is_not_the_published_one_leaves_no_file(small_sets, tmp_path):
     small_sets.faults = [fault(spoil=True)]
     with pytest.raises(InputError, match=r"the SHA-256 of gzip\.zip is \w{64} instead of \w{64}"):
         published.fetch("emnist-balanced")
-    assert list((tmp_path / "cache/funcnn/emnist").iterdir()) == []
+    assert not (tmp_path / "cache").exists(), "a file or folder was left"
 
 
 def test_fetch_goes_on_with_what_is_there_and_leaves_a_whole_set_alone(small_sets, tmp_path):
@@ -254,7 +255,7 @@ def test_a_tampered_member_of_the_archive_is_refused(small_sets, tmp_path):
 def test_an_archive_without_the_member_is_an_input_error(small_sets, tmp_path):
     (tmp_path / "nothing" / "emnist").mkdir(parents=True)
     write_zip(tmp_path / "nothing" / "emnist" / "gzip.zip", {"other": b""})
-    with pytest.raises(InputError, match=r"one IDX file of train images is needed, found none"):
+    with pytest.raises(InputError, match=r"gzip\.zip has no emnist-balanced-train-images"):
         load_dataset("emnist-balanced", val_size=0, seed=0)
 
 
