@@ -351,9 +351,7 @@ FORMS = [
     row("png: damaged", PNG, "train/b/0.png", after=cut("pictures/train/b/0.png", 40)),
     row(
         *("idx: claims a terabyte", TRAIN, TRAIN_IMAGES, "1,099,511,627,776"),
-        after=unpacked(
-            TRAIN_IMAGES, lambda c: c[:4] + bytes([0, 16, 0, 0, 0, 0, 4, 0, 0, 0, 4, 0])
-        ),
+        after=unpacked(TRAIN_IMAGES, lambda content: content[:4] + TERABYTE + content[16:]),
     ),
     row("fetch: no connection", FETCH, "http://127.0.0.1:9/mnist/", "cannot be reached"),
     row("fetch: unknown", "data fetch nope", "nope", "known: fashion-mnist"),
