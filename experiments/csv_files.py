@@ -25,6 +25,7 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
+from funcnn.experiments.room import expect_memory
 
 from funcnn.files import write_whole
 from funcnn.types import Array
@@ -45,12 +46,13 @@ def read_file(path: Path) -> ImageData:
     return assemble(train, test, str(path), _official_names(path))
 
 
-def read_folder(folder: Path) -> ImageData:
+def read_folder(folder: Path, prefix: str = "") -> ImageData:
     """The data set of a folder with `train.csv` and, perhaps, `test.csv` with labels or without.
 
-    The names may be longer (`emnist-balanced-train.csv`). Raises `InputError`.
+    The names may be longer (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder
+    has several sets. Raises `InputError`.
     """
-    found = {part: _only(folder, part) for part in ("train", "test")}
+    found = {part: _only(folder, part, prefix) for part in ("train", "test")}
     if found["train"] is None:
         raise InputError(f"{folder}: a CSV file of train images is needed, found none")
     inputs, labels = _read(found["train"])
@@ -67,8 +69,10 @@ def read_folder(folder: Path) -> ImageData:
     return assemble(train, test, str(folder), None if split is None else split.class_names)
 
 
-def _only(folder: Path, part: str) -> Path | None:
-    found = sorted(path for path in folder.glob("*.csv") if part in path.name)
+def _only(folder: Path, part: str, prefix: str) -> Path | None:
+    found = sorted(
+        path for path in folder.glob("*.csv") if part in path.name and path.name.startswith(prefix)
+    )
     if len(found) > 1 and folder / f"{part}.csv" in found:
         return folder / f"{part}.csv"
     if len(found) > 1:
@@ -156,6 +160,8 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
     """The table as bytes `(rows, columns)`."""
     import pandas as pd  # half a second, and only here
 
+    # A value is two bytes of text at least; the pieces and the table of them are there at once.
+    expect_memory(os.fstat(file.fileno()).st_size, str(path))
     pieces: list[Array] = []
     file.seek(0)
     try:

@@ -13,8 +13,8 @@ FORMS = (
 
 
 def find(path: Path) -> bool:
-    """Whether there is something to read at a path, or in a folder or zip file one above it."""
-    return path.exists() or _holds_sets(path.parent)
+    """Whether there is something to read at a path, one of several sets in a folder included."""
+    return path.exists() or path.parent.is_file() or bool(_files(path.parent, f"{path.name}-"))
 
 
 def read(path: Path) -> ImageData:
@@ -24,29 +24,33 @@ def read(path: Path) -> ImageData:
     Raises `InputError` if it is in none of these forms, damaged, or too large.
     """
     if not path.exists():
-        if not _holds_sets(path.parent):
-            raise InputError(f"{path}: no such file or folder")
-        read_sets = idx_sets.read_folder if path.parent.is_dir() else idx_sets.read_zip
-        return read_sets(path.parent, f"{path.name}-")
+        if path.parent.is_file():
+            return idx_sets.read_zip(path.parent, f"{path.name}-")
+        return _read_folder(path.parent, f"{path.name}-")
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, "")
     readers = {".csv": csv_files.read_file, ".npz": npz_files.read_npz, ".zip": idx_sets.read_zip}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path)
     return assemble(None, (check_images(idx.read_idx(path), str(path)), None), str(path))
 
 
-def _holds_sets(place: Path) -> bool:
-    if place.is_file():
-        return place.suffix.lower() == ".zip"
-    return place.is_dir() and any(idx_sets.is_idx_name(file.name) for file in place.iterdir())
-
-
-def _read_folder(folder: Path) -> ImageData:
-    if _holds_sets(folder):
-        return idx_sets.read_folder(folder)
-    if any(folder.glob("*.csv")):
-        return csv_files.read_folder(folder)
-    if png_folders.has_classes(folder):
+def _read_folder(folder: Path, prefix: str) -> ImageData:
+    files = _files(folder, prefix)
+    if any(map(idx_sets.is_idx_name, files)):
+        return idx_sets.read_folder(folder, prefix)
+    if files:
+        return csv_files.read_folder(folder, prefix)
+    if not prefix and png_folders.has_classes(folder):
         return png_folders.read_folder(folder)
     raise InputError(f"{folder} is no data set: give {FORMS}")
+
+
+def _files(folder: Path, prefix: str) -> list[str]:
+    """The IDX and CSV files of a folder whose names begin so."""
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    return [
+        name
+        for name in names
+        if name.startswith(prefix) and (idx_sets.is_idx_name(name) or name.endswith(".csv"))
+    ]

@@ -9,7 +9,6 @@ from typing import IO, NamedTuple
 
 from funcnn.experiments import idx, idx_sets
 from funcnn.experiments.archives import open_zip
-from funcnn.experiments.download import download
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import ImageData, assemble
 from funcnn.experiments.places import cache_folder, data_folders
@@ -98,6 +97,8 @@ def fetch(name: str, into: Path | None = None) -> Path:
     What is there already is verified and kept. Returns the place, a folder or a zip file.
     Raises `InputError` if it cannot be had, is not the published one, or cannot be written.
     """
+    from funcnn.experiments.download import download  # ssl and http take as long as NumPy
+
     published, folder = SETS[name], into or cache_folder()
     if published.archive is not None:
         archive = published.archive

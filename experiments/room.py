@@ -1,6 +1,7 @@
 """Whether what a file claims can be true, and fits: asked before anything large is allocated."""
 
 import os
+import sys
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
@@ -31,4 +32,6 @@ def _free_memory() -> int:
                 return int(line.split()[1]) * 1024
     except OSError:  # not Linux
         pass
+    if not hasattr(os, "sysconf"):  # nor POSIX
+        return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

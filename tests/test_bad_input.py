@@ -612,6 +612,7 @@ def tree_digest():
 def place(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "place"))
     monkeypatch.setenv("FUNCNN_DATA", "sets")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where EMNIST might be
 
 
 def expect_one_line(result, said):

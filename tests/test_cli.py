@@ -486,10 +486,17 @@ def test_check_exits_1_for_a_wrong_gradient_and_names_the_leaf(monkeypatch, as_j
         assert re.search(r"^worst: \S+ at 1/(weight|bias) ", result.stdout, re.MULTILINE)
 
 
+@pytest.fixture
+def no_other_places(monkeypatch, tmp_path):
+    """Only the shipped data can be found, whatever this machine has."""
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 # --- data ------------------------------------------------------------------------------------
 
 
-def test_data_list_says_where_each_set_was_found():
+def test_data_list_says_where_each_set_was_found(no_other_places):
     rows = {row["name"]: row for row in parse(funcnn("data", "list", "--json"))}
     sets = ["fashion-mnist", "mnist", "emnist-balanced", "emnist-bymerge"]
     assert list(rows) == [*sets, "points-linear", "points-xor"]
@@ -540,7 +547,7 @@ def test_data_fetch_shows_a_bar_on_a_terminal(tmp_path):
     assert stdout == b"sets/mnist\n"
 
 
-def test_data_verify_compares_all_that_is_found():
+def test_data_verify_compares_all_that_is_found(no_other_places):
     rows = parse(funcnn("data", "verify", "--json"))
     assert [row["ok"] for row in rows] == [True] * 8
     lines = funcnn("data", "verify", "fashion-mnist").stdout.splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import csv_files
+from funcnn.experiments import csv_files, room
 from funcnn.experiments.csv_files import read_file, read_folder
 from funcnn.experiments.errors import InputError
 from hypothesis import given
@@ -229,6 +229,12 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
     (tmp_path / "b.csv").mkdir()
     with pytest.raises(InputError, match=r"b\.csv is a folder"):
         read_file(tmp_path / "b.csv")
+
+
+def test_a_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
+        read_file(write_csv(tmp_path / "a.csv", TABLE))
 
 
 @given(content=st.binary(max_size=60))
