@@ -57,9 +57,9 @@ _EMNIST_LICENCE = (
     "none of its own, Cohen, Afshar, Tapson, van Schaik; from NIST Special Database 19"
 )
 _EMNIST_URL = "https://biometrics.nist.gov/cs_links/EMNIST"
-# The archive's checksum is the one that TensorFlow Datasets publishes (with its size), and the one
-# whose MD5 torchvision has. Nobody publishes checksums of the unpacked EMNIST files; those of the
-# packed ones are from github.com/notwa/mnists, and the archive's own CRC-32 is compared as well.
+# The archive's checksum and size are those that TensorFlow Datasets publishes. For the unpacked
+# Balanced and ByMerge files no published checksums were found; those of the packed files are from
+# github.com/notwa/mnists, and the CRC-32 that the archive has of each is compared as well.
 _EMNIST_ARCHIVE = Archive(
     *("emnist", "gzip.zip"),
     sha256="fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",

@@ -1,6 +1,5 @@
 """Zip files: refused if a path leaves its folder, or if they claim what cannot be."""
 
-import io
 import zipfile
 
 import pytest
@@ -91,4 +90,3 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
 def test_errors_of_the_reader_are_left_alone(tmp_path):
     with pytest.raises(KeyError), open_zip(write_zip(tmp_path / "a.zip", ["a"])) as archive:
         archive.getinfo("b")
-    assert io.BytesIO().read() == b""
