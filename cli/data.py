@@ -1,5 +1,6 @@
-"""`funcnn data`: which data sets there are, and what they look like."""
+"""`funcnn data`: which data sets there are, where they are, and what they look like."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -8,7 +9,11 @@ from funcnn.cli.options import json_option, print_json
 
 @click.group()
 def data() -> None:
-    """The data sets: list them, look at one."""
+    """The data sets: list, find, download, verify them, look at one.
+
+    $FUNCNN_DATA is the folder that is looked in first, for a folder of the data set's name;
+    $FUNCNN_MIRROR is an address to download from instead of the publishers'.
+    """
 
 
 @data.command("list")
@@ -27,8 +32,83 @@ def list_sets(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['name']:14} {row['title']}")
-        click.echo(f"{'':14} {row['where'] or 'not found'}")
+        click.echo(f"{row['name']:15} {row['title']}")
+        if row["where"] is None:
+            click.echo(f"{'':15} not found; funcnn data fetch {row['name']} ", nl=False)
+            click.echo(f"downloads {row['download_bytes'] / 1e6:.0f} MB")
+        else:
+            size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else ""
+            click.echo(f"{'':15} {row['where']}{size}")
+
+
+@data.command()
+@click.argument("name")
+@json_option
+def path(name: str, as_json: bool) -> None:
+    """Print the folder (of EMNIST, perhaps the zip file) that a data set is in.
+
+    \b
+    Example:
+      funcnn data path mnist
+    """
+    from funcnn.experiments.gallery import place_of
+
+    place = place_of(name)
+    if as_json:
+        print_json({"name": name, "path": str(place)})
+    else:
+        click.echo(place)
+
+
+@data.command()
+@click.argument("name")
+@click.option(
+    "--to",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Make the data set's folder in this one. [default: the user's cache]",
+)
+@json_option
+def fetch(name: str, to: Path | None, as_json: bool) -> None:
+    """Download a data set from its publisher (or $FUNCNN_MIRROR), verified; prints where it is.
+
+    A download that was interrupted goes on where it stopped.
+
+    \b
+    Example:
+      funcnn data fetch emnist-balanced --to data-sets
+    """
+    from funcnn.experiments.gallery import fetch_dataset
+
+    place = fetch_dataset(name, to)
+    if as_json:
+        print_json({"name": name, "path": str(place)})
+    else:
+        click.echo(place)
+
+
+@data.command()
+@click.argument("name", required=False)
+@json_option
+def verify(name: str | None, as_json: bool) -> None:
+    """Compare the files of a data set, or of all that are found, with the published checksums.
+
+    Exit 1 if one differs.
+
+    \b
+    Example:
+      funcnn data verify fashion-mnist
+    """
+    from funcnn.experiments.gallery import verify_datasets
+
+    rows = verify_datasets(name)
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            click.echo(f"ok     {row['file']}" if row["ok"] else f"WRONG  {row['wrong']}")
+    if not all(row["ok"] for row in rows):
+        sys.exit(1)
 
 
 @data.command()
@@ -36,7 +116,7 @@ def list_sets(as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="A new PNG file. [default: NAME.png]")
 @json_option
 def show(name: str, out: Path | None, as_json: bool) -> None:
-    """Sizes and classes of a data set (a name, or a folder of IDX files), and a picture of it.
+    """Sizes and classes of a data set (a name or a path, as for train --data), and a picture of it.
 
     \b
     Example:
@@ -52,5 +132,6 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
         sizes = " x ".join(str(size) for size in described["input_shape"])
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")
     for row in described["classes"]:
-        click.echo(f"  {row['name']:14} {row['train']:>7,} train {row['test']:>7,} test")
+        test = "without labels" if row["test"] is None else f"{row['test']:>7,} test"
+        click.echo(f"  {row['name']:14} {row['train']:>7,} train {test}")
     click.echo(f"picture: {described['picture']}")

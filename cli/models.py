@@ -25,7 +25,7 @@ def evaluate(run: Path, as_json: bool) -> None:
     """How good a run's model is on its validation and test sets.
 
     Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
-    error (ECE); precision and recall of each class on the test set.
+    error (ECE); precision and recall of each class, on the test set if that has labels.
 
     \b
     Example:
@@ -43,9 +43,9 @@ def evaluate(run: Path, as_json: bool) -> None:
             click.echo(_evaluation_line(name, part, results))
     width = max(len(name) for name in ("class", *results["class_names"]))
     click.echo(f"\n{'class':{width}}  precision  recall")
-    rows = zip(
-        results["class_names"], results["test_precision"], results["test_recall"], strict=True
-    )
+    part = "test" if "test_loss" in results else "val"
+    precisions, recalls = results[f"{part}_precision"], results[f"{part}_recall"]
+    rows = zip(results["class_names"], precisions, recalls, strict=True)
     for name, precision, recall in rows:
         click.echo(f"{name:{width}}  {precision:9.2%} {recall:7.2%}")
 
@@ -65,8 +65,9 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
 @click.option(
     "--data",
     required=True,
-    metavar="FILE",
-    help="An IDX file of images (gz or not), or a data set's name for its test inputs.",
+    metavar="DATA",
+    help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
+    "inputs are meant.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
 @json_option

@@ -78,8 +78,8 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 @activation_option
 @click.option(
     "--data",
-    help="fashion-mnist, mnist, points-linear, points-xor, or a folder of four IDX files. "
-    + by_arch("data"),
+    help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
+    f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
 )
 @click.option(
     "--val-size",
@@ -188,9 +188,16 @@ def train(
     if as_json:
         print_json({"run": str(run.folder)} | summary)
         return
+    if summary["test_accuracy"] is None:
+        tested = (
+            f"no test accuracy, for the {summary['test_examples']:,} test examples have no labels"
+        )
+    else:
+        tested = (
+            f"test accuracy {summary['test_accuracy']:.2%} on {summary['test_examples']:,} examples"
+        )
     click.echo(
-        f"test accuracy {summary['test_accuracy']:.2%} on {summary['test_examples']:,} examples "
-        f"({summary['test_is']}), with the params of epoch {summary['snapshot_epoch']} "
+        f"{tested} ({summary['test_is']}), with the params of epoch {summary['snapshot_epoch']} "
         f"({summary['snapshot_is']})"
     )
     click.echo(

@@ -51,7 +51,7 @@ class RunConfig:
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
         if not isinstance(self.data, str) or not self.data:
-            _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a folder")
+            _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a path")
         for name, least in (("val_size", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is None and name == "batch_size":

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":")
 MAX_CURVES = len(COLOURS) * len(STYLES)
+_ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
@@ -166,13 +168,26 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
 
 
 def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
-    """Grey images `(H, W)` of bytes: a row for each title."""
-    columns = max(len(row) for row in rows)
-    figure, axes = _figure(len(rows), columns, (0.7 * columns + 1.2, 0.72 * len(rows)))
-    for line, images, title in zip(axes, rows, titles, strict=True):
-        for axis in line:
-            axis.set_axis_off()
-        for axis, image in zip(line, images, strict=False):
-            axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        line[0].text(-0.2, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
+    """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns."""
+    height, width = next(image.shape for row in rows for image in row)
+    longest = max(len(row) for row in rows)
+    blocks = math.ceil(len(rows) / _ROWS_OF_A_BLOCK)
+    lines = math.ceil(len(rows) / blocks)
+    side = 0.45  # inches
+    size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.3)
+    figure, (axes,) = _figure(1, blocks, size)
+    for block, axis in enumerate(axes):
+        first = block * lines
+        sheet = np.zeros((lines * height, longest * width), np.uint8)
+        for row, images in enumerate(rows[first : first + lines]):
+            for column, image in enumerate(images):
+                top, left = row * height, column * width
+                sheet[top : top + height, left : left + width] = image
+        axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
+        shown = titles[first : first + lines]
+        axis.set_yticks([(row + 0.5) * height for row in range(len(shown))], shown)
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
     _write(figure, path)

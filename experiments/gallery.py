@@ -4,29 +4,64 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments import figures
-from funcnn.experiments.datasets import IMAGE_SETS, POINT_SETS, Dataset, find_folder, load_dataset
+from funcnn.experiments import figures, published
+from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.sources import SETS
 
 _PER_CLASS = 12
 
 
 def list_datasets() -> list[dict[str, Any]]:
-    """Name, title, licence and place of every named data set; the place is None if not found."""
-    rows = []
-    for name, files in IMAGE_SETS.items():
-        folder = find_folder(name)
+    """Name, title, licence, place and bytes of every named data set; where is None if not found."""
+    rows: list[dict[str, Any]] = []
+    for name, described in SETS.items():
+        place = published.find(name)
         rows.append(
             {
                 "name": name,
-                "title": files.title,
-                "licence": files.licence,
-                "where": None if folder is None else str(folder),
+                "title": described.title,
+                "licence": described.licence,
+                "where": None if place is None else str(place),
+                "bytes": None if place is None else published.size_of(name, place),
+                "download_bytes": described.download,
             }
         )
     for name, (title, _) in POINT_SETS.items():
-        rows.append({"name": name, "title": title, "licence": None, "where": "generated"})
+        row = {"name": name, "title": title, "licence": None, "where": "generated"}
+        rows.append(row | {"bytes": 0, "download_bytes": 0})
     return rows
+
+
+def place_of(name: str) -> Path:
+    """Where a named data set is. Raises `InputError` if it is unknown, generated or nowhere."""
+    return published.place_of(_expect_published(name))
+
+
+def fetch_dataset(name: str, into: Path | None) -> Path:
+    """Download a named data set to a folder in `into`, or to the cache. Raises `InputError`."""
+    return published.fetch(_expect_published(name), into)
+
+
+def verify_datasets(name: str | None) -> list[dict[str, Any]]:
+    """For each file of a named set, or of all that are found: whether it is the published one.
+
+    Raises `InputError` if the named set is unknown or nowhere.
+    """
+    names = [name for name in SETS if published.find(name)] if name is None else [name]
+    return [
+        {"name": each, "file": verdict.file, "ok": verdict.wrong is None, "wrong": verdict.wrong}
+        for each in names
+        for verdict in published.verify(_expect_published(each))
+    ]
+
+
+def _expect_published(name: str) -> str:
+    if name in POINT_SETS:
+        raise InputError(f"{name} is generated: it has no files")
+    if name not in SETS:
+        raise InputError(f"{name} is no published data set (known: {', '.join(SETS)})")
+    return name
 
 
 def show_dataset(name: str, out: Path) -> dict[str, Any]:
@@ -41,19 +76,22 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
         figures.points(out, data.train, None)
     else:
         _draw_images(data, out)
-    classes = len(data.class_names)
-    counts = {
-        part: np.bincount(labels.ravel(), minlength=classes)
-        for part, (_, labels) in (("train", data.train), ("test", data.test))
-    }
+    train = np.bincount(data.train[1].ravel(), minlength=len(data.class_names))
+    labels = data.test[1]
+    test = None if labels is None else np.bincount(labels.ravel(), minlength=len(train))
     return {
         "name": name,
         "input_shape": list(data.input_shape),
         "train": len(data.train[0]),
         "test": len(data.test[0]),
+        "test_is": data.test_is,
         "classes": [
-            {"name": label, "train": int(counts["train"][i]), "test": int(counts["test"][i])}
-            for i, label in enumerate(data.class_names)
+            {
+                "name": label,
+                "train": int(train[index]),
+                "test": None if test is None else int(test[index]),
+            }
+            for index, label in enumerate(data.class_names)
         ],
         "picture": str(out),
     }

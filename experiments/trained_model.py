@@ -65,7 +65,7 @@ def load_model(folder: RunFolder) -> TrainedModel:
 
 
 def evaluate_run(folder: RunFolder) -> dict[str, Any]:
-    """How good a run's model is on its test set, and its validation set if any.
+    """How good a run's model is on its validation and test sets, if they have labels.
 
     Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
     for logits the calibration error and, of more than 5 classes, the top-5 accuracy.
@@ -81,15 +81,16 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
             f"{config.data} has {len(data.class_names)} classes that are not the "
             f"{len(model.class_names)} of the model in {folder.params}"
         )
-    results: dict[str, Any] = {"run": str(folder), "data": config.data}
-    results["class_names"] = list(model.class_names)
-    for part, examples in (("val", data.validation), ("test", data.test)):
-        if examples is not None:
-            measured: dict[str, Any] = model.evaluate(loss_of(config.arch, 0.0), examples)
-            results[f"{part}_examples"] = len(examples[0])
-            measured |= _details(model.predict(examples[0]), examples[1])
-            results |= {f"{part}_{name}": value for name, value in measured.items()}
-    return results
+    measured: dict[str, Any] = {}
+    for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
+        if x is not None and y is not None:
+            means = model.evaluate(loss_of(config.arch, 0.0), (x, y))
+            found = {"examples": len(x), **means, **_details(model.predict(x), y)}
+            measured |= {f"{part}_{name}": value for name, value in found.items()}
+    if not measured:
+        raise InputError(f"{config.data} has no labels to evaluate {folder} with")
+    names = list(model.class_names)
+    return {"run": str(folder), "data": config.data, "class_names": names, **measured}
 
 
 def _details(outputs: Array, targets: Array) -> dict[str, Any]:

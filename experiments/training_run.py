@@ -260,22 +260,29 @@ def _save_state(folder: RunFolder, state: fn.TrainState, rows: list[EpochRow]) -
 
 
 def _conclude(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) -> dict[str, Any]:
-    """Test the kept model, draw the figures, write the summary: the run is finished."""
+    """Test the kept model (if there are labels), draw, write the summary: the run is finished."""
     config, data = experiment.config, experiment.data
     model = load_model(folder)
-    outputs = model.predict(data.test[0])
-    measured = model.evaluate(experiment.plain_loss, data.test)
-    if not math.isfinite(measured["loss"]):
-        raise RunStoppedError(
-            f"the test loss of {folder.params} is {measured['loss']} (a smaller --lr may help)"
-        )
-    confusion = fn.confusion_matrix(outputs, data.test[1])
     best = _best(rows)
-    training_seconds = sum(row.seconds for row in rows)
+    x, y = data.test
+    tested: dict[str, Any] = {"test_loss": None, "test_accuracy": None, "confusion_matrix": None}
+    if y is not None:
+        outputs = model.predict(x)
+        measured = model.evaluate(experiment.plain_loss, (x, y))
+        if not math.isfinite(measured["loss"]):
+            raise RunStoppedError(
+                f"the test loss of {folder.params} is {measured['loss']} (a smaller --lr may help)"
+            )
+        confusion = fn.confusion_matrix(outputs, y)
+        figures.confusion(folder.path / "confusion_matrix.png", confusion, data.class_names)
+        if ARCHITECTURES[config.arch].binary:
+            figures.points(folder.path / "predictions.png", (x, y), outputs)
+        tested = {
+            "test_loss": measured["loss"],
+            "test_accuracy": measured["accuracy"],
+            "confusion_matrix": confusion.tolist(),
+        }
     figures.learning_curve(folder.path / "learning_curve.png", rows)
-    figures.confusion(folder.path / "confusion_matrix.png", confusion, data.class_names)
-    if ARCHITECTURES[config.arch].binary:
-        figures.points(folder.path / "predictions.png", data.test, outputs)
     summary = {
         "arch": config.arch,
         "data": config.data,
@@ -289,12 +296,10 @@ def _conclude(experiment: _Experiment, folder: RunFolder, rows: list[EpochRow]) 
         "val_examples": len(data.validation[0]) if data.validation else 0,
         "val_loss": best.val_loss,
         "val_accuracy": best.val_accuracy,
-        "test_examples": len(data.test[0]),
+        "test_examples": len(x),
         "test_is": data.test_is,
-        "test_loss": measured["loss"],
-        "test_accuracy": measured["accuracy"],
-        "confusion_matrix": confusion.tolist(),
-        "seconds": round(training_seconds, 3),
+        **tested,
+        "seconds": round(sum(row.seconds for row in rows), 3),
     }
     folder.write_summary(summary)
     return summary

@@ -1,10 +1,15 @@
-"""Every test runs with warnings as errors, and with floating-point errors raised."""
+"""Every test runs off the network, with warnings as errors and floating-point errors raised."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
 import numpy as np
 import pytest
+
+# Nothing is downloaded by accident, here or in a process that a test starts: nobody listens there.
+os.environ["FUNCNN_MIRROR"] = "http://127.0.0.1:9"
+os.environ["no_proxy"] = "127.0.0.1"
 
 hypothesis.settings.register_profile("funcnn", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("funcnn")

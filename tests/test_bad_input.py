@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
+from PIL import Image
 from test_datasets import image_folder
 from test_idx import idx_bytes, write_idx
 
@@ -42,6 +44,15 @@ def prepared(tmp_path_factory):
     (folder / "note.txt").write_text("not what you look for\n")
     (folder / "empty").write_bytes(b"")
     (folder / "folder").mkdir()
+    (folder / "table").mkdir()
+    table = np.arange(40 * 17).reshape(40, 17) % 256
+    table[:, 0] = np.arange(40) % 3
+    np.savetxt(folder / "table" / "train.csv", table, "%d", ",")
+    np.savetxt(folder / "table" / "test.csv", table[:9, 1:], "%d", ",")
+    for part in ("train/a", "train/b", "test/a"):
+        (folder / "pictures" / part).mkdir(parents=True)
+        for index in range(9):
+            Image.new("L", (4, 4), index).save(folder / "pictures" / part / f"{index}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         done = CliRunner().invoke(main, f"train {TINY} --out run")
@@ -221,7 +232,11 @@ DATA = [
     row("empty file", TRAIN, TRAIN_IMAGES, "empty", after=write(TRAIN_IMAGES, b"")),
     row("folder for a file", TRAIN, TRAIN_IMAGES, "folder", after=folder_for_file(TRAIN_IMAGES)),
     row("missing file", TRAIN, "images", "test labels", after=delete(TEST_LABELS)),
-    row("file for a folder", TRAIN + " --data note.txt", "--data", "note.txt"),
+    row("file for a folder", TRAIN + " --data note.txt", "note.txt", "0x6e6f7420"),
+    row(
+        "images without labels", TRAIN + " --data small-images", "--data", "small-images", "labels"
+    ),
+    row("folder of nothing", TRAIN + " --data folder", "folder", "no data set"),
     row("unknown data set", TRAIN + " --data fashion-mnits", "--data", "fashion-mnits"),
     row("empty name of a data set", [*TRAIN.split(), "--data", ""], "--data"),
     row("not the published file", "train --data mnist --out new", "sets/mnist", "SHA-256"),
@@ -229,6 +244,132 @@ DATA = [
     row("images for points", "train --arch points --data images --out new", "--data", "images"),
     row("data show: unknown", "data show nope", "nope"),
     row("data show: damaged", "data show images", TRAIN_IMAGES, after=cut(TRAIN_IMAGES)),
+]
+
+CSV = "train --arch mlp2 --data table --out new"
+TABLE = "table/train.csv"
+
+
+def change_line(number, change, file=TABLE):
+    """Change a line of a CSV file, without its end."""
+
+    def damage():
+        lines = read(file).split(b"\n")
+        lines[number - 1] = change(lines[number - 1])
+        write(file, b"\n".join(lines))()
+
+    return damage
+
+
+def field(number, value, file=TABLE):
+    """Change the third value of a line."""
+
+    def change(line):
+        fields = line.split(b",")
+        return b",".join([*fields[:2], value, *fields[3:]])
+
+    return change_line(number, change, file)
+
+
+def columns(keep, file=TABLE):
+    """Keep some of the columns."""
+    return lambda: write(
+        file, b"\n".join(b",".join(line.split(b",")[keep]) for line in read(file).split())
+    )()
+
+
+def claim_npz():
+    """An array of a few bytes that claims a terabyte."""
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1048576, 1024, 1024)}\n"
+    with zipfile.ZipFile("a.npz", "w") as archive:
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header)
+        archive.writestr("y_train.npy", npy(np.zeros(3, int)))
+
+
+def zip_of(*names):
+    def make():
+        with zipfile.ZipFile("a.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, b"content")
+
+    return make
+
+
+def picture(mode, size=(4, 4)):
+    return lambda: Image.new(mode, size).save("pictures/train/b/0.png")
+
+
+TERABYTE = struct.pack(">III", 1 << 20, 1 << 10, 1 << 10)
+NPZ = "train --arch mlp2 --data a.npz --out new"
+ZIP = "train --arch mlp2 --data a.zip --out new"
+PNG = "train --arch mlp2 --data pictures --out new"
+FETCH = "data fetch mnist --to new"
+FORMS = [
+    row("csv: missing column", CSV, TABLE, "16 columns", after=columns(slice(0, -1))),
+    row("csv: no label", CSV, TABLE, "no label", after=columns(slice(1, None))),
+    row("csv: no labels, no name", CSV, TABLE, "15 columns", after=columns(slice(2, None))),
+    row("csv: letter", CSV, TABLE, "line 7, column 3", "'x'", after=field(7, b"x")),
+    row("csv: NaN", CSV, TABLE, "line 7, column 3", "'NaN'", after=field(7, b"NaN")),
+    row("csv: nothing", CSV, TABLE, "line 7, column 3", "''", after=field(7, b"")),
+    row("csv: pixel of 256", CSV, TABLE, "line 7, column 3", "'256'", after=field(7, b"256")),
+    row("csv: ragged", CSV, TABLE, "line 7", "18", "17", after=field(7, b"1,1")),
+    row("csv: empty line", CSV, TABLE, "line 7", "empty", after=change_line(7, lambda line: b"")),
+    row("csv: empty", CSV, TABLE, "empty", after=write(TABLE, b"")),
+    row("csv: UTF-16", CSV, TABLE, "UTF-8", after=write(TABLE, "1,2,3\n".encode("utf-16"))),
+    row("csv: no training images", CSV, "table", "train", after=delete(TABLE)),
+    row(
+        *("csv: test ragged", CSV, "table/test.csv", "line 2"),
+        after=field(2, b"1,1", "table/test.csv"),
+    ),
+    row("csv: alone, no labels", CSV + " --data table/test.csv", "--data", "table/test.csv"),
+    row(
+        "predict: csv",
+        "predict run --data table/test.csv --out new.csv",
+        "test.csv",
+        "line 3",
+        after=field(3, b"-1", "table/test.csv"),
+    ),
+    row(
+        "npz: objects",
+        NPZ,
+        "a.npz",
+        "x_train",
+        "objects",
+        after=lambda: np.savez("a.npz", x_train=np.array([Pickled()], object), y_train=[1]),
+    ),
+    row("npz: claims a terabyte", NPZ, "a.npz", "x_train", "1,099,511,627,776", after=claim_npz),
+    row("npz: other arrays", NPZ, "a.npz", "weight", after=lambda: np.savez("a.npz", weight=[1])),
+    row("npz: text", NPZ, "a.npz", "zip", after=write("a.npz", b"hello")),
+    row("npz: missing", NPZ, "a.npz"),
+    row("npz: a snapshot", TRAIN + f" --data {PARAMS}", PARAMS, "header.json"),
+    row("zip: a path that leaves", ZIP, "a.zip", "../evil", after=zip_of("a", "../evil")),
+    row("zip: an absolute path", ZIP, "a.zip", "/etc/evil", after=zip_of("/etc/evil")),
+    row("zip: nothing in it", ZIP, "a.zip", "train images", after=zip_of("a")),
+    row("zip: damaged", ZIP, "a.zip", after=write("a.zip", b"PK")),
+    row("png: colour", PNG, "pictures/train/b/0.png", "RGB", after=picture("RGB")),
+    row("png: another size", PNG, "train/b/0.png", "(5, 4)", after=picture("L", (4, 5))),
+    row("png: damaged", PNG, "train/b/0.png", after=cut("pictures/train/b/0.png", 40)),
+    row(
+        *("idx: claims a terabyte", TRAIN, TRAIN_IMAGES, "1,099,511,627,776"),
+        after=unpacked(TRAIN_IMAGES, lambda content: content[:4] + TERABYTE + content[16:]),
+    ),
+    row("fetch: no connection", FETCH, "http://127.0.0.1:9/mnist/", "cannot be reached"),
+    row("fetch: unknown", "data fetch nope", "nope", "known: fashion-mnist"),
+    row("fetch: generated", "data fetch points-xor", "points-xor", "generated"),
+    row("fetch: no folder", "data fetch mnist --to note.txt", "note.txt"),
+    row("path: unknown", "data path nope", "nope"),
+    row("path: generated", "data path points-xor", "points-xor", "generated"),
+    row("path: nowhere", "data path emnist-bymerge", "emnist-bymerge", "sets", "data fetch"),
+    row("verify: unknown", "data verify nope", "nope"),
+    row("verify: nowhere", "data verify emnist-bymerge", "emnist-bymerge", "data fetch"),
+    row(
+        "nowhere, no connection",
+        TRAIN + " --data emnist-balanced",
+        "emnist-balanced",
+        "sets",
+        "cannot be reached",
+        "data fetch",
+    ),
 ]
 
 OPTIONS = [
@@ -449,7 +590,7 @@ PREDICTS = [
     ),
     row("predict: points", "predict run --data points-xor --out new.csv", "points-xor", "(2,)"),
     row("predict: no such file", "predict run --data none --out new.csv", "none"),
-    row("predict: a folder", "predict run --data images --out new.csv", "images", "folder"),
+    row("predict: a folder", "predict run --data folder --out new.csv", "folder", "no data set"),
     row("predict: labels", "predict run --data some-labels --out new.csv", "some-labels", "(3,)"),
     row("predict: empty", "predict run --data empty --out new.csv", "empty"),
     row("predict: text", "predict run --data note.txt --out new.csv", "note.txt", "0x6e6f7420"),
@@ -491,10 +632,11 @@ FIGURES = [
 
 
 def tree_digest():
-    """Every path below this folder, with the digest of its content."""
+    """Every path below this folder, with the digest of its content; but for copies of CSV files."""
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in sorted(Path().rglob("*"))
+        if not path.name.endswith(".funcnn.npy")
     }
 
 
@@ -502,6 +644,7 @@ def tree_digest():
 def place(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "place"))
     monkeypatch.setenv("FUNCNN_DATA", "sets")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where EMNIST might be
 
 
 def expect_one_line(result, said):
@@ -517,7 +660,7 @@ def expect_one_line(result, said):
 
 @pytest.mark.parametrize(
     ("command", "said", "damage"),
-    DATA + OPTIONS + PLACES + CONFIGS + RESUMES + SNAPSHOTS + PREDICTS + FIGURES,
+    DATA + FORMS + OPTIONS + PLACES + CONFIGS + RESUMES + SNAPSHOTS + PREDICTS + FIGURES,
 )
 def test_bad_input_gives_one_clear_line_and_changes_nothing(place, command, said, damage):
     damage()

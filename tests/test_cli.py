@@ -22,8 +22,11 @@ from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
+from test_csv_files import write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
+from test_idx_sets import emnist_members, write_zip
+from web import Site
 
 import funcnn as fn
 from funcnn import activations
@@ -85,7 +88,8 @@ COMMANDS = dict(commands())
 
 def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
-        *("train", "evaluate", "predict", "inspect", "check", "data list", "data show"),
+        *("train", "evaluate", "predict", "inspect", "check"),
+        *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure curves"),
     }
 
@@ -224,10 +228,22 @@ def test_points_are_trained_without_any_file():
 
 
 def test_a_terminal_sees_a_progress_bar_on_stderr_and_none_on_stdout(images):
+    arguments = ["train", *TINY, "--data", str(images), "--out", "it"]
+    bar, stdout = on_a_terminal(arguments, os.environ)
+    assert b" steps" in bar
+    assert stdout.startswith(b"epoch 1/3  train loss")
+    assert b" steps" not in stdout
+    assert b"\r" not in stdout
+
+
+def on_a_terminal(arguments, environment):
+    """What a command wrote to the terminal that its stderr was, and to stdout."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
-    command = [*FUNCNN, "train", *TINY, "--data", str(images), "--out", "it"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+    command = [*FUNCNN, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=environment
+    ) as process:
         os.close(theirs)
         bar = b""
         while chunk := _read(ours):
@@ -235,10 +251,7 @@ def test_a_terminal_sees_a_progress_bar_on_stderr_and_none_on_stdout(images):
         stdout = process.stdout.read()
     os.close(ours)
     assert process.returncode == 0
-    assert b" steps" in bar
-    assert stdout.startswith(b"epoch 1/3  train loss")
-    assert b" steps" not in stdout
-    assert b"\r" not in stdout
+    return bar, stdout
 
 
 def _read(descriptor):
@@ -404,6 +417,43 @@ def test_predict_of_points_gives_classes_0_and_1():
     assert {line.split(",")[1] for line in lines[1:]} == {"0", "1"}
 
 
+@pytest.fixture
+def tables(tmp_path):
+    """The lab's form: train.csv with labels first, test.csv without labels."""
+    table = np.random.default_rng(0).integers(0, 256, (60, 17))
+    table[:, 0] = np.arange(60) % 3
+    write_csv(tmp_path / "tables" / "train.csv", table)
+    write_csv(tmp_path / "tables" / "test.csv", table[:21, 1:])
+    return tmp_path / "tables"
+
+
+def test_a_test_set_without_labels_has_no_test_accuracy_but_predictions(tables):
+    lines = train(tables, "--out", "it").stdout.splitlines()
+    said = "no test accuracy, for the 21 test examples have no labels"
+    assert lines[3].startswith(f"{said} (the test set), with the params of epoch ")
+    summary = json.loads(Path("it/summary.json").read_text())
+    for name in ("test_loss", "test_accuracy", "confusion_matrix"):
+        assert summary[name] is None
+    assert summary["test_examples"] == 21
+    assert not Path("it/confusion_matrix.png").exists()
+    assert json.loads(Path("it/config.json").read_text())["data"] == str(tables)
+    assert [line.split()[0] for line in funcnn("evaluate", "it").stdout.splitlines()] == [
+        "validation"
+    ]
+    predicted = []
+    for data in (tables, tables / "test.csv"):
+        out = f"predicted-{data.stem}.csv"
+        assert funcnn("predict", "it", "--data", data, "--out", out).stdout.startswith("21 ")
+        predicted.append(Path(out).read_text())
+    assert predicted[0] == predicted[1]
+
+
+def test_a_run_without_any_labels_to_evaluate_with_says_so(tables):
+    train(tables, "--val-size", 0, "--out", "it")
+    result = funcnn("evaluate", "it", code=1)
+    assert result.stderr == f"Error: {tables} has no labels to evaluate it with\n"
+
+
 def test_inspect_shows_layers_shapes_counts_bytes_and_header(run):
     text = funcnn("inspect", run / "params.npz").stdout
     size = (run / "params.npz").stat().st_size
@@ -463,18 +513,87 @@ def test_check_exits_1_for_a_wrong_gradient_and_names_the_leaf(monkeypatch, as_j
         assert re.search(r"^worst: \S+ at 1/(weight|bias) ", result.stdout, re.MULTILINE)
 
 
+@pytest.fixture
+def no_other_places(monkeypatch, tmp_path):
+    """Only the shipped data can be found, whatever this machine has."""
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 # --- data ------------------------------------------------------------------------------------
 
 
-def test_data_list_says_where_each_set_was_found():
+def test_data_list_says_where_each_set_was_found(no_other_places):
     rows = {row["name"]: row for row in parse(funcnn("data", "list", "--json"))}
-    assert list(rows) == ["fashion-mnist", "mnist", "points-linear", "points-xor"]
+    sets = ["fashion-mnist", "mnist", "emnist-balanced", "emnist-bymerge"]
+    assert list(rows) == [*sets, "points-linear", "points-xor"]
     assert Path(rows["mnist"]["where"], "train-images-idx3-ubyte.gz").exists()
+    assert 11_000_000 < rows["mnist"]["bytes"] < 13_000_000
     assert rows["points-xor"]["where"] == "generated"
+    assert rows["emnist-balanced"]["where"] is None
     text = funcnn("data", "list").stdout
     for row in rows.values():
         assert row["title"] in text
-        assert row["where"] in text
+        if row["where"] is None:
+            assert f"not found; funcnn data fetch {row['name']} downloads 562 MB" in text
+        else:
+            assert row["where"] in text
+    assert f"{rows['mnist']['where']} (11 MB)" in text
+
+
+def test_data_path_prints_the_folder():
+    folder = funcnn("data", "path", "mnist").stdout.removesuffix("\n")
+    assert Path(folder, "t10k-labels-idx1-ubyte.gz").exists()
+    assert parse(funcnn("data", "path", "mnist", "--json")) == {"name": "mnist", "path": folder}
+
+
+def test_data_fetch_downloads_to_a_folder_where_the_set_is_found_then(monkeypatch, tmp_path):
+    shipped = Path(funcnn("data", "path", "mnist").stdout.strip())
+    site = Site({f"/mnist/{file.name}": file.read_bytes() for file in shipped.glob("*.gz")})
+    with site.served() as address:
+        monkeypatch.setenv("FUNCNN_MIRROR", address)
+        result = funcnn("data", "fetch", "mnist", "--to", tmp_path / "sets")
+    assert result.stdout == f"{tmp_path / 'sets' / 'mnist'}\n"
+    assert result.stderr.startswith(f"downloading mnist (12 MB) from {address}/mnist/ to ")
+    assert len(result.stderr.splitlines()) == 1
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "sets"))
+    assert funcnn("data", "path", "mnist").stdout == result.stdout
+    again = parse(funcnn("data", "fetch", "mnist", "--to", tmp_path / "sets", "--json"))
+    assert again == {"name": "mnist", "path": str(tmp_path / "sets" / "mnist")}
+    assert len(parse(funcnn("data", "verify", "mnist", "--json"))) == 4
+
+
+def test_data_fetch_shows_a_bar_on_a_terminal(tmp_path):
+    shipped = Path(funcnn("data", "path", "mnist").stdout.strip())
+    site = Site({f"/mnist/{file.name}": file.read_bytes() for file in shipped.glob("*.gz")})
+    with site.served() as address:
+        bar, stdout = on_a_terminal(
+            ["data", "fetch", "mnist", "--to", "sets"], os.environ | {"FUNCNN_MIRROR": address}
+        )
+    assert b"B/s" in bar
+    assert stdout == b"sets/mnist\n"
+
+
+def test_data_verify_compares_all_that_is_found(no_other_places):
+    rows = parse(funcnn("data", "verify", "--json"))
+    assert [row["ok"] for row in rows] == [True] * 8
+    lines = funcnn("data", "verify", "fashion-mnist").stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("ok     ") for line in lines)
+
+
+def test_data_verify_exits_1_if_a_file_differs(monkeypatch, tmp_path):
+    image_folder(tmp_path / "sets" / "mnist", suffix=".gz")
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "sets"))
+    result = funcnn("data", "verify", "mnist", code=1)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert line.startswith(f"WRONG  {tmp_path / 'sets' / 'mnist'}")
+        assert "is not the published file" in line
+    assert [row["ok"] for row in parse(funcnn("data", "verify", "mnist", "--json", code=1))] == (
+        [False] * 4
+    )
 
 
 def test_data_show_counts_and_draws():
@@ -489,6 +608,22 @@ def test_data_show_counts_and_draws():
 def test_data_show_draws_points(name):
     assert "picture: it.png" in funcnn("data", "show", name, "--out", "it.png").stdout
     assert Path("it.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_show_draws_47_classes_of_a_zip_file(tmp_path):
+    write_zip(tmp_path / "gzip.zip", emnist_members())
+    text = funcnn("data", "show", tmp_path / "gzip.zip", "--out", "it.png").stdout
+    assert "  t                    2 train       1 test" in text
+    assert Path("it.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_data_show_counts_no_test_labels_where_there_are_none(tables):
+    assert "  0                   20 train without labels" in funcnn("data", "show", tables).stdout
+    assert parse(funcnn("data", "show", tables, "--json", "--out", "x.png"))["classes"][0] == {
+        "name": "0",
+        "train": 20,
+        "test": None,
+    }
 
 
 def test_data_show_takes_a_folder(images):

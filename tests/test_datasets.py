@@ -1,20 +1,14 @@
 """Data sets by name and by folder: found, verified, split, normalised."""
 
-import gzip
-import hashlib
-import shutil
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import datasets
 from funcnn.experiments.datasets import (
-    IMAGE_SETS,
     POINT_SETS,
-    find_folder,
     load_dataset,
     load_inputs,
-    search_places,
     stratified_split,
 )
 from funcnn.experiments.errors import InputError
@@ -42,13 +36,6 @@ def image_folder(folder, *, train=60, test=20, side=4, classes=3, suffix=""):
 @pytest.fixture(scope="module")
 def fashion():
     return load_dataset("fashion-mnist", val_size=10_000, seed=0)
-
-
-@pytest.fixture
-def no_places(monkeypatch, tmp_path):
-    """Only the shipped data can be found, whatever this machine has."""
-    monkeypatch.delenv("FUNCNN_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 # --- the real sets ---------------------------------------------------------------------------
@@ -87,107 +74,7 @@ def test_mnist_is_whole_and_its_classes_keep_their_shares():
     assert data.class_names == tuple("0123456789")
 
 
-@pytest.mark.parametrize("name", sorted(IMAGE_SETS))
-def test_the_known_checksums_are_those_of_the_shipped_files_and_of_their_readme(name):
-    readme = (SHIPPED / "README.md").read_text()
-    files = IMAGE_SETS[name]
-    for file, digest in (
-        files.train_images,
-        files.train_labels,
-        files.test_images,
-        files.test_labels,
-    ):
-        content = gzip.decompress((SHIPPED / name / f"{file}.gz").read_bytes())
-        assert hashlib.sha256(content).hexdigest() == digest
-        assert f"{digest}  {name}/{file}\n" in readme
-
-
-@pytest.mark.parametrize("file", ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"])
-def test_a_tampered_copy_is_refused(no_places, monkeypatch, tmp_path, file):
-    copy = shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
-    content = bytearray(gzip.decompress((copy / f"{file}.gz").read_bytes()))
-    content[-1] ^= 1  # still a label or a pixel
-    (copy / f"{file}.gz").write_bytes(gzip.compress(content, 1))
-    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
-    with pytest.raises(
-        InputError, match="is not the published file: its SHA-256 differs"
-    ) as caught:
-        load_dataset("mnist", val_size=0, seed=0)
-    assert str(copy / file) in str(caught.value)
-
-
-def test_a_copy_that_was_unpacked_is_as_good(no_places, monkeypatch, tmp_path):
-    (tmp_path / "mnist").mkdir()
-    for file in (SHIPPED / "mnist").glob("*.gz"):
-        (tmp_path / "mnist" / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
-    assert find_folder("mnist") == tmp_path / "mnist"
-    assert len(load_dataset("mnist", val_size=0, seed=0).train[0]) == 60_000
-
-
-# --- where they are looked for ---------------------------------------------------------------
-
-
-def test_places_are_funcnn_data_then_the_project_then_the_cache_then_the_package(
-    monkeypatch, tmp_path
-):
-    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "mine"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert search_places("fashion-mnist") == [
-        tmp_path / "mine" / "fashion-mnist",
-        SHIPPED / "fashion-mnist",
-        tmp_path / "cache" / "funcnn" / "fashion-mnist",
-        Path("/usr/share/datasets/fashion-mnist"),
-    ]
-    monkeypatch.delenv("FUNCNN_DATA")
-    assert search_places("mnist")[0] == SHIPPED / "mnist"
-
-
-def test_the_cache_is_in_the_home_folder_unless_the_environment_says_otherwise(
-    no_places, monkeypatch, tmp_path
-):
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert tmp_path / ".cache" / "funcnn" / "mnist" in search_places("mnist")
-
-
-def test_the_first_place_with_all_four_files_wins(no_places, monkeypatch, tmp_path):
-    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
-    assert find_folder("mnist") == SHIPPED / "mnist"
-    image_folder(tmp_path / "mnist", suffix=".gz")
-    assert find_folder("mnist") == tmp_path / "mnist"
-    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    assert find_folder("mnist") == SHIPPED / "mnist"
-
-
-def test_a_set_that_is_nowhere_is_an_error_that_says_where_it_was_looked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "search_places", lambda name: [tmp_path / "a", tmp_path / "b"])
-    with pytest.raises(InputError, match=r"mnist was not found .*FUNCNN_DATA") as caught:
-        load_dataset("mnist", val_size=0, seed=0)
-    assert f"{tmp_path / 'a'}, {tmp_path / 'b'}" in str(caught.value)
-
-
 # --- a folder of one's own -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_a_folder_of_four_idx_files_is_a_data_set(tmp_path, suffix):
-    folder = image_folder(tmp_path / "mine", suffix=suffix)
-    data = load_dataset(str(folder), val_size=12, seed=0)
-    assert [len(part[0]) for part in (data.train, data.validation, data.test)] == [48, 12, 20]
-    assert data.input_shape == (1, 4, 4)
-    assert data.class_names == ("0", "1", "2")
-    np.testing.assert_array_equal(np.bincount(data.validation[1]), [4, 4, 4])
-    pixels = data.train[0] / 255
-    assert data.normalization.mean == pytest.approx(pixels.mean(), rel=1e-12)
-    assert data.normalization.std == pytest.approx(pixels.std(), rel=1e-12)
-
-
-def test_the_test_files_may_be_named_test(tmp_path):
-    folder = image_folder(tmp_path / "mine")
-    for file in folder.glob("t10k*"):
-        file.rename(folder / file.name.replace("t10k", "emnist-test"))
-    assert len(load_dataset(str(folder), val_size=0, seed=0).test[0]) == 20
 
 
 def test_images_of_one_colour_are_normalised_without_a_division_by_zero(tmp_path):
@@ -197,68 +84,63 @@ def test_images_of_one_colour_are_normalised_without_a_division_by_zero(tmp_path
     np.testing.assert_allclose(data.normalization(data.train[0]), 0, atol=1e-6)
 
 
-def replace(file, array):
-    return lambda folder: write_idx(folder / file, array)
-
-
-def bytes_of(*shape):
-    return np.zeros(shape, "u1")
-
-
-TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        pytest.param(replace(TRAIN_LABELS, bytes_of(59)), "60 images but 59 labels", id="counts"),
-        pytest.param(
-            replace("t10k-labels-idx1-ubyte", np.arange(20, dtype="u1")), "19", id="unknown label"
-        ),
-        pytest.param(
-            replace(TRAIN_LABELS, np.arange(-1, 59).astype("i1")), "-1", id="negative label"
-        ),
-        pytest.param(
-            replace(TRAIN_LABELS, np.full(60, 5_000_000, "i4")), "5000000", id="enormous label"
-        ),
-        pytest.param(replace(TRAIN_LABELS, np.zeros(60, "f4")), ">f4", id="fractional labels"),
-        pytest.param(replace(TRAIN_LABELS, bytes_of(60, 2)), "(60, 2)", id="labels of two axes"),
-        pytest.param(replace(TRAIN_IMAGES, bytes_of(60, 16)), "(60, 16)", id="images of two axes"),
-        pytest.param(replace(TRAIN_IMAGES, bytes_of(0, 4, 4)), "(0, 4, 4)", id="no images"),
-        pytest.param(replace(TRAIN_IMAGES, bytes_of(60, 0, 4)), "(60, 0, 4)", id="no pixels"),
-        pytest.param(
-            replace(TRAIN_IMAGES, np.zeros((60, 4, 4), "i2")), ">i2", id="pixels not bytes"
-        ),
-        pytest.param(
-            replace("t10k-images-idx3-ubyte", bytes_of(20, 5, 5)),
-            "5",
-            id="test images of other size",
-        ),
-        pytest.param(lambda folder: (folder / TRAIN_LABELS).unlink(), "train labels", id="missing"),
-        pytest.param(
-            replace("my-train-images-ubyte", bytes_of(1, 1, 1)),
-            "my-train-images",
-            id="two of a kind",
-        ),
-    ],
-)
-def test_a_folder_that_cannot_be_used_is_an_input_error_that_says_why(tmp_path, damage, said):
-    folder = image_folder(tmp_path / "mine")
-    damage(folder)
-    with pytest.raises(InputError) as caught:
-        load_dataset(str(folder), val_size=0, seed=0)
-    assert str(folder) in str(caught.value)
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
+TRAIN_IMAGES = "train-images-idx3-ubyte"
 
 
 def test_a_name_that_is_neither_a_set_nor_a_folder_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="--data fashion-mnits: neither") as caught:
         load_dataset("fashion-mnits", val_size=0, seed=0)
-    assert "fashion-mnist, mnist, points-linear, points-xor" in str(caught.value)
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file"):
-        load_dataset(str(tmp_path / "file"), val_size=0, seed=0)
+    assert "fashion-mnist, mnist, emnist-balanced, emnist-bymerge, points" in str(caught.value)
+
+
+def test_a_file_of_images_without_labels_is_nothing_to_train_on(tmp_path):
+    file = write_idx(tmp_path / "images", np.zeros((5, 4, 4), "u1"))
+    with pytest.raises(InputError, match="is a file of images without labels; to train, give"):
+        load_dataset(str(file), val_size=0, seed=0)
+
+
+def test_a_folder_in_a_data_folder_goes_by_its_name(tmp_path, monkeypatch):
+    image_folder(tmp_path / "sets" / "mine")
+    image_folder(tmp_path / "here" / "mine", train=30)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "sets"))
+    assert len(load_dataset("mine", val_size=0, seed=0).train[0]) == 60
+    assert load_dataset("mine", val_size=0, seed=0).name == "mine"
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(load_dataset("mine", val_size=0, seed=0).train[0]) == 30, "an explicit path is first"
+
+
+def test_without_a_test_set_a_fifth_of_each_class_is_set_aside_the_same_for_every_seed(tmp_path):
+    images = np.broadcast_to(np.arange(60, dtype="u1")[:, None, None], (60, 4, 4))
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    first, other = (
+        load_dataset(str(tmp_path / "mine.npz"), val_size=6, seed=seed) for seed in (0, 1)
+    )
+    assert [len(part[0]) for part in (first.train, first.validation, first.test)] == [42, 6, 12]
+    np.testing.assert_array_equal(np.bincount(first.test[1]), [4, 4, 4])
+    np.testing.assert_array_equal(first.test[0], other.test[0])
+    parts = [part[0][:, 0, 0, 0] for part in (first.train, first.validation, first.test)]
+    assert sorted(np.concatenate(parts)) == list(range(60))
+    assert first.test_is == "a fifth of each class, set aside"
+    assert len(load_inputs(str(tmp_path / "mine.npz"))) == 60, "to predict, it is all there is"
+
+
+def test_too_few_images_to_set_some_aside_are_an_input_error(tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros((4, 2, 2), "u1"), labels=np.zeros(4, int))
+    with pytest.raises(InputError, match="4 images are too few"):
+        load_dataset(str(tmp_path / "mine.npz"), val_size=0, seed=0)
+
+
+def test_the_emnist47_of_the_lab_reads_if_it_is_there():
+    given = os.environ.get("FUNCNN_DATA")
+    if not given or not (Path(given) / "emnist47").is_dir():
+        pytest.skip("there is no emnist47 in $FUNCNN_DATA")
+    data = load_dataset("emnist47", val_size=8_000, seed=0)
+    assert data.train[0].shape == (92_000, 1, 28, 28)
+    assert data.test[0].shape == (12_800, 1, 28, 28)
+    assert "".join(data.class_names) == "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+    counts = np.bincount(data.train[1]) + np.bincount(data.validation[1])
+    assert counts[:3].tolist() == [4_983, 5_542, 4_994]
 
 
 # --- the split -------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def test_only_the_mirror_and_the_benchmarks_workers_import_torch():
 
 # --- what an import costs --------------------------------------------------------------------
 
-HEAVY = {"torch", "jax", "pandas", "matplotlib", "scipy", "tqdm"}
+HEAVY = {"torch", "jax", "pandas", "matplotlib", "scipy", "tqdm", "PIL", "ssl"}
 
 
 @pytest.mark.parametrize(

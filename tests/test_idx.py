@@ -1,13 +1,16 @@
 """IDX files: what is written is what is read, and every kind of damage is one clear error."""
 
 import gzip
+import hashlib
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from funcnn.experiments import room
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import parse, read_idx
+from funcnn.experiments.idx import parse, read_idx, sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -118,10 +121,13 @@ def test_a_gzip_file_cut_anywhere_is_an_input_error(tmp_path):
         assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("tail", [b"x", b"\x1f\x8b", PACKED[:-1]])
-def test_what_follows_the_end_of_a_gzip_file_is_refused(tmp_path, tail):
+@pytest.mark.parametrize(
+    ("tail", "said"),
+    [(b"x", "damaged gzip"), (b"\x1f\x8b", "damaged gzip"), (PACKED, "holds 24 and more")],
+)
+def test_what_follows_the_end_of_a_gzip_file_is_refused(tmp_path, tail, said):
     (tmp_path / "a.gz").write_bytes(PACKED + tail)
-    with pytest.raises(InputError, match="truncated or damaged gzip"):
+    with pytest.raises(InputError, match=said):
         read_idx(tmp_path / "a.gz")
 
 
@@ -137,6 +143,38 @@ def test_a_flipped_byte_of_a_gzip_file_never_gives_another_array(tmp_path_factor
         np.testing.assert_array_equal(found, BYTES)
         return
     assert str(file) in said
+
+
+def test_a_gzip_file_that_claims_more_than_it_can_hold_is_refused_before_it_is_unpacked(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(_header(2**20, 2**10, 2**10) + b"a"))
+    with pytest.raises(
+        InputError, match=r"claims 1,099,511,627,776 bytes, more than its \d+ packed"
+    ):
+        read_idx(tmp_path / "a.gz")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_file_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch, pack):
+    (tmp_path / "a").write_bytes(pack(idx_bytes(BYTES)))
+    monkeypatch.setattr(room, "_free_memory", lambda: 23)
+    with pytest.raises(InputError, match="claims 24 bytes, but 23 bytes of memory are free"):
+        read_idx(tmp_path / "a")
+
+
+def test_a_gzip_bomb_is_unpacked_no_further_than_its_header_claims(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(_header(24) + bytes(1 << 28), 1))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"24 values \(24 bytes\), but holds 24 and more"):
+        read_idx(tmp_path / "a.gz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 24
+
+
+@given(array=any_array)
+def test_the_digest_of_an_array_is_that_of_its_file(array):
+    assert sha256(array) == hashlib.sha256(idx_bytes(array)).hexdigest()
+    assert sha256(parse(idx_bytes(array), "it")) == sha256(array)
 
 
 @given(content=st.binary(max_size=80))

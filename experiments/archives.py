@@ -1,0 +1,43 @@
+"""Zip files as folders that are only read, member by member, and never unpacked to disk."""
+
+import contextlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.room import expect_memory
+
+
+@contextlib.contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip file, open; damage that shows only while it is read is an `InputError` too.
+
+    Raises `InputError` if it is missing, no zip file, encrypted, packed in an unusual way, or has a
+    member whose path leaves its folder.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _check_member(member, path)
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+        raise InputError(f"{path} is a truncated or damaged zip file ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
+    # `orig_filename`: the name as it is in the file; `filename` is cut at a NUL.
+    name = member.orig_filename
+    for pure in (PurePosixPath(name), PureWindowsPath(name)):
+        if pure.anchor or ".." in pure.parts:
+            raise InputError(f"{path} has a member {name!r}, a path that leaves its folder")
+    if member.flag_bits & 1:
+        raise InputError(f"{path}: {name} is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{path}: {name} is packed by a method that is not read here")
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        expect_memory(member.file_size, f"{path}: {name}", member.compress_size)

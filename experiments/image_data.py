@@ -1,0 +1,88 @@
+"""What every reader of image files returns, and the checks that they share."""
+
+from typing import NamedTuple
+
+import numpy as np
+from funcnn.experiments.errors import InputError
+
+from funcnn.types import Array
+
+Examples = tuple[Array, Array]
+Inputs = tuple[Array, Array | None]
+"""Inputs, and their labels if they have any."""
+
+
+class ImageData(NamedTuple):
+    """The images that were read: bytes `(N, 1, H, W)`, and labels `(N,)` from 0 on.
+
+    train: None if no image has a label. test: None if no set of its own was set aside for it.
+    """
+
+    train: Examples | None
+    test: Inputs | None
+    class_names: tuple[str, ...]
+
+    @property
+    def inputs(self) -> Array:
+        """The images to predict: those of the test set, or all where there is none."""
+        part = self.test or self.train
+        assert part is not None  # a reader finds at least one image
+        return part[0]
+
+
+def check_images(images: Array, where: str) -> Array:
+    """Images `(N, H, W)` with their channel, `(N, 1, H, W)`. Raises `InputError`."""
+    if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
+        raise InputError(
+            f"{where}: images must be bytes (N, height, width) with N at least 1, "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    return images[:, np.newaxis]
+
+
+def check_pair(images: Array, labels: Array, where: str) -> Examples:
+    """Images `(N, H, W)` and labels `(N,)` as examples. Raises `InputError`."""
+    with_channel = check_images(images, where)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise InputError(f"{where}: labels are {labels.dtype} of shape {labels.shape}, not (N,)")
+    if len(images) != len(labels):
+        raise InputError(f"{where}: {len(images)} images but {len(labels)} labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= max(len(labels), 256):  # or a damaged label would mean a huge network
+        raise InputError(f"{where}: label {low if low < 0 else high} is out of range")
+    return with_channel, labels
+
+
+def assemble(
+    train: Examples | None,
+    test: Inputs | None,
+    where: str,
+    class_names: tuple[str, ...] | None = None,
+) -> ImageData:
+    """A data set of checked parts; without names the classes are called by their numbers.
+
+    Raises `InputError` if the parts do not fit together, or a label has no class.
+    """
+    if train is None:
+        return ImageData(None, test, class_names or ())
+    images, labels = train
+    if test is not None and test[0].shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"{where}: training images are {images.shape[2:]}, "
+            f"but test images are {test[0].shape[2:]}"
+        )
+    if class_names is None:
+        classes = int(labels.max()) + 1
+        missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+        if missing.size:  # a damaged label, most likely, which would make the network larger
+            raise InputError(
+                f"{where}: there is a training label {classes - 1}, but none of class {missing[0]}"
+            )
+        class_names = tuple(str(label) for label in range(classes))
+    for part, found in (("training", labels), ("test", None if test is None else test[1])):
+        if found is not None and int(found.max()) >= len(class_names):
+            raise InputError(
+                f"{where}: {part} label {int(found.max())} is not one of the "
+                f"{len(class_names)} classes (0 .. {len(class_names) - 1})"
+            )
+    return ImageData(train, test, class_names)

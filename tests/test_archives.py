@@ -1,0 +1,92 @@
+"""Zip files: refused if a path leaves its folder, or if they claim what cannot be."""
+
+import zipfile
+
+import pytest
+from funcnn.experiments.archives import open_zip
+from funcnn.experiments.errors import InputError
+
+
+def write_zip(path, names, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), b"content " * 9, method)
+    return path
+
+
+def test_members_are_read(tmp_path):
+    with open_zip(write_zip(tmp_path / "a.zip", ["a", "b/c"])) as archive:
+        assert archive.read("b/c") == b"content " * 9
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a", "a/../../b", "/etc/passwd", "..\\a", "C:\\a", "C:a", "\\\\host\\share", "a/..", "//a"],
+)
+def test_a_path_that_leaves_its_folder_is_refused(tmp_path, name):
+    path = write_zip(tmp_path / "a.zip", ["good", name])
+    with pytest.raises(InputError, match="a path that leaves its folder") as caught, open_zip(path):
+        pass
+    assert f"{path} has a member {name!r}" in str(caught.value)
+
+
+def test_names_with_dots_that_lead_nowhere_are_fine(tmp_path):
+    with open_zip(write_zip(tmp_path / "a.zip", ["a..b", "...", "a/.b", "..a"])) as archive:
+        assert len(archive.namelist()) == 4
+
+
+def test_a_member_that_claims_more_than_its_packed_bytes_can_hold_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["a"])
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = (1 << 31).to_bytes(4, "little")  # its size when unpacked
+    path.write_bytes(content)
+    with (
+        pytest.raises(InputError, match=r"a claims 2,147,483,648 bytes"),
+        open_zip(path),
+    ):
+        pass
+
+
+def test_an_unusual_packing_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["a"], zipfile.ZIP_LZMA)
+    with pytest.raises(InputError, match="packed by a method"), open_zip(path):
+        pass
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["a"])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="a is encrypted"), open_zip(path):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip file"])
+def test_what_is_no_zip_file_is_an_input_error(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with (
+        pytest.raises(InputError, match=r"a\.zip is a truncated or damaged zip file"),
+        open_zip(tmp_path / "a.zip"),
+    ):
+        pass
+
+
+def test_damage_that_shows_while_it_is_read_is_an_input_error(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["a"], zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"content", b"CONTENT", 1))
+    with pytest.raises(InputError, match=r"damaged zip file .*CRC"), open_zip(path) as archive:
+        archive.read("a")
+
+
+def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
+    for path in (tmp_path / "none.zip", tmp_path):
+        with pytest.raises(InputError, match="cannot be read") as caught, open_zip(path):
+            pass
+        assert str(path) in str(caught.value)
+
+
+def test_errors_of_the_reader_are_left_alone(tmp_path):
+    with pytest.raises(KeyError), open_zip(write_zip(tmp_path / "a.zip", ["a"])) as archive:
+        archive.getinfo("b")

@@ -1,0 +1,336 @@
+"""CSV files of images: the labs' forms, the copy that makes the second read quick, every damage."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from funcnn.experiments import csv_files, room
+from funcnn.experiments.csv_files import read_file, read_folder
+from funcnn.experiments.errors import InputError
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+TABLE = np.random.default_rng(0).integers(0, 256, (12, 17))
+TABLE[:, 0] = np.arange(12) % 3
+MIDDLE = np.insert(TABLE[:, 1:], 2, TABLE[:, 0], axis=1)
+PIXELS = [f"pixel{i}" for i in range(16)]
+
+
+def text_of(table, header=(), *, end="\n"):
+    lines = [",".join(header)] * bool(header) + [",".join(map(str, row)) for row in table]
+    return "".join(line + end for line in lines).encode()
+
+
+def write_csv(path: Path, table, header=(), **form):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text_of(table, header, **form))
+    return path
+
+
+def expect_table(data, table=TABLE):
+    """The data of a labelled table."""
+    np.testing.assert_array_equal(data.train[0], table[:, 1:].reshape(-1, 1, 4, 4))
+    np.testing.assert_array_equal(data.train[1], table[:, 0])
+    assert data.train[0].dtype == np.uint8
+
+
+# --- forms -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(text_of(TABLE), id="label first, no header"),
+        pytest.param(text_of(TABLE, ["label", *PIXELS]), id="header"),
+        pytest.param(text_of(TABLE, ['"label"', *map(str, range(16))]), id="header of numbers"),
+        pytest.param(text_of(TABLE, ["Label", *PIXELS]), id="Label"),
+        pytest.param(text_of(TABLE, ["class", *PIXELS]), id="another name"),
+        pytest.param(text_of(np.roll(TABLE, -1, 1), [*PIXELS, "label"]), id="label last"),
+        pytest.param(text_of(MIDDLE, [*PIXELS[:2], "label", *PIXELS[2:]]), id="label inside"),
+        pytest.param(text_of(TABLE, end="\r\n"), id="Windows line ends"),
+        pytest.param(text_of(TABLE, ["label", *PIXELS], end="\r\n"), id="Windows and a header"),
+        pytest.param(b"\xef\xbb\xbf" + text_of(TABLE), id="byte-order mark"),
+        pytest.param(b"\xef\xbb\xbf" + text_of(TABLE, ["label", *PIXELS]), id="mark and header"),
+        pytest.param(text_of(TABLE)[:-1], id="no end of the last line"),
+        pytest.param(text_of(TABLE).replace(b",", b", "), id="spaces"),
+        pytest.param(text_of(TABLE.astype(float)), id="written as 7.0"),
+    ],
+)
+def test_every_form_of_a_labelled_table_gives_the_same_images(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    for _ in range(2):  # the text, then the copy
+        data = read_file(tmp_path / "a.csv")
+        expect_table(data)
+        assert data.test is None
+        assert data.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("header", [(), PIXELS])
+def test_a_table_without_labels_is_inputs_to_predict(tmp_path, header):
+    data = read_file(write_csv(tmp_path / "a.csv", TABLE[:, 1:], header))
+    assert data.train is None
+    assert data.test[1] is None
+    np.testing.assert_array_equal(data.inputs, TABLE[:, 1:].reshape(-1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_folder_has_train_csv_and_test_csv_with_or_without_labels(tmp_path, labelled):
+    write_csv(tmp_path / "train.csv", TABLE)
+    write_csv(tmp_path / "test.csv", TABLE[:5] if labelled else TABLE[:5, 1:])
+    (tmp_path / "sample_submission.csv").write_text("Id,Category\n")
+    data = read_folder(tmp_path)
+    expect_table(data)
+    np.testing.assert_array_equal(data.test[0], data.train[0][:5])
+    if labelled:
+        np.testing.assert_array_equal(data.test[1], TABLE[:5, 0])
+    else:
+        assert data.test[1] is None
+
+
+def test_a_folder_may_have_longer_names_and_no_test_file(tmp_path):
+    write_csv(tmp_path / "fashion-mnist_train.csv", TABLE)
+    assert read_folder(tmp_path).test is None
+    write_csv(tmp_path / "fashion-mnist_test.csv", TABLE[:4])
+    assert len(read_folder(tmp_path).test[0]) == 4
+    write_csv(tmp_path / "my_test.csv", TABLE[:4])
+    with pytest.raises(InputError, match="one CSV file of test images is needed, found fashion"):
+        read_folder(tmp_path)
+    write_csv(tmp_path / "test.csv", TABLE[:3])
+    assert len(read_folder(tmp_path).test[0]) == 3
+
+
+def test_official_emnist_is_turned_upright_and_named(tmp_path):
+    table = TABLE.copy()
+    table[:, 0] += 1
+    write_csv(tmp_path / "emnist-letters-train.csv", table)
+    write_csv(tmp_path / "emnist-letters-test.csv", table)
+    for data in (read_folder(tmp_path), read_file(tmp_path / "emnist-letters-train.csv")):
+        np.testing.assert_array_equal(
+            data.train[0][:, 0], TABLE[:, 1:].reshape(-1, 4, 4).transpose(0, 2, 1)
+        )
+        np.testing.assert_array_equal(data.train[1], TABLE[:, 0])
+        assert data.class_names[0] == "A"
+
+
+@given(
+    table=hnp.arrays(
+        np.uint8, st.tuples(st.integers(1, 6), st.sampled_from([5, 10, 17])), elements=None
+    ),
+    end=st.sampled_from(["\n", "\r\n"]),
+    header=st.booleans(),
+)
+def test_what_is_written_is_what_is_read(tmp_path_factory, table, end, header):
+    table[:, 0] %= 2
+    table[0, 0] = 0
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    names = ["label", *map(str, range(1, table.shape[1]))] if header else []
+    data = read_file(write_csv(path, table, names, end=end))
+    np.testing.assert_array_equal(data.train[0].reshape(len(table), -1), table[:, 1:])
+    np.testing.assert_array_equal(data.train[1], table[:, 0])
+
+
+# --- damage ----------------------------------------------------------------------------------
+
+LINES = text_of(TABLE).split(b"\n")
+
+
+def with_line(number, line):
+    return b"\n".join([*LINES[: number - 1], line, *LINES[number:]])
+
+
+def with_field(number, column, field):
+    fields = LINES[number - 1].split(b",")
+    fields[column - 1] = field
+    return with_line(number, b",".join(fields))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"label," + b",".join([b"p"] * 16) + b"\n", "no rows", id="header alone"),
+        pytest.param(with_field(7, 3, b"x"), "line 7, column 3: 'x' is not a whole", id="letter"),
+        pytest.param(with_field(7, 3, b"NaN"), "line 7, column 3: 'NaN'", id="NaN"),
+        pytest.param(with_field(7, 3, b""), "line 7, column 3: ''", id="nothing"),
+        pytest.param(with_field(7, 17, b"256"), "line 7, column 17: '256'", id="pixel of 256"),
+        pytest.param(with_field(7, 3, b"-1"), "line 7, column 3: '-1'", id="pixel of -1"),
+        pytest.param(with_field(7, 1, b"-1"), "line 7, column 1: '-1'", id="label of -1"),
+        pytest.param(with_field(7, 3, b"0.5"), "line 7, column 3: '0.5'", id="fraction"),
+        pytest.param(with_field(7, 3, b"1e400"), "line 7, column 3: '1e400'", id="beyond floats"),
+        pytest.param(with_field(7, 3, b"9" * 30), "line 7, column 3: '999", id="beyond integers"),
+        pytest.param(with_field(7, 3, b"True"), "line 7, column 3: 'True'", id="True"),
+        pytest.param(with_field(7, 3, b"\xff"), "line 7: not comma-separated", id="not UTF-8"),
+        pytest.param(with_field(7, 3, b"\0"), "line 7", id="NUL"),
+        pytest.param(with_field(1, 3, b"x"), "line 1, column 3: 'x'", id="letter in line 1"),
+        pytest.param(with_line(7, b""), "line 7: empty", id="empty line in the middle"),
+        pytest.param(with_line(7, b"  "), "line 7: empty", id="line of spaces"),
+        pytest.param(with_line(7, b"1,2"), "line 7: 2 values, where line 1 has 17", id="short"),
+        pytest.param(with_line(7, LINES[6] + b",5"), "line 7: 18 values", id="long row"),
+        pytest.param(
+            with_line(1, LINES[0] + b",5"), "18 columns are not a square", id="long first"
+        ),
+        pytest.param(with_line(1, LINES[0][:-9]), "columns are not", id="short first row"),
+        pytest.param(text_of(TABLE[:, :16]) + text_of(TABLE), "line 13: 17", id="then longer"),
+        pytest.param(text_of(TABLE[:, :15]), "15 columns are not a square", id="missing columns"),
+        pytest.param(
+            text_of(TABLE[:, :16], ["label", *PIXELS[:-1]]),
+            "16 columns are not a label and a square of pixels (785",
+            id="missing column, by the header",
+        ),
+        pytest.param(text_of(TABLE[:, :1]), "1 columns are not", id="labels alone"),
+        pytest.param(text_of(TABLE).decode().encode("utf-16"), "line 1", id="UTF-16"),
+        pytest.param(b"\0" * 100, "line 1", id="zeros"),
+        pytest.param(b"1" * (1 << 25), "longer than 16,777,216 bytes", id="one endless line"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "line 1", id="a picture"),
+        pytest.param(b"PK\x03\x04" + bytes(99), "line 1", id="a zip file"),
+    ],
+)
+@pytest.mark.parametrize("header", [False, True], ids=["", "header"])
+def test_damage_is_an_input_error_that_names_the_line(tmp_path, content, said, header):
+    if header and "line 7" in said:
+        content = ",".join(["label", *PIXELS]).encode() + b"\n" + content
+        said = said.replace("line 7", "line 8")
+    file = tmp_path / "train.csv"
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_file(file)
+    assert str(file) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.csv"], "a copy was left"
+
+
+def test_the_line_is_right_far_into_a_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "_ROWS_AT_ONCE", 4)
+    (tmp_path / "a.csv").write_bytes(with_field(11, 2, b"y"))
+    with pytest.raises(InputError, match="line 11, column 2: 'y'"):
+        read_file(tmp_path / "a.csv")
+
+
+def test_a_train_csv_without_its_label_column_is_an_input_error(tmp_path):
+    write_csv(tmp_path / "train.csv", TABLE[:, 1:])
+    with pytest.raises(InputError, match="16 columns are 4 x 4 pixels and no label to train on"):
+        read_folder(tmp_path)
+
+
+def test_test_images_of_another_size_are_an_input_error(tmp_path):
+    write_csv(tmp_path / "train.csv", TABLE)
+    write_csv(tmp_path / "test.csv", TABLE[:, :9])
+    with pytest.raises(InputError, match=r"images are \(4, 4\), but test images are \(3, 3\)"):
+        read_folder(tmp_path)
+
+
+def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
+    with pytest.raises(InputError, match=r"a\.csv cannot be read: No such file"):
+        read_file(tmp_path / "a.csv")
+    (tmp_path / "b.csv").mkdir()
+    with pytest.raises(InputError, match=r"b\.csv is a folder"):
+        read_file(tmp_path / "b.csv")
+
+
+def test_a_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
+        read_file(write_csv(tmp_path / "a.csv", TABLE))
+
+
+@given(content=st.binary(max_size=60))
+def test_any_bytes_are_images_or_an_input_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(content)
+    try:
+        assert read_file(path).inputs.dtype == np.uint8
+    except InputError as error:
+        said = str(error)
+    else:
+        return
+    assert str(path) in said
+    assert "\n" not in said
+
+
+# --- the copy --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read_twice(tmp_path):
+    path = write_csv(tmp_path / "a.csv", TABLE)
+    read_file(path)
+    return path, tmp_path / "a.csv.funcnn.npy"
+
+
+def no_text(monkeypatch):
+    monkeypatch.setattr(csv_files, "_parse", lambda *args: pytest.fail("the text was read again"))
+
+
+def test_the_copy_is_read_instead_of_the_text_and_numpy_can_read_it(read_twice, monkeypatch):
+    path, copy = read_twice
+    np.testing.assert_array_equal(np.load(copy), TABLE)
+    no_text(monkeypatch)
+    expect_table(read_file(path))
+
+
+def test_a_changed_text_is_read_again_even_if_its_length_and_time_are_the_same(read_twice):
+    path, _ = read_twice
+    before = path.stat()
+    changed = np.roll(TABLE, 3, 0)
+    write_csv(path, changed)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    expect_table(read_file(path), changed)
+    expect_table(read_file(path), changed)
+
+
+@pytest.mark.parametrize("part", np.linspace(0, 0.999, 25))
+def test_a_copy_with_a_flipped_byte_is_not_trusted_and_made_again(read_twice, part, monkeypatch):
+    path, copy = read_twice
+    content = bytearray(copy.read_bytes())
+    content[int(part * len(content))] ^= 1
+    copy.write_bytes(content)
+    expect_table(read_file(path))
+    no_text(monkeypatch)
+    expect_table(read_file(path))
+
+
+@pytest.mark.parametrize("length", [0, 10, 200, -1])
+def test_a_copy_cut_short_is_not_trusted(read_twice, length):
+    path, copy = read_twice
+    copy.write_bytes(copy.read_bytes()[:length])
+    expect_table(read_file(path))
+
+
+def test_the_copy_of_another_file_is_not_trusted(read_twice, tmp_path):
+    _, copy = read_twice
+    other = write_csv(tmp_path / "b.csv", np.roll(TABLE, 3, 0))
+    shutil.copy(copy, tmp_path / "b.csv.funcnn.npy")
+    expect_table(read_file(other), np.roll(TABLE, 3, 0))
+
+
+def test_a_folder_that_takes_no_copy_does_not_matter(tmp_path, monkeypatch):
+    def refuse(path, content):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(csv_files, "write_whole", refuse)
+    expect_table(read_file(write_csv(tmp_path / "a.csv", TABLE)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_something_else_in_the_place_of_the_copy_does_not_matter(tmp_path):
+    (tmp_path / "a.csv.funcnn.npy").mkdir()
+    expect_table(read_file(write_csv(tmp_path / "a.csv", TABLE)))
+
+
+def test_a_text_that_changes_while_it_is_read_leaves_no_copy(tmp_path, monkeypatch):
+    parse = csv_files._parse
+
+    def meddle(file, path, form):
+        table = parse(file, path, form)
+        with open(path, "ab") as other:
+            other.write(text_of(TABLE[:1]))
+        return table
+
+    monkeypatch.setattr(csv_files, "_parse", meddle)
+    read_file(write_csv(tmp_path / "a.csv", TABLE))
+    assert not (tmp_path / "a.csv.funcnn.npy").exists()

@@ -1,0 +1,179 @@
+"""`.npz` files of images: Keras' arrays, claims checked before memory is asked for, no pickles."""
+
+import io
+import os
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from funcnn.experiments import room
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.npz_files import read_npz
+from hypothesis import given
+from hypothesis import strategies as st
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 5)).astype("u1")
+LABELS = np.arange(12) % 3
+KERAS = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:6], "y_test": LABELS[:6]}
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def write_members(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+# --- forms -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        pytest.param(KERAS, id="as in Keras"),
+        pytest.param({k: v[..., None] for k, v in KERAS.items()}, id="with a channel"),
+        pytest.param({k: np.asfortranarray(v) for k, v in KERAS.items()}, id="column-major"),
+        pytest.param(KERAS | {"y_train": LABELS.astype(">i2")}, id="other integers"),
+        pytest.param(KERAS | {"z": np.zeros(3)}, id="another array beside"),
+    ],
+)
+def test_keras_arrays_are_a_data_set(tmp_path, save, arrays):
+    save(tmp_path / "a.npz", **arrays)
+    data = read_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(data.train[0], IMAGES[:, None])
+    np.testing.assert_array_equal(data.train[1], LABELS)
+    np.testing.assert_array_equal(data.test[0], IMAGES[:6, None])
+    np.testing.assert_array_equal(data.test[1], LABELS[:6])
+    assert data.class_names == ("0", "1", "2")
+
+
+def test_test_images_may_have_no_labels_or_be_missing(tmp_path):
+    np.savez(tmp_path / "a.npz", **{k: v for k, v in KERAS.items() if k != "y_test"})
+    assert read_npz(tmp_path / "a.npz").test[1] is None
+    np.savez(tmp_path / "a.npz", x_train=IMAGES, y_train=LABELS)
+    assert read_npz(tmp_path / "a.npz").test is None
+
+
+def test_images_alone_are_inputs_to_predict_and_with_labels_examples(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES)
+    data = read_npz(tmp_path / "a.npz")
+    assert data.train is None
+    np.testing.assert_array_equal(data.inputs, IMAGES[:, None])
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    data = read_npz(tmp_path / "a.npz")
+    assert data.test is None
+    np.testing.assert_array_equal(data.train[1], LABELS)
+
+
+# --- damage ----------------------------------------------------------------------------------
+
+
+class Pickled:
+    """What would make a folder if anybody unpickled it."""
+
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+def header_of(descr, shape):
+    """An `.npy` file that ends after its header."""
+    text = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text) + 1) + text + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        pytest.param({"x_train": np.array([Pickled()], object)}, "Python objects", id="objects"),
+        pytest.param({"y_train": LABELS.astype(object)}, "Python objects", id="object labels"),
+        pytest.param({"x_train": IMAGES / 255}, "got float64 of shape (12, 4, 5)", id="floats"),
+        pytest.param({"x_train": IMAGES.reshape(12, -1)}, "(12, 20)", id="flat images"),
+        pytest.param({"x_train": np.stack([IMAGES] * 3, 3)}, "(12, 4, 5, 3)", id="colours"),
+        pytest.param({"x_train": IMAGES[:0]}, "(0, 4, 5)", id="no images"),
+        pytest.param({"y_train": LABELS[:5]}, "12 images but 5 labels", id="counts"),
+        pytest.param({"y_train": LABELS / 1}, "labels are float64", id="fractions"),
+        pytest.param({"y_train": LABELS - 1}, "label -1 is out of range", id="below 0"),
+        pytest.param({"y_train": LABELS * 2}, "none of class 1", id="a class without images"),
+        pytest.param({"y_test": LABELS[:6] + 1}, "test label 3 is not one", id="unknown class"),
+        pytest.param({"x_test": IMAGES[:6, 1:]}, "test images are (3, 5)", id="another size"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_an_input_error(tmp_path, monkeypatch, arrays, said):
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", **(KERAS | arrays))
+    with pytest.raises(InputError) as caught:
+        read_npz(tmp_path / "a.npz")
+    assert str(tmp_path / "a.npz") in str(caught.value)
+    assert said in str(caught.value)
+    assert not (tmp_path / "unpickled").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(
+            header_of("|u1", (2**20, 2**10, 2**10)),
+            "claims (1048576, 1024, 1024) uint8 (1,099,511,627,776 bytes), but holds 0",
+            id="claims more than it holds",
+        ),
+        pytest.param(header_of("|u1", (2**70,)), "1,180,591,620,717,411,303", id="beyond 2**64"),
+        pytest.param(npy(IMAGES)[:-1], "but holds 239", id="cut short"),
+        pytest.param(npy(IMAGES) + b"x", "but holds 241", id="with a tail"),
+        pytest.param(b"not an array", "is not an array", id="no array"),
+        pytest.param(b"", "is not an array", id="empty"),
+        pytest.param(b"\x93NUMPY\x09\x00" + npy(IMAGES)[8:], "is not an array", id="version 9"),
+        pytest.param(header_of("|u1", (-1,)), "claims (-1,)", id="negative size"),
+        pytest.param(header_of("|u1", "nonsense"), "is not an array", id="no shape"),
+        pytest.param(header_of("|O", (3,)), "Python objects", id="objects"),
+    ],
+)
+def test_a_damaged_member_is_an_input_error_that_names_it(tmp_path, content, said):
+    members = {f"{name}.npy": npy(array) for name, array in KERAS.items()}
+    path = write_members(tmp_path / "a.npz", members | {"x_train.npy": content})
+    with pytest.raises(InputError) as caught:
+        read_npz(path)
+    assert f"{path}: x_train" in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_memory_cannot_hold_are_refused(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", **KERAS)
+    monkeypatch.setattr(room, "_free_memory", lambda: 200)
+    with pytest.raises(InputError, match="x_train claims 240 bytes, but 200 bytes of memory"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_other_arrays_are_an_input_error_that_lists_them(tmp_path):
+    np.savez(tmp_path / "a.npz", weight=LABELS, bias=LABELS)
+    with pytest.raises(InputError, match="neither x_train and y_train nor images; it has bias, we"):
+        read_npz(tmp_path / "a.npz")
+
+
+SOUND = io.BytesIO()
+np.savez_compressed(SOUND, **KERAS)
+
+
+@given(position=st.integers(0, len(SOUND.getvalue()) - 1), flip=st.integers(1, 255))
+def test_a_flipped_byte_never_gives_other_images(tmp_path_factory, position, flip):
+    content = bytearray(SOUND.getvalue())
+    content[position] ^= flip
+    path = tmp_path_factory.getbasetemp() / "flipped.npz"
+    path.write_bytes(content)
+    try:
+        data = read_npz(path)
+    except InputError as error:
+        said = str(error)
+    else:  # a zip file has bytes that say nothing, and the name of an array may have changed
+        np.testing.assert_array_equal(data.train[0], IMAGES[:, None])
+        return
+    assert str(path) in said
+    assert "\n" not in said
