@@ -35,7 +35,8 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     """The function that gives the loss of a batch and its gradient by the params.
 
     The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
-    as `jax.value_and_grad(..., has_aux=True)`; grads is a tree like params.
+    as `jax.value_and_grad(..., has_aux=True)`; x: `(N, ...)`, y: what the loss takes; grads is a
+    tree like params.
     """
     apply = with_wrt(apply)
 
@@ -74,6 +75,8 @@ def make_train_step(
 
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update. A new key is split from the state's at each step.
+    x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
+    `ValueError` for a metric named `loss`.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
@@ -113,7 +116,7 @@ def batches(
 ) -> Iterator[Batch]:
     """The `(x, y)` batches of one pass over `data`, the last one smaller if it must be.
 
-    data: `(x, y)`, arrays of one length N. batch_size: 1 to N.
+    data: `(x, y)`, `(N, ...)` each. batch_size: 1 to N.
     rng: the order, shuffled anew for each key; None keeps the order of the data.
     preprocess: applied to each batch of x, so that x may stay bytes in memory.
     Raises `ValueError` for another batch size or different lengths, at once.
@@ -148,8 +151,8 @@ def evaluate(
 ) -> dict[str, float]:
     """The mean `loss`, and each of `metrics`, over data `(x, y)`, in evaluation mode.
 
-    It works in batches and keeps nothing for a vjp; each mean is over examples, so the batch size
-    does not show but in rounding.
+    x: `(N, ...)`. It works in batches and keeps nothing for a vjp; each mean is over examples, so
+    the batch size does not show but in rounding. Raises `ValueError` if there are no examples.
     """
     named: dict[str, Metric] = {"loss": lambda outputs, y: loss(outputs, y)[0], **(metrics or {})}
     totals = dict.fromkeys(named, 0.0)
@@ -175,7 +178,7 @@ def predict(
 ) -> Array:
     """The outputs for all rows of x, in evaluation mode, in batches, keeping nothing for a vjp.
 
-    x: `(N, ...)`, N at least 1. Returns `(N, ...)`.
+    x: `(N, ...)`; returns `(N, ...)`. Raises `ValueError` if there are no inputs.
     """
     if len(x) == 0:
         raise ValueError("predict: there are no inputs")
