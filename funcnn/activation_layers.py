@@ -27,7 +27,7 @@ from funcnn.types import (
 
 
 def elementwise(function: ArrayFunction) -> Layer:
-    """A layer without weights of any `function(x) -> (y, vjp)` that keeps the array's shape.
+    """y = function(x)[0], a layer without weights of any `function(x) -> (y, vjp)`.
 
     x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
     Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
@@ -182,7 +182,8 @@ def Exp() -> Layer:
 def Softmax(dim: int = -1) -> Layer:
     """y = exp(x) / sum exp(x) along `dim`, as `torch.nn.Softmax`. Not before a cross-entropy.
 
-    dim: an axis of the array, other than the batch axis 0. Raises `ValueError` for any other.
+    x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
+    for any other.
     """
     return _along(dim, activations.softmax)
 
@@ -191,7 +192,8 @@ def Softmax(dim: int = -1) -> Layer:
 def LogSoftmax(dim: int = -1) -> Layer:
     """y = x - log sum exp(x) along `dim`, as `torch.nn.LogSoftmax`.
 
-    dim: an axis of the array, other than the batch axis 0. Raises `ValueError` for any other.
+    x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
+    for any other.
     """
     return _along(dim, activations.log_softmax)
 

@@ -55,7 +55,10 @@ def check_vjp(
     tolerance: float = 1e-6,
     max_entries: int = 256,
 ) -> Report:
-    """`measure_vjp`, and `CheckFailure` above a relative error of `tolerance`, naming the leaf."""
+    """As `measure_vjp`, but raises `CheckFailure` above a relative error of `tolerance`.
+
+    The failure names the leaf. function, x, rng, max_entries: as for `measure_vjp`.
+    """
     report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
     if report.leaves and not report.worst.error <= tolerance:
         path, _, error = report.worst

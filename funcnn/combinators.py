@@ -194,7 +194,8 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     """The layer `make_layer(input_shape)`, made anew for each shape, as stax's `shape_dependent`.
 
     make_layer: a pure function of the shape without the batch axis (a tuple of shapes for a tuple
-    of inputs). The layer has no spec, because a function is not data.
+    of inputs). The layer has no spec, because a function is not data. Raises `TypeError` for what
+    is no function, or makes no layer.
     """
     if not callable(make_layer):
         raise TypeError(f"shape_dependent: make_layer is a function, got {make_layer!r}")
@@ -226,7 +227,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
 def FanOut(num: int) -> Layer:
     """y = (x, x, ...), `num` times; dx is the sum of the dy. As stax's `FanOut`. num: at least 1.
 
-    x: an array (or a tuple); y: a tuple of `num` of them.
+    x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num.
     """
     num = operator.index(num)
     if num < 1:

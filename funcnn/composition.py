@@ -7,7 +7,7 @@
 
 grads, params and updates are trees of one structure; a state is a NamedTuple, or a tuple of those
 for a chain. Arrays that a function made itself it may change until it returns them; its arguments
-it never does.
+it never does. Trees that do not fit, and values out of range, raise `ValueError`.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,10 @@ def check_initializer(argument: str, initializer: Initializer) -> None:
 def initialize(
     initializer: Initializer, rng: Key, shape: Shape, dtype: npt.DTypeLike, fans: Fans
 ) -> Array:
-    """Call an initializer, the user's own included, and check the shape that it returns."""
+    """The array of an initializer, the user's own included.
+
+    Raises `ValueError` if it has another shape than `shape`.
+    """
     keywords: dict[str, Any] = {"fans": fans} if accepts(initializer, "fans") else {}
     values = initializer(rng, shape, dtype, **keywords)
     if np.shape(values) != shape:
@@ -117,27 +120,27 @@ def torch_default() -> Initializer:
 
 @describable
 def normal(stddev: float = 0.01) -> Initializer:
-    """N(0, stddev^2), whatever the fans. Raises `ValueError` unless stddev >= 0."""
+    """N(0, stddev^2), as `torch.nn.init.normal_`. Raises `ValueError` unless stddev >= 0."""
     stddev = check_number("stddev", stddev, least=0)
     return lambda rng, shape, dtype=np.float32: random.normal(rng, shape, dtype) * stddev
 
 
 @describable
 def uniform(bound: float = 0.01) -> Initializer:
-    """U(-bound, bound), whatever the fans. Raises `ValueError` unless bound >= 0."""
+    """U(-bound, bound), as `torch.nn.init.uniform_`. Raises `ValueError` unless bound >= 0."""
     bound = check_number("bound", bound, least=0)
     return lambda rng, shape, dtype=np.float32: random.uniform(rng, shape, dtype, -bound, bound)
 
 
 @describable
 def zeros() -> Initializer:
-    """0 everywhere."""
+    """0 everywhere. As `torch.nn.init.zeros_`."""
     return lambda rng, shape, dtype=np.float32: np.zeros(shape, dtype)
 
 
 @describable
 def constant(value: float) -> Initializer:
-    """`value` everywhere. Raises `ValueError` unless it is finite."""
+    """`value` everywhere. As `torch.nn.init.constant_`. Raises `ValueError` unless it is finite."""
     value = check_number("value", value)
     return lambda rng, shape, dtype=np.float32: np.full(shape, value, dtype)
 

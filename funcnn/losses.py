@@ -115,7 +115,7 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
 
 @reduced
 def half_squared_error(outputs: Array, targets: Array) -> Elementary:
-    """1/2 sum (outputs - targets)^2 over the outputs of each example.
+    """E = 1/2 sum (outputs - targets)^2 over the outputs of each example.
 
     outputs, targets: `(N, ...)`, of one shape. The mean is over examples, not over elements.
     Raises `ValueError` for different shapes.

@@ -2,7 +2,8 @@
 
 The formulas and defaults are torch's where torch has the optimizer. Everywhere a learning rate
 is a number of at least 0, or a schedule. For weight decay in the gradient, as torch's
-`weight_decay`: `chain(add_decayed_weights(1e-4), sgd(...))`.
+`weight_decay`: `chain(add_decayed_weights(1e-4), sgd(...))`. A value out of range raises
+`ValueError`.
 """
 
 import math

@@ -1,7 +1,8 @@
 """Immutable, splittable random keys, with the names of `jax.random`.
 
 A key is a value: the same key gives the same numbers wherever and whenever it is used, and new
-keys are derived from it, never drawn. So a function that takes a key can be pure.
+keys are derived from it, never drawn. So a function that takes a key can be pure. What is no
+key, no integer or no float dtype raises `TypeError`; a value out of range, `ValueError`.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Transformations that scale each entry of a gradient by what was seen of it before.
 
 The heart of every adaptive optimizer, without its learning rate. eps is outside the root, as in
-torch. See `composition` for the contract.
+torch. See `composition` for the contract. A value out of range raises `ValueError`.
 """
 
 import functools

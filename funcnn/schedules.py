@@ -1,6 +1,7 @@
 """Learning-rate schedules: `schedule(step) -> learning rate`, step 0 first, as in optax.
 
-Wherever an optimizer takes a learning rate it takes a number or a schedule.
+Wherever an optimizer takes a learning rate it takes a number or a schedule. A value out of range
+raises `ValueError`.
 """
 
 import bisect

@@ -119,7 +119,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """The results of all tasks, in order; this thread does its share of them.
 
     Within a task, another call of `run_parallel` runs its tasks one after another. An exception of
-    a task is raised here, when none is running any more.
+    a task raises here, when none is running any more.
     """
     count = min(_thread_count or available_cores(), len(tasks))
 

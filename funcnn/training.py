@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn import random
+from funcnn import random, tree
 from funcnn.composition import Optimizer, State, apply_updates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
 from funcnn.transformations import last_learning_rate
-from funcnn.types import Apply, Array, Loss, Tree, with_wrt
+from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
 
-Batch = tuple[Array, Any]
-"""Inputs and targets, of one length; the targets are an array, or a tuple of arrays."""
+Batch = tuple[Arrays, Arrays]
+"""Inputs and targets, of one length; each an array, or a tuple of arrays."""
 Metric = Callable[[Array, Any], float]
 """`metric(outputs, targets) -> number`, a mean over the batch."""
 Preprocess = Callable[[Array], Array]
@@ -37,7 +37,8 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     """The function that gives the loss of a batch and its gradient by the params.
 
     The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
-    as `jax.value_and_grad(..., has_aux=True)`; grads is a tree like params.
+    as `jax.value_and_grad(..., has_aux=True)`; x: `(N, ...)`, y: what the loss takes; grads is a
+    tree like params.
     """
     apply = with_wrt(apply)
 
@@ -77,6 +78,8 @@ def make_train_step(
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update; and `learning_rate`, that of the update, if the optimizer's state
     has it. A new key is split from the state's at each step.
+    x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
+    `ValueError` for a metric of one of these two names.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
@@ -120,30 +123,45 @@ def batches(
 ) -> Iterator[Batch]:
     """The `(x, y)` batches of one pass over `data`, the last one smaller if it must be.
 
-    data: `(x, y)`, arrays of one length N; y may be a tuple of such arrays, as for `weighted`.
-    batch_size: 1 to N.
+    data: `(x, y)`, `(N, ...)` each, or a tuple of such arrays: x of a network with several inputs,
+    y as for `weighted`. batch_size: 1 to N.
     rng: the order, shuffled anew for each key; None keeps the order of the data.
     preprocess: applied to each batch of x, so that x may stay bytes in memory.
     Raises `ValueError` for another batch size or different lengths, at once.
     """
     x, y = data
-    for targets in y if isinstance(y, tuple) else (y,):
-        if len(targets) != len(x):
-            raise ValueError(f"data has {len(x)} inputs but {len(targets)} targets")
+    examples = _count(x)
+    if _count(y) != examples:
+        raise ValueError(f"data has {examples} inputs but {_count(y)} targets")
     batch_size = operator.index(batch_size)
-    if not 1 <= batch_size <= len(x):
-        raise ValueError(f"batch_size must be from 1 to the {len(x)} examples, got {batch_size}")
-    order = None if rng is None else random.permutation(rng, len(x))
+    if not 1 <= batch_size <= examples:
+        raise ValueError(f"batch_size must be from 1 to the {examples} examples, got {batch_size}")
+    order = None if rng is None else random.permutation(rng, examples)
 
     def generate() -> Iterator[Batch]:
-        for start in range(0, len(x), batch_size):
+        for start in range(0, examples, batch_size):
             stop = start + batch_size
             chosen: Any = slice(start, stop) if order is None else order[start:stop]
-            inputs = x[chosen]
-            targets = tuple(t[chosen] for t in y) if isinstance(y, tuple) else y[chosen]
-            yield (inputs if preprocess is None else preprocess(inputs)), targets
+            inputs = _pick(x, chosen)
+            yield (inputs if preprocess is None else preprocess(inputs)), _pick(y, chosen)
 
     return generate()
+
+
+def _count(arrays: Arrays) -> int:
+    """The length of an array, or of every array in a tuple."""
+    if not isinstance(arrays, tuple):
+        return len(arrays)
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1:
+        raise ValueError(f"data has arrays of different lengths, {sorted(lengths)}")
+    return lengths.pop()
+
+
+def _pick(arrays: Arrays, chosen: Any) -> Arrays:
+    if isinstance(arrays, tuple):
+        return tuple(array[chosen] for array in arrays)
+    return arrays[chosen]
 
 
 def evaluate(
@@ -158,43 +176,43 @@ def evaluate(
 ) -> dict[str, float]:
     """The mean `loss`, and each of `metrics`, over data `(x, y)`, in evaluation mode.
 
-    It works in batches and keeps nothing for a vjp; each mean is over examples, so the batch size
-    does not show but in rounding.
+    x: `(N, ...)`. It works in batches and keeps nothing for a vjp; each mean is over examples, so
+    the batch size does not show but in rounding. Raises `ValueError` if there are no examples.
     """
     named: dict[str, Metric] = {"loss": lambda outputs, y: loss(outputs, y)[0], **(metrics or {})}
     totals = dict.fromkeys(named, 0.0)
     apply = with_wrt(apply)
-    examples = len(data[0])
+    examples = _count(data[0])
     if examples == 0:
         raise ValueError("evaluate: there are no examples")
     with single_threaded_blas():
         for x, y in batches(data, min(batch_size, examples), preprocess=preprocess):
             outputs, _ = apply(params, x, train=False, wrt=None)
             for name, metric in named.items():
-                totals[name] += metric(outputs, y) * len(x)
+                totals[name] += metric(outputs, y) * _count(x)
     return {name: total / examples for name, total in totals.items()}
 
 
 def predict(
     apply: Apply,
     params: Tree,
-    x: Array,
+    x: Arrays,
     *,
     batch_size: int = 1000,
     preprocess: Preprocess | None = None,
-) -> Array:
+) -> Arrays:
     """The outputs for all rows of x, in evaluation mode, in batches, keeping nothing for a vjp.
 
-    x: `(N, ...)`, N at least 1. Returns `(N, ...)`.
+    x: `(N, ...)`; returns `(N, ...)`. Raises `ValueError` if there are no inputs.
     """
-    if len(x) == 0:
+    examples = _count(x)
+    if examples == 0:
         raise ValueError("predict: there are no inputs")
     apply = with_wrt(apply)
-    rows = np.arange(len(x))
+    rows = np.arange(examples)
     with single_threaded_blas():
-        return np.concatenate(
-            [
-                apply(params, inputs, train=False, wrt=None)[0]
-                for inputs, _ in batches((x, rows), min(batch_size, len(x)), preprocess=preprocess)
-            ]
-        )
+        parts = [
+            apply(params, inputs, train=False, wrt=None)[0]
+            for inputs, _ in batches((x, rows), min(batch_size, examples), preprocess=preprocess)
+        ]
+    return tree.map(lambda *arrays: np.concatenate(arrays), *parts)

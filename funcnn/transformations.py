@@ -1,4 +1,8 @@
-"""Transformations of gradients, to compose into optimizers. See `composition` for the contract."""
+"""Transformations of gradients, to compose into optimizers. See `composition` for the contract.
+
+In the formulas g is the gradient, u the update, w the weight. A value out of range raises
+`ValueError`.
+"""
 
 import math
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 Dicts (in the order of their sorted keys), lists, tuples and NamedTuples are nodes, `None` is a
 node without children, and everything else is a leaf (an OrderedDict too, which JAX would open).
-A leaf has a path such as `0/weight`.
+A leaf has a path such as `0/weight`. Trees of different structures raise `ValueError`.
 """
 
 import builtins
