@@ -15,7 +15,7 @@ from funcnn.types import Array
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", ":")
+STYLES = ("-", "--", ":", "-.")
 MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 

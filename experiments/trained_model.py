@@ -30,7 +30,9 @@ class TrainedModel(NamedTuple):
 
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
-        return fn.predict(self.model.apply, self.params, x, preprocess=self.normalization)
+        normalize = self.normalization
+        outputs: Array = fn.predict(self.model.apply, self.params, x, preprocess=normalize)
+        return outputs
 
     def evaluate(self, loss: Loss, examples: tuple[Array, Array]) -> dict[str, float]:
         """Mean loss and accuracy over stored examples."""

@@ -611,7 +611,7 @@ FIGURES = [
     row("curves: of nothing", "figure curves", "RUN"),
     row("curves: no such run", "figure curves run none", "none"),
     row("curves: not a run", "figure curves run images", "images", "config.json"),
-    row("curves: too many", "figure curves" + 22 * " run", "22 runs", "at most 21"),
+    row("curves: too many", "figure curves" + 29 * " run", "29 runs", "at most 28"),
     row("curves: config damaged", CURVES, "run/config.json", after=cut("run/config.json")),
     row("curves: nothing recorded", CURVES, "run", "metrics.csv", after=delete(METRICS)),
     row("curves: table is a folder", CURVES, METRICS, after=folder_for_file(METRICS)),
