@@ -5,7 +5,8 @@
     apply(params, x, *, rng=None, train=False, wrt=...)  -> (y, vjp)
     vjp(dy)                                              -> (dparams, dx)
 
-Shapes leave out the batch axis; arrays always have it, first. Nothing here computes.
+Shapes leave out the batch axis; arrays always have it, first. The checks that layers share are here
+too; nothing here computes.
 """
 
 import functools
