@@ -41,7 +41,7 @@ def activations(out: Path) -> None:
 def curves(runs: tuple[Path, ...], out: Path) -> None:
     """Loss and accuracy over epochs of several runs, on the validation set where there is one.
 
-    Each run is called by the settings in which the runs differ.
+    Each run is called by the settings that tell the runs apart.
 
     \b
     Example:

@@ -134,7 +134,7 @@ class RunConfig:
         if options.get("arch", values["arch"]) != values["arch"]:
             raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
         if options.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
-            values = {k: v for k, v in values.items() if k not in _OF_OPTIMIZER}
+            values = {k: v for k, v in values.items() if k not in OF_OPTIMIZER}
         return {**values, **options}
 
     def to_json(self) -> str:
@@ -174,7 +174,7 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
 """`(peak rate, number of steps) -> schedule`."""
 
 
-_OF_OPTIMIZER = ("lr", "momentum", "weight_decay")
+OF_OPTIMIZER = ("lr", "momentum", "weight_decay")
 
 
 class _Choice(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import OF_OPTIMIZER, RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -37,8 +37,8 @@ def draw_activations(out: Path) -> None:
 def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
     """Validation loss and accuracy over epochs of several runs, in `out`, a new PNG file.
 
-    Those of the training set where a run has no validation set. A run is called by the settings in
-    which the runs differ. Raises `InputError` if a folder is no run or damaged, if there are too
+    Those of the training set where a run has no validation set. A run is called by the settings
+    that tell the runs apart. Raises `InputError` if a folder is no run or damaged, if there are too
     many to tell apart, or if `out` exists already.
     """
     _expect_new(out)
@@ -62,21 +62,28 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:
-    """What each run is called: the settings in which they differ, or else the folder."""
-    settings = [folder.read_config() for folder in folders]
+    """What each run is called: the settings that tell them apart, or else the folder."""
+    settings = [dataclasses.asdict(folder.read_config()) for folder in folders]
     differing = [
-        field.name
-        for field in dataclasses.fields(RunConfig)
-        if len({getattr(config, field.name) for config in settings}) > 1
+        name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)
     ]
+    telling = [name for name in differing if not _follows(name, settings)]
     labels = [
-        ", ".join(f"{name}={_in_words(getattr(config, name))}" for name in differing)
-        for config in settings
+        ", ".join(f"{name}={_in_words(values[name])}" for name in telling) for values in settings
     ]
     return [
         label if label and labels.count(label) == 1 else f"{label} {folder}".strip()
         for label, folder in zip(labels, folders, strict=True)
     ]
+
+
+def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
+    """Whether a setting is in every run what the others bring, as an optimizer its lr."""
+    return name in OF_OPTIMIZER and all(
+        getattr(RunConfig.resolve({k: v for k, v in each.items() if k not in OF_OPTIMIZER}), name)
+        == each[name]
+        for each in settings
+    )
 
 
 def _in_words(value: Any) -> str:

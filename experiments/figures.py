@@ -74,7 +74,7 @@ class Curve(NamedTuple):
 
 def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
-    columns = max(1, 122 // (8 + max(len(run.label) for run in runs)))
+    columns = max(1, 118 // (8 + max(len(run.label) for run in runs)))
     lines = -(-len(runs) // columns)
     figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
     for run, (style, colour) in zip(runs, itertools.product(STYLES, COLOURS), strict=False):
