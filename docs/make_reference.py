@@ -125,7 +125,7 @@ def prose(text: str) -> list[str]:
             continue
         code = False
         pieces = re.split(r"(`[^`]*`)", line)
-        pieces[::2] = [re.sub(r"([*_<|])", r"\\\1", piece) for piece in pieces[::2]]
+        pieces[::2] = [re.sub(r"([*<|]|(?<!\w)_|_(?!\w))", r"\\\1", piece) for piece in pieces[::2]]
         lines.append("".join(pieces))
     return lines
 
