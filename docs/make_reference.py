@@ -19,7 +19,7 @@ PAGE = Path(__file__).with_name("reference.md")
 
 # In the order of the README: what one composes, what trains it, what is kept and checked.
 TOP_LEVEL = [
-    "types", "layers", "activation_layers", "combinators", "losses", "reductions", "metrics",
+    "types", "layers", "activation_layers", "branches", "combinators", "losses", "metrics",
     "optimizers", "composition", "transformations", "scaling", "training", "snapshots", "spec",
     "introspection", "checks",
 ]  # fmt: skip

@@ -31,16 +31,9 @@ from funcnn.activation_layers import (
     Tanh,
     elementwise,
 )
+from funcnn.branches import FanInConcat, FanInSum, FanOut
 from funcnn.checks import CheckFailure, check_layer, check_vjp
-from funcnn.combinators import (
-    FanInConcat,
-    FanInSum,
-    FanOut,
-    parallel,
-    residual,
-    serial,
-    shape_dependent,
-)
+from funcnn.combinators import parallel, residual, serial, shape_dependent
 from funcnn.composition import (
     Optimizer,
     apply_updates,

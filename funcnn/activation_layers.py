@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations
+from funcnn.arguments import check_number
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import (
@@ -22,7 +23,6 @@ from funcnn.types import (
     Vjp,
     Wrt,
     check_cotangent,
-    check_number,
 )
 
 

@@ -287,5 +287,7 @@ def _shift(x: Array, dim: int) -> Array:
 
 def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")

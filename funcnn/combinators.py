@@ -4,7 +4,6 @@ Where there are several branches, x or y is a tuple of arrays, and a shape a tup
 """
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
+from funcnn.branches import add_all, check_tuple
 from funcnn.random import Key
 from funcnn.sharding import apply_run, find_runs
-from funcnn.spec import constructor
+from funcnn.spec import check_shapes, constructor
 from funcnn.types import (
-    Array,
     Arrays,
     Layer,
     PerSample,
@@ -28,7 +27,6 @@ from funcnn.types import (
     Wrt,
     accepts,
     at_layer,
-    check_cotangent,
     check_takes,
     traits,
     with_wrt,
@@ -99,14 +97,14 @@ def parallel(*layers: Layer) -> Layer:
     _check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
 
-    def check_number(inputs: Any, what: str) -> None:
+    def check_count(inputs: Any, what: str) -> None:
         if len(inputs) != len(layers):
             raise ValueError(f"parallel has {_number(layers)}, got {len(inputs)} {what}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        check_number(input_shape, "input shapes")
+        check_count(input_shape, "input shapes")
         found = [
             _init_at(index, layer, rng, shape, dtype)
             for index, (layer, shape) in enumerate(zip(layers, input_shape, strict=True))
@@ -117,8 +115,8 @@ def parallel(*layers: Layer) -> Layer:
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
         _check_params("parallel", params, layers)
-        _check_tuple("parallel", x)
-        check_number(x, "inputs")
+        check_tuple("parallel", x)
+        check_count(x, "inputs")
         ys, vjps = [], []
         for index, (layer, layer_apply) in enumerate(zip(layers, applies, strict=True)):
             key = None if rng is None else random.fold_in(rng, index)
@@ -135,7 +133,7 @@ def parallel(*layers: Layer) -> Layer:
             return tuple(ys), None
 
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
-            check_number(dy, "cotangents")
+            check_count(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
             return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))
@@ -174,7 +172,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
         ys, pull_back = branches.apply(params, (x,) * len(layers), rng=rng, train=train, wrt=wrt)
         y, straight = ys if shortcut else (ys[0], x)
         check_equal(_sample_shape(y), _sample_shape(straight))
-        total = _sum((y, straight))
+        total = add_all((y, straight))
         if pull_back is None:
             return total, None
 
@@ -183,7 +181,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
             dparams, dxs = pull_back((dy,) * len(layers))
             if wrt == "params":
                 return dparams, None
-            return dparams, _sum(dxs if shortcut else (dxs[0], dy))
+            return dparams, add_all(dxs if shortcut else (dxs[0], dy))
 
         return total, _with_statistics(vjp, getattr(pull_back, "statistics", ()))
 
@@ -194,13 +192,13 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     """The layer `make_layer(input_shape)`, made anew for each shape, as stax's `shape_dependent`.
 
     make_layer: a pure function of the shape without the batch axis (a tuple of shapes for a tuple
-    of inputs). The layer has no spec, because a function is not data. Raises `TypeError` for what
-    is no function, or makes no layer.
+    of inputs). The layer has no spec, because a function is not data, and looks like one layer from
+    outside. Raises `TypeError` for what is no function, or makes no layer.
     """
     if not callable(make_layer):
         raise TypeError(f"shape_dependent: make_layer is a function, got {make_layer!r}")
 
-    @functools.cache
+    @functools.lru_cache(maxsize=16)  # making it again would only take longer
     def made(input_shape: Shape) -> Layer:
         layer = make_layer(input_shape)
         _check_layers("shape_dependent", (layer,))
@@ -209,6 +207,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
+        input_shape = check_shapes("shape_dependent", input_shape)
         return init_layer(made(input_shape), rng, input_shape, dtype)
 
     def apply(
@@ -216,111 +215,6 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     ) -> tuple[Arrays, Vjp | None]:
         layer = made(_sample_shape(x))
         return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
-
-    return Layer(init, apply)
-
-
-# --- between one array and a tuple -----------------------------------------------------------
-
-
-@constructor(per_sample="always", takes="any")
-def FanOut(num: int) -> Layer:
-    """y = (x, x, ...), `num` times; dx is the sum of the dy. As stax's `FanOut`. num: at least 1.
-
-    x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num.
-    """
-    num = operator.index(num)
-    if num < 1:
-        raise ValueError(f"FanOut: num must be at least 1, got {num}")
-
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        return (input_shape,) * num, {}
-
-    def apply(
-        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Arrays, Vjp | None]:
-        def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
-            return {}, (None if wrt == "params" else _sum(dy))
-
-        return (x,) * num, (None if wrt is None else vjp)
-
-    return Layer(init, apply)
-
-
-@constructor(per_sample="always", takes="tuple")
-def FanInSum() -> Layer:
-    """y = x_0 + x_1 + ...; every dx_i is dy. As stax's `FanInSum`.
-
-    x: a tuple of arrays of one shape. Raises `ValueError` for different shapes.
-    """
-
-    def check_equal(shapes: Sequence[Shape]) -> Shape:
-        if not shapes or any(shape != shapes[0] for shape in shapes):
-            raise ValueError(f"FanInSum adds arrays of one shape, got {tuple(shapes)}")
-        return shapes[0]
-
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        return check_equal(input_shape), {}
-
-    def apply(
-        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Array, Vjp | None]:
-        _check_tuple("FanInSum", x)
-        shape = check_equal([part.shape for part in x])
-        number, y = len(x), _sum(x)
-
-        def vjp(dy: Array) -> tuple[Tree, Any]:
-            check_cotangent(dy, shape, y.dtype)
-            return {}, (None if wrt == "params" else (dy,) * number)
-
-        return y, (None if wrt is None else vjp)
-
-    return Layer(init, apply)
-
-
-@constructor(per_sample="always", takes="tuple")
-def FanInConcat(dim: int = -1) -> Layer:
-    """The arrays one after another along `dim`; dx are the parts of dy. As stax's `FanInConcat`.
-
-    x: a tuple of arrays that differ in axis `dim` alone. dim: an axis of the arrays, other than the
-    batch axis 0, as in `torch.cat`. Raises `ValueError` for any other, or shapes that do not fit.
-    """
-    dim = operator.index(dim)
-
-    def joined(shapes: Sequence[Shape]) -> Shape:
-        """The shape, batch axis included, of the concatenation of arrays of these."""
-        axes = len(shapes[0]) if shapes else 0
-        if not -axes < dim < axes or dim == 0:
-            raise ValueError(f"FanInConcat: dim={dim} is not an axis of samples of {tuple(shapes)}")
-        rest = {(*shape[:dim], *shape[dim:][1:]) for shape in shapes}
-        if len(rest) > 1 or any(len(shape) != axes for shape in shapes):
-            raise ValueError(f"FanInConcat along {dim} got shapes that do not fit: {tuple(shapes)}")
-        whole = list(shapes[0])
-        whole[dim] = sum(shape[dim] for shape in shapes)
-        return tuple(whole)
-
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        return joined([(1, *shape) for shape in input_shape])[1:], {}
-
-    def apply(
-        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Array, Vjp | None]:
-        _check_tuple("FanInConcat", x)
-        shape = joined([part.shape for part in x])
-        y = np.concatenate(x, dim)
-        cuts = np.cumsum([part.shape[dim] for part in x])[:-1]
-
-        def vjp(dy: Array) -> tuple[Tree, Any]:
-            check_cotangent(dy, shape, y.dtype)
-            return {}, (None if wrt == "params" else tuple(np.split(dy, cuts, dim)))
-
-        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
 
@@ -376,24 +270,16 @@ def _with_traits(
     return apply
 
 
-def _sum(parts: Sequence[Any]) -> Any:
-    """The sum of arrays, or tuples of arrays, in order."""
-    return functools.reduce(lambda a, b: tree.map(np.add, a, b), parts)
-
-
 def _sample_shape(x: Any) -> Shape:
     return tuple(map(_sample_shape, x)) if type(x) is tuple else tuple(x.shape[1:])
-
-
-def _check_tuple(name: str, x: Any) -> None:
-    if type(x) is not tuple:
-        raise TypeError(f"{name} takes a tuple of arrays, got a {type(x).__name__}")
 
 
 def _check_layers(name: str, layers: Sequence[Any]) -> None:
     for index, layer in enumerate(layers):
         if isinstance(layer, Layer):
             continue
+        if isinstance(layer, list):
+            raise TypeError(f"{name}: takes layers, got a list of them: {name}(*layers)")
         constructor_name = getattr(layer, "__name__", None)
         advice = (
             f"call the constructor, {constructor_name}(...)"
@@ -404,15 +290,18 @@ def _check_layers(name: str, layers: Sequence[Any]) -> None:
 
 
 def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:
+    if type(params) is tuple and params and _is_shape(params[0]):
+        raise ValueError(f"{name}: these are init's (output_shape, params); give the params alone")
     if type(params) not in (list, tuple) or len(params) != len(layers):
-        got = (
-            f"{len(params)} entries"
-            if isinstance(params, (list, tuple))
-            else f"a {type(params).__name__}"
-        )
+        plain = type(params) in (list, tuple)
+        got = f"{len(params)} entries" if plain else f"a {type(params).__name__}"
         raise ValueError(
             f"{name} has {_number(layers)}, so its params are a list of as many entries, got {got}"
         )
+
+
+def _is_shape(value: Any) -> bool:
+    return type(value) is tuple and bool(value) and all(isinstance(size, int) for size in value)
 
 
 def _number(layers: Sequence[Layer]) -> str:

@@ -7,7 +7,8 @@
 
 grads, params and updates are trees of one structure; a state is a NamedTuple, or a tuple of those
 for a chain. Arrays that a function made itself it may change until it returns them; its arguments
-it never does. Trees that do not fit, and values out of range, raise `ValueError`.
+it never does. Trees of different structures raise `ValueError` where they meet, and so does a value
+out of range.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import tree
+from funcnn.arguments import check_number
 from funcnn.types import Array, Tree
 
 State = Any
@@ -38,10 +40,9 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
     """
 
     def add(p: Array, u: Array) -> Array:
-        total = np.asarray(p + u, p.dtype)
-        if total.shape != p.shape:
+        if u.shape != p.shape:
             raise ValueError(f"an update of shape {u.shape} does not fit a weight of {p.shape}")
-        return total
+        return np.asarray(p + u, p.dtype)
 
     return tree.map(add, params, updates)
 
@@ -60,8 +61,7 @@ class AverageState(NamedTuple):
 def chain(*transformations: Optimizer) -> Optimizer:
     """Each transformation applied to what the one before it returned. As `optax.chain`."""
     for index, transformation in enumerate(transformations):
-        if not isinstance(transformation, Optimizer):
-            raise TypeError(f"chain: argument {index} is not an Optimizer: {transformation!r}")
+        _expect_optimizer(f"chain: argument {index}", transformation)
 
     def init(params: Tree) -> State:
         return tuple(transformation.init(params) for transformation in transformations)
@@ -90,6 +90,7 @@ def masked(optimizer: Optimizer, mask: Mask) -> Optimizer:
     Raises `ValueError` for a mask that does not fit the params, `TypeError` for a leaf of it that
     is no bool; each names the path.
     """
+    _expect_optimizer("masked: the first argument", optimizer)
 
     def init(params: Tree) -> State:
         return optimizer.init(_select(_expand(mask, params), params))
@@ -106,8 +107,8 @@ def freeze(mask: Mask) -> Optimizer:
     """u = 0 where `mask` is True; the other leaves pass unchanged. As `optax.freeze`.
 
     To keep a part of the params as it is, to the bit, put it last in a chain, after all that
-    makes updates of its own (weight decay, momentum): `chain(adamw(1e-3), freeze(mask))`.
-    mask: as in `masked`.
+    makes updates of its own (weight decay, momentum): `chain(adamw(1e-3), freeze(mask))`. Running
+    statistics are no updates, and change all the same. mask: as in `masked`.
     """
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
@@ -144,15 +145,20 @@ def flatten(optimizer: Optimizer) -> Optimizer:
     that does much, as adam; large leaves it only copies. An optimizer that works entry by entry
     gives the same bits; `sm3`, which sees rows and columns, does not, and a mask finds no leaves.
     Leaves of several dtypes are computed in their common one. As `optax.flatten`.
+    Raises `ValueError` for gradients that are not a tree like params.
     """
+    _expect_optimizer("flatten: the argument", optimizer)
+
+    def expect_shape(g: Array, w: Array) -> None:
+        if g.shape != w.shape:
+            raise ValueError(f"flatten: a gradient of shape {g.shape} for a weight of {w.shape}")
 
     def init(params: Tree) -> State:
         return optimizer.init(tree.ravel(params)[0])
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        tree.map(expect_shape, grads, params)
         (vector, unravel), (weights, _) = tree.ravel(grads), tree.ravel(params)
-        if vector.shape != weights.shape:
-            raise ValueError(f"flatten: {vector.size} gradients for {weights.size} params")
         updates, state = optimizer.update(vector, state, weights)
         return unravel(updates), state
 
@@ -165,12 +171,13 @@ def flatten(optimizer: Optimizer) -> Optimizer:
 def average_params(decay: float) -> Optimizer:
     """u = g, beside a running average a of the params: a = a + (1 - decay) (w + u - a).
 
-    Put it last in a chain, and get a with `averaged_params(state)`. The first step copies the
-    params. decay: in [0, 1), 0.999 or so. As `torch.optim.swa_utils.AveragedModel` with
-    `get_ema_multi_avg_fn`. Running statistics of layers change after the update, so that those in
-    a are late by a step: take them from the params. Polyak and Juditsky 1992.
+    Put it last in a chain (not inside `flatten` or `masked`, which show it other params), and get a
+    with `averaged_params(state)`. The first step copies the params. decay: in [0, 1), 0.999 or so.
+    As `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn`. Running statistics of
+    layers change after the update, so that those in a are late by a step: take them from the
+    params. Polyak and Juditsky 1992.
     """
-    decay = check_range("decay", decay, 0, 1)
+    decay = check_number("decay", decay, least=0, below=1)
 
     def average(new: Array, old: Array) -> Array:
         moved: Array = new - old
@@ -205,13 +212,13 @@ def averaged_params(state: State) -> Tree:
 # --- helpers ---------------------------------------------------------------------------------
 
 
+def _expect_optimizer(argument: str, value: Any) -> None:
+    if not isinstance(value, Optimizer):
+        shown = repr(value)
+        shown = shown if len(shown) < 80 else f"a {type(value).__name__}"
+        raise TypeError(f"{argument} is not an Optimizer: {shown}")
+
+
 def zeros_like(params: Tree) -> Tree:
     """A tree like params, of zeros."""
     return tree.map(np.zeros_like, params)
-
-
-def check_range(name: str, value: float, least: float, below: float) -> float:
-    """The value as a Python float. Raises `ValueError`, with its name, outside [least, below)."""
-    if not least <= value < below:
-        raise ValueError(f"{name} must be in [{least}, {below}), got {value}")
-    return float(value)  # a np.float64 would turn float32 arrays into float64

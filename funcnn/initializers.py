@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random
+from funcnn.arguments import check_number
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Array, Shape, accepts, check_number
+from funcnn.types import Array, Shape, accepts
 
 Fans = tuple[int, int]
 Initializer = Callable[..., Array]

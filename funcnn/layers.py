@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
+from funcnn.arguments import check_number
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
@@ -27,7 +28,6 @@ from funcnn.types import (
     Vjp,
     Wrt,
     check_cotangent,
-    check_number,
     check_param,
 )
 
@@ -49,6 +49,8 @@ def Dense(
     another dtype.
     """
     (out_features,) = check_shape("Dense", (out_features,))
+    if not isinstance(bias, (bool, np.bool)):  # torch's Linear takes in_features first
+        raise TypeError(f"Dense: bias is True or False, got {bias!r}")
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
@@ -75,6 +77,8 @@ def Dense(
             got = f"{params['bias'].dtype} {params['bias'].shape}"
             raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
         in_features = weight.shape[0]
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"x is an array, got a {type(x).__name__}")
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:

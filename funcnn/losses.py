@@ -220,8 +220,9 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementar
 def weighted(loss: Loss) -> Loss:
     """The same loss with targets `(targets, weights)`, to train with a weight for each example.
 
-    Then y is that pair in `value_and_grad`, in a training step and in `batches`. A mean is by the
-    weights of one batch alone, so in `evaluate` the size of the batches shows.
+    Then y is that pair in `value_and_grad`, in a training step, where a metric takes its part of it
+    (`lambda outputs, y: accuracy(outputs, y[0])`), and in `batches`. A mean is by the weights of
+    one batch alone, so in `evaluate` the size of the batches shows.
     """
 
     def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
@@ -239,9 +240,8 @@ def _check_logits(name: str, logits: Array, labels: Array) -> Array:
 
 
 def _check_labels(labels: Array, classes: int) -> None:
-    if (
-        labels.astype(np.uint64, copy=False).max() >= classes
-    ):  # one pass: below 0 becomes far too large
+    highest = labels.astype(np.uint64, copy=False).max()  # one pass: -1 becomes far too large
+    if highest >= classes:
         low, high = labels.min(), labels.max()
         raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 

@@ -6,11 +6,11 @@ is a number of at least 0, or a schedule. For weight decay in the gradient, as t
 `ValueError`.
 """
 
-import math
 from typing import NamedTuple
 
 from funcnn import tree
-from funcnn.composition import Optimizer, State, chain, check_range, zeros_like
+from funcnn.arguments import check_number
+from funcnn.composition import Optimizer, State, chain, zeros_like
 from funcnn.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -37,7 +37,7 @@ def sgd(learning_rate: float | Schedule, momentum: float = 0.0) -> Optimizer:
     learning_rate: at least 0, or a schedule. momentum: in [0, 1).
     Raises `ValueError` for a value out of range.
     """
-    momentum = check_range("momentum", momentum, 0, 1)
+    momentum = check_number("momentum", momentum, least=0, below=1)
     last = scale_by_learning_rate(learning_rate)
     return chain(trace(momentum), last) if momentum else chain(last)
 
@@ -47,7 +47,7 @@ def nesterov(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimize
 
     As `torch.optim.SGD(nesterov=True)`. momentum: above 0, below 1. Sutskever et al. 2013.
     """
-    momentum = check_range("momentum", momentum, 0, 1)
+    momentum = check_number("momentum", momentum, least=0, below=1)
     if momentum == 0:
         raise ValueError("nesterov needs a momentum above 0")
     return chain(trace(momentum, nesterov=True), scale_by_learning_rate(learning_rate))
@@ -62,8 +62,8 @@ def classical_momentum(
     the velocity keeps the rates of the steps that made it. Sutskever et al. 2013, equation 1.
     """
     schedule = as_schedule(learning_rate)
-    momentum = check_range("momentum", momentum, 0, 1)
-    weight_decay = check_range("weight_decay", weight_decay, 0, math.inf)
+    momentum = check_number("momentum", momentum, least=0, below=1)
+    weight_decay = check_number("weight_decay", weight_decay, least=0)
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
         rate = float(schedule(state.step))

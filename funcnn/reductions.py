@@ -56,7 +56,7 @@ def _reduce(
     total: float = losses.size
     if weights is not None:
         weights = _check_weights(weights, losses)
-        total = float(weights.sum()) * losses[0].size
+        total = float(weights.sum(dtype=np.float64)) * losses[0].size
         losses = losses * _stretched(weights, losses)
     if reduction == "sum":
         total = 1
@@ -85,13 +85,16 @@ def _stretched(values: Array, like: Array) -> Array:
 
 def _check_weights(weights: Array, losses: Array) -> Array:
     weights = np.asarray(weights)
-    if weights.shape != losses.shape[:1]:
+    if losses.ndim == 0 or weights.shape != losses.shape[:1] or weights.dtype.kind not in "biuf":
         raise ValueError(
-            f"weights are one for each of {len(losses)} examples, got shape {weights.shape}"
+            f"weights are numbers, one for each of {len(losses) if losses.ndim else 0} examples, "
+            f"got {weights.dtype} of shape {weights.shape}"
         )
-    least, total = weights.min(), float(weights.sum())
-    if not (least >= 0 and 0 < total < math.inf):
+    with np.errstate(over="ignore"):  # what is too large for the dtype is refused as infinite
+        cast = weights.astype(losses.dtype, copy=False)
+    if not (cast.min() >= 0 and 0 < cast.max() < math.inf):
         raise ValueError(
-            f"weights must be finite, at least 0 and not all 0, got {least:g} to {weights.max():g}"
+            f"weights must be finite, at least 0 and not all 0, "
+            f"got {weights.min():g} to {weights.max():g} for {cast.dtype} outputs"
         )
-    return weights.astype(losses.dtype, copy=False)
+    return cast

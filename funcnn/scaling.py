@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import tree
-from funcnn.composition import Optimizer, State, check_range, zeros_like
+from funcnn.arguments import check_number
+from funcnn.composition import Optimizer, State, zeros_like
 from funcnn.types import Array, Tree
 
 
@@ -60,9 +61,9 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
     m = b1 m + (1 - b1) g, m' = m / (1 - b1^t); s = b2 s + (1 - b2) g^2, s' = s / (1 - b2^t).
     b1, b2: in [0, 1). eps: at least 0. Kingma and Ba 2015; as `optax.scale_by_adam`.
     """
-    b1 = check_range("b1", b1, 0, 1)
-    b2 = check_range("b2", b2, 0, 1)
-    eps = check_range("eps", eps, 0, math.inf)
+    b1 = check_number("b1", b1, least=0, below=1)
+    b2 = check_number("b2", b2, least=0, below=1)
+    eps = check_number("eps", eps, least=0)
 
     first, second = _running_mean(b1), _running_mean(b2)
 
@@ -91,9 +92,9 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Op
     m = b1 m + (1 - b1) g, m' = m / (1 - b1^t); s = max(b2 s, |g| + eps).
     b1, b2: in [0, 1). eps: at least 0. Kingma and Ba 2015, algorithm 2; as `torch.optim.Adamax`.
     """
-    b1 = check_range("b1", b1, 0, 1)
-    b2 = check_range("b2", b2, 0, 1)
-    eps = check_range("eps", eps, 0, math.inf)
+    b1 = check_number("b1", b1, least=0, below=1)
+    b2 = check_number("b2", b2, least=0, below=1)
+    eps = check_number("eps", eps, least=0)
     first = _running_mean(b1)
 
     def largest(g: Array, s: Array) -> Array:
@@ -117,7 +118,7 @@ def scale_by_rms(alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
 
     alpha: in [0, 1). eps: at least 0. Tieleman and Hinton 2012; as `torch.optim.RMSprop`.
     """
-    alpha = check_range("alpha", alpha, 0, 1)
+    alpha = check_number("alpha", alpha, least=0, below=1)
     average = _running_mean(alpha)
     return _scale_by_root(lambda g, s: average(g * g, s), eps)
 
@@ -131,7 +132,7 @@ def scale_by_rss(eps: float = 1e-10) -> Optimizer:
 
 
 def _scale_by_root(accumulate: Callable[[Array, Array], Array], eps: float) -> Optimizer:
-    eps = check_range("eps", eps, 0, math.inf)
+    eps = check_number("eps", eps, least=0)
 
     def direction(g: Array, s: Array) -> Array:
         denominator = np.sqrt(s)
@@ -152,8 +153,8 @@ def scale_by_sm3(momentum: float = 0.9, eps: float = 1e-8) -> Optimizer:
     m x n only m + n numbers are kept. An array without axes keeps itself.
     momentum: in [0, 1). eps: at least 0. Anil et al. 2019; as `optax.scale_by_sm3`.
     """
-    momentum = check_range("momentum", momentum, 0, 1)
-    eps = check_range("eps", eps, 0, math.inf)
+    momentum = check_number("momentum", momentum, least=0, below=1)
+    eps = check_number("eps", eps, least=0)
     average = _running_mean(momentum)
 
     def reduce_axes(s: Array) -> tuple[Array, ...]:  # (d0, d1, ...) -> (d0, 1, ...), (1, d1, ...)

@@ -9,12 +9,14 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from funcnn.arguments import check_number, check_steps
+
 Schedule = Callable[[int], float]
 
 
 def constant(value: float) -> Schedule:
     """`value` at every step. As `optax.constant_schedule`."""
-    value = _check_rate("value", value)
+    value = check_number("value", value, least=0)
     return lambda step: value
 
 
@@ -25,8 +27,9 @@ def cosine_decay(init_value: float, decay_steps: int, alpha: float = 0.0) -> Sch
     decay_steps: at least 1. alpha: a fraction. Loshchilov and Hutter 2017; as
     `optax.cosine_decay_schedule`.
     """
-    init_value, alpha = _check_rate("init_value", init_value), _check_rate("alpha", alpha)
-    _check_steps("decay_steps", decay_steps, 1)
+    init_value = check_number("init_value", init_value, least=0)
+    alpha = check_number("alpha", alpha, least=0)
+    check_steps("decay_steps", decay_steps, 1)
 
     def schedule(step: int) -> float:
         progress = min(step, decay_steps) / decay_steps
@@ -47,11 +50,11 @@ def warmup_cosine_decay(
     warmup_steps: the length of the line, at least 0. decay_steps: the length of both together,
     above warmup_steps. As `optax.warmup_cosine_decay_schedule`.
     """
-    init_value = _check_rate("init_value", init_value)
-    peak_value = _check_rate("peak_value", peak_value)
-    end_value = _check_rate("end_value", end_value)
-    _check_steps("warmup_steps", warmup_steps, 0)
-    _check_steps("decay_steps", decay_steps, warmup_steps + 1)
+    init_value = check_number("init_value", init_value, least=0)
+    peak_value = check_number("peak_value", peak_value, least=0)
+    end_value = check_number("end_value", end_value, least=0)
+    check_steps("warmup_steps", warmup_steps, 0)
+    check_steps("decay_steps", decay_steps, warmup_steps + 1)
 
     def schedule(step: int) -> float:
         if step < warmup_steps:
@@ -69,10 +72,11 @@ def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, fl
     boundaries_and_scales: `{step: factor}`; the boundary step itself has the new rate
     already. As `torch.optim.lr_scheduler.MultiStepLR` and `optax.piecewise_constant_schedule`.
     """
-    init_value = _check_rate("init_value", init_value)
-    for boundary in boundaries_and_scales:
-        _check_steps("a boundary", boundary, 0)
-    scales = {at: _check_rate("a scale", s) for at, s in boundaries_and_scales.items()}
+    init_value = check_number("init_value", init_value, least=0)
+    scales = {
+        check_steps("a boundary", boundary, 0): check_number("a scale", scale, least=0)
+        for boundary, scale in boundaries_and_scales.items()
+    }
 
     def schedule(step: int) -> float:
         passed = [scale for at, scale in scales.items() if step >= at]
@@ -88,9 +92,9 @@ def exponential_decay(init_value: float, decay_steps: int, decay_rate: float) ->
     decay_rate: in [0, 1]. As `optax.exponential_decay`, and, with decay_steps 1,
     `torch.optim.lr_scheduler.ExponentialLR`.
     """
-    init_value = _check_rate("init_value", init_value)
-    decay_rate = _check_fraction("decay_rate", decay_rate)
-    _check_steps("decay_steps", decay_steps, 1)
+    init_value = check_number("init_value", init_value, least=0)
+    decay_rate = check_number("decay_rate", decay_rate, least=0, most=1)
+    check_steps("decay_steps", decay_steps, 1)
     return lambda step: init_value * decay_rate ** (step / decay_steps)
 
 
@@ -100,9 +104,9 @@ def inverse_time_decay(init_value: float, decay_steps: int, decay_rate: float) -
     decay_steps: at least 1. decay_rate: at least 0.
     As `jax.example_libraries.optimizers.inverse_time_decay`.
     """
-    init_value = _check_rate("init_value", init_value)
-    decay_rate = _check_rate("decay_rate", decay_rate)
-    _check_steps("decay_steps", decay_steps, 1)
+    init_value = check_number("init_value", init_value, least=0)
+    decay_rate = check_number("decay_rate", decay_rate, least=0)
+    check_steps("decay_steps", decay_steps, 1)
     return lambda step: init_value / (1 + decay_rate * step / decay_steps)
 
 
@@ -116,11 +120,11 @@ def polynomial_decay(
     `optax.polynomial_schedule`.
     """
     init_value, end_value = (
-        _check_rate("init_value", init_value),
-        _check_rate("end_value", end_value),
+        check_number("init_value", init_value, least=0),
+        check_number("end_value", end_value, least=0),
     )
-    power = _check_rate("power", power)
-    _check_steps("decay_steps", decay_steps, 1)
+    power = check_number("power", power, least=0)
+    check_steps("decay_steps", decay_steps, 1)
 
     def schedule(step: int) -> float:
         left = 1 - min(step, decay_steps) / decay_steps
@@ -143,14 +147,11 @@ def one_cycle(
     total_steps: at least 1. pct_start: in [0, 1]. The factors: at least 1.
     As `torch.optim.lr_scheduler.OneCycleLR`. Smith and Topin 2018.
     """
-    peak_value = _check_rate("peak_value", peak_value)
-    pct_start = _check_fraction("pct_start", pct_start)
-    for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
-        if not 1 <= factor < math.inf:
-            raise ValueError(f"{name} must be a finite number of at least 1, got {factor}")
-    _check_steps("total_steps", total_steps, 1)
-    init_value = peak_value / float(div_factor)
-    end_value = init_value / float(final_div_factor)
+    peak_value = check_number("peak_value", peak_value, least=0)
+    pct_start = check_number("pct_start", pct_start, least=0, most=1)
+    check_steps("total_steps", total_steps, 1)
+    init_value = peak_value / check_number("div_factor", div_factor, least=1)
+    end_value = init_value / check_number("final_div_factor", final_div_factor, least=1)
     peak, last = pct_start * total_steps - 1, total_steps - 1
 
     def schedule(step: int) -> float:
@@ -171,9 +172,9 @@ def linear_warmup(init_value: float, peak_value: float, warmup_steps: int) -> Sc
     warmup_steps: at least 1. Put it before another schedule with `join`.
     As `optax.warmup_constant_schedule`, and `torch.optim.lr_scheduler.LinearLR`.
     """
-    init_value = _check_rate("init_value", init_value)
-    peak_value = _check_rate("peak_value", peak_value)
-    _check_steps("warmup_steps", warmup_steps, 1)
+    init_value = check_number("init_value", init_value, least=0)
+    peak_value = check_number("peak_value", peak_value, least=0)
+    check_steps("warmup_steps", warmup_steps, 1)
     return lambda step: (
         init_value + (peak_value - init_value) * min(step, warmup_steps) / warmup_steps
     )
@@ -188,6 +189,8 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
     for what is no schedule.
     """
     schedules, starts = list(schedules), [0, *boundaries]
+    if not schedules:
+        raise ValueError("join: there are no schedules")
     if len(schedules) != len(starts):
         raise ValueError(
             f"join: {len(schedules)} schedules need {len(schedules) - 1} boundaries, "
@@ -197,7 +200,7 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
         if not callable(schedule):
             raise TypeError(f"join: schedule {index} is not a function of the step: {schedule!r}")
     for previous, boundary in itertools.pairwise(starts):
-        _check_steps("a boundary", boundary, previous + 1)
+        check_steps("a boundary", boundary, previous + 1)
 
     def joined(step: int) -> float:
         index = bisect.bisect_right(starts, step) - 1
@@ -207,24 +210,14 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
 
 
 def as_schedule(learning_rate: float | Schedule) -> Schedule:
-    """A schedule as it is, a number as a constant one. Raises `ValueError` for a bad number."""
-    if callable(learning_rate):
-        return learning_rate
-    return constant(_check_rate("the learning rate", learning_rate))
+    """A schedule as it is, a number as a constant one.
 
-
-def _check_rate(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value}")
-    return float(value)  # a np.float64 would turn float32 arrays into float64
-
-
-def _check_fraction(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value}")
-    return float(value)
-
-
-def _check_steps(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be a step of at least {least}, got {value}")
+    Raises `ValueError` for a bad number, `TypeError` for a function of other arguments.
+    """
+    if not callable(learning_rate):
+        return constant(check_number("the learning rate", learning_rate, least=0))
+    try:
+        learning_rate(0)
+    except TypeError as error:  # a constructor that was not called, for instance
+        raise TypeError(f"the learning rate is a number or schedule(step): {error}") from None
+    return learning_rate

@@ -114,7 +114,7 @@ def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     samples = len(x) if type(x) is np.ndarray else min(map(len, tree.leaves(x)), default=0)
     if not run.per_sample or samples < 2 * SHARD_SAMPLES:
         return 1
-    # Each sample meets each weight once: true of dense layers, which are all that there are yet.
+    # As if each sample met each weight once: true of `Dense` on rows, the least that it can be.
     weights = tree.leaves(params[run.start : run.start + len(run.layers)])
     work = samples * sum(np.size(weight) for weight in weights)
     return max(1, min(samples // SHARD_SAMPLES, work // SHARD_WORK, MAX_SHARDS))

@@ -44,7 +44,7 @@ def constructor(
             layer = make(*args, **kwargs)
 
             def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
-                return layer.init(rng, _check_input(name, input_shape, takes), **keywords)
+                return layer.init(rng, check_shapes(name, input_shape, takes), **keywords)
 
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
                 layer.apply.traits = Traits(name, per_sample, takes)  # type: ignore[attr-defined]
@@ -86,7 +86,11 @@ def check_shape(name: str, shape: Shape) -> Shape:
     return sizes
 
 
-def _check_input(name: str, shape: Shape, takes: Takes) -> Shape:
+def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
+    """As `check_shape`, but also for a tuple of shapes, where a layer takes that.
+
+    Raises `ValueError` where it takes the other only.
+    """
     try:
         several = any(isinstance(entry, (tuple, list)) for entry in shape)
     except TypeError:
@@ -98,7 +102,7 @@ def _check_input(name: str, shape: Shape, takes: Takes) -> Shape:
     if takes == "tuple" and not several:
         raise ValueError(f"{name} takes a tuple of arrays, got one of shape {shape}: see FanOut")
     if several:
-        return tuple(_check_input(name, entry, "any") for entry in shape)
+        return tuple(check_shapes(name, entry) for entry in shape)
     return check_shape(name, shape)
 
 

@@ -177,7 +177,8 @@ def evaluate(
     """The mean `loss`, and each of `metrics`, over data `(x, y)`, in evaluation mode.
 
     x: `(N, ...)`. It works in batches and keeps nothing for a vjp; each mean is over examples, so
-    the batch size does not show but in rounding. Raises `ValueError` if there are no examples.
+    the batch size does not show but in rounding (and for a `weighted` loss). Raises `ValueError`
+    if there are no examples.
     """
     named: dict[str, Metric] = {"loss": lambda outputs, y: loss(outputs, y)[0], **(metrics or {})}
     totals = dict.fromkeys(named, 0.0)

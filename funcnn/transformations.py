@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import tree
+from funcnn.arguments import check_number
 from funcnn.composition import (
     Mask,
     Optimizer,
     State,
     Stateless,
-    check_range,
     masked,
     zeros_like,
 )
@@ -43,8 +43,8 @@ class TraceState(NamedTuple):
 
 
 def scale(factor: float) -> Optimizer:
-    """u = factor g. As `optax.scale`."""
-    factor = float(factor)
+    """u = factor g. As `optax.scale`. factor: finite."""
+    factor = check_number("factor", factor)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         return tree.map(lambda g: g * factor, grads), state
@@ -98,7 +98,7 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     mask: what to decay, as in `masked`; None is everything. All but the biases, for instance:
     `add_decayed_weights(1e-4, lambda params: fn.tree.map(lambda w: w.ndim > 1, params))`.
     """
-    weight_decay = check_range("weight_decay", weight_decay, 0, math.inf)
+    weight_decay = check_number("weight_decay", weight_decay, least=0)
 
     def add(g: Array, w: Array) -> Array:
         u = w * weight_decay
@@ -117,7 +117,7 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
 
     decay: in [0, 1), 0 remembers nothing. Polyak 1964; Sutskever et al. 2013.
     """
-    decay = check_range("decay", decay, 0, 1)
+    decay = check_number("decay", decay, least=0, below=1)
 
     def accumulate(g: Array, v: Array) -> Array:
         new = v * decay
@@ -137,7 +137,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 
     As `torch.nn.utils.clip_grad_norm_`. max_norm: above 0. Pascanu et al. 2013.
     """
-    max_norm = _check_positive("max_norm", max_norm)
+    max_norm = check_number("max_norm", max_norm, above=0)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
@@ -153,16 +153,9 @@ def clip_by_value(max_value: float) -> Optimizer:
 
     As `torch.nn.utils.clip_grad_value_` and `optax.clip`. max_value: above 0.
     """
-    max_value = _check_positive("max_value", max_value)
+    max_value = check_number("max_value", max_value, above=0)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         return tree.map(lambda g: np.clip(g, -max_value, max_value), grads), state
 
     return Optimizer(lambda params: Stateless(), update)
-
-
-def _check_positive(name: str, value: float) -> float:
-    value = check_range(name, value, 0, math.inf)
-    if value == 0:
-        raise ValueError(f"{name} must be above 0, got 0")
-    return value

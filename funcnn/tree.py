@@ -155,7 +155,7 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """
     try:
         return _map(function, tree, rest)
-    except (KeyError, _Mismatch):
+    except (KeyError, StructureMismatchError):
         # Where is found out only now, so that a match pays nothing for its path.
         for other in rest:
             _check_same_structure(tree, other, "")
@@ -169,11 +169,11 @@ def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
     if tree is None:
         for other in rest:
             if other is not None:
-                raise _Mismatch
+                raise StructureMismatchError
         return None
     for other in rest:
         if type(other) is not kind or len(other) != len(tree):
-            raise _Mismatch
+            raise StructureMismatchError
     if kind is dict:
         keys = _sorted_keys(tree)
         return {key: _map(function, tree[key], [other[key] for other in rest]) for key in keys}
@@ -181,7 +181,7 @@ def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
     return _rebuild(kind, (), children)
 
 
-class _Mismatch(ValueError):
+class StructureMismatchError(ValueError):
     """Two trees that should have one structure do not."""
 
 
@@ -202,7 +202,9 @@ def _check_same_structure(expected: Tree, got: Tree, path: str) -> None:
     same_type = type(expected) is type(got)
     if not same_type or list(_keys(expected)) != list(_keys(got)):
         where = f"at {path}" if path else "at the root"
-        raise _Mismatch(f"trees differ {where}: {_describe(expected)} and {_describe(got)}")
+        raise StructureMismatchError(
+            f"trees differ {where}: {_describe(expected)} and {_describe(got)}"
+        )
     for key, name in zip(_keys(expected), _child_names(expected), strict=True):
         _check_same_structure(expected[key], got[key], _join(path, name))
 

@@ -5,15 +5,13 @@
     apply(params, x, *, rng=None, train=False, wrt=...)  -> (y, vjp)
     vjp(dy)                                              -> (dparams, dx)
 
-Shapes leave out the batch axis; arrays always have it, first. The checks that layers share are here
-too; nothing here computes.
+Shapes leave out the batch axis; arrays always have it, first. The checks of arrays that layers
+share are here too; nothing here computes.
 """
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
@@ -126,21 +124,6 @@ def check_param(name: str, param: Array, shape: Shape, dtype: Any) -> Array:
     if param.dtype != dtype:
         raise TypeError(f"x is {dtype} but params are {param.dtype}: convert one of them")
     return param
-
-
-def check_number(
-    name: str, value: Any, *, least: float = -math.inf, above: float = -math.inf
-) -> float:
-    """The value as a Python float: a `np.float64` would turn float32 arrays into float64.
-
-    Raises `ValueError`, naming the argument, unless it is finite and in range.
-    """
-    is_number = isinstance(value, Real)
-    if not (is_number and math.isfinite(value) and value >= least and value > above):
-        limit = f" of at least {least:g}" if least > -math.inf else ""
-        limit += f" above {above:g}" if above > -math.inf else ""
-        raise ValueError(f"{name} must be a finite number{limit}, got {value}")
-    return float(value)
 
 
 def with_wrt(apply: Apply) -> Apply:

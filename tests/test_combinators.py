@@ -164,10 +164,9 @@ def test_an_error_in_an_own_layer_gives_its_position():
         (fn.Relu, r"call the constructor, Relu\(\.\.\.\)"),
         (np.tanh, "call the constructor|fn.Layer"),
         ((fn.Relu().init, fn.Relu().apply), r"fn\.Layer\(init, apply\)"),
-        ([fn.Relu()], r"fn\.Layer\(init, apply\)"),
         (None, r"fn\.Layer\(init, apply\)"),
     ],
-    ids=["constructor", "function", "pair", "list", "None"],
+    ids=["constructor", "function", "pair", "None"],
 )
 def test_an_argument_that_is_not_a_layer_is_a_type_error_with_advice(argument, advice):
     with pytest.raises(TypeError, match=f"layer 1 is not a layer but .*({advice})"):
@@ -397,6 +396,48 @@ def test_an_own_layer_may_take_a_tuple():
 
 PAIR = (np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
 MISUSE = {
+    "a list of layers": (
+        lambda: fn.serial([fn.Dense(2), fn.Relu()]),
+        r"serial: takes layers, got a list of them: serial\(\*layers\)",
+    ),
+    "what init returns in the place of params": (
+        lambda: fn.serial(fn.Dense(2), fn.Relu()).apply(
+            fn.serial(fn.Dense(2), fn.Relu()).init(KEY, (3,)), PAIR[0]
+        ),
+        r"serial: these are init's \(output_shape, params\); give the params alone",
+    ),
+    "a training state in the place of params": (
+        lambda: fn.serial(*[fn.Relu()] * 3).apply(fn.TrainState([], (), None), PAIR[0]),
+        "serial has 3 layers, so its params are a list of as many entries, got a TrainState",
+    ),
+    "too few cotangents": (
+        lambda: fn.FanOut(2).apply({}, PAIR[0])[1](PAIR[:1]),
+        "FanOut gave 2 arrays, got 1 cotangents",
+    ),
+    "an array of cotangents": (
+        lambda: fn.FanOut(2).apply({}, PAIR[0])[1](PAIR[0]),
+        "the vjp of FanOut takes a tuple of arrays, got a ndarray",
+    ),
+    "a cotangent that would broadcast": (
+        lambda: fn.FanOut(2).apply({}, PAIR[0])[1]((PAIR[0], PAIR[0][:1])),
+        r"dy must be float32 of shape \(2, 3\), got float32 of \(1, 3\)",
+    ),
+    "a sum of two dtypes": (
+        lambda: fn.FanInSum().apply({}, (PAIR[0], PAIR[1].astype(np.float64))),
+        "FanInSum joins arrays of one dtype, got float32 and float64",
+    ),
+    "parts of two dtypes": (
+        lambda: fn.FanInConcat().apply({}, (PAIR[0], PAIR[1].astype(np.float64))),
+        "FanInConcat joins arrays of one dtype, got float32 and float64",
+    ),
+    "parts that are integers": (
+        lambda: fn.FanInConcat().apply({}, (np.ones((2, 3), int),) * 2),
+        "FanInConcat takes an array of floats, got int64",
+    ),
+    "a tuple among the parts": (
+        lambda: fn.FanInSum().apply({}, (PAIR, PAIR)),
+        "FanInSum joins arrays, got a tuple of 2 among them",
+    ),
     "one array for two branches": (
         lambda: fn.parallel(fn.Relu(), fn.Relu()).init(KEY, (3,)),
         r"parallel takes a tuple of arrays, got one of shape \(3,\): see FanOut",

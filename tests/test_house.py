@@ -18,9 +18,9 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 
 # Low to high. Modules of one line may import each other, but not in a circle.
 STOREYS = [
-    {"types", "tree", "random", "threads", "files"},
+    {"types", "arguments", "tree", "random", "threads", "files"},
     {"activations", "reductions", "losses"},
-    {"spec", "initializers", "activation_layers", "layers", "sharding", "combinators"},
+    {"spec", "initializers", "activation_layers", "layers", "sharding", "branches", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
     {"training", "snapshots", "checks", "introspection"},

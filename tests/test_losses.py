@@ -340,9 +340,9 @@ def test_the_vjp_of_none_takes_an_array_of_the_losses_shape(name):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1.0], r"one for each of 2 examples, got shape \(1,\)"),
-        ([[1.0], [1.0]], r"one for each of 2 examples, got shape \(2, 1\)"),
-        (1.0, r"one for each of 2 examples, got shape \(\)"),
+        ([1.0], r"one for each of 2 examples, got float64 of shape \(1,\)"),
+        ([[1.0], [1.0]], r"one for each of 2 examples, got float64 of shape \(2, 1\)"),
+        (1.0, r"one for each of 2 examples, got float64 of shape \(\)"),
         ([0, 0], "at least 0 and not all 0, got 0 to 0"),
         ([-1, 2], "at least 0 and not all 0, got -1 to 2"),
         ([math.nan, 1], "must be finite, .* got nan"),

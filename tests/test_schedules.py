@@ -176,7 +176,7 @@ def test_schedules_changed_later_do_not_change_the_joined_one():
     [
         (2, [], "2 schedules need 1 boundaries, got 0"),
         (1, [4], "1 schedules need 0 boundaries, got 1"),
-        (0, [], "0 schedules need"),
+        (0, [], "there are no schedules"),
         (2, [0], "a boundary must be a step of at least 1, got 0"),
         (3, [4, 4], "a boundary must be a step of at least 5, got 4"),
     ],

@@ -224,3 +224,38 @@ def test_branches_are_cut_too(threads, monkeypatch, shards):
     assert 8 in shards
     for a, b in zip(fn.tree.leaves(whole), fn.tree.leaves(cut), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+# --- combinators inside a serial are cut only if all that they hold may be -------------------
+
+
+def couple(params, x, *, rng=None, train=False, wrt="both"):
+    """The `apply` of a user's own layer that sees the whole batch: y = x - its mean."""
+    return x - x.mean(0), None if wrt is None else lambda dy: ({}, dy - dy.mean(0))
+
+
+COUPLED = fn.Layer(lambda rng, shape: (shape, {}), couple)
+AROUND = {
+    "serial": fn.serial,
+    "parallel": lambda layer: fn.serial(fn.FanOut(2), fn.parallel(layer, fn.Tanh()), fn.FanInSum()),
+    "residual": fn.residual,
+    "the shortcut of a residual": lambda layer: fn.residual(fn.Tanh(), layer),
+    "two of them": lambda layer: fn.residual(fn.serial(fn.Tanh(), fn.residual(layer))),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("inner", [COUPLED, fn.Dropout(0.5)], ids=["coupled", "dropout"])
+def test_a_layer_inside_a_combinator_sees_the_whole_batch(inner, train, name, monkeypatch, shards):
+    model = fn.serial(fn.Dense(3), AROUND[name](inner), fn.Dense(2))
+    _, params = model.init(KEY, (4,), dtype=np.float64)
+    x = fn.random.normal(KEY, (16, 4), np.float64)
+    y, vjp = model.apply(params, x, rng=KEY, train=train)
+    whole = y, vjp(y)
+    small_shards(monkeypatch)
+    y, vjp = model.apply(params, x, rng=KEY, train=train)
+    cut = y, vjp(y)
+    assert 8 in shards
+    for a, b in zip(fn.tree.leaves(whole), fn.tree.leaves(cut), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
