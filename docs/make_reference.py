@@ -21,8 +21,9 @@ PAGE = Path(__file__).with_name("reference.md")
 TOP_LEVEL = [
     "types", "layers", "activation_layers", "branches", "combinators", "losses", "metrics",
     "optimizers", "composition", "transformations", "scaling", "training", "snapshots", "spec",
-    "introspection", "checks",
+    "introspection", "differences", "checks",
 ]  # fmt: skip
+AIDS = {"check_float", "check_initializer", "initialize", "as_schedule"}  # for the library itself
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
 
 
@@ -36,7 +37,7 @@ def public_names() -> Iterator[tuple[str, str, Any]]:
         for name, value in vars(getattr(fn, module)).items():
             own = getattr(value, "__module__", None) == f"funcnn.{module}"
             described = inspect.isfunction(value) or isinstance(value, type)
-            if own and described and not name.startswith("_"):
+            if own and described and not name.startswith("_") and name not in AIDS:
                 yield f"fn.{module}.{name}", module, value
 
 
@@ -86,7 +87,11 @@ def signature(name: str, value: Any) -> str:
     """How it is called; addresses and annotations, which say little to a reader, left out."""
     short = name.removeprefix("fn.")
     if isinstance(value, type):
-        fields = getattr(value, "_fields", None)
+        defaults = getattr(value, "_field_defaults", {})
+        fields = [
+            f"{field}={defaults[field]!r}" if field in defaults else field
+            for field in getattr(value, "_fields", ())
+        ]
         return f"class {short}({', '.join(fields)})" if fields else f"class {short}"
     parameters = [
         parameter.replace(annotation=parameter.empty, default=_Shown(parameter.default))
@@ -124,6 +129,8 @@ def prose(text: str) -> list[str]:
             code = True
             continue
         code = False
+        if lines and lines[-1] and re.match(r"[a-z][\w, ]*: |params, |Raises |As `", line):
+            lines[-1] += "  "  # what is said of each argument stands on a line of its own
         pieces = re.split(r"(`[^`]*`)", line)
         pieces[::2] = [re.sub(r"([*<|]|(?<!\w)_|_(?!\w))", r"\\\1", piece) for piece in pieces[::2]]
         lines.append("".join(pieces))

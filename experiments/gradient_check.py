@@ -8,7 +8,7 @@ from funcnn.experiments.architectures import ARCHITECTURES, loss_of
 from funcnn.experiments.config import RunConfig, build_network, network_in_memory
 
 import funcnn as fn
-from funcnn.checks import Report, measure_vjp
+from funcnn.differences import Report, measure_vjp
 from funcnn.types import Array, Layer, Loss, Tree
 
 TOLERANCE = 1e-6

@@ -32,7 +32,7 @@ from funcnn.activation_layers import (
     elementwise,
 )
 from funcnn.branches import FanInConcat, FanInSum, FanOut
-from funcnn.checks import CheckFailure, check_layer, check_vjp
+from funcnn.checks import check_layer
 from funcnn.combinators import parallel, residual, serial, shape_dependent
 from funcnn.composition import (
     Optimizer,
@@ -44,6 +44,7 @@ from funcnn.composition import (
     freeze,
     masked,
 )
+from funcnn.differences import CheckFailure, check_vjp
 from funcnn.introspection import inner_outputs, summary
 from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
 from funcnn.losses import (

@@ -32,6 +32,8 @@ def elementwise(function: ArrayFunction) -> Layer:
     x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
     Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
     """
+    if not callable(function):
+        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {function!r}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
@@ -201,9 +203,21 @@ def LogSoftmax(dim: int = -1) -> Layer:
 def _along(dim: int, function: Any) -> Layer:
     dim = operator.index(dim)
 
+    def check_dim(input_shape: Shape) -> None:
+        axes = 1 + len(input_shape)
+        if not -axes < dim < axes or dim == 0:
+            raise ValueError(f"dim={dim} is not an axis of a sample of shape {input_shape}")
+
     def checked(x: Array) -> Any:
-        if not -x.ndim < dim < x.ndim or dim == 0:
-            raise ValueError(f"dim={dim} is not an axis of a sample of shape {x.shape[1:]}")
+        check_dim(x.shape[1:])
         return function(x, dim)
 
-    return elementwise(checked)
+    layer = elementwise(checked)
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        check_dim(input_shape)
+        return layer.init(rng, input_shape, dtype=dtype)
+
+    return layer._replace(init=init)

@@ -1,173 +1,15 @@
-"""Proof of derivatives: numerical differentiation, and the promises that every layer makes.
+"""The promises that every layer makes, checked on any layer, a user's own included."""
 
-`check_vjp` compares a vjp with differences of the function itself, to a relative tolerance whose
-only floor is the rounding noise of those differences: a gradient of 0 where 1e-7 is right fails.
-"""
-
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.combinators import check_layers
+from funcnn.differences import EPSILON, CheckFailure, Report, check_vjp
 from funcnn.random import Key
 from funcnn.spec import from_spec
 from funcnn.types import Array, Layer, Shape, Tree, with_wrt
-
-_EPS = float(np.finfo(np.float64).eps)
-_ALL_OUTPUTS = 64  # up to so many outputs the whole Jacobian is compared, else combinations
-
-
-DifferentiableFunction = Callable[[Tree], tuple[Any, Callable[..., Tree]]]
-
-
-class CheckFailure(AssertionError):
-    """A promise that a layer or a derivative does not keep."""
-
-
-class LeafReport(NamedTuple):
-    """How well the derivative by one leaf agrees with differences of the function."""
-
-    path: str
-    probes: int
-    """Directions tried: single entries, and random directions through all of them."""
-    error: float
-    """The worst relative error."""
-
-
-class Report(NamedTuple):
-    """What `check_vjp` found, leaf by leaf."""
-
-    leaves: tuple[LeafReport, ...]
-
-    @property
-    def worst(self) -> LeafReport:
-        """The leaf with the largest relative error."""
-        return max(self.leaves, key=lambda leaf: leaf.error)
-
-
-def check_vjp(
-    function: DifferentiableFunction,
-    x: Tree,
-    *,
-    rng: Key | None = None,
-    tolerance: float = 1e-6,
-    max_entries: int = 256,
-) -> Report:
-    """As `measure_vjp`, but raises `CheckFailure` above a relative error of `tolerance`.
-
-    The failure names the leaf. function, x, rng, max_entries: as for `measure_vjp`.
-    """
-    report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
-    if report.leaves and not report.worst.error <= tolerance:
-        path, _, error = report.worst
-        raise CheckFailure(
-            f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
-        )
-    return report
-
-
-def measure_vjp(
-    function: DifferentiableFunction,
-    x: Tree,
-    *,
-    rng: Key | None = None,
-    tolerance: float = 1e-6,
-    max_entries: int = 256,
-) -> Report:
-    """Compare the vjp of `function(x) -> (y, vjp)` with central differences.
-
-    x: a tree of float64 arrays. y: an array, or a number; `vjp(dy)` is a tree like x.
-    Every entry of a leaf is tried, or of a large one `max_entries` drawn with `rng`, and two random
-    directions through them all. The step shrinks until a kink is no longer crossed.
-    Errors are relative, down to where rounding leaves `tolerance` of a difference unknown.
-    """
-    rng = random.key(0) if rng is None else rng
-    y, vjp = function(x)
-    return Report(
-        tuple(
-            _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
-            for index, (path, _) in enumerate(tree.leaves_with_path(x))
-        )
-    )
-
-
-def _check_leaf(
-    function: DifferentiableFunction,
-    x: Tree,
-    index: int,
-    path: str,
-    y: Any,
-    vjp: Callable[..., Tree],
-    rng: Key,
-    tolerance: float,
-    max_entries: int,
-) -> LeafReport:
-    leaves, treedef = tree.flatten(x)
-    leaf = leaves[index]
-    kind = getattr(leaf, "dtype", type(leaf).__name__)
-    if kind != np.float64:
-        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
-
-    def along(direction: Array, step: float) -> Array:
-        moved = [*leaves[:index], leaf + step * direction, *leaves[index + 1 :]]
-        return np.asarray(function(tree.unflatten(treedef, moved))[0], np.float64)
-
-    dys = _cotangents(np.asarray(y, np.float64), random.fold_in(rng, 0))  # (K, *y.shape)
-    rows = [tree.leaves(vjp(dy if np.ndim(y) else float(dy)))[index] for dy in dys]
-    gradients = np.stack([np.asarray(row, np.float64).ravel() for row in rows])  # (K, leaf.size)
-    flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
-    magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
-
-    worst = 0.0
-    probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
-    for direction in probes:
-        derivative, step = _derivative(lambda s, d=direction: along(d, s))  # type: ignore[misc]
-        numeric = flat_dys @ derivative.ravel()  # (K,)
-        analytic = gradients @ direction.ravel()  # (K, leaf.size) @ (leaf.size,)
-        noise = 32 * _EPS * magnitude / step  # what rounding of y alone makes of the difference
-        size = np.maximum(np.abs(analytic), np.abs(numeric))
-        scale = np.maximum(np.maximum(size, noise / tolerance), np.finfo(np.float64).tiny)
-        error = float(np.max(np.abs(analytic - numeric) / scale))
-        worst = max(worst, math.inf if math.isnan(error) else error)
-    return LeafReport(path, len(probes), worst)
-
-
-def _cotangents(y: Array, rng: Key) -> Array:
-    if y.size <= _ALL_OUTPUTS:
-        return np.eye(y.size).reshape(y.size, *y.shape)
-    return random.normal(rng, (3, *y.shape), np.float64)
-
-
-def _probes(shape: Shape, rng: Key, max_entries: int) -> list[Array]:
-    size = int(np.prod(shape))
-    chosen = range(size) if size <= max_entries else random.permutation(rng, size)[:max_entries]
-    probes = []
-    for entry in chosen:
-        direction = np.zeros(size)
-        direction[entry] = 1
-        probes.append(direction.reshape(shape))
-    if size > max_entries:
-        probes += list(random.normal(rng, (2, *shape), np.float64))
-    return probes
-
-
-def _derivative(along: Callable[[float], Array]) -> tuple[Array, float]:
-    """d/ds along(s) at 0, and the step used: the largest at which two formulas agree."""
-    step = 1e-3
-    while True:
-        one = along(step) - along(-step)
-        coarse = (8 * one - (along(2 * step) - along(-2 * step))) / (12 * step)
-        fine = (8 * (along(step / 2) - along(-step / 2)) - one) / (6 * step)
-        # Both err by O(step^4); a kink between the points makes them differ by far more.
-        agree = np.max(np.abs(coarse - fine)) <= 1e-7 * np.max(np.abs(fine))
-        if agree or step < 1e-7:
-            return fine, step / 2
-        step /= 10
-
-
-# --- the promises of a layer -----------------------------------------------------------------
 
 
 def check_layer(
@@ -187,9 +29,15 @@ def check_layer(
     several inputs. Raises `CheckFailure`.
     """
     rng = random.key(0) if rng is None else rng
+    check_layers("check_layer", (layer,))
     layer = layer._replace(apply=with_wrt(layer.apply))
     _check_init(layer, input_shape, rng)
-    _check_arrays(layer, input_shape, rng, batch)
+    try:
+        _check_arrays(layer, input_shape, rng, batch)
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise CheckFailure(f"it changes one of its arguments: {error}") from error
+        raise
     _check_samples(layer, input_shape, rng, batch)
     reports = []
     for train in (False, True):
@@ -275,7 +123,10 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
                 keywords = {"rng": key, "train": train, "wrt": wrt} | changed  # noqa: B023
                 return layer.apply(params, x, **keywords)
 
-            y, vjp = apply(x)
+            result = apply(x)
+            pair = isinstance(result, tuple) and len(result) == 2
+            _expect(pair and callable(result[1]), "apply must return (y, vjp), vjp a function")
+            y, vjp = result
             fits = _shapes(y) == _shapes(_zeros(declared, batch))
             _expect(fits, f"declared {declared}, but y is {_shapes(y)}")
             for part in tree.leaves(y):
@@ -284,7 +135,10 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             vector, unravel = tree.ravel(y)
             dy = _frozen(unravel(random.normal(rng, vector.shape, np.float64)), dtype)
             other_dy = _frozen(tree.map(lambda part: part[::-1], dy), dtype)
-            dparams, dx = vjp(dy)
+            cotangents = vjp(dy)
+            pair = isinstance(cotangents, tuple) and len(cotangents) == 2
+            _expect(pair, "the vjp must return (dparams, dx)")
+            dparams, dx = cotangents
             _expect(
                 tree.structure(dparams) == tree.structure(params),
                 "dparams have another structure than params",
@@ -324,7 +178,7 @@ def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
     together = vjp(tree.map(lambda a, b: 2 * a - 3 * b, dy, other_dy))
     apart = tree.map(lambda a, b: 2 * a - 3 * b, vjp(dy), vjp(other_dy))
     for a, b in zip(tree.leaves(together), tree.leaves(apart), strict=True):
-        size = max(float(np.max(np.abs(b), initial=0)), _EPS)
+        size = max(float(np.max(np.abs(b), initial=0)), EPSILON)
         _expect(float(np.max(np.abs(a - b), initial=0)) <= 1e-10 * size, "the vjp is not linear")
 
 

@@ -42,7 +42,7 @@ def serial(*layers: Layer) -> Layer:
     Raises `TypeError` for an argument that is not a layer, `ValueError` for params of the wrong
     length.
     """
-    _check_layers("serial", layers)
+    check_layers("serial", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
     runs = {train: find_runs(layers, applies, train) for train in (False, True)}
 
@@ -94,7 +94,7 @@ def parallel(*layers: Layer) -> Layer:
     Raises `TypeError` for an argument that is not a layer, `ValueError` for params or inputs of
     another number.
     """
-    _check_layers("parallel", layers)
+    check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
 
     def check_count(inputs: Any, what: str) -> None:
@@ -151,7 +151,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
     Raises `ValueError` if they have not. He et al. 2016.
     """
     layers = (branch,) if shortcut is None else (branch, shortcut)
-    _check_layers("residual", layers)
+    check_layers("residual", layers)
     branches = parallel(*layers)
 
     def check_equal(shape: Shape, other: Shape) -> None:
@@ -201,7 +201,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     @functools.lru_cache(maxsize=16)  # making it again would only take longer
     def made(input_shape: Shape) -> Layer:
         layer = make_layer(input_shape)
-        _check_layers("shape_dependent", (layer,))
+        check_layers("shape_dependent", (layer,))
         return layer._replace(apply=with_wrt(layer.apply))
 
     def init(
@@ -274,7 +274,8 @@ def _sample_shape(x: Any) -> Shape:
     return tuple(map(_sample_shape, x)) if type(x) is tuple else tuple(x.shape[1:])
 
 
-def _check_layers(name: str, layers: Sequence[Any]) -> None:
+def check_layers(name: str, layers: Sequence[Any]) -> None:
+    """Raise `TypeError`, with advice, unless every one is a layer."""
     for index, layer in enumerate(layers):
         if isinstance(layer, Layer):
             continue

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.combinators import init_layer
+from funcnn.combinators import check_layers, init_layer
 from funcnn.random import Key
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
 
@@ -60,6 +60,7 @@ def summary(model: Layer, input_shape: Shape) -> Summary:
 
     Combinators are opened up. Raises `ValueError` if the shape does not fit the model.
     """
+    check_layers("summary", (model,))
     rows: list[Row] = []
 
     def note(path: str, layer: Layer) -> Layer:

@@ -221,11 +221,16 @@ def weighted(loss: Loss) -> Loss:
     """The same loss with targets `(targets, weights)`, to train with a weight for each example.
 
     Then y is that pair in `value_and_grad`, in a training step, where a metric takes its part of it
-    (`lambda outputs, y: accuracy(outputs, y[0])`), and in `batches`. A mean is by the weights of
-    one batch alone, so in `evaluate` the size of the batches shows.
+    (`lambda outputs, y: accuracy(outputs, y[0])`), in `batches` and in `evaluate`.
+    Raises `TypeError` for a loss that is no function, `ValueError` for targets that are no pair.
     """
+    if not callable(loss):
+        raise TypeError(f"weighted takes a loss function, got {loss!r}")
 
     def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
+        if not isinstance(targets, tuple) or len(targets) != 2:
+            kind = type(targets).__name__
+            raise ValueError(f"a weighted loss takes the pair (targets, weights), got a {kind}")
         plain, weights = targets
         return loss(outputs, plain, weights=weights)
 

@@ -60,8 +60,11 @@ def save(
 
     model: its spec is kept, so that `load` can build it again (a user's own layer without a spec
     cannot be, and is left out). input_shape: of one sample. notes: anything that JSON can hold.
-    Raises `TypeError` for a leaf that is none of those, `ValueError` for two equal paths.
+    Raises `TypeError` for a leaf that is none of those, `ValueError` for two equal paths, and
+    `SnapshotError` for params that do not fit a model that is kept with its input shape.
     """
+    if model is not None and input_shape is not None and describe(model) is not None:
+        _fit(params, model, input_shape)
     members: dict[str, bytes] = {}
     structure = _encode(params, "", members)
     header = {

@@ -19,8 +19,8 @@ from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
 
 Batch = tuple[Arrays, Arrays]
 """Inputs and targets, of one length; each an array, or a tuple of arrays."""
-Metric = Callable[[Array, Any], float]
-"""`metric(outputs, targets) -> number`, a mean over the batch."""
+Metric = Callable[[Array, Any], Any]
+"""`metric(outputs, targets) -> number`, or an array of one for each class."""
 Preprocess = Callable[[Array], Array]
 """What makes a batch of stored inputs (pixels, say) into a batch that the model takes."""
 
@@ -63,7 +63,12 @@ class TrainState(NamedTuple):
 
     @classmethod
     def create(cls, params: Tree, optimizer: Optimizer, rng: Key | None = None) -> "TrainState":
-        """The state before the first step. Only a model with dropout needs an `rng`."""
+        """The state before the first step. Only a model with dropout needs an `rng`.
+
+        Raises `TypeError` for an rng that is no key.
+        """
+        if rng is not None and not isinstance(rng, Key):
+            raise TypeError(f"rng is a key, such as fn.random.key(0), got {rng!r}")
         return cls(params, optimizer.init(params), rng)
 
 
@@ -84,6 +89,7 @@ def make_train_step(
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
     gradient = value_and_grad(apply, loss)
+    _check_metrics(metrics)
     for name in ("loss", "learning_rate"):
         if name in (metrics or {}):
             raise ValueError(f"a metric cannot be named {name!r}: the step has one of its own")
@@ -129,7 +135,7 @@ def batches(
     preprocess: applied to each batch of x, so that x may stay bytes in memory.
     Raises `ValueError` for another batch size or different lengths, at once.
     """
-    x, y = data
+    x, y = _pair(data)
     examples = _count(x)
     if _count(y) != examples:
         raise ValueError(f"data has {examples} inputs but {_count(y)} targets")
@@ -146,6 +152,17 @@ def batches(
             yield (inputs if preprocess is None else preprocess(inputs)), _pick(y, chosen)
 
     return generate()
+
+
+def _pair(data: Any) -> Batch:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(f"data is a pair (x, y) of inputs and targets, got a {type(data).__name__}")
+    return data[0], data[1]
+
+
+def _check_metrics(metrics: Any) -> None:
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics are {{name: function}}, got a {type(metrics).__name__}")
 
 
 def _count(arrays: Arrays) -> int:
@@ -173,25 +190,22 @@ def evaluate(
     metrics: Mapping[str, Metric] | None = None,
     batch_size: int = 1000,
     preprocess: Preprocess | None = None,
-) -> dict[str, float]:
-    """The mean `loss`, and each of `metrics`, over data `(x, y)`, in evaluation mode.
+) -> dict[str, Any]:
+    """The `loss`, and each of `metrics`, of the whole of data `(x, y)`, in evaluation mode.
 
-    x: `(N, ...)`. It works in batches and keeps nothing for a vjp; each mean is over examples, so
-    the batch size does not show but in rounding (and for a `weighted` loss). Raises `ValueError`
-    if there are no examples.
+    x: `(N, ...)`. The model works in batches and keeps nothing for a vjp; loss and metrics see all
+    the outputs at once, so the batch size does not show but in rounding.
+    Raises `ValueError` if there are no examples.
     """
-    named: dict[str, Metric] = {"loss": lambda outputs, y: loss(outputs, y)[0], **(metrics or {})}
-    totals = dict.fromkeys(named, 0.0)
-    apply = with_wrt(apply)
-    examples = _count(data[0])
-    if examples == 0:
+    x, y = _pair(data)
+    _check_metrics(metrics)
+    if _count(x) == 0:
         raise ValueError("evaluate: there are no examples")
-    with single_threaded_blas():
-        for x, y in batches(data, min(batch_size, examples), preprocess=preprocess):
-            outputs, _ = apply(params, x, train=False, wrt=None)
-            for name, metric in named.items():
-                totals[name] += metric(outputs, y) * _count(x)
-    return {name: total / examples for name, total in totals.items()}
+    if _count(y) != _count(x):
+        raise ValueError(f"data has {_count(x)} inputs but {_count(y)} targets")
+    outputs = predict(apply, params, x, batch_size=batch_size, preprocess=preprocess)
+    measured = {name: metric(outputs, y) for name, metric in (metrics or {}).items()}
+    return {"loss": loss(outputs, y)[0], **measured}
 
 
 def predict(

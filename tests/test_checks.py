@@ -422,3 +422,32 @@ def test_a_nan_in_a_later_leaf_is_rejected():
 
     with pytest.raises(fn.CheckFailure, match="the derivative by b"):
         fn.check_vjp(function, {"a": np.ones(2), "b": np.ones(2)})
+
+
+# --- layers that break the form --------------------------------------------------------------
+
+BROKEN = {
+    "apply without a vjp": (lambda params, x, **_: x, r"apply must return \(y, vjp\)"),
+    "a vjp without dparams": (
+        lambda params, x, **_: (x, lambda dy: dy),
+        r"the vjp must return \(dparams, dx\)",
+    ),
+    "an apply that changes x": (
+        lambda params, x, **_: (np.exp(x, out=x), lambda dy: ({}, dy)),
+        "it changes one of its arguments",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_layer_that_breaks_the_form_is_told_how(name):
+    apply, message = BROKEN[name]
+    with pytest.raises(fn.CheckFailure, match=message):
+        fn.check_layer(fn.Layer(lambda rng, shape: (shape, {}), apply), (3,))
+
+
+def test_a_constructor_not_called_is_named():
+    with pytest.raises(TypeError, match=r"check_layer: .* call the constructor, Dense"):
+        fn.check_layer(fn.Dense, (3,))
+    with pytest.raises(TypeError, match="summary: takes layers, got a list"):
+        fn.summary([fn.Dense(2)], (3,))

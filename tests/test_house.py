@@ -23,7 +23,7 @@ STOREYS = [
     {"spec", "initializers", "activation_layers", "layers", "sharding", "branches", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
-    {"training", "snapshots", "checks", "introspection"},
+    {"training", "snapshots", "differences", "checks", "introspection"},
     {"__init__"},
 ]
 STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}

@@ -553,3 +553,32 @@ def test_an_empty_batch_has_no_mean(name):
 def test_what_is_no_probability_is_named_with_advice(p, got):
     with pytest.raises(ValueError, match=rf"\[0, 1\], got {got}; for logits there is"):
         binary(np.array([[0.25], [p]]), np.array([[0], [1]]))
+
+
+def test_a_weighted_loss_says_what_it_takes():
+    with pytest.raises(ValueError, match=r"the pair \(targets, weights\), got a ndarray"):
+        fn.weighted(fn.softmax_cross_entropy)(np.ones((2, 3)), np.array([0, 1]))
+    with pytest.raises(TypeError, match="weighted takes a loss function, got 3"):
+        fn.weighted(3)
+
+
+def test_a_target_of_zero_counts_for_nothing_at_a_logit_of_minus_infinity():
+    logits, targets = np.array([[0.0, 1, -np.inf]]), np.array([[0.25, 0.75, 0]])
+    value, vjp = fn.softmax_cross_entropy(logits, targets)
+    expected, expected_vjp = fn.softmax_cross_entropy(logits[:, :2], targets[:, :2])
+    assert value == pytest.approx(expected)
+    np.testing.assert_allclose(vjp(), np.append(expected_vjp(), [[0]], 1), atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [1e-60, 1e60])
+def test_weights_that_the_outputs_dtype_cannot_hold_are_refused(size):
+    with pytest.raises(ValueError, match="weights must be finite, at least 0 and not all 0"):
+        fn.mean_squared_error(
+            np.ones((2, 3), np.float32), np.zeros((2, 3)), weights=np.array([size, size])
+        )
+
+
+@pytest.mark.parametrize(("outputs", "weights"), [(np.array(1.0), [1.0]), (np.ones(2), ["a", "b"])])
+def test_weights_that_are_none_are_refused(outputs, weights):
+    with pytest.raises(ValueError, match="weights are numbers, one for each of"):
+        fn.mean_squared_error(outputs, outputs, weights=weights)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import funcnn as fn
-from funcnn import SnapshotError, random, tree
+from funcnn import SnapshotError, random, snapshots, tree
 
 MODEL = fn.serial(fn.Flatten(), fn.Dense(3), fn.Relu(), fn.Dense(2))
 _, PARAMS = MODEL.init(random.key(0), (2, 2))
@@ -471,15 +471,32 @@ OTHERS = {
 }
 
 
+def save_unchecked(path, model, input_shape):
+    """A file of params and a model that do not fit, as another program may write it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "_fit", lambda params, model, input_shape: params)
+        fn.save(path, PARAMS, model=model, input_shape=input_shape)
+
+
 @pytest.mark.parametrize(("model", "array"), OTHERS.values(), ids=OTHERS)
 def test_params_of_another_model_are_refused(path, model, array):
-    fn.save(path, PARAMS, model=model, input_shape=(2, 2))
+    save_unchecked(path, model, (2, 2))
     refused(path, array)
 
 
 def test_params_for_another_input_are_refused(path):
-    fn.save(path, PARAMS, model=MODEL, input_shape=(3, 2))
+    save_unchecked(path, MODEL, (3, 2))
     refused(path, r"array 1/weight has shape \(4, 3\) instead of \(6, 3\)")
+
+
+@pytest.mark.parametrize(("model", "array"), OTHERS.values(), ids=OTHERS)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, model, array):
+    path = tmp_path / "new.npz"
+    with pytest.raises(fn.SnapshotError, match=array):
+        fn.save(path, PARAMS, model=model, input_shape=(2, 2))
+    with pytest.raises(ValueError, match="layer 1"):
+        fn.save(path, PARAMS, model=fn.serial(fn.Flatten(), fn.Reshape((5,))), input_shape=(2, 2))
+    assert not path.exists()
 
 
 LIKE = {

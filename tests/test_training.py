@@ -520,3 +520,60 @@ def test_a_network_of_two_outputs_predicts_both():
 def test_inputs_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"arrays of different lengths, \[4, 5\]"):
         fn.batches(((np.ones(4), np.ones(5)), np.ones(4)), 2)
+
+
+def test_metrics_that_are_no_means_are_those_of_the_whole_set():
+    model = fn.Dense(3)
+    _, params = model.init(KEY, (4,))
+    x = fn.random.normal(KEY, (50, 4))
+    y = np.sort(np.arange(50) % 3)  # no batch has every class
+    metrics = {
+        "matrix": fn.confusion_matrix,
+        "recall": fn.recall,
+        "ece": fn.expected_calibration_error,
+    }
+    measured = fn.evaluate(
+        model.apply, fn.softmax_cross_entropy, params, (x, y), metrics=metrics, batch_size=7
+    )
+    outputs, _ = model.apply(params, x)
+    assert_same_bits(measured["matrix"], fn.confusion_matrix(outputs, y))
+    assert_same_bits(measured["recall"], fn.recall(outputs, y))
+    assert measured["ece"] == pytest.approx(fn.expected_calibration_error(outputs, y))
+
+
+def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
+    model = fn.Dense(3)
+    _, params = model.init(KEY, (4,))
+    x, y = fn.random.normal(KEY, (50, 4)), np.arange(50) % 3
+    weights = np.where(np.arange(50) < 10, 0.0, np.arange(50))
+    loss = fn.weighted(fn.softmax_cross_entropy)
+    expected, _ = loss(model.apply(params, x)[0], (y, weights))
+    measured = fn.evaluate(model.apply, loss, params, (x, (y, weights)), batch_size=7)
+    assert measured["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("misuse", "message"),
+    [
+        (lambda: fn.batches(np.ones(4), 2), r"data is a pair \(x, y\) .* got a ndarray"),
+        (lambda: fn.TrainState.create([], fn.sgd(0.1), 0), "rng is a key, .* got 0"),
+        (
+            lambda: fn.make_train_step(
+                fn.Relu().apply, fn.mean_squared_error, fn.sgd(0.1), [fn.accuracy]
+            ),
+            "metrics are {name: function}, got a list",
+        ),
+        (
+            lambda: fn.evaluate(
+                fn.Relu().apply, fn.mean_squared_error, {}, (X, X), metrics=fn.accuracy
+            ),
+            "metrics are {name: function}, got a function",
+        ),
+    ],
+)
+def test_misuse_is_named(misuse, message):
+    with pytest.raises(TypeError, match=message):
+        misuse()
+
+
+X = np.ones((4, 2), np.float32)

@@ -1,0 +1,167 @@
+"""Proof of derivatives by numerical differentiation.
+
+`check_vjp` compares a vjp with differences of the function itself, to a relative tolerance whose
+only floor is the rounding noise of those differences: a gradient of 0 where 1e-7 is right fails.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn import random, tree
+from funcnn.random import Key
+from funcnn.types import Array, Shape, Tree
+
+EPSILON = float(np.finfo(np.float64).eps)
+_ALL_OUTPUTS = 64  # up to so many outputs the whole Jacobian is compared, else combinations
+
+
+DifferentiableFunction = Callable[[Tree], tuple[Any, Callable[..., Tree]]]
+
+
+class CheckFailure(AssertionError):
+    """A promise that a layer or a derivative does not keep."""
+
+
+class LeafReport(NamedTuple):
+    """How well the derivative by one leaf agrees with differences of the function."""
+
+    path: str
+    probes: int
+    """Directions tried: single entries, and random directions through all of them."""
+    error: float
+    """The worst relative error."""
+
+
+class Report(NamedTuple):
+    """What `check_vjp` found, leaf by leaf."""
+
+    leaves: tuple[LeafReport, ...]
+
+    @property
+    def worst(self) -> LeafReport:
+        """The leaf with the largest relative error."""
+        return max(self.leaves, key=lambda leaf: leaf.error)
+
+
+def check_vjp(
+    function: DifferentiableFunction,
+    x: Tree,
+    *,
+    rng: Key | None = None,
+    tolerance: float = 1e-6,
+    max_entries: int = 256,
+) -> Report:
+    """Compare the vjp of `function(x) -> (y, vjp)` with central differences of the function.
+
+    x: a tree of float64 arrays. y: an array, or a number; `vjp(dy)` is a tree like x. Every entry
+    of a leaf is tried, or of a large one `max_entries` drawn with `rng`. Returns the worst relative
+    error of each leaf; raises `CheckFailure`, naming the leaf, if it is above `tolerance`.
+    """
+    report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
+    if report.leaves and not report.worst.error <= tolerance:
+        path, _, error = report.worst
+        raise CheckFailure(
+            f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
+        )
+    return report
+
+
+def measure_vjp(
+    function: DifferentiableFunction,
+    x: Tree,
+    *,
+    rng: Key | None = None,
+    tolerance: float = 1e-6,
+    max_entries: int = 256,
+) -> Report:
+    """What `check_vjp` compares, without a verdict.
+
+    To the entries of a large leaf come two random directions through them all. The step shrinks
+    until a kink is no longer crossed.
+    Errors are relative, down to where rounding leaves `tolerance` of a difference unknown.
+    """
+    rng = random.key(0) if rng is None else rng
+    y, vjp = function(x)
+    return Report(
+        tuple(
+            _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
+            for index, (path, _) in enumerate(tree.leaves_with_path(x))
+        )
+    )
+
+
+def _check_leaf(
+    function: DifferentiableFunction,
+    x: Tree,
+    index: int,
+    path: str,
+    y: Any,
+    vjp: Callable[..., Tree],
+    rng: Key,
+    tolerance: float,
+    max_entries: int,
+) -> LeafReport:
+    leaves, treedef = tree.flatten(x)
+    leaf = leaves[index]
+    kind = getattr(leaf, "dtype", type(leaf).__name__)
+    if kind != np.float64:
+        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
+
+    def along(direction: Array, step: float) -> Array:
+        moved = [*leaves[:index], leaf + step * direction, *leaves[index + 1 :]]
+        return np.asarray(function(tree.unflatten(treedef, moved))[0], np.float64)
+
+    dys = _cotangents(np.asarray(y, np.float64), random.fold_in(rng, 0))  # (K, *y.shape)
+    rows = [tree.leaves(vjp(dy if np.ndim(y) else float(dy)))[index] for dy in dys]
+    gradients = np.stack([np.asarray(row, np.float64).ravel() for row in rows])  # (K, leaf.size)
+    flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
+    magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
+
+    worst = 0.0
+    probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
+    for direction in probes:
+        derivative, step = _derivative(lambda s, d=direction: along(d, s))  # type: ignore[misc]
+        numeric = flat_dys @ derivative.ravel()  # (K,)
+        analytic = gradients @ direction.ravel()  # (K, leaf.size) @ (leaf.size,)
+        noise = 32 * EPSILON * magnitude / step  # what rounding of y alone makes of the difference
+        size = np.maximum(np.abs(analytic), np.abs(numeric))
+        scale = np.maximum(np.maximum(size, noise / tolerance), np.finfo(np.float64).tiny)
+        error = float(np.max(np.abs(analytic - numeric) / scale))
+        worst = max(worst, math.inf if math.isnan(error) else error)
+    return LeafReport(path, len(probes), worst)
+
+
+def _cotangents(y: Array, rng: Key) -> Array:
+    if y.size <= _ALL_OUTPUTS:
+        return np.eye(y.size).reshape(y.size, *y.shape)
+    return random.normal(rng, (3, *y.shape), np.float64)
+
+
+def _probes(shape: Shape, rng: Key, max_entries: int) -> list[Array]:
+    size = int(np.prod(shape))
+    chosen = range(size) if size <= max_entries else random.permutation(rng, size)[:max_entries]
+    probes = []
+    for entry in chosen:
+        direction = np.zeros(size)
+        direction[entry] = 1
+        probes.append(direction.reshape(shape))
+    if size > max_entries:
+        probes += list(random.normal(rng, (2, *shape), np.float64))
+    return probes
+
+
+def _derivative(along: Callable[[float], Array]) -> tuple[Array, float]:
+    """d/ds along(s) at 0, and the step used: the largest at which two formulas agree."""
+    step = 1e-3
+    while True:
+        one = along(step) - along(-step)
+        coarse = (8 * one - (along(2 * step) - along(-2 * step))) / (12 * step)
+        fine = (8 * (along(step / 2) - along(-step / 2)) - one) / (6 * step)
+        # Both err by O(step^4); a kink between the points makes them differ by far more.
+        agree = np.max(np.abs(coarse - fine)) <= 1e-7 * np.max(np.abs(fine))
+        if agree or step < 1e-7:
+            return fine, step / 2
+        step /= 10
