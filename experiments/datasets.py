@@ -93,6 +93,8 @@ def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
     else:
         train, test, test_is, class_names = _split_off_test(_load_images(name), name)
         normalization = None
+    if len(class_names) < 2:  # a column of pixels taken for labels, for instance
+        raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
     chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
     validation = (train[0][chosen], train[1][chosen]) if val_size else None
     if val_size:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from funcnn.types import Array
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D")
 MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
@@ -56,10 +58,16 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    loss.set_ylim(bottom=0)
+        _whole_epochs(axis, epochs)
+    loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
     figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     _write(figure, path)
+
+
+def _whole_epochs(axis: Any, epochs: list[int]) -> None:
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    if len(set(epochs)) == 1:  # between whose limits there would be no other whole number
+        axis.set_xticks(epochs[:1])
 
 
 class Curve(NamedTuple):
@@ -74,21 +82,24 @@ class Curve(NamedTuple):
 
 def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
-    columns = max(1, 118 // (8 + max(len(run.label) for run in runs)))
-    lines = -(-len(runs) // columns)
+    labels = [textwrap.fill(run.label, 100) for run in runs]
+    columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
+    lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
     figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
-    for run, (style, colour) in zip(runs, itertools.product(STYLES, COLOURS), strict=False):
-        marker = "o" if len(run.epochs) == 1 else None
-        looks = {"color": colour, "linestyle": style, "marker": marker}
+    all_looks = itertools.product(zip(STYLES, MARKERS, strict=True), COLOURS)
+    for run, label, ((style, marker), colour) in zip(runs, labels, all_looks, strict=False):
+        looks = {"color": colour, "linestyle": style}
+        if len(run.epochs) == 1:  # no line to see
+            looks["marker"] = marker
         for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
-            axis.plot(run.epochs, values, label=run.label, **looks)
+            axis.plot(run.epochs, values, label=label, **looks)
     for axis, name in zip(axes, ("loss (nats)", "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3)
+        _whole_epochs(axis, [epoch for run in runs for epoch in run.epochs])
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=columns, handlelength=3)
     _write(figure, path)
 
 
@@ -130,9 +141,10 @@ def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
     totals = counts.sum(1, keepdims=True)
     percent = 100 * counts / np.maximum(totals, 1)
     image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    slanted = {"rotation": 45, "ha": "right"} if max(map(len, class_names)) > 2 else {}
-    axis.set_xticks(range(classes), class_names, **slanted)
-    axis.set_yticks(range(classes), class_names)
+    names = [name if len(name) <= 20 else f"{name[:17]}..." for name in class_names]
+    slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
+    axis.set_xticks(range(classes), names, parse_math=False, **slanted)
+    axis.set_yticks(range(classes), names, parse_math=False)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
     if classes <= 20:
@@ -185,7 +197,9 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
                 sheet[top : top + height, left : left + width] = image
         axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
         shown = titles[first : first + lines]
-        axis.set_yticks([(row + 0.5) * height for row in range(len(shown))], shown)
+        axis.set_yticks(
+            [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
+        )
         axis.set_xticks([])
         axis.tick_params(length=0)
         for spine in axis.spines.values():

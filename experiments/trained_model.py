@@ -9,6 +9,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
 import funcnn as fn
+from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
 
 
@@ -34,14 +35,19 @@ class TrainedModel(NamedTuple):
         outputs: Array = fn.predict(self.model.apply, self.params, x, preprocess=normalize)
         return outputs
 
-    def evaluate(self, loss: Loss, examples: tuple[Array, Array]) -> dict[str, float]:
-        """Mean loss and accuracy over stored examples."""
+    def evaluate(
+        self, loss: Loss, examples: tuple[Array, Array], details: bool = False
+    ) -> dict[str, Any]:
+        """Loss and accuracy over stored examples, and with `details` what else can be told."""
+        metrics: dict[str, Metric] = {"accuracy": fn.accuracy}
+        if details:
+            metrics |= _details(len(self.class_names))
         return fn.evaluate(
             self.model.apply,
             loss,
             self.params,
             examples,
-            metrics={"accuracy": fn.accuracy},
+            metrics=metrics,
             preprocess=self.normalization,
         )
 
@@ -86,8 +92,8 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     measured: dict[str, Any] = {}
     for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
         if x is not None and y is not None:
-            means = model.evaluate(loss_of(config.arch, 0.0), (x, y))
-            found = {"examples": len(x), **means, **_details(model.predict(x), y)}
+            found = model.evaluate(loss_of(config.arch, 0.0), (x, y), details=True)
+            found["examples"] = len(x)
             measured |= {f"{part}_{name}": value for name, value in found.items()}
     if not measured:
         raise InputError(f"{config.data} has no labels to evaluate {folder} with")
@@ -95,13 +101,14 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     return {"run": str(folder), "data": config.data, "class_names": names, **measured}
 
 
-def _details(outputs: Array, targets: Array) -> dict[str, Any]:
-    """What needs all the outputs together, and cannot be a mean over batches."""
-    details: dict[str, Any] = {}
-    if outputs.shape[1] > 1:
-        details["calibration_error"] = fn.expected_calibration_error(outputs, targets)
-    if outputs.shape[1] > 5:
-        details["top_5_accuracy"] = fn.top_k_accuracy(outputs, targets, 5)
-    details["precision"] = fn.precision(outputs, targets).tolist()
-    details["recall"] = fn.recall(outputs, targets).tolist()
+def _details(classes: int) -> dict[str, Metric]:
+    """Metrics as lists and numbers; two classes are told by one probability, no logits."""
+    details: dict[str, Metric] = {
+        "precision": lambda outputs, y: fn.precision(outputs, y).tolist(),
+        "recall": lambda outputs, y: fn.recall(outputs, y).tolist(),
+    }
+    if classes > 2:
+        details["calibration_error"] = fn.expected_calibration_error
+    if classes > 5:
+        details["top_5_accuracy"] = fn.top_k_accuracy
     return details

@@ -243,3 +243,9 @@ def test_inputs_that_are_not_images_are_an_input_error_that_names_the_file(tmp_p
     with pytest.raises(InputError, match=r"images must be bytes .* \(5,\)") as caught:
         load_inputs(str(file))
     assert str(file) in str(caught.value)
+
+
+def test_labels_that_tell_nothing_apart_are_an_input_error(tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.zeros((9, 2, 2), "u1"), labels=np.zeros(9, int))
+    with pytest.raises(InputError, match=r"mine\.npz: every label is 0, nothing to tell apart"):
+        load_dataset(str(tmp_path / "mine.npz"), val_size=0, seed=0)

@@ -156,3 +156,29 @@ def test_metrics_are_read_to_the_bits_that_were_written(tmp_path, validation):
     folder.write_metrics(rows)
     assert folder.read_metrics() == rows
     assert json.dumps(folder.read_metrics()) == json.dumps(rows)
+
+
+def test_names_of_many_settings_are_wrapped_into_the_figure(tmp_path, drawn):
+    settings = {"hidden": tuple(range(10, 40)), "activation": "gelu", "lr": 0.125, "dropout": 0.5}
+    settings |= {"optimizer": "classical-momentum", "momentum": 0.75, "batch_size": 77, "seed": 1}
+    folders = [make_run(tmp_path / "a", **settings), make_run(tmp_path / "b")]
+    draw_curves(folders, tmp_path / "new.png")
+    expect_legend_beside_the_panels(drawn[0])
+
+
+def test_runs_of_one_epoch_have_one_tick_and_marks_to_tell_them_apart(tmp_path, drawn):
+    folders = [make_run(tmp_path / str(i), seed=i, epochs=1) for i in range(9)]
+    draw_curves(folders, tmp_path / "new.png")
+    axis = drawn[0].axes[0]
+    assert list(axis.get_xticks()) == [1]
+    looks = {(line.get_color(), line.get_marker()) for line in axis.get_lines()}
+    assert len(looks) == 9
+
+
+def test_class_names_are_words_even_with_a_dollar(tmp_path, drawn):
+    names = ("$\\foo$", "a" * 60, "$x_1$")
+    figures.confusion(tmp_path / "c.png", np.eye(3, dtype=int), names)
+    shown = [label.get_text() for label in drawn[0].axes[0].get_xticklabels()]
+    assert shown == ["$\\foo$", "a" * 17 + "...", "$x_1$"]
+    assert drawn[0].axes[0].get_window_extent().width > 200
+    figures.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
