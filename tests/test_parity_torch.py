@@ -3,8 +3,11 @@
 In float64, to 1e-10: what differs is rounding alone.
 """
 
+import inspect
 import itertools
 import math
+import re
+from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -881,3 +884,28 @@ def test_initializers_have_the_spread_of_torchs(name, init):
     assert params["weight"].std() == pytest.approx(theirs.std(), rel=0.01)
     if "uniform" in name:
         assert np.abs(params["weight"]).max() == pytest.approx(np.abs(theirs).max(), rel=1e-3)
+
+
+# --- the tables are whole --------------------------------------------------------------------
+
+WITHOUT_A_TWIN = {"elementwise", "shape_dependent", "weighted"}
+PARTS_OF_OPTIMIZERS = {"scale", "trace", "scale_by_learning_rate", "scale_by_schedule"} | {
+    f"scale_by_{name}" for name in ("adam", "adamax", "rms", "rss", "sm3")
+}
+MODULES = {"layers", "activation_layers", "branches", "combinators", "losses"} | {
+    *("optimizers", "transformations", "composition")
+}
+
+
+def test_every_layer_loss_and_optimizer_meets_its_oracle_here():
+    text = Path(__file__).read_text("utf-8")
+    functions = {name: getattr(fn, name) for name in fn.__all__}
+    public = {
+        name
+        for name, function in functions.items()
+        if inspect.isfunction(function)
+        and inspect.unwrap(function).__module__.removeprefix("funcnn.") in MODULES
+    }
+    assert public > {"Dense", "residual", "huber", "sm3", "freeze"}
+    missing = {name for name in public if not re.search(rf'fn\.{name}\b|"{name}"', text)}
+    assert missing - WITHOUT_A_TWIN - PARTS_OF_OPTIMIZERS == set()
