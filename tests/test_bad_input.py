@@ -286,9 +286,9 @@ def claim_npz():
         archive.writestr("y_train.npy", npy(np.zeros(3, int)))
 
 
-def zip_of(*names):
+def zip_of(*names, file="a.zip"):
     def make():
-        with zipfile.ZipFile("a.zip", "w") as archive:
+        with zipfile.ZipFile(file, "w") as archive:
             for name in names:
                 archive.writestr(name, b"content")
 
@@ -339,6 +339,7 @@ FORMS = [
     ),
     row("npz: claims a terabyte", NPZ, "a.npz", "x_train", "1,099,511,627,776", after=claim_npz),
     row("npz: other arrays", NPZ, "a.npz", "weight", after=lambda: np.savez("a.npz", weight=[1])),
+    row("npz: no .npy", NPZ, "a.npz", "it has images", after=zip_of("images", file="a.npz")),
     row("npz: text", NPZ, "a.npz", "zip", after=write("a.npz", b"hello")),
     row("npz: missing", NPZ, "a.npz"),
     row("npz: a snapshot", TRAIN + f" --data {PARAMS}", PARAMS, "header.json"),
