@@ -45,7 +45,8 @@ def by_choice(setting: str) -> str:
             groups.setdefault(f"{choice.defaults[setting]:g}", []).append(name)
     for name, activation in ACTIVATIONS.items():
         if setting == "lr" and activation.lr is not None:
-            groups.setdefault(f"at most {activation.lr:g}", []).append(name)
+            limit = f"at most {activation.lr:g} and a tenth of these"
+            groups.setdefault(limit, []).append(name)
     return "; ".join(f"{value} for {', '.join(names)}" for value, names in groups.items())
 
 

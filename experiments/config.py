@@ -79,7 +79,7 @@ class RunConfig:
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
         """The config of the values given, and the architecture's defaults for the others.
 
-        An optimizer and an activation bring defaults that suit them; the smaller lr wins.
+        An optimizer brings defaults that suit it, an activation a limit to the learning rate.
         Raises `InputError` for an unknown name or a value out of range.
         """
         settings = {field.name for field in dataclasses.fields(cls)}
@@ -98,8 +98,8 @@ class RunConfig:
             defaults = defaults | OPTIMIZERS[optimizer].defaults
         activation = given.get("activation", defaults["activation"])
         known = isinstance(activation, str) and activation in ACTIVATIONS
-        if known and (lr := ACTIVATIONS[activation].lr) is not None:
-            defaults = defaults | {"lr": min(lr, defaults["lr"])}
+        if known:
+            defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
         values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
         hidden = values["hidden"]
@@ -129,7 +129,7 @@ class RunConfig:
         """The values of a config file, with the given ones in their place.
 
         Where nothing else is given, a change of optimizer takes the defaults of the new one, and a
-        change from or to an activation that brings an lr takes the lr that suits the new one.
+        change from or to an activation that limits the lr takes the lr that suits the new one.
         Raises `InputError`, as `read`, and for another architecture.
         """
         values = cls.read(path)

@@ -91,11 +91,12 @@ def test_hidden_layers_begin_as_their_activation_asks(activation):
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_of_an_optimizers_and_an_activations_learning_rate_the_smaller_wins(arch, optimizer):
+def test_an_activation_limits_the_learning_rate_of_every_optimizer(arch, optimizer):
     plain = RunConfig.resolve({"arch": arch, "optimizer": optimizer, "activation": "tanh"})
     for name, activation in ACTIVATIONS.items():
         config = RunConfig.resolve({"arch": arch, "optimizer": optimizer, "activation": name})
-        assert config.lr == min(plain.lr, activation.lr or math.inf)
+        limited = activation.lr is not None
+        assert config.lr == (min(activation.lr, plain.lr / 10) if limited else plain.lr)
         assert config.weight_decay == plain.weight_decay
 
 
@@ -111,6 +112,7 @@ def test_of_an_optimizers_and_an_activations_learning_rate_the_smaller_wins(arch
         ({"activation": "exp", "lr": 1e-4}, {"activation": "relu"}, MLP3["lr"]),
         ({"activation": "exp", "optimizer": "sm3"}, {"activation": "relu"}, 2e-2),
         ({"activation": "exp"}, {"optimizer": "sm3"}, 0.001),
+        ({"activation": "exp"}, {"optimizer": "adam"}, 1e-4),
         ({"activation": "exp", "lr": 1e-4}, {"activation": "exp"}, 1e-4),
         ({"activation": "exp", "lr": 1e-4}, {"seed": 1}, 1e-4),
         ({"lr": 0.3}, {"activation": "gelu"}, 0.3),
