@@ -39,13 +39,15 @@ def by_arch(setting: str) -> str:
 
 def by_choice(setting: str) -> str:
     """The defaults of a setting that an optimizer or an activation brings, for a help text."""
-    brought = {name: choice.defaults for name, choice in OPTIMIZERS.items()}
-    brought |= {name: {"lr": a.lr} for name, a in ACTIVATIONS.items() if a.lr is not None}
-    groups: dict[float, list[str]] = {}
-    for name, defaults in brought.items():
-        if setting in defaults:
-            groups.setdefault(defaults[setting], []).append(name)
-    return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in groups.items())
+    groups: dict[str, list[str]] = {}
+    for name, choice in OPTIMIZERS.items():
+        if setting in choice.defaults:
+            groups.setdefault(f"{choice.defaults[setting]:g}", []).append(name)
+    for name, activation in ACTIVATIONS.items():
+        if setting == "lr" and activation.lr is not None:
+            limit = f"at most {activation.lr:g} and a tenth of these"
+            groups.setdefault(limit, []).append(name)
+    return "; ".join(f"{value} for {', '.join(names)}" for value, names in groups.items())
 
 
 arch_choice = click.Choice(list(ARCHITECTURES))

@@ -16,12 +16,13 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip file, open; damage that shows only while it is read is an `InputError` too.
 
     Raises `InputError` if it is missing, no zip file, encrypted, packed in an unusual way, or has a
-    member whose path leaves its folder.
+    member whose path leaves its folder or that claims more bytes than can be in it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            length = path.stat().st_size
             for member in archive.infolist():
-                _check_member(member, path)
+                _check_member(member, path, length)
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
         raise InputError(f"{path} is a truncated or damaged zip file ({error})") from None
@@ -29,7 +30,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
+def _check_member(member: zipfile.ZipInfo, path: Path, length: int) -> None:
     # `orig_filename`: the name as it is in the file; `filename` is cut at a NUL.
     name = member.orig_filename
     for pure in (PurePosixPath(name), PureWindowsPath(name)):
@@ -39,5 +40,10 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         raise InputError(f"{path}: {name} is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{path}: {name} is packed by a method that is not read here")
+    claimed, packed = member.file_size, member.compress_size
+    if packed > length:
+        raise InputError(f"{path}: {name} claims {packed:,} packed bytes of a file of {length:,}")
     if member.compress_type == zipfile.ZIP_DEFLATED:
-        expect_memory(member.file_size, f"{path}: {name}", member.compress_size)
+        expect_memory(claimed, f"{path}: {name}", packed)
+    elif claimed != packed:
+        raise InputError(f"{path}: {name} claims {claimed:,} bytes, but {packed:,} are stored")

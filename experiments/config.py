@@ -79,6 +79,7 @@ class RunConfig:
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
         """The config of the values given, and the architecture's defaults for the others.
 
+        An optimizer brings defaults that suit it, an activation a limit to the learning rate.
         Raises `InputError` for an unknown name or a value out of range.
         """
         settings = {field.name for field in dataclasses.fields(cls)}
@@ -91,14 +92,14 @@ class RunConfig:
             _refuse("arch", arch, f"one of {', '.join(ARCHITECTURES)}")
         architecture = ARCHITECTURES[str(arch)]
         defaults = architecture.defaults
-        activation = given.get("activation", defaults["activation"])
-        known = isinstance(activation, str) and activation in ACTIVATIONS
-        if known and (lr := ACTIVATIONS[activation].lr) is not None:
-            defaults = defaults | {"lr": lr}
         optimizer = given.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
             defaults = defaults | OPTIMIZERS[optimizer].defaults
+        activation = given.get("activation", defaults["activation"])
+        known = isinstance(activation, str) and activation in ACTIVATIONS
+        if known:
+            defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
         values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
         hidden = values["hidden"]
@@ -127,15 +128,23 @@ class RunConfig:
     def changed(cls, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a config file, with the given ones in their place.
 
-        A change of optimizer takes the defaults of the new one where nothing else is given.
+        Where nothing else is given, a change of optimizer takes the defaults of the new one, and a
+        change from or to an activation that limits the lr takes the lr that suits the new one.
         Raises `InputError`, as `read`, and for another architecture.
         """
         values = cls.read(path)
         if options.get("arch", values["arch"]) != values["arch"]:
             raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
-        if options.get("optimizer", values.get("optimizer")) != values.get("optimizer"):
-            values = {k: v for k, v in values.items() if k not in OF_OPTIMIZER}
-        return {**values, **options}
+        before = cls.resolve(values)
+        stale: tuple[str, ...] = ()
+        activations = {before.activation, options.get("activation", before.activation)}
+        if len(activations) > 1 and any(
+            known.lr is not None for name, known in ACTIVATIONS.items() if name in activations
+        ):
+            stale = ("lr",)
+        if options.get("optimizer", before.optimizer) != before.optimizer:
+            stale = OF_OPTIMIZER
+        return {k: v for k, v in values.items() if k not in stale} | dict(options)
 
     def to_json(self) -> str:
         """The text of a config file: `resolve` of what it holds is this config again."""

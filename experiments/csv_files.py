@@ -1,7 +1,10 @@
 """Images as CSV: a row an image, of whole numbers from 0 to 255, the label first or none at all.
 
-A header is told by itself. A table that was read is kept beside its file as `NAME.csv.funcnn.npy`,
-because reading the text takes seconds; the copy is used only if it is whole and of this very text.
+A header is told by itself: a column is called label, or no name is a number, or the names are the
+columns' own numbers from 0 on, which pandas writes where there are none (so that an image with the
+pixels 0, 1, 2 and so on cannot be the first row). Empty lines at the end do not count.
+A table that was read is kept beside its file as `NAME.csv.funcnn.npy`, because reading the text
+takes seconds; the copy is used only if it is whole and of this very text.
 """
 
 import contextlib
@@ -12,7 +15,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments import emnist
@@ -32,7 +35,13 @@ from funcnn.types import Array
 
 _LONGEST_LINE = 1 << 24
 _ROWS_AT_ONCE = 4096
+_PIECE = 1 << 16
 _WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
+
+
+def is_csv_name(file: str) -> bool:
+    """Whether a file is called as CSV files are; macOS's `._` file beside one is not."""
+    return file.endswith(".csv") and not file.startswith(".")
 
 
 def read_file(path: Path) -> ImageData:
@@ -71,7 +80,9 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
 
 def _only(folder: Path, part: str, prefix: str) -> Path | None:
     found = sorted(
-        path for path in folder.glob("*.csv") if part in path.name and path.name.startswith(prefix)
+        path
+        for path in folder.iterdir()
+        if is_csv_name(path.name) and part in path.name and path.name.startswith(prefix)
     )
     if len(found) > 1 and folder / f"{part}.csv" in found:
         return folder / f"{part}.csv"
@@ -133,8 +144,9 @@ def _read_form(file: io.BufferedReader, path: Path) -> _Form:
         )
     fields = [field.strip().lower() for field in _split(first, path, 1)]
     named = [index for index, field in enumerate(fields) if field == "label"]
-    header = bool(named) or not any(_WHOLE.fullmatch(field) for field in fields)
     columns = len(fields)
+    numbered = fields == [str(index) for index in range(columns)]
+    header = bool(named) or numbered or not any(_WHOLE.fullmatch(field) for field in fields)
     labels = named[:1] if named else [None, 0]
     for label in labels:
         pixels = columns - (label is not None)
@@ -156,6 +168,26 @@ def _split(line: bytes, path: Path, number: int) -> list[str]:
 # --- from text to a table ----------------------------------------------------------------------
 
 
+class _WithoutEmptyEnd(io.RawIOBase):
+    """A text up to its last character that is no space and no end of a line."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self._end, text = file, file.seek(0, os.SEEK_END), b""
+        while self._end and not text:
+            start = max(0, self._end - _PIECE)
+            file.seek(start)
+            text = file.read(self._end - start).rstrip()
+            self._end = start + len(text)
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._end - self._file.tell()
+        return self._file.readinto(memoryview(buffer)[:left])
+
+
 def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
     """The table as bytes `(rows, columns)`."""
     import pandas as pd  # half a second, and only here
@@ -163,12 +195,11 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
     # A value is two bytes of text at least; the pieces and the table of them are there at once.
     expect_memory(os.fstat(file.fileno()).st_size, str(path))
     pieces: list[Array] = []
-    file.seek(0)
     try:
         with (
             np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
             pd.read_csv(
-                file,
+                io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
                 header=None,
                 skiprows=int(form.header),
                 dtype=np.int64,
@@ -196,9 +227,8 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
 
 def _blame_line(file: io.BufferedReader, path: Path, form: _Form, good: int) -> None:
     """Raise `InputError` for the first line that is no row, after so many good rows."""
-    file.seek(0)
     before = good + form.header
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(io.BufferedReader(_WithoutEmptyEnd(file), _PIECE), 1):
         if number <= before:
             continue
         fields = _split(line, path, number)
@@ -218,14 +248,18 @@ def _blame_line(file: io.BufferedReader, path: Path, form: _Form, good: int) -> 
 
 # --- the copy beside the file --------------------------------------------------------------------
 
-_MARK = b"funcnn-csv-1"
+_MARK = b"funcnn-csv-2"  # another number whenever the same text gives another table
+_SEAL = len(_MARK) + hashlib.sha256().digest_size
+_HEADER = 256  # bytes of the array's file before its values, at most
 
 
 def _cached(file: io.BufferedReader, path: Path, form: _Form) -> Array:
     """The table from its copy, or from the text; then a copy is left, if the folder takes one."""
     copy = path.with_name(f"{path.name}.funcnn.npy")
     key = _key(file)
-    table = _read_copy(copy, key)
+    # A value is two bytes of text at least, but for the last.
+    most = _HEADER + (os.fstat(file.fileno()).st_size + 1) // 2 + _SEAL
+    table = _read_copy(copy, key, most)
     if table is not None and table.shape[1:] == (form.columns,):
         return table
     table = _parse(file, path, form)
@@ -249,17 +283,20 @@ def _seal(content: bytes | memoryview, key: bytes) -> bytes:
     return _MARK + hashlib.sha256(key + hashlib.sha256(content).digest()).digest()
 
 
-def _read_copy(copy: Path, key: bytes) -> Array | None:
-    """The table in a copy, read-only, if it is whole and has this key."""
+def _read_copy(copy: Path, key: bytes, most: int) -> Array | None:
+    """The table in a copy, read-only, if it is whole, has this key and is of `most` bytes."""
     try:
+        length = copy.stat().st_size
+        if length > most:
+            return None
+        expect_memory(length, str(copy))
         content = memoryview(copy.read_bytes())
-    except OSError:
+    except (OSError, InputError):
         return None
-    length = len(_MARK) + hashlib.sha256().digest_size
-    held, seal = content[:-length], content[-length:]
+    held, seal = content[:-_SEAL], content[-_SEAL:]
     if bytes(seal) != _seal(held, key):
         return None
-    source = io.BytesIO(held[:256])
+    source = io.BytesIO(held[:_HEADER])
     np.lib.format.read_magic(source)
     shape, _, dtype = np.lib.format.read_array_header_1_0(source)
     return np.frombuffer(held, dtype, offset=source.tell()).reshape(shape)

@@ -126,17 +126,15 @@ def _transfer(url: str, part: Path, most: int, bar: Any, notes: list[str]) -> No
         headers["Range"] = f"bytes={held}-"
     try:
         response = _open(url, headers)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and held:  # it is all there, or of another file: `check` will tell
-            return
-        raise
+    except urllib.error.HTTPError:  # it is all there, or of another file: `check` will tell
+        return
     with response:
         start = _start_of(response) if response.status == 206 else 0
         if start not in (0, held):
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise _Interrupted(f"the server sent bytes from {start:,} on, not from {held:,}")
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length and length.isdecimal() else None
+        length = _number(response.headers.get("Content-Length", ""))
+        total = None if length is None else start + length
         if total is not None and total > most:
             raise InputError(f"{url} has {total:,} bytes, but at most {most:,} are expected")
         _expect_disk(url, part.parent, (total or most) - held)
@@ -156,15 +154,15 @@ def _transfer(url: str, part: Path, most: int, bar: Any, notes: list[str]) -> No
 
 
 def _open(url: str, headers: dict[str, str]) -> Any:
-    """The server's answer. Raises `HTTPError` for 416 only."""
+    """The server's answer. Raises `HTTPError` only for 416, that it has not the range asked for."""
     try:
         request = urllib.request.Request(url, headers=headers)
         return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:
+        if error.code == 416 and "Range" in headers:
             raise
-        words = f"the server says {error.code} {error.reason}"
+        words = f"the server says {error.code} {_one_line(error.reason)}"
         if error.code in (408, 429) or error.code >= 500:
             raise _Interrupted(words) from None
         raise InputError(f"{url}: {words}") from None
@@ -174,7 +172,7 @@ def _open(url: str, headers: dict[str, str]) -> Any:
             raise _Interrupted(_in_words(reason)) from None
         raise InputError(f"{url} cannot be reached: {_in_words(reason)}") from None
     except ValueError as error:
-        raise InputError(f"{url} is no address: {error}") from None
+        raise InputError(f"{url} is no address: {_one_line(error)}") from None
 
 
 def _receive(response: Any) -> bytes:
@@ -188,8 +186,12 @@ def _receive(response: Any) -> bytes:
 def _start_of(response: Any) -> int:
     """Where a partial answer begins, as it says itself; -1 if it does not say."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-    start = rest.partition("-")[0]
-    return int(start) if unit == "bytes" and start.isdecimal() else -1
+    start = _number(rest.partition("-")[0])
+    return start if unit == "bytes" and start is not None else -1
+
+
+def _number(said: str) -> int | None:
+    return int(said) if said.isdecimal() and len(said) < 20 else None
 
 
 def _in_words(error: Any) -> str:
@@ -199,7 +201,13 @@ def _in_words(error: Any) -> str:
         return "the name is not known here (offline?)"
     if isinstance(error, ssl.SSLError):
         return f"no safe connection ({error.reason})"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or _one_line(error) or type(error).__name__
+
+
+def _one_line(said: Any) -> str:
+    """What a server may have said, as it can be shown: a short line without escape codes."""
+    words = " ".join(str(said).split())[:200]
+    return "".join(character for character in words if character.isprintable())
 
 
 def _length(path: Path) -> int:

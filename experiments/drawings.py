@@ -10,6 +10,7 @@ from funcnn.experiments import figures
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import OF_OPTIMIZER, RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 
 import funcnn as fn
@@ -20,7 +21,7 @@ def draw_activations(out: Path) -> None:
 
     Raises `InputError` if `out` exists already.
     """
-    _expect_new(out)
+    expect_new(out)
     x = np.linspace(-4, 4, 800)[:, None]  # (N, 1), with no point at a kink
     panels = []
     for name, activation in ACTIVATIONS.items():
@@ -41,7 +42,7 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
     that tell the runs apart. Raises `InputError` if a folder is no run or damaged, if there are too
     many to tell apart, or if `out` exists already.
     """
-    _expect_new(out)
+    expect_new(out)
     if len(folders) > figures.MAX_CURVES:
         most = figures.MAX_CURVES
         raise InputError(f"{len(folders)} runs: at most {most} can be told apart in one figure")
@@ -90,8 +91,3 @@ def _in_words(value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(str(size) for size in value) or "none"
     return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _expect_new(out: Path) -> None:
-    if out.exists():
-        raise InputError(f"--out {out} exists already; give the name of a new file")

@@ -7,6 +7,7 @@ import numpy as np
 from funcnn.experiments import figures, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.places import expect_new
 from funcnn.experiments.sources import SETS
 
 _PER_CLASS = 12
@@ -69,8 +70,7 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
 
     Raises `InputError` if the data set cannot be used, or `out` exists already.
     """
-    if out.exists():
-        raise InputError(f"--out {out} exists already; give the name of a new file")
+    expect_new(out)
     data = load_dataset(name, val_size=0, seed=0)
     if name in POINT_SETS:
         figures.points(out, data.train, None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+from zipfile import ZipInfo
 
 from funcnn.experiments import emnist, idx
 from funcnn.experiments.archives import open_zip
@@ -14,8 +15,8 @@ _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 
 def is_idx_name(file: str) -> bool:
-    """Whether a file is called as IDX files are."""
-    return "ubyte" in file
+    """Whether a file is called as IDX files are; macOS's `._` file beside one is not."""
+    return "ubyte" in file and not file.startswith(".")
 
 
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
@@ -32,16 +33,30 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
 
 
 def read_zip(path: Path, prefix: str = "") -> ImageData:
-    """The data set of a zip file, such as the official one of EMNIST; as `read_folder`."""
+    """The data set of a zip file, such as the official one of EMNIST; as `read_folder`.
+
+    Its files may be in any folders, but not in macOS's `__MACOSX`.
+    """
     with open_zip(path) as archive:
-        members = {PurePosixPath(info.filename).name: info for info in archive.infolist()}
+        members: dict[str, ZipInfo] = {}
+        for info in archive.infolist():
+            place = PurePosixPath(info.filename)
+            file = place.name
+            if info.is_dir() or "__MACOSX" in place.parts or not is_idx_name(file):
+                continue
+            if not file.startswith(prefix):
+                continue
+            if file in members:
+                both = f"{members[file].filename} and {info.filename}"
+                raise InputError(f"{path} has two files of one name: {both}")
+            members[file] = info
 
         def read(file: str) -> Array:
             info = members[file]
             with archive.open(info) as content:
                 return idx.read_stream(content, info.file_size, f"{path}: {info.filename}")
 
-        return read_set((m for m in members if m.startswith(prefix)), str(path), read)
+        return read_set(members, str(path), read)
 
 
 def read_set(

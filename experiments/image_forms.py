@@ -52,5 +52,5 @@ def _files(folder: Path, prefix: str) -> list[str]:
     return [
         name
         for name in names
-        if name.startswith(prefix) and (idx_sets.is_idx_name(name) or name.endswith(".csv"))
+        if name.startswith(prefix) and (idx_sets.is_idx_name(name) or csv_files.is_csv_name(name))
     ]

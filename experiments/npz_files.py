@@ -27,7 +27,8 @@ def read_npz(path: Path) -> ImageData:
     or other arrays, or claims more than it holds or than fits in memory.
     """
     with open_zip(path) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        members = archive.namelist()
+        names = {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
 
         def part(images: str, labels: str) -> Inputs:
             found = _read(archive, images, path)
@@ -50,8 +51,10 @@ def read_npz(path: Path) -> ImageData:
             if labels is None:
                 return assemble(None, (inputs, None), str(path))
             return assemble((inputs, labels), None, str(path))
-    seen = ", ".join(sorted(names)[:8]) or "nothing"
-    raise InputError(f"{path} has neither x_train and y_train nor images; it has {seen}")
+    seen = ", ".join(sorted(members)[:8]) or "nothing"
+    raise InputError(
+        f"{path} has neither x_train.npy and y_train.npy nor images.npy; it has {seen}"
+    )
 
 
 def _labelled(part: Inputs) -> Examples:

@@ -1,7 +1,9 @@
-"""Where data sets are looked for, and where downloads are kept."""
+"""Where data sets are looked for, where downloads are kept, and that a result has a free place."""
 
 import os
 from pathlib import Path
+
+from funcnn.experiments.errors import InputError
 
 
 def data_folders() -> list[Path]:
@@ -14,3 +16,9 @@ def data_folders() -> list[Path]:
 def cache_folder() -> Path:
     """The user's cache folder for funcnn."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "funcnn"
+
+
+def expect_new(out: Path) -> None:
+    """Raise `InputError` if there is something already where a result is to be written."""
+    if out.exists():
+        raise InputError(f"--out {out} exists already; give the name of a new file")

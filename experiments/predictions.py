@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from funcnn.experiments.datasets import load_inputs
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
 
@@ -20,8 +20,7 @@ def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]
     Ids count from 0, classes are integers. Raises `InputError` if the inputs do not fit the model,
     or `out` exists already.
     """
-    if out.exists():
-        raise InputError(f"--out {out} exists already; give the name of a new file")
+    expect_new(out)
     model = load_model(folder)
     inputs = load_inputs(data)
     model.check_inputs(inputs, data)

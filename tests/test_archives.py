@@ -30,22 +30,56 @@ def test_a_path_that_leaves_its_folder_is_refused(tmp_path, name):
     assert f"{path} has a member {name!r}" in str(caught.value)
 
 
+def test_a_path_behind_a_nul_counts_although_python_cuts_the_name_there(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["good", "a#/../../b"])
+    path.write_bytes(path.read_bytes().replace(b"a#/", b"a\0/"))
+    with pytest.raises(InputError, match="a path that leaves its folder") as caught, open_zip(path):
+        pass
+    assert repr("a\0/../../b") in str(caught.value)
+
+
 def test_names_with_dots_that_lead_nowhere_are_fine(tmp_path):
     with open_zip(write_zip(tmp_path / "a.zip", ["a..b", "...", "a/.b", "..a"])) as archive:
         assert len(archive.namelist()) == 4
 
 
-def test_a_member_that_claims_more_than_its_packed_bytes_can_hold_is_refused(tmp_path):
-    path = write_zip(tmp_path / "a.zip", ["a"])
-    content = bytearray(path.read_bytes())
+def claim_2_gb(path, *, packed=True, unpacked=True):
+    """Change the sizes that the directory of a zip file has for its first member."""
+    content, size = bytearray(path.read_bytes()), (1 << 31).to_bytes(4, "little")
     entry = content.index(b"PK\x01\x02")
-    content[entry + 24 : entry + 28] = (1 << 31).to_bytes(4, "little")  # its size when unpacked
+    if packed:
+        content[entry + 20 : entry + 24] = size
+    if unpacked:
+        content[entry + 24 : entry + 28] = size
     path.write_bytes(content)
-    with (
-        pytest.raises(InputError, match=r"a claims 2,147,483,648 bytes"),
-        open_zip(path),
-    ):
-        pass
+    return path
+
+
+@pytest.mark.parametrize(
+    ("method", "sizes", "said"),
+    [
+        (
+            zipfile.ZIP_DEFLATED,
+            {"packed": False},
+            "2,147,483,648 bytes, more than its [0-9]+ packed",
+        ),
+        (zipfile.ZIP_DEFLATED, {}, "2,147,483,648 packed bytes of a file of [0-9]+"),
+        (
+            zipfile.ZIP_DEFLATED,
+            {"unpacked": False},
+            "2,147,483,648 packed bytes of a file of [0-9]+",
+        ),
+        (zipfile.ZIP_STORED, {"packed": False}, "2,147,483,648 bytes, but 72 are stored"),
+        (zipfile.ZIP_STORED, {}, "2,147,483,648 packed bytes of a file of [0-9]+"),
+        (zipfile.ZIP_STORED, {"unpacked": False}, "2,147,483,648 packed bytes of a file of [0-9]+"),
+    ],
+)
+def test_a_member_that_claims_more_than_can_be_in_it_is_refused_before_it_is_read(
+    tmp_path, method, sizes, said
+):
+    path = claim_2_gb(write_zip(tmp_path / "a.zip", ["a"], method), **sizes)
+    with pytest.raises(InputError, match=rf"a\.zip: a claims {said}"), open_zip(path):
+        pytest.fail("it was opened")
 
 
 def test_an_unusual_packing_is_refused(tmp_path):

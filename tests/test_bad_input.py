@@ -45,7 +45,7 @@ def prepared(tmp_path_factory):
     (folder / "empty").write_bytes(b"")
     (folder / "folder").mkdir()
     (folder / "table").mkdir()
-    table = np.arange(40 * 17).reshape(40, 17) % 256
+    table = (np.arange(40 * 17).reshape(40, 17) + 1) % 256
     table[:, 0] = np.arange(40) % 3
     np.savetxt(folder / "table" / "train.csv", table, "%d", ",")
     np.savetxt(folder / "table" / "test.csv", table[:9, 1:], "%d", ",")
@@ -286,9 +286,9 @@ def claim_npz():
         archive.writestr("y_train.npy", npy(np.zeros(3, int)))
 
 
-def zip_of(*names):
+def zip_of(*names, file="a.zip"):
     def make():
-        with zipfile.ZipFile("a.zip", "w") as archive:
+        with zipfile.ZipFile(file, "w") as archive:
             for name in names:
                 archive.writestr(name, b"content")
 
@@ -314,6 +314,10 @@ FORMS = [
     row("csv: pixel of 256", CSV, TABLE, "line 7, column 3", "'256'", after=field(7, b"256")),
     row("csv: ragged", CSV, TABLE, "line 7", "18", "17", after=field(7, b"1,1")),
     row("csv: empty line", CSV, TABLE, "line 7", "empty", after=change_line(7, lambda line: b"")),
+    row(
+        *("csv: a column that its header of numbers lacks", CSV, TABLE, "line 2", "17", "16"),
+        after=change_line(1, lambda line: b",".join(b"%d" % index for index in range(16))),
+    ),
     row("csv: empty", CSV, TABLE, "empty", after=write(TABLE, b"")),
     row("csv: UTF-16", CSV, TABLE, "UTF-8", after=write(TABLE, "1,2,3\n".encode("utf-16"))),
     row("csv: no training images", CSV, "table", "train", after=delete(TABLE)),
@@ -339,12 +343,17 @@ FORMS = [
     ),
     row("npz: claims a terabyte", NPZ, "a.npz", "x_train", "1,099,511,627,776", after=claim_npz),
     row("npz: other arrays", NPZ, "a.npz", "weight", after=lambda: np.savez("a.npz", weight=[1])),
+    row("npz: no .npy", NPZ, "a.npz", "it has images", after=zip_of("images", file="a.npz")),
     row("npz: text", NPZ, "a.npz", "zip", after=write("a.npz", b"hello")),
     row("npz: missing", NPZ, "a.npz"),
     row("npz: a snapshot", TRAIN + f" --data {PARAMS}", PARAMS, "header.json"),
     row("zip: a path that leaves", ZIP, "a.zip", "../evil", after=zip_of("a", "../evil")),
     row("zip: an absolute path", ZIP, "a.zip", "/etc/evil", after=zip_of("/etc/evil")),
     row("zip: nothing in it", ZIP, "a.zip", "train images", after=zip_of("a")),
+    row(
+        *("zip: two of one name", ZIP, "a.zip", "a/train-images-ubyte", "b/train-images-ubyte"),
+        after=zip_of("a/train-images-ubyte", "b/train-images-ubyte"),
+    ),
     row("zip: damaged", ZIP, "a.zip", after=write("a.zip", b"PK")),
     row("png: colour", PNG, "pictures/train/b/0.png", "RGB", after=picture("RGB")),
     row("png: another size", PNG, "train/b/0.png", "(5, 4)", after=picture("L", (4, 5))),

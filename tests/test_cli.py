@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments.architectures import ACTIVATIONS
+from funcnn.experiments.config import OPTIMIZERS, RunConfig
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
@@ -130,6 +131,17 @@ def test_the_defaults_that_the_help_names_are_those_of_a_run(images):
     assert "256x128 (mlp3)" in text
     for name in ("activation", "lr", "momentum", "optimizer", "schedule", "seed", "dropout"):
         assert re.search(rf"--{name} .*?\[default: {config[name]}[;\]]", text), name
+
+
+def test_the_learning_rates_that_the_help_names_are_those_of_a_run():
+    text = " ".join(funcnn("train", "--help").stdout.split())
+    usual = RunConfig.resolve({"arch": "mlp3"}).lr
+    for name in OPTIMIZERS:
+        lr = RunConfig.resolve({"arch": "mlp3", "optimizer": name}).lr
+        assert lr == usual or re.search(rf"; {lr:g} for [a-z0-9, ]*\b{name}[,;]", text), name
+        exp = RunConfig.resolve({"arch": "mlp3", "optimizer": name, "activation": "exp"}).lr
+        assert exp == min(0.001, lr / 10)
+    assert "; at most 0.001 and a tenth of these for exp]" in text
 
 
 def test_version_is_the_packages():

@@ -89,6 +89,53 @@ def test_hidden_layers_begin_as_their_activation_asks(activation):
     assert params[5]["weight"].var() == pytest.approx(2 / (128 + 10), rel=0.1)
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_activation_limits_the_learning_rate_of_every_optimizer(arch, optimizer):
+    plain = RunConfig.resolve({"arch": arch, "optimizer": optimizer, "activation": "tanh"})
+    for name, activation in ACTIVATIONS.items():
+        config = RunConfig.resolve({"arch": arch, "optimizer": optimizer, "activation": name})
+        limited = activation.lr is not None
+        assert config.lr == (min(activation.lr, plain.lr / 10) if limited else plain.lr)
+        assert config.weight_decay == plain.weight_decay
+
+
+@pytest.mark.parametrize(
+    ("earlier", "options", "lr"),
+    [
+        ({}, {"activation": "exp"}, 0.001),
+        ({"lr": 0.3}, {"activation": "exp"}, 0.001),
+        ({}, {"activation": "exp", "lr": 0.3}, 0.3),
+        ({}, {"activation": "exp", "optimizer": "sm3"}, 0.001),
+        ({"optimizer": "sm3"}, {"activation": "exp"}, 0.001),
+        ({"activation": "exp"}, {"activation": "relu"}, MLP3["lr"]),
+        ({"activation": "exp", "lr": 1e-4}, {"activation": "relu"}, MLP3["lr"]),
+        ({"activation": "exp", "optimizer": "sm3"}, {"activation": "relu"}, 2e-2),
+        ({"activation": "exp"}, {"optimizer": "sm3"}, 0.001),
+        ({"activation": "exp"}, {"optimizer": "adam"}, 1e-4),
+        ({"activation": "exp", "lr": 1e-4}, {"activation": "exp"}, 1e-4),
+        ({"activation": "exp", "lr": 1e-4}, {"seed": 1}, 1e-4),
+        ({"lr": 0.3}, {"activation": "gelu"}, 0.3),
+        ({"lr": 0.3}, {"optimizer": "adam"}, 1e-3),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False], ids=["every setting", "a few settings"])
+def test_a_changed_config_has_the_learning_rate_that_suits_what_changed(
+    tmp_path, earlier, options, lr, whole
+):
+    values = {"arch": "mlp3"} | earlier
+    text = RunConfig.resolve(values).to_json() if whole else json.dumps(values)
+    (tmp_path / "config.json").write_text(text)
+    assert RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options)).lr == lr
+
+
+def test_an_option_that_says_what_the_config_leaves_to_the_default_changes_nothing(tmp_path):
+    (tmp_path / "config.json").write_text('{"arch": "mlp3", "lr": 0.3, "momentum": 0.5}')
+    options = {"optimizer": "sgd", "activation": "relu"}
+    config = RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options))
+    assert (config.lr, config.momentum) == (0.3, 0.5)
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(AttributeError):
         RunConfig.resolve({"arch": "mlp3"}).lr = 1.0

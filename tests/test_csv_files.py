@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,12 @@ def expect_table(data, table=TABLE):
         pytest.param(text_of(TABLE, ["label", *PIXELS], end="\r\n"), id="Windows and a header"),
         pytest.param(b"\xef\xbb\xbf" + text_of(TABLE), id="byte-order mark"),
         pytest.param(b"\xef\xbb\xbf" + text_of(TABLE, ["label", *PIXELS]), id="mark and header"),
+        pytest.param(text_of(TABLE, map(str, range(17))), id="header of the columns' numbers"),
+        pytest.param(text_of(TABLE, map(str, range(17)), end="\r\n"), id="numbers and Windows"),
         pytest.param(text_of(TABLE)[:-1], id="no end of the last line"),
+        pytest.param(text_of(TABLE) + b"\n", id="an empty line at the end"),
+        pytest.param(text_of(TABLE) + b"\r\n \t\r\n" * 99_999, id="many empty lines at the end"),
+        pytest.param(text_of(TABLE, ["label", *PIXELS]) + b"\n\n", id="header and empty lines"),
         pytest.param(text_of(TABLE).replace(b",", b", "), id="spaces"),
         pytest.param(text_of(TABLE.astype(float)), id="written as 7.0"),
     ],
@@ -68,7 +74,7 @@ def test_every_form_of_a_labelled_table_gives_the_same_images(tmp_path, content)
         assert data.class_names == ("0", "1", "2")
 
 
-@pytest.mark.parametrize("header", [(), PIXELS])
+@pytest.mark.parametrize("header", [(), PIXELS, list(map(str, range(16)))])
 def test_a_table_without_labels_is_inputs_to_predict(tmp_path, header):
     data = read_file(write_csv(tmp_path / "a.csv", TABLE[:, 1:], header))
     assert data.train is None
@@ -102,6 +108,13 @@ def test_a_folder_may_have_longer_names_and_no_test_file(tmp_path):
     assert len(read_folder(tmp_path).test[0]) == 3
 
 
+def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):
+    for part in ("train", "test"):
+        write_csv(tmp_path / f"fashion-mnist_{part}.csv", TABLE)
+        (tmp_path / f"._fashion-mnist_{part}.csv").write_bytes(b"Mac OS X")
+    expect_table(read_folder(tmp_path))
+
+
 def test_official_emnist_is_turned_upright_and_named(tmp_path):
     table = TABLE.copy()
     table[:, 0] += 1
@@ -124,7 +137,7 @@ def test_official_emnist_is_turned_upright_and_named(tmp_path):
 )
 def test_what_is_written_is_what_is_read(tmp_path_factory, table, end, header):
     table[:, 0] %= 2
-    table[0, 0] = 0
+    table[0, :2] = 0  # or it may be 0, 1, 2 and so on: a header
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     names = ["label", *map(str, range(1, table.shape[1]))] if header else []
     data = read_file(write_csv(path, table, names, end=end))
@@ -152,6 +165,9 @@ def with_field(number, column, field):
     [
         pytest.param(b"", "is empty", id="empty"),
         pytest.param(b"label," + b",".join([b"p"] * 16) + b"\n", "no rows", id="header alone"),
+        pytest.param(
+            b",".join([b"label"] + [b"p"] * 16) + b"\n \n\n", "no rows", id="header, empty lines"
+        ),
         pytest.param(with_field(7, 3, b"x"), "line 7, column 3: 'x' is not a whole", id="letter"),
         pytest.param(with_field(7, 3, b"NaN"), "line 7, column 3: 'NaN'", id="NaN"),
         pytest.param(with_field(7, 3, b""), "line 7, column 3: ''", id="nothing"),
@@ -167,6 +183,17 @@ def with_field(number, column, field):
         pytest.param(with_field(1, 3, b"x"), "line 1, column 3: 'x'", id="letter in line 1"),
         pytest.param(with_line(7, b""), "line 7: empty", id="empty line in the middle"),
         pytest.param(with_line(7, b"  "), "line 7: empty", id="line of spaces"),
+        pytest.param(
+            with_line(7, b"") + b"\n\n", "line 7: empty", id="in the middle and at the end"
+        ),
+        pytest.param(
+            text_of(TABLE).replace(b"\n", b"\n\n"), "line 2: empty", id="every second line"
+        ),
+        pytest.param(
+            with_line(1, b",".join(b"%d" % i for i in [*range(16), 999])),
+            "column 17: '999'",
+            id="numbers, but the last",
+        ),
         pytest.param(with_line(7, b"1,2"), "line 7: 2 values, where line 1 has 17", id="short"),
         pytest.param(with_line(7, LINES[6] + b",5"), "line 7: 18 values", id="long row"),
         pytest.param(
@@ -299,6 +326,36 @@ def test_a_copy_cut_short_is_not_trusted(read_twice, length):
     path, copy = read_twice
     copy.write_bytes(copy.read_bytes()[:length])
     expect_table(read_file(path))
+
+
+def test_a_copy_longer_than_any_table_of_the_text_is_not_read_and_made_again(
+    read_twice, monkeypatch
+):
+    path, copy = read_twice
+    length = copy.stat().st_size
+    os.truncate(copy, 1 << 30)
+    tracemalloc.start()
+    expect_table(read_file(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 24
+    assert copy.stat().st_size == length
+    no_text(monkeypatch)
+    expect_table(read_file(path))
+
+
+def test_a_copy_that_memory_cannot_hold_is_not_read(read_twice, monkeypatch):
+    path, _ = read_twice
+    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
+        read_file(path)
+
+
+def test_the_densest_text_has_a_copy_too(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_bytes(text_of(np.tile(TABLE % 3, (200, 1)))[:-1])
+    table = read_file(tmp_path / "a.csv").train[0]
+    no_text(monkeypatch)
+    np.testing.assert_array_equal(read_file(tmp_path / "a.csv").train[0], table)
 
 
 def test_the_copy_of_another_file_is_not_trusted(read_twice, tmp_path):

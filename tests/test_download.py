@@ -13,7 +13,7 @@ import pytest
 from funcnn.experiments import download as module
 from funcnn.experiments.download import download
 from funcnn.experiments.errors import InputError
-from web import Site, fault, flood, hang_up, send, stall, status
+from web import Site, fault, flood, hang_up, say, send, stall, status
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 MOST = len(CONTENT) + 1000
@@ -56,7 +56,7 @@ def refused(url, target, said):
     line = str(caught.value)
     assert url in line
     assert said in line
-    assert "\n" not in line
+    assert line.isprintable()
     assert not target.exists()
     return line
 
@@ -73,6 +73,9 @@ def test_a_file_arrives_whole_and_alone(url, target, site):
     assert target.read_bytes() == CONTENT
     assert names(target.parent) == ["it"]
     assert site.requests == [("/it", None)]
+
+
+PARTIAL = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,17 @@ def test_a_file_arrives_whole_and_alone(url, target, site):
             [fault(upto=200_000), fault(start=100_000)],
             [None, "bytes=200000-", None],
             id="truncated, then from somewhere else",
+        ),
+        pytest.param([say(PARTIAL)], [None, None], id="a part that nobody asked for"),
+        pytest.param(
+            [say(PARTIAL.replace(b"Length: 3", b"Range: bytes " + b"9" * 5000))],
+            [None, None],
+            id="a part from nowhere",
+        ),
+        pytest.param(
+            [fault(upto=200_000), say(PARTIAL)],
+            [None, "bytes=200000-", None],
+            id="truncated, then a part of unknown place",
         ),
         pytest.param(
             [fault(upto=200_000), status(502), stall(100_000)],
@@ -175,6 +189,17 @@ def test_a_resumed_download_that_is_corrupt_again_leaves_no_file(url, target, si
         pytest.param(status(500), "the server says 500 Internal Server Error, 5 times", id="500"),
         pytest.param(stall(0), "nothing came for 0.5 seconds, 5 times in a row", id="stalls"),
         pytest.param(hang_up, "closed connection without response, 5 times", id="hangs up"),
+        pytest.param(
+            say(PARTIAL), "the server sent bytes from -1 on, not from 0, 5 times", id="a part"
+        ),
+        pytest.param(
+            say(b"\x1b[2Jno\x07 \x9bserver\r\n\r\n"), "[2Jno server, 5 times", id="not HTTP"
+        ),
+        pytest.param(
+            say(b"HTTP/1.1 503 Come\tback \x1b]0;x\x07\r\n\r\n"),
+            "the server says 503 Come back ]0;x, 5 times",
+            id="503 with escape codes",
+        ),
     ],
 )
 def test_after_five_failures_in_a_row_it_is_given_up(url, target, site, each, said):
@@ -194,11 +219,18 @@ def test_what_arrived_before_it_was_given_up_is_kept_for_the_next_time(url, targ
     assert target.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("code", [403, 404, 410])
+@pytest.mark.parametrize("code", [403, 404, 410, 416])
 def test_a_refusal_is_final(url, target, site, code):
     site.faults = [status(code)] * 9
     refused(url, target, f"the server says {code} ")
     assert len(site.requests) == 1
+
+
+def test_a_servers_words_are_one_line_however_many_it_says(url, target, site):
+    site.faults = [say(b"HTTP/1.1 302 Found\r\nLocation: /it\r\n\r\n")] * 99
+    refused(url, target, "says 302 The HTTP server returned a redirect error that would lead to an")
+    site.faults = [say(b"HTTP/1.1 404 No \x1b[31m such\x0bfile" + b"!" * 999 + b"\r\n\r\n")]
+    assert len(refused(url, target, "the server says 404 No [31m such file!!!")) < 300
 
 
 def test_a_missing_file_is_a_refusal(url, target):

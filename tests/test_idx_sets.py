@@ -31,6 +31,13 @@ def test_the_test_files_may_be_named_test(tmp_path):
     assert len(read_folder(folder).test[0]) == 20
 
 
+def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    for file in list(folder.iterdir()):
+        (folder / f"._{file.name}").write_bytes(b"Mac OS X")
+    assert len(read_folder(folder).train[0]) == 60
+
+
 def replace(file, array):
     return lambda folder: write_idx(folder / file, array)
 
@@ -214,6 +221,25 @@ def test_letters_with_a_label_0_are_refused(tmp_path):
 def test_a_zip_without_idx_files_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="one IDX file of train images is needed, found none"):
         read_zip(write_zip(tmp_path / "x.zip", {"note.txt": b"hello"}))
+
+
+@pytest.mark.parametrize("name", ["__MACOSX/gzip/._{}", "__MACOSX/{}", "gzip/._{}", "a/{}/"])
+def test_what_macos_adds_to_a_zip_and_folders_do_not_count(tmp_path, name):
+    members = {f"gzip/{file}": content for file, content in emnist_members().items()}
+    members |= {name.format(file): b"" for file in emnist_members()}
+    expect_upright(read_zip(write_zip(tmp_path / "x.zip", members, folder="")))
+
+
+def test_two_files_of_one_name_in_a_zip_are_an_input_error_unless_they_are_not_asked_for(tmp_path):
+    members = emnist_members("digits", classes=10)
+    twice = {f"{folder}/{file}": c for file, c in members.items() for folder in ("a", "b")}
+    letters = emnist_members("letters", first=1, classes=26)
+    notes = {"a/note.txt": b"hello", "b/note.txt": b"hello"}
+    path = write_zip(tmp_path / "x.zip", twice | letters | notes, folder="")
+    file = "emnist-digits-train-images-idx3-ubyte.gz"
+    with pytest.raises(InputError, match=f"two files of one name: a/{file} and b/{file}"):
+        read_zip(path, "emnist-digits-")
+    assert read_zip(path, "emnist-letters-").class_names[0] == "A"
 
 
 def test_a_damaged_file_in_a_zip_is_named_with_its_zip(tmp_path):

@@ -63,6 +63,14 @@ def test_one_of_several_sets_in_a_folder_or_zip_file_goes_by_its_name(tmp_path):
         assert data.class_names[0] == "A"
 
 
+@pytest.mark.parametrize("name", ["._train.csv", "._train-images-idx3-ubyte"])
+def test_a_file_that_macos_leaves_does_not_tell_the_form_of_a_folder(tmp_path, name):
+    folder = pictures(tmp_path)
+    images = read(folder).train[0]
+    (folder / name).write_bytes(b"Mac OS X")
+    np.testing.assert_array_equal(read(folder).train[0], images)
+
+
 def test_one_of_several_sets_of_csv_files_goes_by_its_name(tmp_path):
     for split in ("digits", "mnist"):
         for part in ("train", "test"):

@@ -154,8 +154,15 @@ def test_arrays_that_memory_cannot_hold_are_refused(tmp_path, monkeypatch):
 
 def test_other_arrays_are_an_input_error_that_lists_them(tmp_path):
     np.savez(tmp_path / "a.npz", weight=LABELS, bias=LABELS)
-    with pytest.raises(InputError, match="neither x_train and y_train nor images; it has bias, we"):
+    with pytest.raises(InputError, match=r"nor images\.npy; it has bias\.npy, weight\.npy"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("names", [["images"], ["x_train", "y_train.npy"]])
+def test_members_that_are_not_called_npy_are_no_arrays(tmp_path, names):
+    path = write_members(tmp_path / "a.npz", dict.fromkeys(names, npy(IMAGES)))
+    with pytest.raises(InputError, match=rf"it has {', '.join(names)}$"):
+        read_npz(path)
 
 
 SOUND = io.BytesIO()

@@ -82,6 +82,11 @@ def status(code):
     return lambda handler, content: handler.send_error(code)
 
 
+def say(answer):
+    """Send these very bytes."""
+    return lambda handler, content: handler.wfile.write(answer)
+
+
 def stall(upto):
     """Send a part and then nothing, without closing."""
 

@@ -1,0 +1,41 @@
+"""A result goes where nothing is; every command says so in the same words."""
+
+import pytest
+from funcnn.experiments import drawings, gallery, predictions
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.places import expect_new
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_bytes(b"mine"), lambda path: path.mkdir()]
+)
+def test_what_exists_is_no_place_for_a_result(tmp_path, make):
+    expect_new(tmp_path / "new")
+    make(tmp_path / "there")
+    with pytest.raises(
+        InputError, match=r"^--out \S+/there exists already; give the name of a new"
+    ):
+        expect_new(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    ("module", "ask"),
+    [
+        (drawings, drawings.draw_activations),
+        (drawings, lambda out: drawings.draw_curves([], out)),
+        (gallery, lambda out: gallery.show_dataset("points-xor", out)),
+        (predictions, lambda out: predictions.write_predictions(None, "points-xor", out)),
+    ],
+    ids=["activations", "curves", "data show", "predict"],
+)
+def test_every_result_asks_the_one_function_before_anything_else(
+    tmp_path, monkeypatch, module, ask
+):
+    def refuse(out):
+        raise InputError(f"asked for {out}")
+
+    monkeypatch.setattr(module, "expect_new", refuse)
+    with pytest.raises(InputError, match="asked for") as caught:
+        ask(tmp_path / "new")
+    assert str(tmp_path / "new") in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
