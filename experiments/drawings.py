@@ -21,7 +21,7 @@ def draw_activations(out: Path) -> None:
 
     Raises `InputError` if `out` exists already.
     """
-    expect_new(out)
+    expect_new(out, ".png")
     x = np.linspace(-4, 4, 800)[:, None]  # (N, 1), with no point at a kink
     panels = []
     for name, activation in ACTIVATIONS.items():
@@ -42,7 +42,7 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
     that tell the runs apart. Raises `InputError` if a folder is no run or damaged, if there are too
     many to tell apart, or if `out` exists already.
     """
-    expect_new(out)
+    expect_new(out, ".png")
     if len(folders) > figures.MAX_CURVES:
         most = figures.MAX_CURVES
         raise InputError(f"{len(folders)} runs: at most {most} can be told apart in one figure")

@@ -70,7 +70,7 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
 
     Raises `InputError` if the data set cannot be used, or `out` exists already.
     """
-    expect_new(out)
+    expect_new(out, ".png")
     data = load_dataset(name, val_size=0, seed=0)
     if name in POINT_SETS:
         figures.points(out, data.train, None)

@@ -18,7 +18,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "funcnn"
 
 
-def expect_new(out: Path) -> None:
-    """Raise `InputError` if there is something already where a result is to be written."""
+def expect_new(out: Path, suffix: str = "") -> None:
+    """Raise `InputError` if there is something already where a result is to be written.
+
+    suffix: how the name must end, as `.png`.
+    """
     if out.exists():
         raise InputError(f"--out {out} exists already; give the name of a new file")
+    if suffix and out.suffix.lower() != suffix:
+        raise InputError(f"--out {out}: give a name that ends in {suffix}")

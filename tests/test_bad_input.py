@@ -437,6 +437,7 @@ PLACES = [
     row("predict: out is a folder", PREDICT + " --out folder", "--out", "folder"),
     row("predict: out in no folder", PREDICT + " --out no/new.csv", "no/new.csv"),
     row("predict: out not writable", PREDICT + " --out /proc/nowhere.csv", "/proc/nowhere.csv"),
+    row("data show: out is no PNG", "data show images --out new.jpg", "--out new.jpg", ".png"),
     row("data show: out exists", "data show images --out note.txt", "--out", "note.txt"),
     row("data show: out in no folder", "data show images --out no/new.png", "no/new.png"),
 ]
@@ -613,6 +614,7 @@ METRICS = "run/metrics.csv"
 CURVES = "figure curves run stopped"
 COLUMNS = b"epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
 FIGURES = [
+    row("activations: out is no PNG", "figure activations --out a.pdf", "--out a.pdf", ".png"),
     row("activations: out exists", "figure activations --out note.txt", "--out", "note.txt"),
     row("activations: out in no folder", "figure activations --out no/new.png", "no/new.png"),
     row("curves: out exists", CURVES + " --out note.txt", "--out", "note.txt"),

@@ -31,7 +31,7 @@ def test_what_exists_is_no_place_for_a_result(tmp_path, make):
 def test_every_result_asks_the_one_function_before_anything_else(
     tmp_path, monkeypatch, module, ask
 ):
-    def refuse(out):
+    def refuse(out, suffix=""):
         raise InputError(f"asked for {out}")
 
     monkeypatch.setattr(module, "expect_new", refuse)
