@@ -34,8 +34,8 @@ def check_images(images: Array, where: str) -> Array:
     """Images `(N, H, W)` with their channel, `(N, 1, H, W)`. Raises `InputError`."""
     if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise InputError(
-            f"{where}: images must be bytes (uint8, 0 to 255) of shape (N, height, width), N at least "
-            f"1, got {images.dtype} of shape {images.shape}"
+            f"{where}: images must be bytes (uint8, 0 to 255) of shape (N, height, width), N at "
+            f"least 1, got {images.dtype} of shape {images.shape}"
         )
     return images[:, np.newaxis]
 
