@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments import figures, published
-from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
+from funcnn.experiments import figures, image_forms, published
+from funcnn.experiments.datasets import POINT_SETS, Dataset, find_unpublished, load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import expect_new
+from funcnn.experiments.places import data_folders, expect_new
 from funcnn.experiments.sources import SETS
 
 _PER_CLASS = 12
 
 
 def list_datasets() -> list[dict[str, Any]]:
-    """Name, title, licence, place and bytes of every named data set; where is None if not found."""
+    """Name, title, licence, place and bytes of every named data set; where is None if not found.
+
+    After the known ones come the other folders of images in the data folders, by their names.
+    """
     rows: list[dict[str, Any]] = []
     for name, described in SETS.items():
         place = published.find(name)
@@ -31,12 +34,18 @@ def list_datasets() -> list[dict[str, Any]]:
     for name, (title, _) in POINT_SETS.items():
         row = {"name": name, "title": title, "licence": None, "where": "generated"}
         rows.append(row | {"bytes": 0, "download_bytes": 0})
+    for folder in filter(Path.is_dir, data_folders()):
+        for place in sorted(filter(image_forms.is_set, folder.iterdir())):
+            if all(place.name != known["name"] for known in rows):
+                row = {"name": place.name, "title": "a folder of images", "licence": None}
+                rows.append(row | {"where": str(place), "bytes": None, "download_bytes": None})
     return rows
 
 
 def place_of(name: str) -> Path:
     """Where a named data set is. Raises `InputError` if it is unknown, generated or nowhere."""
-    return published.place_of(_expect_published(name))
+    place = None if name in SETS else find_unpublished(name)
+    return place or published.place_of(_expect_published(name))
 
 
 def fetch_dataset(name: str, into: Path | None) -> Path:

@@ -17,6 +17,11 @@ def find(path: Path) -> bool:
     return path.exists() or path.parent.is_file() or bool(_files(path.parent, f"{path.name}-"))
 
 
+def is_set(place: Path) -> bool:
+    """Whether a place looks like a folder of images in one of `FORMS`; nothing is read."""
+    return place.is_dir() and (bool(_files(place, "")) or png_folders.has_classes(place))
+
+
 def read(path: Path) -> ImageData:
     """The images at a path: in one of `FORMS`, or an IDX file of images without labels.
 

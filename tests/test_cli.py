@@ -669,3 +669,17 @@ def test_a_reader_that_leaves_early_causes_no_traceback():
     assert process.stderr.read() == ""
     process.wait()
     process.stderr.close()
+
+
+def test_a_set_of_one_s_own_in_a_data_folder_is_listed_and_has_a_path(tables, monkeypatch):
+    mine = tables.parent / "data"
+    (mine / "empty").mkdir(parents=True)
+    place = tables.rename(mine / "lab3")
+    monkeypatch.setenv("FUNCNN_DATA", str(mine))
+    rows = {row["name"]: row for row in json.loads(funcnn("data", "list", "--json").stdout)}
+    assert rows["lab3"]["where"] == str(place)
+    assert "empty" not in rows
+    listed = funcnn("data", "list").stdout
+    assert f"{'lab3':15} a folder of images\n{'':15} {place}\n" in listed
+    assert funcnn("data", "path", "lab3").stdout == f"{place}\n"
+    assert "known: fashion-mnist" in funcnn("data", "path", "nothing", code=1).stderr
