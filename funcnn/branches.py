@@ -93,11 +93,12 @@ def FanInConcat(dim: int = -1) -> Layer:
     def joined(shapes: Sequence[Shape]) -> Shape:
         """The shape, batch axis included, of the concatenation of arrays of these."""
         axes = len(shapes[0]) if shapes else 0
+        samples = tuple(shape[1:] for shape in shapes)
         if not -axes < dim < axes or dim == 0:
-            raise ValueError(f"FanInConcat: dim={dim} is not an axis of samples of {tuple(shapes)}")
+            raise ValueError(f"FanInConcat: dim={dim} is not an axis of samples of {samples}")
         rest = {(*shape[:dim], *shape[dim:][1:]) for shape in shapes}
         if len(rest) > 1 or any(len(shape) != axes for shape in shapes):
-            raise ValueError(f"FanInConcat along {dim} got shapes that do not fit: {tuple(shapes)}")
+            raise ValueError(f"FanInConcat along {dim} got samples that do not fit: {samples}")
         whole = list(shapes[0])
         whole[dim] = sum(shape[dim] for shape in shapes)
         return tuple(whole)

@@ -484,7 +484,7 @@ MISUSE = {
     ),
     "parts that do not fit": (
         lambda: fn.FanInConcat(1).init(KEY, ((3, 2), (3, 4))),
-        "FanInConcat along 1 got shapes that do not fit",
+        r"FanInConcat along 1 got samples that do not fit: \(\(3, 2\), \(3, 4\)\)",
     ),
     "parts along the batch": (
         lambda: fn.FanInConcat(0).init(KEY, ((3,), (3,))),
