@@ -216,6 +216,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
         layer = made(_sample_shape(x))
         return layer.apply(params, x, rng=rng, train=train, wrt=wrt)
 
+    apply.traits = Traits("shape_dependent")  # type: ignore[attr-defined]
     return Layer(init, apply)
 
 

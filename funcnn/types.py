@@ -79,8 +79,12 @@ def traits(layer: Layer) -> Traits:
 
 
 def layer_name(layer: Layer) -> str:
-    """The constructor's name, or `layer` for a user's own."""
-    return str(layer.spec["layer"]) if layer.spec else traits(layer).name
+    """The constructor's name, a user's own constructor's included, or `layer`."""
+    if layer.spec:
+        return str(layer.spec["layer"])
+    made_in = getattr(layer.apply, "__qualname__", "").rpartition(".<locals>.")[0]  # a.b.Scale
+    maker: str = made_in.rpartition(".")[2]
+    return maker if maker[:1].isupper() else traits(layer).name
 
 
 def check_takes(layer: Layer, x: Any) -> None:

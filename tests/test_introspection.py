@@ -158,3 +158,20 @@ def test_inner_outputs_of_own_layers_and_of_none():
     assert fn.inner_outputs(fn.Relu(), {}, x) == {}
     with pytest.raises(ValueError, match="serial has 2 layers"):
         fn.inner_outputs(model, [], x)
+
+
+def Scale():
+    """A user's own constructor."""
+
+    def apply(params, x, *, rng=None, train=False):
+        return x * params.get("weight", 1), lambda dy: ({}, dy)
+
+    return fn.Layer(lambda rng, input_shape: (input_shape, {}), apply)
+
+
+def test_layers_of_one_s_own_are_called_as_what_makes_them():
+    model = fn.serial(Scale(), fn.shape_dependent(lambda shape: fn.Relu()), own_layer(np.float32))
+    names = [row.name for row in fn.summary(model, (4,)).rows]
+    assert names == ["Scale", "shape_dependent", "layer"]
+    with pytest.raises(ValueError, match=r"layer 0 \(Scale\): operands could not be broadcast"):
+        fn.serial(Scale()).apply([{"weight": np.ones(3)}], np.ones((2, 4)))
