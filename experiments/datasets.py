@@ -114,19 +114,14 @@ def load_inputs(name: str) -> Array:
     return _load_images(name).inputs
 
 
-def find_unpublished(name: str) -> Path | None:
-    """The path that a name is, or else that of a set of this name in a data folder, or None."""
-    path = Path(name)
-    places = [folder / name for folder in data_folders()] if path.parts == (name,) else []
-    return next((place for place in (path, *places) if image_forms.find(place)), None)
-
-
 def _load_images(name: str) -> ImageData:
     if name in SETS:
         return published.read(name)
-    place = find_unpublished(name)
-    if place is not None:
-        return image_forms.read(place)
+    path = Path(name)
+    places = [folder / name for folder in data_folders()] if path.parts == (name,) else []
+    for place in (path, *places):
+        if image_forms.find(place):
+            return image_forms.read(place)
     raise InputError(
         f"--data {name}: neither a data set ({', '.join(NAMES)}) nor an existing file or folder"
     )

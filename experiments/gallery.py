@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments import figures, image_forms, published
-from funcnn.experiments.datasets import POINT_SETS, Dataset, find_unpublished, load_dataset
+from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.places import data_folders, expect_new
 from funcnn.experiments.sources import SETS
@@ -44,7 +44,8 @@ def list_datasets() -> list[dict[str, Any]]:
 
 def place_of(name: str) -> Path:
     """Where a named data set is. Raises `InputError` if it is unknown, generated or nowhere."""
-    place = None if name in SETS else find_unpublished(name)
+    own = [] if name in SETS else [folder / name for folder in data_folders()]
+    place = next(filter(image_forms.is_set, own), None)
     return place or published.place_of(_expect_published(name))
 
 

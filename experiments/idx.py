@@ -6,7 +6,6 @@ values in row-major order.
 
 import gzip
 import hashlib
-import io
 import math
 import os
 import struct
@@ -54,11 +53,6 @@ def read_stream(file: IO[bytes], size: int, name: str) -> Array:
             return _read(unpacked, size, name, packed=True)
     except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
         raise InputError(f"{name} is a truncated or damaged gzip file ({error})") from None
-
-
-def parse(content: bytes, name: str) -> Array:
-    """The array in the bytes of an IDX file; `name` is the file to blame. Raises `InputError`."""
-    return _read(io.BytesIO(content), len(content), name, packed=False)
 
 
 def sha256(array: Array) -> str:

@@ -682,4 +682,5 @@ def test_a_set_of_one_s_own_in_a_data_folder_is_listed_and_has_a_path(tables, mo
     listed = funcnn("data", "list").stdout
     assert f"{'lab3':15} a folder of images\n{'':15} {place}\n" in listed
     assert funcnn("data", "path", "lab3").stdout == f"{place}\n"
-    assert "known: fashion-mnist" in funcnn("data", "path", "nothing", code=1).stderr
+    for other in ("nothing", "data", "empty"):  # a folder here is no data set by name
+        assert "known: fashion-mnist" in funcnn("data", "path", other, code=1).stderr

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import struct
 import tracemalloc
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from funcnn.experiments import room
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import parse, read_idx, sha256
+from funcnn.experiments.idx import read_idx, read_stream, sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,6 +21,10 @@ CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 any_array = st.sampled_from(sorted(CODES)).flatmap(
     lambda dtype: hnp.arrays(f">{dtype}", hnp.array_shapes(max_dims=4, min_side=0))
 )
+
+
+def parse(content, name):
+    return read_stream(io.BytesIO(content), len(content), name)
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
