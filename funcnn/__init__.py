@@ -44,6 +44,7 @@ from funcnn.composition import (
     freeze,
     masked,
 )
+from funcnn.convolution_layers import Conv, ConvTranspose
 from funcnn.differences import CheckFailure, check_vjp
 from funcnn.introspection import inner_outputs, summary
 from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
@@ -78,6 +79,7 @@ from funcnn.optimizers import (
     sgd,
     sm3,
 )
+from funcnn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, SumPool
 from funcnn.scaling import scale_by_adam, scale_by_adamax, scale_by_rms, scale_by_rss, scale_by_sm3
 from funcnn.snapshots import Snapshot, SnapshotError, load, save
 from funcnn.spec import from_spec
@@ -97,8 +99,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArcTan",
+    "AvgPool",
     "BinaryStep",
     "CheckFailure",
+    "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Elu",
@@ -108,6 +113,8 @@ __all__ = [
     "FanOut",
     "Flatten",
     "Gelu",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
     "HardSigmoid",
     "HardTanh",
     "Identity",
@@ -115,6 +122,7 @@ __all__ = [
     "LayerNorm",
     "LeakyRelu",
     "LogSoftmax",
+    "MaxPool",
     "Optimizer",
     "PRelu",
     "Relu",
@@ -126,6 +134,7 @@ __all__ = [
     "SnapshotError",
     "Softmax",
     "Softplus",
+    "SumPool",
     "Tanh",
     "TrainState",
     "accuracy",

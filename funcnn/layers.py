@@ -97,7 +97,10 @@ def Dense(
                 dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
-            return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
+            if rows.flags.c_contiguous:
+                return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
+            # Images have their batch last in memory, and dx is wanted as x is.
+            return dparams, (weight @ dy.T).T.reshape(x.shape)  # (in, out) @ (out, N*...)
 
         return y, (None if wrt is None else vjp)
 

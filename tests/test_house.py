@@ -19,8 +19,10 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 # Low to high. Modules of one line may import each other, but not in a circle.
 STOREYS = [
     {"types", "arguments", "tree", "random", "threads", "files"},
-    {"activations", "reductions", "losses"},
-    {"spec", "initializers", "activation_layers", "layers", "sharding", "branches", "combinators"},
+    {"activations", "reductions", "losses", "windows", "convolution", "pooling"},
+    {"spec", "initializers"},
+    {"activation_layers", "layers", "convolution_layers", "pooling_layers"},
+    {"sharding", "branches", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
     {"training", "snapshots", "differences", "checks", "introspection"},
