@@ -46,7 +46,7 @@ from funcnn.composition import (
 )
 from funcnn.differences import CheckFailure, check_vjp
 from funcnn.introspection import inner_outputs, summary
-from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
+from funcnn.layers import Dense, Dropout, Flatten, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -67,6 +67,7 @@ from funcnn.metrics import (
     recall,
     top_k_accuracy,
 )
+from funcnn.normalization import BatchNorm, GroupNorm, LayerNorm
 from funcnn.optimizers import (
     adagrad,
     adam,
@@ -97,6 +98,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArcTan",
+    "BatchNorm",
     "BinaryStep",
     "CheckFailure",
     "Dense",
@@ -108,6 +110,7 @@ __all__ = [
     "FanOut",
     "Flatten",
     "Gelu",
+    "GroupNorm",
     "HardSigmoid",
     "HardTanh",
     "Identity",
