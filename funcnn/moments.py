@@ -43,7 +43,7 @@ def normalize(
     """
     mean = mean_over(axes, x)
     # The mean is rounded in proportion to itself. What is left of it is small and goes now.
-    centred = np.subtract(x, mean, out=np.empty_like(x) if out is None else out)
+    centred = np.subtract(x, mean, out=out)
     rest = mean_over(axes, centred)
     centred -= rest
     variance = mean_over(axes, centred, centred)
@@ -60,7 +60,7 @@ def normalize_vjp(
     means: those two, which a caller may have need of too. out: where to write dx.
     """
     mean_dy, mean_dy_normal = means
-    dx = np.multiply(normal, -mean_dy_normal, out=np.empty_like(normal) if out is None else out)
+    dx = np.multiply(normal, -mean_dy_normal, out=out)
     dx += dy
     dx -= mean_dy
     dx *= scale

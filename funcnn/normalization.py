@@ -95,7 +95,7 @@ def LayerNorm(
                 y += check_param("bias", params["bias"], shape, x.dtype)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, x.shape, x.dtype)
+            check_cotangent(dy, normal.shape, normal.dtype)
             dparams, dnormal = {}, dy
             if elementwise_affine:
                 dparams = {"weight": sum_over(leading, dy, normal)}
@@ -155,7 +155,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
             y += bias
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, x.shape, x.dtype)
+            check_cotangent(dy, rows.shape, rows.dtype)
             dparams, dnormal = {}, dy
             if affine:
                 dparams = {"weight": sum_over(others, dy, rows), "bias": sum_over(others, dy)}
@@ -164,7 +164,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
                 return dparams, None
             dnormal = dnormal.reshape(in_groups)
             means = mean_over(axes, dnormal), mean_over(axes, dnormal, normal)
-            return dparams, normalize_vjp(dnormal, normal, scale, means).reshape(x.shape)
+            return dparams, normalize_vjp(dnormal, normal, scale, means).reshape(rows.shape)
 
         return y, (None if wrt is None else vjp)
 
@@ -211,13 +211,14 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
             y, pull_back, mean, variance = _by_batch(x, weight, bias, eps)
         else:
             y, pull_back = _by_running(x, weight, bias, old_mean, old_variance, eps)
+        shape, dtype = x.shape, x.dtype  # and not x, which nobody may have need of any more
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, x.shape, x.dtype)
+            check_cotangent(dy, shape, dtype)
             dweight, dbias, dx = pull_back(dy, wrt)
             dparams = {name: np.zeros_like(params[name]) for name in running}
             if affine:
-                dparams |= {"weight": dweight.ravel(), "bias": dbias.ravel()}
+                dparams |= {"weight": dweight, "bias": dbias}
             return dparams, dx
 
         if train:
@@ -231,7 +232,7 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
 
 
 PullBack = Callable[[Array, Wrt], tuple[Array, Array, Array | None]]
-"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`, as `(1, C, 1, ...)` and x, or None for dx."""
+"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`: `(C,)`, `(C,)`, and dx or None."""
 
 
 def _by_batch(
@@ -255,7 +256,7 @@ def _by_batch(
 
     def pull_back(dy: Array, wrt: Wrt) -> tuple[Array, Array, Array | None]:
         factor = scale * weight
-        dx = None if wrt == "params" else np.empty_like(x)
+        dx = None if wrt == "params" else np.empty_like(normal)
 
         def backward(block: Any) -> tuple[Array, ...]:
             means = mean_over(axes, dy[block]), mean_over(axes, dy[block], normal[block])
@@ -263,8 +264,8 @@ def _by_batch(
                 normalize_vjp(dy[block], normal[block], factor[block], means, out=dx[block])
             return means
 
-        mean_dy, mean_dy_normal = _by_channel(backward, x)
-        return count * mean_dy_normal, count * mean_dy, dx
+        mean_dy, mean_dy_normal = _by_channel(backward, normal)
+        return count * mean_dy_normal.ravel(), count * mean_dy.ravel(), dx
 
     return y, pull_back, mean, variance * (count / (count - 1))
 
