@@ -47,7 +47,7 @@ from funcnn.composition import (
 from funcnn.convolution_layers import Conv, ConvTranspose
 from funcnn.differences import CheckFailure, check_vjp
 from funcnn.introspection import inner_outputs, summary
-from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
+from funcnn.layers import Dense, Dropout, Flatten, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -68,6 +68,7 @@ from funcnn.metrics import (
     recall,
     top_k_accuracy,
 )
+from funcnn.normalization import BatchNorm, GroupNorm, LayerNorm
 from funcnn.optimizers import (
     adagrad,
     adam,
@@ -100,6 +101,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ArcTan",
     "AvgPool",
+    "BatchNorm",
     "BinaryStep",
     "CheckFailure",
     "Conv",
@@ -115,6 +117,7 @@ __all__ = [
     "Gelu",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
     "HardSigmoid",
     "HardTanh",
     "Identity",

@@ -246,7 +246,11 @@ AROUND = {
 
 @pytest.mark.parametrize("name", AROUND)
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("inner", [COUPLED, fn.Dropout(0.5)], ids=["coupled", "dropout"])
+@pytest.mark.parametrize(
+    "inner",
+    [COUPLED, fn.Dropout(0.5), fn.BatchNorm()],
+    ids=["coupled", "dropout", "batch norm"],
+)
 def test_a_layer_inside_a_combinator_sees_the_whole_batch(inner, train, name, monkeypatch, shards):
     model = fn.serial(fn.Dense(3), AROUND[name](inner), fn.Dense(2))
     _, params = model.init(KEY, (4,), dtype=np.float64)
