@@ -192,8 +192,7 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
 
 
 def _log_clamped(p: Array) -> Array:
-    logarithm = np.full_like(p, -math.inf)
-    np.log(p, out=logarithm, where=p != 0)
+    logarithm: Array = np.log(np.maximum(p, 1e-44))  # log(1e-44) is below -100, and finite
     return np.maximum(logarithm, -100, out=logarithm)
 
 

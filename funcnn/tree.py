@@ -175,8 +175,12 @@ def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
         if type(other) is not kind or len(other) != len(tree):
             raise StructureMismatchError
     if kind is dict:
-        keys = _sorted_keys(tree)
-        return {key: _map(function, tree[key], [other[key] for other in rest]) for key in keys}
+        mapped = {}
+        for key in _sorted_keys(tree):
+            child, others = tree[key], [other[key] for other in rest]
+            is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
+            mapped[key] = function(child, *others) if is_array else _map(function, child, others)
+        return mapped
     children = [_map(function, child, others) for child, *others in zip(tree, *rest, strict=True)]
     return _rebuild(kind, (), children)
 

@@ -23,6 +23,7 @@ from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 MLP3 = ARCHITECTURES["mlp3"].defaults
+CNN3 = ARCHITECTURES["cnn3"].defaults
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ MLP3 = ARCHITECTURES["mlp3"].defaults
         ("softmax", (), "fashion-mnist", 10_000, 128, "relu"),
         ("mlp2", (128,), "fashion-mnist", 10_000, 128, "relu"),
         ("mlp3", (256, 128), "fashion-mnist", 10_000, 128, "relu"),
+        ("cnn3", (), "fashion-mnist", 10_000, CNN3["batch_size"], "relu"),
+        ("lenet5", (120, 84), "fashion-mnist", 10_000, CNN3["batch_size"], "relu"),
         ("points", (4, 4), "points-xor", 0, None, "sigmoid"),
     ],
 )
@@ -190,6 +193,8 @@ WRONG = [
     ("batch_size", [0, -1, 32.0, "all", False]),
     ("seed", [-1, 0.0, "x", None, 2**63]),
     ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
+    ("channels", [(0,), (16, -1), (2.0,), 16, "16x32", None, ()]),
+    ("kernel_size", [0, -3, 2.5, "3", None, True]),
     ("lr", [math.nan, math.inf, -1, -1e-9, "0.1", None, True, 10**400]),
     ("weight_decay", [math.nan, math.inf, -1e-9, "0", None]),
     ("momentum", [1, 1.5, -0.1, math.nan, "0.9", None, True]),
@@ -207,8 +212,9 @@ WRONG = [
     ],
 )
 def test_a_wrong_value_is_one_input_error_that_names_option_and_value(name, value):
+    arch = "cnn3" if name in ("channels", "kernel_size") else "mlp3"
     with pytest.raises(InputError) as caught:
-        RunConfig.resolve({"arch": "mlp3"} | {name: value})
+        RunConfig.resolve({"arch": arch, name: value})
     said = str(caught.value)
     assert said.startswith(f"--{name.replace('_', '-')} ")
     assert ("x".join(map(repr, value)) if isinstance(value, tuple) else str(value)) in said
@@ -225,6 +231,8 @@ def test_every_setting_has_a_row_of_wrong_values():
     [
         ({"arch": "points", "data": "mnist"}, "--data mnist.* points-linear, points-xor"),
         ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
+        ({"arch": "mlp3", "channels": (8, 4)}, "--channels 8x4: .* left out for --arch mlp3"),
+        ({"arch": "points", "kernel_size": 3}, "--kernel-size 3: .* left out for --arch points"),
         ({"arch": "mlp3", "optimizer": "nesterov", "momentum": 0.0}, "--momentum 0.0.* nesterov"),
         ({"arch": "mlp3", "optimizer": "adagrad", "momentum": 0.5}, "--momentum 0.5.* adagrad"),
     ],

@@ -1,0 +1,95 @@
+"""The networks by name: their layers and sizes, and that each of them learns."""
+
+import numpy as np
+import pytest
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, loss_of
+from funcnn.experiments.config import RunConfig, build_network, network_that_fits
+from funcnn.experiments.errors import InputError
+
+import funcnn as fn
+
+KEY = fn.random.key(0)
+IMAGES = [name for name, architecture in ARCHITECTURES.items() if not architecture.binary]
+CONVOLVING = [name for name, architecture in ARCHITECTURES.items() if architecture.convolves]
+
+
+def network(arch, classes=10, **settings):
+    return build_network(RunConfig.resolve({"arch": arch} | settings), classes)
+
+
+def names(model):
+    return [layer["layer"] for layer in model.spec["layers"]]
+
+
+@pytest.mark.parametrize(
+    ("arch", "parameters"),
+    [
+        ("softmax", 784 * 10 + 10),
+        ("mlp3", 785 * 256 + 257 * 128 + 129 * 10),
+        ("cnn3", 10 * 16 + (16 * 9 + 1) * 32 + (32 * 49 + 1) * 10),
+        ("lenet5", 61_706),  # LeCun et al. 1998, with every map seen by every filter
+    ],
+)
+def test_a_network_has_the_parameters_that_its_sizes_say(arch, parameters):
+    shape, params = network(arch).init(KEY, (1, 28, 28))
+    assert shape == (10,)
+    assert sum(leaf.size for leaf in fn.tree.leaves(params)) == parameters
+
+
+@pytest.mark.parametrize("arch", IMAGES)
+@pytest.mark.parametrize(("side", "channels", "classes"), [(28, 1, 47), (32, 3, 10)])
+def test_any_number_of_classes_and_any_images(arch, side, channels, classes):
+    shape, params = network(arch, classes).init(KEY, (channels, side, side))
+    assert shape == (classes,)
+    x = fn.random.normal(KEY, (2, channels, side, side))
+    assert network(arch, classes).apply(params, x)[0].shape == (2, classes)
+
+
+def test_channels_kernel_size_hidden_and_dropout_are_those_chosen():
+    settings = {"channels": (4, 5, 6), "kernel_size": 5, "hidden": (7,), "dropout": 0.2}
+    model = network("cnn3", **settings)
+    stage = ["Conv", "Relu", "MaxPool"]
+    dense = ["Flatten", "Dropout", "Dense", "Relu", "Dropout", "Dense"]
+    assert names(model) == [*stage * 3, *dense]
+    _, params = model.init(KEY, (1, 28, 28))
+    shapes = [params[i]["weight"].shape for i in (0, 3, 6)]
+    assert shapes == [(4, 1, 5, 5), (5, 4, 5, 5), (6, 5, 5, 5)]
+
+
+def test_the_residual_net_halves_the_image_at_each_stage_but_the_first():
+    model = network("resnet", channels=(4, 6, 8))
+    _, params = model.init(KEY, (1, 28, 28))
+    outputs = fn.inner_outputs(model, params, np.zeros((1, 1, 28, 28), np.float32))
+    blocks = [i for i, name in enumerate(names(model)) if name == "residual"]
+    shapes = [outputs[str(i)].shape[1:] for i in blocks]
+    assert shapes == [(4, 28, 28), (6, 14, 14), (8, 7, 7)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("arch", CONVOLVING)
+def test_the_activation_is_the_one_chosen(arch, activation):
+    found = names(network(arch, activation=activation))
+    assert ACTIVATIONS[activation].layer().spec["layer"] in found
+
+
+@pytest.mark.parametrize("arch", CONVOLVING)
+def test_a_network_fits_a_small_batch(arch):
+    model = network(arch)
+    _, params = model.init(KEY, (1, 28, 28))
+    x = fn.random.normal(KEY, (20, 1, 28, 28))
+    labels = np.arange(20) % 10
+    optimizer = fn.adam(1e-2)
+    step = fn.make_train_step(model.apply, loss_of(arch, 0.0), optimizer)
+    state = fn.TrainState.create(params, optimizer)
+    losses = []
+    for _ in range(40):
+        state, metrics = step(state, (x, labels))
+        losses.append(metrics["loss"])
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_images_too_small_are_one_input_error_with_the_layer():
+    config = RunConfig.resolve({"arch": "lenet5"})
+    said = r"--arch lenet5 .*layer 3 \(Conv\): a kernel of 5x5"
+    with pytest.raises(InputError, match=said), network_that_fits(config):
+        build_network(config, 10).init(KEY, (1, 8, 8))
