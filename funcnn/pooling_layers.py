@@ -3,6 +3,7 @@
 Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -169,7 +170,7 @@ def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]
         check_float(name, x)
         sizes = spatial_sizes(x.shape[1:])
         samples, channels = x.shape[:2]
-        y, pull_back = pool(batch_last(x).reshape(channels, -1, samples))  # (C, S, N)
+        y, pull_back = pool(batch_last(x).reshape(channels, math.prod(sizes), samples))  # (C, S, N)
         dtype = x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
