@@ -134,6 +134,12 @@ def test_the_shape_that_is_declared_is_that_of_the_outputs(arguments, shape):
     assert layer.apply(params, normal_batch(KEY, SHAPE))[0].shape == (2, *shape)
 
 
+def test_of_an_odd_padding_the_larger_half_comes_after():
+    params = {"weight": np.array([[[1.0, 10, 100, 1000]]]), "bias": np.zeros(1)}
+    y, _ = fn.Conv(1, 4, padding="same").apply(params, np.array([[[1.0, 2, 3]]]))
+    np.testing.assert_array_equal(y, [[[3210, 321, 32]]])
+
+
 def test_params_are_torchs_in_name_and_shape():
     layer = fn.Conv(6, (3, 5), groups=2, bias_init=fn.initializers.normal(1.0))
     _, params = layer.init(KEY, (4, 7, 7))

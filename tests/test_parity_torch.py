@@ -348,8 +348,11 @@ IMAGES = {
     "max": ("MaxPool", (), {"kernel_size": 2}),
     "max, overlapping": ("MaxPool", (), {"kernel_size": (3, 2), "stride": 1, "padding": 1}),
     "max, gaps": ("MaxPool", (), {"kernel_size": 2, "stride": 3}),
+    "max, much padding": ("MaxPool", (), {"kernel_size": (4, 5), "stride": 1, "padding": 2}),
+    "max, single elements": ("MaxPool", (), {"kernel_size": 1, "stride": 2}),
     "average": ("AvgPool", (), {"kernel_size": (2, 3)}),
     "average, padding": ("AvgPool", (), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    "average, much padding": ("AvgPool", (), {"kernel_size": (4, 5), "stride": 2, "padding": 2}),
     "average, padding that does not count": (
         "AvgPool",
         (),
@@ -404,7 +407,7 @@ def geometries(draw, axes, **ranges):
     for name, (least, largest) in ranges.items():
         number = st.integers(least, largest)
         arguments[name] = draw(number | st.tuples(*[number] * axes))
-    return tuple(draw(st.lists(st.integers(1, most), min_size=axes, max_size=axes))), arguments
+    return tuple(draw(st.lists(st.integers(2, most), min_size=axes, max_size=axes))), arguments
 
 
 @st.composite
@@ -490,7 +493,7 @@ POOLS = {
 @given(st.data(), st.booleans(), st.integers(1, 3), st.booleans(), seeds)
 def test_pools_are_torchs(name, data, with_stride, batch, ties, seed):
     ours, theirs, axes, our_arguments, their_arguments = POOLS[name]
-    ranges = {"kernel_size": (1, 4), "stride": (1, 3), "padding": (0, 2)}
+    ranges = {"kernel_size": (2, 4), "stride": (1, 3), "padding": (0, 1)}
     sizes, arguments = data.draw(geometries(axes, **ranges))
     if not with_stride:
         del arguments["stride"]

@@ -123,7 +123,7 @@ def test_the_view_has_the_elements_that_the_formula_says(inputs, kernel, stride,
     st.lists(st.integers(1, 9), min_size=1, max_size=3),
     st.integers(0, 5),
     st.integers(1, 20),
-    st.sampled_from([1, 100, 1 << 20]),
+    st.integers(1, 5000),
 )
 def test_blocks_cover_all_rows_in_order_and_fit(outputs, samples, elements, block_bytes):
     found = Windows((), (), (), (), (), (), tuple(outputs))
@@ -136,6 +136,16 @@ def test_blocks_cover_all_rows_in_order_and_fit(outputs, samples, elements, bloc
         count = rows.stop - rows.start
         assert count == 1 or count * row_bytes <= block_bytes
         assert count <= blocks[0].stop, "the memory of the first is used for all"
+
+
+def test_a_block_is_as_many_rows_as_fit(monkeypatch):
+    found = place((12, 3), 1)
+    row_bytes = 3 * 2 * 10 * 8
+    for block_bytes, first in [(1, 1), (2 * row_bytes - 1, 1), (5 * row_bytes, 5), (10**9, 12)]:
+        monkeypatch.setattr(windows, "BLOCK_BYTES", block_bytes)
+        assert windows.row_blocks(found, 2, 10, 8)[0] == slice(0, first)
+    monkeypatch.setattr(windows, "BLOCK_BYTES", 5 * row_bytes)
+    assert windows.row_blocks(found, 2, 10, 8)[1:] == [slice(5, 10), slice(10, 12)]
 
 
 # --- arguments -------------------------------------------------------------------------------
