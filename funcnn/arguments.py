@@ -5,6 +5,8 @@ import operator
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 
 def check_number(
     name: str,
@@ -29,6 +31,23 @@ def check_number(
         limits += f" of at least {least:g}" if least > -math.inf else ""
         limits += f" above {above:g}" if above > -math.inf else ""
     raise ValueError(f"{name} must be {limits}, got {value}")
+
+
+def check_count(name: str, value: Any) -> int:
+    """The value as a Python int. Raises `ValueError` unless it is an integer, at least 1."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return count
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise `TypeError`, naming the argument, unless the value is True or False."""
+    if not isinstance(value, (bool, np.bool)):
+        raise TypeError(f"{name} is True or False, got {value!r}")
 
 
 def check_steps(name: str, value: Any, least: int) -> int:

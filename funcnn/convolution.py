@@ -59,7 +59,8 @@ def cotangent_of_x(dy: Array, matrix: Array, windows: Windows) -> Array:
     transposed = np.ascontiguousarray(matrix.swapaxes(1, 2))
     for rows in row_blocks(windows, samples, groups * height, dy.itemsize):
         dcolumns = transposed @ _block(dy, rows, groups)  # (G, K, O/G) @ (G, O/G, L)
-        dcolumns = dcolumns.reshape(channels, *windows.kernel, -1, *windows.outputs[1:], samples)
+        sizes = rows.stop - rows.start, *windows.outputs[1:]
+        dcolumns = dcolumns.reshape(channels, *windows.kernel, *sizes, samples)
         for position in positions(windows):
             dwindows[:, *position, rows] += dcolumns[:, *position]  # (C, rows, ..., N)
     return unpad(dpadded, windows)
@@ -74,7 +75,9 @@ def _blocks_of_columns(x: Array, shape: Shape, windows: Windows) -> Iterator[tup
     groups, _, height = shape
     samples = x.shape[-1]
     views = view_windows(pad(x, windows), windows)
-    views = views.reshape(groups, -1, *views.shape[1:])  # (G, C/G, *kernel, *outputs, N)
+    views = views.reshape(
+        groups, len(x) // groups, *views.shape[1:]
+    )  # (G, C/G, *kernel, *outputs, N)
     before_rows = 2 + len(windows.kernel)
     weights = math.prod(views.shape[1:before_rows])  # K, or K - 1 beside a bias
     blocks = row_blocks(windows, samples, groups * height, x.itemsize)

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import initializers, random
+from funcnn.arguments import check_count, check_flag
 from funcnn.convolution import convolve, cotangent_of_matrix, cotangent_of_x
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
-from funcnn.spec import check_shape, constructor
+from funcnn.spec import constructor
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
 from funcnn.windows import (
     Sizes,
@@ -49,13 +50,14 @@ def Conv(
     Raises `ValueError` if the groups do not divide the channels, or no kernel fits in the image;
     `TypeError` if x has another dtype than the weight.
     """
-    (out_channels, groups) = check_shape("Conv", (out_channels, groups))
+    out_channels = check_count("Conv: out_channels", out_channels)
+    groups = check_count("Conv: groups", groups)
     kernel_size = check_sizes("Conv", "kernel_size", kernel_size)
     stride = check_sizes("Conv", "stride", stride)
     dilation = check_sizes("Conv", "dilation", dilation)
     padding = _check_padding(padding, stride)
-    _check_bias("Conv", bias)
-    _check_divides("Conv", groups, out_channels, "out_channels")
+    check_flag("Conv: bias", bias)
+    _check_divides(groups, out_channels, f"Conv: {out_channels} out_channels")
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
@@ -63,7 +65,7 @@ def Conv(
         """The windows on an image `(C, *sizes)`, and the shape of the weight."""
         sizes = spatial_sizes(sample_shape)
         channels, axes = sample_shape[0], len(sizes)
-        _check_divides("Conv", groups, channels, "channels")
+        _check_divides(groups, channels, f"{channels} channels")
         kernel = for_each_axis("kernel_size", kernel_size, axes)
         dilations = for_each_axis("dilation", dilation, axes)
         before, after = _padding(padding, kernel, dilations)
@@ -82,7 +84,7 @@ def Conv(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         windows, shape = place(x.shape[1:])
-        weight = check_param("weight", params["weight"], shape, x.dtype)
+        weight = _check_weight(params["weight"], shape, x, axis=1)
         weights = weight.reshape(groups, out_channels // groups, -1)  # (G, O/G, K)
         matrix = weights
         if bias:
@@ -130,14 +132,15 @@ def ConvTranspose(
     Raises `ValueError` if the groups do not divide the channels, or an output would be empty;
     `TypeError` if x has another dtype than the weight. Zeiler et al. 2010.
     """
-    (out_channels, groups) = check_shape("ConvTranspose", (out_channels, groups))
+    out_channels = check_count("ConvTranspose: out_channels", out_channels)
+    groups = check_count("ConvTranspose: groups", groups)
     kernel_size = check_sizes("ConvTranspose", "kernel_size", kernel_size)
     stride = check_sizes("ConvTranspose", "stride", stride)
     padding = check_sizes("ConvTranspose", "padding", padding, least=0)
     output_padding = check_sizes("ConvTranspose", "output_padding", output_padding, least=0)
     dilation = check_sizes("ConvTranspose", "dilation", dilation)
-    _check_bias("ConvTranspose", bias)
-    _check_divides("ConvTranspose", groups, out_channels, "out_channels")
+    check_flag("ConvTranspose: bias", bias)
+    _check_divides(groups, out_channels, f"ConvTranspose: {out_channels} out_channels")
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
@@ -145,7 +148,7 @@ def ConvTranspose(
         """The windows on y that the elements of x stand for, and the shape of the weight."""
         sizes = spatial_sizes(sample_shape)
         channels, axes = sample_shape[0], len(sizes)
-        _check_divides("ConvTranspose", groups, channels, "channels")
+        _check_divides(groups, channels, f"{channels} channels")
         kernel = for_each_axis("kernel_size", kernel_size, axes)
         strides = for_each_axis("stride", stride, axes)
         dilations = for_each_axis("dilation", dilation, axes)
@@ -175,7 +178,7 @@ def ConvTranspose(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         windows, shape = place(x.shape[1:])
-        weight = check_param("weight", params["weight"], shape, x.dtype)
+        weight = _check_weight(params["weight"], shape, x, axis=0)
         matrix = weight.reshape(groups, shape[0] // groups, -1)  # (G, C/G, O/G * prod(kernel))
         x = np.ascontiguousarray(batch_last(x))
         y = batch_first(cotangent_of_x(x, matrix, windows))
@@ -239,11 +242,19 @@ def _padding(padding: Sizes | str, kernel: Shape, dilation: Shape) -> tuple[Shap
     return around, around
 
 
-def _check_bias(name: str, bias: Any) -> None:
-    if not isinstance(bias, (bool, np.bool)):
-        raise TypeError(f"{name}: bias is True or False, got {bias!r}")
-
-
-def _check_divides(name: str, groups: int, channels: int, what: str) -> None:
+def _check_divides(groups: int, channels: int, what: str) -> None:
     if channels % groups:
-        raise ValueError(f"{name}: {channels} {what} cannot be divided in {groups} groups")
+        raise ValueError(f"{what} cannot be divided in {groups} groups")
+
+
+def _check_weight(weight: Array, shape: Shape, x: Array, axis: int) -> Array:
+    """The weight, of the shape that x needs, which has x's channels (or a group's) on this axis.
+
+    Raises `ValueError` for another shape, `TypeError` for another dtype than x's.
+    """
+    if weight.ndim == x.ndim and weight.shape != shape:
+        others = (*shape[:axis], weight.shape[axis], *shape[axis + 1 :])
+        if weight.shape == others:
+            channels = x.shape[1] // shape[axis] * weight.shape[axis]
+            raise ValueError(f"expected images of {channels} channels, got x of shape {x.shape}")
+    return check_param("weight", weight, shape, x.dtype)

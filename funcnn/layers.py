@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
-from funcnn.arguments import check_number
+from funcnn.arguments import check_flag, check_number
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
@@ -49,8 +49,7 @@ def Dense(
     another dtype.
     """
     (out_features,) = check_shape("Dense", (out_features,))
-    if not isinstance(bias, (bool, np.bool)):  # torch's Linear takes in_features first
-        raise TypeError(f"Dense: bias is True or False, got {bias!r}")
+    check_flag("Dense: bias", bias)  # torch's Linear takes in_features first
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 

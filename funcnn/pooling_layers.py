@@ -3,12 +3,14 @@
 Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from funcnn.activations import check_float
+from funcnn.arguments import check_flag
 from funcnn.pooling import count_elements, max_pool, sum_pool
 from funcnn.random import Key
 from funcnn.spec import constructor
@@ -52,6 +54,7 @@ def AvgPool(
     padding: zeros around the image, at most half of the kernel_size, which count as elements
     unless `count_include_pad=False`. Raises `ValueError` if no window fits in the image.
     """
+    check_flag("AvgPool: count_include_pad", count_include_pad)
 
     def average(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp]:
         y, vjp_of_sum = sum_pool(x, windows)
@@ -96,7 +99,8 @@ def _pool_layer(
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        return (input_shape[0], *place(input_shape).outputs), {}
+        windows = place(input_shape)
+        return (input_shape[0], *windows.outputs), {}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
@@ -169,7 +173,7 @@ def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]
         check_float(name, x)
         sizes = spatial_sizes(x.shape[1:])
         samples, channels = x.shape[:2]
-        y, pull_back = pool(batch_last(x).reshape(channels, -1, samples))  # (C, S, N)
+        y, pull_back = pool(batch_last(x).reshape(channels, math.prod(sizes), samples))  # (C, S, N)
         dtype = x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:

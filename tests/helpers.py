@@ -22,6 +22,26 @@ def assert_same_bits(a, b):
     fn.tree.map(np.testing.assert_array_equal, a, b)
 
 
+def memory_orders(x):
+    """The same numbers, read-only, as they may lie in memory: by name."""
+
+    def lying(order):
+        return np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+
+    axes = tuple(range(x.ndim))
+    found = {
+        "batch first": lying(axes),
+        "batch last": lying((*axes[1:], 0)),
+        "channels last": lying((0, *axes[2:], 1)),
+        "reversed axes": lying(axes[::-1]),
+        "backwards": np.ascontiguousarray(x[::-1, ..., ::-1])[::-1, ..., ::-1],
+        "every other": np.repeat(np.repeat(x, 2, axis=0), 3, axis=-1)[::2, ..., ::3],
+    }
+    for array in found.values():
+        array.setflags(write=False)
+    return found
+
+
 def spy(layer, seen):
     """A user's own layer that does what `layer` does, and notes how it was applied."""
 

@@ -108,6 +108,111 @@ WRONG_DERIVATIVES = {
 }  # fmt: skip
 
 
+def windows_of(x, weight):
+    return np.lib.stride_tricks.sliding_window_view(x, weight.shape[2], axis=2)  # (N, C, P, K)
+
+
+def correlate(x, weight):
+    """y[n, o, p] = sum over c, k of w[o, c, k] x[n, c, p + k]."""
+    return np.einsum("ncpk,ock->nop", windows_of(x, weight), weight)
+
+
+def surrounded(dy, weight):
+    """The dy that dx is made of, with zeros around it."""
+    return np.pad(dy, ((0, 0), (0, 0), (weight.shape[2] - 1,) * 2))
+
+
+def by_x(x, weight, dy):
+    return correlate(surrounded(dy, weight), weight[:, :, ::-1].swapaxes(0, 1))
+
+
+def by_weight(x, weight, dy):
+    return np.einsum("ncpk,nop->ock", windows_of(x, weight), dy)
+
+
+def by_bias(x, weight, dy):
+    return dy.sum((0, 2))
+
+
+def correlation(dx=by_x, dweight=by_weight, dbias=by_bias):
+    """A user's own convolution of sequences, right unless one of its derivatives is replaced."""
+
+    def init(rng, input_shape, dtype=np.float32):
+        weight = fn.random.normal(rng, (3, input_shape[0], 3), dtype)
+        return (3, input_shape[1] - 2), {"weight": weight, "bias": np.ones(3, dtype)}
+
+    def derivatives(params, x, dy):
+        arguments = x, params["weight"], dy
+        return {"weight": dweight(*arguments), "bias": dbias(*arguments)}, dx(*arguments)
+
+    return dense(
+        lambda params, x: correlate(x, params["weight"]) + params["bias"][:, None],
+        derivatives,
+        init,
+    )
+
+
+WRONG_CONVOLUTIONS = {
+    "a kernel not flipped": correlation(
+        dx=lambda x, weight, dy: correlate(surrounded(dy, weight), weight.swapaxes(0, 1))
+    ),
+    "a kernel flipped and not transposed": correlation(
+        dx=lambda x, weight, dy: correlate(surrounded(dy, weight), weight[:, :, ::-1])
+    ),
+    "dx shifted by one": correlation(
+        dx=lambda x, weight, dy: np.roll(by_x(x, weight, dy), 1, axis=2)
+    ),
+    "a weight's gradient flipped": correlation(
+        dweight=lambda x, weight, dy: by_weight(x, weight, dy)[:, :, ::-1].copy()
+    ),
+    "a missing sum over the batch": correlation(
+        dweight=lambda x, weight, dy: by_weight(x[:1], weight, dy[:1])
+    ),
+    "a missing sum over the batch in the bias": correlation(
+        dbias=lambda x, weight, dy: dy[0].sum(1)
+    ),
+    "a mean over the batch": correlation(
+        dweight=lambda x, weight, dy: by_weight(x, weight, dy) / len(x)
+    ),
+    "a missing sum over the positions": correlation(dbias=lambda x, weight, dy: dy[:, :, 0].sum(0)),
+}
+
+
+def pairs(x):
+    """Of each pair of neighbours the first and the second, `(N, C, L/2)`."""
+    return x[:, :, ::2], x[:, :, 1::2]
+
+
+def max_of_pairs(choose):
+    """A user's own max-pool over pairs, whose dx is what `choose(first, second, dy)` says."""
+    return dense(
+        lambda params, x: np.maximum(*pairs(x)),
+        lambda params, x, dy: ({}, np.stack(choose(*pairs(x), dy), -1).reshape(x.shape)),
+        lambda rng, shape: ((shape[0], shape[1] // 2), {}),
+    )
+
+
+WRONG_POOLS = {
+    "all of a window": max_of_pairs(lambda a, b, dy: (dy, dy)),
+    "the first of a window": max_of_pairs(lambda a, b, dy: (dy, np.zeros_like(dy))),
+    "the smallest": max_of_pairs(lambda a, b, dy: (dy * (a < b), dy * (a >= b))),
+    "half for each": max_of_pairs(lambda a, b, dy: (dy / 2, dy / 2)),
+}
+
+
+def test_a_convolution_and_a_pool_of_one_s_own_are_accepted():
+    fn.check_layer(correlation(), (2, 5))
+    fn.check_layer(max_of_pairs(lambda a, b, dy: (dy * (a >= b), dy * (a < b))), (2, 6))
+
+
+@pytest.mark.parametrize("name", WRONG_CONVOLUTIONS | WRONG_POOLS)
+def test_a_wrong_derivative_of_images_is_rejected(name):
+    # As many channels as outputs, so that what is not transposed still has the right shape.
+    layer = (WRONG_CONVOLUTIONS | WRONG_POOLS)[name]
+    with pytest.raises(fn.CheckFailure, match=r"the derivative by .* has relative error"):
+        fn.check_layer(layer, (3, 6))
+
+
 @pytest.mark.parametrize("name", WRONG_DERIVATIVES)
 def test_a_wrong_derivative_is_rejected(name):
     with pytest.raises(fn.CheckFailure, match=r"the derivative by .* has relative error"):

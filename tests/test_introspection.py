@@ -23,6 +23,27 @@ def test_the_table_has_one_line_a_layer_and_the_total():
     )
 
 
+def test_a_convolutional_model_is_shown_layer_by_layer():
+    model = fn.serial(
+        *(fn.Conv(8, 5, padding="same"), fn.Relu(), fn.MaxPool(2), fn.Conv(16, 3, groups=2)),
+        *(fn.GlobalAvgPool(), fn.Dense(10)),
+    )
+    assert str(fn.summary(model, (1, 28, 28))) == "\n".join(
+        [
+            "path  layer          output shape  parameters  bytes",
+            "0     Conv           (8, 28, 28)          208    832",
+            "1     Relu           (8, 28, 28)            0      0",
+            "2     MaxPool        (8, 14, 14)            0      0",
+            "3     Conv           (16, 12, 12)         592  2,368",
+            "4     GlobalAvgPool  (16,)                  0      0",
+            "5     Dense          (10,)                170    680",
+            "      total                               970  3,880",
+        ]
+    )
+    with pytest.raises(ValueError, match=r"layer 3 \(Conv\): a kernel of 3x3 is larger .* 1x1"):
+        fn.summary(model, (1, 2, 2))
+
+
 def test_the_rows_are_data():
     rows = fn.summary(MLP, (1, 28, 28)).rows
     assert rows[1] == ("1", "Dense", (300,), 784 * 300 + 300, 4 * (784 * 300 + 300))

@@ -25,6 +25,50 @@ TABLE = {
         (fn.Dense(2, bias_init=fn.initializers.normal(1.0)), (2, 1, 3)),
         (fn.Dense(2, True, fn.initializers.torch_default(), fn.initializers.torch_default()), (3,)),
     ],
+    "Conv": [
+        (fn.Conv(2, 3), (1, 4, 5)),
+        (fn.Conv(3, 1), (2, 2, 2)),
+        (fn.Conv(2, (2, 3), stride=(2, 1), padding=(1, 0)), (2, 3, 4)),
+        (fn.Conv(1, 3, 2, 1), (2, 3, 4)),
+        (fn.Conv(2, (4, 3), padding="same"), (1, 3, 2)),
+        (fn.Conv(4, 2, 1, "same", 2, 2), (2, 3, 3)),
+        (fn.Conv(4, 2, padding="valid", groups=2, bias=False), (4, 3, 2)),
+        (fn.Conv(out_channels=4, kernel_size=3, dilation=(1, 2), padding=2, groups=2), (2, 2, 3)),
+        (fn.Conv(2, 3, stride=2, padding=2), (2, 5)),
+        (fn.Conv(2, (2,), padding="same", bias=False), (3, 4)),
+        (fn.Conv(1, (1, 2, 2), weight_init=fn.initializers.he_normal()), (2, 2, 3, 2)),
+    ],
+    "ConvTranspose": [
+        (fn.ConvTranspose(2, 3), (1, 2, 3)),
+        (fn.ConvTranspose(1, (2, 3), stride=(2, 1), padding=(0, 1)), (2, 2, 3)),
+        (fn.ConvTranspose(2, 2, 2, 0, 1), (2, 2, 2)),
+        (fn.ConvTranspose(2, 2, output_padding=(0, 1), dilation=(1, 2), groups=2), (2, 2, 2)),
+        (fn.ConvTranspose(4, 2, stride=3, groups=2, bias=False), (2, 1, 2)),
+        (fn.ConvTranspose(2, 3, stride=2, padding=1, output_padding=1), (2, 3)),
+        (fn.ConvTranspose(1, (1, 2, 2)), (2, 2, 1, 2)),
+    ],
+    "MaxPool": [
+        (fn.MaxPool(2), (2, 4, 3)),
+        (fn.MaxPool(3, stride=1, padding=1), (1, 3, 4)),
+        (fn.MaxPool((1, 3), stride=(1, 2), padding=(0, 1)), (2, 2, 5)),
+        (fn.MaxPool(1, 2), (2, 3, 3)),
+        (fn.MaxPool(3, 2), (2, 7)),
+        (fn.MaxPool((1, 2, 2)), (1, 2, 2, 4)),
+    ],
+    "AvgPool": [
+        (fn.AvgPool(2), (2, 4, 3)),
+        (fn.AvgPool(3, 1, 1), (1, 3, 4)),
+        (fn.AvgPool(3, 2, 1, count_include_pad=False), (2, 4, 3)),
+        (fn.AvgPool((2, 3), stride=(1, 2), padding=(1, 0), count_include_pad=False), (1, 3, 4)),
+        (fn.AvgPool(2, padding=1), (2, 5)),
+    ],
+    "SumPool": [
+        (fn.SumPool(2), (2, 4, 3)),
+        (fn.SumPool((2, 3), stride=1, padding=(1, 0)), (1, 3, 4)),
+        (fn.SumPool(3, 2, 1), (2, 5)),
+    ],
+    "GlobalAvgPool": [(fn.GlobalAvgPool(), shape) for shape in [(2, 3, 4), (3, 1, 1), (2, 5)]],
+    "GlobalMaxPool": [(fn.GlobalMaxPool(), shape) for shape in [(2, 3, 4), (3, 1, 1), (2, 5)]],
     "Dropout": [
         (fn.Dropout(), (6,)),
         (fn.Dropout(0.1), (2, 3)),
@@ -132,6 +176,14 @@ TABLE = {
         (fn.serial(fn.serial(fn.Dense(3), fn.Sigmoid()), fn.serial(fn.Dense(1))), (2,)),
         (fn.serial(fn.Dense(3), fn.elementwise(square), fn.Dense(2)), (2,)),
         (fn.serial(fn.FanOut(2), fn.parallel(fn.Dense(3), fn.Tanh()), fn.FanInConcat()), (2,)),
+        (
+            fn.serial(fn.Conv(2, 2), fn.Relu(), fn.MaxPool(2), fn.Flatten(), fn.Dense(2)),
+            (1, 5, 3),
+        ),
+        (
+            fn.serial(fn.residual(fn.Conv(2, 3, padding=1)), fn.Tanh(), fn.GlobalAvgPool()),
+            (2, 3, 2),
+        ),
         (
             fn.serial(fn.FanInSum(), fn.Dense(2), fn.residual(fn.Dense(2)), fn.FanOut(2)),
             ((3,),) * 2,
@@ -266,6 +318,21 @@ def test_dense_begins_with_zero_bias_and_glorot_weights():
     assert not params["bias"].any()
     assert 0.99 * bound < np.abs(params["weight"]).max() <= bound
     assert params["weight"].std() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("batch_last", [False, True])
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (3, 2, 4)])
+def test_the_dx_of_dense_lies_in_memory_as_x_does(shape, batch_last):
+    layer = fn.serial(fn.Flatten(), fn.Dense(3)) if len(shape) > 1 else fn.serial(fn.Dense(3))
+    _, params = layer.init(KEY, shape)
+    x = normal_batch(KEY, shape, batch=5)
+    if batch_last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    y, vjp = layer.apply(params, x)
+    dx = vjp(y)[1]
+    assert dx.strides == x.strides
+    expected = (y @ params[-1]["weight"].T).reshape(x.shape)
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_relu_has_derivative_zero_at_zero():
@@ -419,7 +486,7 @@ def test_dense_refuses_inputs_without_a_feature_axis():
 
 MADE_OF_OTHERS = {"funcnn.branches", "funcnn.combinators"}
 KEEPS_INTEGERS = {"Flatten", "Reshape"}
-OTHERS_SAY_SO = {"Dense", "PRelu"} | {
+OTHERS_SAY_SO = {"Dense", "PRelu", "Conv", "ConvTranspose"} | {
     name for name in TABLE if getattr(fn, name).__module__ in MADE_OF_OTHERS
 }
 
@@ -574,6 +641,10 @@ def test_an_input_shape_is_a_tuple_of_integers(shape):
         (lambda: fn.BatchNorm(num_features=3), "num_features"),
         (lambda: fn.GroupNorm(2, num_channels=4), "num_channels"),
         (lambda: fn.Flatten(start_dim=1), "start_dim"),
+        (lambda: fn.Conv(2, 3, padding_mode="reflect"), "padding_mode"),
+        (lambda: fn.Conv(in_channels=1, out_channels=2, kernel_size=3), "in_channels"),
+        (lambda: fn.MaxPool(2, ceil_mode=True), "ceil_mode"),
+        (lambda: fn.AvgPool(2, divisor_override=1), "divisor_override"),
         (lambda: fn.Reshape(size=(2,)), "size"),
         (lambda: fn.serial(fn.Relu(), name="net"), "name"),
         (lambda: fn.elementwise(func=square), "func"),

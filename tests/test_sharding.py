@@ -1,6 +1,7 @@
 """Shards of a batch, which cannot be seen in a result."""
 
 import functools
+import itertools
 import subprocess
 import sys
 
@@ -224,6 +225,245 @@ def test_branches_are_cut_too(threads, monkeypatch, shards):
     assert 8 in shards
     for a, b in zip(fn.tree.leaves(whole), fn.tree.leaves(cut), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+# --- images ----------------------------------------------------------------------------------
+
+
+def cnn():
+    """A net for images of 28x28 with enough work to be cut."""
+    return fn.serial(
+        *(fn.Conv(8, 3), fn.Relu(), fn.MaxPool(2)),
+        *(fn.Conv(16, 3), fn.Relu(), fn.MaxPool(2)),
+        *(fn.Flatten(), fn.Dense(10)),
+    )
+
+
+def small_cnn():
+    """A net for images of 1x8x8, in float64."""
+    model = fn.serial(
+        *(fn.Conv(3, 3, padding="same"), fn.Relu(), fn.MaxPool(2)),
+        *(fn.Conv(4, 3), fn.Tanh(), fn.GlobalAvgPool(), fn.Dense(2)),
+    )
+    _, params = model.init(KEY, (1, 8, 8), dtype=np.float64)
+    return model, params
+
+
+def test_training_on_images_gives_the_same_bits_for_any_number_of_threads(shards):
+    model = cnn()
+    _, params = model.init(KEY, (1, 28, 28))
+    optimizer = fn.sgd(0.1, momentum=0.9)
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    x, labels = fn.random.normal(KEY, (128, 1, 28, 28)), np.arange(128) % 10
+    states = []
+    for threads in (1, 2, 5):
+        state = fn.TrainState.create(params, optimizer)
+        with fn.threads.use_threads(threads):
+            for _ in range(2):
+                state, metrics = step(state, (x, labels))
+        states.append((state.params, metrics["loss"]))
+    assert set(shards) == {128 // sharding.SHARD_IMAGES}
+    assert_same_bits(states[0], states[1])
+    assert_same_bits(states[0], states[2])
+    assert (states[0][0][0]["weight"] != params[0]["weight"]).all()
+
+
+@pytest.mark.parametrize(("batch", "count"), [(63, 0), (64, 2), (128, 4), (300, 9), (1000, 31)])
+def test_a_shard_has_so_many_images_however_many_shards_that_makes(
+    batch, count, monkeypatch, shards
+):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    assert sharding.SHARD_IMAGES == 32
+    model, params = small_cnn()
+    _, vjp = model.apply(params, np.ones((batch, 1, 8, 8)))
+    vjp(np.ones((batch, 2)))
+    assert shards == [count] * 2 * (count > 0)
+
+
+def test_a_net_with_little_to_do_for_each_image_is_not_cut(shards):
+    model, params = small_cnn()
+    model.apply(params, np.ones((300, 1, 8, 8)))
+    assert shards == []
+
+
+def test_rows_after_reshaping_to_images_are_counted_as_images(monkeypatch, shards):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model, params = small_cnn()
+    model = fn.serial(fn.Reshape((1, 8, 8)), model)
+    model.apply([{}, params], np.ones((300, 64)))
+    assert shards == [9]
+
+
+def test_a_batch_of_images_is_its_parts_put_together(monkeypatch, shards):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model, params = small_cnn()
+    x, dy = (
+        fn.random.normal(fn.random.key(seed), (300, *shape), np.float64)
+        for seed, shape in enumerate([(1, 8, 8), (2,)])
+    )
+    y, vjp = model.apply(params, x)
+    dparams, dx = vjp(dy)
+    assert shards == [9, 9]
+    ends = [300 * i // 9 for i in range(10)]
+    parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    applied = [model.apply(params, x[part]) for part in parts]
+    cotangents = [pull_back(dy[part]) for (_, pull_back), part in zip(applied, parts, strict=True)]
+    assert_same_bits(y, np.concatenate([part for part, _ in applied]))
+    assert_same_bits(dx, np.concatenate([part for _, part in cotangents]))
+    total = functools.reduce(
+        lambda a, b: fn.tree.map(np.add, a, b), [part for part, _ in cotangents]
+    )
+    assert_same_bits(dparams, total)
+    monkeypatch.setattr(sharding, "SHARD_IMAGES", 1000)
+    shards.clear()
+    whole, whole_vjp = model.apply(params, x)
+    assert shards == []
+    cut = y, (dparams, dx)
+    for a, b in zip(fn.tree.leaves(cut), fn.tree.leaves((whole, whole_vjp(dy))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_what_an_image_gives_does_not_depend_on_the_rest(dtype, tolerance, monkeypatch, shards):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model, params = small_cnn()
+    params = fn.tree.map(lambda leaf: leaf.astype(dtype), params)
+    x = fn.random.normal(KEY, (100, 1, 8, 8), dtype)
+    y, _ = model.apply(params, x)
+    assert shards == [3]
+    for i in (0, 32, 33, 99):
+        alone, _ = model.apply(params, x[i : i + 1])
+        np.testing.assert_allclose(y[i : i + 1], alone, rtol=tolerance, atol=tolerance)
+
+
+def test_images_stay_batch_last_in_memory_through_shards(monkeypatch, shards):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model = fn.serial(fn.Conv(3, 3), fn.Relu(), fn.MaxPool(2))
+    _, params = model.init(KEY, (1, 8, 8))
+    y, _ = model.apply(params, np.ones((64, 1, 8, 8), np.float32))
+    assert shards == [2]
+    assert y.transpose(1, 2, 3, 0).flags.c_contiguous
+
+
+def test_an_error_in_a_shard_of_images_names_the_layer(monkeypatch):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model, params = small_cnn()
+    with pytest.raises(ValueError, match=r"^layer 3 \(Conv\): a kernel of 3x3 is larger than"):
+        model.apply(params, np.ones((300, 1, 4, 4)))
+    params[3]["bias"] = np.zeros(1)
+    with pytest.raises(ValueError, match=r"^layer 3 \(Conv\): expected a bias of shape \(4,\)"):
+        model.apply(params, np.ones((300, 1, 8, 8)))
+
+
+# --- ReLU after max-pooling ------------------------------------------------------------------
+
+
+POOLS = {
+    "disjoint": fn.MaxPool(2),
+    "overlapping": fn.MaxPool(3, 1),
+    "padded": fn.MaxPool(3, 2, 1),
+    "padded, two overlap": fn.MaxPool((2, 3), 1, (1, 1)),
+    "one element": fn.MaxPool(1),
+}
+
+
+def images_with_ties(kind):
+    """Images of few different numbers: windows with ties, of zeros, and all below zero."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, (5, 2, 7, 6)).astype(float)
+    x[0], x[1, :, :, :4], x[2] = 0, -1, -np.abs(x[2])
+    x[3] = np.where(x[3] > 0, x[3], -0.0)
+    return rng.standard_normal(x.shape) if kind == "normal" else x
+
+
+@pytest.mark.parametrize("kind", ["ties", "normal"])
+@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
+def test_relu_after_max_pooling_gives_what_relu_before_it_gives(pool, kind):
+    x = images_with_ties(kind)
+    model = fn.serial(fn.Relu(), pool)
+    (run,) = sharding.find_runs([fn.Relu(), pool], [None, None], train=True)
+    assert [(step.position, step.layer) for step in run.steps] == [
+        (1, pool),
+        (0, run.steps[1].layer),
+    ]
+    y, vjp = model.apply([{}, {}], x)
+    rectified, relu_vjp = fn.Relu().apply({}, x)
+    expected, pool_vjp = pool.apply({}, rectified)
+    assert_same_bits(y, expected)
+    for seed in range(3):
+        dy = np.random.default_rng(seed).standard_normal(y.shape)
+        assert_same_bits(vjp(dy), ([{}, {}], relu_vjp(pool_vjp(dy)[1])[1]))
+    assert model.apply([{}, {}], x, wrt=None)[1] is None
+    assert_same_bits(model.apply([{}, {}], x, wrt=None)[0], expected)
+
+
+@pytest.mark.parametrize("wrt", ["both", "params"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_net_gives_the_same_whether_its_relu_can_be_moved_or_not(wrt, threads, monkeypatch):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 10**12)
+    layers = [fn.Conv(3, 3), fn.Relu(), fn.MaxPool(2, 1), fn.Relu(), fn.MaxPool(2), fn.Flatten()]
+    moved = fn.serial(*layers, fn.Dense(3))
+    # A layer of one's own is left where it is.
+    kept = fn.serial(
+        *(spy(layer, []) if layer.spec["layer"] == "Relu" else layer for layer in layers),
+        fn.Dense(3),
+    )
+    _, params = moved.init(KEY, (2, 8, 8))
+    x = np.round(fn.random.normal(KEY, (40, 2, 8, 8)))
+    with fn.threads.use_threads(threads):
+        assert_same_bits(
+            forward_and_backward(moved, params, x, wrt), forward_and_backward(kept, params, x, wrt)
+        )
+
+
+@pytest.mark.parametrize(
+    ("layers", "order"),
+    [
+        ([fn.Relu(), fn.MaxPool(2)], [1, 0]),
+        ([fn.Relu(), fn.MaxPool(2), fn.MaxPool(2)], [1, 2, 0]),
+        ([fn.Relu(), fn.MaxPool(2), fn.Relu(), fn.MaxPool(2)], [1, 0, 3, 2]),
+        ([fn.MaxPool(2), fn.Relu()], [0, 1]),
+        ([fn.Relu(), fn.AvgPool(2)], [0, 1]),
+        ([fn.Relu(), fn.GlobalMaxPool()], [0, 1]),
+        ([fn.Tanh(), fn.MaxPool(2)], [0, 1]),
+        ([fn.LeakyRelu(), fn.MaxPool(2)], [0, 1]),
+        ([fn.Relu(), fn.Flatten(), fn.MaxPool(2)], [0, 1, 2]),
+        ([spy(fn.Relu(), []), fn.MaxPool(2)], [0, 1]),
+        ([fn.Relu(), spy(fn.MaxPool(2), [])], [0, 1]),
+        ([fn.serial(fn.Relu()), fn.MaxPool(2)], [0, 1]),
+    ],
+)
+def test_nothing_but_a_relu_before_a_max_pool_changes_its_place(layers, order):
+    runs = sharding.find_runs(layers, [layer.apply for layer in layers], train=False)
+    assert [step.position for run in runs for step in run.steps] == order
+
+
+def test_a_relu_that_was_moved_is_shown_where_it_stands():
+    model = fn.serial(fn.Conv(2, 3), fn.Relu(), fn.MaxPool(2), fn.Flatten())
+    _, params = model.init(KEY, (1, 6, 6))
+    x = fn.random.normal(KEY, (3, 1, 6, 6))
+    rows = fn.summary(model, (1, 6, 6)).rows
+    assert [(row.path, row.name) for row in rows] == [
+        *(("0", "Conv"), ("1", "Relu"), ("2", "MaxPool"), ("3", "Flatten")),
+    ]
+    assert [row.output_shape for row in rows] == [(2, 4, 4), (2, 4, 4), (2, 2, 2), (8,)]
+    outputs = fn.inner_outputs(model, params, x)
+    assert list(outputs) == ["0", "1", "2", "3"]
+    assert_same_bits(outputs["1"], np.maximum(outputs["0"], 0))
+    assert_same_bits(outputs["2"], fn.MaxPool(2).apply({}, outputs["1"])[0])
+    assert_same_bits(outputs["3"], model.apply(params, x)[0])
+
+
+@pytest.mark.parametrize("batch", [5, 300])
+def test_errors_keep_their_positions_where_a_relu_was_moved(batch, monkeypatch):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model = fn.serial(fn.Conv(1, 1), fn.Relu(), fn.MaxPool(3), fn.Tanh(), fn.Conv(1, 2))
+    _, params = model.init(KEY, (1, 6, 6))
+    too_small = np.ones((batch, 1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"^layer 2 \(MaxPool\): a kernel of 3x3 is larger"):
+        model.apply(params, too_small)
+    with pytest.raises(ValueError, match=r"^layer 4 \(Conv\): a kernel of 2x2 is larger"):
+        model.apply(params, np.ones((batch, 1, 3, 3), np.float32))
 
 
 # --- combinators inside a serial are cut only if all that they hold may be -------------------

@@ -195,6 +195,25 @@ def test_params_of_another_dtype_still_fit_their_model(path):
     assert same(fn.load(path).params, double)
 
 
+def test_a_convolutional_model_comes_back(path):
+    model = fn.serial(
+        *(fn.Conv(4, (3, 2), padding="same"), fn.Relu(), fn.MaxPool(2, padding=1)),
+        *(fn.ConvTranspose(2, 2, stride=2, bias=False), fn.AvgPool(2), fn.SumPool((1, 2), 1)),
+        *(fn.GlobalMaxPool(), fn.Dense(3)),
+    )
+    _, params = model.init(random.key(1), (1, 6, 7))
+    fn.save(path, params, model=model, input_shape=(1, 6, 7))
+    again = fn.load(path)
+    assert again.model.spec == model.spec
+    assert again.input_shape == (1, 6, 7)
+    x = random.normal(random.key(2), (2, 1, 6, 7))
+    y, _ = again.model.apply(again.params, x)
+    np.testing.assert_array_equal(y, model.apply(params, x)[0])
+    assert [p for p, _ in tree.leaves_with_path(again.params)] == [
+        *("0/bias", "0/weight", "3/weight", "7/bias", "7/weight")
+    ]
+
+
 def test_a_training_state_comes_back_and_goes_on_as_if_never_saved(path):
     optimizer = fn.adam(0.01)
     step = fn.make_train_step(MODEL.apply, fn.softmax_cross_entropy, optimizer)

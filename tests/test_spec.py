@@ -16,6 +16,23 @@ LAYERS = {
         (fn.Dense(3, bias=False, weight_init=initializers.he_normal()), (2, 4)),
         (fn.Dense(3, True, initializers.normal(0.5), initializers.uniform(0.25)), (4,)),
     ],
+    "AvgPool": [
+        (fn.AvgPool(2), (1, 4, 4)),
+        (fn.AvgPool((2, 3), stride=1, padding=(0, 1), count_include_pad=False), (2, 4, 4)),
+    ],
+    "Conv": [
+        (fn.Conv(3, 2), (1, 4, 4)),
+        (fn.Conv(4, (3, 2), (1, 2), (1, 0), (2, 1), 2, False), (2, 6, 5)),
+        (fn.Conv(2, 3, padding="same", weight_init=initializers.he_normal()), (1, 4)),
+    ],
+    "ConvTranspose": [
+        (fn.ConvTranspose(3, 2), (1, 3, 3)),
+        (fn.ConvTranspose(4, [3, 2], 2, (1, 0), (1, 0), (1, 2), 2, False), (2, 3, 3)),
+    ],
+    "GlobalAvgPool": [(fn.GlobalAvgPool(), (2, 3, 3))],
+    "GlobalMaxPool": [(fn.GlobalMaxPool(), (2, 3, 3))],
+    "MaxPool": [(fn.MaxPool(2), (1, 4, 4)), (fn.MaxPool((3, 2), (1, 2), [1, 0]), (2, 4, 4))],
+    "SumPool": [(fn.SumPool(2), (1, 4, 4)), (fn.SumPool(3, 2, padding=1), (2, 5))],
     **{
         name: [(getattr(fn, name)(), (4,))]
         for name in (
@@ -49,6 +66,7 @@ COMBINATORS = [
     (fn.serial(fn.Flatten(), fn.serial(fn.Dense(3), fn.serial(fn.Tanh())), fn.Dense(2)), (2, 2)),
     (fn.parallel(fn.Dense(3), fn.Relu()), ((4,), (2,))),
     (fn.residual(fn.Dense(4)), (4,)),
+    (fn.serial(fn.Conv(2, 3), fn.Relu(), fn.MaxPool(2), fn.Flatten(), fn.Dense(3)), (1, 6, 6)),
     (fn.residual(fn.Dense(3), shortcut=fn.serial(fn.Tanh(), fn.Dense(3))), (4,)),
 ]
 CASES = [*(case for cases in LAYERS.values() for case in cases), *COMBINATORS]
@@ -130,6 +148,8 @@ def test_positional_named_and_default_arguments_give_one_spec():
         (lambda: fn.Dense(3, bias=np.bool_(False)), fn.Dense(3, bias=False)),
         (lambda: fn.Reshape(tuple(np.array([2, 3]))), fn.Reshape((2, 3))),
         (lambda: fn.Dropout(np.float64(0.5)), fn.Dropout(0.5)),
+        (lambda: fn.Conv(np.int64(3), (np.int32(2), 3), np.uint8(1)), fn.Conv(3, (2, 3), 1)),
+        (lambda: fn.MaxPool(np.int64(2), [np.int64(1), 2]), fn.MaxPool(2, (1, 2))),
         (lambda: fn.Dropout(np.float32(0.5)), fn.Dropout(0.5)),
     ],
 )
@@ -213,6 +233,10 @@ def test_an_unknown_initializer_is_an_error_that_lists_the_known():
         ({"layer": "Dropout", "rate": 1.5}, "Dropout.*1.5"),
         ({"layer": "Dropout", "rate": "half"}, "Dropout"),
         ({"layer": "Softmax", "dim": "last"}, "Softmax.*last"),
+        ({"layer": "Conv", "out_channels": 3}, "'Conv'.*kernel_size"),
+        ({"layer": "Conv", "out_channels": 3, "kernel_size": 1.5}, "Conv.*kernel_size.*1.5"),
+        ({"layer": "Conv", "out_channels": 3, "kernel_size": 3, "stride": 0}, "stride.*got 0"),
+        ({"layer": "MaxPool", "kernel_size": [2, "a"]}, r"MaxPool.*kernel_size.*\(2, 'a'\)"),
         ({"layer": "serial", "layers": [3]}, "serial.*layer 0.*3"),
         ({"layer": "serial", "layers": 3}, "serial.*3"),
         ({"layer": "serial", "layer_list": []}, "serial.*layer_list"),
