@@ -19,7 +19,8 @@ PAGE = Path(__file__).with_name("reference.md")
 
 # In the order of the README: what one composes, what trains it, what is kept and checked.
 TOP_LEVEL = [
-    "types", "layers", "activation_layers", "branches", "combinators", "losses", "metrics",
+    "types", "layers", "convolution_layers", "pooling_layers", "normalization",
+    "activation_layers", "branches", "combinators", "losses", "metrics",
     "optimizers", "composition", "transformations", "scaling", "training", "snapshots", "spec",
     "introspection", "differences", "checks",
 ]  # fmt: skip
