@@ -46,9 +46,9 @@ class _Bar(Watch):
         if self._lines:
             self._tqdm.write("\n".join(["", *_table(rows)]))
 
-    def left_out(self, line: str) -> None:
+    def note(self, line: str) -> None:
         if self._lines:
-            self._tqdm.write(f"left out: {line}")
+            self._tqdm.write(f"note: {line}")
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):

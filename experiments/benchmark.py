@@ -17,7 +17,7 @@ from funcnn.experiments.benchmark_nets import NETS
 from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.machine import describe_machine, in_one_line
+from funcnn.experiments.machine import describe_machine, in_one_line, is_busy
 from funcnn.experiments.places import make_folder
 
 from funcnn.files import write_whole
@@ -76,8 +76,8 @@ class Watch:
     def rows(self, rows: list[Row]) -> None:
         """What came out for one measure of one net."""
 
-    def left_out(self, line: str) -> None:
-        """A peer did not take part, or not in everything, and why."""
+    def note(self, line: str) -> None:
+        """Something to know: a peer that could not take part, and why, or a busy machine."""
 
 
 class Benchmark:
@@ -113,7 +113,7 @@ class Benchmark:
         self._workers: dict[str, WorkerProcess] = {}
         self.machine = describe_machine()
         self.results: list[Row] = []
-        self.left_out: list[str] = []
+        self.notes: list[str] = []
         self.folder = make_folder(out, "bench")
         self.csv = self.folder / "results.csv"
         write_whole(self.folder / "machine.txt", f"{in_one_line(self.machine)}\n".encode())
@@ -130,8 +130,12 @@ class Benchmark:
                 for measure in self._measures
             )
         )
+        if is_busy(self.machine):
+            self._note(
+                watch, f"the machine is busy, load {self.machine['load']}: ratios mean little"
+            )
         for name in self._missing:
-            self._leave_out(watch, f"{name}: not installed")
+            self._note(watch, f"{name} is left out: it is not installed")
         try:
             for net in self._nets:
                 for measure in self._measures:
@@ -146,12 +150,12 @@ class Benchmark:
                 worker.close()
             self._workers.clear()
         if not self.results:
-            raise RunStoppedError("nothing could be measured: " + "; ".join(self.left_out))
+            raise RunStoppedError("nothing could be measured: " + "; ".join(self.notes))
         self._draw()
         return {
             "run": str(self.folder),
             "machine": self.machine,
-            "left_out": self.left_out,
+            "notes": self.notes,
             "rows": [row._asdict() for row in self.results],
         }
 
@@ -166,7 +170,7 @@ class Benchmark:
                 try:
                     cost = self._turn(name, net, measure)
                 except WorkerError as error:
-                    self._leave_out(watch, f"{name}, {measure} of {net}: {error}")
+                    self._note(watch, f"{name} is left out of {measure} of {net}: {error}")
                     del costs[name]
                 else:
                     if number or measure == "memory":
@@ -189,9 +193,9 @@ class Benchmark:
             self._workers.pop(name).close()
             raise
 
-    def _leave_out(self, watch: Watch, line: str) -> None:
-        self.left_out.append(line)
-        watch.left_out(line)
+    def _note(self, watch: Watch, line: str) -> None:
+        self.notes.append(line)
+        watch.note(line)
 
     def _write(self) -> None:
         text = io.StringIO()

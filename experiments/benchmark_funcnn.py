@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from funcnn.experiments.benchmark_nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
+from funcnn.experiments.memory import keep_freed_memory
 
 import funcnn as fn
 from funcnn.types import Array, Layer
@@ -12,7 +13,8 @@ from funcnn.types import Array, Layer
 
 @contextlib.contextmanager
 def limits(threads: int) -> Iterator[None]:
-    """So many threads; the limit of BLAS is entered once, as around a training loop."""
+    """So many threads, BLAS limited once, and freed memory kept: all as `funcnn train` does it."""
+    keep_freed_memory()
     with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
         yield
 

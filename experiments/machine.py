@@ -1,21 +1,26 @@
 """What a measurement was made on."""
 
+import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 from funcnn.experiments.benchmark_peers import PEERS
 
 import funcnn as fn
 
+Machine = dict[str, Any]
 
-def describe_machine() -> dict[str, str | int]:
-    """The processor, its cores, and the versions of Python, BLAS and every peer installed."""
+
+def describe_machine() -> Machine:
+    """The processor and its cores, how busy they are, the versions of all that is measured."""
     from importlib.metadata import version  # 20 ms
 
-    described: dict[str, str | int] = {
+    described: Machine = {
         "cpu": _processor(),
         "cores": fn.threads.available_cores(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         "funcnn": fn.__version__,
@@ -26,11 +31,19 @@ def describe_machine() -> dict[str, str | int]:
     return described | {"BLAS": _blas()}
 
 
-def in_one_line(machine: dict[str, str | int]) -> str:
+def in_one_line(machine: Machine) -> str:
     """A machine in words."""
-    named = {k: v for k, v in machine.items() if k not in ("cpu", "cores", "system")}
-    versions = ", ".join(f"{name} {version}" for name, version in named.items())
-    return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {versions}"
+    about = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
+    if machine["load"] is not None:
+        about += f", load {machine['load']} at the start"
+    others = ("cpu", "cores", "load", "system")
+    versions = [f"{name} {version}" for name, version in machine.items() if name not in others]
+    return f"{about}; {', '.join(versions)}"
+
+
+def is_busy(machine: Machine) -> bool:
+    """Whether others took half a core or more: PyTorch then waits for its threads, many fold."""
+    return machine["load"] is not None and machine["load"] >= 0.5
 
 
 def _processor() -> str:
