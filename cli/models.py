@@ -8,9 +8,11 @@ import click
 from funcnn.cli.options import (
     activation_option,
     arch_choice,
+    channels_option,
     given,
     hidden_option,
     json_option,
+    kernel_size_option,
     print_json,
     run_argument,
     seed_option,
@@ -109,6 +111,8 @@ def inspect(file: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("arch", type=arch_choice)
+@channels_option
+@kernel_size_option
 @hidden_option
 @activation_option
 @seed_option

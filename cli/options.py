@@ -14,7 +14,7 @@ def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) 
     if value is None or value == "0":
         return None if value is None else ()
     if not re.fullmatch(r"[0-9]+(x[0-9]+)*", value):
-        raise click.BadParameter(f"{value!r}: give sizes as 256x128, or 0 for no hidden layer")
+        raise click.BadParameter(f"{value!r}: give sizes as 256x128, or 0 for none")
     return tuple(int(size) for size in value.split("x"))
 
 
@@ -25,7 +25,9 @@ def by_arch(setting: str) -> str:
         value = architecture.defaults[setting]
         if isinstance(value, tuple):
             value = "x".join(str(size) for size in value) or "none"
-        groups.setdefault("the whole set" if value is None else str(value), []).append(name)
+        if value is None:
+            value = "the whole set" if setting == "batch_size" else "none"
+        groups.setdefault(str(value), []).append(name)
     if len(groups) == 1:
         return f"[default: {next(iter(groups))}]"
     commonest = max(groups, key=lambda value: len(groups[value]))
@@ -52,11 +54,20 @@ def by_choice(setting: str) -> str:
 
 arch_choice = click.Choice(list(ARCHITECTURES))
 
+channels_option = click.option(
+    "--channels",
+    metavar="SIZES",
+    callback=_parse_sizes,
+    help=f"Channels of the convolutions, as 16x32. {by_arch('channels')}",
+)
+kernel_size_option = click.option(
+    "--kernel-size", type=int, help=f"Side of their kernels. {by_arch('kernel_size')}"
+)
 hidden_option = click.option(
     "--hidden",
     metavar="SIZES",
     callback=_parse_sizes,
-    help=f"Sizes of the hidden layers, as 256x128, or 0 for none. {by_arch('hidden')}",
+    help=f"Sizes of the dense hidden layers, as 256x128, or 0 for none. {by_arch('hidden')}",
 )
 activation_option = click.option(
     "--activation",

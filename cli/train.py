@@ -12,9 +12,11 @@ from funcnn.cli.options import (
     arch_choice,
     by_arch,
     by_choice,
+    channels_option,
     given,
     hidden_option,
     json_option,
+    kernel_size_option,
     print_json,
     seed_option,
 )
@@ -74,6 +76,8 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 
 @click.command()
 @click.option("--arch", type=arch_choice, help="The network. [default: mlp3]")
+@channels_option
+@kernel_size_option
 @hidden_option
 @activation_option
 @click.option(

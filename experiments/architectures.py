@@ -49,16 +49,109 @@ ACTIVATIONS = {
 }
 
 
+class NetworkShape(NamedTuple):
+    """What is chosen about a network, apart from its architecture."""
+
+    channels: tuple[int, ...]
+    kernel_size: int | None
+    hidden: tuple[int, ...]
+    activation: str
+    dropout: float
+
+    def activate(self) -> Layer:
+        """The layer that follows a hidden one."""
+        return ACTIVATIONS[self.activation].layer()
+
+    def weight_init(self) -> Initializer:
+        """How the weights of the layer before it begin."""
+        return ACTIVATIONS[self.activation].weight_init()
+
+    def conv(self, out_channels: int, kernel_size: int | None = None, **arguments: Any) -> Layer:
+        """A convolution that begins so; `kernel_size` is the chosen one, unless given."""
+        size = kernel_size or self.kernel_size
+        return fn.Conv(out_channels, size, weight_init=self.weight_init(), **arguments)
+
+    def dense(self, outputs: int) -> list[Layer]:
+        """The hidden layers, and the one that gives so many outputs."""
+        layers = []
+        for features in self.hidden:
+            layers += [fn.Dense(features, weight_init=self.weight_init()), self.activate()]
+            layers += self.drop()
+        return [*layers, fn.Dense(outputs)]
+
+    def drop(self) -> list[Layer]:
+        """Dropout, if any is chosen."""
+        return [fn.Dropout(self.dropout)] if self.dropout else []
+
+
+def _mlp(shape: NetworkShape, classes: int) -> Layer:
+    return fn.serial(fn.Flatten(), *shape.dense(classes))
+
+
+def _points(shape: NetworkShape, classes: int) -> Layer:
+    # So few units need a start far from 0, where sigmoids differ from each other.
+    init = fn.initializers.normal(1.0)
+    hidden = [
+        part
+        for features in shape.hidden
+        for part in (fn.Dense(features, weight_init=init), shape.activate(), *shape.drop())
+    ]
+    return fn.serial(*hidden, fn.Dense(1, weight_init=init), fn.Sigmoid())
+
+
+def _cnn(shape: NetworkShape, classes: int) -> Layer:
+    stages = [
+        part
+        for channels in shape.channels
+        for part in (shape.conv(channels, padding="same"), shape.activate(), fn.MaxPool(2))
+    ]
+    return fn.serial(*stages, fn.Flatten(), *shape.drop(), *shape.dense(classes))
+
+
+def _lenet(shape: NetworkShape, classes: int) -> Layer:
+    first, *others = shape.channels
+    stages = [shape.conv(first, padding="same"), shape.activate(), fn.AvgPool(2)]
+    for channels in others:
+        stages += [shape.conv(channels), shape.activate(), fn.AvgPool(2)]
+    return fn.serial(*stages, fn.Flatten(), *shape.dense(classes))
+
+
+def _resnet(shape: NetworkShape, classes: int) -> Layer:
+    def normed(channels: int, kernel_size: int | None = None, stride: int = 1) -> list[Layer]:
+        padding = ((kernel_size or shape.kernel_size or 1) - 1) // 2
+        conv = shape.conv(channels, kernel_size, stride=stride, padding=padding, bias=False)
+        return [conv, fn.BatchNorm()]
+
+    first, *others = shape.channels
+    stages = [*normed(first), shape.activate()]
+    for index, channels in enumerate((first, *others)):
+        stride = 2 if index else 1  # each stage but the first halves the image
+        branch = [*normed(channels, stride=stride), shape.activate(), *normed(channels)]
+        shortcut = fn.serial(*normed(channels, 1, stride)) if index else None
+        stages += [fn.residual(fn.serial(*branch), shortcut), shape.activate()]
+    return fn.serial(*stages, fn.GlobalAvgPool(), *shape.drop(), *shape.dense(classes))
+
+
 class Architecture(NamedTuple):
     """A named network: what it is in words, and the defaults of everything one can choose."""
 
     title: str
-    binary: bool
-    """One probability as output, trained with binary cross-entropy; otherwise one logit a class."""
+    build: Callable[[NetworkShape, int], Layer]
+    """`(shape, classes) -> model`."""
     defaults: dict[str, Any]
+    binary: bool = False
+    """One probability as output, trained with binary cross-entropy; otherwise one logit a class."""
+
+    @property
+    def convolves(self) -> bool:
+        """Whether it has channels and a kernel size to choose."""
+        return bool(self.defaults["channels"])
 
 
 _CLASSIFIER: dict[str, Any] = {
+    "channels": (),
+    "kernel_size": None,
+    "hidden": (),
     "activation": "relu",
     "data": "fashion-mnist",
     "epochs": 40,
@@ -72,14 +165,30 @@ _CLASSIFIER: dict[str, Any] = {
     "dropout": 0.0,
     "seed": 0,
 }
+_IMAGE_CLASSIFIER = _CLASSIFIER | {"kernel_size": 3, "epochs": 20}
 
 ARCHITECTURES = {
-    "softmax": Architecture("784-10, softmax regression", False, _CLASSIFIER | {"hidden": ()}),
-    "mlp2": Architecture("784-128-10", False, _CLASSIFIER | {"hidden": (128,)}),
-    "mlp3": Architecture("784-256-128-10", False, _CLASSIFIER | {"hidden": (256, 128)}),
+    "softmax": Architecture("784-10, softmax regression", _mlp, _CLASSIFIER),
+    "mlp2": Architecture("784-128-10", _mlp, _CLASSIFIER | {"hidden": (128,)}),
+    "mlp3": Architecture("784-256-128-10", _mlp, _CLASSIFIER | {"hidden": (256, 128)}),
+    "cnn3": Architecture(
+        "Conv 16 - MaxPool - Conv 32 - MaxPool - Dense 10",
+        _cnn,
+        _IMAGE_CLASSIFIER | {"channels": (16, 32)},
+    ),
+    "lenet5": Architecture(
+        "LeNet-5, Conv 6 - AvgPool - Conv 16 - AvgPool - 120 - 84 - 10",
+        _lenet,
+        _IMAGE_CLASSIFIER | {"channels": (6, 16), "kernel_size": 5, "hidden": (120, 84)},
+    ),
+    "resnet": Architecture(
+        "a convolution, and a residual block of two at each size of the image, with BatchNorm",
+        _resnet,
+        _IMAGE_CLASSIFIER | {"channels": (16, 32, 64)},
+    ),
     "points": Architecture(
         "2-4-4-1, the network of the points lab",
-        True,
+        _points,
         _CLASSIFIER
         | {
             "hidden": (4, 4),
@@ -92,28 +201,17 @@ ARCHITECTURES = {
             "label_smoothing": 0.0,
             "schedule": "constant",
         },
+        binary=True,
     ),
 }
 
 
-def build_model(
-    arch: str, *, hidden: tuple[int, ...], activation: str, dropout: float, classes: int
-) -> Layer:
-    """The network of this name for this many classes; `dropout` follows each hidden layer."""
-    binary = ARCHITECTURES[arch].binary
-    if binary and classes != 2:
+def build_model(arch: str, shape: NetworkShape, classes: int) -> Layer:
+    """The network of this name for this many classes. Raises `InputError` for too many."""
+    architecture = ARCHITECTURES[arch]
+    if architecture.binary and classes != 2:
         raise InputError(f"--arch {arch} tells 2 classes apart, but the data has {classes}")
-    weight_init = ACTIVATIONS[activation].weight_init()
-    if binary:  # so few units need a start far from 0, where sigmoids differ from each other
-        weight_init = fn.initializers.normal(1.0)
-    layers = [] if binary else [fn.Flatten()]
-    for features in hidden:
-        layers += [fn.Dense(features, weight_init=weight_init), ACTIVATIONS[activation].layer()]
-        if dropout:
-            layers.append(fn.Dropout(dropout))
-    if binary:
-        return fn.serial(*layers, fn.Dense(1, weight_init=weight_init), fn.Sigmoid())
-    return fn.serial(*layers, fn.Dense(classes))
+    return architecture.build(shape, classes)
 
 
 def loss_of(arch: str, label_smoothing: float) -> Loss:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, build_model
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
 from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
 from funcnn.experiments.errors import InputError
 
@@ -24,6 +24,9 @@ class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
     arch: str
+    channels: tuple[int, ...]
+    kernel_size: int | None
+    """None, and no channels: the network has no convolutions."""
     hidden: tuple[int, ...]
     activation: str
     data: str
@@ -58,8 +61,20 @@ class RunConfig:
                 continue
             if type(value) is not int or not least <= value < 2**63:
                 _refuse(name, value, f"an integer from {least} to 2**63 - 1")
-        if not all(type(size) is int and 1 <= size < 2**31 for size in self.hidden):
-            _refuse("hidden", self.hidden, "sizes from 1 to 2**31 - 1, as 256x128")
+        for name, example in (("hidden", "256x128"), ("channels", "16x32")):
+            sizes = getattr(self, name)
+            if not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
+                _refuse(name, sizes, f"sizes from 1 to 2**31 - 1, as {example}")
+        if ARCHITECTURES[self.arch].convolves:
+            if not self.channels:
+                _refuse("channels", "0", "one size at least, as 16x32")
+            if type(self.kernel_size) is not int or not 1 <= self.kernel_size < 2**31:
+                _refuse("kernel_size", self.kernel_size, "an integer from 1 to 2**31 - 1")
+        else:
+            for name in ("channels", "kernel_size"):
+                if getattr(self, name):
+                    expected = f"left out for --arch {self.arch}, which has no convolutions"
+                    _refuse(name, getattr(self, name), expected)
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "momentum", 0, 1, "at least 0 and below 1")
@@ -102,10 +117,11 @@ class RunConfig:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
         values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
-        hidden = values["hidden"]
-        if not isinstance(hidden, (list, tuple)):
-            _refuse("hidden", hidden, "a list of sizes")
-        return cls(**(values | {"hidden": tuple(hidden)}))
+        for name in ("hidden", "channels"):
+            if not isinstance(values[name], (list, tuple)):
+                _refuse(name, values[name], "a list of sizes")
+            values[name] = tuple(values[name])
+        return cls(**values)
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
@@ -153,8 +169,12 @@ class RunConfig:
 
 def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
-        value = "x".join(repr(size) for size in value)
+        value = _by(value)
     raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
+
+
+def _by(sizes: tuple[Any, ...]) -> str:
+    return "x".join(map(repr, sizes))
 
 
 def _check_number(config: RunConfig, name: str, least: float, below: float, words: str) -> None:
@@ -235,23 +255,26 @@ OPTIMIZERS = {
 
 def build_network(config: RunConfig, classes: int) -> Layer:
     """The network of a run on data of so many classes."""
-    return build_model(
-        config.arch,
-        hidden=config.hidden,
-        activation=config.activation,
-        dropout=config.dropout,
-        classes=classes,
+    shape = NetworkShape(
+        config.channels, config.kernel_size, config.hidden, config.activation, config.dropout
     )
+    return build_model(config.arch, shape, classes)
 
 
 @contextlib.contextmanager
-def network_in_memory(config: RunConfig) -> Iterator[None]:
-    """Turn a MemoryError while a network is made into the `InputError` that it is."""
+def network_that_fits(config: RunConfig) -> Iterator[None]:
+    """Turn what is wrong with a network that is being made into the `InputError` that it is.
+
+    It may be too large for the memory, or the images too small for its convolutions.
+    """
     try:
         yield
     except MemoryError:
-        sizes = "x".join(str(size) for size in config.hidden)
-        raise InputError(f"--hidden {sizes}: the network does not fit in memory") from None
+        sizes = [f"--{n} {_by(getattr(config, n))}" for n in ("channels", "hidden")]
+        given = " ".join(sizes if config.channels else sizes[1:])
+        raise InputError(f"{given}: the network does not fit in memory") from None
+    except ValueError as error:
+        raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
 
 
 def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:

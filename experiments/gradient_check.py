@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from funcnn.experiments.architectures import ARCHITECTURES, loss_of
-from funcnn.experiments.config import RunConfig, build_network, network_in_memory
+from funcnn.experiments.config import RunConfig, build_network, network_that_fits
 
 import funcnn as fn
 from funcnn.differences import Report, measure_vjp
@@ -25,7 +25,7 @@ def check_model(config: RunConfig) -> Report:
     loss = loss_of(config.arch, config.label_smoothing)
     init_rng, x_rng, y_rng, rng = fn.random.split(fn.random.key(config.seed), 4)
     input_shape = (2,) if ARCHITECTURES[config.arch].binary else (1, 28, 28)
-    with network_in_memory(config):
+    with network_that_fits(config):
         _, params = model.init(init_rng, input_shape, dtype=np.float64)
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes

@@ -18,7 +18,7 @@ from funcnn.experiments.config import (
     RunConfig,
     build_network,
     build_optimizer,
-    network_in_memory,
+    network_that_fits,
 )
 from funcnn.experiments.datasets import Dataset, load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -86,7 +86,7 @@ class _Experiment(NamedTuple):
         return fn.make_train_step(self.model.apply, self.loss, self.optimizer, metrics)
 
     def first_state(self) -> fn.TrainState:
-        with network_in_memory(self.config):
+        with network_that_fits(self.config):
             _, params = self.model.init(self.key(1), self.data.input_shape)
             return fn.TrainState.create(params, self.optimizer, rng=self.key(2))
 

@@ -44,9 +44,10 @@ from funcnn.composition import (
     freeze,
     masked,
 )
+from funcnn.convolution_layers import Conv, ConvTranspose
 from funcnn.differences import CheckFailure, check_vjp
 from funcnn.introspection import inner_outputs, summary
-from funcnn.layers import Dense, Dropout, Flatten, LayerNorm, PRelu, Reshape
+from funcnn.layers import Dense, Dropout, Flatten, PRelu, Reshape
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -67,6 +68,7 @@ from funcnn.metrics import (
     recall,
     top_k_accuracy,
 )
+from funcnn.normalization import BatchNorm, GroupNorm, LayerNorm
 from funcnn.optimizers import (
     adagrad,
     adam,
@@ -78,6 +80,7 @@ from funcnn.optimizers import (
     sgd,
     sm3,
 )
+from funcnn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, SumPool
 from funcnn.scaling import scale_by_adam, scale_by_adamax, scale_by_rms, scale_by_rss, scale_by_sm3
 from funcnn.snapshots import Snapshot, SnapshotError, load, save
 from funcnn.spec import from_spec
@@ -97,8 +100,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArcTan",
+    "AvgPool",
+    "BatchNorm",
     "BinaryStep",
     "CheckFailure",
+    "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Elu",
@@ -108,6 +115,9 @@ __all__ = [
     "FanOut",
     "Flatten",
     "Gelu",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "GroupNorm",
     "HardSigmoid",
     "HardTanh",
     "Identity",
@@ -115,6 +125,7 @@ __all__ = [
     "LayerNorm",
     "LeakyRelu",
     "LogSoftmax",
+    "MaxPool",
     "Optimizer",
     "PRelu",
     "Relu",
@@ -126,6 +137,7 @@ __all__ = [
     "SnapshotError",
     "Softmax",
     "Softplus",
+    "SumPool",
     "Tanh",
     "TrainState",
     "accuracy",

@@ -267,7 +267,8 @@ def _with_traits(
     weakest: PerSample = "always"
     if kinds - {"always"}:
         weakest = "never" if "never" in kinds else "evaluation"
-    apply.traits = Traits(name, weakest, takes, tuple(layers), rebuild)
+    spatial = any(traits(layer).spatial for layer in layers)
+    apply.traits = Traits(name, weakest, takes, spatial, tuple(layers), rebuild)
     return apply
 
 

@@ -109,8 +109,9 @@ def inner_outputs(
 
 def _rebuild(layer: Layer, path: str, replace: Callable[[str, Layer], Layer]) -> Layer:
     """The layer with every layer inside it, and then itself, replaced by `replace(path, layer)`."""
-    _, _, _, layers, rebuild = traits(layer)
-    if rebuild is not None:
+    known = traits(layer)
+    if known.rebuild is not None:
         join = f"{path}/{{}}".format if path else "{}".format
-        layer = rebuild(*(_rebuild(inner, join(i), replace) for i, inner in enumerate(layers)))
+        inner = (_rebuild(part, join(i), replace) for i, part in enumerate(known.layers))
+        layer = known.rebuild(*inner)
     return replace(path, layer)

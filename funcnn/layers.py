@@ -97,7 +97,10 @@ def Dense(
                 dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
-            return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
+            if rows.flags.c_contiguous:
+                return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
+            # Images have their batch last in memory, and dx is wanted as x is.
+            return dparams, (weight @ dy.T).T.reshape(x.shape)  # (in, out) @ (out, N*...)
 
         return y, (None if wrt is None else vjp)
 
@@ -149,111 +152,50 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
     return Layer(init_slopes, apply)
 
 
-@constructor(per_sample="always")
-def LayerNorm(
-    normalized_dims: int = 1,
-    eps: float = 1e-5,
-    elementwise_affine: bool = True,
-    bias: bool = True,
-) -> Layer:
-    """y = w (x - mean) / sqrt(variance + eps) + b, of each sample's last axes.
-
-    As `torch.nn.LayerNorm(normalized_shape)` with the shape of the last `normalized_dims` axes,
-    at least 1. Ba et al. 2016. x, y: `(N, ..., *normalized_shape)`.
-    params, of that shape: `weight` and `bias`, neither if not `elementwise_affine`.
-    Raises `ValueError` if x has too few axes, or others than the weight; `TypeError` if it has
-    another dtype.
-    """
-    (normalized_dims,) = check_shape("LayerNorm", (normalized_dims,))
-    eps = check_number("eps", eps, least=0)
-    first_values = {"weight": 1.0} | ({"bias": 0.0} if bias else {})
-    if not elementwise_affine:
-        first_values = {}
-    axes = tuple(range(-normalized_dims, 0))
-
-    def normalized_shape(input_shape: Shape) -> Shape:
-        if len(input_shape) < normalized_dims:
-            raise ValueError(f"a sample of shape {input_shape} has no {normalized_dims} last axes")
-        return input_shape[len(input_shape) - normalized_dims :]
-
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        shape = normalized_shape(input_shape)
-        params = {name: np.full(shape, value, dtype) for name, value in first_values.items()}
-        return input_shape, params
-
-    def apply(
-        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Array, Vjp | None]:
-        activations.check_float("LayerNorm", x)
-        shape = normalized_shape(x.shape[1:])
-        # The mean is rounded in proportion to itself. What is left of it is small and goes now.
-        centred = x - x.mean(axes, keepdims=True)
-        centred -= centred.mean(axes, keepdims=True)
-        scale = 1 / np.sqrt((centred * centred).mean(axes, keepdims=True) + eps)  # (N, ..., 1, ...)
-        normal = centred * scale
-        y = normal
-        if elementwise_affine:
-            weight = check_param("weight", params["weight"], shape, x.dtype)
-            y = normal * weight
-            if bias:
-                y += check_param("bias", params["bias"], shape, x.dtype)
-
-        def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, x.shape, x.dtype)
-            dparams, dnormal = {}, dy
-            if elementwise_affine:
-                rows = (-1, *shape)
-                dparams = {"weight": (dy * normal).reshape(rows).sum(0)}
-                if bias:
-                    dparams["bias"] = dy.reshape(rows).sum(0)
-                dnormal = dy * weight
-            if wrt == "params":
-                return dparams, None
-            dx = dnormal - dnormal.mean(axes, keepdims=True)
-            dx -= normal * (dnormal * normal).mean(axes, keepdims=True)
-            dx *= scale
-            return dparams, dx
-
-        return y, (None if wrt is None else vjp)
-
-    return Layer(init, apply)
-
-
 # --- layers without weights ------------------------------------------------------------------
 
 
 @constructor(per_sample="evaluation")
-def Dropout(rate: float = 0.5) -> Layer:
+def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
     """In training y = x m / (1 - rate), each m 0 with probability `rate`, else 1; otherwise y = x.
 
     rate: the fraction dropped, in [0, 1], as the p of `torch.nn.Dropout`.
-    `apply` needs an `rng` in training, and raises `ValueError` without one.
-    Srivastava et al., JMLR 2014.
+    by_channel: one m for each channel of each sample, x: `(N, C, ...)`, as `torch.nn.Dropout2d`.
+    `apply` needs an `rng` in training, and raises `ValueError` without one, and by channel for
+    an x without axes after the channels.
+    Srivastava et al., JMLR 2014; by channel Tompson et al., CVPR 2015.
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {rate}")
 
+    def check_axes(input_shape: Shape) -> None:
+        if by_channel and len(input_shape) < 2:
+            needed = "dropout by channel needs axes after the channels"
+            raise ValueError(f"{needed}, got a sample of shape {input_shape}")
+
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
+        check_axes(input_shape)
         return input_shape, {}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         activations.check_float("Dropout", x)
+        check_axes(x.shape[1:])
         if not train or rate == 0:
             return x, (None if wrt is None else lambda dy: ({}, None if wrt == "params" else dy))
         if rng is None:
             raise ValueError("dropout in training needs a key: apply(..., rng=fn.random.key(0))")
-        kept = random.bernoulli(rng, 1 - rate, x.shape)
-        mask = np.multiply(kept, 1 / (1 - rate) if rate < 1 else 0, dtype=x.dtype)
+        shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if by_channel else x.shape  # (N, C, 1, ...)
+        kept = random.bernoulli(rng, 1 - rate, shape)
+        mask = np.empty_like(x, shape=shape)  # in the memory order of x
+        np.multiply(kept, 1 / (1 - rate) if rate < 1 else 0, out=mask, dtype=x.dtype)
         y = x * mask
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, mask.shape, mask.dtype)
+            check_cotangent(dy, y.shape, mask.dtype)
             return {}, (None if wrt == "params" else dy * mask)
 
         return y, (None if wrt is None else vjp)

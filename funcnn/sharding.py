@@ -7,6 +7,7 @@ depends on shapes only, so the bits are the same for any number of threads.
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,34 +18,54 @@ from funcnn.random import Key
 from funcnn.threads import run_parallel
 from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, at_layer, check_takes, traits
 
-# A shard has at least 64 samples and 4 million multiply-adds (some 80 us of one core), or the
-# cost of waking a thread (some 50 us) would eat the gain; a few shards keep as many cores busy.
-SHARD_SAMPLES = 64
+# A shard has at least 4 million multiply-adds (some 80 us of one core), or the cost of waking a
+# thread (some 50 us) would eat the gain. Rows have 64 at least, and a few shards keep as many
+# cores busy; images have 32, however many shards that makes, so that each fits in a core's cache.
 SHARD_WORK = 4_000_000
-MAX_SHARDS = 8
+SHARD_ROWS = 64
+MAX_SHARDS_OF_ROWS = 8
+SHARD_IMAGES = 32
 
 PullBack = Callable[[Arrays | None], tuple[list[Tree], Arrays | None]]
 
 
-class Run(NamedTuple):
-    """Layers `start`, `start + 1`, ... that are applied together."""
+class Step(NamedTuple):
+    """One layer of a run, and its position among all the layers."""
 
-    start: int
-    layers: Sequence[Layer]
-    applies: Sequence[Apply]
+    position: int
+    layer: Layer
+    apply: Apply
+
+
+class Run(NamedTuple):
+    """Layers that are applied together."""
+
+    steps: Sequence[Step]
     per_sample: bool
 
 
 def find_runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> list[Run]:
     """The maximal runs of layers that treat every sample by itself, and of those that do not."""
     accepted = ("always",) if train else ("always", "evaluation")
-    per_sample = [traits(layer).per_sample in accepted for layer in layers]
-    cuts = [i for i in range(1, len(layers)) if per_sample[i] != per_sample[i - 1]]
+    steps = [Step(*step) for step in zip(itertools.count(), layers, applies, strict=False)]
     return [
-        Run(start, layers[start:stop], applies[start:stop], per_sample[start])
-        for start, stop in itertools.pairwise([0, *cuts, len(layers)])
-        if start < stop
+        Run(_pool_first(list(run)), per_sample)
+        for per_sample, run in itertools.groupby(
+            steps, lambda step: traits(step.layer).per_sample in accepted
+        )
     ]
+
+
+def _pool_first(steps: list[Step]) -> list[Step]:
+    """The same function, with ReLU after max-pooling, where there is less to do.
+
+    The largest of numbers cut at 0 is their largest, cut at 0. Either way a gradient goes to the
+    first of the largest, and nowhere if that is not above 0.
+    """
+    for i in range(len(steps) - 1):
+        if [traits(step.layer).name for step in steps[i : i + 2]] == ["Relu", "MaxPool"]:
+            steps[i : i + 2] = steps[i + 1], steps[i]
+    return steps
 
 
 def apply_run(
@@ -76,7 +97,7 @@ def apply_run(
             tree.map(lambda a, b: np.add(a, b, out=a), total, dparams)
         return total, None if dx is None else _join([dx for _, dx in cotangents])
 
-    return y, pull_back, [None] * len(run.layers)
+    return y, pull_back, [None] * len(run.steps)
 
 
 def _apply_whole(
@@ -84,22 +105,21 @@ def _apply_whole(
 ) -> tuple[Arrays, PullBack, list[Tree]]:
     y = x
     vjps = []
-    for index, (layer, apply) in enumerate(zip(run.layers, run.applies, strict=True), run.start):
+    for position, layer, apply in run.steps:
         # A layer that treats every sample by itself uses no key, and need not have one derived.
-        key = None if rng is None or run.per_sample else random.fold_in(rng, index)
+        key = None if rng is None or run.per_sample else random.fold_in(rng, position)
         try:
             check_takes(layer, y)
-            y, vjp = apply(params[index], y, rng=key, train=train, wrt=wrts[index])
+            y, vjp = apply(params[position], y, rng=key, train=train, wrt=wrts[position])
         except (ValueError, TypeError, KeyError) as error:
-            raise at_layer(index, layer, error) from error
+            raise at_layer(position, layer, error) from error
         vjps.append(vjp)
 
     def pull_back(dy: Arrays | None) -> tuple[list[Tree], Arrays | None]:
         dparams: list[Tree] = []
-        for offset in reversed(range(len(vjps))):
-            vjp = vjps[offset]
+        for step, vjp in zip(reversed(run.steps), reversed(vjps), strict=True):
             if vjp is None:  # wrt=None: no weights here nor before, whose gradient is themselves
-                dparams.append(params[run.start + offset])
+                dparams.append(params[step.position])
                 dy = None
             else:
                 assert dy is not None
@@ -112,12 +132,16 @@ def _apply_whole(
 
 def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     samples = len(x) if type(x) is np.ndarray else min(map(len, tree.leaves(x)), default=0)
-    if not run.per_sample or samples < 2 * SHARD_SAMPLES:
+    spatial = any(traits(step.layer).spatial for step in run.steps)
+    least = SHARD_IMAGES if spatial else SHARD_ROWS
+    if not run.per_sample or samples < 2 * least:
         return 1
-    # As if each sample met each weight once: true of `Dense` on rows, the least that it can be.
-    weights = tree.leaves(params[run.start : run.start + len(run.layers)])
-    work = samples * sum(np.size(weight) for weight in weights)
-    return max(1, min(samples // SHARD_SAMPLES, work // SHARD_WORK, MAX_SHARDS))
+    # As if a sample met each weight once, or an image once for each element of a channel: nearly
+    # true of `Dense` on rows and of convolutions before the image is pooled.
+    weights = sum(map(np.size, tree.leaves([params[step.position] for step in run.steps])))
+    elements = math.prod(x.shape[2:]) if spatial and type(x) is np.ndarray else 1
+    most = samples * weights * elements // SHARD_WORK
+    return max(1, min(samples // least, most if spatial else min(most, MAX_SHARDS_OF_ROWS)))
 
 
 def _split(x: Arrays, shards: int) -> list[Arrays]:

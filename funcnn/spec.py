@@ -28,12 +28,13 @@ class _NotData(Exception):
 
 
 def constructor(
-    *, per_sample: PerSample = "never", takes: Takes = "array"
+    *, per_sample: PerSample = "never", takes: Takes = "array", spatial: bool = False
 ) -> Callable[[Callable[P, Layer]], Callable[P, Layer]]:
     """Decorate the constructor of a layer: its layers get a spec, checks of their input, traits.
 
     per_sample: when each row of the output depends on that row of the input alone.
     takes: whether the input is one array, a tuple of arrays, or either.
+    spatial: whether it works on images, by windows.
     """
 
     def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
@@ -47,7 +48,7 @@ def constructor(
                 return layer.init(rng, check_shapes(name, input_shape, takes), **keywords)
 
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
-                layer.apply.traits = Traits(name, per_sample, takes)  # type: ignore[attr-defined]
+                layer.apply.traits = Traits(name, per_sample, takes, spatial)  # type: ignore[attr-defined]
             spec = _describe("layer", make, args, kwargs)
             return Layer(functools.wraps(layer.init)(init), layer.apply, spec)
 

@@ -102,7 +102,7 @@ def make_train_step(
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
             params = apply_updates(state.params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
-        params = _overwrite(params, aux.statistics)
+        params = write_statistics(params, aux.statistics)
         measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
         rate = last_learning_rate(opt_state)
         if rate is not None:
@@ -112,14 +112,14 @@ def make_train_step(
     return step
 
 
-def _overwrite(params: Tree, statistics: Tree) -> Tree:
-    """params, with the leaves of `statistics` in place of theirs; where that is None, as it is."""
+def write_statistics(params: Tree, statistics: Tree) -> Tree:
+    """The params, with the leaves of `statistics` in place of theirs where these are not None."""
     if statistics is None:
         return params
     if isinstance(statistics, dict):
-        return {key: _overwrite(params[key], statistics.get(key)) for key in params}
+        return {key: write_statistics(params[key], statistics.get(key)) for key in params}
     if isinstance(statistics, (list, tuple)):
-        entries = [_overwrite(p, s) for p, s in zip(params, statistics, strict=True)]
+        entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
     return statistics
 

@@ -65,6 +65,8 @@ class Traits(NamedTuple):
     name: str = "layer"
     per_sample: PerSample = "never"
     takes: Takes = "any"
+    spatial: bool = False
+    """Whether it works on images, and meets a weight once for each of their elements."""
     layers: tuple[Layer, ...] = ()
     """The layers that a combinator is made of."""
     rebuild: Callable[..., Layer] | None = None

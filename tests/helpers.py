@@ -38,3 +38,8 @@ def normal_batch(rng, shape, batch=2, dtype=np.float32):
         keys = fn.random.split(rng, len(shape))
         return tuple(map(normal_batch, keys, shape, [batch] * len(shape), [dtype] * len(shape)))
     return fn.random.normal(rng, (batch, *shape), dtype)
+
+
+def batch_last(x):
+    """Equal arrays, in memory in the order (C, H, W, N)."""
+    return fn.tree.map(lambda a: np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0), x)

@@ -424,6 +424,40 @@ def test_a_nan_in_a_later_leaf_is_rejected():
         fn.check_vjp(function, {"a": np.ones(2), "b": np.ones(2)})
 
 
+# --- statistics ------------------------------------------------------------------------------
+
+
+def with_statistics(gradient=lambda dy: 0 * dy[0], dtype=None):
+    """y = x less a mean, in evaluation a running one, whose new value rides on the vjp."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        def vjp(dy):
+            return {"running": gradient(dy)}, (dy - dy.mean(0) if train else dy)
+
+        if train:
+            vjp.statistics = {"running": x.mean(0, dtype=dtype)}
+        return x - (x.mean(0) if train else params["running"]), (None if wrt is None else vjp)
+
+    return fn.Layer(
+        lambda rng, shape, dtype=np.float32: (shape, {"running": np.ones(shape, dtype)}), apply
+    )
+
+
+def test_statistics_are_constants_in_evaluation_too():
+    fn.check_layer(with_statistics(), (3,))
+    fn.check_layer(fn.serial(fn.Dense(2), with_statistics(), fn.Tanh()), (3,))
+
+
+def test_a_gradient_of_statistics_is_rejected():
+    with pytest.raises(fn.CheckFailure, match="the derivative by params/running"):
+        fn.check_layer(with_statistics(lambda dy: -dy.sum(0)), (3,))
+
+
+def test_statistics_of_another_dtype_are_rejected():
+    with pytest.raises(fn.CheckFailure, match=r"statistics running are float64 \(3,\)"):
+        fn.check_layer(with_statistics(dtype=np.float64), (3,))
+
+
 # --- layers that break the form --------------------------------------------------------------
 
 BROKEN = {

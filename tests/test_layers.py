@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from helpers import normal_batch
+from helpers import batch_last, normal_batch
 
 import funcnn as fn
 
@@ -30,6 +30,8 @@ TABLE = {
         (fn.Dropout(0.1), (2, 3)),
         (fn.Dropout(0), (4,)),
         (fn.Dropout(rate=1), (1, 2, 2)),
+        (fn.Dropout(0.5, by_channel=True), (5, 2)),
+        (fn.Dropout(0.5, by_channel=True), (5, 1, 2)),
     ],
     "Flatten": [(fn.Flatten(), shape) for shape in [(), (4,), (2, 3), (1, 2, 3)]],
     "Reshape": [
@@ -52,6 +54,18 @@ TABLE = {
         (fn.LayerNorm(normalized_dims=2, eps=0.1), (2, 1, 3)),
         (fn.LayerNorm(elementwise_affine=False), (2, 3)),
         (fn.LayerNorm(3, bias=False), (2, 2, 2)),
+    ],
+    "GroupNorm": [
+        (fn.GroupNorm(2), (4,)),
+        (fn.GroupNorm(1, eps=0.1), (2, 3)),
+        (fn.GroupNorm(3), (3, 2, 2)),
+        (fn.GroupNorm(num_groups=2, affine=False), (4, 2, 1, 2)),
+    ],
+    "BatchNorm": [  # of one sample too: `(C,)` is in test_normalization
+        (fn.BatchNorm(), (2, 3)),
+        (fn.BatchNorm(eps=0.1, momentum=0.3), (2, 2, 3)),
+        (fn.BatchNorm(affine=False), (3, 2, 1)),
+        (fn.BatchNorm(momentum=1), (2, 1, 2, 2)),
     ],
     **{
         name: [(getattr(fn, name)(), shape) for shape in [(), (5,), (2, 3)]]
@@ -180,6 +194,32 @@ def test_a_misspelt_keyword_is_a_type_error(layer, shape):
         layer.apply(params, normal_batch(KEY, shape), trian=True)
 
 
+@every_layer
+@pytest.mark.parametrize("train", [False, True])
+def test_the_order_in_memory_does_not_show_in_the_values(layer, shape, train):
+    _, params = layer.init(KEY, shape, dtype=np.float64)
+    x = normal_batch(KEY, shape, batch=3, dtype=np.float64)
+    y, vjp = layer.apply(params, x, rng=KEY, train=train)
+    dy = fn.tree.map(np.cos, y)
+    expected = y, vjp(dy), getattr(vjp, "statistics", None)
+    y, vjp = layer.apply(params, batch_last(x), rng=KEY, train=train)
+    found = y, vjp(batch_last(dy)), getattr(vjp, "statistics", None)
+    for a, b in zip(fn.tree.leaves(found), fn.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "BatchNorm", "Dropout"])
+@pytest.mark.parametrize("train", [False, True])
+def test_images_that_lie_batch_last_in_memory_stay_so(name, train):
+    layer, _ = TABLE[name][-1]
+    shape = (6, 4, 5)
+    _, params = layer.init(KEY, shape)
+    x = batch_last(normal_batch(KEY, shape, batch=7))
+    y, vjp = layer.apply(params, x, rng=KEY, train=train)
+    for array in (y, vjp(x)[1]):
+        assert array.strides == x.strides
+
+
 def test_every_public_constructor_and_combinator_is_in_the_table():
     public = {name: getattr(fn, name) for name in fn.__all__}
     functions = {name: f for name, f in public.items() if inspect.isfunction(f)}
@@ -270,48 +310,6 @@ def test_prelu_begins_with_its_init_in_every_slope():
     assert fn.PRelu(3, init=-1).init(KEY, (3, 4))[1]["weight"].tolist() == [-1, -1, -1]
 
 
-@pytest.mark.parametrize(
-    ("dims", "shape", "of_params"),
-    [(1, (2, 3), (3,)), (2, (2, 3), (2, 3)), (2, (4, 2, 3), (2, 3)), (3, (4, 2, 3), (4, 2, 3))],
-)
-def test_layer_norm_has_params_of_the_last_axes(dims, shape, of_params):
-    output_shape, params = fn.LayerNorm(dims).init(KEY, shape)
-    assert output_shape == shape
-    np.testing.assert_array_equal(params["weight"], np.ones(of_params))
-    np.testing.assert_array_equal(params["bias"], np.zeros(of_params))
-
-
-def test_layer_norm_by_hand():
-    params = {"weight": np.array([1.0, 2, 3]), "bias": np.array([0.0, 0, 10])}
-    y, _ = fn.LayerNorm(eps=1).apply(params, np.array([[1.0, 2, 6], [5, 5, 5]]))
-    scale = 1 / (14 / 3 + 1) ** 0.5
-    np.testing.assert_allclose(y, [[-2 * scale, -2 * scale, 9 * scale + 10], [0, 0, 10]])
-
-
-@pytest.mark.parametrize("mean", [1e4, -3e4, 1e6])
-def test_layer_norm_of_a_small_spread_on_a_large_mean_keeps_its_precision(mean):
-    x = (np.float32(mean) + fn.random.normal(KEY, (4, 300))).astype(np.float32)
-    exact = x.astype(np.float64)
-    layer = fn.LayerNorm(elementwise_affine=False)
-    (y, vjp), (expected, expected_vjp) = layer.apply({}, x), layer.apply({}, exact)
-    reference = (exact - exact.mean(1, keepdims=True)) / np.sqrt(exact.var(1) + 1e-5)[:, None]
-    np.testing.assert_allclose(expected, reference, atol=1e-9)
-    np.testing.assert_allclose(y, reference, rtol=1e-6, atol=1e-6)
-    dy = fn.random.normal(fn.random.key(1), x.shape)
-    np.testing.assert_allclose(vjp(dy)[1], expected_vjp(dy.astype("f8"))[1], atol=2e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e4 / 3, -1e7 / 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_layer_norm_of_a_constant_row_is_the_bias(value, dtype):
-    layer = fn.LayerNorm()
-    _, params = layer.init(KEY, (1000,), dtype=dtype)
-    y, vjp = layer.apply(params, np.full((2, 1000), value, dtype))
-    # A mean is right to a few roundings, the second one of what the first has left.
-    np.testing.assert_allclose(y, 0, atol=abs(value) * (8 * np.finfo(dtype).eps) ** 2 / 1e-5**0.5)
-    assert np.isfinite(vjp(np.ones_like(y))[1]).all()
-
-
 # --- dropout ---------------------------------------------------------------------------------
 
 
@@ -366,6 +364,28 @@ def test_dropout_refuses_a_rate_that_is_no_fraction(rate):
         fn.Dropout(rate)
 
 
+@pytest.mark.parametrize("shape", [(30, 5), (30, 4, 5), (30, 2, 3, 2)])
+def test_dropout_by_channel_drops_whole_channels_of_each_sample(shape):
+    x = np.ones((40, *shape), np.float32)
+    y, vjp = fn.Dropout(0.25, by_channel=True).apply({}, x, rng=KEY, train=True)
+    channels = y.reshape(40, 30, -1)
+    np.testing.assert_array_equal(channels, np.broadcast_to(channels[..., :1], channels.shape))
+    dropped = channels[..., 0] == 0
+    assert abs(dropped.mean() - 0.25) < 5 * (0.25 * 0.75 / dropped.size) ** 0.5
+    assert len({row.tobytes() for row in dropped}) > 30
+    np.testing.assert_array_equal(vjp(3 * x)[1], 3 * y)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_dropout_by_channel_needs_axes_after_the_channels(train):
+    layer = fn.Dropout(by_channel=True)
+    said = r"needs axes after the channels, got a sample of shape \(3,\)"
+    with pytest.raises(ValueError, match=said):
+        layer.init(KEY, (3,))
+    with pytest.raises(ValueError, match=said):
+        layer.apply({}, np.ones((2, 3)), rng=KEY, train=train)
+
+
 # --- misuse ----------------------------------------------------------------------------------
 
 
@@ -413,7 +433,13 @@ def test_pixels_must_be_made_floats_first(name, dtype):
         layer.apply(params, np.ones((2, *shape), dtype))
 
 
-@pytest.mark.parametrize("layer", [fn.PRelu(), fn.PRelu(3), fn.LayerNorm(), fn.LayerNorm(2)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(fn.PRelu(), fn.PRelu(3), fn.LayerNorm(), fn.LayerNorm(2), fn.GroupNorm(3)),
+        *(fn.BatchNorm(), fn.BatchNorm(affine=False)),
+    ],
+)
 def test_inputs_of_another_dtype_than_the_params_are_an_error(layer):
     _, params = layer.init(KEY, (3, 4))
     with pytest.raises(TypeError, match="x is float64 but params are float32"):
@@ -431,29 +457,21 @@ def test_prelu_refuses_another_number_of_channels_than_it_has_slopes(shape):
         layer.apply(params, np.ones((2, *shape), np.float32))
 
 
-def test_layer_norm_refuses_a_sample_of_too_few_axes():
-    layer = fn.LayerNorm(2)
-    with pytest.raises(ValueError, match=r"shape \(3,\) has no 2 last axes"):
-        layer.init(KEY, (3,))
-    with pytest.raises(ValueError, match=r"shape \(3,\) has no 2 last axes"):
-        layer.apply(layer.init(KEY, (2, 3))[1], np.ones((2, 3), np.float32))
-
-
 @pytest.mark.parametrize(
     ("layer", "shape", "other"),
-    [(fn.PRelu(3), (3,), (3, 2)), (fn.PRelu(), (3,), (2,)), (fn.LayerNorm(), (4,), (1,))],
+    [
+        (fn.PRelu(3), (3,), (3, 2)),
+        (fn.PRelu(), (3,), (2,)),
+        (fn.LayerNorm(), (4,), (1,)),
+        (fn.GroupNorm(2), (4, 3), (2,)),
+        (fn.BatchNorm(), (4, 3), (1,)),
+    ],
 )
 def test_a_weight_that_does_not_fit_is_an_error(layer, shape, other):
     _, params = layer.init(KEY, shape)
     params = params | {"weight": np.ones(other, np.float32)}
     with pytest.raises(ValueError, match=r"expected a weight of shape \(\d,\), got \("):
         layer.apply(params, np.ones((2, *shape), np.float32))
-
-
-def test_a_bias_of_a_layer_norm_that_would_be_broadcast_is_an_error():
-    params = {"weight": np.ones(4), "bias": np.zeros(1)}
-    with pytest.raises(ValueError, match=r"expected a bias of shape \(4,\), got \(1,\)"):
-        fn.LayerNorm().apply(params, np.ones((2, 4)))
 
 
 NAN, INF = float("nan"), float("inf")
@@ -467,6 +485,11 @@ NAN, INF = float("nan"), float("inf")
         (lambda: fn.PRelu(init=NAN), "init must be a finite number, got nan"),
         (lambda: fn.LayerNorm(0), "LayerNorm: every size must be at least 1"),
         (lambda: fn.LayerNorm(eps=-1e-5), "eps must be a finite number of at least 0, got -1e-05"),
+        (lambda: fn.GroupNorm(0), "GroupNorm: every size must be at least 1"),
+        (lambda: fn.GroupNorm(2, eps=-1), "eps must be a finite number of at least 0, got -1"),
+        (lambda: fn.BatchNorm(eps=NAN), "eps must be a finite number of at least 0, got nan"),
+        (lambda: fn.BatchNorm(momentum=1.5), r"momentum must be in \[0, 1\], got 1.5"),
+        (lambda: fn.BatchNorm(momentum=None), r"momentum must be in \[0, 1\], got None"),
         (lambda: fn.LeakyRelu(INF), "negative_slope must be a finite number, got inf"),
         (lambda: fn.LeakyRelu("0.1"), "negative_slope must be a finite number, got 0.1"),
         (lambda: fn.Elu(NAN), "alpha must be a finite number, got nan"),
@@ -487,6 +510,8 @@ def test_an_argument_out_of_range_is_named_with_its_value(make, said):
     [
         fn.PRelu(init=np.float64(0.1)),
         fn.LayerNorm(eps=np.float64(1e-3)),
+        fn.GroupNorm(2, eps=np.float64(1e-3)),
+        fn.BatchNorm(eps=np.float64(1e-3), momentum=np.float64(0.2)),
         fn.LeakyRelu(np.float64(0.1)),
         fn.Elu(np.float64(0.5)),
         fn.Softplus(np.float64(2), np.float64(10)),
@@ -546,6 +571,8 @@ def test_an_input_shape_is_a_tuple_of_integers(shape):
         (lambda: fn.Relu(inplace=True), "inplace"),
         (lambda: fn.Gelu(approx="tanh"), "approx"),
         (lambda: fn.LayerNorm(normalized_shape=(3,)), "normalized_shape"),
+        (lambda: fn.BatchNorm(num_features=3), "num_features"),
+        (lambda: fn.GroupNorm(2, num_channels=4), "num_channels"),
         (lambda: fn.Flatten(start_dim=1), "start_dim"),
         (lambda: fn.Reshape(size=(2,)), "size"),
         (lambda: fn.serial(fn.Relu(), name="net"), "name"),
@@ -561,7 +588,7 @@ def test_a_constructor_refuses_an_argument_that_it_does_not_have(make, keyword):
     "layer",
     [
         *(fn.Dense(3), fn.Relu(), fn.Flatten(), fn.Reshape((3, 1)), fn.Dropout(0.5)),
-        *(fn.PRelu(), fn.LayerNorm()),
+        *(fn.PRelu(), fn.LayerNorm(), fn.GroupNorm(3), fn.BatchNorm()),
     ],
 )
 def test_a_cotangent_of_another_shape_or_dtype_is_an_error(layer):

@@ -224,7 +224,7 @@ def assert_same_with_params(layer, module, params, x, seed):
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(to_torch(params[name]))
-    y, vjp = layer.apply(params, x)
+    y, vjp = layer.apply(params, x, train=module.training)
     x_torch = to_torch(x, requires_grad=True)
     y_torch = module(x_torch)
     assert_close(y, y_torch)
@@ -232,7 +232,9 @@ def assert_same_with_params(layer, module, params, x, seed):
     dparams, dx = vjp(dy)
     y_torch.backward(to_torch(dy))
     assert_close(dx, x_torch.grad)
-    assert set(dparams) == {name for name, _ in module.named_parameters()}
+    statistics = {name for name in dparams if name.startswith("running")}
+    assert set(dparams) - statistics == {name for name, _ in module.named_parameters()}
+    assert not any(dparams[name].any() for name in statistics)
     for name, parameter in module.named_parameters():
         assert_close(dparams[name], parameter.grad)
 
@@ -263,6 +265,86 @@ def test_layer_norm_is_torchs(shape, data, seed, eps):
     assert_same_with_params(layer, module, params, normal(seed + 2, *shape), seed + 3)
 
 
+@given(st.lists(sizes, min_size=1, max_size=4), st.integers(1, 3), sizes, st.booleans(), seeds)
+def test_group_norm_is_torchs(shape, groups, each, affine, seed):
+    batch, *rest = shape
+    channels = groups * each
+    x = normal(seed, batch, channels, *rest, 2)  # torch refuses a single value a group
+    layer = fn.GroupNorm(groups, eps=1e-3, affine=affine)
+    module = nn.GroupNorm(groups, channels, 1e-3, affine, dtype=torch.float64)
+    output_shape, params = layer.init(KEY, x.shape[1:], dtype=np.float64)
+    assert output_shape == x.shape[1:]
+    params = {name: normal(seed + i, channels) for i, name in enumerate(params)}
+    assert_same_with_params(layer, module, params, x, seed + 3)
+
+
+BATCH_NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+@given(
+    *(st.integers(2, 6), sizes, st.lists(sizes, max_size=3), st.booleans(), st.booleans()),
+    *(st.floats(0, 1), seeds),
+)
+def test_batch_norm_is_torchs(batch, channels, rest, affine, train, momentum, seed):
+    x = normal(seed, batch, channels, *rest)
+    layer = fn.BatchNorm(eps=1e-3, momentum=momentum, affine=affine)
+    module = BATCH_NORMS[len(rest)](channels, 1e-3, momentum, affine, dtype=torch.float64)
+    module.train(train)
+    output_shape, params = layer.init(KEY, x.shape[1:], dtype=np.float64)
+    assert output_shape == x.shape[1:]
+    for name, array in itertools.chain(module.named_parameters(), module.named_buffers()):
+        if name in params:
+            np.testing.assert_array_equal(params[name], array.detach().numpy())
+    params = {name: normal(seed + i, channels) for i, name in enumerate(params)}
+    params["running_var"] = params["running_var"] ** 2
+    for name in ("running_mean", "running_var"):
+        getattr(module, name).copy_(to_torch(params[name]))
+    assert_same_with_params(layer, module, params, x, seed + 5)
+    statistics = getattr(layer.apply(params, x, train=train)[1], "statistics", params)
+    for name in ("running_mean", "running_var"):
+        assert_close(statistics[name], getattr(module, name))
+
+
+def batch_norm_net():
+    """A net with BatchNorm on images and on features, and torch's with the same numbers."""
+    model = fn.serial(
+        *(fn.BatchNorm(momentum=0.2), fn.Flatten(), fn.Dense(7), fn.BatchNorm(), fn.Tanh()),
+        fn.Dense(4),
+    )
+    module = nn.Sequential(
+        *(nn.BatchNorm2d(3, momentum=0.2), nn.Flatten(), nn.Linear(60, 7), nn.BatchNorm1d(7)),
+        *(nn.Tanh(), nn.Linear(7, 4)),
+    ).double()
+    _, params = model.init(KEY, (3, 4, 5), dtype=np.float64)
+    for i in (2, 5):
+        load_linear(module[i], params[i])
+    return model, params, module
+
+
+def test_batch_norm_is_torchs_over_100_steps_with_momentum_and_weight_decay():
+    model, params, module = batch_norm_net()
+    optimizer = fn.chain(fn.add_decayed_weights(1e-2), fn.sgd(0.1, momentum=0.9))
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state = fn.TrainState.create(params, optimizer)
+    theirs = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+    images, labels = 3 * normal(1, 40, 3, 4, 5) + 2, np.arange(40) % 4
+    for i in range(100):
+        rows = (np.arange(8) * (2 * i + 1) + i) % 40
+        x, y = images[rows], labels[rows]
+        outputs, _ = model.apply(state.params, x, train=True)
+        outputs_torch = module.train()(to_torch(x))
+        assert_close(outputs, outputs_torch)
+        theirs.zero_grad()
+        nn.functional.cross_entropy(outputs_torch, to_torch(y)).backward()
+        theirs.step()
+        state, _ = step(state, (x, y))
+    assert_close(fn.predict(model.apply, state.params, images), module.eval()(to_torch(images)))
+    for i, layer_params in enumerate(state.params):
+        for name, ours in layer_params.items():
+            array = getattr(module[i], name)
+            assert_close(ours, array.T if i in (2, 5) and name == "weight" else array)
+
+
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
 @given(x=arrays(), data=st.data())
 def test_softmax_along_any_axis_is_torchs(name, x, data):
@@ -286,6 +368,17 @@ def test_dropout_with_one_mask_is_torchs(x, rate, seed):
     scale = to_torch((kept != 0) / (1 - rate))
     assert_same_layer(layer, lambda x: x * scale, x, rng=key, train=True)
     assert_same_layer(layer, torch.nn.Dropout(rate).eval(), x, train=False)
+
+
+@given(arrays(min_dims=3, max_dims=5), st.floats(0, 0.95), seeds)
+def test_dropout_by_channel_is_torchs_on_the_channels_it_keeps(x, rate, seed):
+    layer, key = fn.Dropout(rate, by_channel=True), fn.random.key(seed)
+    kept, _ = layer.apply({}, np.ones_like(x), rng=key, train=True)
+    channels = kept.reshape(*x.shape[:2], -1)[..., 0]
+    scale = to_torch((channels != 0) / (1 - rate)).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+    assert_same_layer(layer, lambda x: x * scale, x, rng=key, train=True)
+    module = {3: nn.Dropout1d, 4: nn.Dropout2d, 5: nn.Dropout3d}[x.ndim](rate)
+    assert_same_layer(layer, module.eval(), x, train=False)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])

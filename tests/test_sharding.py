@@ -64,9 +64,9 @@ def test_shards_give_what_the_whole_batch_gives(batch, train, shards, monkeypatc
     x = fn.random.normal(KEY, (batch, 28, 28), np.float64)
     y, vjp = model.apply(params, x, rng=KEY, train=train)
     gradients = vjp(y)
-    assert max(shards) == min(batch // sharding.SHARD_SAMPLES, sharding.MAX_SHARDS)
+    assert max(shards) == min(batch // sharding.SHARD_ROWS, sharding.MAX_SHARDS_OF_ROWS)
     shards.clear()
-    monkeypatch.setattr(sharding, "MAX_SHARDS", 1)
+    monkeypatch.setattr(sharding, "MAX_SHARDS_OF_ROWS", 1)
     y_whole, vjp_whole = model.apply(params, x, rng=KEY, train=train)
     whole = vjp_whole(y)
     assert shards == []
@@ -98,7 +98,7 @@ def test_a_small_net_is_not_cut(shards):
 
 def small_shards(monkeypatch):
     """From here on, everything that may be cut is cut."""
-    monkeypatch.setattr(sharding, "SHARD_SAMPLES", 1)
+    monkeypatch.setattr(sharding, "SHARD_ROWS", 1)
     monkeypatch.setattr(sharding, "SHARD_WORK", 1)
 
 
@@ -182,7 +182,7 @@ def test_a_serial_inside_a_serial_can_be_cut_without_waiting_for_itself():
     script = """
 import numpy as np, funcnn as fn
 from funcnn import sharding
-sharding.SHARD_SAMPLES = sharding.SHARD_WORK = 1
+sharding.SHARD_ROWS = sharding.SHARD_WORK = 1
 model = fn.serial(fn.Flatten(), fn.serial(fn.Dense(5), fn.Relu()), fn.Dense(3))
 _, params = model.init(fn.random.key(0), (4,))
 with fn.threads.use_threads(2):
@@ -246,7 +246,11 @@ AROUND = {
 
 @pytest.mark.parametrize("name", AROUND)
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("inner", [COUPLED, fn.Dropout(0.5)], ids=["coupled", "dropout"])
+@pytest.mark.parametrize(
+    "inner",
+    [COUPLED, fn.Dropout(0.5), fn.BatchNorm()],
+    ids=["coupled", "dropout", "batch norm"],
+)
 def test_a_layer_inside_a_combinator_sees_the_whole_batch(inner, train, name, monkeypatch, shards):
     model = fn.serial(fn.Dense(3), AROUND[name](inner), fn.Dense(2))
     _, params = model.init(KEY, (4,), dtype=np.float64)

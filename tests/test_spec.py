@@ -23,13 +23,18 @@ LAYERS = {
             *("Silu", "Tanh"),
         )
     },
-    "Dropout": [(fn.Dropout(0.25), (4,))],
+    "BatchNorm": [
+        (fn.BatchNorm(eps=0.1, momentum=0.3), (4, 2)),
+        (fn.BatchNorm(affine=False), (4,)),
+    ],
+    "Dropout": [(fn.Dropout(0.25), (4,)), (fn.Dropout(0.25, by_channel=True), (4, 2))],
     "Elu": [(fn.Elu(0.5), (4,))],
     "FanInConcat": [(fn.FanInConcat(), ((4,), (2,))), (fn.FanInConcat(1), ((4, 2), (1, 2)))],
     "FanInSum": [(fn.FanInSum(), ((4,), (4,)))],
     "FanOut": [(fn.FanOut(3), (4,))],
     "Flatten": [(fn.Flatten(), (2, 3))],
     "Gelu": [(fn.Gelu("tanh"), (4,))],
+    "GroupNorm": [(fn.GroupNorm(2, eps=0.1), (4, 2)), (fn.GroupNorm(4, affine=False), (4,))],
     "HardTanh": [(fn.HardTanh(-0.5, max_val=2), (4,))],
     "LayerNorm": [(fn.LayerNorm(2, eps=0.1), (2, 4)), (fn.LayerNorm(bias=False), (4,))],
     "LeakyRelu": [(fn.LeakyRelu(0.2), (4,))],
@@ -107,6 +112,10 @@ def test_a_spec_is_the_name_and_all_arguments():
             {"layer": "Relu"},
         ],
     }
+
+
+def test_a_spec_from_before_an_argument_means_its_default():
+    assert fn.from_spec({"layer": "Dropout", "rate": 0.25}).spec == fn.Dropout(0.25).spec
 
 
 def test_positional_named_and_default_arguments_give_one_spec():

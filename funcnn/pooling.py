@@ -1,0 +1,76 @@
+"""Pooling, beside its derivatives: one number for all the elements of a window.
+
+x is `(C, *inputs, N)` and y `(C, *outputs, N)`, with the batch last: see `windows`.
+"""
+
+import math
+
+import numpy as np
+
+from funcnn.types import Array, ArrayVjp
+from funcnn.windows import Windows, pad, positions, unpad, view_windows
+
+
+def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp | None]:
+    """The largest element of each window; of equal ones, the first gets dy. Padding is -inf."""
+    padded = pad(x, windows, -math.inf)
+    first, *others = _elements(padded, windows)
+    y = first.copy()
+    if not with_vjp:
+        for element in others:
+            np.maximum(y, element, out=y)
+        return y, None
+    # Which element it is: a byte for each window, and x itself need not be kept.
+    chosen = np.zeros(y.shape, np.min_scalar_type(len(others)))
+    for index, element in enumerate(others, 1):
+        larger = (element > y).astype(chosen.dtype)
+        np.maximum(y, element, out=y)
+        larger *= index
+        np.maximum(chosen, larger, out=chosen)
+    channels, samples, dtype = len(x), x.shape[-1], x.dtype
+
+    def vjp(dy: Array) -> Array:
+        dpadded = np.zeros((channels, *windows.padded, samples), dtype)
+        for index, delement in enumerate(_elements(dpadded, windows)):
+            if _disjoint(windows):
+                np.multiply(dy, chosen == index, out=delement)
+            else:
+                delement += dy * (chosen == index)
+        return unpad(dpadded, windows)
+
+    return y, vjp
+
+
+def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
+    """The sum of each window; each of its elements gets dy. Padding is 0."""
+    first, *others = _elements(pad(x, windows), windows)
+    y = first.copy()
+    for element in others:
+        y += element
+    channels, samples = len(x), x.shape[-1]
+
+    def vjp(dy: Array) -> Array:
+        dpadded = np.zeros((channels, *windows.padded, samples), dy.dtype)
+        for delement in _elements(dpadded, windows):
+            delement += dy
+        return unpad(dpadded, windows)
+
+    return y, vjp
+
+
+def count_elements(windows: Windows, include_padding: bool) -> Array:
+    """How many elements each window has, with or without those of the padding: `(*outputs, 1)`."""
+    if include_padding:
+        return np.full((*windows.outputs, 1), math.prod(windows.kernel))
+    counts, _ = sum_pool(np.ones((1, *windows.inputs, 1)), windows)
+    return counts.reshape(*windows.outputs, 1)
+
+
+def _elements(padded: Array, windows: Windows) -> list[Array]:
+    """Of each place within a window, what all windows have there: views `(C, *outputs, N)`."""
+    views = view_windows(padded, windows)
+    return [views[:, *position] for position in positions(windows)]
+
+
+def _disjoint(windows: Windows) -> bool:
+    return all(s >= span for s, span in zip(windows.stride, windows.spans, strict=True))
