@@ -143,7 +143,8 @@ def bench(
     if as_json:
         print_json(results)
         return
-    click.echo(f"\nx: {RATIO_MEANS}; in brackets: quartiles over the rounds")
+    click.echo("\nin brackets: quartiles over the rounds", nl=False)
+    click.echo(f"; x: {RATIO_MEANS}" if any(row.ratio for row in benchmark.results) else "")
     click.echo(f"{threads} threads; {in_one_line(benchmark.machine)}")
     click.echo(f"all in {benchmark.folder}")
 

@@ -69,7 +69,7 @@ def _loss(net: Net, outputs: Any, y: Any) -> Any:
     return -jnp.mean(jnp.take_along_axis(log_p, y[:, None], 1))
 
 
-def _compile_step(net: Net) -> Callable[..., Any]:
+def _compile_step(net: Net) -> Any:
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(params: Params, traces: Params, x: Any, y: Any, rows: Any) -> Any:
         if rows is not None:

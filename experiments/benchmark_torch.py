@@ -79,7 +79,8 @@ class Learner:
 
     def predict(self) -> Array:
         """The outputs for the test examples."""
-        return self._outputs().numpy()
+        outputs: Array = self._outputs().numpy()
+        return outputs
 
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""

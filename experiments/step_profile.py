@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.architectures import ARCHITECTURES, loss_of
-from funcnn.experiments.config import RunConfig, build_network, build_optimizer, network_in_memory
+from funcnn.experiments.config import RunConfig, build_network, build_optimizer, network_that_fits
 from funcnn.experiments.datasets import Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.memory import keep_freed_memory
@@ -59,8 +59,8 @@ class Profile(NamedTuple):
         table = [["layer", "", "output shape", "forward ms", "vjp ms", "GEMM ms", "of limit"]]
         for part in self.parts:
             shape = "" if part.output_shape is None else str(part.output_shape)
-            vjp = "" if part.vjp is None else f"{part.vjp:.3f}"
-            row = [part.path, part.name, shape, f"{part.forward:.3f}", vjp]
+            times = [f"{part.forward:.3f}", "" if part.vjp is None else f"{part.vjp:.3f}"]
+            row = [part.path, part.name, shape, *times]
             table.append(row + _limit(part.gemm, part.forward + (part.vjp or 0.0)))
         forward = sum(part.forward for part in self.parts)
         vjp = sum(part.vjp or 0.0 for part in self.parts)
@@ -98,7 +98,7 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
     model = build_network(config, 2 if binary else 10)
     batches, input_shape = _batches(config)
     loss, optimizer = loss_of(config.arch, config.label_smoothing), build_optimizer(config, 1000)
-    with network_in_memory(config):
+    with network_that_fits(config):
         _, params = model.init(fn.random.key(config.seed), input_shape)
         state = fn.TrainState.create(params, optimizer, rng=fn.random.key(1))
     step = fn.make_train_step(model.apply, loss, optimizer)
@@ -133,6 +133,7 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
 
 def _batches(config: RunConfig) -> tuple[Iterator[Batch], tuple[int, ...]]:
     """Minibatches without end, and the shape of an input."""
+    shape: tuple[int, ...]
     if ARCHITECTURES[config.arch].binary:
         x, y = generate_XOR_easy()
         normalization, shape = Normalization(1.0, 0.5, 0.5), (2,)

@@ -56,8 +56,6 @@ def trained(name, net):
 def test_all_peers_train_the_same_net_on_the_same_batches(net, name, monkeypatch):
     if not PEERS[name].fits(NETS[net]):
         pytest.skip(f"{name} has no {net}")
-    if name == "funcnn" and NETS[net].channels and not hasattr(fn, "Conv"):
-        pytest.skip("funcnn has no Conv")
     for module in (loaded("torch"), loaded(name)):  # so large that each shows in the losses
         monkeypatch.setattr(module, "LEARNING_RATE", 0.05)
         monkeypatch.setattr(module, "WEIGHT_DECAY", 0.1)
