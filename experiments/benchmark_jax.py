@@ -35,7 +35,7 @@ def _pool(x: Any) -> Any:
 
 
 def _pool_to_differentiate(x: Any) -> Any:
-    """The same, forward slower by half, but the derivative takes a fifth of the time."""
+    """The same: slower by itself, but with its derivative the whole step takes half the time."""
     n, height, width, channels = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
 

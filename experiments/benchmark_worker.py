@@ -49,7 +49,7 @@ class _Server:
             self._rows = choices(NETS[net])
             if measure == "memory":
                 return peak_growth(self._train)
-            keep_freed_memory()  # it makes PyTorch faster too, in inference twice as fast
+            keep_freed_memory()  # PyTorch is faster with it too, in inference up to twice
             self._learner.start()
             self._name = net
         if measure == "step":
