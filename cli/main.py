@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from funcnn.cli.bench import bench
 from funcnn.cli.data import data
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
@@ -56,5 +57,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, predict, inspect, check, data, figure):
+for command in (train, evaluate, predict, inspect, check, bench, data, figure):
     main.add_command(command)

@@ -1,78 +1,97 @@
-"""One peer of the benchmark: it reads numbers of steps and answers median seconds of a step."""
+"""One peer of the benchmark, in a process of its own: a JSON request a line, an answer a line.
 
+    python -m funcnn.experiments.benchmark_worker PEER THREADS
+
+    {"net": "mlp3-128", "measure": "step", "seconds": 0.2}  ->  {"cost": 0.0015}, or {"error": ...}
+
+The cost is seconds (of a step, or of an example that is predicted or evaluated) or bytes.
+"""
+
+import json
+import os
+import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from funcnn.experiments.memory import keep_freed_memory
+from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
+from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
+from funcnn.experiments.memory import keep_freed_memory, peak_growth
 
 import funcnn as fn
 from funcnn.types import Array
 
-_EXAMPLES, _BATCH = 20_000, 128
+_LEAST_STEPS, _STEPS_FOR_MEMORY = 5, 30
 
 
-def _data() -> tuple[Array, Array]:
-    x = fn.random.uniform(fn.random.key(0), (_EXAMPLES, 784))
-    y = fn.random.permutation(fn.random.key(1), _EXAMPLES) % 10
-    return x, y
+def choices(net: Net) -> Iterator[Array | None]:
+    """The rows of one minibatch after another, the same for every peer; None: all of them."""
+    generator = np.random.default_rng(0)
+    while True:
+        yield None if net.batch is None else generator.integers(EXAMPLES, size=net.batch)
 
 
-def _numpy_step() -> Callable[[Array], None]:
-    x, y = _data()
-    model = fn.serial(fn.Dense(256), fn.Relu(), fn.Dense(128), fn.Relu(), fn.Dense(10))
-    _, params = model.init(fn.random.key(2), (784,))
-    optimizer = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
-    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
-    state = fn.TrainState.create(params, optimizer)
+class _Server:
+    """What answers; it keeps the net of the last request, which is warm then."""
 
-    def run(rows: Array) -> None:
-        nonlocal state
-        state, _ = step(state, (x[rows], y[rows]))
+    def __init__(self, peer: Peer, module: Any) -> None:
+        self._peer, self._module = peer, module
+        self._name: str | None = None
 
-    return run
+    def answer(self, net: str, measure: str, seconds: float) -> float:
+        """The cost, measured for so many seconds."""
+        if net != self._name or measure == "memory":
+            self._name = None  # if what follows fails
+            self._learner: Learner = self._module.Learner(NETS[net], **self._peer.options)
+            self._rows = choices(NETS[net])
+            if measure == "memory":
+                return peak_growth(self._train)
+            keep_freed_memory()  # PyTorch is faster with it too, in inference up to twice
+            self._learner.start()
+            self._name = net
+        if measure == "step":
+            return _median_seconds(self._learner.step, self._rows, _LEAST_STEPS, seconds)
+        work = self._learner.predict if measure == "inference" else self._learner.evaluate
+        return _median_seconds(lambda _: work(), self._rows, 1, seconds) / TEST_EXAMPLES
+
+    def _train(self) -> None:
+        self._learner.start()
+        for _ in range(_STEPS_FOR_MEMORY):
+            self._learner.step(next(self._rows))
 
 
-def _torch_step(threads: int) -> Callable[[Array], None]:
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(threads)
-    x, y = (torch.from_numpy(array) for array in _data())
-    model = nn.Sequential(
-        nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    loss = nn.CrossEntropyLoss()
-
-    def run(rows: Array) -> None:
-        chosen = torch.from_numpy(rows)
-        optimizer.zero_grad()
-        value = loss(model(x[chosen]), y[chosen])
-        value.backward()
-        value.item()  # as funcnn, which returns the loss of every step
-        optimizer.step()
-
-    return run
+def _median_seconds(
+    work: Callable[[Array | None], object], rows: Iterator[Array | None], least: int, seconds: float
+) -> float:
+    """Of one call, of at least so many calls and at least so many seconds."""
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(taken) < least or time.perf_counter() < end:
+        chosen = next(rows)
+        start = time.perf_counter()
+        work(chosen)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
 
 
 def main() -> None:
     """Serve until the input ends."""
-    peer, threads = sys.argv[1], int(sys.argv[2])
-    step = _torch_step(threads) if peer == "torch" else _numpy_step()
-    generator = np.random.default_rng(0)
-    keep_freed_memory()
-    with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
+    peer, threads = PEERS[sys.argv[1]], int(sys.argv[2])
+    if hasattr(os, "sched_setaffinity") and threads < fn.threads.available_cores():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # JAX knows no other way
+    module = peer.load()
+    server = _Server(peer, module)
+    with module.limits(threads):
         for line in sys.stdin:
-            seconds = []
-            for _ in range(int(line)):
-                rows = generator.integers(_EXAMPLES, size=_BATCH)
-                start = time.perf_counter()
-                step(rows)
-                seconds.append(time.perf_counter() - start)
-            print(statistics.median(seconds), flush=True)
+            try:
+                answer: dict[str, Any] = {"cost": server.answer(**json.loads(line))}
+            except Exception as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -205,3 +205,54 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
         for spine in axis.spines.values():
             spine.set_visible(False)
     _write(figure, path)
+
+
+class Bar(NamedTuple):
+    """A bar: whose it is, its length, the quartiles, and the ratio to a reference, if any."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    ratio: float | None
+
+
+class Panel(NamedTuple):
+    """Bars of one unit, at most one for each name."""
+
+    title: str
+    unit: str
+    bars: list[Bar]
+
+
+def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
+    """Panels of horizontal bars, their ratios beside them; a name has one colour in them all.
+
+    names: all that there can be, from the top; one without a bar gets no place. note: below.
+    """
+    looks = dict(zip(names, COLOURS, strict=False))
+    used = {bar.name for panel in panels for bar in panel.bars}
+    shown = [name for name in names if name in used]
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    width, height = 2.4 * columns + 1.6, (0.3 * len(shown) + 1.0) * rows + 0.5
+    figure, axes = _figure(rows, columns, (width, height))
+    for axis in axes.ravel()[len(panels) :]:
+        axis.set_axis_off()
+    for number, (axis, panel) in enumerate(zip(axes.ravel(), panels, strict=False)):
+        longest = max(bar.high for bar in panel.bars)
+        for bar in panel.bars:
+            place = shown.index(bar.name)
+            spread = [[bar.value - bar.low], [bar.high - bar.value]]
+            axis.barh(place, bar.value, xerr=spread, color=looks[bar.name], ecolor="#444444")
+            if bar.ratio is not None:
+                end = bar.high + 0.04 * longest
+                axis.text(end, place, f"{bar.ratio:.2f}x", va="center", fontsize=8)
+        axis.set_title(panel.title, fontsize=10)
+        axis.set_xlabel(panel.unit)
+        axis.set_xlim(0, 1.35 * longest)
+        axis.set_ylim(len(shown) - 0.4, -0.6)
+        axis.set_yticks(range(len(shown)), shown if number % columns == 0 else [""] * len(shown))
+        axis.grid(alpha=0.3, axis="x")
+    figure.supxlabel(textwrap.fill(note, int(14 * width)), fontsize=8)
+    _write(figure, path)

@@ -1,9 +1,12 @@
-"""Where data sets are looked for, where downloads are kept, and that a result has a free place."""
+"""Where data sets are looked for, where downloads are kept, and a free place for a result."""
 
+import itertools
 import os
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
+
+RUNS = Path("runs")
 
 
 def data_folders() -> list[Path]:
@@ -27,3 +30,29 @@ def expect_new(out: Path, suffix: str = "") -> None:
         raise InputError(f"--out {out} exists already; give the name of a new file")
     if suffix and out.suffix.lower() != suffix:
         raise InputError(f"--out {out}: give a name that ends in {suffix}")
+
+
+def make_folder(out: Path | None, name: str) -> Path:
+    """A new folder for results: `out`, or the next free one of `runs/NAME-001` and so on.
+
+    Raises `InputError` if `out` exists and is not an empty folder, `OSError` if it cannot be made.
+    """
+    if out is None:
+        return _make_next(name)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"--out {out} exists already, and a run never overwrites one")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _make_next(name: str) -> Path:
+    for number in itertools.count(1):
+        path = RUNS / f"{name}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if RUNS.is_dir():
+                continue
+            raise
+        return path
+    raise AssertionError("unreachable")

@@ -9,17 +9,15 @@ summary.json   what came out; a run that has it is finished
 """
 
 import csv
-import itertools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.places import RUNS, make_folder
 
 from funcnn.files import write_whole
-
-RUNS = Path("runs")
 
 
 class EpochRow(NamedTuple):
@@ -61,12 +59,7 @@ class RunFolder:
         Raises `InputError` if `path` exists and is not an empty folder, or cannot be written.
         """
         try:
-            if path is None:
-                path = _make_next(f"{config.arch}-{Path(config.data).resolve().name}")
-            elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
-                raise InputError(f"--out {path} exists already, and a run never overwrites one")
-            else:
-                path.mkdir(parents=True, exist_ok=True)
+            path = make_folder(path, f"{config.arch}-{Path(config.data).resolve().name}")
             folder = cls(path)
             write_whole(folder.config, config.to_json().encode())
         except OSError as error:
@@ -125,16 +118,3 @@ def _epoch_row(line: list[str]) -> EpochRow:
     for name, text in values.items():
         numbers[name] = None if text == "" and name.startswith("val_") else float(text)
     return EpochRow(**numbers)
-
-
-def _make_next(name: str) -> Path:
-    for number in itertools.count(1):
-        path = RUNS / f"{name}-{number:03d}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            if RUNS.is_dir():
-                continue
-            raise
-        return path
-    raise AssertionError("unreachable")

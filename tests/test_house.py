@@ -132,14 +132,14 @@ def test_funcnn_imports_numpy_the_standard_library_and_threadpoolctl_alone():
         assert {full.split(".")[0] for full in imports(path)} <= allowed, name
 
 
-def test_only_the_mirror_and_the_benchmarks_workers_import_torch():
+def test_only_the_mirror_and_one_module_of_the_benchmark_import_torch():
     importers = {
         f"{package}/{path.name}"
         for package in PACKAGES
         for path in modules(package).values()
         if any(name.split(".")[0] == "torch" for name in imports(path))
     }
-    assert importers <= {"experiments/torch_mirror.py", "experiments/benchmark_worker.py"}
+    assert importers <= {"experiments/torch_mirror.py", "experiments/benchmark_torch.py"}
 
 
 # --- what an import costs --------------------------------------------------------------------

@@ -1,8 +1,11 @@
-"""What a program may ask of the C library, where there is one that listens."""
+"""What a program may ask of the C library, where there is one that listens; memory measured."""
 
 import ctypes
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from funcnn.experiments import memory
 
@@ -29,3 +32,26 @@ def test_another_c_library_is_left_alone(monkeypatch, platform):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     memory.keep_freed_memory()
+
+
+# --- how much work needs ---------------------------------------------------------------------
+
+
+def test_the_growth_of_memory_is_that_of_the_work_alone():
+    np.ones(8 << 20)  # 64 MB, freed before
+    assert 32e6 < memory.peak_growth(lambda: np.ones(4 << 20)) < 40e6  # 32 MiB, freed after
+    assert memory.peak_growth(lambda: None) < 1e6
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, unit):
+    def refuse(path, text):
+        raise OSError
+
+    peaks = iter([100, 130])
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(
+        memory.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=next(peaks))
+    )
+    monkeypatch.setattr(sys, "platform", platform)
+    assert memory.peak_growth(lambda: None) == 30 * unit

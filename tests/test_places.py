@@ -3,7 +3,7 @@
 import pytest
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import expect_new
+from funcnn.experiments.places import expect_new, make_folder
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,12 @@ def test_every_result_asks_the_one_function_before_anything_else(
         ask(tmp_path / "new")
     assert str(tmp_path / "new") in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_for_results_is_new_or_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [str(make_folder(None, "it")) for _ in range(2)] == ["runs/it-001", "runs/it-002"]
+    for name in ("new/inner", "new/inner"):
+        assert make_folder(tmp_path / name, "it").is_dir()
+    with pytest.raises(InputError, match=r"^--out \S+/new exists already"):
+        make_folder(tmp_path / "new", "it")

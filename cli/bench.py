@@ -1,0 +1,160 @@
+"""`funcnn bench`."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from funcnn.cli.options import arch_choice, given, json_option, print_json
+from funcnn.experiments.benchmark import (
+    MEASURES,
+    RATIO_MEANS,
+    ROUNDS,
+    THREADS,
+    Benchmark,
+    Row,
+    Watch,
+)
+from funcnn.experiments.benchmark_nets import NETS
+from funcnn.experiments.benchmark_peers import PEERS
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.machine import in_one_line
+
+
+class _Bar(Watch):
+    """A bar if stderr is a terminal, and what came out as lines on stdout."""
+
+    def __init__(self, *, lines: bool) -> None:
+        self._lines = lines
+
+    def begin(self, turns: int) -> None:
+        from tqdm import tqdm
+
+        self._tqdm = tqdm(
+            total=turns,
+            unit=" turns",
+            leave=False,
+            disable=None,  # None: no bar unless stderr is a terminal
+            dynamic_ncols=True,
+        )
+
+    def turn(self) -> None:
+        self._tqdm.update()
+
+    def rows(self, rows: list[Row]) -> None:
+        if self._lines:
+            self._tqdm.write("\n".join(["", *_table(rows)]))
+
+    def note(self, line: str) -> None:
+        if self._lines:
+            self._tqdm.write(f"note: {line}")
+
+    def close(self) -> None:
+        if hasattr(self, "_tqdm"):
+            self._tqdm.close()
+
+
+def _table(rows: list[Row]) -> list[str]:
+    width = max(map(len, PEERS))
+    lines = [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})"]
+    for row in rows:
+        line = f"  {row.peer:{width}}  {_number(row.median)}"
+        line += f"  ({_number(row.low)} to {_number(row.high)})"
+        if row.ratio is not None:
+            line += f"  {row.ratio:6.2f}x  ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+        lines.append(line)
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:10,.3f}" if value < 100 else f"{value:10,.0f}"
+
+
+@click.command()
+@click.option("--net", multiple=True, type=click.Choice(list(NETS)), help="[default: all of them]")
+@click.option(
+    "--peer",
+    multiple=True,
+    type=click.Choice(list(PEERS)),
+    help="[default: all that are installed]",
+)
+@click.option(
+    "--measure",
+    multiple=True,
+    type=click.Choice(list(MEASURES)),
+    help="Of training, the time of a step or its peak memory; of 10,000 examples, predicting them "
+    "or finding loss and accuracy. [default: step]",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), help=f"Turns of every peer. [default: {ROUNDS}]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
+)
+@click.option(
+    "--profile",
+    type=arch_choice,
+    help="Where a training step of this network goes, instead. [default: no profile]",
+)
+@click.option(
+    "--batch-size", type=int, help="Examples in the step of a profile. [default: as train has it]"
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=THREADS,
+    help=f"What each peer may use. [default: {THREADS}]",
+)
+@json_option
+def bench(
+    profile: str | None, batch_size: int | None, threads: int, as_json: bool, **options: Any
+) -> None:
+    """Training steps of funcnn beside those of PyTorch, JAX and scikit-learn, where installed.
+
+    Each peer has a warm process of its own, and they take turns. Medians over the rounds, with
+    quartiles, and ratios to the faster of PyTorch's two modes go to a folder: results.csv,
+    results.png, machine.txt.
+
+    \b
+    Examples:
+      funcnn bench
+      funcnn bench --net mlp3-128 --peer funcnn --peer torch --rounds 5
+      funcnn bench --measure inference --measure memory
+      funcnn bench --profile mlp3 --batch-size 256
+    """
+    chosen = {name: value for name, value in given(options).items() if value != ()}
+    if profile is not None:
+        if chosen:
+            name = next(iter(chosen))
+            raise InputError(f"--profile takes --batch-size and --threads: leave out --{name}")
+        _show_profile(given({"arch": profile, "batch_size": batch_size}), threads, as_json)
+        return
+    if batch_size is not None:
+        raise InputError(f"--batch-size {batch_size}: it is for --profile, every --net has its own")
+    benchmark = Benchmark(**chosen, threads=threads)
+    bar = _Bar(lines=not as_json)
+    try:
+        with contextlib.closing(bar):
+            results = benchmark.finish(bar)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; what was measured until then is in {benchmark.folder}", err=True)
+        sys.exit(130)
+    if as_json:
+        print_json(results)
+        return
+    click.echo("\nin brackets: quartiles over the rounds", nl=False)
+    click.echo(f"; x: {RATIO_MEANS}" if any(row.ratio for row in benchmark.results) else "")
+    click.echo(f"{threads} threads; {in_one_line(benchmark.machine)}")
+    click.echo(f"all in {benchmark.folder}")
+
+
+def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None:
+    from funcnn.experiments.config import RunConfig
+    from funcnn.experiments.step_profile import profile_step
+
+    found = profile_step(RunConfig.resolve(settings), threads)
+    if as_json:
+        print_json(found.as_data())
+    else:
+        click.echo(str(found))
