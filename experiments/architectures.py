@@ -1,7 +1,8 @@
 """Architectures by name, with the settings that each is trained with by default."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from funcnn.experiments.errors import InputError
@@ -68,7 +69,7 @@ class NetworkShape(NamedTuple):
 
     def conv(self, out_channels: int, kernel_size: int | None = None, **arguments: Any) -> Layer:
         """A convolution that begins so; `kernel_size` is the chosen one, unless given."""
-        size = kernel_size or self.kernel_size
+        size = kernel_size or self.kernel_size or 1
         return fn.Conv(out_channels, size, weight_init=self.weight_init(), **arguments)
 
     def dense(self, outputs: int) -> list[Layer]:
@@ -139,6 +140,8 @@ class Architecture(NamedTuple):
     build: Callable[[NetworkShape, int], Layer]
     """`(shape, classes) -> model`."""
     defaults: dict[str, Any]
+    sgd: Mapping[str, float] = MappingProxyType({})
+    """What SGD and its kin take instead, where the default optimizer is another."""
     binary: bool = False
     """One probability as output, trained with binary cross-entropy; otherwise one logit a class."""
 
@@ -165,7 +168,17 @@ _CLASSIFIER: dict[str, Any] = {
     "dropout": 0.0,
     "seed": 0,
 }
-_IMAGE_CLASSIFIER = _CLASSIFIER | {"kernel_size": 3, "epochs": 20}
+_IMAGE_CLASSIFIER = _CLASSIFIER | {
+    "kernel_size": 3,
+    "epochs": 30,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "lr": 2e-3,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "dropout": 0.25,
+}
+_IMAGE_CLASSIFIER_SGD = {"lr": 0.02, "weight_decay": 5e-4}
 
 ARCHITECTURES = {
     "softmax": Architecture("784-10, softmax regression", _mlp, _CLASSIFIER),
@@ -175,16 +188,19 @@ ARCHITECTURES = {
         "Conv 16 - MaxPool - Conv 32 - MaxPool - Dense 10",
         _cnn,
         _IMAGE_CLASSIFIER | {"channels": (16, 32)},
+        _IMAGE_CLASSIFIER_SGD,
     ),
     "lenet5": Architecture(
         "LeNet-5, Conv 6 - AvgPool - Conv 16 - AvgPool - 120 - 84 - 10",
         _lenet,
         _IMAGE_CLASSIFIER | {"channels": (6, 16), "kernel_size": 5, "hidden": (120, 84)},
+        _IMAGE_CLASSIFIER_SGD,
     ),
     "resnet": Architecture(
         "a convolution, and a residual block of two at each size of the image, with BatchNorm",
         _resnet,
-        _IMAGE_CLASSIFIER | {"channels": (16, 32, 64)},
+        _IMAGE_CLASSIFIER | {"channels": (16, 32, 64), "epochs": 15, "batch_size": 128},
+        _IMAGE_CLASSIFIER_SGD,
     ),
     "points": Architecture(
         "2-4-4-1, the network of the points lab",

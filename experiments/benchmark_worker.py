@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
 from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
-from funcnn.experiments.memory import keep_freed_memory, peak_growth
+from funcnn.experiments.memory import peak_growth
 
 import funcnn as fn
 from funcnn.types import Array
@@ -49,7 +49,6 @@ class _Server:
             self._rows = choices(NETS[net])
             if measure == "memory":
                 return peak_growth(self._train)
-            keep_freed_memory()  # PyTorch is faster with it too, in inference up to twice
             self._learner.start()
             self._name = net
         if measure == "step":

@@ -110,7 +110,7 @@ class RunConfig:
         optimizer = given.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
-            defaults = defaults | OPTIMIZERS[optimizer].defaults
+            defaults = defaults | dict(architecture.sgd) | OPTIMIZERS[optimizer].defaults
         activation = given.get("activation", defaults["activation"])
         known = isinstance(activation, str) and activation in ACTIVATIONS
         if known:

@@ -18,6 +18,7 @@ from funcnn.types import Array, Shape
 from funcnn.windows import (
     Windows,
     pad,
+    place_windows,
     positions,
     row_blocks,
     unpad,
@@ -51,6 +52,24 @@ def cotangent_of_x(dy: Array, matrix: Array, windows: Windows) -> Array:
 
     matrix: the weights alone, `(G, O/G, K)`. It is what a transposed convolution computes.
     """
+    margins = [span - 1 for span in windows.spans]
+    before = tuple(m - b for m, b in zip(margins, windows.before, strict=True))
+    after = tuple(m - a for m, a in zip(margins, windows.after, strict=True))
+    if all(s == 1 for s in windows.stride) and min(*before, *after) >= 0:
+        # Each x was seen by the windows around it: dy is convolved with the kernels turned round.
+        groups, out_channels, _ = matrix.shape
+        kernels = matrix.reshape(groups, out_channels, -1, math.prod(windows.kernel))
+        turned = kernels[..., ::-1].swapaxes(1, 2)  # (G, C/G, O/G, prod(kernel))
+        turned = turned.reshape(groups, turned.shape[1], -1)
+        around = place_windows(
+            windows.outputs, windows.kernel, windows.stride, windows.dilation, before, after
+        )
+        return convolve(dy, turned, around)
+    return _scatter(dy, matrix, windows)
+
+
+def _scatter(dy: Array, matrix: Array, windows: Windows) -> Array:
+    """`cotangent_of_x` for any windows: the cotangent of the columns, added where each is from."""
     groups, _, height = matrix.shape
     samples = dy.shape[-1]
     channels = groups * height // math.prod(windows.kernel)
@@ -74,21 +93,18 @@ def _blocks_of_columns(x: Array, shape: Shape, windows: Windows) -> Iterator[tup
     """
     groups, _, height = shape
     samples = x.shape[-1]
-    views = view_windows(pad(x, windows), windows)
-    views = views.reshape(
-        groups, len(x) // groups, *views.shape[1:]
-    )  # (G, C/G, *kernel, *outputs, N)
+    views = view_windows(pad(x, windows), windows)  # (C, *kernel, *outputs, N)
+    views = views.reshape(groups, len(x) // groups, *views.shape[1:])
     before_rows = 2 + len(windows.kernel)
     weights = math.prod(views.shape[1:before_rows])  # K, or K - 1 beside a bias
-    blocks = row_blocks(windows, samples, groups * height, x.itemsize)
-    row = math.prod(windows.outputs[1:]) * samples
-    memory = np.empty(groups * height * blocks[0].stop * row, x.dtype)
-    for rows in blocks:
+    columns = np.empty((groups, height, 0), x.dtype)
+    for rows in row_blocks(windows, samples, groups * height, x.itemsize):
         elements = views[(slice(None),) * before_rows + (rows,)]
-        size = (rows.stop - rows.start) * row
-        columns = memory[: groups * height * size].reshape(groups, height, size)
+        size = math.prod(elements.shape[before_rows:])  # L
+        if columns.shape[2] != size:
+            columns = np.empty((groups, height, size), x.dtype)
+            columns[:, weights:] = 1
         columns[:, :weights].reshape(elements.shape)[...] = elements
-        columns[:, weights:] = 1
         yield rows, columns
 
 

@@ -23,16 +23,17 @@ def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVj
     # Which element it is: a byte for each window, and x itself need not be kept.
     chosen = np.zeros(y.shape, np.min_scalar_type(len(others)))
     for index, element in enumerate(others, 1):
-        larger = (element > y).astype(chosen.dtype)
+        larger = element > y
         np.maximum(y, element, out=y)
-        larger *= index
-        np.maximum(chosen, larger, out=chosen)
+        np.maximum(chosen, np.multiply(larger, index, dtype=chosen.dtype), out=chosen)
     channels, samples, dtype = len(x), x.shape[-1], x.dtype
 
     def vjp(dy: Array) -> Array:
-        dpadded = np.zeros((channels, *windows.padded, samples), dtype)
+        dpadded = (np.empty if _tile(windows) else np.zeros)(
+            (channels, *windows.padded, samples), dtype
+        )
         for index, delement in enumerate(_elements(dpadded, windows)):
-            if _disjoint(windows):
+            if _tile(windows):
                 np.multiply(dy, chosen == index, out=delement)
             else:
                 delement += dy * (chosen == index)
@@ -72,5 +73,7 @@ def _elements(padded: Array, windows: Windows) -> list[Array]:
     return [views[:, *position] for position in positions(windows)]
 
 
-def _disjoint(windows: Windows) -> bool:
-    return all(s >= span for s, span in zip(windows.stride, windows.spans, strict=True))
+def _tile(windows: Windows) -> bool:
+    """Whether every element of the padded image is in one window, and in no other."""
+    tiles = zip(windows.outputs, windows.stride, windows.padded, strict=True)
+    return windows.stride == windows.kernel and all(o * s == size for o, s, size in tiles)

@@ -20,11 +20,12 @@ from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, at_layer, check_takes,
 
 # A shard has at least 4 million multiply-adds (some 80 us of one core), or the cost of waking a
 # thread (some 50 us) would eat the gain. Rows have 64 at least, and a few shards keep as many
-# cores busy; images have 32, however many shards that makes, so that each fits in a core's cache.
+# cores busy. Images have 32 at least, and 64 at most however many shards that makes: a batch of 64
+# is enough for two cores, and what a large one needs beside its params and outputs is bounded.
 SHARD_WORK = 4_000_000
 SHARD_ROWS = 64
 MAX_SHARDS_OF_ROWS = 8
-SHARD_IMAGES = 32
+LEAST_IMAGES, MOST_IMAGES = 32, 64
 
 PullBack = Callable[[Arrays | None], tuple[list[Tree], Arrays | None]]
 
@@ -133,15 +134,16 @@ def _apply_whole(
 def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     samples = len(x) if type(x) is np.ndarray else min(map(len, tree.leaves(x)), default=0)
     spatial = any(traits(step.layer).spatial for step in run.steps)
-    least = SHARD_IMAGES if spatial else SHARD_ROWS
+    least = LEAST_IMAGES if spatial else SHARD_ROWS
     if not run.per_sample or samples < 2 * least:
         return 1
     # As if a sample met each weight once, or an image once for each element of a channel: nearly
     # true of `Dense` on rows and of convolutions before the image is pooled.
     weights = sum(map(np.size, tree.leaves([params[step.position] for step in run.steps])))
     elements = math.prod(x.shape[2:]) if spatial and type(x) is np.ndarray else 1
-    most = samples * weights * elements // SHARD_WORK
-    return max(1, min(samples // least, most if spatial else min(most, MAX_SHARDS_OF_ROWS)))
+    work = samples * weights * elements
+    wanted = max(2, samples // MOST_IMAGES) if spatial else MAX_SHARDS_OF_ROWS
+    return max(1, min(samples // least, work // SHARD_WORK, wanted))
 
 
 def _split(x: Arrays, shards: int) -> list[Arrays]:

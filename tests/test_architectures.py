@@ -74,7 +74,7 @@ def test_the_activation_is_the_one_chosen(arch, activation):
 
 @pytest.mark.parametrize("arch", CONVOLVING)
 def test_a_network_fits_a_small_batch(arch):
-    model = network(arch)
+    model = network(arch, dropout=0.0)
     _, params = model.init(KEY, (1, 28, 28))
     x = fn.random.normal(KEY, (20, 1, 28, 28))
     labels = np.arange(20) % 10
