@@ -142,7 +142,7 @@ def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     weights = sum(map(np.size, tree.leaves([params[step.position] for step in run.steps])))
     elements = math.prod(x.shape[2:]) if spatial and type(x) is np.ndarray else 1
     work = samples * weights * elements
-    wanted = max(2, samples // MOST_IMAGES) if spatial else MAX_SHARDS_OF_ROWS
+    wanted = max(2, -(-samples // MOST_IMAGES)) if spatial else MAX_SHARDS_OF_ROWS
     return max(1, min(samples // least, work // SHARD_WORK, wanted))
 
 

@@ -262,18 +262,19 @@ def test_training_on_images_gives_the_same_bits_for_any_number_of_threads(shards
             for _ in range(2):
                 state, metrics = step(state, (x, labels))
         states.append((state.params, metrics["loss"]))
-    assert set(shards) == {128 // sharding.SHARD_IMAGES}
+    assert set(shards) == {2}
     assert_same_bits(states[0], states[1])
     assert_same_bits(states[0], states[2])
     assert (states[0][0][0]["weight"] != params[0]["weight"]).all()
 
 
-@pytest.mark.parametrize(("batch", "count"), [(63, 0), (64, 2), (128, 4), (300, 9), (1000, 31)])
-def test_a_shard_has_so_many_images_however_many_shards_that_makes(
+@pytest.mark.parametrize(
+    ("batch", "count"), [(63, 0), (64, 2), (128, 2), (129, 3), (300, 5), (1000, 16)]
+)
+def test_a_shard_has_32_to_64_images_however_many_shards_that_makes(
     batch, count, monkeypatch, shards
 ):
     monkeypatch.setattr(sharding, "SHARD_WORK", 1)
-    assert sharding.SHARD_IMAGES == 32
     model, params = small_cnn()
     _, vjp = model.apply(params, np.ones((batch, 1, 8, 8)))
     vjp(np.ones((batch, 2)))
@@ -291,7 +292,7 @@ def test_rows_after_reshaping_to_images_are_counted_as_images(monkeypatch, shard
     model, params = small_cnn()
     model = fn.serial(fn.Reshape((1, 8, 8)), model)
     model.apply([{}, params], np.ones((300, 64)))
-    assert shards == [9]
+    assert shards == [5]
 
 
 def test_a_batch_of_images_is_its_parts_put_together(monkeypatch, shards):
@@ -303,8 +304,8 @@ def test_a_batch_of_images_is_its_parts_put_together(monkeypatch, shards):
     )
     y, vjp = model.apply(params, x)
     dparams, dx = vjp(dy)
-    assert shards == [9, 9]
-    ends = [300 * i // 9 for i in range(10)]
+    assert shards == [5, 5]
+    ends = [300 * i // 5 for i in range(6)]
     parts = [slice(*pair) for pair in itertools.pairwise(ends)]
     applied = [model.apply(params, x[part]) for part in parts]
     cotangents = [pull_back(dy[part]) for (_, pull_back), part in zip(applied, parts, strict=True)]
@@ -314,7 +315,7 @@ def test_a_batch_of_images_is_its_parts_put_together(monkeypatch, shards):
         lambda a, b: fn.tree.map(np.add, a, b), [part for part, _ in cotangents]
     )
     assert_same_bits(dparams, total)
-    monkeypatch.setattr(sharding, "SHARD_IMAGES", 1000)
+    monkeypatch.setattr(sharding, "LEAST_IMAGES", 1000)
     shards.clear()
     whole, whole_vjp = model.apply(params, x)
     assert shards == []
@@ -330,8 +331,8 @@ def test_what_an_image_gives_does_not_depend_on_the_rest(dtype, tolerance, monke
     params = fn.tree.map(lambda leaf: leaf.astype(dtype), params)
     x = fn.random.normal(KEY, (100, 1, 8, 8), dtype)
     y, _ = model.apply(params, x)
-    assert shards == [3]
-    for i in (0, 32, 33, 99):
+    assert shards == [2]
+    for i in (0, 49, 50, 99):
         alone, _ = model.apply(params, x[i : i + 1])
         np.testing.assert_allclose(y[i : i + 1], alone, rtol=tolerance, atol=tolerance)
 
