@@ -1,12 +1,13 @@
-"""Convolution as products of matrices, and its two derivatives.
+"""Convolution as products of matrices, and its derivatives.
 
-y[o, p, n] = sum over c and k of w[o, c, k] x[c, stride p + dilation k - before, n]: the
+y[o, p, n] = b[o] + sum over c and k of w[o, c, k] x[c, stride p + dilation k - before, n]: the
 cross-correlation that the field calls convolution. With the elements of each window as a column,
-that is one matrix product (Chellapilla et al. 2006), and both derivatives are products too. The
-arrays have their batch last: see `windows`.
+that is one matrix product (Chellapilla et al. 2006), and the derivatives are products too. Where
+that is less work, it is done by the convolution theorem instead: see `spectral`.
 
-With G groups, the matrix of the weights is `(G, O/G, K)`, K = C/G * prod(kernel). In the comments
-L is the number of windows in a block of rows, of all samples: rows * prod(outputs[1:]) * N.
+Arrays have their batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are G
+groups. In the comments K = C/G * prod(kernel), and L is the number of windows in a block of rows,
+of all samples: rows * prod(outputs[1:]) * N.
 """
 
 import math
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from funcnn import spectral
 from funcnn.types import Array, Shape
 from funcnn.windows import (
     Windows,
@@ -26,57 +28,53 @@ from funcnn.windows import (
 )
 
 
-def convolve(x: Array, matrix: Array, windows: Windows) -> Array:
-    """y `(O, *outputs, N)` of x `(C, *inputs, N)`.
-
-    matrix: the weights `(G, O/G, K)`; with K + 1 columns, the last one is the bias.
-    """
-    groups, out_channels, _ = matrix.shape
-    y = np.empty((groups * out_channels, *windows.outputs, x.shape[-1]), x.dtype)
-    for rows, columns in _blocks_of_columns(x, matrix.shape, windows):
+def convolve(x: Array, weight: Array, bias: Array | None, windows: Windows) -> Array:
+    """y `(O, *outputs, N)` of x `(C, *inputs, N)`. bias: `(O,)`."""
+    out_channels, groups = len(weight), len(x) // weight.shape[1]
+    if spectral.is_less_work(weight.shape, groups, windows):
+        y = spectral.convolve(x, weight, windows)
+        if bias is not None:
+            y += bias.reshape(-1, 1, 1, 1)
+        return y
+    matrix = weight.reshape(groups, out_channels // groups, -1)  # (G, O/G, K)
+    if bias is not None:  # a last column, for which the windows' columns end with a one
+        matrix = np.concatenate([matrix, bias.reshape(groups, -1, 1)], axis=2)
+    y = np.empty((out_channels, *windows.outputs, x.shape[-1]), x.dtype)
+    for rows, columns in _blocks_of_columns(x, groups, matrix.shape[2], windows):
         np.matmul(matrix, columns, out=_block(y, rows, groups))  # (G, O/G, K) @ (G, K, L)
     return y
 
 
-def cotangent_of_matrix(dy: Array, x: Array, shape: Shape, windows: Windows) -> Array:
-    """The cotangent of `convolve`'s matrix, of its shape, where dy is `(O, *outputs, N)`."""
-    groups, out_channels, height = shape
-    dmatrix = np.zeros((groups, height, out_channels), x.dtype)
-    for rows, columns in _blocks_of_columns(x, shape, windows):
+def cotangent_of_weight(
+    dy: Array, x: Array, shape: Shape, bias: bool, windows: Windows
+) -> tuple[Array, Array | None]:
+    """The cotangents of `convolve`'s weight, of this shape, and of its bias, if it has one."""
+    out_channels, groups = shape[0], len(x) // shape[1]
+    if spectral.is_less_work(shape, groups, windows):
+        dbias = dy.reshape(out_channels, -1).sum(1) if bias else None
+        return spectral.cotangent_of_weight(dy, x, windows), dbias
+    weights = math.prod(shape[1:])  # K
+    dmatrix = np.zeros((groups, weights + bias, out_channels // groups), x.dtype)
+    for rows, columns in _blocks_of_columns(x, groups, weights + bias, windows):
         dmatrix += columns @ _block(dy, rows, groups).swapaxes(1, 2)  # (G, K, L) @ (G, L, O/G)
-    return np.ascontiguousarray(dmatrix.swapaxes(1, 2))
+    dmatrix = np.ascontiguousarray(dmatrix.swapaxes(1, 2))  # (G, O/G, K)
+    return dmatrix[:, :, :weights].reshape(shape), dmatrix[:, :, -1].ravel() if bias else None
 
 
-def cotangent_of_x(dy: Array, matrix: Array, windows: Windows) -> Array:
+def cotangent_of_x(dy: Array, weight: Array, windows: Windows, groups: int) -> Array:
     """The cotangent of `convolve`'s x, `(C, *inputs, N)`, where dy is `(O, *outputs, N)`.
 
-    matrix: the weights alone, `(G, O/G, K)`. It is what a transposed convolution computes.
+    It is what a transposed convolution computes.
     """
-    margins = [span - 1 for span in windows.spans]
-    before = tuple(m - b for m, b in zip(margins, windows.before, strict=True))
-    after = tuple(m - a for m, a in zip(margins, windows.after, strict=True))
-    if all(s == 1 for s in windows.stride) and min(*before, *after) >= 0:
-        # Each x was seen by the windows around it: dy is convolved with the kernels turned round.
-        groups, out_channels, _ = matrix.shape
-        kernels = matrix.reshape(groups, out_channels, -1, math.prod(windows.kernel))
-        turned = kernels[..., ::-1].swapaxes(1, 2)  # (G, C/G, O/G, prod(kernel))
-        turned = turned.reshape(groups, turned.shape[1], -1)
-        around = place_windows(
-            windows.outputs, windows.kernel, windows.stride, windows.dilation, before, after
-        )
-        return convolve(dy, turned, around)
-    return _scatter(dy, matrix, windows)
-
-
-def _scatter(dy: Array, matrix: Array, windows: Windows) -> Array:
-    """`cotangent_of_x` for any windows: the cotangent of the columns, added where each is from."""
-    groups, _, height = matrix.shape
-    samples = dy.shape[-1]
-    channels = groups * height // math.prod(windows.kernel)
+    around = _windows_around(windows)
+    if around is not None:
+        return convolve(dy, _turned(weight, groups), None, around)
+    matrix = weight.reshape(groups, len(weight) // groups, -1)
+    transposed = np.ascontiguousarray(matrix.swapaxes(1, 2))  # (G, K, O/G)
+    channels, samples = groups * weight.shape[1], dy.shape[-1]
     dpadded = np.zeros((channels, *windows.padded, samples), dy.dtype)
     dwindows = view_windows(dpadded, windows)  # (C, *kernel, *outputs, N), they overlap
-    transposed = np.ascontiguousarray(matrix.swapaxes(1, 2))
-    for rows in row_blocks(windows, samples, groups * height, dy.itemsize):
+    for rows in row_blocks(windows, samples, channels * math.prod(windows.kernel), dy.itemsize):
         dcolumns = transposed @ _block(dy, rows, groups)  # (G, K, O/G) @ (G, O/G, L)
         sizes = rows.stop - rows.start, *windows.outputs[1:]
         dcolumns = dcolumns.reshape(channels, *windows.kernel, *sizes, samples)
@@ -85,18 +83,38 @@ def _scatter(dy: Array, matrix: Array, windows: Windows) -> Array:
     return unpad(dpadded, windows)
 
 
-def _blocks_of_columns(x: Array, shape: Shape, windows: Windows) -> Iterator[tuple[slice, Array]]:
-    """Blocks of rows of windows, each with their elements as columns `(G, K, L)`.
+def _windows_around(windows: Windows) -> Windows | None:
+    """If there is no stride, the windows on y whose convolution, kernels turned round, gives dx."""
+    before, after = (
+        tuple(span - 1 - p for span, p in zip(windows.spans, padding, strict=True))
+        for padding in (windows.before, windows.after)
+    )
+    if {*windows.stride} != {1} or min(*before, *after) < 0:
+        return None
+    kernel, stride, dilation, *_ = windows
+    around = place_windows(windows.outputs, kernel, stride, dilation, before, after)
+    return around if around.outputs == windows.inputs else None  # not with an output padding
 
-    shape: that of the matrix. If that has a column for the bias, the columns end with a one.
-    A block's memory is used again for the next.
+
+def _turned(weight: Array, groups: int) -> Array:
+    """The weight `(C, O/G, *kernel)` whose kernels are reversed on every axis."""
+    _, channels, *kernel = weight.shape
+    kernels = weight.reshape(groups, len(weight) // groups, channels, -1)[..., ::-1]
+    return kernels.swapaxes(1, 2).reshape(groups * channels, -1, *kernel)
+
+
+def _blocks_of_columns(
+    x: Array, groups: int, height: int, windows: Windows
+) -> Iterator[tuple[slice, Array]]:
+    """Blocks of rows of windows, each with their elements as columns `(G, height, L)`.
+
+    Where height is more than K, the columns end with a one. A block's memory is used again.
     """
-    groups, _, height = shape
     samples = x.shape[-1]
     views = view_windows(pad(x, windows), windows)  # (C, *kernel, *outputs, N)
     views = views.reshape(groups, len(x) // groups, *views.shape[1:])
     before_rows = 2 + len(windows.kernel)
-    weights = math.prod(views.shape[1:before_rows])  # K, or K - 1 beside a bias
+    weights = math.prod(views.shape[1:before_rows])  # K
     columns = np.empty((groups, height, 0), x.dtype)
     for rows in row_blocks(windows, samples, groups * height, x.itemsize):
         elements = views[(slice(None),) * before_rows + (rows,)]

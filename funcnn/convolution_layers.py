@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from funcnn import initializers, random
 from funcnn.arguments import check_count, check_flag
-from funcnn.convolution import convolve, cotangent_of_matrix, cotangent_of_x
+from funcnn.convolution import convolve, cotangent_of_weight, cotangent_of_x
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import constructor
@@ -85,24 +85,18 @@ def Conv(
     ) -> tuple[Array, Vjp | None]:
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=1)
-        weights = weight.reshape(groups, out_channels // groups, -1)  # (G, O/G, K)
-        matrix = weights
-        if bias:
-            check_param("bias", params["bias"], (out_channels,), x.dtype)
-            matrix = np.concatenate([weights, params["bias"].reshape(groups, -1, 1)], axis=2)
+        shift = check_param("bias", params["bias"], (out_channels,), x.dtype) if bias else None
         x = batch_last(x)
-        y = batch_first(convolve(x, matrix, windows))
+        y = batch_first(convolve(x, weight, shift, windows))
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
             dy = np.ascontiguousarray(batch_last(dy))
-            dmatrix = cotangent_of_matrix(dy, x, matrix.shape, windows)  # (G, O/G, K or K + 1)
-            dparams: Tree = {"weight": dmatrix[:, :, : weights.shape[2]].reshape(shape)}
-            if bias:
-                dparams["bias"] = dmatrix[:, :, -1].ravel()
+            dweight, dbias = cotangent_of_weight(dy, x, shape, bias, windows)
+            dparams = {"weight": dweight} | ({"bias": dbias} if bias else {})
             if wrt == "params":
                 return dparams, None
-            return dparams, batch_first(cotangent_of_x(dy, weights, windows))
+            return dparams, batch_first(cotangent_of_x(dy, weight, windows, groups))
 
         y_shape, dtype = y.shape, y.dtype  # and y itself need not be kept
         return y, (None if wrt is None else vjp)
@@ -179,9 +173,8 @@ def ConvTranspose(
     ) -> tuple[Array, Vjp | None]:
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=0)
-        matrix = weight.reshape(groups, shape[0] // groups, -1)  # (G, C/G, O/G * prod(kernel))
         x = np.ascontiguousarray(batch_last(x))
-        y = batch_first(cotangent_of_x(x, matrix, windows))
+        y = batch_first(cotangent_of_x(x, weight, windows, groups))
         if bias:
             shift = check_param("bias", params["bias"], (out_channels,), x.dtype)
             y += shift.reshape(-1, *(1,) * len(windows.kernel))
@@ -191,12 +184,13 @@ def ConvTranspose(
             check_cotangent(dy, y_shape, dtype)
             dy = batch_last(dy)
             # y is what convolving the gradient of x would be, so their roles are exchanged.
-            dparams = {"weight": cotangent_of_matrix(x, dy, matrix.shape, windows).reshape(shape)}
+            dweight, _ = cotangent_of_weight(x, dy, shape, False, windows)
+            dparams = {"weight": dweight}
             if bias:
                 dparams["bias"] = dy.reshape(out_channels, -1).sum(1)
             if wrt == "params":
                 return dparams, None
-            return dparams, batch_first(convolve(dy, matrix, windows))
+            return dparams, batch_first(convolve(dy, weight, None, windows))
 
         return y, (None if wrt is None else vjp)
 

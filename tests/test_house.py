@@ -19,7 +19,16 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 # Low to high. Modules of one line may import each other, but not in a circle.
 STOREYS = [
     {"types", "arguments", "tree", "random", "threads", "files"},
-    {"activations", "moments", "reductions", "losses", "windows", "convolution", "pooling"},
+    {
+        "activations",
+        "moments",
+        "reductions",
+        "losses",
+        "windows",
+        "spectral",
+        "convolution",
+        "pooling",
+    },
     {"spec", "initializers"},
     {"activation_layers", "layers", "convolution_layers", "pooling_layers", "normalization"},
     {"sharding", "branches", "combinators"},
