@@ -121,7 +121,8 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
     """Prove the gradient of a whole model in float64; exit 1 if an error is above 1e-6.
 
     The loss of a small random batch is differentiated numerically by each leaf of the params: all
-    its entries, or 256 of them and two random directions through them all.
+    its entries, or 256 of them (32 where the model convolves) and two random directions through
+    them all.
 
     \b
     Example:

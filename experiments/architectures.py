@@ -124,7 +124,7 @@ def _resnet(shape: NetworkShape, classes: int) -> Layer:
         return [conv, fn.BatchNorm()]
 
     first, *others = shape.channels
-    stages = [*normed(first), shape.activate()]
+    stages = [*normed(first), shape.activate(), fn.MaxPool(2)]
     for index, channels in enumerate((first, *others)):
         stride = 2 if index else 1  # each stage but the first halves the image
         branch = [*normed(channels, stride=stride), shape.activate(), *normed(channels)]
@@ -197,7 +197,7 @@ ARCHITECTURES = {
         _IMAGE_CLASSIFIER_SGD,
     ),
     "resnet": Architecture(
-        "a convolution, and a residual block of two at each size of the image, with BatchNorm",
+        "Conv - MaxPool, and residual blocks of two convolutions at three sizes, with BatchNorm",
         _resnet,
         _IMAGE_CLASSIFIER | {"channels": (16, 32, 64), "epochs": 15, "batch_size": 128},
         _IMAGE_CLASSIFIER_SGD,

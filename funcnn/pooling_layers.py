@@ -35,7 +35,7 @@ def MaxPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
     """y: the largest element of each window, as `torch.nn.MaxPool2d`; dx: dy, for the first such.
 
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
-    padding: at most half of the kernel_size; nothing of it is ever chosen.
+    padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
     Raises `ValueError` if no window fits in the image.
     """
     return _pool_layer("MaxPool", max_pool, kernel_size, stride, padding)

@@ -128,7 +128,7 @@ def test_the_defaults_that_the_help_names_are_those_of_a_run(images):
     funcnn("train", "--data", images, "--val-size", 12, "--batch-size", 48, "--epochs", 1)
     config = json.loads(Path("runs/mlp3-images-001/config.json").read_text())
     assert config["hidden"] == [256, 128]
-    assert "256x128 (mlp3)" in text
+    assert "256x128 for mlp3" in text
     for name in ("activation", "lr", "momentum", "optimizer", "schedule", "seed", "dropout"):
         assert re.search(rf"--{name} .*?\[default: {config[name]}[;\]]", text), name
 
@@ -206,7 +206,16 @@ def test_settings_given_as_options_are_in_the_config(images):
     config = json.loads(Path("it/config.json").read_text())
     assert config.pop("hidden") == [4, 3]
     del options["hidden"]
-    assert config == options | {"arch": "mlp2", "data": str(images), "val_size": 12}
+    others = {"arch": "mlp2", "data": str(images), "val_size": 12}
+    assert config == options | others | {"channels": [], "kernel_size": None}
+
+
+def test_a_network_that_convolves_trains_with_its_own_options(images):
+    options = ("--arch", "cnn3", "--channels", "3x4", "--kernel-size", 5, "--batch-size", 16)
+    train(images, *options, "--out", "it")
+    config = json.loads(Path("it/config.json").read_text())
+    assert (config["arch"], config["channels"], config["kernel_size"]) == ("cnn3", [3, 4], 5)
+    assert "Conv" in funcnn("inspect", "it/params.npz").stdout
 
 
 @pytest.mark.parametrize(("given", "hidden"), [("0", []), ("7", [7]), ("7x6x5", [7, 6, 5])])
@@ -494,7 +503,7 @@ def test_inspect_shows_a_training_state_too(run):
 # --- check -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arch", ["softmax", "mlp2", "mlp3", "points"])
+@pytest.mark.parametrize("arch", ["softmax", "mlp2", "mlp3", "cnn3", "lenet5", "points"])
 def test_check_proves_the_gradients_of_every_architecture(arch):
     result = funcnn("check", arch)
     assert re.search(r"^worst: \d\.\de-\d+ at \S+ \(limit 1e-06\)$", result.stdout, re.MULTILINE)
