@@ -18,8 +18,7 @@ import numpy as np
 from funcnn.experiments.benchmark_funcnn import Learner, limits
 from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
 
-from funcnn import activations, combinators, convolution, sharding, spectral, threads, windows
-from funcnn.types import Array
+from funcnn import combinators, convolution, sharding, spectral, threads, windows
 
 ROUNDS, SECONDS, LEAST = 12, 0.3, 5
 ENDLESS = 1 << 40
@@ -34,12 +33,6 @@ def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
         yield
 
 
-def relu_against_a_scalar(x: Array) -> Any:
-    """ReLU as it is shortest."""
-    y = np.maximum(x, 0)
-    return y, lambda dy: dy * (y > 0)
-
-
 WITHOUT: dict[str, Callable[[], Any]] = {
     "as it is": contextlib.nullcontext,
     "a second thread": lambda: threads.use_threads(1),
@@ -52,7 +45,6 @@ WITHOUT: dict[str, Callable[[], Any]] = {
         (convolution, "_windows_around", lambda _: None)
     ),
     "ReLU after max-pooling": lambda: patched((sharding, "_pool_first", lambda steps: steps)),
-    "ReLU against an array of zeros": lambda: patched((activations, "relu", relu_against_a_scalar)),
     "no dx of the first layer": lambda: patched(
         (combinators, "_wrt_of_each", lambda params, wrt: ["both"] * len(params))
     ),
