@@ -57,7 +57,7 @@ def is_less_work(weight_shape: Shape, groups: int, windows: Windows) -> bool:
     return bool(rank * between + 1.5 * transforms < WORTHWHILE * between * columns * width)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def transforms(windows: Windows, dtype: npt.DTypeLike) -> Transforms:
     """The matrices for the rows of these windows."""
     width, kernel, before = windows.inputs[-1], windows.kernel[-1], windows.before[-1]

@@ -49,7 +49,7 @@ class Windows(NamedTuple):
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def place_windows(
     inputs: Shape, kernel: Shape, stride: Shape, dilation: Shape, before: Shape, after: Shape
 ) -> Windows:
