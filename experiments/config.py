@@ -270,8 +270,8 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        sizes = [f"--{n} {_by(getattr(config, n))}" for n in ("channels", "hidden")]
-        given = " ".join(sizes if config.channels else sizes[1:])
+        sizes = {name: getattr(config, name) for name in ("channels", "hidden")}
+        given = " ".join(f"--{name} {_by(size)}" for name, size in sizes.items() if size)
         raise InputError(f"{given}: the network does not fit in memory") from None
     except ValueError as error:
         raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None

@@ -178,7 +178,10 @@ class TrainingRun:
             for epoch in range(self.epochs_done + 1, epochs + 1):
                 sums = {"plain_loss": 0.0, "accuracy": 0.0}
                 for x, y in experiment.batches(epoch):
-                    state, metrics = step(state, (x, y))
+                    try:
+                        state, metrics = step(state, (x, y))
+                    except ValueError as error:  # such as BatchNorm's, of a batch of one
+                        raise InputError(f"in a batch of {len(y)}: {error}") from None
                     steps += 1
                     self._expect_finite("loss", metrics["loss"], steps)
                     for name in sums:

@@ -60,6 +60,8 @@ def serial(*layers: Layer) -> Layer:
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
         _check_params("serial", params, layers)
+        if type(x) is list:
+            raise TypeError("x is an array, or a tuple of arrays, got a list: np.array(x)")
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []

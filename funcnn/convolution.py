@@ -89,11 +89,13 @@ def _windows_around(windows: Windows) -> Windows | None:
         tuple(span - 1 - p for span, p in zip(windows.spans, padding, strict=True))
         for padding in (windows.before, windows.after)
     )
-    if {*windows.stride} != {1} or min(*before, *after) < 0:
-        return None
     kernel, stride, dilation, *_ = windows
-    around = place_windows(windows.outputs, kernel, stride, dilation, before, after)
-    return around if around.outputs == windows.inputs else None  # not with an output padding
+    fitting = zip(windows.padded, windows.spans, windows.outputs, strict=True)
+    if {*stride} != {1} or min(*before, *after) < 0:
+        return None
+    if any(size - span + 1 != outputs for size, span, outputs in fitting):
+        return None  # there is an output padding, which no window reaches
+    return place_windows(windows.outputs, kernel, stride, dilation, before, after)
 
 
 def _turned(weight: Array, groups: int) -> Array:

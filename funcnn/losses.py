@@ -192,7 +192,8 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
 
 
 def _log_clamped(p: Array) -> Array:
-    logarithm: Array = np.log(np.maximum(p, 1e-44))  # log(1e-44) is below -100, and finite
+    logarithm = np.full_like(p, -math.inf)
+    np.log(p, out=logarithm, where=p != 0)
     return np.maximum(logarithm, -100, out=logarithm)
 
 

@@ -8,6 +8,8 @@ product of complex numbers takes three (Gauss). Written out with real matrices i
 
 and its derivatives are plain. Over rows, channels and samples each of the R products is a product
 of matrices, as in `convolution`. Arrays have their batch last: see `windows`.
+
+Rounding is relative to the largest numbers of a row, and a NaN or infinity fills its row.
 """
 
 import functools

@@ -388,3 +388,13 @@ def test_a_cotangent_that_does_not_fit_is_an_error(layer):
         vjp(dy.astype(np.float32))
     with pytest.raises(ValueError, match=r"got float64 of \(1, 4"):
         vjp(dy[:1])
+
+
+def test_an_output_padding_on_an_image_that_padding_used_up():
+    layer = fn.ConvTranspose(
+        1, (2, 1), stride=1, padding=(2, 0), output_padding=(1, 0), dilation=(2, 1), bias=False
+    )
+    shape, params = layer.init(fn.random.key(0), (1, 2, 3))
+    y, vjp = layer.apply(params, np.ones((1, 1, 2, 3), np.float32))
+    assert y.shape == (1, *shape) == (1, 1, 1, 3)
+    assert vjp(y)[1].shape == (1, 1, 2, 3)

@@ -504,3 +504,23 @@ def test_a_layer_inside_a_combinator_sees_the_whole_batch(inner, train, name, mo
     assert 8 in shards
     for a, b in zip(fn.tree.leaves(whole), fn.tree.leaves(cut), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_statistics_stay_with_their_layers_behind_images_that_were_cut(monkeypatch, shards):
+    monkeypatch.setattr(sharding, "SHARD_WORK", 1)
+    model = fn.serial(fn.Conv(3, 3), fn.Relu(), fn.BatchNorm(), fn.Flatten(), fn.Dense(2))
+    _, params = model.init(KEY, (1, 6, 6), dtype=np.float64)
+    x = fn.random.normal(KEY, (64, 1, 6, 6), np.float64)
+    _, vjp = model.apply(params, x, train=True)
+    assert 2 in shards
+    monkeypatch.setattr(sharding, "LEAST_IMAGES", 1000)
+    _, whole = model.apply(params, x, train=True)
+    assert [type(entry) for entry in vjp.statistics] == [type(None)] * 2 + [dict] + [type(None)] * 2
+    for name in ("running_mean", "running_var"):
+        cut, expected = vjp.statistics[2][name], whole.statistics[2][name]
+        np.testing.assert_allclose(cut, expected, rtol=1e-12)
+
+
+def test_a_list_is_no_array():
+    with pytest.raises(TypeError, match="x is an array, or a tuple of arrays, got a list"):
+        fn.serial(fn.Relu()).apply([{}], [1.0, 2.0])

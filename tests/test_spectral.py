@@ -89,7 +89,17 @@ def test_float32_stays_float32_and_as_exact_as_that_can_be():
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5}, True),
         ((1, 28, 28), {"out_channels": 32, "kernel_size": 5, "padding": 2}, False),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 1}, False),
-        ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "stride": 2}, False),
+        ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "stride": 2, "padding": 2}, False),
+        (
+            (32, 14, 14),
+            {"out_channels": 64, "kernel_size": 5, "stride": (2, 1), "padding": 2},
+            False,
+        ),
+        (
+            (32, 14, 14),
+            {"out_channels": 64, "kernel_size": 5, "stride": (1, 2), "padding": 2},
+            False,
+        ),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "dilation": 2}, False),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "groups": 2}, False),
         ((32, 14), {"out_channels": 64, "kernel_size": 5}, False),
