@@ -288,8 +288,9 @@ def test_a_worker_that_fails_says_why_and_goes_on():
     try:
         with pytest.raises(WorkerError, match=r"^KeyError: 'nothing'$"):
             worker.measure("nothing", "step", 0)
-        for measure in ("step", "inference", "evaluation", "memory"):
+        for measure in ("step", "inference", "evaluation"):
             assert worker.measure("tiny", measure, 0) > 0
+        assert worker.measure("tiny", "memory", 0) >= 0  # a warm process may need no more
     finally:
         worker.close()
 
