@@ -24,9 +24,11 @@ import funcnn as fn
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-@given(seeds, st.lists(sizes, min_size=1, max_size=3), sizes, sizes, st.booleans())
-def test_dense_is_torchs_linear(seed, batch_and_axes, in_features, out_features, bias):
+@given(seeds, st.lists(sizes, min_size=1, max_size=3), sizes, sizes, st.booleans(), st.booleans())
+def test_dense_is_torchs_linear(seed, batch_and_axes, in_features, out_features, bias, made):
     layer = fn.Dense(out_features, bias, bias_init=fn.initializers.normal(1.0))
+    if made:  # for the shape
+        layer = fn.shape_dependent(lambda shape, dense=layer: dense)
     x = normal(seed, *batch_and_axes, in_features)
     shape, params = layer.init(fn.random.key(seed), x.shape[1:], dtype=np.float64)
     module = torch.nn.Linear(in_features, out_features, bias, dtype=torch.float64)
@@ -63,10 +65,11 @@ def test_identity_is_torchs(x):
     assert_same_layer(fn.Identity(), torch.nn.Identity(), x)
 
 
-@given(arrays(min_dims=2), st.booleans(), seeds)
-def test_prelu_is_torchs(x, one_slope, seed):
+@given(arrays(min_dims=2), st.booleans(), st.sampled_from([{}, {"init": -0.5}]), seeds)
+def test_prelu_is_torchs(x, one_slope, argument, seed):
     count = 1 if one_slope else x.shape[1]
-    layer, module = fn.PRelu(count), nn.PReLU(count, dtype=torch.float64)
+    layer = fn.PRelu(count, **argument)
+    module = nn.PReLU(count, **argument, dtype=torch.float64)
     shape, params = layer.init(KEY, x.shape[1:], dtype=np.float64)
     assert shape == x.shape[1:]
     np.testing.assert_array_equal(params["weight"], module.weight.detach().numpy())

@@ -1,125 +1,184 @@
-"""Against torch: losses and their derivatives."""
+"""Against torch: losses and their derivatives, reduced in each way, with weights and without."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_helpers import arrays, assert_close, normal, seeds, to_torch, torch
+from torch_helpers import arrays, assert_close, nn, normal, seeds, to_torch, torch
 
 import funcnn as fn
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-def assert_same_loss(loss, torch_loss, outputs, targets, torch_targets):
-    """Equal values and derivatives, reduced in each way; `torch_loss` has a `reduction`."""
-    for reduction in ("mean", "sum", "none"):
-        value, vjp = loss(outputs, targets, reduction=reduction)
-        outputs_torch = to_torch(outputs, requires_grad=True)
-        torch_loss.reduction = reduction
-        value_torch = torch_loss(outputs_torch, torch_targets)
-        assert_close(value, value_torch)
-        dvalue = np.asarray(3.0) if reduction != "none" else normal(0, *value.shape)
-        value_torch.backward(to_torch(dvalue))
-        assert_close(vjp(dvalue), outputs_torch.grad)
+def assert_same_loss(loss, torch_loss, outputs, targets, dvalue=3.0):
+    """Equal values, and equal derivatives for one cotangent of the value."""
+    value, vjp = loss(outputs, targets)
+    outputs_torch = to_torch(outputs, requires_grad=True)
+    value_torch = torch_loss(outputs_torch, to_torch(targets))
+    assert_close(value, value_torch)
+    value_torch.backward(to_torch(dvalue))
+    assert_close(vjp(dvalue), outputs_torch.grad)
+
+
+class Of(nn.Module):
+    """A loss that torch has no module for, of a function to the losses of the examples."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.reduction = function, "mean"
+
+    def forward(self, outputs, targets):
+        losses = self.function(outputs, targets)
+        return losses if self.reduction == "none" else getattr(losses, self.reduction)()
+
+
+# Targets for outputs x.
+def labels(rng, x):
+    return rng.integers(x.shape[1], size=len(x))
+
+
+def fractions(rng, x):
+    return rng.random(x.shape)
+
+
+def distributions(rng, x):
+    return rng.dirichlet(np.ones(x.shape[1]), len(x))
+
+
+def signs(rng, x):
+    return rng.choice([-1.0, 1.0], x.shape)
+
+
+def numbers(rng, x):
+    return rng.standard_normal(x.shape)
 
 
 logits = arrays(max_dims=2, elements=st.floats(-50, 50))
-
-
-@given(logits, st.floats(0, 1), seeds)
-def test_cross_entropy_of_labels_is_torchs(x, smoothing, seed):
-    labels = np.random.default_rng(seed).integers(x.shape[1], size=len(x))
-    assert_same_loss(
-        lambda x, t, **k: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing, **k),
-        torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
-        x,
+anything = arrays(min_dims=1)
+probabilities = arrays(min_dims=1, elements=st.floats(1e-11, 1 - 1e-11))
+# Ours, torch's, the outputs and how to draw targets.
+LOSSES = {
+    "cross entropy of labels": (
+        fn.softmax_cross_entropy,
+        nn.CrossEntropyLoss(),
+        logits,
         labels,
-        to_torch(labels),
-    )
+    ),
+    "cross entropy of probabilities": (
+        fn.softmax_cross_entropy,
+        nn.CrossEntropyLoss(),
+        logits,
+        distributions,
+    ),
+    "cross entropy of what sums to anything": (
+        fn.softmax_cross_entropy,
+        nn.CrossEntropyLoss(),
+        logits,
+        fractions,
+    ),
+    "multiclass hinge": (
+        fn.multiclass_hinge,
+        nn.MultiMarginLoss(),
+        arrays(max_dims=2, elements=st.floats(-3, 3)),
+        labels,
+    ),
+    "hinge": (
+        fn.hinge,
+        Of(lambda y, t: torch.relu(1 - t * y)),
+        anything | arrays(min_dims=1, elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0])),
+        signs,
+    ),
+    "huber": (fn.huber, nn.HuberLoss(), anything, numbers),
+    "huber, early": (
+        lambda y, t, **k: fn.huber(y, t, 0.25, **k),
+        nn.HuberLoss(delta=0.25),
+        anything,
+        numbers,
+    ),
+    "huber, late": (
+        lambda y, t, **k: fn.huber(y, t, 7.0, **k),
+        nn.HuberLoss(delta=7.0),
+        anything,
+        numbers,
+    ),
+    "squared error": (fn.mean_squared_error, nn.MSELoss(), anything, numbers),
+    "half squared error": (
+        fn.half_squared_error,
+        Of(lambda y, t: ((y - t) ** 2).reshape(len(y), -1).sum(1) / 2),
+        anything,
+        numbers,
+    ),
+    "binary cross entropy": (fn.binary_cross_entropy, nn.BCELoss(), probabilities, fractions),
+    "binary cross entropy with logits": (
+        fn.binary_cross_entropy_with_logits,
+        nn.BCEWithLogitsLoss(),
+        anything,
+        fractions,
+    ),
+}
+every = pytest.mark.parametrize("name", LOSSES)
+reductions = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 
 
-@given(logits, st.floats(0, 1), seeds, st.booleans())
-def test_cross_entropy_of_probabilities_is_torchs(x, smoothing, seed, normalised):
-    targets = np.random.default_rng(seed).random(x.shape)
-    if normalised:
-        targets /= targets.sum(1, keepdims=True)
+@reductions
+@every
+@given(data=st.data(), seed=seeds)
+def test_losses_are_torchs(name, reduction, data, seed):
+    loss, torch_loss, outputs, targets_of = LOSSES[name]
+    x, rng = data.draw(outputs), np.random.default_rng(seed)
+    targets = targets_of(rng, x)
+    torch_loss.reduction = reduction
+    dvalue = 3.0
+    if reduction == "none":
+        dvalue = normal(seed, *torch_loss(to_torch(x), to_torch(targets)).shape)
+    assert_same_loss(lambda y, t: loss(y, t, reduction=reduction), torch_loss, x, targets, dvalue)
+
+
+@every
+@given(data=st.data(), seed=seeds)
+def test_a_weighted_mean_is_torchs_losses_times_the_weights_over_their_sum(name, data, seed):
+    loss, torch_loss, outputs, targets_of = LOSSES[name]
+    x, rng = data.draw(outputs), np.random.default_rng(seed)
+    weights = rng.random(len(x)) + 0.1
+    torch_loss.reduction = "none"
+
+    def torch_mean(y, t):
+        losses = torch_loss(y, t)
+        stretched = to_torch(weights).reshape(-1, *[1] * (losses.ndim - 1)).expand_as(losses)
+        return (losses * stretched).sum() / stretched.sum()
+
+    targets = targets_of(rng, x)
+    assert_same_loss(lambda y, t: loss(y, t, weights=weights), torch_mean, x, targets)
+    assert_same_loss(lambda y, t: fn.weighted(loss)(y, (t, weights)), torch_mean, x, targets)
+
+
+@pytest.mark.parametrize("targets_of", [labels, distributions, fractions])
+@reductions
+@given(x=logits, smoothing=st.floats(0, 1), seed=seeds)
+def test_smoothed_cross_entropy_is_torchs(targets_of, reduction, x, smoothing, seed):
+    targets = targets_of(np.random.default_rng(seed), x)
     assert_same_loss(
-        lambda x, t, **k: fn.softmax_cross_entropy(x, t, label_smoothing=smoothing, **k),
-        torch.nn.CrossEntropyLoss(label_smoothing=smoothing),
+        lambda y, t: fn.softmax_cross_entropy(y, t, smoothing, reduction=reduction),
+        nn.CrossEntropyLoss(label_smoothing=smoothing, reduction=reduction),
         x,
         targets,
-        to_torch(targets),
+        normal(seed, len(x)) if reduction == "none" else 3.0,
     )
 
 
-@given(logits, seeds)
-def test_weights_of_the_labels_classes_are_torchs_class_weights(x, seed):
+@reductions
+@given(x=logits, seed=seeds)
+def test_weights_of_the_labels_classes_are_torchs_class_weights(reduction, x, seed):
     rng = np.random.default_rng(seed)
-    labels = rng.integers(x.shape[1], size=len(x))
     of_classes = rng.random(x.shape[1]) + 0.1
     assert_same_loss(
-        lambda x, t, **k: fn.softmax_cross_entropy(x, t, weights=of_classes[t], **k),
-        torch.nn.CrossEntropyLoss(weight=to_torch(of_classes)),
+        lambda y, t: fn.softmax_cross_entropy(y, t, weights=of_classes[t], reduction=reduction),
+        nn.CrossEntropyLoss(weight=to_torch(of_classes), reduction=reduction),
         x,
-        labels,
-        to_torch(labels),
+        labels(rng, x),
+        normal(seed, len(x)) if reduction == "none" else 3.0,
     )
-
-
-@given(arrays(max_dims=2, elements=st.floats(-3, 3)), seeds)
-def test_multiclass_hinge_is_torchs(x, seed):
-    labels = np.random.default_rng(seed).integers(x.shape[1], size=len(x))
-    loss = torch.nn.MultiMarginLoss()
-    assert_same_loss(fn.multiclass_hinge, loss, x, labels, to_torch(labels))
-
-
-@pytest.mark.parametrize("delta", [0.25, 1.0, 7.0])
-@given(x=arrays(min_dims=1), seed=seeds)
-def test_huber_is_torchs(delta, x, seed):
-    targets = normal(seed, *x.shape)
-    assert_same_loss(
-        lambda y, t, **k: fn.huber(y, t, delta, **k),
-        torch.nn.HuberLoss(delta=delta),
-        x,
-        targets,
-        to_torch(targets),
-    )
-
-
-@given(arrays(min_dims=1), seeds)
-def test_half_squared_error_is_torchs_formula(x, seed):
-    targets = normal(seed, *x.shape)
-    value, vjp = fn.half_squared_error(x, targets)
-    x_torch = to_torch(x, requires_grad=True)
-    value_torch = ((x_torch - to_torch(targets)) ** 2).sum() / 2 / len(x)
-    value_torch.backward()
-    assert_close(value, value_torch)
-    assert_close(vjp(), x_torch.grad)
-
-
-@given(arrays(min_dims=1), seeds)
-def test_hinge_is_optaxs(x, seed):
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
-    targets = np.random.default_rng(seed).choice([-1.0, 1.0], x.shape)
-    x = np.where(x * targets == 1, 0.5, x)  # away from the kink, where optax takes half the slope
-    with jax.enable_x64(True):
-        their_value, gradient = jax.value_and_grad(lambda y: optax.hinge_loss(y, targets).mean())(x)
-    value, vjp = fn.hinge(x, targets)
-    np.testing.assert_allclose(value, their_value, rtol=1e-10)
-    np.testing.assert_allclose(vjp(), gradient, rtol=1e-10)
-
-
-@given(arrays(min_dims=1), seeds)
-def test_squared_error_is_torchs(x, seed):
-    targets = normal(seed, *x.shape)
-    assert_same_loss(fn.mean_squared_error, torch.nn.MSELoss(), x, targets, to_torch(targets))
-
-
-@given(arrays(min_dims=1, elements=st.floats(1e-11, 1 - 1e-11)), seeds)
-def test_binary_cross_entropy_is_torchs(p, seed):
-    targets = np.random.default_rng(seed).random(p.shape)
-    assert_same_loss(fn.binary_cross_entropy, torch.nn.BCELoss(), p, targets, to_torch(targets))
 
 
 @pytest.mark.parametrize("p", [0.0, 1e-300, 1e-13, 1 - 1e-13, 1.0])
@@ -128,20 +187,8 @@ def test_binary_cross_entropy_at_the_ends_is_torchs(p, target):
     p, targets = np.array([p]), np.array([target])
     value, vjp = fn.binary_cross_entropy(p, targets)
     p_torch = to_torch(p, requires_grad=True)
-    value_torch = torch.nn.BCELoss()(p_torch, to_torch(targets))
+    value_torch = nn.BCELoss()(p_torch, to_torch(targets))
     value_torch.backward()
-    assert value == pytest.approx(value_torch.item(), rel=1e-10, abs=1e-10)
+    assert_close(value, value_torch)
     # The limit 1e-12 of the denominator is a float32 number in torch, 4e-9 smaller.
     assert_close(vjp(), p_torch.grad, rtol=5e-9)
-
-
-@given(arrays(min_dims=1), seeds)
-def test_binary_cross_entropy_with_logits_is_torchs(x, seed):
-    targets = np.random.default_rng(seed).random(x.shape)
-    assert_same_loss(
-        fn.binary_cross_entropy_with_logits,
-        torch.nn.BCEWithLogitsLoss(),
-        x,
-        targets,
-        to_torch(targets),
-    )

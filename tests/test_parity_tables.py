@@ -49,7 +49,7 @@ def test_every_activation_meets_its_oracle_as_a_function_too():
 
 def test_without_torch_every_parity_file_is_skipped_with_the_reason():
     code = "import sys; sys.modules['torch'] = None; import pytest; sys.exit(pytest.main())"
-    options = ["-rs", "-p", "no:cacheprovider", *map(str, FILES)]
+    options = ["-rs", "-o", "addopts=", "-p", "no:cacheprovider", *map(str, FILES)]
     done = subprocess.run(
         [sys.executable, "-c", code, *options], capture_output=True, text=True, check=False
     )

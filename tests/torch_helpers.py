@@ -1,6 +1,6 @@
 """What the parity tests share: the same arrays here and in torch, and how close they must be.
 
-In float64, to 1e-10: what differs is rounding alone.
+In float64, to 1e-10 of each number: what differs is rounding alone.
 """
 
 import itertools
@@ -22,7 +22,8 @@ def to_torch(array, requires_grad=False):
     return tensor.requires_grad_() if requires_grad else tensor
 
 
-def assert_close(ours, theirs, rtol=1e-10, atol=1e-10):
+def assert_close(ours, theirs, rtol=1e-10, atol=1e-13):
+    """Equal to 1e-10 of the number, or 1e-13 where sums of numbers like 1 cancel."""
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=rtol, atol=atol)
 
 
