@@ -1,12 +1,16 @@
-"""Against torch, or optax: trajectories of optimizers, step by step."""
+"""Against torch: trajectories of optimizers, step by step."""
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-from torch_helpers import assert_close, mlp, normal, to_torch, torch, torch_arrays
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_helpers import assert_close, mlp, normal, seeds, to_torch, torch, torch_arrays
 
 import funcnn as fn
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
+from funcnn.experiments.torch_optimizers import SM3, ClassicalMomentum  # noqa: E402
 
 STEPS = 50
 RATE = 0.05
@@ -150,6 +154,79 @@ def test_an_optimizer_goes_torchs_way(variant, schedule):
     )
 
 
+NUMBERS = {
+    "rate": st.floats(1e-4, 0.5),
+    "b": st.floats(0.1, 0.95),
+    "b2": st.floats(0.5, 0.999),
+    "eps": st.floats(1e-8, 0.1),
+    "d": st.floats(0.01, 0.3),
+}
+# For any such numbers: ours, and torch's of some parameters.
+GENERATED = {
+    "sgd": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.sgd(rate, b)),
+        lambda p, rate, b, b2, eps, d: SGD(p, rate, b, weight_decay=d),
+    ),
+    "nesterov": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.nesterov(rate, b)),
+        lambda p, rate, b, b2, eps, d: SGD(p, rate, b, weight_decay=d, nesterov=True),
+    ),
+    "classical_momentum": (
+        lambda rate, b, b2, eps, d: fn.classical_momentum(rate, b, d),
+        lambda p, rate, b, b2, eps, d: ClassicalMomentum(p, rate, b, d),
+    ),
+    "adam": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.adam(rate, b, b2, eps)),
+        lambda p, rate, b, b2, eps, d: ADAM(p, rate, (b, b2), eps, d),
+    ),
+    "adamw": (
+        lambda rate, b, b2, eps, d: fn.adamw(rate, b, b2, eps, d),
+        lambda p, rate, b, b2, eps, d: ADAMW(p, rate, (b, b2), eps, d),
+    ),
+    "adamax": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.adamax(rate, b, b2, eps)),
+        lambda p, rate, b, b2, eps, d: torch.optim.Adamax(p, rate, (b, b2), eps, d),
+    ),
+    "adagrad": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.adagrad(rate, eps)),
+        lambda p, rate, b, b2, eps, d: torch.optim.Adagrad(p, rate, eps=eps, weight_decay=d),
+    ),
+    "rmsprop": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.rmsprop(rate, b2, eps, b)),
+        lambda p, rate, b, b2, eps, d: torch.optim.RMSprop(p, rate, b2, eps, d, b),
+    ),
+    "sm3": (
+        lambda rate, b, b2, eps, d: fn.chain(decay(d), fn.sm3(rate, b)),
+        lambda p, rate, b, b2, eps, d: SM3(p, rate, b, weight_decay=d),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+@settings(max_examples=20)
+@given(
+    st.fixed_dictionaries(NUMBERS),
+    st.lists(hnp.array_shapes(min_dims=0, max_dims=4, max_side=4), min_size=1, max_size=3),
+    seeds,
+)
+def test_an_optimizer_with_any_numbers_and_shapes_goes_torchs_way(name, arguments, shapes, seed):
+    make, make_torchs = GENERATED[name]
+    rng = np.random.default_rng(seed)
+    params = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+    parameters = [to_torch(w, requires_grad=True) for w in params]
+    ours, theirs = make(**arguments), make_torchs(parameters, **arguments)
+    state = ours.init(params)
+    for _ in range(STEPS):
+        grads = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+        updates, state = ours.update(grads, state, params)
+        params = fn.apply_updates(params, updates)
+        for parameter, g in zip(parameters, grads, strict=True):
+            parameter.grad = to_torch(g)
+        theirs.step()
+        for w, parameter in zip(params, parameters, strict=True):
+            assert_close(w, parameter)
+
+
 @pytest.mark.parametrize("max_norm", [0.05, 0.5, 100.0])
 def test_clipped_gradients_go_torchs_way(max_norm):
     optimizer = fn.chain(fn.clip_by_global_norm(max_norm), fn.sgd(RATE, momentum=0.9))
@@ -209,96 +286,6 @@ def test_the_average_of_the_params_is_torchs(decay):
             assert_close(leaf, theirs[path])
 
 
-def a_mask(params):
-    """What is not a number or a vector: no function of ours, so that JAX can use it too."""
-    return {name: leaf.ndim > 1 for name, leaf in params.items()}
-
-
-# Ours and optax's, over params with 0, 1, 2 and 4 axes.
-OPTAXS = {
-    "sm3": (fn.sm3(RATE), lambda optax: optax.sm3(RATE)),
-    "sm3, other momentum": (fn.sm3(RATE, 0.5), lambda optax: optax.sm3(RATE, 0.5)),
-    "masked": (
-        fn.masked(fn.adam(RATE), a_mask),
-        lambda optax: optax.masked(optax.adam(RATE), a_mask),
-    ),
-    "masked weight decay": (
-        fn.chain(fn.add_decayed_weights(0.1, a_mask), fn.sgd(RATE, momentum=0.9)),
-        lambda optax: optax.chain(
-            optax.add_decayed_weights(0.1, a_mask), optax.sgd(RATE, momentum=0.9)
-        ),
-    ),
-    "freeze": (
-        fn.chain(fn.adamw(RATE), fn.freeze({"a": True, "b": False, "c": True, "d": False})),
-        lambda optax: optax.chain(
-            optax.adamw(RATE, weight_decay=1e-2),
-            optax.freeze({"a": True, "b": False, "c": True, "d": False}),
-        ),
-    ),
-    "flatten": (
-        fn.flatten(fn.chain(fn.clip_by_value(0.5), fn.sgd(RATE, momentum=0.9))),
-        lambda optax: optax.flatten(optax.chain(optax.clip(0.5), optax.sgd(RATE, momentum=0.9))),
-    ),
-    "flatten sm3": (fn.flatten(fn.sm3(RATE)), lambda optax: optax.flatten(optax.sm3(RATE))),
-}
-
-
-@pytest.mark.parametrize("name", OPTAXS)
-def test_an_optimizer_goes_optaxs_way(name):
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
-    ours, make = OPTAXS[name]
-    rng = np.random.default_rng(0)
-    # optax's SM3 has no name for an array without axes: it gets one of one entry.
-    shapes = {"a": (1,) if "sm3" in name else (), "b": (4,), "c": (3, 2), "d": (2, 3, 3, 2)}
-    params = {key: rng.standard_normal(shape) + 1 for key, shape in shapes.items()}
-    gradients = [
-        {key: np.asarray(rng.standard_normal(shape)) for key, shape in shapes.items()}
-        for _ in range(STEPS)
-    ]
-    with jax.enable_x64(True):
-        theirs = make(optax)
-        their_params = jax.tree.map(jax.numpy.asarray, params)
-        their_state, state = theirs.init(their_params), ours.init(params)
-        for grads in gradients:
-            updates, state = ours.update(grads, state, params)
-            params = fn.apply_updates(params, updates)
-            their_updates, their_state = theirs.update(grads, their_state, their_params)
-            their_params = optax.apply_updates(their_params, their_updates)
-            for key in shapes:
-                np.testing.assert_allclose(params[key], their_params[key], rtol=1e-10, atol=1e-10)
-
-
-def test_sm3_of_an_array_without_axes_is_that_of_one_entry():
-    rng = np.random.default_rng(0)
-    number, vector = np.asarray(2.0), np.array([2.0])
-    optimizer = fn.sm3(RATE)
-    states = [optimizer.init(number), optimizer.init(vector)]
-    for _ in range(STEPS):
-        g = rng.standard_normal(1)
-        first, states[0] = optimizer.update(np.asarray(g[0]), states[0], number)
-        second, states[1] = optimizer.update(g, states[1], vector)
-        number, vector = fn.apply_updates(number, first), fn.apply_updates(vector, second)
-        assert number.shape == ()
-        assert number == vector[0]
-
-
-class ClassicalMomentum(torch.optim.Optimizer):
-    """The recurrence of the lab: v = b v - g h w - h G; w = w + v."""
-
-    def __init__(self, params, lr, b, g):
-        super().__init__(params, {"lr": lr, "b": b, "g": g})
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            h, b, g = group["lr"], group["b"], group["g"]
-            for w in group["params"]:
-                v = self.state[w].get("v", torch.zeros_like(w))
-                v = b * v - g * h * w - h * w.grad
-                self.state[w]["v"] = v
-                w.add_(v)
-
-
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_classical_momentum_goes_the_labs_way(schedule, weight_decay):
@@ -307,7 +294,7 @@ def test_classical_momentum_goes_the_labs_way(schedule, weight_decay):
     assert_same_trajectory(
         our_trajectory(optimizer, *points()),
         torch_trajectory(
-            lambda p: ClassicalMomentum(p, lr=RATE, b=0.8, g=weight_decay), scheduler, *points()
+            lambda p: ClassicalMomentum(p, RATE, 0.8, weight_decay), scheduler, *points()
         ),
     )
 
