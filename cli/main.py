@@ -10,6 +10,7 @@ from funcnn.cli.data import data
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.train import train
+from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError
 
 import funcnn as fn
@@ -57,5 +58,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, predict, inspect, check, bench, data, figure):
+for command in (train, evaluate, predict, inspect, export, import_, check, bench, data, figure):
     main.add_command(command)

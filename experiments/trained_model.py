@@ -1,5 +1,7 @@
 """A model that a run kept: to predict with, and to evaluate."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import loss_of
@@ -29,6 +31,17 @@ class TrainedModel(NamedTuple):
                 f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
             )
 
+    def save(self, folder: RunFolder) -> None:
+        """Write it as the model that a run keeps."""
+        fn.save(
+            folder.params,
+            self.params,
+            model=self.model,
+            input_shape=self.input_shape,
+            normalization=dataclasses.asdict(self.normalization),
+            class_names=list(self.class_names),
+        )
+
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
         normalize = self.normalization
@@ -52,11 +65,16 @@ class TrainedModel(NamedTuple):
         )
 
 
-def load_model(folder: RunFolder) -> TrainedModel:
-    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+def params_file(folder: RunFolder) -> Path:
+    """The snapshot of the model that a run kept. Raises `InputError` if it has none yet."""
     if not folder.params.exists():
         raise InputError(f"{folder} has no params.npz: the run kept no model yet")
-    snapshot = fn.load(folder.params)
+    return folder.params
+
+
+def load_model(folder: RunFolder) -> TrainedModel:
+    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+    snapshot = fn.load(params_file(folder))
     if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
         raise InputError(f"{folder.params} does not say which model it is of")
     try:

@@ -4,7 +4,6 @@ Everything that happens is a function of the config. The state after each record
 `last.npz`; a run that was killed anywhere goes on from there and gives the same bits.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -139,10 +138,13 @@ class TrainingRun:
     def resume(cls, folder: RunFolder) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
-        Raises `InputError` if it is finished, `SnapshotError` if what it left is damaged.
+        Raises `InputError` if it is finished or was imported, `SnapshotError` if what it left is
+        damaged.
         """
         if folder.summary.exists():
             raise InputError(f"{folder} is finished: there is nothing to resume")
+        if folder.params.exists() and not folder.last.exists():
+            raise InputError(f"{folder} was imported: there is no training to resume")
         experiment = _Experiment.build(folder.read_config())
         first = experiment.first_state()
         if not folder.last.exists():  # killed before the first checkpoint
@@ -201,7 +203,7 @@ class TrainingRun:
         # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
         rows = [*self._rows, row]
         if row is _best(rows):
-            _save_model(self.folder, self._experiment, state.params)
+            self._experiment.trained(state.params).save(self.folder)
         self.folder.write_metrics(rows)
         _save_state(self.folder, state, rows)
         self._state, self._rows = state, rows
@@ -244,18 +246,6 @@ def _best(rows: list[EpochRow]) -> EpochRow:
     if rows[-1].val_accuracy is None:
         return rows[-1]
     return max(rows, key=lambda row: row.val_accuracy or 0.0)
-
-
-def _save_model(folder: RunFolder, experiment: _Experiment, params: Tree) -> None:
-    data = experiment.data
-    fn.save(
-        folder.params,
-        params,
-        model=experiment.model,
-        input_shape=data.input_shape,
-        normalization=dataclasses.asdict(data.normalization),
-        class_names=list(data.class_names),
-    )
 
 
 def _save_state(folder: RunFolder, state: fn.TrainState, rows: list[EpochRow]) -> None:
