@@ -105,7 +105,8 @@ class ForeignDescription(NamedTuple):
 
 
 def _line(row: dict[str, Any]) -> str:
-    return f"  {row['path']:24} {row['dtype']:8} ({', '.join(map(str, row['shape']))})"
+    shape = str(tuple(row["shape"])).replace("'", "")  # a size that may be any has a name
+    return f"  {row['path']:24} {row['dtype']:8} {shape}"
 
 
 def _size(row: dict[str, Any]) -> int:
@@ -113,7 +114,7 @@ def _size(row: dict[str, Any]) -> int:
 
 
 def describe_file(file: Path) -> Description | ForeignDescription:
-    """What is in a file, by how it is called: `.pt`, `.pth`, `.safetensors`, `.onnx`, or a snapshot.
+    """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
     Raises `InputError` for a damaged file or a package that is not installed, `SnapshotError` for
     what is no snapshot, `OSError` if it cannot be read.

@@ -44,16 +44,17 @@ def read_safetensors(path: Path) -> StoredTensors:
     """
     content = path.read_bytes()
     try:
-        found = safetensors.deserialize(content)
+        found = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file, or damaged: {error}") from None
-    metadata = _split(content)[0].get("__metadata__") or {}
+    header, _ = _split(content)
+    metadata = header.pop("__metadata__", None) or {}
     arrays, dtypes = {}, {}
-    for name, stored in found:
+    for name in header:  # in the order of the file
         if not name.isprintable():
             raise InputError(f"{path}: {name!r} is not the name of a tensor")
-        arrays[name] = _as_array(stored, f"{path}: {name}")
-        dtypes[name] = _DTYPES.get(stored["dtype"], "bfloat16")
+        arrays[name] = _as_array(found[name], f"{path}: {name}")
+        dtypes[name] = _DTYPES.get(found[name]["dtype"], "bfloat16")
     return StoredTensors(arrays, dtypes, metadata)
 
 
