@@ -1,20 +1,15 @@
-"""Packages that only a part of the work needs, and what to say where one is missing."""
+"""Packages that only some commands need: an extra of the project, of the same name, installs each."""
 
 import importlib
-from types import ModuleType
 
 from funcnn.experiments.errors import InputError
 
 
-def import_extra(module: str, package: str, purpose: str) -> ModuleType:
-    """The module, which needs `package`, the name of an extra too.
-
-    purpose: what the user asked for. Raises `InputError` if the package is not installed.
-    """
+def require(package: str) -> None:
+    """Raise `InputError`, which says what to install, unless the package can be imported."""
     try:
-        return importlib.import_module(module)
+        importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package:
+        if error.name != package:
             raise
-        install = f"pip install 'funcnn[{package}]'"
-        raise InputError(f"{purpose} needs {package}, which is not installed: {install}") from None
+        raise InputError(f"{package} is not installed: pip install 'funcnn[{package}]'") from None

@@ -18,7 +18,7 @@ from funcnn.experiments.config import (
 )
 from funcnn.experiments.datasets import Dataset, load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.extras import import_extra
+from funcnn.experiments.extras import require
 
 import funcnn as fn
 from funcnn.training import Metric
@@ -156,6 +156,7 @@ def make_learner(task: Task) -> Learner:
     """The learner of the task's backend. Raises `InputError` if torch is wanting."""
     if task.config.backend == "numpy":
         return NumpyLearner(task)
-    learners: Any = import_extra("funcnn.experiments.torch_learner", "torch", "--backend torch")
-    learner: Learner = learners.TorchLearner(task)
-    return learner
+    require("torch")
+    from funcnn.experiments.torch_learner import TorchLearner
+
+    return TorchLearner(task)

@@ -218,7 +218,7 @@ def test_without_torch_one_line_says_what_to_install(images, tmp_path, monkeypat
     for name in ("learner", "mirror", "modules", "optimizers"):
         monkeypatch.delitem(sys.modules, f"funcnn.experiments.torch_{name}", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"pip install 'funcnn\[torch\]'") as caught:
+    said = r"^torch is not installed: pip install 'funcnn\[torch\]'$"
+    with pytest.raises(InputError, match=said):
         TrainingRun.start(tiny(images), tmp_path / "it")
-    assert str(caught.value).startswith("--backend torch needs torch, which is not installed")
     assert not (tmp_path / "it").exists()
