@@ -11,7 +11,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
-from funcnn.experiments.trained_model import TrainedModel, params_file
+from funcnn.experiments.trained_model import params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 
 import funcnn as fn
@@ -77,6 +77,6 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     folder = RunFolder.create(config, out)
-    TrainedModel(model, params, data.input_shape, data.normalization, data.class_names).save(folder)
+    save_model(folder, model, params, data)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

@@ -1,11 +1,8 @@
-"""Packages that only some commands need: an extra of the project installs each."""
+"""Packages that only some commands need: an extra of the project, of the same name, installs each."""
 
 import importlib
 
 from funcnn.experiments.errors import InputError
-
-EXTRAS = {"onnx": "onnx", "safetensors": "safetensors", "torch": "torch"}
-"""Package to extra."""
 
 
 def require(package: str) -> None:
@@ -15,6 +12,4 @@ def require(package: str) -> None:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise InputError(
-            f"{package} is not installed: pip install 'funcnn[{EXTRAS[package]}]'"
-        ) from None
+        raise InputError(f"{package} is not installed: pip install 'funcnn[{package}]'") from None

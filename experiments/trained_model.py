@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import loss_of
 from funcnn.experiments.config import build_network
-from funcnn.experiments.datasets import Normalization, load_dataset
+from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -31,17 +31,6 @@ class TrainedModel(NamedTuple):
                 f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
             )
 
-    def save(self, folder: RunFolder) -> None:
-        """Write it as the model that a run keeps."""
-        fn.save(
-            folder.params,
-            self.params,
-            model=self.model,
-            input_shape=self.input_shape,
-            normalization=dataclasses.asdict(self.normalization),
-            class_names=list(self.class_names),
-        )
-
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
         normalize = self.normalization
@@ -63,6 +52,18 @@ class TrainedModel(NamedTuple):
             metrics=metrics,
             preprocess=self.normalization,
         )
+
+
+def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset) -> None:
+    """Write the model that a run on this data keeps."""
+    fn.save(
+        folder.params,
+        params,
+        model=model,
+        input_shape=data.input_shape,
+        normalization=dataclasses.asdict(data.normalization),
+        class_names=list(data.class_names),
+    )
 
 
 def params_file(folder: RunFolder) -> Path:
