@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.errors import InputError
-from helpers import normal_batch, spy
+from helpers import normal_batch
 from test_layers import TABLE
 
 import funcnn as fn
@@ -12,7 +10,7 @@ import funcnn as fn
 WHY = "an extra: pip install 'funcnn[onnx]'"
 onnx = pytest.importorskip("onnx", reason=WHY)
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")
-from funcnn.experiments.onnx_export import OPSET, onnx_model  # noqa: E402
+from funcnn.experiments.onnx_export import onnx_model  # noqa: E402
 
 KEY = fn.random.key(0)
 ROWS = [
