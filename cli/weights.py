@@ -18,8 +18,7 @@ from funcnn.cli.options import (
     seed_option,
 )
 from funcnn.experiments.config import RunConfig
-
-FORMS = ("pt", "safetensors", "onnx")
+from funcnn.experiments.exporting import FORMS, export_model, import_weights
 
 
 @click.command()
@@ -40,8 +39,6 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
     Example:
       funcnn export runs/mlp3-fashion-mnist-001 --to pt
     """
-    from funcnn.experiments.exporting import export_model
-
     written = export_model(run, form, out)
     if as_json:
         print_json(written)
@@ -84,8 +81,6 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     Example:
       funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
     """
-    from funcnn.experiments.exporting import import_weights
-
     made = import_weights(file, RunConfig.resolve(given(settings)), out)
     if as_json:
         print_json(made)

@@ -23,10 +23,10 @@ FORMS = ("pt", "safetensors", "onnx")
 def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
     """Write the model of a run's folder, or of a snapshot, in one of `FORMS`; what was written.
 
-    pt, safetensors: its tensors by torch's names, and `definition`, the source of the module that
-    they are of (None without torch). onnx: its graph. out: by default beside the snapshot.
-    Raises `InputError` if it says not which model it is of, has a layer that the form cannot say,
-    or `out` exists; `SnapshotError`, `OSError`.
+    pt: its tensors as a state_dict, and as `definition` the source of the module that they fit.
+    safetensors: the same tensors. onnx: the network. out: by default beside the snapshot.
+    Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
+    has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
     file = params_file(RunFolder.open(run)) if run.is_dir() else run
     snapshot = fn.load(file)

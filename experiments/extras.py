@@ -1,4 +1,4 @@
-"""Packages that only some commands need: an extra of the project, of the same name, installs each."""
+"""Packages that only some commands need: an extra of that name installs each."""
 
 import importlib
 

@@ -14,7 +14,7 @@ import torch
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.learners import Batch, Task
+from funcnn.experiments.tasks import Batch, Task
 from funcnn.experiments.torch_mirror import load_params, mirror, params_of
 from funcnn.experiments.torch_optimizers import torch_optimizer
 from torch import nn

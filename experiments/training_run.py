@@ -14,9 +14,10 @@ from funcnn.experiments import figures
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.learners import Learner, Task, make_learner
+from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, save_model
 
 import funcnn as fn

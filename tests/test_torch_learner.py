@@ -8,8 +8,8 @@ import pytest
 from funcnn.experiments import training_run
 from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.learners import Task
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import Progress, TrainingRun
 from helpers import assert_same_bits
