@@ -27,7 +27,7 @@ def _errors_as_one_line() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _UsageLine(error.format_message()) from None
+        raise _UsageLine(" ".join(error.format_message().split())) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
