@@ -9,6 +9,7 @@ from torch_helpers import (
     assert_close,
     assert_same_function,
     assert_same_layer,
+    kinks,
     near,
     nn,
     to_torch,
@@ -91,6 +92,23 @@ def test_activations_are_torchs(name, x):
     layer, function, module = ACTIVATIONS[name]
     assert_same_layer(layer, module, x)
     assert_same_function(function, module, x)
+
+
+# Generated arrays have few different numbers: here are many.
+EVERYWHERE = np.concatenate(
+    [
+        np.add.outer(kinks, [-1e-9, -1e-12, 0, 1e-12, 1e-9]).ravel(),
+        np.linspace(-40, 40, 4001),
+        *np.outer([-1, 1], np.logspace(-9, 3, 200)),
+    ]
+)[:, None]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_torchs_everywhere(name):
+    layer, function, module = ACTIVATIONS[name]
+    assert_same_layer(layer, module, EVERYWHERE)
+    assert_same_function(function, module, EVERYWHERE)
 
 
 @given(arrays(min_dims=1, elements=near))
