@@ -42,6 +42,10 @@ def fractions(rng, x):
     return rng.random(x.shape)
 
 
+def bits(rng, x):
+    return rng.integers(2, size=x.shape).astype(float)
+
+
 def distributions(rng, x):
     return rng.dirichlet(np.ones(x.shape[1]), len(x))
 
@@ -115,6 +119,18 @@ LOSSES = {
         nn.BCEWithLogitsLoss(),
         anything,
         fractions,
+    ),
+    "binary cross entropy of labels": (
+        fn.binary_cross_entropy,
+        nn.BCELoss(),
+        probabilities,
+        bits,
+    ),
+    "binary cross entropy of labels, with logits": (
+        fn.binary_cross_entropy_with_logits,
+        nn.BCEWithLogitsLoss(),
+        arrays(min_dims=1, elements=st.integers(-40, 40).map(float)),
+        bits,
     ),
 }
 every = pytest.mark.parametrize("name", LOSSES)
