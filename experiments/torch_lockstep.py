@@ -1,0 +1,60 @@
+"""torch's half of a lockstep."""
+
+import functools
+from typing import Any
+
+import torch
+from funcnn.experiments.learners import Task
+from funcnn.experiments.lockstep import Taken, kinks
+from funcnn.experiments.torch_learner import torch_loss
+from funcnn.experiments.torch_mirror import grads_of, load_params, mirror, params_of, set_rng
+from funcnn.experiments.torch_optimizers import torch_optimizer
+
+import funcnn as fn
+from funcnn.random import Key
+from funcnn.types import Array, Tree
+
+
+class TorchHalf:
+    """The mirror of a task's model, from these params, with torch's own loss and optimizer."""
+
+    def __init__(self, task: Task, params: Tree) -> None:
+        self._model, self._like = task.model, params
+        dtype = fn.tree.leaves(params)[0].dtype
+        self._module = mirror(task.model, task.data.input_shape, dtype)
+        load_params(self._module, task.model, params)
+        self._loss = torch_loss(task.config)
+        self._optimizer, self._scheduler = torch_optimizer(
+            task.config, self._module.parameters(), task.total_steps
+        )
+        self._above: dict[str, Array] = {}
+        for path in kinks(task.model):
+            self._module.get_submodule(path.replace("/", ".")).register_forward_hook(
+                functools.partial(self._note, path)
+            )
+
+    @property
+    def params(self) -> Tree:
+        """The params after the steps so far."""
+        return params_of(self._module, self._model, self._like)
+
+    def _note(self, path: str, module: Any, inputs: Any, outputs: Any) -> None:
+        self._above[path] = (outputs > 0).numpy()
+
+    def step(self, x: Array, y: Array, rng: Key) -> Taken:
+        """A step as torch's users write it, with the masks of this key."""
+        set_rng(self._module, self._model, rng)
+        self._optimizer.zero_grad()
+        outputs = self._module(torch.from_numpy(x))
+        loss = self._loss(outputs, _targets(y, outputs))
+        loss.backward()
+        grads = grads_of(self._module, self._model, self._like)
+        self._optimizer.step()
+        self._scheduler.step()
+        return Taken(loss.item(), grads, self._above)
+
+
+def _targets(y: Array, outputs: Any) -> Any:
+    """Classes as int64 for a cross-entropy, probabilities in the outputs' dtype."""
+    labels = torch.from_numpy(y)
+    return labels.to(outputs.dtype) if y.ndim == 2 else labels.long()
