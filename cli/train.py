@@ -15,7 +15,7 @@ from funcnn.cli.options import (
     settings_options,
     threads_option,
 )
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
@@ -71,6 +71,11 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 
 @click.command()
 @settings_options
+@click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    help="What trains: funcnn, or PyTorch with its own initialisation and order. [default: numpy]",
+)
 @threads_option
 @out_option
 @click.option(
@@ -112,25 +117,28 @@ def train(
         if also:
             name = also[0].replace("_", "-")
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
-        folder = RunFolder.open(resume_run)
-        run = TrainingRun.resume(folder)
-    else:
-        config = RunConfig.resolve(
-            RunConfig.changed(config_file, options) if config_file else {"arch": "mlp3"} | options
-        )
-        run = TrainingRun.start(config, out)
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
-    try:
-        with fn.threads.use_threads(threads), contextlib.closing(bar):
+    with fn.threads.use_threads(threads), contextlib.closing(bar):
+        if resume_run is not None:
+            run = TrainingRun.resume(RunFolder.open(resume_run))
+        else:
+            config = RunConfig.resolve(
+                RunConfig.changed(config_file, options)
+                if config_file
+                else {"arch": "mlp3"} | options
+            )
+            run = TrainingRun.start(config, out)
+        try:
             summary = run.finish(bar)
-    except KeyboardInterrupt:
-        click.echo(
-            f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
-            f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
-            err=True,
-        )
-        sys.exit(130)
+        except KeyboardInterrupt:
+            bar.close()
+            click.echo(
+                f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
+                f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
+                err=True,
+            )
+            sys.exit(130)
     if as_json:
         print_json({"run": str(run.folder)} | summary)
         return

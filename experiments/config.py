@@ -18,12 +18,17 @@ import funcnn as fn
 from funcnn.schedules import Schedule
 from funcnn.types import Layer
 
+BACKENDS = ("numpy", "torch")
+"""What can train: funcnn, and PyTorch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
     arch: str
+    backend: str
+    """What trains: `numpy`, which is funcnn, or `torch`."""
     channels: tuple[int, ...]
     kernel_size: int | None
     """None, and no channels: the network has no convolutions."""
@@ -47,6 +52,7 @@ class RunConfig:
         """Check every value."""
         for name, known in (
             ("arch", ARCHITECTURES),
+            ("backend", BACKENDS),
             ("activation", ACTIVATIONS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -115,7 +121,7 @@ class RunConfig:
         known = isinstance(activation, str) and activation in ACTIVATIONS
         if known:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
-        values: dict[str, Any] = {"arch": arch} | defaults | dict(given)
+        values: dict[str, Any] = {"arch": arch, "backend": BACKENDS[0]} | defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
         for name in ("hidden", "channels"):
             if not isinstance(values[name], (list, tuple)):

@@ -59,7 +59,8 @@ class RunFolder:
         Raises `InputError` if `path` exists and is not an empty folder, or cannot be written.
         """
         try:
-            path = make_folder(path, f"{config.arch}-{Path(config.data).resolve().name}")
+            name = f"{config.arch}-{Path(config.data).resolve().name}"
+            path = make_folder(path, name if config.backend == "numpy" else f"{name}-torch")
             folder = cls(path)
             write_whole(folder.config, config.to_json().encode())
         except OSError as error:

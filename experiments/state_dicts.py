@@ -19,6 +19,16 @@ _COUNTER = "num_batches_tracked"
 _TORCHS_ORDER = ("weight", "bias", "running_mean", "running_var", _COUNTER)
 
 
+class StoredTensors(NamedTuple):
+    """What a file of tensors holds, each by its name."""
+
+    arrays: dict[str, Array]
+    dtypes: dict[str, str]
+    """As stored; NumPy has no bfloat16, for instance."""
+    metadata: dict[str, str]
+    """What the file says about them."""
+
+
 class _Tensor(NamedTuple):
     """A tensor of a state_dict, and which leaf of the params it stands for."""
 

@@ -50,6 +50,11 @@ def use_threads(count: int | None) -> Iterator[None]:
         _thread_count = before
 
 
+def thread_count() -> int:
+    """How many threads the library uses here: what `use_threads` said, or every core."""
+    return _thread_count or available_cores()
+
+
 @functools.cache
 def _controller() -> "ThreadpoolController":
     from threadpoolctl import ThreadpoolController  # finding the libraries takes milliseconds
@@ -121,7 +126,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     Within a task, another call of `run_parallel` runs its tasks one after another. An exception of
     a task raises here, when none is running any more.
     """
-    count = min(_thread_count or available_cores(), len(tasks))
+    count = min(thread_count(), len(tasks))
 
     def stripe(first: int) -> list[T]:
         _local.in_task = True

@@ -184,6 +184,7 @@ def test_a_config_file_is_read_back(tmp_path):
 
 WRONG = [
     ("arch", ["mlp4", "", None, 3, ["mlp3"]]),
+    ("backend", ["tensorflow", None, ["torch"]]),
     ("activation", ["rleu", None, ["relu"]]),
     ("optimizer", ["sdg", None, {}]),
     ("schedule", ["cosin", None, []]),

@@ -469,9 +469,7 @@ def test_points_are_learnt_to_the_last_one_with_the_defaults_for_8_of_10_seeds(
     data, tmp_path, monkeypatch, no_figures
 ):
     # The snapshots take half of the time: only the last one is written.
-    monkeypatch.setattr(
-        training_run._Experiment, "recorded", lambda self, epoch: epoch == self.config.epochs
-    )
+    monkeypatch.setattr(training_run, "_recorded", lambda task, epoch: epoch == task.config.epochs)
     perfect, failed = 0, []
     for seed in range(10):
         config = RunConfig.resolve({"arch": "points", "data": data, "seed": seed})

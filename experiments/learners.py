@@ -1,0 +1,88 @@
+"""What does the steps of a run: a network and its optimizer, in NumPy or in torch.
+
+A learner is the one place where the two backends differ; the run around it, its folder and its
+numbers are the same.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from funcnn.experiments.config import build_optimizer, network_that_fits
+from funcnn.experiments.extras import require
+from funcnn.experiments.tasks import Batch, Task
+
+import funcnn as fn
+from funcnn.types import Array, Tree
+
+
+class Learner(Protocol):
+    """A network and its optimizer on their way through a task."""
+
+    @property
+    def params(self) -> Tree:
+        """The params so far, as a tree of the task's model; later steps do not change them."""
+
+    def save(self, path: Path, notes: Any) -> None:
+        """Write a snapshot of all that the next steps depend on, with the notes."""
+
+    def load(self, path: Path) -> Any:
+        """Go on from what `save` wrote; the notes. Raises `SnapshotError`."""
+
+    def batches(self, epoch: int) -> Iterable[Batch]:
+        """The batches of an epoch, counted from 1."""
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step, and its `loss`, the task's metrics and the `learning_rate`."""
+
+    def predict(self, params: Tree, x: Array) -> Array:
+        """The outputs for stored inputs with these params."""
+
+
+class NumpyLearner:
+    """funcnn itself."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        optimizer = build_optimizer(task.config, task.total_steps)
+        params = task.first_params()
+        with network_that_fits(task.config):
+            self._state = fn.TrainState.create(params, optimizer, rng=task.key(2))
+        self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, task.metrics)
+        self.batches = task.batches
+
+    @property
+    def params(self) -> Tree:
+        """The params so far."""
+        return self._state.params
+
+    def save(self, path: Path, notes: Any) -> None:
+        """Write the state."""
+        fn.save(path, self._state, notes=notes)
+
+    def load(self, path: Path) -> Any:
+        """Go on from a state."""
+        snapshot = fn.load(path, like=self._state)
+        self._state = snapshot.params
+        return snapshot.notes
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step."""
+        self._state, measured = self._step(self._state, batch)
+        return measured
+
+    def predict(self, params: Tree, x: Array) -> Array:
+        """The outputs for stored inputs."""
+        data, model = self._task.data, self._task.model
+        outputs: Array = fn.predict(model.apply, params, x, preprocess=data.normalization)
+        return outputs
+
+
+def make_learner(task: Task) -> Learner:
+    """The learner of the task's backend. Raises `InputError` if torch is wanting."""
+    if task.config.backend == "numpy":
+        return NumpyLearner(task)
+    require("torch")
+    from funcnn.experiments.torch_learner import TorchLearner
+
+    return TorchLearner(task)

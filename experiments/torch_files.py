@@ -1,0 +1,89 @@
+"""Files of torch's: a state_dict written and read, and nothing else ever unpickled."""
+
+import io
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.state_dicts import StoredTensors
+
+from funcnn.files import write_whole
+from funcnn.types import Array
+
+_ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
+_OF_NUMPY = (torch.float16, torch.float32, torch.float64)
+
+
+def write_state_dict(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as tensors by their names, which `torch.load(..., weights_only=True)` reads.
+
+    The file is there whole or not at all, and equal arrays give equal files. Raises `OSError`.
+    """
+    buffer = io.BytesIO()
+    torch.save({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def read_state_dict(path: Path) -> StoredTensors:
+    """The tensors of a state_dict by their names; bfloat16 and smaller floats become float32.
+
+    Raises `InputError` if the file is damaged, holds anything but tensors by their names, or would
+    need other objects to be unpickled, which is never done; `OSError` if it cannot be read.
+    """
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a state_dict: {_ADVICE}")
+    arrays, dtypes = {}, {}
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not name.isprintable():
+            raise InputError(f"{path} is not a state_dict: {name!r} is not the name of a tensor")
+        if not isinstance(tensor, torch.Tensor):
+            kind = type(tensor).__name__
+            raise InputError(f"{path}: {name!r} is a {kind}, not a tensor: {_ADVICE}")
+        arrays[name] = _as_array(tensor, f"{path}: {name}")
+        dtypes[name] = str(tensor.dtype).removeprefix("torch.")
+    return StoredTensors(arrays, dtypes, {})
+
+
+def _load(path: Path) -> Any:
+    content = io.BytesIO(path.read_bytes())  # in memory, where damage cannot cause an OSError
+    try:
+        if zipfile.is_zipfile(content):  # torch itself does not compare the checksums
+            with zipfile.ZipFile(content) as archive:
+                broken = archive.testzip()
+            if broken is not None:
+                raise InputError(f"{path} is damaged: the checksum of {broken!r} differs")
+        content.seek(0)
+        with warnings.catch_warnings():  # of files that it then refuses
+            warnings.simplefilter("ignore")
+            return torch.load(content, weights_only=True, map_location="cpu")
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        needed = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if needed:
+            raise InputError(
+                f"{path} needs {needed[1]} to be unpickled, which could run any code and is "
+                f"refused: {_ADVICE}"
+            ) from None
+        raise InputError(f"{path} is not a file of torch's, or damaged: {_ADVICE}") from None
+    except Exception:  # whatever a damaged pickle leads to
+        raise InputError(f"{path} is not a file of torch's, or damaged: {_ADVICE}") from None
+
+
+def _as_array(tensor: torch.Tensor, name: str) -> Array:
+    if tensor.dtype.is_floating_point and tensor.dtype not in _OF_NUMPY:
+        tensor = tensor.float()
+    try:
+        array: Array = tensor.numpy(force=True)
+    except (TypeError, RuntimeError, NotImplementedError):
+        where = f"{str(tensor.layout).removeprefix('torch.')} on {tensor.device.type}"
+        raise InputError(f"{name} is a tensor ({where}) that is no plain array") from None
+    return array
