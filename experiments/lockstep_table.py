@@ -40,7 +40,7 @@ def read_steps(path: Path) -> list[Step]:
         if tuple(head[: len(_NUMBERS)]) != _NUMBERS or not lines:
             raise ValueError(f"it does not begin with {','.join(_NUMBERS)} and a step")
         return [_step(head, line) for line in lines]
-    except (ValueError, csv.Error) as error:
+    except (ValueError, KeyError, csv.Error) as error:
         raise InputError(f"{path} is not the table of a lockstep: {error}") from None
 
 
@@ -50,11 +50,11 @@ def _step(head: list[str], line: list[str]) -> Step:
         raise ValueError(f"step {line[0]} has a number that is not finite")
     for name in ("step", "switched"):
         values[name] = int(values[name])
-    shares = (
-        {name.removeprefix(f"{tree}:"): v for name, v in values.items() if name.startswith(f"{tree}:")}
-        for tree in TREES
-    )
-    return Step(*(values[name] for name in _NUMBERS), *shares)
+    by_tree: dict[str, dict[str, float]] = {tree: {} for tree in TREES}
+    for name in head[len(_NUMBERS) :]:
+        tree, _, leaf = name.partition(":")
+        by_tree[tree][leaf] = values[name]
+    return Step(*(values[name] for name in _NUMBERS), *by_tree.values())
 
 
 def by_layer(shares: dict[str, float]) -> dict[str, float]:

@@ -4,9 +4,9 @@ import functools
 from typing import Any
 
 import torch
-from funcnn.experiments.learners import Task
-from funcnn.experiments.lockstep import Taken, kinks
-from funcnn.experiments.torch_learner import torch_loss
+from funcnn.experiments.halves import Taken, kinks
+from funcnn.experiments.tasks import Task
+from funcnn.experiments.torch_learner import as_targets, torch_loss
 from funcnn.experiments.torch_mirror import grads_of, load_params, mirror, params_of, set_rng
 from funcnn.experiments.torch_optimizers import torch_optimizer
 
@@ -20,6 +20,7 @@ class TorchHalf:
 
     def __init__(self, task: Task, params: Tree) -> None:
         self._model, self._like = task.model, params
+        torch.set_num_threads(fn.threads.thread_count())
         dtype = fn.tree.leaves(params)[0].dtype
         self._module = mirror(task.model, task.data.input_shape, dtype)
         load_params(self._module, task.model, params)
@@ -46,15 +47,9 @@ class TorchHalf:
         set_rng(self._module, self._model, rng)
         self._optimizer.zero_grad()
         outputs = self._module(torch.from_numpy(x))
-        loss = self._loss(outputs, _targets(y, outputs))
+        loss = self._loss(outputs, as_targets(y, outputs))
         loss.backward()
         grads = grads_of(self._module, self._model, self._like)
         self._optimizer.step()
         self._scheduler.step()
-        return Taken(loss.item(), grads, self._above)
-
-
-def _targets(y: Array, outputs: Any) -> Any:
-    """Classes as int64 for a cross-entropy, probabilities in the outputs' dtype."""
-    labels = torch.from_numpy(y)
-    return labels.to(outputs.dtype) if y.ndim == 2 else labels.long()
+        return Taken(loss.item(), grads, dict(self._above))
