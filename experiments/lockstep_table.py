@@ -16,9 +16,15 @@ ROUNDING = 1e-9
 """What float64 stays below, in all three numbers and at every step."""
 APART = 1e-3
 """Where the two are called apart."""
+DTYPES = ("float64", "float32")
 MEASURED = ("loss", "grads", "params")
 TREES = ("grads", "params")
 _NUMBERS = Step._fields[: -len(TREES)]
+
+
+def steps_file(folder: Path, dtype: str) -> Path:
+    """Where a comparison has the steps of a lockstep."""
+    return folder / f"lockstep-{dtype}.csv"
 
 
 def write_steps(path: Path, steps: Sequence[Step]) -> None:
