@@ -20,6 +20,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.machine import describe_machine
+from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.places import RUNS, make_folder
 from funcnn.experiments.run_folder import RunFolder
@@ -47,6 +48,8 @@ class Watch:
 
 class Comparison:
     """A comparison on its way; `start` or `resume` one, then `finish` it."""
+
+    _SETTINGS = ("config", "modes", "seeds", "steps", "threads", "machine", "peak_memory")
 
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
@@ -104,7 +107,7 @@ class Comparison:
         path = folder / "comparison.json"
         try:
             record = json.loads(path.read_text("utf-8"))
-            if not {"config", "modes", "seeds", "steps", "threads"} <= set(record):
+            if not set(cls._SETTINGS) <= set(record):
                 raise ValueError("it has no settings")
             comparison = cls(folder, record)
         except FileNotFoundError:
@@ -172,6 +175,7 @@ class Comparison:
 
     def _locksteps(self, watch: Watch) -> None:
         task = Task.build(self._config)
+        keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)
             if not path.exists():

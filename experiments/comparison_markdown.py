@@ -5,7 +5,7 @@ from typing import Any
 
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.lockstep_table import APART, DTYPES, MEASURED
-from funcnn.experiments.machine import in_one_line
+from funcnn.experiments.machine import in_one_line, is_busy
 
 _SCORES = {
     "test_accuracy": ("test accuracy (%)", 100, 2),
@@ -22,19 +22,21 @@ _TITLES = {
     "Where a line has a gap the two are equal.",
 }
 _FREE = """\
-Both sides have the same data and split, network, loss, optimizer, schedule and rule for which params
-to keep. Each has its own usual initial weights (torch's are those of its modules), its own order of
-the examples and dropout masks, and its own arithmetic: the sums of a matrix product in another order
-round differently."""
+Both sides have the same data and split, network, loss, optimizer, schedule and rule for which
+params to keep. Each has its own usual initial weights (torch's are those of its modules), its own
+order of the examples and dropout masks, and its own arithmetic: sums in another order round
+differently."""
 _LOCKSTEP = """\
 Both sides begin with the same params (NumPy's) and take the same batches and dropout masks, each
-with its own gradient and its own optimizer. Of the loss the difference is relative; of gradient and
-params it is the norm of the difference over the norm of the whole tree, running statistics included.
-The share of a layer is the norm of its part of the difference over that same norm, so that a weight
-whose true gradient is 0 counts for what it is. The layer whose share grew first is the one that was the first above
-a tenth of {apart:g} or, where none came so far, above the highest power of ten that any came above.
-A ReLU (or leaky ReLU, PReLU, step) is counted as switched if its output is above 0 on one side alone;
-the winners of max-pools may switch too, and are not counted."""
+with its own gradient and its own optimizer. The difference of the loss is relative to it; that of
+gradient and params is the norm of the difference over the norm of the whole tree, running
+statistics included. The share of a layer is the norm of its part of the difference over that same
+norm, so that a weight whose true gradient is 0 counts for what it is. The layer that grew first is
+the one whose share was the first above a tenth of {apart:g} or, where none came so far, above the
+highest power of ten that any came above. A ReLU (or leaky ReLU, PReLU, step) has switched where its
+output is above 0 on one side alone: its derivative is then another, and a rounding becomes a
+difference of the gradient's own size. The winners of max-pools may switch too; they are not
+counted."""
 
 
 def tables(record: Mapping[str, Any]) -> list[str]:
@@ -84,7 +86,7 @@ def _of_steps(lockstep: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         steps = [one["first_apart"][name] for one in both]
         yield f"first step above {APART:g}, {_WHOLES[name]}", *(str(s or "none") for s in steps)
     switches = [one["first_switch"] for one in both]
-    yield "first step with a switched ReLU", *(str(s["step"]) if s else "none" for s in switches)
+    yield "first step with a ReLU switched", *(str(s["step"]) if s else "none" for s in switches)
 
 
 def document(record: Mapping[str, Any]) -> str:
@@ -149,10 +151,15 @@ def _figures(record: Mapping[str, Any], name: str, there: bool) -> Iterator[str]
             yield f"{_TITLES[figure]}\n\n![{_TITLES[figure]}]({figure})"
 
 
+def _in_words(value: Any) -> str:
+    sizes = isinstance(value, (list, tuple))
+    return "x".join(map(str, value)) or "none" if sizes else str(value)
+
+
 def _method(record: Mapping[str, Any]) -> Iterator[str]:
     config = record["config"]
     settings = ", ".join(
-        f"{name} {'x'.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
+        f"{name} {_in_words(value)}"
         for name, value in config.items()
         if name not in ("seed", "backend")
     )
@@ -165,5 +172,7 @@ def _method(record: Mapping[str, Any]) -> Iterator[str]:
             "of the process with everything imported, the data loaded and the network made; the "
             "median over the runs."
         )
-        yield f"The test set is {record['free']['runs'][0]['test_is']}."
-    yield f"Machine: {in_one_line(record['machine'])}."
+        yield f"Tested on: {record['free']['runs'][0]['test_is']}."
+    machine = record["machine"]
+    busy = " It was busy: PyTorch then waits for its threads, and times mean little."
+    yield f"Machine: {in_one_line(machine)}.{busy if is_busy(machine) else ''}"

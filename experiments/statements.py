@@ -29,7 +29,7 @@ def of_free(free: Mapping[str, Any]) -> list[str]:
     sentence = f"Of {agreement['inputs']:,} test inputs {_put_apart(first, agreement['inputs'])}"
     if others:
         by_seed = "; ".join(_put_apart(pair, agreement["inputs"]) for pair in others)
-        sentence += f". Another seed alone makes as much of a difference as this: {by_seed}"
+        sentence += f". As a yardstick, another seed on one side alone: {by_seed}"
     return [*said, f"{sentence}."]
 
 
@@ -92,15 +92,11 @@ def _of_float64(found: Mapping[str, Any]) -> list[str]:
 
 def _of_float32(found: Mapping[str, Any], layers: Mapping[str, str]) -> list[str]:
     single = found["float32"]
-    reached = " and ".join(
-        f"{_TREES[name]} "
-        + (f"at step {step}" if (step := single["first_apart"][name]) else "at none")
-        for name in ("params", "grads")
-    )
+    first = single["first_apart"]
     said = [
-        f"Lockstep in float32, {single['steps']} steps: the difference passes {APART:g} of "
-        f"{reached}; at the last step it is {single['last']['params']:.1e} of the params and "
-        f"{single['last']['grads']:.1e} of the gradient."
+        f"Lockstep in float32, {single['steps']} steps: {_passing('params', first)}, "
+        f"{_passing('grads', first)}; at the last step they are {single['last']['params']:.1e} "
+        f"and {single['last']['grads']:.1e} apart."
     ]
     growth = single["params_by_layer"]
     if growth["first"] is not None:
@@ -113,23 +109,27 @@ def _of_float32(found: Mapping[str, Any], layers: Mapping[str, str]) -> list[str
     return [*said, _of_switches(found)]
 
 
+def _passing(name: str, first: Mapping[str, int | None]) -> str:
+    step = first[name]
+    when = "at no step" if step is None else f"first at step {step}"
+    return f"the difference of {_TREES[name]} is above {APART:g} {when}"
+
+
 def _of_switches(found: Mapping[str, Any]) -> str:
     single, double = found["float32"]["first_switch"], found["float64"]["first_switch"]
     if single is None:
-        return (
-            "No output of a ReLU or its kin was above 0 on one side alone, in float32: the "
-            "difference is rounding, carried along."
-            if double is None
-            else "Outputs of ReLU or its kin were above 0 on one side alone in float64 only."
+        said = (
+            "No ReLU (or its kin) switched in float32: the difference there is rounding, summed up"
         )
-    said = (
-        f"In float32 an output of a ReLU (or its kin) was first above 0 on one side alone at step "
-        f"{single['step']}, when the params were {single['params_before']:.1e} apart. There the "
-        "derivative is another, so that from then on more than rounding is carried along"
-    )
-    return f"{said}; in float64 " + (
-        "that never happened." if double is None else f"it happened first at step {double['step']}."
-    )
+    else:
+        said = (
+            f"The first ReLU (or its kin) switched in float32 at step {single['step']}, when the "
+            f"params were {single['params_before']:.1e} apart: above 0 on one side alone, so that "
+            "its derivative is another there, and a rounding becomes a difference of the "
+            "gradient's own size"
+        )
+    also = "none switched" if double is None else f"the first switched at step {double['step']}"
+    return f"{said}. In float64 {also}."
 
 
 def _layer(path: str, layers: Mapping[str, str]) -> str:
