@@ -43,8 +43,8 @@ def _part(layer: Layer, shape: Shape, path: str) -> tuple[Part, Shape]:
     inner_shape = shape
     for index, child in enumerate(inner):
         of_child = inner_shape[index] if name == "parallel" else inner_shape
-        part, output = _part(child, of_child, f"{path}/{index}".lstrip("/"))
-        children.append(part)
+        inner_part, output = _part(child, of_child, f"{path}/{index}".lstrip("/"))
+        children.append(inner_part)
         inner_shape = output if name == "serial" else inner_shape
     spec = describe(layer)
     if spec is None:
