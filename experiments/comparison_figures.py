@@ -68,7 +68,7 @@ def confusions(path: Path, shares: Mapping[str, Array], class_names: Sequence[st
     names = short_names(class_names)
     apart = 100 * (shares["torch"] - shares["numpy"])
     limit = max(1.0, float(np.abs(apart).max()))
-    panels = [
+    panels: list[tuple[str, Array, dict[str, Any]]] = [
         ("numpy", 100 * shares["numpy"], {"cmap": "Blues", "vmin": 0, "vmax": 100}),
         ("torch", 100 * shares["torch"], {"cmap": "Blues", "vmin": 0, "vmax": 100}),
         ("torch less numpy", apart, {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit}),

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import re
 import resource
 import sys
@@ -35,11 +36,14 @@ class Peak:
         if sys.platform == "linux":
             with contextlib.suppress(OSError, AttributeError):  # freed memory would hide new memory
                 ctypes.CDLL(None).malloc_trim(0)
+        self._highest: Callable[[], int] = _peak_so_far
         try:
             Path("/proc/self/clear_refs").write_text("5")
-            self._before, self._highest = _of_status("VmRSS"), lambda: _of_status("VmHWM")
         except OSError:
-            self._before, self._highest = _peak_so_far(), _peak_so_far
+            self._before = _peak_so_far()
+        else:
+            self._before = _of_status("VmRSS")
+            self._highest = functools.partial(_of_status, "VmHWM")
 
     def growth(self) -> int:
         """The bytes so far."""

@@ -165,7 +165,8 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
 def share_of_class(counts: Array) -> Array:
     """Counts (K, K) as shares of the true class, whose rows sum to 1 (or 0 where it has none)."""
     totals = counts.sum(1, keepdims=True)
-    return counts / np.maximum(totals, 1)
+    shares: Array = counts / np.maximum(totals, 1)
+    return shares
 
 
 def predicted_by(folder: RunFolder, inputs: Array) -> Array:
