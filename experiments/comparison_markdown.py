@@ -18,8 +18,8 @@ _TITLES = {
     "curves.png": "Loss and accuracy of every run (thin) and the mean of each side's.",
     "confusion.png": "Shares of each true class, all seeds together, and what torch has more.",
     "disagreements.png": "Test images that the two sides' first runs put into different classes.",
-    "lockstep.png": "How far apart the two are after every step, and each layer's share of it. "
-    "Where a line has a gap the two are equal.",
+    "lockstep.png": "How far apart the two are after every step, and each layer's share of it (of "
+    "many layers, those with the largest at the end). Where a line has a gap the two are equal.",
 }
 _FREE = """\
 Both sides have the same data and split, network, loss, optimizer, schedule and rule for which

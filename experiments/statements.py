@@ -15,15 +15,7 @@ def of_free(free: Mapping[str, Any]) -> list[str]:
     said = [_of_difference(free)]
     confusion = free["confusion"]
     if confusion is not None:
-        most = confusion["largest"]
-        more = "more" if most["difference"] > 0 else "less"
-        said.append(
-            f"The confusion matrices differ most where {most['true']} is taken for "
-            f"{most['predicted']}: torch's runs do so {abs(100 * most['difference']):.1f} points "
-            f"of that class {more} often."
-            if most["difference"]
-            else "The confusion matrices are equal."
-        )
+        said.append(_of_confusion(confusion["largest"]))
     agreement = free["agreement"]
     first, *others = agreement["pairs"]
     sentence = f"Of {agreement['inputs']:,} test inputs {_put_apart(first, agreement['inputs'])}"
@@ -31,6 +23,18 @@ def of_free(free: Mapping[str, Any]) -> list[str]:
         by_seed = "; ".join(_put_apart(pair, agreement["inputs"]) for pair in others)
         sentence += f". As a yardstick, another seed on one side alone: {by_seed}"
     return [*said, f"{sentence}."]
+
+
+def _of_confusion(most: Mapping[str, Any]) -> str:
+    true, predicted, difference = most["true"], most["predicted"], most["difference"]
+    if not difference:
+        return "The confusion matrices are equal."
+    where = f"{true} is recognised" if true == predicted else f"{true} is taken for {predicted}"
+    more = "more" if difference > 0 else "less"
+    return (
+        f"The confusion matrices differ most where {where}: torch's runs do so "
+        f"{abs(100 * difference):.1f} points of that class {more} often."
+    )
 
 
 def _put_apart(pair: Mapping[str, Any], inputs: int) -> str:

@@ -351,6 +351,20 @@ def test_a_small_difference_is_not_called_one():
     )
 
 
+@pytest.mark.parametrize(
+    ("predicted", "difference", "expected"),
+    [
+        ("Coat", 0.021, "where Shirt is taken for Coat: torch's runs do so 2.1 points of that"),
+        ("Shirt", -0.021, "where Shirt is recognised: torch's runs do so 2.1 points of that"),
+        ("Shirt", 0.0, "The confusion matrices are equal."),
+    ],
+)
+def test_where_the_confusion_matrices_differ_most(predicted, difference, expected):
+    most = {"true": "Shirt", "predicted": predicted, "difference": difference}
+    free = free_of([0.8], [0.9]) | {"confusion": {"largest": most}}
+    assert expected in statements.of_free(free)[1]
+
+
 def test_a_large_difference_is_said_with_the_chance_that_it_is_none():
     first, *_ = statements.of_free(free_of([0.80, 0.81, 0.82], [0.90, 0.91, 0.92]))
     assert "is larger than twice its standard error over the seeds, 1.63 points" in first
