@@ -11,6 +11,7 @@ from funcnn.cli.data import data
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.train import train
+from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError
 
 import funcnn as fn
@@ -27,7 +28,7 @@ def _errors_as_one_line() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _UsageLine(error.format_message()) from None
+        raise _UsageLine(" ".join(error.format_message().split())) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
@@ -58,5 +59,17 @@ def main() -> None:
     """
 
 
-for command in (train, compare, evaluate, predict, inspect, check, bench, data, figure):
+for command in (
+    train,
+    compare,
+    evaluate,
+    predict,
+    inspect,
+    export,
+    import_,
+    check,
+    bench,
+    data,
+    figure,
+):
     main.add_command(command)

@@ -94,15 +94,15 @@ def predict(run: Path, data: str, out: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
-    """What is in a snapshot: layers, shapes, parameters, and its header.
+    """What is in a snapshot, or a .pt, .safetensors or .onnx file: arrays, shapes, layers.
 
     \b
     Example:
       funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
     """
-    from funcnn.experiments.inspection import describe_snapshot
+    from funcnn.experiments.inspection import describe_file
 
-    description = describe_snapshot(file)
+    description = describe_file(file)
     if as_json:
         print_json(description.as_data())
     else:

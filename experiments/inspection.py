@@ -1,9 +1,12 @@
-"""What is in a snapshot, in words and as data."""
+"""What is in a file of weights, a snapshot or another library's, in words and as data."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from funcnn.experiments.extras import require
+from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 
 import funcnn as fn
 from funcnn.introspection import Summary
@@ -53,8 +56,7 @@ class Description(NamedTuple):
         lines = [f"{self.file}: {self.bytes_on_disk:,} bytes"]
         if self.summary is not None:
             lines += ["", f"input {self.snapshot.input_shape}", str(self.summary)]
-        lines += ["", "arrays"]
-        lines += [f"  {a['path']:24} {a['dtype']:8} {tuple(a['shape'])}" for a in self._arrays]
+        lines += ["", "arrays", *map(_line, self._arrays)]
         lines.append(f"  {data['parameters']:,} numbers, {data['parameter_bytes']:,} bytes")
         for name in ("normalization", "class_names"):
             value = data["header"][name]
@@ -64,6 +66,75 @@ class Description(NamedTuple):
                 value = ", ".join(value)
             lines.append(f"{name.replace('_', ' ')}: {value or 'none'}")
         return "\n".join(lines)
+
+
+class ForeignDescription(NamedTuple):
+    """A file of another library's: its arrays by torch's names, and for ONNX its graph."""
+
+    file: str
+    bytes_on_disk: int
+    arrays: list[dict[str, Any]]
+    """Path, shape and dtype of each."""
+    metadata: dict[str, str]
+    graph: dict[str, Any]
+    """Empty, or `opset`, `operators`, `inputs` and `outputs`."""
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything, as data that JSON can hold; parameters are the floats, not the counters."""
+        parameters = sum(_size(row) for row in self.arrays if "float" in row["dtype"])
+        return {
+            "file": self.file,
+            "bytes_on_disk": self.bytes_on_disk,
+            "parameters": parameters,
+            "arrays": self.arrays,
+            "metadata": self.metadata,
+            **self.graph,
+        }
+
+    def __str__(self) -> str:
+        data = self.as_data()
+        lines = [f"{self.file}: {self.bytes_on_disk:,} bytes"]
+        if self.graph:
+            operators = ", ".join(f"{name} {count}" for name, count in data["operators"].items())
+            lines += ["", f"opset {data['opset']}: {operators}"]
+            for side in ("inputs", "outputs"):
+                lines += [side, *map(_line, data[side])]
+        lines += ["", "arrays", *map(_line, self.arrays), f"  {data['parameters']:,} parameters"]
+        lines += [f"{name.replace('_', ' ')}: {text}" for name, text in self.metadata.items()]
+        return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    shape = str(tuple(row["shape"])).replace("'", "")  # a size that may be any has a name
+    return f"  {row['path']:24} {row['dtype']:8} {shape}"
+
+
+def _size(row: dict[str, Any]) -> int:
+    return math.prod(row["shape"])
+
+
+def describe_file(file: Path) -> Description | ForeignDescription:
+    """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
+
+    Raises `InputError` for a damaged file or a package that is not installed, `SnapshotError` for
+    what is no snapshot, `OSError` if it cannot be read.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".onnx":
+        require("onnx")
+        from funcnn.experiments.onnx_files import read_onnx
+
+        found = read_onnx(file)._asdict()
+        arrays, metadata = found.pop("initializers"), found.pop("metadata")
+        return ForeignDescription(str(file), file.stat().st_size, arrays, metadata, found)
+    if suffix in (*TORCH, *SAFETENSORS):
+        stored = read_tensors(file)
+        arrays = [
+            {"path": name, "shape": list(array.shape), "dtype": stored.dtypes[name]}
+            for name, array in stored.arrays.items()
+        ]
+        return ForeignDescription(str(file), file.stat().st_size, arrays, stored.metadata, {})
+    return describe_snapshot(file)
 
 
 def describe_snapshot(file: Path) -> Description:

@@ -45,14 +45,13 @@ def onnx_model(
     for value, name in zip(fn.tree.leaves(found), fn.tree.leaves(outputs), strict=True):
         graph.nodes.append(helper.make_node("Identity", [value], [name]))
     arrays = to_state_dict(model, params)
-    constants = {name: arrays[name] for name in graph.params} | graph.constants
     made = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "funcnn",
             _described(inputs, input_shape, dtype),
             _described(outputs, output_shape, dtype),
-            [numpy_helper.from_array(array, name) for name, array in constants.items()],
+            [numpy_helper.from_array(arrays[name], name) for name in graph.params],
         ),
         producer_name="funcnn",
         producer_version=fn.__version__,
@@ -65,24 +64,24 @@ def onnx_model(
 
 def _add(graph: Graph, layer: Layer, path: str, x: Any, shape: Shape) -> tuple[Any, Shape]:
     """Add the layer; the value of its output, and the shape of a sample of it."""
-    name, inner = layer_name(layer), traits(layer).layers
+    kind, inner = traits(layer).name, traits(layer).layers
     join = f"{path}/{{}}".format if path else "{}".format
-    if name == "serial":
+    if kind == "serial":
         for index, part in enumerate(inner):
             x, shape = _add(graph, part, join(index), x, shape)
         return x, shape
-    if name == "parallel":
+    if kind == "parallel":
         found = [
             _add(graph, part, join(index), x[index], shape[index])
             for index, part in enumerate(inner)
         ]
         return tuple(y for y, _ in found), tuple(output for _, output in found)
-    if name == "residual":
+    if kind == "residual":
         y, output = _add(graph, inner[0], join(0), x, shape)
         straight = _add(graph, inner[1], join(1), x, shape)[0] if len(inner) > 1 else x
         graph.path = path
         return fn.tree.map(lambda a, b: graph.add("Add", a, b), y, straight), output
-    spec = describe(layer)
+    spec, name = describe(layer), layer_name(layer)
     if spec is None or name not in OPERATORS:
         where = f"layer {path} ({name})" if path else f"the model ({name})"
         raise InputError(f"{where}: ONNX has no operator for it")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from funcnn.types import Array, Shape, Spec
+from funcnn.types import Shape, Spec
 
 
 class Graph:
@@ -15,7 +15,6 @@ class Graph:
 
     def __init__(self, dtype: Any) -> None:
         self.nodes: list[Any] = []
-        self.constants: dict[str, Array] = {}
         self.params: list[str] = []
         """By torch's names, and in torch's layout."""
         self.path = ""
@@ -35,9 +34,8 @@ class Graph:
 
     def array(self, values: Any, dtype: Any = None) -> str:
         """A constant array, of the params' dtype unless another is given."""
-        name = f"{self.path}:constant:{len(self.constants)}"
-        self.constants[name] = np.asarray(values, dtype or self._dtype)
-        return name
+        constant = np.asarray(values, dtype or self._dtype)
+        return self.add("Constant", value=numpy_helper.from_array(constant))
 
     def sizes(self, *sizes: int) -> str:
         """A constant list of sizes; in a shape, 0 stands for the size of the batch."""

@@ -23,8 +23,17 @@ _DTYPES = {
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write arrays by their names, whole or not at all. Raises `OSError`."""
-    write_whole(path, safetensors.numpy.save(dict(arrays), dict(metadata)))
+    """Write arrays by their names, and strings about them, whole or not at all. Raises `OSError`.
+
+    Equal arrays and strings give equal files.
+    """
+    content = safetensors.numpy.save(dict(arrays), dict(metadata))
+    header, data = _split(content)
+    if metadata:  # the package writes them in any order
+        header["__metadata__"] = dict(metadata)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the data stay aligned
+    write_whole(path, len(text).to_bytes(8, "little") + text + data)
 
 
 def read_safetensors(path: Path) -> StoredTensors:
@@ -35,18 +44,24 @@ def read_safetensors(path: Path) -> StoredTensors:
     """
     content = path.read_bytes()
     try:
-        found = safetensors.deserialize(content)
+        found = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file, or damaged: {error}") from None
-    length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    header, _ = _split(content)
+    metadata = header.pop("__metadata__", None) or {}
     arrays, dtypes = {}, {}
-    for name, stored in found:
+    for name in header:  # in the order of the file
         if not name.isprintable():
             raise InputError(f"{path}: {name!r} is not the name of a tensor")
-        arrays[name] = _as_array(stored, f"{path}: {name}")
-        dtypes[name] = _DTYPES.get(stored["dtype"], "bfloat16")
+        arrays[name] = _as_array(found[name], f"{path}: {name}")
+        dtypes[name] = _DTYPES.get(found[name]["dtype"], "bfloat16")
     return StoredTensors(arrays, dtypes, metadata)
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The header and the data after it: 8 bytes are the length of the JSON that follows."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
 
 
 def _as_array(stored: dict[str, Any], name: str) -> Array:

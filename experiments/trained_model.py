@@ -1,10 +1,12 @@
 """A model that a run kept: to predict with, and to evaluate."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import loss_of
 from funcnn.experiments.config import build_network
-from funcnn.experiments.datasets import Normalization, load_dataset
+from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -52,11 +54,28 @@ class TrainedModel(NamedTuple):
         )
 
 
-def load_model(folder: RunFolder) -> TrainedModel:
-    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset) -> None:
+    """Write the model that a run on this data keeps."""
+    fn.save(
+        folder.params,
+        params,
+        model=model,
+        input_shape=data.input_shape,
+        normalization=dataclasses.asdict(data.normalization),
+        class_names=list(data.class_names),
+    )
+
+
+def params_file(folder: RunFolder) -> Path:
+    """The snapshot of the model that a run kept. Raises `InputError` if it has none yet."""
     if not folder.params.exists():
         raise InputError(f"{folder} has no params.npz: the run kept no model yet")
-    snapshot = fn.load(folder.params)
+    return folder.params
+
+
+def load_model(folder: RunFolder) -> TrainedModel:
+    """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
+    snapshot = fn.load(params_file(folder))
     if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
         raise InputError(f"{folder.params} does not say which model it is of")
     try:

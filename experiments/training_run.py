@@ -4,7 +4,6 @@ Everything that happens is a function of the config. The state after each record
 `last.npz`; a run that was killed anywhere goes on from there and gives the same bits.
 """
 
-import dataclasses
 import math
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.trained_model import load_model, save_model
 
 import funcnn as fn
 from funcnn.types import Array, Tree
@@ -65,10 +64,13 @@ class TrainingRun:
     def resume(cls, folder: RunFolder) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
-        Raises `InputError` if it is finished, `SnapshotError` if what it left is damaged.
+        Raises `InputError` if it is finished or was imported, `SnapshotError` if what it left is
+        damaged.
         """
         if folder.summary.exists():
             raise InputError(f"{folder} is finished: there is nothing to resume")
+        if folder.params.exists() and not folder.last.exists():
+            raise InputError(f"{folder} was imported: there is no training to resume")
         task = Task.build(folder.read_config())
         learner = make_learner(task)
         if not folder.last.exists():  # killed before the first checkpoint
@@ -149,24 +151,13 @@ class TrainingRun:
         # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
         rows = [*self._rows, row]
         if row is _best(rows):
-            self._save_model(params)
+            save_model(self.folder, self._task.model, params, self._task.data)
         self.folder.write_metrics(rows)
         self._save_state(rows)
         self._rows = rows
 
     def _save_state(self, rows: list[EpochRow]) -> None:
         self._learner.save(self.folder.last, {"rows": [list(row) for row in rows]})
-
-    def _save_model(self, params: Tree) -> None:
-        data = self._task.data
-        fn.save(
-            self.folder.params,
-            params,
-            model=self._task.model,
-            input_shape=data.input_shape,
-            normalization=dataclasses.asdict(data.normalization),
-            class_names=list(data.class_names),
-        )
 
     def _expect_finite(self, name: str, value: float, step: int) -> None:
         if not math.isfinite(value):

@@ -1,0 +1,88 @@
+"""`funcnn export` and `funcnn import`: weights to other libraries, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from funcnn.cli.options import (
+    activation_option,
+    arch_choice,
+    by_arch,
+    channels_option,
+    given,
+    hidden_option,
+    json_option,
+    kernel_size_option,
+    print_json,
+    run_argument,
+    seed_option,
+)
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.exporting import FORMS, export_model, import_weights
+
+
+@click.command()
+@run_argument
+@click.option("--to", "form", required=True, type=click.Choice(FORMS), help="The form to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new file. [default: beside the params]"
+)
+@json_option
+def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
+    """Write a model, by a run's folder or a snapshot file, for another library.
+
+    pt is a state_dict for PyTorch; the definition of the module that it fits is printed.
+    safetensors has the same tensors. onnx is the whole network, which takes normalised inputs; the
+    normalisation is in its metadata.
+
+    \b
+    Example:
+      funcnn export runs/mlp3-fashion-mnist-001 --to pt
+    """
+    written = export_model(run, form, out)
+    if as_json:
+        print_json(written)
+        return
+    click.echo(f"{written['parameters']:,} parameters in {written['out']}", err=True)
+    if "definition" in written:
+        click.echo(written["definition"])
+        load = f"model.load_state_dict(torch.load({written['out']!r}, weights_only=True))"
+        click.echo(f"load them with: {load}", err=True)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--arch", type=arch_choice, required=True, help="The network that they are of.")
+@channels_option
+@kernel_size_option
+@hidden_option
+@activation_option
+@click.option("--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}")
+@click.option(
+    "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
+)
+@click.option(
+    "--val-size",
+    type=int,
+    help="Training examples set aside for validation. [default: 10000; 0 for points]",
+)
+@seed_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
+)
+@json_option
+def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
+    """Make a run of weights from another library: a .pt (a state_dict) or .safetensors FILE.
+
+    Their names and shapes must be those that export writes. The run can be evaluated, predict, and
+    be exported again.
+
+    \b
+    Example:
+      funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
+    """
+    made = import_weights(file, RunConfig.resolve(given(settings)), out)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"{made['parameters']:,} parameters in {made['run']}")

@@ -1,0 +1,82 @@
+"""A run's model as a file of another library's, and such a file as a run's model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from funcnn.experiments.config import RunConfig, build_network, network_that_fits
+from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.extras import require
+from funcnn.experiments.places import expect_new
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
+from funcnn.experiments.trained_model import params_file, save_model
+from funcnn.experiments.weight_files import read_tensors, write_tensors
+
+import funcnn as fn
+from funcnn.files import write_whole
+
+FORMS = ("pt", "safetensors", "onnx")
+
+
+def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
+    """Write the model of a run's folder, or of a snapshot, in one of `FORMS`; what was written.
+
+    pt: its tensors as a state_dict, and as `definition` the source of the module that they fit.
+    safetensors: the same tensors. onnx: the network. out: by default beside the snapshot.
+    Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
+    has no word for, or if `out` exists; `SnapshotError`, `OSError`.
+    """
+    file = params_file(RunFolder.open(run)) if run.is_dir() else run
+    snapshot = fn.load(file)
+    out = out or file.with_suffix(f".{form}")
+    expect_new(out, f".{form}")
+    if snapshot.model is None or snapshot.input_shape is None:
+        raise InputError(f"{file} does not say which model it is of")
+    model, params, input_shape = snapshot.model, snapshot.params, snapshot.input_shape
+    written: dict[str, Any] = {"run": str(run), "to": form, "out": str(out)}
+    written["parameters"] = sum(leaf.size for leaf in fn.tree.leaves(params))
+    if form == "onnx":
+        require("onnx")
+        from funcnn.experiments.onnx_export import onnx_model
+
+        graph = onnx_model(model, params, input_shape, _metadata(snapshot))
+        write_whole(out, graph.SerializeToString(deterministic=True))
+        return written
+    if form == "pt":
+        require("torch")
+        from funcnn.experiments.torch_mirror import definition
+
+        written["definition"] = definition(model, input_shape)
+    write_tensors(out, to_state_dict(model, params), _metadata(snapshot))
+    return written
+
+
+def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:
+    """What a snapshot says about its params and their inputs, each as the text of JSON."""
+    names = ("input_shape", "normalization", "class_names")
+    said = {name: getattr(snapshot, name) for name in names}
+    return {name: json.dumps(value) for name, value in said.items() if value is not None}
+
+
+def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str, Any]:
+    """Make a run's folder, as if trained: the config's model, with the params that `file` holds.
+
+    file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
+    of the config's data. out: by default the next folder under `runs/`. Raises `InputError` if the
+    tensors do not fit the model, or `out` is not free; what `load_dataset` raises; `OSError`.
+    """
+    arrays = read_tensors(file).arrays
+    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+    model = build_network(config, len(data.class_names))
+    with network_that_fits(config):
+        _, like = model.init(fn.random.key(0), data.input_shape)
+    try:
+        params = from_state_dict(model, like, arrays)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    folder = RunFolder.create(config, out)
+    save_model(folder, model, params, data)
+    parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
+    return {"file": str(file), "run": str(folder), "parameters": parameters}
