@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from funcnn.cli.bench import bench
+from funcnn.cli.compare import compare
 from funcnn.cli.data import data
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
@@ -58,5 +59,17 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, predict, inspect, export, import_, check, bench, data, figure):
+for command in (
+    train,
+    compare,
+    evaluate,
+    predict,
+    inspect,
+    export,
+    import_,
+    check,
+    bench,
+    data,
+    figure,
+):
     main.add_command(command)

@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import OPTIMIZERS
+from funcnn.experiments.config import OPTIMIZERS, SCHEDULES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
@@ -76,7 +79,76 @@ activation_option = click.option(
 )
 seed_option = click.option("--seed", type=int, help=f"Every random choice. {by_arch('seed')}")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="Same result, other speed. [default: all cores]"
+)
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+_SETTINGS = (
+    click.option("--arch", type=arch_choice, help="The network. [default: mlp3]"),
+    channels_option,
+    kernel_size_option,
+    hidden_option,
+    activation_option,
+    click.option(
+        "--data",
+        help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
+        f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
+    ),
+    click.option(
+        "--val-size",
+        type=int,
+        help="Training examples set aside for validation. [default: 10000; 0 for points]",
+    ),
+    click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}"),
+    click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}"),
+    click.option(
+        "--optimizer",
+        type=click.Choice(list(OPTIMIZERS)),
+        help=f"How gradients become steps. {by_arch('optimizer')}",
+    ),
+    click.option(
+        "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; {by_choice('lr')}]"
+    ),
+    click.option(
+        "--momentum",
+        type=float,
+        help="How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax. "
+        f"{by_arch('momentum')[:-1]}; {by_choice('momentum')}]",
+    ),
+    click.option(
+        "--weight-decay",
+        type=float,
+        help="Pull of every weight to 0. "
+        f"{by_arch('weight_decay')[:-1]}; {by_choice('weight_decay')}]",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(list(SCHEDULES)),
+        help="The learning rate over time: cosine and polynomial (a line) fall to 0, exponential "
+        "and inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for "
+        f"three tenths; piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
+    ),
+    click.option(
+        "--label-smoothing",
+        type=float,
+        help=f"Share of each label spread over all classes. {by_arch('label_smoothing')}",
+    ),
+    click.option(
+        "--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}"
+    ),
+    seed_option,
+)
+
+
+def settings_options(command: Command) -> Command:
+    """Give a command an option for each setting of a run; None is one that the user left out."""
+    for option in reversed(_SETTINGS):  # as decorators are applied
+        command = option(command)
+    return command
 
 
 def print_json(value: Any) -> None:

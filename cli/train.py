@@ -8,19 +8,14 @@ from typing import Any
 
 import click
 from funcnn.cli.options import (
-    activation_option,
-    arch_choice,
-    by_arch,
-    by_choice,
-    channels_option,
     given,
-    hidden_option,
     json_option,
-    kernel_size_option,
+    out_option,
     print_json,
-    seed_option,
+    settings_options,
+    threads_option,
 )
-from funcnn.experiments.config import BACKENDS, OPTIMIZERS, SCHEDULES, RunConfig
+from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
@@ -75,67 +70,14 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 
 
 @click.command()
-@click.option("--arch", type=arch_choice, help="The network. [default: mlp3]")
+@settings_options
 @click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     help="What trains: funcnn, or PyTorch with its own initialisation and order. [default: numpy]",
 )
-@channels_option
-@kernel_size_option
-@hidden_option
-@activation_option
-@click.option(
-    "--data",
-    help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
-    f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
-)
-@click.option(
-    "--val-size",
-    type=int,
-    help="Training examples set aside for validation. [default: 10000; 0 for points]",
-)
-@click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}")
-@click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}")
-@click.option(
-    "--optimizer",
-    type=click.Choice(list(OPTIMIZERS)),
-    help=f"How gradients become steps. {by_arch('optimizer')}",
-)
-@click.option(
-    "--lr", type=float, help=f"Highest learning rate. {by_arch('lr')[:-1]}; {by_choice('lr')}]"
-)
-@click.option(
-    "--momentum",
-    type=float,
-    help="How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax. "
-    f"{by_arch('momentum')[:-1]}; {by_choice('momentum')}]",
-)
-@click.option(
-    "--weight-decay",
-    type=float,
-    help=f"Pull of every weight to 0. {by_arch('weight_decay')[:-1]}; {by_choice('weight_decay')}]",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(list(SCHEDULES)),
-    help="The learning rate over time: cosine and polynomial (a line) fall to 0, exponential and "
-    "inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for three "
-    f"tenths; piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
-)
-@click.option(
-    "--label-smoothing",
-    type=float,
-    help=f"Share of each label spread over all classes. {by_arch('label_smoothing')}",
-)
-@click.option("--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}")
-@seed_option
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Same result, other speed. [default: all cores]"
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
-)
+@threads_option
+@out_option
 @click.option(
     "--config",
     "config_file",

@@ -4,6 +4,7 @@ import io
 import itertools
 import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """A figure of so many inches, `(width, height)`, and its axes, always in two dimensions."""
     from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
 
     figure = Figure(figsize=size, layout="constrained", dpi=120)
@@ -32,7 +34,8 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, An
     return figure, axes
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write it as a PNG, whole."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
@@ -40,7 +43,7 @@ def _write(figure: Any, path: Path) -> None:
 
 def learning_curve(path: Path, rows: list[EpochRow]) -> None:
     """Loss and accuracy over epochs, in training and (if there is one) on the validation set."""
-    figure, ((loss, accuracy),) = _figure(1, 2, (10, 4))
+    figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
     epochs = [row.epoch for row in rows]
     marker = "o" if len(rows) == 1 else None
     for axis, name, scale, label in (
@@ -58,13 +61,14 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        _whole_epochs(axis, epochs)
+        whole_epochs(axis, epochs)
     loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
     figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
-def _whole_epochs(axis: Any, epochs: list[int]) -> None:
+def whole_epochs(axis: Any, epochs: list[int]) -> None:
+    """Have an axis of epochs show whole numbers only."""
     axis.xaxis.get_major_locator().set_params(integer=True)
     if len(set(epochs)) == 1:  # between whose limits there would be no other whole number
         axis.set_xticks(epochs[:1])
@@ -85,7 +89,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
     labels = [textwrap.fill(run.label, 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
-    figure, (axes,) = _figure(1, 2, (10, 4 + 0.22 * lines))
+    figure, (axes,) = new_figure(1, 2, (10, 4 + 0.22 * lines))
     all_looks = itertools.product(zip(STYLES, MARKERS, strict=True), COLOURS)
     for run, label, ((style, marker), colour) in zip(runs, labels, all_looks, strict=False):
         looks = {"color": colour, "linestyle": style}
@@ -97,17 +101,17 @@ def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)
-        _whole_epochs(axis, [epoch for run in runs for epoch in run.epochs])
+        whole_epochs(axis, [epoch for run in runs for epoch in run.epochs])
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=columns, handlelength=3)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> None:
     """Functions of one number, a panel each: a title, y at every x, and the derivative there."""
     columns = 4
     rows = -(-len(panels) // columns)
-    figure, axes = _figure(rows, columns, (2.5 * columns, 2.1 * rows + 0.4))
+    figure, axes = new_figure(rows, columns, (2.5 * columns, 2.1 * rows + 0.4))
     for axis in axes.ravel()[len(panels) :]:
         axis.set_axis_off()
     for axis, (title, y, derivative) in zip(axes.ravel(), panels, strict=False):
@@ -123,7 +127,7 @@ def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> N
     figure.supylabel("$y$ and $dy/dx$")
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2, handlelength=3)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _broken(y: Array) -> Array:
@@ -137,11 +141,11 @@ def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
     classes = len(class_names)
     side = max(3.5, 0.62 * classes)
-    figure, ((axis,),) = _figure(1, 1, (side + 1.2, side))
+    figure, ((axis,),) = new_figure(1, 1, (side + 1.2, side))
     totals = counts.sum(1, keepdims=True)
     percent = 100 * counts / np.maximum(totals, 1)
     image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    names = [name if len(name) <= 20 else f"{name[:17]}..." for name in class_names]
+    names = short_names(class_names)
     slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
     axis.set_xticks(range(classes), names, parse_math=False, **slanted)
     axis.set_yticks(range(classes), names, parse_math=False)
@@ -154,7 +158,12 @@ def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
                 colour = "white" if value > 55 else "black"
                 axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="share of the true class (%)")
-    _write(figure, path)
+    write_figure(figure, path)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The names, cut where they are too long for an axis."""
+    return [name if len(name) <= 20 else f"{name[:17]}..." for name in names]
 
 
 def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> None:
@@ -163,7 +172,7 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
     panels = [("ground truth", labels.ravel())]
     if outputs is not None:
         panels.append(("prediction", predicted_classes(outputs)))
-    figure, (axes,) = _figure(1, len(panels), (4.5 * len(panels), 4.2))
+    figure, (axes,) = new_figure(1, len(panels), (4.5 * len(panels), 4.2))
     for axis, (title, classes) in zip(axes, panels, strict=True):
         for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
             chosen = x[classes == label]
@@ -176,7 +185,7 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
         axis.set_aspect("equal")
         axis.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
@@ -187,7 +196,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
     lines = math.ceil(len(rows) / blocks)
     side = 0.45  # inches
     size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.3)
-    figure, (axes,) = _figure(1, blocks, size)
+    figure, (axes,) = new_figure(1, blocks, size)
     for block, axis in enumerate(axes):
         first = block * lines
         sheet = np.zeros((lines * height, longest * width), np.uint8)
@@ -204,7 +213,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
         axis.tick_params(length=0)
         for spine in axis.spines.values():
             spine.set_visible(False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 class Bar(NamedTuple):
@@ -236,7 +245,7 @@ def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     width, height = 2.4 * columns + 1.6, (0.3 * len(shown) + 1.0) * rows + 0.5
-    figure, axes = _figure(rows, columns, (width, height))
+    figure, axes = new_figure(rows, columns, (width, height))
     for axis in axes.ravel()[len(panels) :]:
         axis.set_axis_off()
     for number, (axis, panel) in enumerate(zip(axes.ravel(), panels, strict=False)):
@@ -255,4 +264,4 @@ def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
         axis.set_yticks(range(len(shown)), shown if number % columns == 0 else [""] * len(shown))
         axis.grid(alpha=0.3, axis="x")
     figure.supxlabel(textwrap.fill(note, int(14 * width)), fontsize=8)
-    _write(figure, path)
+    write_figure(figure, path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import re
 import resource
 import sys
@@ -25,23 +26,35 @@ def keep_freed_memory() -> None:
             mallopt(_TOP_PAD, 64 << 20)
 
 
-def peak_growth(work: Callable[[], object]) -> int:
-    """The bytes by which the process's resident memory, at its highest, rises while `work()` runs.
+class Peak:
+    """How far the process's resident memory, at its highest, rises from here on.
 
     Where the kernel cannot begin a new peak, it is by how much the peak so far is exceeded.
     """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # freed memory would hide new memory
-            ctypes.CDLL(None).malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _of_status("VmRSS")
-    except OSError:
-        before = _peak_so_far()
-        work()
-        return _peak_so_far() - before
+
+    def __init__(self) -> None:
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError, AttributeError):  # freed memory would hide new memory
+                ctypes.CDLL(None).malloc_trim(0)
+        self._highest: Callable[[], int] = _peak_so_far
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            self._before = _peak_so_far()
+        else:
+            self._before = _of_status("VmRSS")
+            self._highest = functools.partial(_of_status, "VmHWM")
+
+    def growth(self) -> int:
+        """The bytes so far."""
+        return max(0, self._highest() - self._before)
+
+
+def peak_growth(work: Callable[[], object]) -> int:
+    """The bytes by which the process's resident memory, at its highest, rises in `work()`."""
+    peak = Peak()
     work()
-    return max(0, _of_status("VmHWM") - before)
+    return peak.growth()
 
 
 def _of_status(name: str) -> int:

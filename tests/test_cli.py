@@ -89,7 +89,8 @@ COMMANDS = dict(commands())
 
 def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
-        *("train", "evaluate", "predict", "inspect", "export", "import", "check", "bench"),
+        *("train", "compare", "evaluate", "predict", "inspect", "export", "import", "check"),
+        "bench",
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure curves"),
     }

@@ -1,0 +1,152 @@
+"""`funcnn compare`."""
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from funcnn.cli.options import (
+    given,
+    json_option,
+    out_option,
+    print_json,
+    settings_options,
+    threads_option,
+)
+from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
+from funcnn.experiments.comparison_markdown import tables
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import RunFolder
+
+
+class _Bar(Watch):
+    """A bar for each run if stderr is a terminal, and a line for each that is over on stdout."""
+
+    def __init__(self, *, bar: bool, lines: bool) -> None:
+        self._bar, self._lines = bar, lines
+
+    def begin(self, name: str) -> None:
+        from tqdm import tqdm
+
+        self.close()
+        self._tqdm = tqdm(
+            desc=name,
+            unit=" steps",
+            leave=False,
+            disable=None if self._bar else True,  # None: no bar unless stderr is a terminal
+            dynamic_ncols=True,
+            mininterval=0.2,
+        )
+
+    def step(self, done: int, steps: int) -> None:
+        self._tqdm.total = steps
+        self._tqdm.update(done - self._tqdm.n)
+
+    def end(self, line: str) -> None:
+        self.close()
+        if self._lines:
+            click.echo(line)
+
+    def close(self) -> None:
+        if hasattr(self, "_tqdm"):
+            self._tqdm.close()
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@settings_options
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    help="free: each side with its own initialisation and order; lockstep: both with the same "
+    "params, batches and masks, step by step. [default: both]",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help=f"Free runs of each side, from --seed on. [default: {SEEDS}]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help=f"Steps in lockstep. [default: {STEPS}, or the whole run if that is shorter]",
+)
+@threads_option
+@out_option
+@click.option(
+    "--resume",
+    "resume_run",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Go on with the comparison in this folder; what is finished in it is used.",
+)
+@json_option
+@click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no runs.")
+def compare(
+    run: Path | None,
+    mode: str | None,
+    seeds: int | None,
+    steps: int | None,
+    threads: int | None,
+    out: Path | None,
+    resume_run: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """The same network in NumPy and in PyTorch: what differs, and why.
+
+    The settings are those of RUN, an existing run's folder, or of the options. The report, its
+    figures and numbers, and every run go to a folder.
+
+    \b
+    Examples:
+      funcnn compare --arch mlp3 --data fashion-mnist
+      funcnn compare --arch cnn3 --mode lockstep --steps 500
+      funcnn compare runs/mlp3-fashion-mnist-001 --seeds 5
+      funcnn compare --resume runs/compare-mlp3-fashion-mnist-001
+    """
+    options = given(settings)
+    chosen = given({"seeds": seeds, "steps": steps, "threads": threads, "out": out})
+    if resume_run is not None:
+        also = [*options, *given({"mode": mode}), *chosen, *(["RUN"] if run else [])]
+        _expect_none(also, f"--resume takes its settings from {resume_run}")
+        comparison = Comparison.resume(resume_run)
+    else:
+        if run is not None:
+            _expect_none([*options], f"the settings are those of {run}")
+            config = RunFolder.open(run).read_config()
+        else:
+            config = RunConfig.resolve({"arch": "mlp3"} | options)
+        for name, needed in (("seeds", "free"), ("steps", "lockstep")):
+            if name in chosen and mode not in (None, needed):
+                raise InputError(f"--{name} is for --mode {needed}: leave it out")
+        modes = MODES if mode is None else (mode,)
+        comparison = Comparison.start(config, modes, **chosen)
+
+    bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
+    try:
+        with contextlib.closing(bar):
+            record = comparison.finish(bar)
+    except KeyboardInterrupt:
+        folder = shlex.quote(str(comparison.folder))
+        click.echo(
+            f"stopped; what is finished is kept; go on with: funcnn compare --resume {folder}",
+            err=True,
+        )
+        sys.exit(130)
+    if as_json:
+        print_json(record)
+        return
+    for part in (*tables(record), *record["statements"]):
+        click.echo(f"\n{part}")
+    click.echo(f"\nreport: {comparison.report}")
+
+
+def _expect_none(names: list[str], reason: str) -> None:
+    if names:
+        name = names[0] if names[0] == "RUN" else f"--{names[0].replace('_', '-')}"
+        raise InputError(f"{reason}: leave out {name}")

@@ -1,0 +1,201 @@
+"""The same network in NumPy and in torch: what differs, in a folder that says all of it.
+
+comparison.json            the settings, and in the end everything that came out
+comparison.md              the report, with the figures
+numpy-seed-0, ...          the free runs, ordinary folders of runs
+lockstep-float64.csv, ...  every step of a lockstep
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from funcnn.experiments.comparison_report import write_report
+from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.extras import require
+from funcnn.experiments.lockstep import lockstep
+from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
+from funcnn.experiments.machine import describe_machine
+from funcnn.experiments.memory import keep_freed_memory
+from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.places import RUNS, make_folder
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks import Task
+
+import funcnn as fn
+from funcnn.files import write_whole
+
+MODES = ("free", "lockstep")
+SEEDS, STEPS = 3, 200
+
+
+class Watch:
+    """What a comparison tells whoever watches it; this one keeps it to itself."""
+
+    def begin(self, name: str) -> None:
+        """A run, or a lockstep, of this name begins."""
+
+    def step(self, done: int, steps: int) -> None:
+        """So many steps of it are done."""
+
+    def end(self, line: str) -> None:
+        """It is over, with this result."""
+
+
+class Comparison:
+    """A comparison on its way; `start` or `resume` one, then `finish` it."""
+
+    _SETTINGS = ("config", "modes", "seeds", "steps", "threads", "machine", "peak_memory")
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder = folder
+        self._record = record
+        self._config = RunConfig.resolve(record["config"])
+
+    @classmethod
+    def start(
+        cls,
+        config: RunConfig,
+        modes: tuple[str, ...] = MODES,
+        seeds: int = SEEDS,
+        steps: int | None = None,
+        threads: int | None = None,
+        out: Path | None = None,
+    ) -> "Comparison":
+        """A comparison of a config's task (its backend aside), in a new folder.
+
+        seeds: how many free runs of each backend, from the config's seed on. steps: of a lockstep,
+        by default `STEPS`, or the whole run if that is shorter. threads: of each; None: all cores.
+        Raises `InputError` if torch is not installed, the data cannot be used, the run is shorter
+        than `steps`, or the folder cannot be made.
+        """
+        require("torch")
+        task = Task.build(config)
+        task.first_params()
+        if steps is not None and steps > task.total_steps:
+            raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
+        record = {
+            "config": dataclasses.asdict(config),
+            "modes": list(modes),
+            "seeds": [config.seed + index for index in range(seeds)],
+            "steps": min(steps or STEPS, task.total_steps),
+            "threads": threads or fn.threads.available_cores(),
+            "machine": describe_machine(),
+            "peak_memory": {},
+        }
+        name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
+        try:
+            comparison = cls(make_folder(out, name), record)
+            comparison._write()
+        except OSError as error:
+            raise InputError(
+                f"--out {out or RUNS}: a comparison cannot be written there ({error.strerror})"
+            ) from None
+        return comparison
+
+    @classmethod
+    def resume(cls, folder: Path) -> "Comparison":
+        """A comparison that was stopped; what is finished in it stays as it is.
+
+        Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
+        """
+        require("torch")
+        path = folder / "comparison.json"
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            if not set(cls._SETTINGS) <= set(record):
+                raise ValueError("it has no settings")
+            comparison = cls(folder, record)
+        except FileNotFoundError:
+            raise InputError(f"{folder} is no comparison: it has no comparison.json") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path} is not the record of a comparison: {error}") from None
+        if "statements" in record:
+            raise InputError(f"{folder} is finished: there is nothing to resume")
+        return comparison
+
+    @property
+    def report(self) -> Path:
+        """Where the report is, in the end."""
+        return self.folder / "comparison.md"
+
+    def finish(self, watch: Watch) -> dict[str, Any]:
+        """Do what is not done yet, then write what came out, which is returned.
+
+        Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done.
+        """
+        runs: Mapping[str, list[RunFolder]] = {}
+        with fn.threads.use_threads(self._record["threads"]):
+            if "free" in self._record["modes"]:
+                runs = self._free_runs(watch)
+            if "lockstep" in self._record["modes"]:
+                self._locksteps(watch)
+            self._record |= write_report(self.folder, self._record, runs)
+        self._write()
+        return {"run": str(self.folder), **self._record}
+
+    def _free_runs(self, watch: Watch) -> dict[str, list[RunFolder]]:
+        runs: dict[str, list[RunFolder]] = {backend: [] for backend in BACKENDS}
+        for seed in self._record["seeds"]:
+            for backend in BACKENDS:  # in turn, so that a busy neighbour slows both
+                folder = RunFolder(self.folder / f"{backend}-seed-{seed}")
+                runs[backend].append(folder)
+                if not folder.summary.exists():
+                    config = dataclasses.replace(self._config, backend=backend, seed=seed)
+                    self._run(folder, config, watch)
+        return runs
+
+    def _run(self, folder: RunFolder, config: RunConfig, watch: Watch) -> None:
+        """A whole run, or what is left of it, in a process of its own."""
+        name = folder.path.name
+        watch.begin(name)
+        threads = self._record["threads"]
+        request = {
+            "config": dataclasses.asdict(config),
+            "folder": str(folder),
+            "threads": threads,
+        }
+        with contextlib.closing(ModuleProcess("comparison_worker")) as process:
+            try:
+                answer = process.ask(request)
+                while "done" in answer:
+                    watch.step(answer["done"], answer["steps"])
+                    answer = process.answer()
+            except ProcessEndedError as error:
+                raise RunStoppedError(f"{name}: {error}") from None
+        if "error" in answer:
+            raise RunStoppedError(f"{name}: {answer['error']}")
+        self._record["peak_memory"][name] = answer["peak_memory"]
+        self._write()
+        watch.end(f"{name}: {_result(json.loads(folder.summary.read_text('utf-8')))}")
+
+    def _locksteps(self, watch: Watch) -> None:
+        task = Task.build(self._config)
+        keep_freed_memory()
+        for dtype in DTYPES:
+            path = steps_file(self.folder, dtype)
+            if not path.exists():
+                name = f"lockstep in {dtype}"
+                watch.begin(name)
+                steps = list(self._watched(lockstep(task, self._record["steps"], dtype), watch))
+                write_steps(path, steps)
+                watch.end(f"{name}: after {len(steps)} steps {steps[-1].params:.1e} of the params")
+
+    def _watched(self, steps: Iterator[Any], watch: Watch) -> Iterator[Any]:
+        for step in steps:
+            watch.step(step.step, self._record["steps"])
+            yield step
+
+    def _write(self) -> None:
+        text = json.dumps(self._record, indent=2, allow_nan=False)
+        write_whole(self.folder / "comparison.json", f"{text}\n".encode())
+
+
+def _result(summary: Mapping[str, Any]) -> str:
+    accuracy = summary["test_accuracy"]
+    tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
+    return f"{tested}, {summary['epochs']} epochs in {summary['seconds']:.1f} s"

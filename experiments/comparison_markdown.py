@@ -1,0 +1,178 @@
+"""A comparison as Markdown: the tables, which the command prints too, and the whole document."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.lockstep_table import APART, DTYPES, MEASURED
+from funcnn.experiments.machine import in_one_line, is_busy
+
+_SCORES = {
+    "test_accuracy": ("test accuracy (%)", 100, 2),
+    "test_loss": ("test loss (nats)", 1, 4),
+    "val_accuracy": ("best validation accuracy (%)", 100, 2),
+    "val_loss": ("validation loss there (nats)", 1, 4),
+}
+_WHOLES = {"loss": "loss", "grads": "gradient", "params": "params"}
+_TITLES = {
+    "curves.png": "Loss and accuracy of every run (thin) and the mean of each side's.",
+    "confusion.png": "Shares of each true class, all seeds together, and what torch has more.",
+    "disagreements.png": "Test images that the two sides' first runs put into different classes.",
+    "lockstep.png": "How far apart the two are after every step, and each layer's share of it (of "
+    "many layers, those with the largest at the end). Where a line has a gap the two are equal.",
+}
+_FREE = """\
+Both sides have the same data and split, network, loss, optimizer, schedule and rule for which
+params to keep. Each has its own usual initial weights (torch's are those of its modules), its own
+order of the examples and dropout masks, and its own arithmetic: sums in another order round
+differently."""
+_LOCKSTEP = """\
+Both sides begin with the same params (NumPy's) and take the same batches and dropout masks, each
+with its own gradient and its own optimizer. The difference of the loss is relative to it; that of
+gradient and params is the norm of the difference over the norm of the whole tree, running
+statistics included. The share of a layer is the norm of its part of the difference over that same
+norm, so that a weight whose true gradient is 0 counts for what it is. The layer that grew first is
+the one whose share was the first above a tenth of {apart:g} or, where none came so far, above the
+highest power of ten that any came above. A ReLU (or leaky ReLU, PReLU, step) has switched where its
+output is above 0 on one side alone: its derivative is then another, and a rounding becomes a
+difference of the gradient's own size. The winners of max-pools may switch too; they are not
+counted."""
+
+
+def tables(record: Mapping[str, Any]) -> list[str]:
+    """What came out in numbers, side by side."""
+    found = []
+    if "free" in record:
+        found.append(_table([("", *BACKENDS), *_of_sides(record["free"]["sides"])]))
+    if "lockstep" in record:
+        found.append(_table([("lockstep", *DTYPES), *_of_steps(record["lockstep"])]))
+    return found
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *body = rows
+    lines = [head, tuple("-" * width for width in widths), *body]
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+
+
+def _of_sides(sides: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    both = [sides[name] for name in BACKENDS]
+    for name, (words, scale, digits) in _SCORES.items():
+        if both[0][name] is not None:
+            yield words, *(_spread(side[name], scale, digits) for side in both)
+    yield "seconds an epoch (median)", *(f"{side['seconds_per_epoch']:.3g}" for side in both)
+    yield "peak memory of training (MB)", *(_megabytes(side["peak_memory"]) for side in both)
+    yield "parameters", *(f"{side['parameters']:,}" for side in both)
+
+
+def _spread(found: Mapping[str, Any], scale: int, digits: int) -> str:
+    mean = f"{scale * found['mean']:.{digits}f}"
+    return mean if found["std"] is None else f"{mean} ± {scale * found['std']:.{digits}f}"
+
+
+def _megabytes(size: float | None) -> str:
+    return "not measured" if size is None else f"{size / 1e6:.0f}"
+
+
+def _of_steps(lockstep: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    both = [lockstep[dtype] for dtype in DTYPES]
+    for name in MEASURED:
+        yield (
+            f"largest difference, {_WHOLES[name]}",
+            *(f"{one['largest'][name]:.1e}" for one in both),
+        )
+    for name in MEASURED:
+        steps = [one["first_apart"][name] for one in both]
+        yield f"first step above {APART:g}, {_WHOLES[name]}", *(str(s or "none") for s in steps)
+    switches = [one["first_switch"] for one in both]
+    yield "first step with a ReLU switched", *(str(s["step"]) if s else "none" for s in switches)
+
+
+def document(record: Mapping[str, Any]) -> str:
+    """The whole report. record: the settings, and what `write_report` found."""
+    return "\n\n".join(_parts(record)) + "\n"
+
+
+def _parts(record: Mapping[str, Any]) -> Iterator[str]:
+    config = record["config"]
+    yield f"# {config['arch']} on {config['data']}: NumPy (funcnn) and PyTorch"
+    yield "\n".join(f"- {sentence}" for sentence in record["statements"])
+    shown = iter(tables(record))
+    if "free" in record:
+        free = record["free"]
+        yield "## Each for itself"
+        yield f"{_FREE} Means and standard deviations are over {_seeds(record)}."
+        yield next(shown)
+        yield from _figures(record, "lockstep.png", there=False)
+        if "disagreements.png" not in record["figures"]:
+            yield "There is no picture of test inputs: no image was classified differently."
+        yield "Every run, and the initial weights of the first seed:"
+        yield _table([_RUN, *(_of_run(row) for row in free["runs"])])
+        yield _table(
+            [("initial weights, standard deviation", *BACKENDS)]
+            + [
+                (f"{row['path']} ({row['layer']})", *(f"{row[name]:.4f}" for name in BACKENDS))
+                for row in free["first_weights"]
+            ]
+        )
+    if "lockstep" in record:
+        yield "## In lockstep"
+        yield _LOCKSTEP.format(apart=APART)
+        yield next(shown)
+        yield from _figures(record, "lockstep.png", there=True)
+        yield "Every step is in lockstep-float64.csv and lockstep-float32.csv."
+    yield "## How it was measured"
+    yield "\n".join(f"- {line}" for line in _method(record))
+
+
+_RUN = ("run", "test accuracy", "best validation accuracy", "kept epoch", "peak memory (MB)")
+
+
+def _of_run(row: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracies = (row["test_accuracy"], row["val_accuracy"])
+    return (
+        f"[{row['run']}]({row['run']})",
+        *("" if value is None else f"{value:.2%}" for value in accuracies),
+        str(row["snapshot_epoch"]),
+        _megabytes(row["peak_memory"]),
+    )
+
+
+def _seeds(record: Mapping[str, Any]) -> str:
+    seeds = ", ".join(map(str, record["seeds"]))
+    return f"seed{'s' if len(record['seeds']) > 1 else ''} {seeds}"
+
+
+def _figures(record: Mapping[str, Any], name: str, there: bool) -> Iterator[str]:
+    """The figures that are (or are not) of this name, each below what it shows."""
+    for figure in record["figures"]:
+        if (figure == name) == there:
+            yield f"{_TITLES[figure]}\n\n![{_TITLES[figure]}]({figure})"
+
+
+def _in_words(value: Any) -> str:
+    sizes = isinstance(value, (list, tuple))
+    return "x".join(map(str, value)) or "none" if sizes else str(value)
+
+
+def _method(record: Mapping[str, Any]) -> Iterator[str]:
+    config = record["config"]
+    settings = ", ".join(
+        f"{name} {_in_words(value)}"
+        for name, value in config.items()
+        if name not in ("seed", "backend")
+    )
+    yield f"Settings: {settings}; {record['threads']} threads."
+    if "free" in record:
+        yield (
+            "Each run had a process of its own, NumPy's and torch's in turn. Seconds an epoch: the "
+            "median over the recorded epochs of all runs, evaluation and snapshots included. Peak "
+            "memory: by how much the resident memory, at its highest in training, exceeded that "
+            "of the process with everything imported, the data loaded and the network made; the "
+            "median over the runs."
+        )
+        yield f"Tested on: {record['free']['runs'][0]['test_is']}."
+    machine = record["machine"]
+    busy = " It was busy: PyTorch then waits for its threads, and times mean little."
+    yield f"Machine: {in_one_line(machine)}.{busy if is_busy(machine) else ''}"

@@ -1,0 +1,78 @@
+"""The report of a comparison: its numbers, sentences and figures, and all of them as Markdown."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from funcnn.experiments import comparison_figures as figures
+from funcnn.experiments import statements
+from funcnn.experiments.comparison_markdown import document
+from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
+from funcnn.experiments.side_by_side import Runs, free_results, predicted_by, share_of_class
+from funcnn.experiments.tasks import Task
+
+import funcnn as fn
+from funcnn.files import write_whole
+
+_SHOWN = 32  # images that the two classify differently
+
+
+def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[str, Any]:
+    """Draw and write what the finished runs and locksteps in a comparison's folder say.
+
+    record: the comparison's settings. Returns what came out, as data that JSON can hold.
+    """
+    task = Task.build(RunConfig.resolve(record["config"]))
+    found: dict[str, Any] = {"statements": [], "figures": []}
+    if runs:
+        found["free"] = free_results(runs, record["peak_memory"])
+        found["statements"] += statements.of_free(found["free"])
+        found["figures"] += _draw_free(folder, runs, found["free"], task)
+    if "lockstep" in record["modes"]:
+        steps = {dtype: read_steps(steps_file(folder, dtype)) for dtype in DTYPES}
+        layers = {row.path: row.name for row in fn.summary(task.model, task.data.input_shape).rows}
+        found["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
+        found["statements"] += statements.of_lockstep(found["lockstep"], layers)
+        figures.growth(folder / "lockstep.png", steps, layers)
+        found["figures"].append("lockstep.png")
+    write_whole(folder / "comparison.md", document({**record, **found}).encode())
+    return found
+
+
+def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
+    """The figures of free runs; their names."""
+    tables = {name: [run.read_metrics() for run in folders] for name, folders in runs.items()}
+    figures.curves(folder / "curves.png", tables)
+    drawn = ["curves.png"]
+    if free["confusion"] is not None:
+        shares = {name: share_of_class(np.array(free["confusion"][name])) for name in BACKENDS}
+        figures.confusions(folder / "confusion.png", shares, task.data.class_names)
+        drawn.append("confusion.png")
+    inputs, labels = task.data.test
+    if inputs.ndim == 4:
+        ours, theirs = (predicted_by(runs[name][0], inputs) for name in BACKENDS)
+        apart = np.flatnonzero(ours != theirs)
+        sheet = [
+            figures.Disagreement(
+                inputs[index, 0],
+                _caption(
+                    task.data.class_names,
+                    None if labels is None else labels[index],
+                    ours[index],
+                    theirs[index],
+                ),
+            )
+            for index in apart[:_SHOWN]
+        ]
+        if sheet:
+            title = f"the first {len(sheet)} of {len(apart):,} test images classified differently"
+            figures.disagreements(folder / "disagreements.png", sheet, title)
+            drawn.append("disagreements.png")
+    return drawn
+
+
+def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
+    said = f"numpy: {names[ours]}\ntorch: {names[theirs]}"
+    return said if label is None else f"true: {names[label]}\n{said}"

@@ -1,0 +1,67 @@
+"""A module of the project that runs in a process of its own, seen from outside.
+
+It is asked by a JSON value a line, and answers by one or several, a line each.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+
+class ProcessEndedError(RuntimeError):
+    """The process cannot be asked, or ended before it answered; the message is one line."""
+
+
+class ModuleProcess:
+    """A process of `python -m funcnn.experiments.MODULE ARGUMENTS`, until `close`."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        # -P: a folder called funcnn where the user stands is not the package.
+        command = [sys.executable, "-P", "-m", f"funcnn.experiments.{module}"]
+        self._process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def ask(self, request: Any) -> Any:
+        """The next answer after this request. Raises `ProcessEndedError`."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            raise ProcessEndedError(self._why_it_ended()) from None
+        return self.answer()
+
+    def answer(self) -> Any:
+        """The next answer. Raises `ProcessEndedError`."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ProcessEndedError(self._why_it_ended())
+        return json.loads(line)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            assert stream is not None
+            stream.close()
+
+    def _why_it_ended(self) -> str:
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"its process ended with exit code {code}" + (f" ({said})" if said else "")

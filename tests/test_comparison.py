@@ -1,0 +1,501 @@
+"""`funcnn compare`: what it leaves, what it says of its numbers, that it can be stopped."""
+
+import json
+import math
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments import extras, statements
+from funcnn.experiments.comparison import Comparison, Watch
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.lockstep_table import read_steps
+from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.side_by_side import (
+    chance_beyond,
+    compare_means,
+    share_of_class,
+    spread,
+)
+from funcnn.experiments.trained_model import load_model
+from test_cli import FUNCNN, funcnn, parse
+from test_datasets import image_folder
+
+TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
+OPTIONS = ["--seeds", "2", "--threads", "1"]
+NEEDS_TORCH = "a comparison is with torch: pip install 'funcnn[torch]'"
+RUNS = [f"{backend}-seed-{seed}" for seed in (0, 1) for backend in ("numpy", "torch")]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return image_folder(tmp_path_factory.mktemp("data") / "images")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def compared(images, tmp_path_factory):
+    """A finished comparison, and what the command printed."""
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    folder = tmp_path_factory.mktemp("compared") / "it"
+    result = funcnn("compare", *TINY, *OPTIONS, "--data", images, "--out", folder)
+    return folder, result.stdout
+
+
+def record_of(folder):
+    return json.loads((folder / "comparison.json").read_text(), parse_constant=pytest.fail)
+
+
+# --- what a comparison leaves --------------------------------------------------------------------
+
+
+def test_a_comparison_writes_its_files_and_no_others(compared):
+    folder, _ = compared
+    pictures = {"curves.png", "confusion.png", "disagreements.png", "lockstep.png"}
+    tables = {"lockstep-float64.csv", "lockstep-float32.csv"}
+    found = {file.name for file in folder.iterdir()}
+    assert found == {"comparison.json", "comparison.md", *tables, *pictures, *RUNS}
+    for picture in pictures:
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_runs_are_ordinary_runs_of_the_same_settings(compared, images):
+    folder, _ = compared
+    for name in RUNS:
+        backend, _, seed = name.split("-")
+        run = RunFolder.open(folder / name)
+        summary = json.loads(run.summary.read_text())
+        assert summary["backend"] == backend
+        expected = RunConfig.resolve(
+            {"arch": "mlp2", "hidden": [5], "val_size": 12, "epochs": 2, "batch_size": 8}
+            | {"data": str(images), "backend": backend, "seed": int(seed)}
+        )
+        assert run.read_config() == expected
+        assert load_model(run).predict(np.zeros((2, 1, 4, 4), np.uint8)).shape == (2, 3)
+
+
+def test_a_run_of_a_comparison_is_the_run_that_train_makes(compared, images):
+    folder, _ = compared
+    funcnn("train", *TINY, "--data", images, "--seed", 1, "--out", "alone")
+    alone = Path("alone/params.npz").read_bytes()
+    assert alone == (folder / "numpy-seed-1" / "params.npz").read_bytes()
+
+
+def test_the_record_has_the_numbers_of_the_runs(compared):
+    folder, _ = compared
+    record = record_of(folder)
+    assert record["seeds"] == [0, 1]
+    assert [row["run"] for row in record["free"]["runs"]] == sorted(RUNS)
+    for backend in ("numpy", "torch"):
+        side = record["free"]["sides"][backend]
+        summaries = [
+            json.loads((folder / f"{backend}-seed-{seed}" / "summary.json").read_text())
+            for seed in (0, 1)
+        ]
+        for name in ("test_accuracy", "test_loss", "val_accuracy", "val_loss"):
+            values = [summary[name] for summary in summaries]
+            assert side[name]["values"] == values
+            assert side[name]["mean"] == pytest.approx(np.mean(values))
+            assert side[name]["std"] == pytest.approx(np.std(values, ddof=1))
+        counts = np.sum([summary["confusion_matrix"] for summary in summaries], 0)
+        assert record["free"]["confusion"][backend] == counts.tolist()
+        assert side["parameters"] == summaries[0]["parameters"] == 103
+        assert side["peak_memory"] > 0
+    ours, theirs = (np.array(record["free"]["confusion"][name]) for name in ("numpy", "torch"))
+    apart = share_of_class(theirs) - share_of_class(ours)
+    np.testing.assert_allclose(record["free"]["confusion"]["difference"], apart)
+
+
+def test_the_agreement_is_that_of_the_predictions(compared, images):
+    folder, _ = compared
+    record = record_of(folder)
+    pairs = record["free"]["agreement"]["pairs"]
+    assert [pair["runs"] for pair in pairs] == [
+        ["numpy-seed-0", "torch-seed-0"],
+        ["numpy-seed-0", "numpy-seed-1"],
+        ["torch-seed-0", "torch-seed-1"],
+    ]
+    funcnn("predict", folder / "numpy-seed-0", "--data", images, "--out", "0.csv")
+    funcnn("predict", folder / "numpy-seed-1", "--data", images, "--out", "1.csv")
+    first, second = (Path(f"{seed}.csv").read_text().splitlines() for seed in (0, 1))
+    expected = sum(a != b for a, b in zip(first, second, strict=True))
+    assert pairs[1]["different"] == expected
+    assert 0 < expected < record["free"]["agreement"]["inputs"] == 20
+
+
+def test_the_initial_weights_are_those_that_each_side_begins_with(compared):
+    (first, last) = record_of(compared[0])["free"]["first_weights"]
+    assert (first["path"], first["layer"]) == ("1/weight", "Dense")
+    assert first["numpy"] == pytest.approx(math.sqrt(2 / 16), rel=0.2)  # he_normal
+    assert first["torch"] == pytest.approx(1 / math.sqrt(16 * 3), rel=0.2)  # uniform to 1/sqrt(n)
+    assert last["path"] == "3/weight"
+
+
+def test_the_steps_of_the_lockstep_are_there_and_said(compared):
+    folder, _ = compared
+    record = record_of(folder)
+    assert record["steps"] == 12  # the whole run
+    for dtype in ("float64", "float32"):
+        steps = read_steps(folder / f"lockstep-{dtype}.csv")
+        assert len(steps) == 12
+        found = record["lockstep"][dtype]["largest"]
+        assert found["params"] == max(step.params for step in steps)
+    assert record["lockstep"]["float64"]["below_rounding"]
+    assert not record["lockstep"]["float32"]["below_rounding"]
+
+
+def test_the_command_prints_the_runs_the_tables_and_the_sentences(compared):
+    folder, printed = compared
+    lines = printed.splitlines()
+    for name, line in zip(RUNS, lines, strict=False):
+        assert re.match(rf"{name}: test accuracy [\d.]+%, 2 epochs in [\d.]+ s$", line)
+    assert re.match(r"lockstep in float64: after 12 steps [\d.e-]+ of the params$", lines[4])
+    assert re.search(r"^\| test accuracy \(%\) +\| [\d.]+ ± [\d.]+ +\| [\d.]+ ±", printed, re.M)
+    assert "Lockstep in float64, 12 steps: below 1e-09 holds" in printed
+    assert lines[-1] == f"report: {folder / 'comparison.md'}"
+
+
+def test_the_report_has_the_sentences_and_links_that_lead_somewhere(compared):
+    folder, printed = compared
+    text = (folder / "comparison.md").read_text()
+    for sentence in record_of(folder)["statements"]:
+        assert f"- {sentence}\n" in text
+        assert sentence in printed
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == 8
+    assert all((folder / link).exists() for link in links)
+
+
+@pytest.mark.parametrize("mode", ["free", "lockstep"])
+def test_one_mode_alone_makes_its_part(images, mode):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    options = ["--seeds", 1] if mode == "free" else ["--steps", 3]
+    tiny = [*TINY, "--data", images, "--threads", 1, "--out", "it"]
+    record = parse(funcnn("compare", *tiny, "--mode", mode, *options, "--json"))
+    assert record.pop("run") == "it"
+    assert record == record_of(Path("it"))
+    assert ("free" in record, "lockstep" in record) == (mode == "free", mode == "lockstep")
+    if mode == "free":
+        assert record["free"]["difference"]["larger"] is None
+        assert "one seed has no spread" in record["statements"][0]
+        assert not list(Path("it").glob("lockstep*"))
+    else:
+        assert record["lockstep"]["float32"]["steps"] == 3
+        assert not list(Path("it").glob("*-seed-*"))
+
+
+def test_a_run_gives_its_settings_and_points_have_no_picture_of_images():
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    funcnn("train", "--arch", "points", "--epochs", 20, "--quiet")
+    run = "runs/points-points-xor-001"
+    funcnn("compare", run, "--seeds", 1, "--threads", 1, "--quiet")
+    folder = Path("runs/compare-points-points-xor-001")
+    config = record_of(folder)["config"]
+    assert config == json.loads(Path(run, "config.json").read_text())
+    assert not (folder / "disagreements.png").exists()
+    assert "There is no picture" in (folder / "comparison.md").read_text()
+
+
+# --- stopped and gone on with ----------------------------------------------------------------
+
+
+class Stops(Watch):
+    """Interrupts at the first step of the run of this name."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def begin(self, name):
+        self._begun = name
+
+    def step(self, done, steps):
+        if self._begun == self._name:
+            raise KeyboardInterrupt
+
+
+def unfinished(whole, folder, *lost):
+    """A copy of a finished comparison in which some runs or tables are not done yet."""
+    shutil.copytree(whole, folder)
+    for name in ("comparison.md", *lost):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    record = record_of(folder)
+    for name in ("free", "lockstep", "statements", "figures"):
+        del record[name]
+    (folder / "comparison.json").write_text(json.dumps(record))
+
+
+def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared):
+    whole, _ = compared
+    folder = Path("stopped")
+    unfinished(whole, folder, "torch-seed-1", "lockstep-float32.csv")
+    kept = {path: path.read_bytes() for path in folder.glob("*-seed-*/*")}
+    assert len(kept) == 3 * 7
+    with pytest.raises(KeyboardInterrupt):
+        Comparison.resume(folder).finish(Stops("torch-seed-1"))
+    assert not (folder / "comparison.md").exists()
+    result = funcnn("compare", "--resume", folder)
+    assert [line.split(":")[0] for line in result.stdout.splitlines()[:2]] == [
+        "torch-seed-1",
+        "lockstep in float32",
+    ]
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    for file in ("torch-seed-1/params.npz", "lockstep-float32.csv"):
+        assert (folder / file).read_bytes() == (whole / file).read_bytes()
+    assert record_of(folder)["statements"] == record_of(whole)["statements"]
+    again = funcnn("compare", "--resume", folder, code=1)
+    assert again.stderr == f"Error: {folder} is finished: there is nothing to resume\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_ctrl_c_ends_the_run_and_says_how_to_go_on(images):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    options = [*TINY, "--epochs", "100000", "--data", images, "--seeds", "1", "--out", "an it"]
+    command = [*FUNCNN, "compare", *map(str, options)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not Path("an it/numpy-seed-0/metrics.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == (
+        "stopped; what is finished is kept; go on with: funcnn compare --resume 'an it'\n"
+    )
+    assert children
+    for child in children:
+        assert not Path(f"/proc/{child}").exists()
+
+
+# --- what is said of the numbers --------------------------------------------------------------
+
+
+def test_the_spread_is_that_of_a_sample():
+    assert spread([0.8, 0.9]) == (
+        pytest.approx(0.85),
+        pytest.approx(0.1 / math.sqrt(2)),
+        [0.8, 0.9],
+    )
+    assert spread([0.8]).std is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "larger"),
+    [
+        # s = 0.01 on both sides: the standard error is 0.01 sqrt(2 / 3) = 0.008165
+        pytest.param([0.80, 0.81, 0.82], [0.816, 0.826, 0.836], False, id="just below two"),
+        pytest.param([0.80, 0.81, 0.82], [0.817, 0.827, 0.837], True, id="just above two"),
+        pytest.param([0.817, 0.827, 0.837], [0.80, 0.81, 0.82], True, id="the other way round"),
+        pytest.param([0.8, 0.8], [0.8, 0.8], False, id="no spread, no difference"),
+        pytest.param([0.8, 0.8], [0.81, 0.81], True, id="no spread, a difference"),
+        pytest.param([0.8], [0.9], None, id="one seed"),
+    ],
+)
+def test_a_difference_is_larger_than_the_spread_above_two_standard_errors(ours, theirs, larger):
+    found = compare_means(spread(ours), spread(theirs))
+    assert found.larger is larger
+    assert found.difference == pytest.approx(np.mean(theirs) - np.mean(ours))
+    assert found.seeds == len(ours)
+    if len(ours) == 3:
+        assert found.standard_error == pytest.approx(0.01 * math.sqrt(2 / 3))
+
+
+@pytest.mark.parametrize(
+    ("t", "freedom", "expected"),  # tables of Student's t
+    [(4.303, 2, 0.05), (2.776, 4, 0.05), (2.447, 6, 0.05), (3.169, 10, 0.01), (2.042, 30, 0.05)],
+)
+def test_the_chance_of_a_t_is_that_of_the_tables(t, freedom, expected):
+    assert chance_beyond(t, freedom) == pytest.approx(expected, rel=1e-3)
+
+
+def free_of(ours, theirs):
+    """What the sentences need, of accuracies by hand."""
+    means = spread(ours), spread(theirs)
+    sides = {
+        name: {"test_accuracy": each._asdict()}
+        for name, each in zip(("numpy", "torch"), means, strict=True)
+    }
+    most = {"true": "Shirt", "predicted": "Coat", "difference": -0.012}
+    pairs = [{"runs": ["numpy-seed-0", "torch-seed-0"], "different": 50}]
+    return {
+        "sides": sides,
+        "difference": {"of": "test_accuracy", **compare_means(*means)._asdict()},
+        "confusion": {"largest": most},
+        "agreement": {"inputs": 1000, "pairs": pairs},
+    }
+
+
+def test_a_small_difference_is_not_called_one():
+    first, confusion, agreement = statements.of_free(free_of([0.80, 0.82], [0.81, 0.83]))
+    assert first == (
+        "Test accuracy: numpy 81.00%, torch 82.00%, the means of 2 seeds each. The difference of "
+        "1.00 points is not larger than twice its standard error over the seeds, 2.83 points: "
+        "these runs show no difference beyond the spread."
+    )
+    assert "Shirt is taken for Coat: torch's runs do so 1.2 points of that class less" in confusion
+    assert agreement == (
+        "Of 1,000 test inputs numpy-seed-0 and torch-seed-0 put 50 (5.0%) into different classes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("predicted", "difference", "expected"),
+    [
+        ("Coat", 0.021, "where Shirt is taken for Coat: torch's runs do so 2.1 points of that"),
+        ("Shirt", -0.021, "where Shirt is recognised: torch's runs do so 2.1 points of that"),
+        ("Shirt", 0.0, "The confusion matrices are equal."),
+    ],
+)
+def test_where_the_confusion_matrices_differ_most(predicted, difference, expected):
+    most = {"true": "Shirt", "predicted": predicted, "difference": difference}
+    free = free_of([0.8], [0.9]) | {"confusion": {"largest": most}}
+    assert expected in statements.of_free(free)[1]
+
+
+def test_a_large_difference_is_said_with_the_chance_that_it_is_none():
+    first, *_ = statements.of_free(free_of([0.80, 0.81, 0.82], [0.90, 0.91, 0.92]))
+    assert "is larger than twice its standard error over the seeds, 1.63 points" in first
+    assert "so far apart in 12% of comparisons of 3 seeds" in first
+
+
+def test_one_seed_says_that_it_has_no_spread():
+    first, *_ = statements.of_free(free_of([0.80], [0.90]))
+    assert first.startswith("Test accuracy: numpy 80.00%, torch 90.00%, one run each. ")
+    assert "10.00 points apart; one seed has no spread" in first
+
+
+def test_without_labels_there_is_nothing_to_compare():
+    free = free_of([0.8], [0.9]) | {"difference": None, "confusion": None}
+    assert "no accuracy to compare" in statements.of_free(free)[0]
+
+
+def lockstep_of(dtype, **changes):
+    growth = {"first": "1", "level": 1e-4, "step": 7, "largest_at_end": "3", "share_at_end": 2e-2}
+    small = dtype == "float64"
+    return {
+        "steps": 9,
+        "largest": dict.fromkeys(("loss", "grads", "params"), 1e-14 if small else 1e-2),
+        "last": dict.fromkeys(("loss", "grads", "params"), 1e-14 if small else 1e-2),
+        "below_rounding": small,
+        "first_apart": dict.fromkeys(("loss", "grads", "params"), None if small else 8),
+        "first_switch": None if small else {"step": 6, "params_before": 3e-7},
+        "params_by_layer": growth,
+    } | changes
+
+
+LAYERS = {"1": "Dense", "3": "Conv"}
+
+
+def test_what_is_said_of_a_lockstep():
+    both = {dtype: lockstep_of(dtype) for dtype in ("float64", "float32")}
+    double, single, layer, switch = statements.of_lockstep(both, LAYERS)
+    assert "9 steps: below 1e-09 holds; " in double
+    assert "the params is above 0.001 first at step 8" in single
+    assert "layer 1 (Dense) was the first above 0.0001, at step 7" in layer
+    assert "layer 3 (Conv) is the largest, 2.0e-02" in layer
+    assert "switched in float32 at step 6, when the params were 3.0e-07 apart" in switch
+    assert switch.endswith("In float64 none switched.")
+
+
+def test_a_lockstep_that_does_not_hold_says_so():
+    both = {
+        "float64": lockstep_of("float64", below_rounding=False),
+        "float32": lockstep_of(
+            "float32", first_apart=dict.fromkeys(("grads", "params")), first_switch=None
+        ),
+    }
+    double, single, _, switch = statements.of_lockstep(both, LAYERS)
+    assert "below 1e-09 does NOT hold" in double
+    assert "compute the same" not in double
+    assert "the params is above 0.001 at no step" in single
+    assert switch.startswith("No ReLU (or its kin) switched in float32")
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(images):
+    """A run, a file, a folder that is none, in the folder where the command runs."""
+    funcnn("train", *TINY, "--data", images, "--quiet", "--out", "run")
+    Path("taken").mkdir()
+    Path("taken/it.txt").write_text("mine")
+    Path("damaged").mkdir()
+    Path("damaged/comparison.json").write_text("[1")
+    Path("other").mkdir()
+    Path("other/comparison.json").write_text("{}")
+
+
+BAD = {
+    "compare taken": r"taken is not the folder of a run: it has no config\.json",
+    "compare nowhere": r"nowhere is not the folder of a run: it has no config\.json",
+    "compare run --arch mlp3": r"the settings are those of run: leave out --arch",
+    "compare run --seeds 0": r"Invalid value for '--seeds': 0 is not in the range x>=1\.",
+    "compare run --steps 0": r"Invalid value for '--steps': 0 is not in the range x>=1\.",
+    "compare run --steps 13": r"--steps 13: the whole run has 12",
+    "compare run --out taken": r"--out taken exists already, and a run never overwrites one",
+    "compare run --mode both": r"Invalid value for '--mode': 'both' is not one of .*",
+    "compare run --mode free --steps 9": r"--steps is for --mode lockstep: leave it out",
+    "compare run --mode lockstep --seeds 9": r"--seeds is for --mode free: leave it out",
+    "compare --resume taken": r"taken is no comparison: it has no comparison\.json",
+    "compare --resume damaged": r"damaged/comparison\.json is not the record of a comparison: .*",
+    "compare --resume other": r"other/comparison\.json is not the record of a .*no settings",
+    "compare --resume taken --seeds 2": r"--resume takes .* from taken: leave out --seeds",
+    "compare run --resume taken": r"--resume takes .* from taken: leave out RUN",
+    "compare --data nowhere": r"--data nowhere: neither a data set .*",
+}
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize("command", BAD)
+def test_a_bad_input_is_one_line_and_leaves_nothing(command):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    before = sorted(path for path in Path().rglob("*"))
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code in (1, 2)
+    assert result.stdout == ""
+    assert re.fullmatch(rf"Error: {BAD[command]}\n", result.stderr), result.stderr
+    assert sorted(path for path in Path().rglob("*")) == before
+
+
+def test_a_run_that_diverges_is_one_line_that_names_it(images):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    options = ["--data", images, "--lr", "1e30", "--seeds", 1, "--mode", "free", "--out", "it"]
+    result = funcnn("compare", *TINY, *options, code=1)
+    assert re.fullmatch(
+        r"Error: numpy-seed-0: the loss \S* ?.*became (nan|inf) at step \d+; .*\n", result.stderr
+    )
+
+
+def test_without_torch_it_says_what_to_install(monkeypatch, images):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(extras.importlib, "import_module", missing)
+    result = funcnn("compare", *TINY, "--data", images, code=1)
+    assert result.stderr == "Error: torch is not installed: pip install 'funcnn[torch]'\n"
+    assert not Path("runs").exists()
+
+
+def test_a_process_that_ends_says_why_in_one_line():
+    process = ModuleProcess("comparison_worker")
+    try:
+        with pytest.raises(
+            ProcessEndedError, match=r"^its process ended with exit code 1 \(KeyErr"
+        ):
+            process.ask({})
+    finally:
+        process.close()
