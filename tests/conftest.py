@@ -19,3 +19,13 @@ hypothesis.settings.load_profile("funcnn")
 def floating_point_errors_raise() -> Iterator[None]:
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         yield
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """The arrays of parity tests are tiny: threads of torch would wait for each other, not work."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -195,23 +196,23 @@ def test_only_schedules_are_joined():
 
 STEPS = 60
 TORCHS = {
-    "exponential": (
+    "exponential_decay": (
         schedules.exponential_decay(0.8, 1, 0.9),
         lambda lr_scheduler: lambda o: lr_scheduler.ExponentialLR(o, gamma=0.9),
     ),
-    "polynomial, a line": (
+    "polynomial_decay, a line": (
         schedules.polynomial_decay(0.8, 40),
         lambda lr_scheduler: lambda o: lr_scheduler.PolynomialLR(o, total_iters=40, power=1),
     ),
-    "polynomial, a cube": (
+    "polynomial_decay, a cube": (
         schedules.polynomial_decay(0.8, 40, power=3),
         lambda lr_scheduler: lambda o: lr_scheduler.PolynomialLR(o, total_iters=40, power=3),
     ),
-    "one cycle": (
+    "one_cycle": (
         schedules.one_cycle(0.8, STEPS),
         lambda lr_scheduler: lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.8, total_steps=STEPS),
     ),
-    "one cycle, other factors": (
+    "one_cycle, other factors": (
         schedules.one_cycle(0.8, STEPS, pct_start=0.123, div_factor=3, final_div_factor=7),
         lambda lr_scheduler: (
             lambda o: lr_scheduler.OneCycleLR(
@@ -219,13 +220,13 @@ TORCHS = {
             )
         ),
     ),
-    "warmup": (
+    "linear_warmup": (
         schedules.linear_warmup(0.2, 0.8, 7),
         lambda lr_scheduler: (
             lambda o: lr_scheduler.LinearLR(o, start_factor=0.25, end_factor=1, total_iters=7)
         ),
     ),
-    "joined": (
+    "join": (
         schedules.join(
             [schedules.linear_warmup(0.2, 0.8, 7), schedules.exponential_decay(0.8, 1, 0.9)], [7]
         ),
@@ -256,19 +257,32 @@ def test_a_schedule_is_torchs_at_every_step(name):
 
 
 OPTAXS = {
-    "exponential": (
+    "constant": (schedules.constant(0.8), lambda optax: optax.constant_schedule(0.8)),
+    "cosine_decay": (
+        schedules.cosine_decay(0.8, 40, alpha=0.1),
+        lambda optax: optax.cosine_decay_schedule(0.8, 40, alpha=0.1),
+    ),
+    "warmup_cosine_decay": (
+        schedules.warmup_cosine_decay(0.1, 0.8, 7, 40, 0.05),
+        lambda optax: optax.warmup_cosine_decay_schedule(0.1, 0.8, 7, 40, 0.05),
+    ),
+    "piecewise_constant": (
+        schedules.piecewise_constant(0.8, {7: 0.5, 30: 0.1}),
+        lambda optax: optax.piecewise_constant_schedule(0.8, {7: 0.5, 30: 0.1}),
+    ),
+    "exponential_decay": (
         schedules.exponential_decay(0.8, 7, 0.3),
         lambda optax: optax.exponential_decay(0.8, 7, 0.3),
     ),
-    "polynomial": (
+    "polynomial_decay": (
         schedules.polynomial_decay(0.8, 40, end_value=0.1, power=1.7),
         lambda optax: optax.polynomial_schedule(0.8, 0.1, 1.7, 40),
     ),
-    "warmup": (
+    "linear_warmup": (
         schedules.linear_warmup(0.2, 0.8, 7),
         lambda optax: optax.warmup_constant_schedule(0.2, 0.8, 7),
     ),
-    "joined": (
+    "join": (
         schedules.join(
             [schedules.linear_warmup(0, 0.8, 7), schedules.cosine_decay(0.8, 9),
              schedules.constant(0.1)],
@@ -298,6 +312,13 @@ def test_inverse_time_decay_is_jaxs_at_every_step():
     ours = schedules.inverse_time_decay(0.8, 7, 0.3)
     theirs = optimizers.inverse_time_decay(0.8, 7, 0.3)
     assert [ours(step) for step in range(STEPS)] == [theirs(step) for step in range(STEPS)]
+
+
+def test_every_schedule_meets_an_oracle():
+    functions = {name: f for name, f in vars(schedules).items() if inspect.isfunction(f)}
+    public = {name for name, f in functions.items() if f.__module__ == schedules.__name__}
+    rows = {name.split(",")[0] for name in TORCHS | OPTAXS} | {"inverse_time_decay"}
+    assert rows == public - {"as_schedule"}
 
 
 def rates_of(optimizer, scheduler, steps):
