@@ -195,7 +195,7 @@ def test_ratios_are_to_the_faster_torch_within_each_round():
 
 def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "_write", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
     panels = [
         figures.Panel("a", "ms", [figures.Bar("p", 2, 1, 3, 1.5), figures.Bar("q", 4, 4, 4, None)]),
         figures.Panel("b", "MB", [figures.Bar("q", 7, 7, 7, 1.0)]),

@@ -19,7 +19,7 @@ MLP2 = {"arch": "mlp2", "epochs": 3}
 def drawn(monkeypatch):
     """The figures that were drawn, as matplotlib has them, instead of files."""
     kept = []
-    monkeypatch.setattr(figures, "_write", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
     return kept
 
 
