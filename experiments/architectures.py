@@ -100,6 +100,20 @@ def _points(shape: NetworkShape, classes: int) -> Layer:
     return fn.serial(*hidden, fn.Dense(1, weight_init=init), fn.Sigmoid())
 
 
+def _points_conv(shape: NetworkShape, classes: int) -> Layer:
+    # The two coordinates as a sequence of length 2 of one channel.
+    init = fn.initializers.normal(1.0)
+    stages = [
+        part
+        for channels in shape.channels
+        for part in (
+            fn.Conv(channels, shape.kernel_size or 1, padding="same", weight_init=init),
+            shape.activate(),
+        )
+    ]
+    return fn.serial(fn.Reshape((1, 2)), *stages, fn.Flatten(), _points(shape, classes))
+
+
 def _cnn(shape: NetworkShape, classes: int) -> Layer:
     stages = [
         part
@@ -180,6 +194,18 @@ _IMAGE_CLASSIFIER = _CLASSIFIER | {
 }
 _IMAGE_CLASSIFIER_SGD = {"lr": 0.02, "weight_decay": 5e-4}
 
+_POINTS = _CLASSIFIER | {
+    "hidden": (4, 4),
+    "activation": "sigmoid",
+    "data": "points-xor",
+    "epochs": 5000,
+    "batch_size": None,
+    "lr": 0.5,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "schedule": "constant",
+}
+
 ARCHITECTURES = {
     "softmax": Architecture("784-10, softmax regression", _mlp, _CLASSIFIER),
     "mlp2": Architecture("784-128-10", _mlp, _CLASSIFIER | {"hidden": (128,)}),
@@ -202,21 +228,11 @@ ARCHITECTURES = {
         _IMAGE_CLASSIFIER | {"channels": (16, 32, 64), "epochs": 15, "batch_size": 128},
         _IMAGE_CLASSIFIER_SGD,
     ),
-    "points": Architecture(
-        "2-4-4-1, the network of the points lab",
-        _points,
-        _CLASSIFIER
-        | {
-            "hidden": (4, 4),
-            "activation": "sigmoid",
-            "data": "points-xor",
-            "epochs": 5000,
-            "batch_size": None,
-            "lr": 0.5,
-            "weight_decay": 0.0,
-            "label_smoothing": 0.0,
-            "schedule": "constant",
-        },
+    "points": Architecture("2-4-4-1, the network of the points lab", _points, _POINTS, binary=True),
+    "points-conv": Architecture(
+        "Conv 4 over the two coordinates - 4 - 1",
+        _points_conv,
+        _POINTS | {"channels": (4,), "kernel_size": 2, "hidden": (4,)},
         binary=True,
     ),
 }

@@ -20,6 +20,8 @@ from funcnn.types import Layer
 
 BACKENDS = ("numpy", "torch")
 """What can train: funcnn, and PyTorch."""
+INITS = ("own", "shared")
+"""What torch begins with: the usual weights of its modules, or funcnn's for this seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class RunConfig:
     arch: str
     backend: str
     """What trains: `numpy`, which is funcnn, or `torch`."""
+    init: str
+    """The first weights of torch's side: its `own`, or `shared` with NumPy's."""
     channels: tuple[int, ...]
     kernel_size: int | None
     """None, and no channels: the network has no convolutions."""
@@ -53,6 +57,7 @@ class RunConfig:
         for name, known in (
             ("arch", ARCHITECTURES),
             ("backend", BACKENDS),
+            ("init", INITS),
             ("activation", ACTIVATIONS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -121,7 +126,8 @@ class RunConfig:
         known = isinstance(activation, str) and activation in ACTIVATIONS
         if known:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
-        values: dict[str, Any] = {"arch": arch, "backend": BACKENDS[0]} | defaults | dict(given)
+        values: dict[str, Any] = {"arch": arch, "backend": BACKENDS[0], "init": INITS[0]}
+        values |= defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
         for name in ("hidden", "channels"):
             if not isinstance(values[name], (list, tuple)):

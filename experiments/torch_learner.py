@@ -1,6 +1,7 @@
 """The same task in torch, as its users write a training loop.
 
-Initialisation, order of the batches and dropout are torch's own, from the config's seed.
+Order of the batches and dropout are torch's own, from the config's seed, and so are the first
+weights unless the config says otherwise.
 """
 
 import io
@@ -42,6 +43,8 @@ class TorchLearner:
         self._tested = mirror(task.model, task.data.input_shape).eval()
         torch.manual_seed(task.config.seed)
         self._module = mirror(task.model, task.data.input_shape)
+        if task.config.init == "shared":
+            load_params(self._module, task.model, self._like)
         self._loss = torch_loss(task.config)
         self._optimizer, self._scheduler = torch_optimizer(
             task.config, self._module.parameters(), task.total_steps

@@ -36,6 +36,9 @@ class Progress:
     def row(self, row: EpochRow, epochs: int) -> None:
         """An epoch of `epochs` was recorded."""
 
+    def params(self, epoch: int, params: Tree) -> None:
+        """The params after an epoch that is going to be recorded."""
+
 
 class TrainingRun:
     """A run on its way from a config to a summary; `start` or `resume` one, then `finish` it."""
@@ -119,6 +122,7 @@ class TrainingRun:
                     params = learner.params
                     row, loss = self._measure(params, epoch, sums, rate, now - since)
                     self._expect_finite("loss after the update", loss, steps)
+                    progress.params(epoch, params)
                     self._record(row, params)
                     since = now
                     progress.row(row, epochs)

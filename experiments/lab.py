@@ -1,0 +1,105 @@
+"""A lab as an experiment: what is trained, declared, and what the finished runs come to.
+
+A definition is a page (`lab_points` is the shortest example): trials, and a function that makes the
+report of their results. `lab_run` trains; nothing here does.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.document import Document
+from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.side_by_side import Spread, spread
+from funcnn.experiments.trained_model import TrainedModel, load_model
+
+SEEDS, QUICK_SEEDS = 3, 1
+
+
+class Trial(NamedTuple):
+    """Settings that are trained with by each backend, for several seeds."""
+
+    name: str
+    """Of its folder."""
+    settings: Mapping[str, Any]
+    """As the options of `funcnn train`; the others have the architecture's defaults."""
+    backends: tuple[str, ...] = BACKENDS
+    main: bool = False
+    """Whether it is what the lab asks for: epochs are printed, and params kept after each."""
+
+
+class Lab(NamedTuple):
+    """An experiment."""
+
+    name: str
+    title: str
+    trials: tuple[Trial, ...]
+    quick: Mapping[str, Any]
+    """Settings that replace every trial's in a quick run."""
+    epoch_line: Callable[[EpochRow], str]
+    """What the lab wants printed for an epoch."""
+    report: Callable[["Results"], Document]
+    """The document of finished results, whose figures it draws."""
+
+    def config(self, trial: Trial, backend: str, seed: int, quick: bool) -> RunConfig:
+        """The settings of one run."""
+        settings = {**trial.settings, **(self.quick if quick else {})}
+        return RunConfig.resolve({**settings, "backend": backend, "seed": seed})
+
+
+class Results:
+    """The finished runs of an experiment, in its folder."""
+
+    def __init__(self, lab: Lab, path: Path, quick: bool) -> None:
+        self.lab, self.path, self.quick = lab, path, quick
+        self.seeds = range(QUICK_SEEDS if quick else SEEDS)
+
+    def folder(self, trial: Trial, backend: str, seed: int) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.path / "trials" / trial.name / f"{backend}-seed-{seed}")
+
+    def trial(self, name: str) -> Trial:
+        """The trial of this name."""
+        return next(trial for trial in self.lab.trials if trial.name == name)
+
+    def config(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> RunConfig:
+        """The settings of one run."""
+        return self.lab.config(trial, backend, seed, self.quick)
+
+    def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
+        """What came out of one run."""
+        found: dict[str, Any] = json.loads(
+            self.folder(trial, backend, seed).summary.read_text("utf-8")
+        )
+        return found
+
+    def rows(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> list[EpochRow]:
+        """The recorded epochs of one run."""
+        return self.folder(trial, backend, seed).read_metrics()
+
+    def model(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> TrainedModel:
+        """What one run kept."""
+        return load_model(self.folder(trial, backend, seed))
+
+    def spread(self, trial: Trial, backend: str, score: str) -> Spread:
+        """Mean and standard deviation over the seeds of a number in the summaries."""
+        return spread([self.summary(trial, backend, seed)[score] for seed in self.seeds])
+
+    def history(self, trial: Trial) -> list[tuple[int, Path]]:
+        """The epochs after which the params were kept, in NumPy's first run, and where."""
+        kept = (self.folder(trial, "numpy", 0).path / "history").glob("*.npz")
+        return sorted((int(path.stem), path) for path in kept)
+
+
+def percent(found: Spread) -> str:
+    """A spread of fractions in per cent, as `98.41 ± 0.12`."""
+    mean = f"{100 * found.mean:.2f}"
+    return mean if found.std is None else f"{mean} ± {100 * found.std:.2f}"
+
+
+def number(found: Spread, digits: int = 4) -> str:
+    """A spread of numbers, as `0.0812 ± 0.0031`."""
+    mean = f"{found.mean:.{digits}f}"
+    return mean if found.std is None else f"{mean} ± {found.std:.{digits}f}"

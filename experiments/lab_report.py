@@ -1,0 +1,79 @@
+"""What the reports of several labs have in common: tables of settings, and sections of sweeps."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from funcnn.experiments import figures
+from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.document import Picture, Section, Table
+from funcnn.experiments.lab import SEEDS, Results, Trial, number, percent
+from funcnn.experiments.machine import describe_machine, in_one_line
+
+
+class Setting(NamedTuple):
+    """A trial in a table or figure, and what it is called there."""
+
+    label: str
+    trial: Trial
+
+
+def facts(results: Results) -> tuple[str, ...]:
+    """What a reader must know about all of the numbers."""
+    seeds = len(results.seeds)
+    said = [
+        f"Every setting was trained with {seeds} seed{'s' if seeds > 1 else ''} on each side; "
+        "numbers are means and, after ±, standard deviations over the seeds."
+        if seeds > 1
+        else "Every setting was trained with one seed on each side, so nothing here has a spread."
+    ]
+    if results.quick:
+        changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
+        said.append(
+            f"This is a quick version: {changed}, and one seed where the whole one has {SEEDS}."
+        )
+    return (*said, in_one_line(describe_machine()))
+
+
+def side_by_side_table(
+    results: Results, settings: Sequence[Setting], what: str, caption: str
+) -> Table:
+    """Accuracy and loss of settings on both sides; a side that was not trained has a dash."""
+    header = [what]
+    for backend in BACKENDS:
+        header += [f"{backend}: accuracy (%)", f"{backend}: loss (nats)"]
+    rows = []
+    for label, trial in settings:
+        row = [label]
+        for backend in BACKENDS:
+            if backend in trial.backends:
+                row.append(percent(results.spread(trial, backend, "test_accuracy")))
+                row.append(number(results.spread(trial, backend, "test_loss")))
+            else:
+                row += ["-", "-"]
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows), caption)
+
+
+def sweep(
+    results: Results, title: str, settings: Sequence[Setting], what: str, name: str
+) -> Section:
+    """A table of settings, and the curves of NumPy's first runs."""
+    path = results.path / "figures" / f"sweep-{name}.png"
+    curves = []
+    for label, trial in settings:
+        rows = results.rows(trial)
+        losses, accuracies = (
+            np.array([getattr(row, f"train_{of}") for row in rows]) for of in ("loss", "accuracy")
+        )
+        curves.append(
+            figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies)
+        )
+    figures.curves(path, curves, "training")
+    return Section(
+        title,
+        (
+            side_by_side_table(results, settings, what, f"{title}, everything else as above."),
+            Picture(path, f"{title}: loss and accuracy over epochs (NumPy, seed 0)."),
+        ),
+    )
