@@ -77,10 +77,20 @@ activation_option = click.option(
     type=click.Choice(list(ACTIVATIONS)),
     help=f"After each hidden layer. {by_arch('activation')}",
 )
+val_size_option = click.option(
+    "--val-size",
+    type=int,
+    help="Training examples set aside for validation. [default: 10000; 0 for points]",
+)
+dropout_option = click.option(
+    "--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}"
+)
 seed_option = click.option("--seed", type=int, help=f"Every random choice. {by_arch('seed')}")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="Same result, other speed. [default: all cores]"
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Same result (torch's to rounding), other speed. [default: all cores]",
 )
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
@@ -98,11 +108,7 @@ _SETTINGS = (
         help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
         f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
     ),
-    click.option(
-        "--val-size",
-        type=int,
-        help="Training examples set aside for validation. [default: 10000; 0 for points]",
-    ),
+    val_size_option,
     click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}"),
     click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}"),
     click.option(
@@ -137,9 +143,7 @@ _SETTINGS = (
         type=float,
         help=f"Share of each label spread over all classes. {by_arch('label_smoothing')}",
     ),
-    click.option(
-        "--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}"
-    ),
+    dropout_option,
     seed_option,
 )
 

@@ -9,13 +9,16 @@ from funcnn.cli.options import (
     arch_choice,
     by_arch,
     channels_option,
+    dropout_option,
     given,
     hidden_option,
     json_option,
     kernel_size_option,
+    out_option,
     print_json,
     run_argument,
     seed_option,
+    val_size_option,
 )
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.exporting import FORMS, export_model, import_weights
@@ -57,19 +60,13 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
 @kernel_size_option
 @hidden_option
 @activation_option
-@click.option("--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}")
+@dropout_option
 @click.option(
     "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
 )
-@click.option(
-    "--val-size",
-    type=int,
-    help="Training examples set aside for validation. [default: 10000; 0 for points]",
-)
+@val_size_option
 @seed_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
-)
+@out_option
 @json_option
 def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
     """Make a run of weights from another library: a .pt (a state_dict) or .safetensors FILE.

@@ -49,8 +49,6 @@ class Watch:
 class Comparison:
     """A comparison on its way; `start` or `resume` one, then `finish` it."""
 
-    _SETTINGS = ("config", "modes", "seeds", "steps", "threads", "machine", "peak_memory")
-
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
         self._record = record
@@ -107,12 +105,11 @@ class Comparison:
         path = folder / "comparison.json"
         try:
             record = json.loads(path.read_text("utf-8"))
-            if not set(cls._SETTINGS) <= set(record):
-                raise ValueError("it has no settings")
+            _check_settings(record)
             comparison = cls(folder, record)
         except FileNotFoundError:
             raise InputError(f"{folder} is no comparison: it has no comparison.json") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} is not the record of a comparison: {error}") from None
         if "statements" in record:
             raise InputError(f"{folder} is finished: there is nothing to resume")
@@ -193,6 +190,26 @@ class Comparison:
     def _write(self) -> None:
         text = json.dumps(self._record, indent=2, allow_nan=False)
         write_whole(self.folder / "comparison.json", f"{text}\n".encode())
+
+
+_SETTINGS = {
+    "config": dict,
+    "modes": list,
+    "seeds": list,
+    "steps": int,
+    "threads": int,
+    "machine": dict,
+    "peak_memory": dict,
+}
+
+
+def _check_settings(record: Any) -> None:
+    """Raise `ValueError` unless it has the settings of a comparison, each of its kind."""
+    for name, kind in _SETTINGS.items():
+        if not isinstance(record.get(name), kind):
+            raise ValueError(f"its {name} are {record.get(name)!r}")
+    if not all(isinstance(seed, int) for seed in record["seeds"]):
+        raise ValueError(f"its seeds are {record['seeds']!r}")
 
 
 def _result(summary: Mapping[str, Any]) -> str:

@@ -106,7 +106,9 @@ def _parts(record: Mapping[str, Any]) -> Iterator[str]:
         yield next(shown)
         yield from _figures(record, "lockstep.png", there=False)
         if "disagreements.png" not in record["figures"]:
-            yield "There is no picture of test inputs: no image was classified differently."
+            same = free["agreement"]["pairs"][0]["different"] == 0
+            why = "none was classified differently" if same else "they are no images"
+            yield f"There is no picture of test inputs: {why}."
         yield "Every run, and the initial weights of the first seed:"
         yield _table([_RUN, *(_of_run(row) for row in free["runs"])])
         yield _table(
@@ -168,9 +170,9 @@ def _method(record: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "Each run had a process of its own, NumPy's and torch's in turn. Seconds an epoch: the "
             "median over the recorded epochs of all runs, evaluation and snapshots included. Peak "
-            "memory: by how much the resident memory, at its highest in training, exceeded that "
-            "of the process with everything imported, the data loaded and the network made; the "
-            "median over the runs."
+            "memory: by how much the resident memory, at its highest in the steps of the first "
+            "epoch, exceeded that of the process with everything imported, the data loaded and "
+            "the network made; the median over the runs."
         )
         yield f"Tested on: {record['free']['runs'][0]['test_is']}."
     machine = record["machine"]

@@ -28,24 +28,26 @@ _PAUSE = 0.2  # seconds between two words about the steps
 
 
 class _Told(Progress):
-    """Progress as answers; and the peak of memory up to the last epoch, the test not included."""
+    """Progress as answers; and the peak of memory in training, before the first evaluation."""
 
     def __init__(self) -> None:
         self.peak_memory: int | None = None
         self._peak = Peak()
 
     def begin(self, steps: int, done: int) -> None:
-        self._steps, self._done, self._next = steps, done, 0.0
+        self._steps, self._done, self._next, self._evaluated = steps, done, 0.0, False
 
     def step(self, loss: float) -> None:
         self._done += 1
+        if not self._evaluated:  # from then on the peak is that of evaluating, in larger batches
+            self.peak_memory = self._peak.growth()
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _PAUSE
             _answer({"steps": self._steps, "done": self._done})
 
     def row(self, row: EpochRow, epochs: int) -> None:
-        self.peak_memory = self._peak.growth()
+        self._evaluated = True
 
 
 def _answer(value: dict[str, Any]) -> None:
@@ -55,6 +57,7 @@ def _answer(value: dict[str, Any]) -> None:
 def main() -> None:
     """Do the run that the input asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
     asked = json.loads(sys.stdin.readline())
     folder = RunFolder(Path(asked["folder"]))
     try:

@@ -281,7 +281,9 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise  # of torch, it is the same
         sizes = {name: getattr(config, name) for name in ("channels", "hidden")}
         given = " ".join(f"--{name} {_by(size)}" for name, size in sizes.items() if size)
         raise InputError(f"{given}: the network does not fit in memory") from None

@@ -1,11 +1,13 @@
 """A run's model as a file of another library's, and such a file as a run's model."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.config import RunConfig, build_network, network_that_fits
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.datasets import Dataset, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
@@ -60,22 +62,40 @@ def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in said.items() if value is not None}
 
 
+def _check_metadata(
+    file: Path, metadata: Mapping[str, str], config: RunConfig, data: Dataset
+) -> None:
+    """Raise `InputError` if the file says that its params are for other data."""
+    ours = {
+        "class_names": list(data.class_names),
+        "normalization": dataclasses.asdict(data.normalization),
+    }
+    for name, value in ours.items():
+        if name in metadata and metadata[name] != json.dumps(value):
+            raise InputError(
+                f"{file} has another {name.replace('_', ' ')} than --data {config.data} --val-size "
+                f"{config.val_size} --seed {config.seed}: give those that it was trained with"
+            )
+
+
 def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str, Any]:
     """Make a run's folder, as if trained: the config's model, with the params that `file` holds.
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
     of the config's data. out: by default the next folder under `runs/`. Raises `InputError` if the
-    tensors do not fit the model, or `out` is not free; what `load_dataset` raises; `OSError`.
+    tensors do not fit the model, if the file says that they are for other data, or if `out` is not
+    free; what `load_dataset` raises; `OSError`.
     """
-    arrays = read_tensors(file).arrays
+    tensors = read_tensors(file)
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
     model = build_network(config, len(data.class_names))
     with network_that_fits(config):
         _, like = model.init(fn.random.key(0), data.input_shape)
     try:
-        params = from_state_dict(model, like, arrays)
+        params = from_state_dict(model, like, tensors.arrays)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+    _check_metadata(file, tensors.metadata, config, data)
     folder = RunFolder.create(config, out)
     save_model(folder, model, params, data)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))

@@ -57,7 +57,8 @@ class NumpyHalf:
 
 def kinks(layer: Layer, path: str = "") -> list[str]:
     """The paths of the activations in a model whose derivative jumps at 0: ReLU and its kin."""
-    if layer_name(layer) in ("Relu", "LeakyRelu", "PRelu", "BinaryStep"):
+    jumps = layer_name(layer) in ("Relu", "LeakyRelu", "PRelu", "Selu")
+    if jumps or (layer_name(layer) == "Elu" and (layer.spec or {})["alpha"] != 1):
         return [path]
     inner = enumerate(traits(layer).layers)
     return [kink for i, part in inner for kink in kinks(part, f"{path}/{i}" if path else f"{i}")]

@@ -100,13 +100,19 @@ class ForeignDescription(NamedTuple):
             for side in ("inputs", "outputs"):
                 lines += [side, *map(_line, data[side])]
         lines += ["", "arrays", *map(_line, self.arrays), f"  {data['parameters']:,} parameters"]
-        lines += [f"{name.replace('_', ' ')}: {text}" for name, text in self.metadata.items()]
+        said = {name.replace("_", " "): text for name, text in self.metadata.items()}
+        lines += [f"{_printable(name)}: {_printable(text)}" for name, text in said.items()]
         return "\n".join(lines)
 
 
 def _line(row: dict[str, Any]) -> str:
     shape = str(tuple(row["shape"])).replace("'", "")  # a size that may be any has a name
-    return f"  {row['path']:24} {row['dtype']:8} {shape}"
+    return f"  {_printable(row['path']):24} {row['dtype']:8} {_printable(shape)}"
+
+
+def _printable(text: str) -> str:
+    """The text, which a file may have from anywhere, without what a terminal would obey."""
+    return text if text.isprintable() else repr(text)
 
 
 def _size(row: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ A learner is the one place where the two backends differ; the run around it, its
 numbers are the same.
 """
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,13 @@ class Learner(Protocol):
     def params(self) -> Tree:
         """The params so far, as a tree of the task's model; later steps do not change them."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned: running statistics are not."""
+
+    def limits(self) -> contextlib.AbstractContextManager[None]:
+        """What is to hold around all the steps of a run."""
+
     def save(self, path: Path, notes: Any) -> None:
         """Write a snapshot of all that the next steps depend on, with the notes."""
 
@@ -30,13 +38,16 @@ class Learner(Protocol):
         """Go on from what `save` wrote; the notes. Raises `SnapshotError`."""
 
     def batches(self, epoch: int) -> Iterable[Batch]:
-        """The batches of an epoch, counted from 1."""
+        """The batches of an epoch, counted from 1: inputs and targets, `(N, ...)` each."""
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One step, and its `loss`, the task's metrics and the `learning_rate`."""
+        """One step, and its `loss`, the task's metrics and the `learning_rate`.
+
+        Raises `ValueError` for a batch that the network cannot take.
+        """
 
     def predict(self, params: Tree, x: Array) -> Array:
-        """The outputs for stored inputs with these params."""
+        """The outputs, `(N, ...)`, for stored inputs `(N, ...)` with these params."""
 
 
 class NumpyLearner:
@@ -55,6 +66,16 @@ class NumpyLearner:
     def params(self) -> Tree:
         """The params so far."""
         return self._state.params
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        leaves = fn.tree.leaves_with_path(self.params)
+        return sum(leaf.size for path, leaf in leaves if "running_" not in path)
+
+    def limits(self) -> contextlib.AbstractContextManager[None]:
+        """BLAS on one thread, for the same bits on any number of threads."""
+        return fn.threads.single_threaded_blas()
 
     def save(self, path: Path, notes: Any) -> None:
         """Write the state."""
@@ -79,7 +100,10 @@ class NumpyLearner:
 
 
 def make_learner(task: Task) -> Learner:
-    """The learner of the task's backend. Raises `InputError` if torch is wanting."""
+    """The learner of the task's backend.
+
+    Raises `InputError` if torch is wanting, or the network does not fit.
+    """
     if task.config.backend == "numpy":
         return NumpyLearner(task)
     require("torch")

@@ -83,6 +83,10 @@ def differences(
                 raise InputError(f"in a batch of {len(y)}: {error}") from None
             their = theirs.step(x, y, rng)
             of_grads, of_params = _apart(our.grads, their.grads), _apart(ours.params, theirs.params)
+        if of_grads.whole == math.inf and all(map(_all_finite, (our.grads, their.grads))):
+            raise RunStoppedError(
+                f"lockstep in {x.dtype}: at step {number} the gradient is 0 in NumPy alone"
+            )
         for value in (our.loss, their.loss, of_grads.whole, of_params.whole):
             if not math.isfinite(value):
                 raise RunStoppedError(
@@ -122,6 +126,10 @@ def _apart(ours: Tree, theirs: Tree) -> _Apart:
     if not norm:
         return _Apart(math.inf, dict.fromkeys(parts, math.inf))
     return _Apart(difference / norm, {path: part / norm for path, part in parts.items()})
+
+
+def _all_finite(tree: Tree) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in fn.tree.leaves(tree))
 
 
 def _norm(array: Array) -> float:

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from typing import Any
 
+_PATIENCE = 5  # seconds
+
 
 class ProcessEndedError(RuntimeError):
     """The process cannot be asked, or ended before it answered; the message is one line."""
@@ -52,9 +54,13 @@ class ModuleProcess:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
+        """End the process, which may put away what it is writing first."""
+        self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
             stream.close()

@@ -35,7 +35,7 @@ class EpochRow(NamedTuple):
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
-    """Since the row before, evaluation and snapshots included."""
+    """Since the row before: steps, evaluation, and the snapshots of the row before."""
 
 
 class RunFolder:

@@ -50,7 +50,10 @@ class Difference(NamedTuple):
     larger: bool | None
     """Whether |difference| is above `LARGER_THAN` standard errors; None where there are none."""
     chance: float | None
-    """How often two equal sides would be as far apart, if results spread normally."""
+    """How often two equal sides would be as far apart in standard errors, or further.
+
+    If results spread normally, and as much on both sides.
+    """
     seeds: int
 
 
@@ -61,7 +64,10 @@ def compare_means(first: Spread, second: Spread) -> Difference:
         return Difference(difference, None, None, None, seeds)
     error = math.hypot(first.std, second.std) / math.sqrt(seeds)
     larger = abs(difference) > LARGER_THAN * error
-    return Difference(difference, error, larger, chance_beyond(LARGER_THAN, 2 * seeds - 2), seeds)
+    chance = (
+        chance_beyond(abs(difference) / error, 2 * seeds - 2) if error else float(not difference)
+    )
+    return Difference(difference, error, larger, chance, seeds)
 
 
 def chance_beyond(t: float, freedom: int) -> float:

@@ -67,9 +67,9 @@ def _of_difference(free: Mapping[str, Any]) -> str:
             "runs show no difference beyond the spread."
         )
     return said + (
-        f"larger than twice its standard error over the seeds, {error:.2f} points. Two sides that "
-        f"are equal would be so far apart in {found['chance']:.0%} of comparisons of {seeds} seeds "
-        "(if accuracies spread normally)."
+        f"larger than twice its standard error over the seeds, {error:.2f} points. The chance that "
+        "two equal sides are so many standard errors apart is "
+        f"{found['chance']:.2g} for {seeds} seeds (if accuracies spread normally)."
     )
 
 
@@ -122,9 +122,7 @@ def _passing(name: str, first: Mapping[str, int | None]) -> str:
 def _of_switches(found: Mapping[str, Any]) -> str:
     single, double = found["float32"]["first_switch"], found["float64"]["first_switch"]
     if single is None:
-        said = (
-            "No ReLU (or its kin) switched in float32: the difference there is rounding, summed up"
-        )
+        said = "No ReLU (or its kin) switched in float32"
     else:
         said = (
             f"The first ReLU (or its kin) switched in float32 at step {single['step']}, when the "

@@ -18,6 +18,8 @@ from funcnn.files import write_whole
 from funcnn.types import Array
 
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
+_SAFE_SINCE = (2, 10)
+"""Releases of torch before it could be made to do harm by a file, in spite of `weights_only`."""
 _OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
@@ -53,7 +55,15 @@ def read_state_dict(path: Path) -> StoredTensors:
 
 
 def _load(path: Path) -> Any:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_SINCE:
+        needed = ".".join(map(str, _SAFE_SINCE))
+        raise InputError(
+            f"{path} is not read by torch {torch.__version__}, in which a file can run code "
+            f"nevertheless: torch {needed} or later is needed"
+        )
     content = io.BytesIO(path.read_bytes())  # in memory, where damage cannot cause an OSError
+    if content.getvalue()[257:262] == b"ustar":
+        raise InputError(f"{path} is in torch's oldest form, an archive of pickles: {_ADVICE}")
     try:
         if zipfile.is_zipfile(content):  # torch itself does not compare the checksums
             with zipfile.ZipFile(content) as archive:

@@ -4,6 +4,7 @@ Order of the batches and dropout are torch's own, from the config's seed, and so
 weights unless the config says otherwise.
 """
 
+import contextlib
 import io
 import pickle
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import RunConfig, network_that_fits
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import Batch, Task
 from funcnn.experiments.torch_mirror import load_params, mirror, params_of
@@ -40,11 +41,21 @@ class TorchLearner:
         self._task = task
         self._like = task.first_params()
         torch.set_num_threads(fn.threads.thread_count())
+<<<<<<< HEAD
         self._tested = mirror(task.model, task.data.input_shape).eval()
         torch.manual_seed(task.config.seed)
         self._module = mirror(task.model, task.data.input_shape)
         if task.config.init == "shared":
             load_params(self._module, task.model, self._like)
+=======
+        with network_that_fits(task.config):
+            self._tested = mirror(task.model, task.data.input_shape).eval()
+            torch.manual_seed(task.config.seed)
+            self._module = mirror(task.model, task.data.input_shape)
+        # Orders and masks are drawn from torch's global generator, as in its users' loops: what it
+        # is like between two epochs is kept here, whoever else uses it meanwhile.
+        self._generator = torch.get_rng_state()
+>>>>>>> main
         self._loss = torch_loss(task.config)
         self._optimizer, self._scheduler = torch_optimizer(
             task.config, self._module.parameters(), task.total_steps
@@ -55,13 +66,22 @@ class TorchLearner:
         """The params so far, copied."""
         return params_of(self._module, self._task.model, self._like)
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned, as torch counts them."""
+        return sum(parameter.numel() for parameter in self._module.parameters())
+
+    def limits(self) -> contextlib.AbstractContextManager[None]:
+        """None: threads are torch's own affair."""
+        return contextlib.nullcontext()
+
     def save(self, path: Path, notes: Any) -> None:
         """Write the params as ever, and the rest as the bytes of a file of torch's."""
         rest = io.BytesIO()
         parts = {
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict(),
-            "generator": torch.get_rng_state(),
+            "generator": self._generator,
         }
         torch.save(parts, rest)
         state = {"params": self.params, "torch": np.frombuffer(rest.getvalue(), np.uint8)}
@@ -76,14 +96,16 @@ class TorchLearner:
             parts = torch.load(rest, weights_only=True)
             self._optimizer.load_state_dict(parts["optimizer"])
             self._scheduler.load_state_dict(parts["scheduler"])
-            torch.set_rng_state(parts["generator"])
+            self._generator = parts["generator"]
+            torch.set_rng_state(self._generator)
         except (InputError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())
             raise fn.SnapshotError(f"{path}: not the state of such a run ({reason})") from None
         return snapshot.notes
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, in an order of torch's."""
+        """The batches of an epoch, `(x, y)` of `(N, ...)` each, in an order of torch's."""
+        torch.set_rng_state(self._generator)
         x, y = self._task.data.train
         size = self._task.batch_size
         several = self._task.steps_per_epoch > 1
@@ -91,6 +113,7 @@ class TorchLearner:
         for start in range(0, len(x), size):
             chosen = order[start : start + size]
             yield self._task.data.normalization(x[chosen]), y[chosen]
+        self._generator = torch.get_rng_state()
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""
@@ -120,6 +143,9 @@ class TorchLearner:
 
 
 def as_targets(y: Array, outputs: Any) -> Any:
-    """The labels as torch's losses take them: int64 classes, or numbers like the outputs."""
+    """The labels as torch's losses take them: int64 classes `(N,)`, or numbers like the outputs.
+
+    y: classes `(N,)`, or numbers of the outputs' shape.
+    """
     targets = torch.from_numpy(np.ascontiguousarray(y))
     return targets.to(outputs.dtype if y.shape == outputs.shape else torch.int64)

@@ -33,9 +33,9 @@ def definition(model: Layer, input_shape: Shape) -> str:
     """Source that makes the module, called `model`, and runs where funcnn is not installed."""
     part = part_of(model, input_shape)
     classes = [inspect.getsource(getattr(torch_modules, name)) for name in sorted(own_names(part))]
-    imports = "from torch import nn"
+    imports = "import torch\nfrom torch import nn"
     if classes:
-        imports = f"from typing import Any\n\nimport torch\n{imports}"
+        imports = f"from typing import Any\n\n{imports}"
     blocks = [imports, *(text.rstrip() for text in classes), f"model = {source(part)}"]
     return "\n\n\n".join(blocks) + "\n"
 

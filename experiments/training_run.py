@@ -102,7 +102,7 @@ class TrainingRun:
         steps = self.epochs_done * task.steps_per_epoch
         progress.begin(task.total_steps, steps)
         # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
-        with fn.threads.single_threaded_blas(), np.errstate(all="ignore"):
+        with learner.limits(), np.errstate(all="ignore"):
             since = time.perf_counter()
             for epoch in range(self.epochs_done + 1, epochs + 1):
                 sums = {"plain_loss": 0.0, "accuracy": 0.0}
@@ -117,21 +117,26 @@ class TrainingRun:
                         sums[name] += metrics[name] * len(y)
                     progress.step(metrics["loss"])
                 if _recorded(task, epoch):
-                    now = time.perf_counter()
                     rate = metrics["learning_rate"]  # of the epoch's last step
                     params = learner.params
-                    row, loss = self._measure(params, epoch, sums, rate, now - since)
+                    row, loss = self._measure(params, epoch, sums, rate)
                     self._expect_finite("loss after the update", loss, steps)
+                    now = time.perf_counter()
+                    row = row._replace(seconds=round(now - since, 3))
                     progress.params(epoch, params)
+                    self._record(row, params)
                     self._record(row, params)
                     since = now
                     progress.row(row, epochs)
             return self._conclude()
 
     def _measure(
-        self, params: Tree, epoch: int, sums: dict[str, float], learning_rate: float, seconds: float
+        self, params: Tree, epoch: int, sums: dict[str, float], learning_rate: float
     ) -> tuple[EpochRow, float]:
-        """The row of an epoch, and a loss after its last update (if need be, of training ones)."""
+        """The row of an epoch but for its seconds, and a loss after its last update.
+
+        The loss is of training examples where there is no validation set.
+        """
         (x, y), validation = self._task.data.train, self._task.data.validation
         loss, accuracy, _ = self._evaluate(params, validation or (x[:1000], y[:1000]))
         row = EpochRow(
@@ -141,7 +146,7 @@ class TrainingRun:
             loss if validation else None,
             accuracy if validation else None,
             learning_rate,
-            round(seconds, 3),
+            seconds=0.0,
         )
         return row, loss
 
@@ -203,7 +208,7 @@ class TrainingRun:
             "arch": config.arch,
             "data": config.data,
             "backend": config.backend,
-            "parameters": sum(leaf.size for leaf in fn.tree.leaves(params)),
+            "parameters": self._learner.parameters,
             "snapshot": folder.params.name,
             "snapshot_is": "last" if best.val_accuracy is None else "best on validation",
             "epochs": config.epochs,

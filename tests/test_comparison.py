@@ -133,6 +133,9 @@ def test_the_agreement_is_that_of_the_predictions(compared, images):
     expected = sum(a != b for a, b in zip(first, second, strict=True))
     assert pairs[1]["different"] == expected
     assert 0 < expected < record["free"]["agreement"]["inputs"] == 20
+    funcnn("predict", folder / "torch-seed-0", "--data", images, "--out", "torch.csv")
+    theirs = Path("torch.csv").read_text().splitlines()
+    assert pairs[0]["different"] == sum(a != b for a, b in zip(first, theirs, strict=True))
 
 
 def test_the_initial_weights_are_those_that_each_side_begins_with(compared):
@@ -368,7 +371,8 @@ def test_where_the_confusion_matrices_differ_most(predicted, difference, expecte
 def test_a_large_difference_is_said_with_the_chance_that_it_is_none():
     first, *_ = statements.of_free(free_of([0.80, 0.81, 0.82], [0.90, 0.91, 0.92]))
     assert "is larger than twice its standard error over the seeds, 1.63 points" in first
-    assert "so far apart in 12% of comparisons of 3 seeds" in first
+    # t = 0.1 / (0.01 sqrt(2 / 3)) = 12.247, and P(|T| > t) of 4 degrees of freedom is 0.000255.
+    assert "is 0.00026 for 3 seeds" in first
 
 
 def test_one_seed_says_that_it_has_no_spread():
@@ -437,6 +441,9 @@ def prepared(images):
     Path("damaged/comparison.json").write_text("[1")
     Path("other").mkdir()
     Path("other/comparison.json").write_text("{}")
+    Path("edited").mkdir()
+    settings = {"config": {}, "modes": [], "seeds": [], "steps": 3, "threads": "1"}
+    Path("edited/comparison.json").write_text(json.dumps(settings))
 
 
 BAD = {
@@ -452,7 +459,8 @@ BAD = {
     "compare run --mode lockstep --seeds 9": r"--seeds is for --mode free: leave it out",
     "compare --resume taken": r"taken is no comparison: it has no comparison\.json",
     "compare --resume damaged": r"damaged/comparison\.json is not the record of a comparison: .*",
-    "compare --resume other": r"other/comparison\.json is not the record of a .*no settings",
+    "compare --resume other": r"other/comparison\.json is not the record of a .*config are None",
+    "compare --resume edited": r"edited/comparison\.json is not the record .*threads are '1'",
     "compare --resume taken --seeds 2": r"--resume takes .* from taken: leave out --seeds",
     "compare run --resume taken": r"--resume takes .* from taken: leave out RUN",
     "compare --data nowhere": r"--data nowhere: neither a data set .*",

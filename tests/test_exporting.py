@@ -376,6 +376,11 @@ IMPORTS = [
         ["the model has no 5.bias, 5.weight", "3.weight has shape (5, 6) instead of (3, 6)"],
         nothing,
     ),
+    (
+        import_of("net.safetensors", f"{settings('mlp3')} --data images --val-size 12 --seed 1"),
+        ["net.safetensors has another normalization than --data images --val-size 12 --seed 1"],
+        nothing,
+    ),
     (import_of("net.pt", "--arch mlp3 --channels 3"), ["--channels 3: must be left out"], nothing),
     (import_of("net.pt", "--arch none"), ["'none' is not one of"], nothing),
     (import_of("net.pt", ""), ["Missing option '--arch'"], nothing),

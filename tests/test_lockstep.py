@@ -75,7 +75,15 @@ def test_in_float64_every_architecture_stays_at_rounding_level(images, arch):
     found = largest(steps)
     assert max(found.values()) < ROUNDING, found
     assert found["params"] > 0  # two implementations, not one twice
+    assert all(step.switched == 0 for step in steps)  # as torch's own activations saw it
     assert steps[-1].loss_numpy != steps[0].loss_numpy
+
+
+@pytest.mark.parametrize("arch", ["cnn3", "resnet"])
+def test_in_float64_nets_of_their_own_size_do_too_and_smaller_last_batches(images, arch):
+    config = {"arch": arch, "data": str(images[16]), "val_size": 12, "batch_size": 20, "epochs": 9}
+    steps = run(Task.build(RunConfig.resolve(config)), steps=6)  # of 20, 20 and 8 images
+    assert max(largest(steps).values()) < ROUNDING
 
 
 @pytest.mark.parametrize(

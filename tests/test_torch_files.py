@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tarfile
 import warnings
 import zipfile
 
@@ -194,3 +195,16 @@ def test_a_bit_flipped_in_the_pickle_gives_one_line_or_other_tensors(file, seed)
 def test_a_missing_file_is_the_systems_error(file):
     with pytest.raises(FileNotFoundError):
         read_state_dict(file)
+
+
+def test_torchs_oldest_form_is_refused(file):
+    with tarfile.open(file, "w") as archive:
+        for name in ("pickle", "storages", "tensors"):
+            archive.addfile(tarfile.TarInfo(name))
+    refused(file, "torch's oldest form")
+
+
+def test_a_torch_that_a_file_could_harm_is_not_asked_to_read_one(file, monkeypatch):
+    write_state_dict(file, ARRAYS)
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    refused(file, "2.9.1", "torch 2.10 or later")
