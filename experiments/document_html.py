@@ -22,7 +22,7 @@ from funcnn.experiments.document_style import STYLE
 _MARKS = re.compile(r"`([^`]+)`|\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _LINES_OF_ONE_COLUMN = 16  # a listing of more stands in as many columns as have room
 _ONE_NUMBER = r"[-+−]?(\d[\d,]*(\.\d+)?(e[-+]?\d+)?|nan|inf)"  # noqa: RUF001, a minus sign
-_NUMBER = re.compile(rf"{_ONE_NUMBER}( ± {_ONE_NUMBER})?(\s?[%°×]|\s?[a-zA-Zµ/]{{1,8}})?")
+_NUMBER = re.compile(rf"{_ONE_NUMBER}( ± {_ONE_NUMBER})?(\s?%|\s?[a-zA-Zµ/]{{1,8}})?")
 _HEAD = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -173,10 +173,10 @@ def _table(table: Table, number: int) -> Iterator[str]:
     numeric = [_is_numeric(column) for column in zip(*table.rows, strict=True)]
     classes = [' class="number"' if it else "" for it in numeric or [False] * len(table.header)]
     # A wide table scrolls in this box, by keyboard too; the page does not.
-    yield f'<div class="scroll" id="{name}" role="group" aria-labelledby="{name}-caption"'
-    yield ' tabindex="0">\n<table>'
-    yield f'<caption id="{name}-caption"><span><b>Table {number}.</b> {_marked(table.caption)}'
-    yield "</span></caption>"
+    label = f"{name}-caption"
+    yield f'<div class="scroll" id="{name}" role="group" aria-labelledby="{label}" tabindex="0">'
+    caption = f"<b>Table {number}.</b> {_marked(table.caption)}"
+    yield f'<table>\n<caption id="{label}"><span>{caption}</span></caption>'
     heads = zip(classes, table.header, strict=True)
     cells = "".join(f'<th scope="col"{kind}>{_marked(cell)}</th>' for kind, cell in heads)
     yield f"<thead>\n<tr>{cells}</tr>\n</thead>\n<tbody>"

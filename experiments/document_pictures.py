@@ -39,22 +39,16 @@ def inline(path: Path) -> Inlined:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             image.load()
             last_frame = None
-            if getattr(image, "n_frames", 1) > 1:
-                image.seek(image.n_frames - 1)
+            if (frames := getattr(image, "n_frames", 1)) > 1:
+                image.seek(frames - 1)
                 last_frame = _as_png(image)
             kind = f"image/{str(image.format).lower()}"
-            dpi = image.info.get("dpi", (_DPI_OF_CSS, _DPI_OF_CSS))
+            density = image.info.get("dpi", (_DPI_OF_CSS, _DPI_OF_CSS))
             width, height = (
-                max(1, round(pixels * _DPI_OF_CSS / density))
-                for pixels, density in zip(image.size, dpi, strict=True)
+                max(1, round(pixels * _DPI_OF_CSS / (dpi or _DPI_OF_CSS)))
+                for pixels, dpi in zip(image.size, density, strict=True)
             )
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        ZeroDivisionError,
-    ):  # Pillow's, of bad files
+    except (OSError, SyntaxError, ValueError, EOFError):  # as Pillow says it of a broken file
         raise InputError(f"{path} is no PNG or GIF that can be read") from None
     whole = _data_uri(kind, content)
     if last_frame is None:
