@@ -155,7 +155,7 @@ def test_only_the_mirror_and_one_module_of_the_benchmark_import_torch():
 # --- what an import costs --------------------------------------------------------------------
 
 HEAVY = {"torch", "jax", "pandas", "matplotlib", "scipy", "tqdm", "PIL", "ssl"}
-HEAVY |= {"onnx", "onnxruntime", "safetensors"}
+HEAVY |= {"onnx", "onnxruntime", "safetensors", "weasyprint"}
 
 
 @pytest.mark.parametrize(
