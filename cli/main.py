@@ -8,6 +8,7 @@ import click
 from funcnn.cli.bench import bench
 from funcnn.cli.compare import compare
 from funcnn.cli.data import data
+from funcnn.cli.experiment import experiment
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.train import train
@@ -69,6 +70,7 @@ for command in (
     import_,
     check,
     bench,
+    experiment,
     data,
     figure,
 ):

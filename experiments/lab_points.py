@@ -10,7 +10,6 @@ from funcnn.experiments.document import (
     Listing,
     Picture,
     Section,
-    Table,
     Text,
 )
 from funcnn.experiments.lab import Lab, Results, Trial
@@ -32,8 +31,11 @@ UNITS = {
     f"{units} and {units}": Trial(f"hidden-{units}", {**_BASE, "hidden": [units, units]})
     for units in (1, 2, 8, 16)
 }
+_LINEAR = {**_BASE, "activation": "identity", "lr": 0.05}
 NO_ACTIVATION = {
-    name: Trial(f"no-activation-{name}", {**_BASE, "data": data, "activation": "identity", "lr": 0.05})
+    name: Trial(
+        f"no-activation-{name}", {**_BASE, "data": data, "activation": "identity", "lr": 0.05}
+    )
     for name, data in _SETS.items()
 }
 # Those that scale a step by its size take a smaller one.

@@ -18,21 +18,15 @@ class Setting(NamedTuple):
     trial: Trial
 
 
-def facts(results: Results) -> tuple[str, ...]:
+def facts(results: Results) -> list[tuple[str, str]]:
     """What a reader must know about all of the numbers."""
     seeds = len(results.seeds)
-    said = [
-        f"Every setting was trained with {seeds} seed{'s' if seeds > 1 else ''} on each side; "
-        "numbers are means and, after ±, standard deviations over the seeds."
-        if seeds > 1
-        else "Every setting was trained with one seed on each side, so nothing here has a spread."
-    ]
+    spread = "numbers are means ± standard deviations over them"
+    said = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
-        said.append(
-            f"This is a quick version: {changed}, and one seed where the whole one has {SEEDS}."
-        )
-    return (*said, in_one_line(describe_machine()))
+        said.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
+    return [*said, ("Machine", in_one_line(describe_machine()))]
 
 
 def side_by_side_table(
@@ -66,9 +60,7 @@ def sweep(
         losses, accuracies = (
             np.array([getattr(row, f"train_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
-        curves.append(
-            figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies)
-        )
+        curves.append(figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
     figures.curves(path, curves, "training")
     return Section(
         title,

@@ -71,7 +71,7 @@ class LabRun:
         and `KeyboardInterrupt` on Ctrl-C; what is finished then stays, and is used.
         """
         require("torch")
-        require("weasyprint")
+        require("weasyprint", extra="report")
         trials = self.results.path / "trials"
         self._digests = {n: d for n, d in self._digests.items() if (trials / n).exists()}
         self._check_recorded()

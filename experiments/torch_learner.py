@@ -41,21 +41,15 @@ class TorchLearner:
         self._task = task
         self._like = task.first_params()
         torch.set_num_threads(fn.threads.thread_count())
-<<<<<<< HEAD
-        self._tested = mirror(task.model, task.data.input_shape).eval()
-        torch.manual_seed(task.config.seed)
-        self._module = mirror(task.model, task.data.input_shape)
-        if task.config.init == "shared":
-            load_params(self._module, task.model, self._like)
-=======
         with network_that_fits(task.config):
             self._tested = mirror(task.model, task.data.input_shape).eval()
             torch.manual_seed(task.config.seed)
             self._module = mirror(task.model, task.data.input_shape)
+        if task.config.init == "shared":
+            load_params(self._module, task.model, self._like)
         # Orders and masks are drawn from torch's global generator, as in its users' loops: what it
         # is like between two epochs is kept here, whoever else uses it meanwhile.
         self._generator = torch.get_rng_state()
->>>>>>> main
         self._loss = torch_loss(task.config)
         self._optimizer, self._scheduler = torch_optimizer(
             task.config, self._module.parameters(), task.total_steps

@@ -125,7 +125,6 @@ class TrainingRun:
                     row = row._replace(seconds=round(now - since, 3))
                     progress.params(epoch, params)
                     self._record(row, params)
-                    self._record(row, params)
                     since = now
                     progress.row(row, epochs)
             return self._conclude()
