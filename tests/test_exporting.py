@@ -132,7 +132,7 @@ def test_torch_loads_an_export_into_the_printed_module_with_the_same_outputs(arc
 @pytest.mark.parametrize("arch", ["mlp3", "points"])
 def test_a_serial_net_is_a_plain_sequential(arch):
     definition = funcnn(f"export {arch} --to pt").stdout
-    assert definition.startswith("from torch import nn\n\n\nmodel = nn.Sequential(\n")
+    assert definition.startswith("import torch\nfrom torch import nn\n\n\nmodel = nn.Sequential(\n")
     assert "class" not in definition
 
 
@@ -177,7 +177,7 @@ def test_an_export_of_a_snapshot_stands_beside_it_or_where_it_is_told_to(suffix)
 
 def test_an_export_as_json():
     printed = json.loads(funcnn("export mlp3 --to pt --json").stdout)
-    assert printed["definition"].startswith("from torch import nn\n")
+    assert printed["definition"].startswith("import torch\nfrom torch import nn\n")
     del printed["definition"]
     parameters = sum(leaf.size for leaf in fn.tree.leaves(kept("mlp3").params))
     expected = {"run": "mlp3", "to": "pt", "out": "mlp3/params.pt", "parameters": parameters}
