@@ -21,6 +21,7 @@ from funcnn.experiments.document_style import STYLE
 
 _MARKS = re.compile(r"`([^`]+)`|\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _LINES_OF_ONE_COLUMN = 16  # a listing of more stands in as many columns as have room
+_COLUMNS_OF_A_PAGE = 8  # a table of more is set smaller on paper, where nothing scrolls
 _ONE_NUMBER = r"[-+−]?(\d[\d,]*(\.\d+)?(e[-+]?\d+)?|nan|inf)"  # noqa: RUF001, a minus sign
 _NUMBER = re.compile(rf"{_ONE_NUMBER}( ± {_ONE_NUMBER})?(\s?%|\s?[a-zA-Zµ/]{{1,8}})?")
 _HEAD = """\
@@ -176,7 +177,8 @@ def _table(table: Table, number: int) -> Iterator[str]:
     label = f"{name}-caption"
     yield f'<div class="scroll" id="{name}" role="group" aria-labelledby="{label}" tabindex="0">'
     caption = f"<b>Table {number}.</b> {_marked(table.caption)}"
-    yield f'<table>\n<caption id="{label}"><span>{caption}</span></caption>'
+    kind = ' class="wide"' if len(table.header) > _COLUMNS_OF_A_PAGE else ""
+    yield f'<table{kind}>\n<caption id="{label}"><span>{caption}</span></caption>'
     heads = zip(classes, table.header, strict=True)
     cells = "".join(f'<th scope="col"{kind}>{_marked(cell)}</th>' for kind, cell in heads)
     yield f"<thead>\n<tr>{cells}</tr>\n</thead>\n<tbody>"

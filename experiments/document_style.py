@@ -209,10 +209,19 @@ pre code { display: block; padding: 0; background: none; font-size: 1em; column-
   img { max-height: 200mm; width: auto; }
   .still { display: inline; }
   .scroll { overflow: visible; }
-  table { width: auto; font-size: 0.875rem; }
+  table { width: 100%; font-size: 0.875rem; }
   caption span { max-width: none; }
   thead { display: table-header-group; }
   td.number, tbody th.number { white-space: normal; }
-  pre { max-height: none; overflow: visible; white-space: pre-wrap; orphans: 4; widows: 4; }
+  .wide { font-size: 0.75rem; }
+  .wide th, .wide td { padding: 0.3rem 0.2rem; }
+  pre {
+    max-height: none;
+    overflow: visible;
+    orphans: 4;
+    widows: 4;
+    overflow-wrap: anywhere;
+    white-space: pre-wrap;
+  }
 }
 """

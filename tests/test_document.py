@@ -235,6 +235,12 @@ def test_columns_of_numbers_stand_to_the_right(column, numeric):
     assert [found.get("class") for _, found, _ in heads] == [None, cells[0][1].get("class")]
 
 
+@pytest.mark.parametrize(("columns", "kind"), [(8, None), (9, "wide")])
+def test_a_table_of_many_columns_is_set_to_fit_on_paper(columns, kind):
+    ((_, found, _),) = Page(to_html(one(Table(["name"] * columns, [], "caption")))).all("table")
+    assert found.get("class") == kind
+
+
 def test_the_best_row_is_marked_and_no_other(document):
     rows = Page(to_html(document)).all("tr")
     assert [text for _, found, text in rows if found.get("class") == "best"] == ["0.10.25 ± 0.01"]
