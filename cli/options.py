@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.config import INITS, OPTIMIZERS, SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -98,6 +98,11 @@ out_option = click.option(
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 _SETTINGS = (
+    click.option(
+        "--init",
+        type=click.Choice(INITS),
+        help="First weights on PyTorch's side: its own, or shared with funcnn's. [default: own]",
+    ),
     click.option("--arch", type=arch_choice, help="The network. [default: mlp3]"),
     channels_option,
     kernel_size_option,

@@ -107,7 +107,7 @@ def _points_conv(shape: NetworkShape, classes: int) -> Layer:
         part
         for channels in shape.channels
         for part in (
-            fn.Conv(channels, shape.kernel_size or 1, padding="same", weight_init=init),
+            fn.Conv(channels, shape.kernel_size or 1, weight_init=init),
             shape.activate(),
         )
     ]

@@ -72,8 +72,6 @@ class LabRun:
         """
         require("torch")
         require("weasyprint", extra="report")
-        trials = self.results.path / "trials"
-        self._digests = {n: d for n, d in self._digests.items() if (trials / n).exists()}
         self._check_recorded()
         lab, quick = self.results.lab, self.results.quick
         planned = [
@@ -167,7 +165,8 @@ def _read(path: Path, lab: Lab, quick: bool) -> dict[str, str]:
     if (name, was_quick) != (lab.name, quick):
         kind = "quick " if was_quick else ""
         raise InputError(f"{path.parent} is of the {kind}experiment {name}, not of {lab.name}")
-    return dict(digests)
+    # A run that was deleted is trained again.
+    return {n: digest for n, digest in digests.items() if (path.parent / "trials" / n).exists()}
 
 
 def _digest(folder: RunFolder) -> str:

@@ -146,7 +146,7 @@ def test_a_config_cannot_be_changed():
 
 rates = st.floats(0, 1, exclude_max=True)
 settings: Any = st.fixed_dictionaries(
-    {"arch": st.sampled_from([name for name in ARCHITECTURES if name != "points"])},
+    {"arch": st.sampled_from([name for name in ARCHITECTURES if not ARCHITECTURES[name].binary])},
     optional={
         "hidden": st.lists(st.integers(1, 9)).map(tuple),
         "activation": st.sampled_from(sorted(ACTIVATIONS)),
@@ -185,6 +185,7 @@ def test_a_config_file_is_read_back(tmp_path):
 WRONG = [
     ("arch", ["mlp4", "", None, 3, ["mlp3"]]),
     ("backend", ["tensorflow", None, ["torch"]]),
+    ("init", ["same", None, ["own"]]),
     ("activation", ["rleu", None, ["relu"]]),
     ("optimizer", ["sdg", None, {}]),
     ("schedule", ["cosin", None, []]),

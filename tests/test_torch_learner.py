@@ -81,6 +81,13 @@ def test_the_rates_in_metrics_csv_are_those_of_numpys_side(images, tmp_path, no_
     assert ours == pytest.approx(theirs, rel=1e-9)
 
 
+def test_shared_first_weights_are_numpys(images):
+    task = Task.build(tiny(images, init="shared"))
+    assert_same_bits(TorchLearner(task).params, task.first_params())
+    own = TorchLearner(Task.build(tiny(images))).params
+    assert not fn.tree.all_close(own, task.first_params())
+
+
 def test_the_default_folder_says_torch(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = TrainingRun.start(tiny(images))
