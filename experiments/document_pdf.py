@@ -10,11 +10,8 @@ from funcnn.experiments.extras import require
 from funcnn.files import write_whole
 
 
-def write_pdf(html: str, path: Path) -> None:
-    """Write what `to_html` gave as a PDF with outline and tags; equal pages give equal files.
-
-    Raises `InputError` where WeasyPrint, or Pango, on which it stands, is not installed.
-    """
+def require_weasyprint() -> None:
+    """Raise `InputError` where WeasyPrint, or Pango, on which it stands, is not installed."""
     try:
         # WeasyPrint prints a paragraph of its own before it raises.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -24,6 +21,14 @@ def write_pdf(html: str, path: Path) -> None:
             "a PDF needs the system library Pango (and HarfBuzz with it), which WeasyPrint cannot "
             f"load: {str(error).partition('.  ')[0].splitlines()[0]}"
         ) from None
+
+
+def write_pdf(html: str, path: Path) -> None:
+    """Write what `to_html` gave as a PDF with outline and tags; equal pages give equal files.
+
+    Raises `InputError` as `require_weasyprint`, `OSError`.
+    """
+    require_weasyprint()
     from weasyprint import HTML
 
     write_whole(path, HTML(string=html).write_pdf(pdf_tags=True))

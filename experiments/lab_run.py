@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.document_html import to_html
-from funcnn.experiments.document_pdf import write_pdf
+from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results, Trial
@@ -71,7 +71,7 @@ class LabRun:
         and `KeyboardInterrupt` on Ctrl-C; what is finished then stays, and is used.
         """
         require("torch")
-        require("weasyprint", extra="report")
+        require_weasyprint()
         self._check_recorded()
         lab, quick = self.results.lab, self.results.quick
         planned = [

@@ -1,8 +1,19 @@
 """What several tests share."""
 
 import numpy as np
+import pytest
+from funcnn.experiments.document_pdf import require_weasyprint
+from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+
+
+def need_weasyprint():
+    """Skip the test, or the module, where no PDF can be made."""
+    try:
+        require_weasyprint()
+    except InputError as error:
+        pytest.skip(str(error), allow_module_level=True)
 
 
 def frozen(tree):

@@ -20,6 +20,7 @@ from funcnn.experiments.document import (
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.errors import InputError
+from helpers import need_weasyprint
 from PIL import Image
 
 EPOCHS = "\n".join(f"epoch {epoch} loss : {0.7 / epoch:.16f}" for epoch in range(1, 31))
@@ -323,7 +324,7 @@ def test_a_picture_that_cannot_be_read_is_one_line_that_names_it(make, message, 
 @pytest.fixture
 def read_pdf():
     """A function that gives a PDF's pages and outline."""
-    pytest.importorskip("weasyprint", reason="an extra: pip install 'funcnn[report]'")
+    need_weasyprint()
     return pytest.importorskip("pypdf", reason="it reads what was written").PdfReader
 
 

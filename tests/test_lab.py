@@ -15,13 +15,14 @@ from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.training_run import TrainingRun
+from helpers import need_weasyprint
 
 import funcnn as fn
 
 pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
 )
-pytest.importorskip("weasyprint", reason="a report is a PDF too: pip install 'funcnn[report]'")
+need_weasyprint()
 
 POINTS = {"arch": "points", "epochs": 4, "init": "shared"}
 
