@@ -105,7 +105,10 @@ def _frame(epoch: int, found: Array, examples: tuple[Array, Array]) -> bytes:
 def _as_gif(frames: Sequence[bytes]) -> bytes:
     from PIL import Image
 
-    images = [Image.open(io.BytesIO(frame)).convert("P", palette=1) for frame in frames]
+    images = [
+        Image.open(io.BytesIO(frame)).convert("P", palette=Image.Palette.ADAPTIVE)
+        for frame in frames
+    ]
     buffer = io.BytesIO()
     durations = [1000 * _SECONDS // len(images)] * len(images)
     durations[-1] += 2000  # the result stays a while

@@ -56,10 +56,10 @@ def read_state_dict(path: Path) -> StoredTensors:
 
 def _load(path: Path) -> Any:
     if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_SINCE:
-        needed = ".".join(map(str, _SAFE_SINCE))
+        since = ".".join(map(str, _SAFE_SINCE))
         raise InputError(
             f"{path} is not read by torch {torch.__version__}, in which a file can run code "
-            f"nevertheless: torch {needed} or later is needed"
+            f"nevertheless: torch {since} or later is needed"
         )
     content = io.BytesIO(path.read_bytes())  # in memory, where damage cannot cause an OSError
     if content.getvalue()[257:262] == b"ustar":
