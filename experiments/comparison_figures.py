@@ -45,7 +45,8 @@ def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]]) -> None:
                     [[scale * getattr(each, f"{part}_{name}") for each in rows] for rows in tables]
                 )  # (seeds, epochs)
                 marker = "o" if len(epochs) == 1 else None
-                axis.plot(epochs, values.T, color=colour, linewidth=0.6, alpha=0.5)
+                thin = {"linewidth": 0.6, "alpha": 0.5, "marker": marker, "markersize": 3}
+                axis.plot(epochs, values.T, color=colour, **thin)
                 label = f"{backend} ({'mean of ' if len(tables) > 1 else ''}{_seeds(len(tables))})"
                 axis.plot(epochs, values.mean(0), style, color=colour, label=label, marker=marker)
             axis.set_xlabel("epoch")
@@ -131,6 +132,7 @@ def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str,
             words = {"grads": "gradient"}.get(name, name)
             x, y = _points([(step.step, getattr(step, name)) for step in steps[dtype]])
             whole.plot(x, y, style, color=colour, linewidth=width, label=f"{words}, {dtype}")
+            whole.plot(x, _alone(y), ".", color=colour, markersize=2)
     single = steps["float32"]
     whole.axhline(APART, color="black", linewidth=0.8, label=f"apart: {APART:g}")
     switch = next((step.step for step in single if step.switched), None)
@@ -157,6 +159,15 @@ def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str,
             handlelength=3,
         )
     write_figure(figure, path)
+
+
+def _alone(y: Sequence[float]) -> list[float]:
+    """The points between two gaps, through which no line can be seen."""
+    around = [math.nan, *y, math.nan]
+    return [
+        value if math.isnan(before) and math.isnan(after) else math.nan
+        for before, value, after in zip(around, y, around[2:], strict=False)
+    ]
 
 
 def _points(values: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:

@@ -12,6 +12,9 @@ from funcnn.files import write_whole
 
 def require_weasyprint() -> None:
     """Raise `InputError` where WeasyPrint, or Pango, on which it stands, is not installed."""
+    from PIL import ImageFile
+
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         # WeasyPrint prints a paragraph of its own before it raises.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -21,6 +24,8 @@ def require_weasyprint() -> None:
             "a PDF needs the system library Pango (and HarfBuzz with it), which WeasyPrint cannot "
             f"load: {str(error).partition('.  ')[0].splitlines()[0]}"
         ) from None
+    finally:  # which WeasyPrint changes for everybody
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
 def write_pdf(html: str, path: Path) -> None:

@@ -1,9 +1,7 @@
 """The pictures of a document, read from their files and made fit to stand inside a page."""
 
 import base64
-import contextlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +36,7 @@ def inline(path: Path) -> Inlined:
     except OSError as error:
         raise InputError(f"cannot read the picture {path}: {error.strerror}") from None
     try:
-        with _whole_pictures_only(), Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             image.load()
             last_frame = None
             if (frames := getattr(image, "n_frames", 1)) > 1:
@@ -56,18 +54,6 @@ def inline(path: Path) -> Inlined:
     if last_frame is None:
         return Inlined(whole, None, width, height)
     return Inlined(_data_uri("image/png", last_frame), whole, width, height)
-
-
-@contextlib.contextmanager
-def _whole_pictures_only() -> Iterator[None]:
-    """WeasyPrint, once it is imported, has Pillow take what is cut short."""
-    from PIL import ImageFile
-
-    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _as_png(image: Any) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from funcnn.experiments.config import RunConfig, build_network, network_that_fits
 from funcnn.experiments.datasets import Dataset, load_dataset
 from funcnn.experiments.errors import InputError
@@ -83,8 +84,8 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
     of the config's data. out: by default the next folder under `runs/`. Raises `InputError` if the
-    tensors do not fit the model, if the file says that they are for other data, or if `out` is not
-    free; what `load_dataset` raises; `OSError`.
+    tensors do not fit the model, are not finite, or are for other data, as the file says, or if
+    `out` is not free; what `load_dataset` raises; `OSError`.
     """
     tensors = read_tensors(file)
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
@@ -96,6 +97,9 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     _check_metadata(file, tensors.metadata, config, data)
+    for name, array in tensors.arrays.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
     save_model(folder, model, params, data)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))

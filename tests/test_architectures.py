@@ -10,7 +10,7 @@ import funcnn as fn
 
 KEY = fn.random.key(0)
 IMAGES = [name for name, architecture in ARCHITECTURES.items() if not architecture.binary]
-CONVOLVING = [name for name, architecture in ARCHITECTURES.items() if architecture.convolves]
+CONVOLVING = [name for name in IMAGES if ARCHITECTURES[name].convolves]
 
 
 def network(arch, classes=10, **settings):
@@ -43,6 +43,16 @@ def test_any_number_of_classes_and_any_images(arch, side, channels, classes):
     assert shape == (classes,)
     x = fn.random.normal(KEY, (2, channels, side, side))
     assert network(arch, classes).apply(params, x)[0].shape == (2, classes)
+
+
+def test_points_can_be_convolved_too():
+    shape, params = network("points-conv", 2, channels=(3,), activation="tanh").init(KEY, (2,))
+    assert shape == (1,)
+    assert params[1]["weight"].shape == (3, 1, 2)  # over both coordinates at once
+    config = RunConfig.resolve({"arch": "points-conv", "channels": (3, 3)})
+    said = r"--arch points-conv .*layer 3 \(Conv\): a kernel of 2"
+    with pytest.raises(InputError, match=said), network_that_fits(config):
+        build_network(config, 2).init(KEY, (2,))
 
 
 def test_channels_kernel_size_hidden_and_dropout_are_those_chosen():

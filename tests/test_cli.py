@@ -93,10 +93,13 @@ def test_these_are_the_commands():
         "bench",
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure curves"),
+        *("experiment list", "experiment run", "experiment report"),
     }
 
 
-@pytest.mark.parametrize("path", [(), ("data",), ("figure",), *COMMANDS], ids=" ".join)
+@pytest.mark.parametrize(
+    "path", [(), ("data",), ("figure",), ("experiment",), *COMMANDS], ids=" ".join
+)
 def test_h_and_help_say_the_same(path):
     short, long = funcnn(*path, "-h"), funcnn(*path, "--help")
     assert short.stdout == long.stdout

@@ -81,6 +81,8 @@ def prepared(tmp_path_factory):
         torch.save(torch.nn.Linear(2, 3), "module.pt")
         torch.save({"epoch": 3}, "checkpoint.pt")
         torch.save({"1.weight": torch.zeros(3)}, "other.pt")
+        state = torch.load("net.pt", weights_only=True)
+        torch.save(state | {"3.bias": torch.full_like(state["3.bias"], torch.nan)}, "nan.pt")
         for suffix in (*SUFFIXES, "txt"):
             Path(f"note.{suffix}").write_text("not what you look for\n")
         Path("folder.pt").mkdir()
@@ -381,6 +383,7 @@ IMPORTS = [
         ["net.safetensors has another normalization than --data images --val-size 12 --seed 1"],
         nothing,
     ),
+    (import_of("nan.pt"), ["nan.pt: 3.bias holds numbers that are not finite"], nothing),
     (import_of("net.pt", "--arch mlp3 --channels 3"), ["--channels 3: must be left out"], nothing),
     (import_of("net.pt", "--arch none"), ["'none' is not one of"], nothing),
     (import_of("net.pt", ""), ["Missing option '--arch'"], nothing),
