@@ -19,7 +19,7 @@ from funcnn.experiments.tasks import Task
 
 _BASE = {"arch": "points", "init": "shared"}
 _SETS = {"xor": "points-xor", "linear": "points-linear"}
-_IN_WORDS = {"xor": "21 points on two diagonals", "linear": "100 points, on either side of one"}
+_IN_WORDS = {"xor": "21 points on two diagonals", "linear": "100 points on either side of a line"}
 
 MAIN = {name: Trial(name, {**_BASE, "data": data}, main=True) for name, data in _SETS.items()}
 OWN_INIT = {
@@ -60,6 +60,11 @@ CONV = {
     name: Trial(f"conv-{name}", {**_BASE, "arch": "points-conv", "data": data})
     for name, data in _SETS.items()
 }
+_AS_ABOVE = "set xor, everything else as above"
+_SMALLER = "set xor, learning rate 0.1 but for the first"
+_RATES = "set xor, learning rates " + ", ".join(
+    f"{trial.settings['lr']:g} ({name})" for name, trial in OPTIMIZERS.items()
+)
 _GROUPS = (MAIN, OWN_INIT, RATES, UNITS, NO_ACTIVATION, OPTIMIZERS, ACTIVATIONS, CONV)
 
 
@@ -207,8 +212,10 @@ def _discussion(results: Results) -> Section:
     return Section(
         "Discussion",
         (
-            sweep(results, "Learning rates", rates, "learning rate", "lr"),
-            sweep(results, "Hidden units", units, "units in the hidden layers", "hidden"),
+            sweep(results, "Learning rates", rates, "learning rate", "lr", _AS_ABOVE),
+            sweep(
+                results, "Hidden units", units, "units in the hidden layers", "hidden", _AS_ABOVE
+            ),
             Section(
                 "No activation function",
                 (
@@ -237,8 +244,10 @@ def _extra(results: Results) -> Section:
     return Section(
         "Extra",
         (
-            sweep(results, "Optimizers", optimizers, "optimizer", "optimizer"),
-            sweep(results, "Activation functions", activations, "activation", "activation"),
+            sweep(results, "Optimizers", optimizers, "optimizer", "optimizer", _RATES),
+            sweep(
+                results, "Activation functions", activations, "activation", "activation", _SMALLER
+            ),
             Section(
                 "A network with a convolution",
                 (
@@ -254,8 +263,7 @@ def _extra(results: Results) -> Section:
                 (
                     Text(
                         "Above, both sides begin with the same N(0, 1) weights. torch's own for "
-                        "so few units are uniform and small, between -0.7 and 0.7 or less, where "
-                        "all sigmoids are alike: the loss can stay on its first plateau."
+                        "so few units are uniform between -0.7 and 0.7 or less."
                     ),
                     side_by_side_table(results, own, "first weights", "Both sets."),
                 ),

@@ -50,9 +50,12 @@ def side_by_side_table(
 
 
 def sweep(
-    results: Results, title: str, settings: Sequence[Setting], what: str, name: str
+    results: Results, title: str, settings: Sequence[Setting], what: str, name: str, rest: str
 ) -> Section:
-    """A table of settings, and the curves of NumPy's first runs."""
+    """A table of settings, and the curves of NumPy's first runs.
+
+    what: the settings in a word. name: of the figure's file. rest: what else they have in common.
+    """
     path = results.path / "figures" / f"sweep-{name}.png"
     curves = []
     for label, trial in settings:
@@ -65,7 +68,7 @@ def sweep(
     return Section(
         title,
         (
-            side_by_side_table(results, settings, what, f"{title}, everything else as above."),
+            side_by_side_table(results, settings, what, f"{title}; {rest}."),
             Picture(path, f"{title}: loss and accuracy over epochs (NumPy, seed 0)."),
         ),
     )
