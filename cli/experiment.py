@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 from funcnn.cli.options import json_option, print_json, threads_option
-from funcnn.experiments.errors import InputError
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.run_folder import EpochRow
@@ -143,13 +142,9 @@ def report(name: str, quick: bool, out: Path | None, as_json: bool) -> None:
       funcnn experiment report points
     """
     from funcnn.experiments.labs import find_lab
-    from funcnn.experiments.places import RUNS
 
-    lab = find_lab(name)
-    path = out or RUNS / (f"{name}-quick" if quick else name)
-    if not (path / "experiment.json").is_file():
-        raise InputError(f"{path} has no results yet: funcnn experiment run {name}")
-    _say_where(LabRun.open(lab, quick, out).write_report(), as_json)
+    page = LabRun.recorded(find_lab(name), quick, out).write_report()
+    _say_where(page, as_json)
 
 
 def _say_where(page: Path, as_json: bool) -> None:

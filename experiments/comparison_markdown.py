@@ -33,7 +33,7 @@ gradient and params is the norm of the difference over the norm of the whole tre
 statistics included. The share of a layer is the norm of its part of the difference over that same
 norm, so that a weight whose true gradient is 0 counts for what it is. The layer that grew first is
 the one whose share was the first above a tenth of {apart:g} or, where none came so far, above the
-highest power of ten that any came above. A ReLU (or leaky ReLU, PReLU, step) has switched where its
+highest power of ten that any came above. A ReLU (or leaky ReLU, PReLU, SELU) has switched where its
 output is above 0 on one side alone: its derivative is then another, and a rounding becomes a
 difference of the gradient's own size. The winners of max-pools may switch too; they are not
 counted."""

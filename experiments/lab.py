@@ -52,17 +52,13 @@ class Lab(NamedTuple):
 class Results:
     """The finished runs of an experiment, in its folder."""
 
-    def __init__(self, lab: Lab, path: Path, quick: bool) -> None:
-        self.lab, self.path, self.quick = lab, path, quick
+    def __init__(self, lab: Lab, path: Path, quick: bool, machine: dict[str, Any]) -> None:
+        self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
         self.seeds = range(QUICK_SEEDS if quick else SEEDS)
 
     def folder(self, trial: Trial, backend: str, seed: int) -> RunFolder:
         """The folder of one run."""
         return RunFolder(self.path / "trials" / trial.name / f"{backend}-seed-{seed}")
-
-    def trial(self, name: str) -> Trial:
-        """The trial of this name."""
-        return next(trial for trial in self.lab.trials if trial.name == name)
 
     def config(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> RunConfig:
         """The settings of one run."""

@@ -33,10 +33,7 @@ UNITS = {
 }
 _LINEAR = {**_BASE, "activation": "identity", "lr": 0.05}
 NO_ACTIVATION = {
-    name: Trial(
-        f"no-activation-{name}", {**_BASE, "data": data, "activation": "identity", "lr": 0.05}
-    )
-    for name, data in _SETS.items()
+    name: Trial(f"no-activation-{name}", {**_LINEAR, "data": data}) for name, data in _SETS.items()
 }
 # Those that scale a step by its size take a smaller one.
 OPTIMIZERS = {

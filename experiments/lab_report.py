@@ -8,7 +8,7 @@ from funcnn.experiments import figures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Picture, Section, Table
 from funcnn.experiments.lab import SEEDS, Results, Trial, number, percent
-from funcnn.experiments.machine import describe_machine, in_one_line
+from funcnn.experiments.machine import in_one_line
 
 
 class Setting(NamedTuple):
@@ -26,7 +26,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
         said.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
-    return [*said, ("Machine", in_one_line(describe_machine()))]
+    return [*said, ("Machine", in_one_line(results.machine))]
 
 
 def side_by_side_table(

@@ -1,6 +1,6 @@
 """An experiment run to its end, in one folder that says all of it.
 
-experiment.json      which experiment it is, and a SHA-256 of every finished run's files
+experiment.json      which experiment it is, on which machine, and a SHA-256 of every finished run
 trials/NAME/...      the runs, ordinary folders of runs
 figures/             the figures of the report
 report.html          the report, and the same as report.pdf
@@ -16,6 +16,7 @@ from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results, Trial
+from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.places import RUNS
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
@@ -24,6 +25,7 @@ import funcnn as fn
 from funcnn.files import write_whole
 from funcnn.types import Tree
 
+_RECORD = "experiment.json"
 _RECORDED = ("config.json", "metrics.csv", "summary.json", "params.npz")
 
 
@@ -40,8 +42,8 @@ class Watch(Progress):
 class LabRun:
     """An experiment on its way: `open` it, then `finish` it, or only `write_report`."""
 
-    def __init__(self, lab: Lab, path: Path, quick: bool, digests: dict[str, str]) -> None:
-        self.results = Results(lab, path, quick)
+    def __init__(self, results: Results, digests: dict[str, str]) -> None:
+        self.results = results
         self._digests = digests
 
     @classmethod
@@ -50,19 +52,27 @@ class LabRun:
 
         Raises `InputError` if the folder holds anything else, or cannot be written.
         """
-        path = out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
-        record = path / "experiment.json"
-        if record.is_file():
-            return cls(lab, path, quick, _read(record, lab, quick))
+        path = _folder(lab, quick, out)
+        if (path / _RECORD).is_file():
+            return cls.recorded(lab, quick, out)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"--out {path} exists already, and is no experiment")
-        run = cls(lab, path, quick, {})
+        run = cls(Results(lab, path, quick, describe_machine()), {})
         try:
             path.mkdir(parents=True, exist_ok=True)
             run._write_record()
         except OSError as error:
             raise InputError(f"--out {path}: it cannot be written ({error.strerror})") from None
         return run
+
+    @classmethod
+    def recorded(cls, lab: Lab, quick: bool, out: Path | None = None) -> "LabRun":
+        """The experiment that was begun in its folder. Raises `InputError` if none was."""
+        path = _folder(lab, quick, out)
+        if not (path / _RECORD).is_file():
+            raise InputError(f"{path} has no results yet: funcnn experiment run {lab.name}")
+        machine, digests = _read(path / _RECORD, lab, quick)
+        return cls(Results(lab, path, quick, machine), digests)
 
     def finish(self, watch: Watch) -> Path:
         """Train what is not trained yet, and write the report, whose page's path is returned.
@@ -74,15 +84,9 @@ class LabRun:
         require_weasyprint()
         self._check_recorded()
         lab, quick = self.results.lab, self.results.quick
-        planned = [
-            (trial, backend, seed)
-            for trial in lab.trials
-            for seed in self.results.seeds
-            for backend in trial.backends
-        ]
-        for number, (trial, backend, seed) in enumerate(planned, 1):
+        planned = self._planned()
+        for number, (name, trial, backend, seed) in enumerate(planned, 1):
             folder = self.results.folder(trial, backend, seed)
-            name = f"{trial.name}/{folder.path.name}"
             if name in self._digests:
                 continue
             watch.run(name, number, len(planned), trial.main)
@@ -106,8 +110,10 @@ class LabRun:
         Raises `InputError` if a run is not finished, or was changed since.
         """
         self._check_recorded()
-        for trial in self.results.lab.trials:
-            self._check_finished(trial)
+        for name, *_ in self._planned():
+            if name not in self._digests:
+                again = f"funcnn experiment run {self.results.lab.name}"
+                raise InputError(f"{self.results.path}: {name} is not finished: {again}")
         (self.results.path / "figures").mkdir(exist_ok=True)
         page = to_html(self.results.lab.report(self.results))
         path = self.results.path / "report.html"
@@ -115,13 +121,14 @@ class LabRun:
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 
-    def _check_finished(self, trial: Trial) -> None:
-        for backend in trial.backends:
-            for seed in self.results.seeds:
-                name = f"{trial.name}/{backend}-seed-{seed}"
-                if name not in self._digests:
-                    again = f"funcnn experiment run {self.results.lab.name}"
-                    raise InputError(f"{self.results.path}: {name} is not finished: {again}")
+    def _planned(self) -> list[tuple[str, Trial, str, int]]:
+        """Every run, with its name, in the order in which they are done."""
+        return [
+            (f"{trial.name}/{backend}-seed-{seed}", trial, backend, seed)
+            for trial in self.results.lab.trials
+            for seed in self.results.seeds
+            for backend in trial.backends
+        ]
 
     def _check_recorded(self) -> None:
         for name, digest in self._digests.items():
@@ -135,10 +142,11 @@ class LabRun:
         record = {
             "experiment": self.results.lab.name,
             "quick": self.results.quick,
+            "machine": self.results.machine,
             "sha256": self._digests,
         }
         text = json.dumps(record, indent=2)
-        write_whole(self.results.path / "experiment.json", f"{text}\n".encode())
+        write_whole(self.results.path / _RECORD, f"{text}\n".encode())
 
 
 class _Keeper(Progress):
@@ -153,11 +161,20 @@ class _Keeper(Progress):
         fn.save(self._folder / f"{epoch}.npz", params)
 
 
-def _read(path: Path, lab: Lab, quick: bool) -> dict[str, str]:
-    """The digests in the record of an experiment. Raises `InputError` if it is another."""
+def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
+    return out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
+
+
+def _read(path: Path, lab: Lab, quick: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """The machine and the digests in the record of an experiment.
+
+    Raises `InputError` if it is of another.
+    """
     try:
         record = json.loads(path.read_text("utf-8"))
-        name, was_quick, digests = (record[key] for key in ("experiment", "quick", "sha256"))
+        keys = ("experiment", "quick", "machine", "sha256")
+        name, was_quick, machine, digests = (record[key] for key in keys)
+        in_one_line(machine)
         if not all(isinstance(part, str) for pair in digests.items() for part in pair):
             raise ValueError("a digest is no text")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -166,7 +183,8 @@ def _read(path: Path, lab: Lab, quick: bool) -> dict[str, str]:
         kind = "quick " if was_quick else ""
         raise InputError(f"{path.parent} is of the {kind}experiment {name}, not of {lab.name}")
     # A run that was deleted is trained again.
-    return {n: digest for n, digest in digests.items() if (path.parent / "trials" / n).exists()}
+    trials = path.parent / "trials"
+    return machine, {name: digest for name, digest in digests.items() if (trials / name).exists()}
 
 
 def _digest(folder: RunFolder) -> str:

@@ -91,7 +91,6 @@ class TorchLearner:
             self._optimizer.load_state_dict(parts["optimizer"])
             self._scheduler.load_state_dict(parts["scheduler"])
             self._generator = parts["generator"]
-            torch.set_rng_state(self._generator)
         except (InputError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())
             raise fn.SnapshotError(f"{path}: not the state of such a run ({reason})") from None

@@ -28,7 +28,7 @@ POINTS = {"arch": "points", "epochs": 4, "init": "shared"}
 
 
 def report(results):
-    trial = results.trial("one")
+    trial = results.lab.trials[0]
     said = [f"{backend} {results.spread(trial, backend, 'test_loss').mean:.6f}" for backend in
             trial.backends]  # fmt: skip
     return Document("Tiny", "", (), (Section("Results", tuple(map(Text, said))),))
@@ -94,20 +94,20 @@ def test_it_trains_every_seed_and_side_and_writes_the_report():
 def test_a_whole_one_has_three_seeds_and_its_own_epochs():
     LabRun.open(TINY, False).finish(told := Told())
     assert len(told.runs) == 9
-    results = Results(TINY, Path("runs/tiny"), False)
-    found = results.spread(results.trial("one"), "numpy", "test_loss")
+    results = Results(TINY, Path("runs/tiny"), False, {})
+    found = results.spread(results.lab.trials[0], "numpy", "test_loss")
     assert len(set(found.values)) == 3
-    assert results.config(results.trial("one")).epochs == 4
+    assert results.config(results.lab.trials[0]).epochs == 4
 
 
 def test_the_params_of_the_main_network_are_kept_after_every_recorded_epoch():
     finished()
-    results = Results(TINY, Path("runs/tiny-quick"), True)
-    history = results.history(results.trial("one"))
+    results = Results(TINY, Path("runs/tiny-quick"), True, {})
+    history = results.history(results.lab.trials[0])
     assert [epoch for epoch, _ in history] == [1, 2]
     last = fn.load(history[-1][1]).params
-    assert fn.tree.all_close(last, results.model(results.trial("one")).params)
-    assert results.history(results.trial("two")) == []
+    assert fn.tree.all_close(last, results.model(results.lab.trials[0]).params)
+    assert results.history(results.lab.trials[1]) == []
 
 
 def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with(monkeypatch):
@@ -127,6 +127,7 @@ def test_the_report_is_written_again_without_training(monkeypatch):
     before = page.read_bytes()
     page.unlink()
     monkeypatch.setattr(lab_run, "TrainingRun", None)
+    monkeypatch.setattr(lab_run, "describe_machine", None)  # it names the one that trained
     LabRun.open(TINY, True).write_report()
     assert page.read_bytes() == before
 
