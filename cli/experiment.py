@@ -2,60 +2,69 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from funcnn.cli.options import json_option, print_json, threads_option
+from funcnn.cli.options import json_option, print_json
+from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.run_folder import EpochRow
 
-import funcnn as fn
+_ALL = "all"
 
 
 class _Bar(Watch):
-    """A bar over all runs if stderr is a terminal; a line for each, and for the lab's epochs."""
+    """A bar over all runs if stderr is a terminal; a line for each, after those of its epochs.
+
+    Runs go on beside each other: what the lab wants printed for an epoch waits for the run's end.
+    """
 
     def __init__(self, lab: Lab, *, bar: bool, lines: bool) -> None:
-        self._lab, self._bar, self._lines, self._main = lab, bar, lines, False
+        self._lab, self._show, self._lines = lab, bar, lines
+        self._recorded: dict[str, int] = {}
 
-    def run(self, name: str, number: int, runs: int, main: bool) -> None:
+    def begin(self, runs: int, done: int, epochs: int) -> None:
         from tqdm import tqdm
 
-        self.close()
-        self._main = main
-        self._tqdm = tqdm(
-            desc=f"{number}/{runs} {name}",
-            unit=" steps",
+        self._runs, self._done = runs, done
+        self._bar = tqdm(
+            total=epochs,
+            unit=" epochs",
             leave=False,
-            disable=None if self._bar else True,  # None: no bar unless stderr is a terminal
+            disable=None if self._show else True,  # None: no bar unless stderr is a terminal
             dynamic_ncols=True,
-            mininterval=0.2,
         )
+        self._count()
 
-    def begin(self, steps: int, done: int) -> None:
-        self._tqdm.reset(steps)
-        self._tqdm.update(done)
+    def row(self, name: str, row: EpochRow, epochs: int) -> None:
+        self._bar.update(row.epoch - self._recorded.get(name, 0))
+        self._recorded[name] = row.epoch
 
-    def step(self, loss: float) -> None:
-        self._tqdm.update()
+    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
+        self._done += 1
+        self._count()
+        if not self._lines:
+            return
+        if main:
+            # Of thousands of epochs, recorded a hundred times, ten lines say enough.
+            every = max(1, summary["epochs"] // 10) if summary["epochs"] > 100 else 1
+            for row in rows:
+                if row.epoch % every == 0 or row is rows[-1]:
+                    self._bar.write(self._lab.epoch_line(row), file=sys.stdout)
+        part = "val" if summary["test_accuracy"] is None else "test"
+        scored = f"{part} accuracy {summary[f'{part}_accuracy']:.2%}"
+        line = f"{name}: {scored}, {summary['seconds']:.1f} s"
+        self._bar.write(line, file=sys.stdout)
 
-    def row(self, row: EpochRow, epochs: int) -> None:
-        every = max(1, epochs // 10) if epochs > 100 else 1
-        if self._lines and self._main and (row.epoch % every == 0 or row.epoch == epochs):
-            self._tqdm.write(self._lab.epoch_line(row))
-
-    def result(self, name: str, summary: dict[str, Any]) -> None:
-        self.close()
-        if self._lines:
-            accuracy = summary["test_accuracy"]
-            tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
-            click.echo(f"{name}: {tested}, {summary['seconds']:.1f} s")
+    def _count(self) -> None:
+        self._bar.set_description(f"{self._lab.name}: {self._done} of {self._runs} runs done")
 
     def close(self) -> None:
-        if hasattr(self, "_tqdm"):
-            self._tqdm.close()
+        if hasattr(self, "_bar"):
+            self._bar.close()
 
 
 @click.group()
@@ -93,44 +102,76 @@ _quick_option = click.option(
 _out_option = click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The experiment's folder. [default: runs/NAME, or runs/NAME-quick]",
+    help="The experiment's folder; of all: the folder of theirs. "
+    "[default: runs/NAME, or runs/NAME-quick]",
 )
+_name_argument = click.argument("name")
 
 
 @experiment.command()
-@click.argument("name")
+@_name_argument
 @_quick_option
-@threads_option
+@click.option(
+    "--data",
+    help="Where EMNIST with 47 classes is: a path as of funcnn train, or a name. "
+    "[default: emnist47 in a data folder, or the official files where they are]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Runs at once, each with one thread. [default: one for each core]",
+)
 @_out_option
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no lines.")
 @json_option
 def run(
-    name: str, quick: bool, threads: int | None, out: Path | None, quiet: bool, as_json: bool
+    name: str,
+    quick: bool,
+    data: str | None,
+    jobs: int | None,
+    out: Path | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Run an experiment to its end: what is finished already in its folder is used.
+    """Run an experiment, or all of them, to the end: what is finished in its folder is used.
 
     \b
     Examples:
       funcnn experiment run points
-      funcnn experiment run points --quick
+      funcnn experiment run emnist47 --data path/to/folder-of-train.csv
+      funcnn experiment run all --quick
     """
-    from funcnn.experiments.labs import find_lab
-
-    lab = find_lab(name)
-    bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json)
-    with fn.threads.use_threads(threads), contextlib.closing(bar):
-        lab_run = LabRun.open(lab, quick, out)
-        try:
-            page = lab_run.finish(bar)
-        except KeyboardInterrupt:
-            bar.close()
-            click.echo("stopped; what is finished is used when it runs again", err=True)
-            sys.exit(130)
-    _say_where(page, as_json)
+    pages, failed = [], False
+    labs = _named(name)
+    for lab in labs:
+        bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json)
+        given = data if lab.on_emnist or name != _ALL else None
+        with contextlib.closing(bar):
+            try:
+                lab_run = LabRun.open(lab, quick, _place(out, lab, name), given)
+                pages.append(lab_run.finish(bar, jobs))
+            except (InputError, RunStoppedError) as error:
+                if name != _ALL:
+                    raise
+                bar.close()
+                named = "" if str(error).startswith(lab.name) else f"{lab.name}: "
+                click.echo(f"Error: {named}{error}", err=True)
+                failed = True
+                continue
+            except KeyboardInterrupt:
+                bar.close()
+                click.echo("stopped; what is finished is used when it runs again", err=True)
+                sys.exit(130)
+        if not as_json:
+            _say_where(pages[-1])
+    if as_json:
+        _print_places(pages, name)
+    if failed:
+        sys.exit(1)
 
 
 @experiment.command()
-@click.argument("name")
+@_name_argument
 @_quick_option
 @_out_option
 @json_option
@@ -141,14 +182,29 @@ def report(name: str, quick: bool, out: Path | None, as_json: bool) -> None:
     Example:
       funcnn experiment report points
     """
-    from funcnn.experiments.labs import find_lab
-
-    page = LabRun.recorded(find_lab(name), quick, out).write_report()
-    _say_where(page, as_json)
-
-
-def _say_where(page: Path, as_json: bool) -> None:
+    labs = _named(name)
+    pages = [LabRun.recorded(lab, quick, _place(out, lab, name)).write_report() for lab in labs]
     if as_json:
-        print_json({"report": str(page), "pdf": str(page.with_suffix(".pdf"))})
+        _print_places(pages, name)
     else:
-        click.echo(f"report: {page} and {page.with_suffix('.pdf').name}")
+        for page in pages:
+            _say_where(page)
+
+
+def _named(name: str) -> list[Lab]:
+    from funcnn.experiments.labs import LABS, find_lab
+
+    return list(LABS.values()) if name == _ALL else [find_lab(name)]
+
+
+def _place(out: Path | None, lab: Lab, name: str) -> Path | None:
+    return out / lab.name if out and name == _ALL else out
+
+
+def _say_where(page: Path) -> None:
+    click.echo(f"report: {page} and {page.with_suffix('.pdf').name}")
+
+
+def _print_places(pages: Sequence[Path], name: str) -> None:
+    places = [{"report": str(page), "pdf": str(page.with_suffix(".pdf"))} for page in pages]
+    print_json(places if name == _ALL else places[0])

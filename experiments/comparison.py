@@ -155,12 +155,14 @@ class Comparison:
             "config": dataclasses.asdict(config),
             "folder": str(folder),
             "threads": threads,
+            "keep": False,
         }
-        with contextlib.closing(ModuleProcess("comparison_worker")) as process:
+        with contextlib.closing(ModuleProcess("run_worker")) as process:
             try:
                 answer = process.ask(request)
-                while "done" in answer:
-                    watch.step(answer["done"], answer["steps"])
+                while not answer.keys() & {"peak_memory", "error"}:
+                    if "done" in answer:
+                        watch.step(answer["done"], answer["steps"])
                     answer = process.answer()
             except ProcessEndedError as error:
                 raise RunStoppedError(f"{name}: {error}") from None

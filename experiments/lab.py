@@ -16,6 +16,8 @@ from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
 SEEDS, QUICK_SEEDS = 3, 1
+EMNIST47 = "emnist47"
+"""As the data of a trial: EMNIST with 47 classes, wherever it is; it does not ship."""
 
 
 class Trial(NamedTuple):
@@ -27,7 +29,24 @@ class Trial(NamedTuple):
     """As the options of `funcnn train`; the others have the architecture's defaults."""
     backends: tuple[str, ...] = BACKENDS
     main: bool = False
-    """Whether it is what the lab asks for: epochs are printed, and params kept after each."""
+    """Whether it is what the lab asks for, so that its epochs are printed."""
+    history: bool = False
+    """Whether NumPy's first run keeps its params after each recorded epoch."""
+
+    @property
+    def on_emnist(self) -> bool:
+        """Whether it is about EMNIST."""
+        return self.settings.get("data") == EMNIST47
+
+
+class Planned(NamedTuple):
+    """One of the runs that an experiment is made of."""
+
+    name: str
+    """Unique among them, and its folder in that of the trials."""
+    trial: Trial
+    backend: str
+    seed: int
 
 
 class Lab(NamedTuple):
@@ -43,18 +62,40 @@ class Lab(NamedTuple):
     report: Callable[["Results"], Document]
     """The document of finished results, whose figures it draws."""
 
-    def config(self, trial: Trial, backend: str, seed: int, quick: bool) -> RunConfig:
-        """The settings of one run."""
-        settings = {**trial.settings, **(self.quick if quick else {})}
-        return RunConfig.resolve({**settings, "backend": backend, "seed": seed})
+    @property
+    def on_emnist(self) -> bool:
+        """Whether it has trials on EMNIST."""
+        return any(trial.on_emnist for trial in self.trials)
+
+    @property
+    def needs_emnist(self) -> bool:
+        """Whether it is nothing without EMNIST."""
+        return any(trial.on_emnist and trial.main for trial in self.trials)
 
 
 class Results:
-    """The finished runs of an experiment, in its folder."""
+    """The finished runs of an experiment, in its folder.
 
-    def __init__(self, lab: Lab, path: Path, quick: bool, machine: dict[str, Any]) -> None:
+    machine: that trained. emnist: the name or path of EMNIST 47; without it (None) the trials about
+    it are left out.
+    """
+
+    def __init__(
+        self, lab: Lab, path: Path, quick: bool, machine: dict[str, Any], emnist: str | None = None
+    ) -> None:
         self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
+        self.emnist = emnist
         self.seeds = range(QUICK_SEEDS if quick else SEEDS)
+        self.trials = [trial for trial in lab.trials if emnist or not trial.on_emnist]
+
+    def planned(self) -> list[Planned]:
+        """Every run, in the order in which they begin."""
+        return [
+            Planned(f"{trial.name}/{backend}-seed-{seed}", trial, backend, seed)
+            for trial in self.trials
+            for seed in self.seeds
+            for backend in trial.backends
+        ]
 
     def folder(self, trial: Trial, backend: str, seed: int) -> RunFolder:
         """The folder of one run."""
@@ -62,7 +103,9 @@ class Results:
 
     def config(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> RunConfig:
         """The settings of one run."""
-        return self.lab.config(trial, backend, seed, self.quick)
+        settings = {**trial.settings, **({"data": self.emnist} if trial.on_emnist else {})}
+        settings |= self.lab.quick if self.quick else {}
+        return RunConfig.resolve({**settings, "backend": backend, "seed": seed})
 
     def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
         """What came out of one run."""

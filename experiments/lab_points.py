@@ -21,7 +21,10 @@ _BASE = {"arch": "points", "init": "shared"}
 _SETS = {"xor": "points-xor", "linear": "points-linear"}
 _IN_WORDS = {"xor": "21 points on two diagonals", "linear": "100 points on either side of a line"}
 
-MAIN = {name: Trial(name, {**_BASE, "data": data}, main=True) for name, data in _SETS.items()}
+MAIN = {
+    name: Trial(name, {**_BASE, "data": data}, main=True, history=True)
+    for name, data in _SETS.items()
+}
 OWN_INIT = {
     name: Trial(f"own-init-{name}", {**_BASE, "data": data, "init": "own"}, backends=("torch",))
     for name, data in _SETS.items()

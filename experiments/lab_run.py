@@ -6,6 +6,7 @@ figures/             the figures of the report
 report.html          the report, and the same as report.pdf
 """
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -13,30 +14,33 @@ from typing import Any
 
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
+from funcnn.experiments.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.lab import Lab, Results, Trial
+from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.places import RUNS
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.run_pool import Job, run_all
 
 import funcnn as fn
 from funcnn.files import write_whole
-from funcnn.types import Tree
 
 _RECORD = "experiment.json"
 _RECORDED = ("config.json", "metrics.csv", "summary.json", "params.npz")
 
 
-class Watch(Progress):
-    """What an experiment tells whoever watches it, beside what its runs tell."""
+class Watch:
+    """What an experiment tells whoever watches it; this one keeps it to itself."""
 
-    def run(self, name: str, number: int, runs: int, main: bool) -> None:
-        """Run `number` of so many begins; main: of what the lab asks for."""
+    def begin(self, runs: int, done: int, epochs: int) -> None:
+        """It has so many runs, so many of them are done; the others have so many epochs."""
 
-    def result(self, name: str, summary: dict[str, Any]) -> None:
-        """A run is finished."""
+    def row(self, name: str, row: EpochRow, epochs: int) -> None:
+        """A run, of `epochs`, recorded an epoch."""
+
+    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
+        """A run is finished. main: it is of what the lab asks for."""
 
 
 class LabRun:
@@ -47,17 +51,34 @@ class LabRun:
         self._digests = digests
 
     @classmethod
-    def open(cls, lab: Lab, quick: bool, out: Path | None = None) -> "LabRun":
+    def open(
+        cls, lab: Lab, quick: bool, out: Path | None = None, data: str | None = None
+    ) -> "LabRun":
         """The experiment in its folder, begun there if it is not: `runs/NAME`, or `-quick`.
 
-        Raises `InputError` if the folder holds anything else, or cannot be written.
+        data: where EMNIST 47 is, if the lab is about it; by default it is looked for.
+        Raises `InputError` if the folder holds anything else, or cannot be written, if EMNIST is
+        missing and the lab needs it, or if the experiment was begun with another.
         """
+        if data is not None and not lab.on_emnist:
+            raise InputError(f"--data {data}: {lab.name} has data of its own, leave it out")
         path = _folder(lab, quick, out)
         if (path / _RECORD).is_file():
-            return cls.recorded(lab, quick, out)
+            run = cls.recorded(lab, quick, out)
+            before = run.results.emnist
+            if data is not None and before not in (None, data):
+                raise InputError(f"--data {data}: {path} was begun with {before}")
+            if before is None and lab.on_emnist:
+                emnist = data or find_emnist()
+                results = Results(lab, path, quick, run.results.machine, emnist)
+                run = cls(results, run._digests)
+            return run
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"--out {path} exists already, and is no experiment")
-        run = cls(Results(lab, path, quick, describe_machine()), {})
+        emnist = (data or find_emnist()) if lab.on_emnist else None
+        if lab.needs_emnist and emnist is None:
+            raise missing_emnist(lab.name)
+        run = cls(Results(lab, path, quick, describe_machine(), emnist), {})
         try:
             path.mkdir(parents=True, exist_ok=True)
             run._write_record()
@@ -71,37 +92,45 @@ class LabRun:
         path = _folder(lab, quick, out)
         if not (path / _RECORD).is_file():
             raise InputError(f"{path} has no results yet: funcnn experiment run {lab.name}")
-        machine, digests = _read(path / _RECORD, lab, quick)
-        return cls(Results(lab, path, quick, machine), digests)
+        return cls(*_read(path, lab, quick))
 
-    def finish(self, watch: Watch) -> Path:
+    def finish(self, watch: Watch, at_once: int | None = None) -> Path:
         """Train what is not trained yet, and write the report, whose page's path is returned.
 
-        Raises `InputError` if recorded results were changed, `RunStoppedError` if a run diverged,
-        and `KeyboardInterrupt` on Ctrl-C; what is finished then stays, and is used.
+        at_once: how many runs, with a thread each; None: as many as there are cores.
+        Raises `InputError` if recorded results were changed, `RunStoppedError` if a run cannot be
+        done; what is finished then stays, and is used, as it is if nobody waits for the end.
         """
         require("torch")
         require_weasyprint()
         self._check_recorded()
-        lab, quick = self.results.lab, self.results.quick
-        planned = self._planned()
-        for number, (name, trial, backend, seed) in enumerate(planned, 1):
-            folder = self.results.folder(trial, backend, seed)
-            if name in self._digests:
-                continue
-            watch.run(name, number, len(planned), trial.main)
-            keeps = trial.main and (backend, seed) == ("numpy", 0)
-            progress = _Keeper(watch, folder.path / "history") if keeps else watch
-            if not folder.summary.exists():
-                run = (
-                    TrainingRun.resume(folder)
-                    if folder.config.exists()
-                    else TrainingRun.start(lab.config(trial, backend, seed, quick), folder.path)
-                )
-                run.finish(progress)
-            self._digests[name] = _digest(folder)
-            self._write_record()
-            watch.result(name, self.results.summary(trial, backend, seed))
+        results, planned = self.results, self.results.planned()
+        runs = {each.name: each for each in planned if each.name not in self._digests}
+        jobs = [
+            Job(
+                name,
+                results.config(trial, backend, seed),
+                results.folder(trial, backend, seed).path,
+                keep=trial.history and (backend, seed) == ("numpy", 0),
+            )
+            for name, trial, backend, seed in runs.values()
+        ]
+        watch.begin(len(planned), len(planned) - len(jobs), sum(job.config.epochs for job in jobs))
+        at_once = at_once or fn.threads.available_cores()
+        with contextlib.closing(run_all(jobs, at_once)) as told:
+            for job, answer in told:
+                if "row" in answer:
+                    watch.row(job.name, EpochRow(*answer["row"]), job.config.epochs)
+                elif "peak_memory" in answer:
+                    self._digests[job.name] = _digest(RunFolder(job.folder))
+                    self._write_record()
+                    _, trial, backend, seed = runs[job.name]
+                    watch.result(
+                        job.name,
+                        trial.main,
+                        results.rows(trial, backend, seed),
+                        results.summary(trial, backend, seed),
+                    )
         return self.write_report()
 
     def write_report(self) -> Path:
@@ -110,7 +139,7 @@ class LabRun:
         Raises `InputError` if a run is not finished, or was changed since.
         """
         self._check_recorded()
-        for name, *_ in self._planned():
+        for name, *_ in self.results.planned():
             if name not in self._digests:
                 again = f"funcnn experiment run {self.results.lab.name}"
                 raise InputError(f"{self.results.path}: {name} is not finished: {again}")
@@ -121,70 +150,61 @@ class LabRun:
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 
-    def _planned(self) -> list[tuple[str, Trial, str, int]]:
-        """Every run, with its name, in the order in which they are done."""
-        return [
-            (f"{trial.name}/{backend}-seed-{seed}", trial, backend, seed)
-            for trial in self.results.lab.trials
-            for seed in self.results.seeds
-            for backend in trial.backends
-        ]
-
     def _check_recorded(self) -> None:
-        for name, digest in self._digests.items():
-            folder = RunFolder(self.results.path / "trials" / name)
-            if _digest(folder) != digest:
-                raise InputError(
-                    f"{folder} was changed since it was trained: delete it, and run again"
-                )
+        """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
+        for name, trial, backend, seed in self.results.planned():
+            folder = self.results.folder(trial, backend, seed)
+            if name in self._digests and _digest(folder) != self._digests[name]:
+                wrong = "was changed since it was trained"
+            elif folder.config.exists() and (
+                folder.read_config() != self.results.config(trial, backend, seed)
+            ):
+                wrong = "has other settings than the experiment has now"
+            else:
+                continue
+            raise InputError(f"{folder} {wrong}: delete it, and run again")
 
     def _write_record(self) -> None:
         record = {
             "experiment": self.results.lab.name,
             "quick": self.results.quick,
             "machine": self.results.machine,
+            "emnist": self.results.emnist,
             "sha256": self._digests,
         }
         text = json.dumps(record, indent=2)
         write_whole(self.results.path / _RECORD, f"{text}\n".encode())
 
 
-class _Keeper(Progress):
-    """Passes on what a run tells, and keeps its params."""
-
-    def __init__(self, watch: Progress, folder: Path) -> None:
-        self._watch, self._folder = watch, folder
-        self.begin, self.step, self.row = watch.begin, watch.step, watch.row  # type: ignore[method-assign]
-
-    def params(self, epoch: int, params: Tree) -> None:
-        self._folder.mkdir(exist_ok=True)
-        fn.save(self._folder / f"{epoch}.npz", params)
-
-
 def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
     return out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
 
 
-def _read(path: Path, lab: Lab, quick: bool) -> tuple[dict[str, Any], dict[str, str]]:
-    """The machine and the digests in the record of an experiment.
+def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]:
+    """The results in an experiment's folder, and the digests of its finished runs.
 
     Raises `InputError` if it is of another.
     """
+    path = folder / _RECORD
     try:
         record = json.loads(path.read_text("utf-8"))
-        keys = ("experiment", "quick", "machine", "sha256")
-        name, was_quick, machine, digests = (record[key] for key in keys)
+        keys = ("experiment", "quick", "machine", "emnist", "sha256")
+        name, was_quick, machine, emnist, digests = (record[key] for key in keys)
         in_one_line(machine)
+        if not (emnist is None or isinstance(emnist, str)):
+            raise ValueError(f"its emnist is {emnist!r}")
         if not all(isinstance(part, str) for pair in digests.items() for part in pair):
             raise ValueError("a digest is no text")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the record of an experiment: {error}") from None
     if (name, was_quick) != (lab.name, quick):
         kind = "quick " if was_quick else ""
-        raise InputError(f"{path.parent} is of the {kind}experiment {name}, not of {lab.name}")
+        raise InputError(f"{folder} is of the {kind}experiment {name}, not of {lab.name}")
     # A run that was deleted is trained again.
-    trials = path.parent / "trials"
-    return machine, {name: digest for name, digest in digests.items() if (trials / name).exists()}
+    there = {
+        name: digest for name, digest in digests.items() if (folder / "trials" / name).exists()
+    }
+    return Results(lab, folder, quick, machine, emnist), there
 
 
 def _digest(folder: RunFolder) -> str:

@@ -53,14 +53,18 @@ class ModuleProcess:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def close(self) -> None:
-        """End the process, which may put away what it is writing first."""
+    def end(self) -> None:
+        """End the process, which may put away what it is writing first; who waits is answered."""
         self._process.terminate()
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def close(self) -> None:
+        """End the process; nobody may wait for an answer any more."""
+        self.end()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
             stream.close()

@@ -499,7 +499,7 @@ def test_without_torch_it_says_what_to_install(monkeypatch, images):
 
 
 def test_a_process_that_ends_says_why_in_one_line():
-    process = ModuleProcess("comparison_worker")
+    process = ModuleProcess("run_worker")
     try:
         with pytest.raises(
             ProcessEndedError, match=r"^its process ended with exit code 1 \(KeyErr"

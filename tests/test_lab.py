@@ -1,21 +1,28 @@
 """Experiments: run to the end, gone on with, and reported again; and the labs' definitions."""
 
+import contextlib
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import lab_run, labs, training_run
+from funcnn.experiments import emnist47, lab_run, labs
 from funcnn.experiments.document import Document, Section, Text
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.lab import Lab, Results, Trial
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.lab import EMNIST47, Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.training_run import TrainingRun
 from helpers import need_weasyprint
+from test_datasets import image_folder
 
 import funcnn as fn
 
@@ -28,7 +35,7 @@ POINTS = {"arch": "points", "epochs": 4, "init": "shared"}
 
 
 def report(results):
-    trial = results.lab.trials[0]
+    trial = results.trials[0]
     said = [f"{backend} {results.spread(trial, backend, 'test_loss').mean:.6f}" for backend in
             trial.backends]  # fmt: skip
     return Document("Tiny", "", (), (Section("Results", tuple(map(Text, said))),))
@@ -37,7 +44,10 @@ def report(results):
 TINY = Lab(
     "tiny",
     "A tiny experiment",
-    (Trial("one", POINTS, main=True), Trial("two", {**POINTS, "lr": 0.1}, backends=("numpy",))),
+    (
+        Trial("one", POINTS, main=True, history=True),
+        Trial("two", {**POINTS, "lr": 0.1}, backends=("numpy",)),
+    ),
     {"epochs": 2},
     lambda row: f"epoch {row.epoch} loss : {row.train_loss!r}",
     report,
@@ -47,37 +57,58 @@ TINY = Lab(
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = ("learning_curve", "confusion", "points")
-    none = SimpleNamespace(**dict.fromkeys(names, lambda *args: None))
-    monkeypatch.setattr(training_run, "figures", none)  # of each run; those of reports are drawn
     monkeypatch.setitem(LABS, "tiny", TINY)
-    with fn.threads.use_threads(1):
-        yield
 
 
 class Told(Watch):
-    def __init__(self, stop_before=None):
-        self.runs, self.stop_before = [], stop_before
+    """What was told; interrupts after so many results."""
 
-    def run(self, name, number, runs, main):
-        if name == self.stop_before:
+    def __init__(self, most=None):
+        self.begun, self.rows, self.results, self.most = None, [], [], most
+
+    def begin(self, runs, done, epochs):
+        self.begun = runs, done, epochs
+
+    def row(self, name, row, epochs):
+        self.rows.append((name, row.epoch, epochs))
+
+    def result(self, name, main, rows, summary):
+        self.results.append((name, main, len(rows), summary["backend"]))
+        if len(self.results) == self.most:
             raise KeyboardInterrupt
-        self.runs.append((name, number, runs, main))
 
 
-def finished(**keywords):
+def finish():
     told = Told()
-    page = LabRun.open(TINY, True, **keywords).finish(told)
-    return page, told.runs
+    page = LabRun.open(TINY, True).finish(told, at_once=1)
+    return page, told
 
 
-def test_it_trains_every_seed_and_side_and_writes_the_report():
-    page, runs = finished()
-    assert runs == [
-        ("one/numpy-seed-0", 1, 3, True),
-        ("one/torch-seed-0", 2, 3, True),
-        ("two/numpy-seed-0", 3, 3, False),
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A folder `runs/` with the finished experiment, what it returned, and what it told."""
+    folder = tmp_path_factory.mktemp("once")
+    with contextlib.chdir(folder):
+        return folder / "runs", *finish()
+
+
+@pytest.fixture
+def finished(once, place):
+    """A copy of it, here."""
+    shutil.copytree(once[0], "runs")
+    return once[1:]
+
+
+def test_it_trains_every_seed_and_side_and_writes_the_report(finished):
+    page, told = finished
+    assert told.begun == (3, 0, 6)
+    assert sorted(told.results) == [
+        ("one/numpy-seed-0", True, 2, "numpy"),
+        ("one/torch-seed-0", True, 2, "torch"),
+        ("two/numpy-seed-0", False, 2, "numpy"),
     ]
+    assert sorted(told.rows) == [(name, epoch, 2) for name, *_ in sorted(told.results)
+                                 for epoch in (1, 2)]  # fmt: skip
     assert page == Path("runs/tiny-quick/report.html")
     losses = [
         json.loads(Path(f"runs/tiny-quick/trials/one/{side}-seed-0/summary.json").read_text())
@@ -92,16 +123,18 @@ def test_it_trains_every_seed_and_side_and_writes_the_report():
 
 
 def test_a_whole_one_has_three_seeds_and_its_own_epochs():
-    LabRun.open(TINY, False).finish(told := Told())
-    assert len(told.runs) == 9
+    LabRun.open(TINY, False).finish(told := Told(), at_once=1)
+    assert [name for name, *_ in told.results] == [
+        *(f"one/{side}-seed-{seed}" for seed in range(3) for side in ("numpy", "torch")),
+        *(f"two/numpy-seed-{seed}" for seed in range(3)),
+    ]
     results = Results(TINY, Path("runs/tiny"), False, {})
     found = results.spread(results.lab.trials[0], "numpy", "test_loss")
     assert len(set(found.values)) == 3
     assert results.config(results.lab.trials[0]).epochs == 4
 
 
-def test_the_params_of_the_main_network_are_kept_after_every_recorded_epoch():
-    finished()
+def test_the_params_are_kept_after_every_recorded_epoch_where_a_trial_wants_it(finished):
     results = Results(TINY, Path("runs/tiny-quick"), True, {})
     history = results.history(results.lab.trials[0])
     assert [epoch for epoch, _ in history] == [1, 2]
@@ -110,42 +143,80 @@ def test_the_params_of_the_main_network_are_kept_after_every_recorded_epoch():
     assert results.history(results.lab.trials[1]) == []
 
 
-def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with(monkeypatch):
+def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with():
+    before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        LabRun.open(TINY, True).finish(Told("two/numpy-seed-0"))
+        LabRun.open(TINY, True).finish(Told(most=1), at_once=1)
+    assert threading.active_count() == before
     # A run that was begun: it has a config and its first state.
-    config = TINY.config(TINY.trials[1], "numpy", 0, True)
-    TrainingRun.start(config, Path("runs/tiny-quick/trials/two/numpy-seed-0"))
-    monkeypatch.setattr(TrainingRun, "start", None)
-    _, runs = finished()
-    assert [name for name, *_ in runs] == ["two/numpy-seed-0"]
-    assert finished()[1] == []
+    results = Results(TINY, Path("runs/tiny-quick"), True, {})
+    trial = TINY.trials[1]
+    folder = results.folder(trial, "numpy", 0)
+    TrainingRun.start(results.config(trial), folder.path)
+    state = folder.last.stat().st_mtime_ns
+    # And one that was finished, though not yet recorded.
+    torch_folder = results.folder(TINY.trials[0], "torch", 0)
+    if not torch_folder.config.exists():
+        TrainingRun.start(results.config(TINY.trials[0], "torch"), torch_folder.path).finish()
+    made = torch_folder.summary.stat().st_mtime_ns
+    _, told = finish()
+    assert told.begun[:2] == (3, 1)
+    assert sorted(name for name, *_ in told.results) == ["one/torch-seed-0", "two/numpy-seed-0"]
+    assert torch_folder.summary.stat().st_mtime_ns == made
+    assert folder.last.stat().st_mtime_ns > state
+    assert finish()[1].results == []
 
 
-def test_the_report_is_written_again_without_training(monkeypatch):
-    page, _ = finished()
+def test_settings_that_are_not_the_experiments_any_more_are_refused(finished):
+    changed = TINY._replace(trials=(TINY.trials[0], TINY.trials[1]._replace(settings=POINTS)))
+    with pytest.raises(InputError, match="two/numpy-seed-0 has other settings than the exper"):
+        LabRun.open(changed, True).finish(Told())
+
+
+def test_a_run_that_cannot_be_done_ends_the_others_and_is_named():
+    bad = Trial("bad", {"arch": "mlp2", "data": "nowhere"})
+    with pytest.raises(
+        RunStoppedError, match=r"^bad/\w+-seed-0: --data nowhere: neither a data set"
+    ):
+        LabRun.open(TINY._replace(trials=(bad, *TINY.trials)), True).finish(Told(), at_once=2)
+
+
+def test_a_process_that_is_killed_is_one_line(monkeypatch):
+    class Kill(Watch):
+        def row(self, name, row, epochs):
+            found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "run_worker"],
+                                   capture_output=True, text=True, check=True)  # fmt: skip
+            for pid in found.stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.1)
+
+    slow = TINY._replace(quick={"epochs": 100_000})
+    with pytest.raises(RunStoppedError, match=r"^one/\w+-seed-0: its process ended with exit code"):
+        LabRun.open(slow, True).finish(Kill(), at_once=1)
+
+
+def test_the_report_is_written_again_without_training(finished, monkeypatch):
+    page, _ = finished
     before = page.read_bytes()
     page.unlink()
-    monkeypatch.setattr(lab_run, "TrainingRun", None)
+    monkeypatch.setattr(lab_run, "run_all", None)
     monkeypatch.setattr(lab_run, "describe_machine", None)  # it names the one that trained
     LabRun.open(TINY, True).write_report()
     assert page.read_bytes() == before
 
 
-def test_a_deleted_run_is_trained_again():
-    finished()
+def test_a_deleted_run_is_trained_again(finished):
     folder = Path("runs/tiny-quick/trials/two/numpy-seed-0")
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
     with pytest.raises(InputError, match="two/numpy-seed-0 is not finished"):
         LabRun.open(TINY, True).write_report()
-    assert [name for name, *_ in finished()[1]] == ["two/numpy-seed-0"]
+    assert [name for name, *_ in finish()[1].results] == ["two/numpy-seed-0"]
 
 
 @pytest.mark.parametrize("name", ["summary.json", "metrics.csv", "config.json", "params.npz"])
-def test_results_that_were_changed_by_hand_are_refused(name):
-    finished()
+def test_results_that_were_changed_by_hand_are_refused(finished, name):
     file = Path("runs/tiny-quick/trials/one/torch-seed-0") / name
     file.write_bytes(file.read_bytes() + b"\n")
     said = r"^runs/tiny-quick/trials/one/torch-seed-0 was changed since it was trained: delete it"
@@ -173,7 +244,7 @@ def test_the_list_has_every_lab():
 
 
 def test_run_prints_the_labs_lines_and_where_the_report_is():
-    lines = funcnn("experiment run tiny --quick --threads 1").stdout.splitlines()
+    lines = funcnn("experiment run tiny --quick --jobs 1").stdout.splitlines()
     assert re.fullmatch(r"epoch 1 loss : 0\.\d+", lines[0])
     assert re.fullmatch(r"one/numpy-seed-0: test accuracy \d+\.\d\d%, \d+\.\d s", lines[2])
     assert len([line for line in lines if line.startswith("epoch")]) == 4  # of one, on both sides
@@ -189,6 +260,7 @@ BAD = {
     "experiment run points --quick --out old": "old is of the quick experiment tiny, not of points",
     "experiment run tiny --out old": "old is of the quick experiment tiny, not of tiny",
     "experiment report tiny --out damaged": "damaged/experiment.json is not the record of an",
+    "experiment run tiny --quick --data somewhere": "--data somewhere: tiny has data of its own",
     "experiment report tiny --quick --out old": "one/numpy-seed-0 is not finished: funcnn experim",
 }
 
@@ -206,6 +278,82 @@ def test_a_bad_input_is_one_line(command):
     assert BAD[command] in line
 
 
+# --- EMNIST, which may be missing ------------------------------------------------------------
+
+LETTERS = TINY._replace(
+    name="letters",
+    trials=(
+        Trial("letters", {"arch": "softmax", "data": EMNIST47, "epochs": 1}, main=True),
+        TINY.trials[1],
+    ),
+    quick={"val_size": 12, "batch_size": 8},
+)
+ALSO = LETTERS._replace(
+    name="also", trials=(LETTERS.trials[0]._replace(main=False), TINY.trials[1])
+)
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """No EMNIST on this machine, but a set of its kind in the folder `elsewhere`."""
+    monkeypatch.setattr(emnist47, "data_folders", lambda: [tmp_path / "data"])
+    monkeypatch.setattr(emnist47.published, "find", lambda name: None)
+    monkeypatch.setitem(LABS, "letters", LETTERS)
+    return image_folder(tmp_path / "elsewhere")
+
+
+def test_without_emnist_a_lab_that_needs_it_says_how_to_get_it(nowhere):
+    said = "^letters needs EMNIST .* --data, put one at .FUNCNN_DATA/emnist47, or download the off"
+    with pytest.raises(InputError, match=said):
+        LabRun.open(LETTERS, True)
+    assert not Path("runs").exists()
+
+
+def test_without_emnist_another_lab_leaves_its_trials_out_until_it_is_there(nowhere):
+    run = LabRun.open(ALSO, True)
+    run.finish(told := Told(), at_once=1)
+    assert [name for name, *_ in told.results] == ["two/numpy-seed-0"]
+    Path("data").mkdir()
+    nowhere.rename("data/emnist47")
+    assert emnist47.find_emnist() == EMNIST47
+    assert LabRun.open(ALSO, True).results.emnist == EMNIST47
+    assert LabRun.recorded(ALSO, True).results.emnist is None  # as it was trained
+
+
+def test_emnist_is_found_under_its_official_names(monkeypatch):
+    monkeypatch.setattr(emnist47, "data_folders", list)
+    there = {"emnist-bymerge": Path("somewhere")}
+    monkeypatch.setattr(emnist47.published, "find", there.get)
+    assert emnist47.find_emnist() == "emnist-bymerge"
+    there["emnist-balanced"] = Path("somewhere")
+    assert emnist47.find_emnist() == "emnist-balanced"
+
+
+def test_emnist_is_taken_from_where_the_user_says_and_only_there(nowhere):
+    run = LabRun.open(LETTERS, True, data=str(nowhere))
+    assert run.results.config(LETTERS.trials[0]).data == str(nowhere)
+    again = LabRun.open(LETTERS, True)
+    assert again.results.emnist == str(nowhere)
+    with pytest.raises(InputError, match=f"^--data other: .* was begun with {nowhere}$"):
+        LabRun.open(LETTERS, True, data="other")
+
+
+def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch):
+    for name in ("tiny", "letters"):
+        monkeypatch.delitem(LABS, name)
+    for name in set(LABS):
+        monkeypatch.delitem(LABS, name)
+    for lab in (LETTERS, TINY._replace(name="late")):
+        monkeypatch.setitem(LABS, lab.name, lab)
+    result = funcnn("experiment run all --quick --jobs 1 --out here", code=1)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: letters needs EMNIST with 47 classes, and it was not found")
+    assert result.stdout.splitlines()[-1] == "report: here/late/report.html and report.pdf"
+    assert not Path("here/letters").exists()
+    said = json.loads(funcnn("experiment run all --quick --out here --json", code=1).stdout)
+    assert said == [{"report": "here/late/report.html", "pdf": "here/late/report.pdf"}]
+
+
 # --- the labs --------------------------------------------------------------------------------
 
 DEFINED = [lab for name, lab in labs.LABS.items() if name != "tiny"]
@@ -215,7 +363,8 @@ DEFINED = [lab for name, lab in labs.LABS.items() if name != "tiny"]
 def test_every_trial_has_a_name_of_its_own_and_settings_that_are_good(lab):
     names = [trial.name for trial in lab.trials]
     assert len(set(names)) == len(names)
-    configs = {lab.config(trial, "numpy", 0, False).to_json() for trial in lab.trials}
+    results = Results(lab, Path("runs"), False, {}, EMNIST47)
+    configs = {results.config(trial).to_json() for trial in lab.trials}
     own = [trial for trial in lab.trials if trial.settings.get("init") == "own"]
     assert len(configs) == len(lab.trials), own  # none is trained twice
     assert any(trial.main for trial in lab.trials)

@@ -1,11 +1,13 @@
-"""One run of a comparison, in a process of its own, so that its memory and its time are its own.
+"""Runs in a process of their own, one after another, so that their memory and time are their own.
 
-    python -m funcnn.experiments.comparison_worker
+    python -m funcnn.experiments.run_worker
 
-    {"config": {...}, "folder": "...", "threads": 2}  ->  {"steps": 100, "done": 7} now and then,
-    and last {"peak_memory": 1234567} or {"error": "..."}
+    {"config": {...}, "folder": "...", "threads": 2, "keep": false}
+    ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
+        and last {"peak_memory": 1234567} or {"error": "..."}
 
-A folder that has a run already is gone on with.
+A folder that has a run already is gone on with, if it is not finished. keep: its params after each
+recorded epoch stay, as history/EPOCH.npz.
 """
 
 import json
@@ -23,6 +25,7 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
 
 import funcnn as fn
+from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps
 
@@ -30,8 +33,9 @@ _PAUSE = 0.2  # seconds between two words about the steps
 class _Told(Progress):
     """Progress as answers; and the peak of memory in training, before the first evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: Path | None) -> None:
         self.peak_memory: int | None = None
+        self._history = history
         self._peak = Peak()
 
     def begin(self, steps: int, done: int) -> None:
@@ -48,29 +52,42 @@ class _Told(Progress):
 
     def row(self, row: EpochRow, epochs: int) -> None:
         self._evaluated = True
+        _answer({"row": list(row)})
+
+    def params(self, epoch: int, params: Tree) -> None:
+        if self._history is not None:
+            self._history.mkdir(exist_ok=True)
+            fn.save(self._history / f"{epoch}.npz", params)
 
 
 def _answer(value: dict[str, Any]) -> None:
     print(json.dumps(value), flush=True)
 
 
-def main() -> None:
-    """Do the run that the input asks for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
-    asked = json.loads(sys.stdin.readline())
+def _do(asked: dict[str, Any]) -> dict[str, Any]:
+    """Do a run, or what is left of it."""
     folder = RunFolder(Path(asked["folder"]))
+    if folder.summary.exists():
+        return {"peak_memory": None}
     try:
         with fn.threads.use_threads(asked["threads"]):
             if folder.config.exists():
                 run = TrainingRun.resume(folder)
             else:
                 run = TrainingRun.start(RunConfig.resolve(asked["config"]), folder.path)
-            told = _Told()
+            told = _Told(folder.path / "history" if asked["keep"] else None)
             run.finish(told)
-        _answer({"peak_memory": told.peak_memory})
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
-        _answer({"error": str(error)})
+        return {"error": str(error)}
+    return {"peak_memory": told.peak_memory}
+
+
+def main() -> None:
+    """Do the runs that the input asks for, a line each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
+    for line in sys.stdin:
+        _answer(_do(json.loads(line)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Several runs at once, each in a process of its own with one thread of its own.
+
+Runs of small networks gain less from a second thread than from a second run beside them.
+"""
+
+import contextlib
+import dataclasses
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import RunStoppedError
+from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+
+
+class Job(NamedTuple):
+    """A run that is to be done, in a folder that may have the beginning of it."""
+
+    name: str
+    config: RunConfig
+    folder: Path
+    keep: bool = False
+    """Whether its params after each recorded epoch stay."""
+
+
+def run_all(jobs: Sequence[Job], at_once: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """What the runs tell on their way: `steps` and `done`, `row`, and last `peak_memory`.
+
+    They begin in this order. To close it ends those that are not finished; they can be resumed.
+    Raises `RunStoppedError`, which names the run, if one cannot be done.
+    """
+    told: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    with contextlib.ExitStack() as closing:
+        for _ in range(min(at_once, len(jobs))):
+            process = ModuleProcess("run_worker")
+            closing.callback(process.close)
+            thread = threading.Thread(target=_work, args=(process, waiting, told))
+            thread.start()
+            # Undone in reverse: a process ends, so that its thread does, and only then is closed.
+            closing.callback(thread.join)
+            closing.callback(process.end)
+        unfinished = len(jobs)
+        while unfinished:
+            job, answer = told.get()
+            if "error" in answer:
+                raise RunStoppedError(f"{job.name}: {answer['error']}")
+            unfinished -= "peak_memory" in answer
+            yield job, answer
+
+
+def _work(
+    process: ModuleProcess,
+    waiting: "queue.SimpleQueue[Job]",
+    told: "queue.Queue[tuple[Job, dict[str, Any]]]",
+) -> None:
+    """Have a process do one run after another, until none is waiting or it ends."""
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            return
+        request = {
+            "config": dataclasses.asdict(job.config),
+            "folder": str(job.folder),
+            "threads": 1,
+            "keep": job.keep,
+        }
+        try:
+            answer = process.ask(request)
+            told.put((job, answer))
+            while not answer.keys() & {"peak_memory", "error"}:
+                answer = process.answer()
+                told.put((job, answer))
+        except ProcessEndedError as error:
+            told.put((job, {"error": str(error)}))
+            return
