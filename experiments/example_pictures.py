@@ -29,7 +29,7 @@ def mistakes(
     found = worst_mistakes(outputs, labels)
     names = short_names(class_names, _LONGEST)
     rows = max(1, math.ceil(len(found.indices) / _COLUMNS))
-    figure, axes = new_figure(rows, _COLUMNS, (_WIDTH, 1.6 * rows))
+    figure, axes = new_figure(rows, _COLUMNS, (_WIDTH, 1.65 * rows))
     for axis in axes.ravel():
         axis.set_axis_off()
     for axis, index, sureness in zip(axes.ravel(), *found, strict=False):
@@ -99,6 +99,4 @@ def _frame(axis: Any, place: int, size: tuple[int, ...], label: str) -> None:
     )
     axis.add_patch(frame)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-    axis.text(
-        left + 1, height - 2.5, label, fontsize=7, color=ORANGE, bbox=box, parse_math=False
-    )
+    axis.text(left + 1, height - 2.5, label, fontsize=7, color=ORANGE, bbox=box, parse_math=False)

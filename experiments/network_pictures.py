@@ -35,9 +35,7 @@ def first_filters(trained: TrainedModel) -> Filters:
 
     Raises `ValueError` if the first weights are neither, as behind an image of several channels.
     """
-    weight = next(
-        np.asarray(leaf) for leaf in fn.tree.leaves(trained.params) if np.ndim(leaf) > 1
-    )
+    weight = next(np.asarray(leaf) for leaf in fn.tree.leaves(trained.params) if np.ndim(leaf) > 1)
     channels, *size = trained.input_shape if len(trained.input_shape) == 3 else (0,)
     if channels == 1 and weight.ndim == 4:  # (O, 1, kH, kW)
         images = weight[:, 0]
@@ -119,8 +117,9 @@ def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
             said += f", the first {len(shown)}"
         titles.append(f"{said}  (dark {low:.3g}, bright {high:.3g})")
         scales.append((float(low), float(high)))
-    heights = [_WIDTH * sheet.shape[0] / sheet.shape[1] + 0.25 for sheet in sheets]
-    figure, axes = new_figure(len(sheets), 1, (_WIDTH, sum(heights)), heights)
+    heights = [_WIDTH * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
+    size = (_WIDTH, sum(heights) + 0.3 * len(sheets))
+    figure, axes = new_figure(len(sheets), 1, size, heights)
     for (axis,), sheet, title, (low, high) in zip(axes, sheets, titles, scales, strict=True):
         colours = "gray_r" if axis is axes[0, 0] else "viridis"
         axis.imshow(sheet, colours, vmin=low, vmax=high, interpolation="nearest")
@@ -149,4 +148,4 @@ def _side_by_side(images: Array, columns: int) -> Array:
     for index, image in enumerate(images):
         top, left = index // columns * tall, index % columns * wide
         sheet[top : top + height, left : left + width] = image
-    return sheet[: -gap, : -gap]
+    return sheet[:-gap, :-gap]
