@@ -2,16 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.figures import new_figure, write_figure
 from funcnn.experiments.trained_model import TrainedModel
 
 import funcnn as fn
-from funcnn.types import Array, Layer, Tree, layer_name, traits
+from funcnn.types import Array, Layer, layer_name, traits
 
 _WIDTH = 7.8  # inches
 _COLUMNS = 8

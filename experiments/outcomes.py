@@ -41,14 +41,14 @@ def probabilities(outputs: Array) -> Array:
 def top_images(outputs: Array, count: int = 3) -> TopImages:
     """Of all the images, whatever their labels, those with the highest probability of each class.
 
-    Among equal probabilities, those first that leave less to the other classes (which still tells
-    apart what float64 rounds to 1), and then the earlier ones.
+    Of equal probabilities the earlier image comes first; but of those that float64 rounds to 1
+    the one that leaves less to the other classes.
     """
     found = probabilities(outputs)
     chosen = []
     for index, of_class in enumerate(found.T):
         to_others = np.delete(found, index, 1).sum(1)  # (N,)
-        chosen.append(np.lexsort((to_others, -of_class))[:count])
+        chosen.append(np.lexsort((np.where(of_class == 1, to_others, 0), -of_class))[:count])
     indices = np.stack(chosen)
     return TopImages(indices, found[indices, np.arange(len(indices))[:, None]])
 

@@ -32,7 +32,7 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
     """
     labels = list(dict.fromkeys(score.label for score in scores))
     series = list(dict.fromkeys(score.series for score in scores))
-    apart = 0.3 / len(series)
+    apart = 0.4 / len(series)
     figure, ((axis,),) = new_figure(1, 1, (_WIDTH, 1.1 + 0.34 * len(labels)))
     for number, name in enumerate(series):
         chosen = [score for score in scores if score.series == name]
@@ -41,7 +41,7 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
         axis.errorbar(
             [score.mean for score in chosen],
             [place + offset for place in places],
-            xerr=[score.std or 0.0 for score in chosen],
+            xerr=_whiskers(chosen),
             **_looks(number),
             label=name,
         )
@@ -56,33 +56,43 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
 def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]]) -> None:
     """Accuracy in per cent over bytes, on a logarithmic axis, with the limit of 2 MB.
 
-    settings: bytes (of 4 for a weight) and scores. A label stands once, by the dots of all its
-    sides.
+    settings: bytes and scores. A label stands once, by the dots of all its sides; those of one size
+    stand a little apart.
     """
     scores = [score for _, score in settings]
     series = list(dict.fromkeys(score.series for score in scores))
+    sizes = [LIMIT, *(size for size, _ in settings)]
+    low, high = min(sizes) / 1.5, max(sizes) * 2
     figure, ((axis,),) = new_figure(1, 1, (_WIDTH, 4.8))
     for number, name in enumerate(series):
         chosen = [(size, score) for size, score in settings if score.series == name]
+        aside = (high / low) ** (0.008 * (number - (len(series) - 1) / 2))
         axis.errorbar(
-            [size for size, _ in chosen],
+            [size * aside for size, _ in chosen],
             [score.mean for _, score in chosen],
-            yerr=[score.std or 0.0 for _, score in chosen],
+            yerr=_whiskers([score for _, score in chosen]),
             **_looks(number),
             label=name,
         )
     axis.axvline(LIMIT, color="black", linestyle="--", linewidth=1, label=f"limit, {_bytes(LIMIT)}")
-    sizes = [LIMIT, *(size for size, _ in settings)]
     axis.set_xscale("log")
-    axis.set_xlim(min(sizes) / 1.5, max(sizes) * 1.5)
-    axis.set_xticks(_round_sizes(min(sizes) / 1.5, max(sizes) * 1.5))
+    axis.set_xlim(low, high)
+    axis.set_xticks(_round_sizes(low, high))
     axis.xaxis.set_major_formatter(lambda value, _: _bytes(value))
     axis.minorticks_off()
     axis.margins(y=0.15)
     axis.set_xlabel("size of the parameters (1 MB = 1,000,000 bytes)")
     axis.set_ylabel(_with_whiskers("test accuracy (%)", scores))
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside upper right", ncols=len(series) + 1, frameon=False)
+    handles, names = axis.get_legend_handles_labels()  # the line first
+    order = [*range(1, len(names)), 0]
+    figure.legend(
+        [handles[index] for index in order],
+        [names[index] for index in order],
+        loc="outside upper right",
+        ncols=len(names),
+        frameon=False,
+    )
     _label(figure, axis, settings)
     write_figure(figure, path)
 
@@ -99,9 +109,14 @@ def _looks(number: int) -> dict[str, Any]:
     }
 
 
-def _with_whiskers(unit: str, scores: Sequence[Score]) -> str:
+def _whiskers(scores: Sequence[Score]) -> list[float] | None:
+    """Their lengths; None if nothing has a spread."""
     spread = any(score.std is not None for score in scores)
-    return f"{unit}; whiskers: ± 1 standard deviation" if spread else unit
+    return [score.std or 0.0 for score in scores] if spread else None
+
+
+def _with_whiskers(unit: str, scores: Sequence[Score]) -> str:
+    return f"{unit}; whiskers: ± 1 standard deviation" if _whiskers(scores) else unit
 
 
 def _bytes(size: float) -> str:
@@ -139,7 +154,7 @@ def _label(figure: Any, axis: Any, settings: Sequence[tuple[int, Score]]) -> Non
         std = score.std or 0.0
         x, low = to_pixels.transform((size, score.mean - std))
         _, high = to_pixels.transform((size, score.mean + std))
-        taken.setdefault(score.label, []).append(_Box(x - 7, low - 7, x + 7, high + 7))
+        taken.setdefault(score.label, []).append(_Box(x - 10, low - 7, x + 10, high + 7))
     inside = _Box(*axis.get_window_extent().extents)
     x, _ = to_pixels.transform((LIMIT, 0))
     covered = [box for boxes in taken.values() for box in boxes]
@@ -155,7 +170,7 @@ def _label(figure: Any, axis: Any, settings: Sequence[tuple[int, Score]]) -> Non
         )
         best = min(
             _places(around, width, height),
-            key=lambda place: (
+            key=lambda place: round(  # to pixels: of those that cover nothing, the first
                 sum(map(place.overlap, covered)) + width * height - place.overlap(inside)
             ),
         )
@@ -171,6 +186,7 @@ def _places(around: _Box, width: float, height: float) -> list[_Box]:
         above, below = around.top + gap, around.bottom - gap - height
         x, y = (around.left + around.right - width) / 2, (around.bottom + around.top - height) / 2
         near = [(right, y), (left, y), (x, above), (x, below)]
-        near += itertools.product((right, left), (above, below))
+        flush = (around.right - width, around.left)  # with a side of the box
+        near += itertools.product((*flush, right, left), (above, below))
         places += [_Box(a, b, a + width, b + height) for a, b in near]
     return places
