@@ -126,8 +126,8 @@ def test_the_worst_mistakes_are_those_most_sure_of_the_wrong_class():
 PERCENT = [
     (1.0, "100%"),
     (1 - 2.0**-26, "100%"),
-    (1 - 2.0**-24, "99.999994%"),
-    (float(np.nextafter(np.float32(1), np.float32(0))), "99.999994%"),
+    (1 - 2.0**-24, "99.99999%"),
+    (float(np.nextafter(np.float32(1), np.float32(0))), "99.99999%"),
     (0.9996, "99.96%"),
     (0.99951, "99.95%"),
     (0.998, "99.8%"),
@@ -346,7 +346,7 @@ def test_dots_are_where_the_means_are(count, tmp_path, drawn):
         x, y = container.lines[0].get_data()
         of_series = [score for score in given if score.series == container.get_label()]
         np.testing.assert_array_equal(x, [score.mean for score in of_series])
-        np.testing.assert_array_equal(np.round(y), np.arange(count))
+        np.testing.assert_array_equal(np.round(np.asarray(y, float)), np.arange(count))
     assert [label.get_text() for label in axis.get_yticklabels()] == [
         f"setting {i}" for i in range(count)
     ]
