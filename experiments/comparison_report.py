@@ -10,7 +10,8 @@ from funcnn.experiments import statements
 from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
-from funcnn.experiments.side_by_side import Runs, free_results, predicted_by, share_of_class
+from funcnn.experiments.outcomes import share_of_class
+from funcnn.experiments.side_by_side import Runs, free_results, predicted_by
 from funcnn.experiments.tasks import Task
 
 import funcnn as fn

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.files import write_whole
@@ -23,12 +24,17 @@ MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
 
-def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
-    """A figure of so many inches, `(width, height)`, and its axes, always in two dimensions."""
+def new_figure(
+    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
+) -> tuple[Any, Any]:
+    """A figure of so many inches, `(width, height)`, and its axes, always in two dimensions.
+
+    heights: of the rows, in any unit; all the same if None.
+    """
     from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
 
     figure = Figure(figsize=size, layout="constrained", dpi=120)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     for axis in axes.ravel():
         axis.set_axisbelow(True)  # grid lines behind what is drawn
     return figure, axes
@@ -137,33 +143,46 @@ def _broken(y: Array) -> Array:
     return broken
 
 
-def confusion(path: Path, counts: Array, class_names: tuple[str, ...]) -> None:
+def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
+    _draw_shares(path, 100 * share_of_class(counts), class_names, 100, " (%)")
+
+
+def probabilities(path: Path, counts: Array, class_names: Sequence[str]) -> None:
+    """A confusion matrix as probabilities: those of each predicted class, given the true one."""
+    _draw_shares(path, share_of_class(counts), class_names, 1, ", from 0 to 1")
+
+
+def _draw_shares(
+    path: Path, shares: Array, class_names: Sequence[str], whole: int, unit: str
+) -> None:
+    """Shares (K, K) of each row's class, of which `whole` is all; up to 20 classes in numbers."""
     classes = len(class_names)
-    side = max(3.5, 0.62 * classes)
+    many = classes > 20
+    side = 7.0 if many else max(3.5, 0.62 * classes)
     figure, ((axis,),) = new_figure(1, 1, (side + 1.2, side))
-    totals = counts.sum(1, keepdims=True)
-    percent = 100 * counts / np.maximum(totals, 1)
-    image = axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=whole)
     names = short_names(class_names)
+    looks = {"parse_math": False, "fontsize": 7 if many else 10}
     slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
-    axis.set_xticks(range(classes), names, parse_math=False, **slanted)
-    axis.set_yticks(range(classes), names, parse_math=False)
+    axis.set_xticks(range(classes), names, **looks, **slanted)
+    axis.set_yticks(range(classes), names, **looks)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
-    if classes <= 20:
-        for (row, column), value in np.ndenumerate(percent):
-            if counts[row, column]:
-                text = f"{value:.1f}" if value < 99.95 else "100"
-                colour = "white" if value > 55 else "black"
+    if not many:
+        for (row, column), value in np.ndenumerate(shares):
+            text = f"{value:.1f}" if whole == 100 else f"{value:.2f}"
+            text = "100" if text == "100.0" else text
+            if float(text):
+                colour = "white" if value > 0.55 * whole else "black"
                 axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(image, label="share of the true class (%)")
+    figure.colorbar(image, label=f"share of the true class{unit}")
     write_figure(figure, path)
 
 
-def short_names(names: Sequence[str]) -> list[str]:
-    """The names, cut where they are too long for an axis."""
-    return [name if len(name) <= 20 else f"{name[:17]}..." for name in names]
+def short_names(names: Sequence[str], most: int = 20) -> list[str]:
+    """The names, cut to so many characters where they are too long for their place."""
+    return [name if len(name) <= most else f"{name[: most - 3]}..." for name in names]
 
 
 def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> None:

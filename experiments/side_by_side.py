@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.learners import make_learner
+from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
@@ -166,13 +167,6 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
         "difference": apart.tolist(),
         "largest": most,
     }
-
-
-def share_of_class(counts: Array) -> Array:
-    """Counts (K, K) as shares of the true class, whose rows sum to 1 (or 0 where it has none)."""
-    totals = counts.sum(1, keepdims=True)
-    shares: Array = counts / np.maximum(totals, 1)
-    return shares
 
 
 def predicted_by(folder: RunFolder, inputs: Array) -> Array:

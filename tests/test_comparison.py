@@ -18,11 +18,11 @@ from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.lockstep_table import read_steps
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.side_by_side import (
     chance_beyond,
     compare_means,
-    share_of_class,
     spread,
 )
 from funcnn.experiments.trained_model import load_model
