@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import INITS, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.config import INITS
+from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -19,8 +19,9 @@ import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import OPTIMIZERS, RunConfig
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.optimizers import OPTIMIZERS
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
 from test_csv_files import write_csv

@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import (
-    OPTIMIZERS,
-    SCHEDULES,
-    RunConfig,
-    build_network,
-    build_optimizer,
-)
+from funcnn.experiments.config import RunConfig, build_network, build_optimizer
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from hypothesis import given
 from hypothesis import strategies as st
 
