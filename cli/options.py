@@ -151,6 +151,12 @@ _SETTINGS = (
     ),
     dropout_option,
     seed_option,
+    click.option(
+        "--test-curve",
+        is_flag=True,
+        default=None,  # left out, it is what the config file says
+        help="Measure the test set after every epoch too, for the curve; never used to choose.",
+    ),
 )
 
 

@@ -51,6 +51,8 @@ class RunConfig:
     label_smoothing: float
     dropout: float
     seed: int
+    test_curve: bool
+    """Whether the test set is measured after every recorded epoch too."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -86,6 +88,8 @@ class RunConfig:
                 if getattr(self, name):
                     expected = f"left out for --arch {self.arch}, which has no convolutions"
                     _refuse(name, getattr(self, name), expected)
+        if type(self.test_curve) is not bool:
+            _refuse("test_curve", self.test_curve, "true or false")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "momentum", 0, 1, "at least 0 and below 1")

@@ -29,6 +29,8 @@ class Task(NamedTuple):
     def build(cls, config: RunConfig) -> "Task":
         """The task of a config. Raises `InputError` if the data cannot be used."""
         data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+        if config.test_curve and data.test[1] is None:
+            raise InputError(f"--test-curve: the test set of {config.data} has no labels")
         examples = len(data.train[0])
         batch_size = config.batch_size or examples
         if batch_size > examples:

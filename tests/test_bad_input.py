@@ -409,6 +409,12 @@ OPTIONS = [
         "train --arch points --label-smoothing 0.1 --out new",
         *("--label-smoothing", "0.1"),
     ),
+    row(
+        "test curve without labels",
+        "train --arch mlp2 --data table --val-size 0 --batch-size 8 --test-curve --out new",
+        *("--test-curve", "table", "no labels"),
+    ),
+    row("resume: with --test-curve", f"{RESUME} --test-curve", "--resume", "--test-curve"),
     row("unknown option", TRAIN + " --learning-rate 1", "--learning-rate"),
     row("option without its value", "train --lr", "--lr"),
     row("surplus argument", TRAIN + " mlp3", "mlp3"),

@@ -17,6 +17,7 @@ import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
+LATER = {"test_curve": False}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -157,6 +158,7 @@ settings: Any = st.fixed_dictionaries(
         "label_smoothing": rates,
         "dropout": rates,
         "seed": st.integers(0, 2**63 - 1),
+        "test_curve": st.booleans(),
     },
 )
 
@@ -169,6 +171,16 @@ def test_a_config_file_holds_every_setting_and_resolves_to_the_same_config(given
     assert RunConfig.resolve(values) == config
     for name, value in given_settings.items():
         assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_config_file_from_before_a_setting_has_what_was_done_then(tmp_path, arch):
+    config = RunConfig.resolve({"arch": arch})
+    values = json.loads(config.to_json())
+    for name, before in LATER.items():
+        assert values.pop(name) == before
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert RunConfig.resolve(RunConfig.read(tmp_path / "config.json")) == config
 
 
 def test_a_config_file_is_read_back(tmp_path):
@@ -189,6 +201,7 @@ WRONG = [
     ("epochs", [0, -3, 1.5, "many", None, True]),
     ("batch_size", [0, -1, 32.0, "all", False]),
     ("seed", [-1, 0.0, "x", None, 2**63]),
+    ("test_curve", [1, 0.0, "true", None]),
     ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
     ("channels", [(0,), (16, -1), (2.0,), 16, "16x32", None, ()]),
     ("kernel_size", [0, -3, 2.5, "3", None, True]),
