@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
+from funcnn.experiments.datasets import (
+    DEFAULT_VAL_SIZE,
+    NAMES,
+    POINT_SETS,
+    SPLITS,
+    Dataset,
+    load_dataset,
+)
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 
@@ -40,6 +47,7 @@ class RunConfig:
     activation: str
     data: str
     val_size: int
+    split: str
     epochs: int
     batch_size: int | None
     """None: the whole training set."""
@@ -61,6 +69,7 @@ class RunConfig:
             ("backend", BACKENDS),
             ("init", INITS),
             ("activation", ACTIVATIONS),
+            ("split", SPLITS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
         ):
@@ -201,6 +210,11 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 
 
 # --- from names to functions -----------------------------------------------------------------
+
+
+def load_data(config: RunConfig) -> Dataset:
+    """The data of a run, split. Raises as `load_dataset`."""
+    return load_dataset(config.data, val_size=config.val_size, seed=config.seed, split=config.split)
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

@@ -389,6 +389,7 @@ OPTIONS = [
         "--activation": ["rleu"],
         "--optimizer": ["sdg"],
         "--schedule": ["cosin"],
+        "--split": ["first"],
         "--lr": ["nan", "inf", "-1", "fast"],
         "--weight-decay": ["nan", "-0.1"],
         "--momentum": ["1", "nan", "-0.5"],

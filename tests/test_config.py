@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
 from funcnn.experiments.config import RunConfig, build_network, build_optimizer
+from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from hypothesis import given
@@ -17,7 +18,7 @@ import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
-LATER = {"test_curve": False}
+LATER = {"split": "stratified", "test_curve": False}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -148,6 +149,7 @@ settings: Any = st.fixed_dictionaries(
         "activation": st.sampled_from(sorted(ACTIVATIONS)),
         "data": st.sampled_from(["mnist", "a/folder", "données"]),
         "val_size": st.integers(0, 2**63 - 1),
+        "split": st.sampled_from(SPLITS),
         "epochs": st.integers(1, 2**63 - 1),
         "batch_size": st.none() | st.integers(1, 2**63 - 1),
         "optimizer": st.sampled_from(sorted(set(OPTIMIZERS) - {"nesterov", "adagrad"})),
@@ -198,6 +200,7 @@ WRONG = [
     ("schedule", ["cosin", None, []]),
     ("data", ["", None, 7, ["mnist"], "points-xor"]),
     ("val_size", [-1, 2.0, "1", None, True, 2**63]),
+    ("split", ["lsat", None, ["last"]]),
     ("epochs", [0, -3, 1.5, "many", None, True]),
     ("batch_size", [0, -1, 32.0, "all", False]),
     ("seed", [-1, 0.0, "x", None, 2**63]),

@@ -137,6 +137,16 @@ def test_test_accuracy_is_what_evaluating_the_run_gives(run):
     assert (measured["val_examples"], measured["test_examples"]) == (12, 20)
 
 
+def test_a_run_is_evaluated_on_the_split_that_it_had(run, images, tmp_path, no_figures):
+    folder = finished(tiny(images, split="last"), tmp_path / "it")
+    assert folder.params.read_bytes() != run.params.read_bytes()
+    summary, measured = json.loads(folder.summary.read_text()), evaluate_run(folder)
+    assert measured["val_loss"] == summary["val_loss"]
+    model, (x, y) = load_model(folder), load_dataset(str(images), val_size=0, seed=0).train
+    found, _ = fn.softmax_cross_entropy(model.predict(x[-12:]), y[-12:])
+    assert found == summary["val_loss"]
+
+
 def test_params_npz_is_the_model_with_all_that_is_needed_to_use_it(run, images):
     model = load_model(run)
     assert model.input_shape == (1, 4, 4)
