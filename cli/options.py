@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import INITS, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.config import INITS
+from funcnn.experiments.datasets import SPLITS
+from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -82,6 +84,12 @@ val_size_option = click.option(
     type=int,
     help="Training examples set aside for validation. [default: 10000; 0 for points]",
 )
+split_option = click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="Which ones those are: of each class its share, by the seed, or the last of the file. "
+    f"{by_arch('split')}",
+)
 dropout_option = click.option(
     "--dropout", type=float, help=f"Rate after each hidden layer. {by_arch('dropout')}"
 )
@@ -114,6 +122,7 @@ _SETTINGS = (
         f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
     ),
     val_size_option,
+    split_option,
     click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}"),
     click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}"),
     click.option(
@@ -150,6 +159,12 @@ _SETTINGS = (
     ),
     dropout_option,
     seed_option,
+    click.option(
+        "--test-curve",
+        is_flag=True,
+        default=None,  # left out, it is what the config file says
+        help="Measure the test set after every epoch too, for the curve; never used to choose.",
+    ),
 )
 
 

@@ -18,6 +18,7 @@ from funcnn.cli.options import (
     print_json,
     run_argument,
     seed_option,
+    split_option,
     val_size_option,
 )
 from funcnn.experiments.config import RunConfig
@@ -65,6 +66,7 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
     "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
 )
 @val_size_option
+@split_option
 @seed_option
 @out_option
 @json_option

@@ -181,6 +181,8 @@ _CLASSIFIER: dict[str, Any] = {
     "label_smoothing": 0.1,
     "dropout": 0.0,
     "seed": 0,
+    "split": "stratified",
+    "test_curve": False,
 }
 _IMAGE_CLASSIFIER = _CLASSIFIER | {
     "kernel_size": 3,

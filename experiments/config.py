@@ -5,17 +5,24 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
+from funcnn.experiments.datasets import (
+    DEFAULT_VAL_SIZE,
+    NAMES,
+    POINT_SETS,
+    SPLITS,
+    Dataset,
+    load_dataset,
+)
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 
 import funcnn as fn
-from funcnn.schedules import Schedule
 from funcnn.types import Layer
 
 BACKENDS = ("numpy", "torch")
@@ -40,6 +47,7 @@ class RunConfig:
     activation: str
     data: str
     val_size: int
+    split: str
     epochs: int
     batch_size: int | None
     """None: the whole training set."""
@@ -51,6 +59,8 @@ class RunConfig:
     label_smoothing: float
     dropout: float
     seed: int
+    test_curve: bool
+    """Whether the test set is measured after every recorded epoch too."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -59,6 +69,7 @@ class RunConfig:
             ("backend", BACKENDS),
             ("init", INITS),
             ("activation", ACTIVATIONS),
+            ("split", SPLITS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
         ):
@@ -86,6 +97,8 @@ class RunConfig:
                 if getattr(self, name):
                     expected = f"left out for --arch {self.arch}, which has no convolutions"
                     _refuse(name, getattr(self, name), expected)
+        if type(self.test_curve) is not bool:
+            _refuse("test_curve", self.test_curve, "true or false")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "momentum", 0, 1, "at least 0 and below 1")
@@ -198,71 +211,10 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 
 # --- from names to functions -----------------------------------------------------------------
 
-SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
-    "constant": lambda lr, steps: fn.schedules.constant(lr),
-    "cosine": lambda lr, steps: fn.schedules.cosine_decay(lr, steps),
-    "warmup-cosine": lambda lr, steps: fn.schedules.warmup_cosine_decay(
-        0.0, lr, warmup_steps=steps // 20, decay_steps=steps
-    ),
-    "piecewise": lambda lr, steps: fn.schedules.piecewise_constant(
-        lr, {max(1, steps // 2): 0.1, max(2, steps * 3 // 4): 0.1}
-    ),
-    "exponential": lambda lr, steps: fn.schedules.exponential_decay(lr, steps, 0.1),
-    "inverse-time": lambda lr, steps: fn.schedules.inverse_time_decay(lr, steps, 9.0),
-    "polynomial": lambda lr, steps: fn.schedules.polynomial_decay(lr, steps),
-    "one-cycle": lambda lr, steps: fn.schedules.one_cycle(lr, steps),
-}
-"""`(peak rate, number of steps) -> schedule`."""
 
-
-OF_OPTIMIZER = ("lr", "momentum", "weight_decay")
-
-
-class _Choice(NamedTuple):
-    """An optimizer by name: how to build it, and the defaults that suit it."""
-
-    build: Callable[[Schedule, float, float], fn.Optimizer]
-    """`(schedule, momentum, weight decay) -> optimizer`; for Adam and Adamax momentum is b1."""
-    defaults: dict[str, float]
-
-
-def _decayed(weight_decay: float, optimizer: fn.Optimizer) -> fn.Optimizer:
-    return fn.chain(fn.add_decayed_weights(weight_decay), optimizer) if weight_decay else optimizer
-
-
-OPTIMIZERS = {
-    "sgd": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.sgd(schedule, momentum)), {}
-    ),
-    "nesterov": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.nesterov(schedule, momentum)), {}
-    ),
-    "classical-momentum": _Choice(fn.classical_momentum, {}),
-    "adagrad": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.adagrad(schedule)),
-        {"lr": 2e-2, "momentum": 0.0, "weight_decay": 0.0},
-    ),
-    "rmsprop": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.rmsprop(schedule, momentum=momentum)),
-        {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0},
-    ),
-    "adam": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.adam(schedule, momentum)),
-        {"lr": 1e-3, "weight_decay": 0.0},
-    ),
-    "adamw": _Choice(
-        lambda schedule, momentum, decay: fn.adamw(schedule, momentum, weight_decay=decay),
-        {"lr": 1e-3, "weight_decay": 1e-2},
-    ),
-    "adamax": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.adamax(schedule, momentum)),
-        {"lr": 4e-3, "weight_decay": 0.0},
-    ),
-    "sm3": _Choice(
-        lambda schedule, momentum, decay: _decayed(decay, fn.sm3(schedule, momentum)),
-        {"lr": 2e-2, "weight_decay": 0.0},
-    ),
-}
+def load_data(config: RunConfig) -> Dataset:
+    """The data of a run, split. Raises as `load_dataset`."""
+    return load_dataset(config.data, val_size=config.val_size, seed=config.seed, split=config.split)
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

@@ -75,10 +75,15 @@ DEFAULT_VAL_SIZE = 10_000
 """How many training images are set aside for validation unless the user says otherwise."""
 
 
-def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
+SPLITS = ("stratified", "last")
+"""Which training examples are set aside for validation: some by the seed, or the last ones."""
+
+
+def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0]) -> Dataset:
     """A data set by its name in `NAMES`, its path, or its name in a data folder; split by the seed.
 
-    val_size: how many training examples become the validation set, the same share of each class.
+    val_size: how many training examples become the validation set. split: `stratified`, the same
+    share of each class, or `last`, the last of them as they are stored.
     Where there are labelled images but no test set, a fifth of each class is set aside as one, the
     same for every seed. A published set that is nowhere is downloaded.
     Raises `InputError` if it is unknown, not found, damaged, without labels, or too small.
@@ -95,7 +100,10 @@ def load_dataset(name: str, *, val_size: int, seed: int) -> Dataset:
         normalization = None
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
         raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
-    chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
+    if split == "last":
+        chosen, left = last_split(len(train[1]), val_size)
+    else:
+        chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
     validation = (train[0][chosen], train[1][chosen]) if val_size else None
     if val_size:
         train = train[0][left], train[1][left]
@@ -150,10 +158,7 @@ def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
     The shares are rounded so that they add up, largest remainder first.
     Raises `InputError` unless 0 <= size < the number of labels.
     """
-    if not 0 <= size < len(labels):
-        raise InputError(
-            f"--val-size {size} leaves nothing to train on: there are {len(labels)} examples"
-        )
+    _expect_left(size, len(labels))
     classes, counts = np.unique(labels, return_counts=True)
     shares = counts * size / len(labels)
     quotas = np.floor(shares).astype(int)
@@ -165,6 +170,22 @@ def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
         order = random.permutation(random.fold_in(rng, index), len(members))
         chosen[members[order[:quota]]] = True
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def last_split(examples: int, size: int) -> tuple[Array, Array]:
+    """Indices of the last `size` of so many examples, and of the rest; both ascending.
+
+    Raises `InputError` unless 0 <= size < the number of examples.
+    """
+    _expect_left(size, examples)
+    return np.arange(examples - size, examples), np.arange(examples - size)
+
+
+def _expect_left(size: int, examples: int) -> None:
+    if not 0 <= size < examples:
+        raise InputError(
+            f"--val-size {size} leaves nothing to train on: there are {examples} examples"
+        )
 
 
 def _measure_pixels(images: Array) -> Normalization:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import OF_OPTIMIZER, RunConfig
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.optimizers import OF_OPTIMIZER
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 

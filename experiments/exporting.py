@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.config import RunConfig, build_network, network_that_fits
-from funcnn.experiments.datasets import Dataset, load_dataset
+from funcnn.experiments.config import RunConfig, build_network, load_data, network_that_fits
+from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
@@ -75,7 +75,8 @@ def _check_metadata(
         if name in metadata and metadata[name] != json.dumps(value):
             raise InputError(
                 f"{file} has another {name.replace('_', ' ')} than --data {config.data} --val-size "
-                f"{config.val_size} --seed {config.seed}: give those that it was trained with"
+                f"{config.val_size} --split {config.split} --seed {config.seed}: give those that "
+                "it was trained with"
             )
 
 
@@ -85,10 +86,10 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
     of the config's data. out: by default the next folder under `runs/`. Raises `InputError` if the
     tensors do not fit the model, are not finite, or are for other data, as the file says, or if
-    `out` is not free; what `load_dataset` raises; `OSError`.
+    `out` is not free; what `load_data` raises; `OSError`.
     """
     tensors = read_tensors(file)
-    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+    data = load_data(config)
     model = build_network(config, len(data.class_names))
     with network_that_fits(config):
         _, like = model.init(fn.random.key(0), data.input_shape)

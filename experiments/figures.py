@@ -16,8 +16,8 @@ from funcnn.files import write_whole
 from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 MAX_CURVES = len(COLOURS) * len(STYLES)
@@ -48,7 +48,7 @@ def write_figure(figure: Any, path: Path) -> None:
 
 
 def learning_curve(path: Path, rows: list[EpochRow]) -> None:
-    """Loss and accuracy over epochs, in training and (if there is one) on the validation set."""
+    """Loss and accuracy over epochs, in training and on what else was measured after each."""
     figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
     epochs = [row.epoch for row in rows]
     marker = "o" if len(rows) == 1 else None
@@ -59,6 +59,7 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
         for part, colour, style, legend in (
             ("train", BLUE, "-", "training (while it learns)"),
             ("val", ORANGE, "--", "validation"),
+            ("test", GREEN, ":", "test"),
         ):
             values = [getattr(row, f"{part}_{name}") for row in rows]
             if values[0] is not None:
@@ -69,7 +70,7 @@ def learning_curve(path: Path, rows: list[EpochRow]) -> None:
         axis.grid(alpha=0.3)
         whole_epochs(axis, epochs)
     loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     write_figure(figure, path)
 
 

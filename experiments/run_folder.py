@@ -1,7 +1,7 @@
 """The folder that a training run writes: what is in it, and under which names.
 
 config.json    everything needed to run it again
-metrics.csv    a row for each recorded epoch
+metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve
 params.npz     the model: best on validation, or the last where there is no validation set
 last.npz       the training state after the last recorded epoch, to resume from
 summary.json   what came out; a run that has it is finished
@@ -21,7 +21,7 @@ from funcnn.files import write_whole
 
 
 class EpochRow(NamedTuple):
-    """One row of metrics.csv. Losses are means, accuracies fractions; None: no validation set."""
+    """One row of metrics.csv. Losses are means, accuracies fractions; None: not measured."""
 
     epoch: int
     train_loss: float
@@ -36,6 +36,12 @@ class EpochRow(NamedTuple):
     """Of the epoch's last step."""
     seconds: float
     """Since the row before: steps, evaluation, and the snapshots of the row before."""
+    test_loss: float | None = None
+    """With --test-curve only, and never used to choose; so is the accuracy."""
+    test_accuracy: float | None = None
+
+
+_WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
 
 
 class RunFolder:
@@ -85,9 +91,10 @@ class RunFolder:
         """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""
         try:
             lines = list(csv.reader(self.metrics.read_text("utf-8").splitlines()))
-            if not lines or tuple(lines[0]) != EpochRow._fields:
-                raise ValueError(f"it does not begin with {','.join(EpochRow._fields)}")
-            rows = [_epoch_row(line) for line in lines[1:]]
+            header = tuple(lines[0]) if lines else ()
+            if header not in (_WITHOUT_TEST, EpochRow._fields):
+                raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
+            rows = [_epoch_row(header, line) for line in lines[1:]]
         except FileNotFoundError:
             raise InputError(
                 f"{self}: no epoch was recorded yet, there is no metrics.csv"
@@ -99,10 +106,12 @@ class RunFolder:
         return rows
 
     def write_metrics(self, rows: list[EpochRow]) -> None:
-        """Write metrics.csv anew, whole."""
+        """Write metrics.csv anew, whole: at least one row."""
         import pandas as pd  # half a second, and only here
 
         table = pd.DataFrame(rows, columns=list(EpochRow._fields))
+        if rows[0].test_loss is None:
+            table = table[list(_WITHOUT_TEST)]
         write_whole(self.metrics, table.to_csv(index=False).encode())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
@@ -110,11 +119,11 @@ class RunFolder:
         write_whole(self.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _epoch_row(line: list[str]) -> EpochRow:
+def _epoch_row(header: tuple[str, ...], line: list[str]) -> EpochRow:
     """A line of metrics.csv. Raises `ValueError` if it is none."""
-    if len(line) != len(EpochRow._fields):
+    if len(line) != len(header):
         raise ValueError(f"it has a row of {len(line)} values, {','.join(line)}")
-    values = dict(zip(EpochRow._fields, line, strict=True))
+    values = dict(zip(header, line, strict=True))
     numbers: dict[str, Any] = {"epoch": int(values.pop("epoch"))}
     for name, text in values.items():
         numbers[name] = None if text == "" and name.startswith("val_") else float(text)

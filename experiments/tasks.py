@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from funcnn.experiments.architectures import loss_of
-from funcnn.experiments.config import RunConfig, build_network, network_that_fits
-from funcnn.experiments.datasets import Dataset, load_dataset
+from funcnn.experiments.config import RunConfig, build_network, load_data, network_that_fits
+from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
@@ -28,7 +28,9 @@ class Task(NamedTuple):
     @classmethod
     def build(cls, config: RunConfig) -> "Task":
         """The task of a config. Raises `InputError` if the data cannot be used."""
-        data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+        data = load_data(config)
+        if config.test_curve and data.test[1] is None:
+            raise InputError(f"--test-curve: the test set of {config.data} has no labels")
         examples = len(data.train[0])
         batch_size = config.batch_size or examples
         if batch_size > examples:

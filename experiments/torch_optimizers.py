@@ -179,6 +179,6 @@ SCHEDULES: dict[str, Callable[[Any, float, int], Any]] = {
 }
 """`(optimizer, peak rate, number of steps) -> scheduler`.
 
-Each has the rates of `config.SCHEDULES` in all those steps. After them torch's cosines go on, where
-ours are constant: the rate rises again, and OneCycleLR refuses a second step too many.
+Each has the rates of `optimizers.SCHEDULES` in all those steps. After them torch's cosines go on,
+where ours are constant: the rate rises again, and OneCycleLR refuses a second step too many.
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import loss_of
-from funcnn.experiments.config import build_network
-from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.config import build_network, load_data
+from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -101,7 +101,7 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     described = build_network(config, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
-    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
+    data = load_data(config)
     model.check_inputs(data.test[0], config.data)
     if model.class_names != data.class_names:
         raise InputError(

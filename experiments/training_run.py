@@ -121,6 +121,8 @@ class TrainingRun:
                     params = learner.params
                     row, loss = self._measure(params, epoch, sums, rate)
                     self._expect_finite("loss after the update", loss, steps)
+                    if row.test_loss is not None:
+                        self._expect_finite("test loss", row.test_loss, steps)
                     now = time.perf_counter()
                     row = row._replace(seconds=round(now - since, 3))
                     progress.params(epoch, params)
@@ -138,6 +140,9 @@ class TrainingRun:
         """
         (x, y), validation = self._task.data.train, self._task.data.validation
         loss, accuracy, _ = self._evaluate(params, validation or (x[:1000], y[:1000]))
+        tested: tuple[float, ...] = ()
+        if self._task.config.test_curve:
+            tested = self._evaluate(params, self._task.data.test)[:2]
         row = EpochRow(
             epoch,
             sums["plain_loss"] / len(x),
@@ -145,7 +150,8 @@ class TrainingRun:
             loss if validation else None,
             accuracy if validation else None,
             learning_rate,
-            seconds=0.0,
+            0.0,  # seconds
+            *tested,
         )
         return row, loss
 

@@ -19,8 +19,9 @@ import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import OPTIMIZERS, RunConfig
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.optimizers import OPTIMIZERS
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
 from test_csv_files import write_csv
@@ -205,13 +206,13 @@ def test_settings_given_as_options_are_in_the_config(images):
     options = {"hidden": "4x3", "activation": "tanh", "optimizer": "nesterov", "lr": 0.02}
     options |= {"momentum": 0.8, "weight_decay": 0.001, "schedule": "warmup-cosine"}
     options |= {"label_smoothing": 0.1, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
-    options |= {"backend": "numpy", "init": "shared"}
+    options |= {"backend": "numpy", "init": "shared", "split": "last"}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
-    train(images, *words, "--out", "it")
+    train(images, *words, "--test-curve", "--out", "it")
     config = json.loads(Path("it/config.json").read_text())
     assert config.pop("hidden") == [4, 3]
     del options["hidden"]
-    others = {"arch": "mlp2", "data": str(images), "val_size": 12}
+    others = {"arch": "mlp2", "data": str(images), "val_size": 12, "test_curve": True}
     assert config == options | others | {"channels": [], "kernel_size": None}
 
 
@@ -240,6 +241,12 @@ def test_other_options_change_what_config_says(run):
     ours, theirs = (json.loads((Path(f) / "config.json").read_text()) for f in ("other", run))
     assert ours == theirs | {"seed": 3, "epochs": 1}
     assert Path("other/params.npz").read_bytes() != (run / "params.npz").read_bytes()
+
+
+def test_a_flag_that_is_left_out_is_what_config_says(images):
+    train(images, "--test-curve", "--epochs", 1, "--out", "it")
+    funcnn("train", "--config", "it/config.json", "--seed", 3, "--out", "other")
+    assert json.loads(Path("other/config.json").read_text())["test_curve"] is True
 
 
 def test_threads_do_not_show_in_the_result(images, run):

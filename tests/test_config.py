@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
-from funcnn.experiments.config import (
-    OPTIMIZERS,
-    SCHEDULES,
-    RunConfig,
-    build_network,
-    build_optimizer,
-)
+from funcnn.experiments.config import RunConfig, build_network, build_optimizer
+from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +18,7 @@ import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
+LATER = {"split": "stratified", "test_curve": False}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -152,6 +149,7 @@ settings: Any = st.fixed_dictionaries(
         "activation": st.sampled_from(sorted(ACTIVATIONS)),
         "data": st.sampled_from(["mnist", "a/folder", "données"]),
         "val_size": st.integers(0, 2**63 - 1),
+        "split": st.sampled_from(SPLITS),
         "epochs": st.integers(1, 2**63 - 1),
         "batch_size": st.none() | st.integers(1, 2**63 - 1),
         "optimizer": st.sampled_from(sorted(set(OPTIMIZERS) - {"nesterov", "adagrad"})),
@@ -162,6 +160,7 @@ settings: Any = st.fixed_dictionaries(
         "label_smoothing": rates,
         "dropout": rates,
         "seed": st.integers(0, 2**63 - 1),
+        "test_curve": st.booleans(),
     },
 )
 
@@ -174,6 +173,16 @@ def test_a_config_file_holds_every_setting_and_resolves_to_the_same_config(given
     assert RunConfig.resolve(values) == config
     for name, value in given_settings.items():
         assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_config_file_from_before_a_setting_has_what_was_done_then(tmp_path, arch):
+    config = RunConfig.resolve({"arch": arch})
+    values = json.loads(config.to_json())
+    for name, before in LATER.items():
+        assert values.pop(name) == before
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert RunConfig.resolve(RunConfig.read(tmp_path / "config.json")) == config
 
 
 def test_a_config_file_is_read_back(tmp_path):
@@ -191,9 +200,11 @@ WRONG = [
     ("schedule", ["cosin", None, []]),
     ("data", ["", None, 7, ["mnist"], "points-xor"]),
     ("val_size", [-1, 2.0, "1", None, True, 2**63]),
+    ("split", ["lsat", None, ["last"]]),
     ("epochs", [0, -3, 1.5, "many", None, True]),
     ("batch_size", [0, -1, 32.0, "all", False]),
     ("seed", [-1, 0.0, "x", None, 2**63]),
+    ("test_curve", [1, 0.0, "true", None]),
     ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
     ("channels", [(0,), (16, -1), (2.0,), 16, "16x32", None, ()]),
     ("kernel_size", [0, -3, 2.5, "3", None, True]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from funcnn.experiments.datasets import (
     POINT_SETS,
+    last_split,
     load_dataset,
     load_inputs,
     stratified_split,
@@ -154,9 +155,9 @@ def numbered_folder(folder):
     return str(folder)
 
 
-def chosen(name, seed):
+def chosen(name, seed, split="stratified"):
     """Which images of a numbered folder are in the training and in the validation set."""
-    data = load_dataset(name, val_size=12, seed=seed)
+    data = load_dataset(name, val_size=12, seed=seed, split=split)
     return [x[:, 0, 0, 0].tolist() for x, _ in (data.train, data.validation)]
 
 
@@ -173,6 +174,43 @@ def test_the_split_depends_on_the_seed_alone(tmp_path):
     name = numbered_folder(tmp_path / "mine")
     assert chosen(name, seed=0) == chosen(name, seed=0)
     assert chosen(name, seed=0) != chosen(name, seed=1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_last_images_may_be_the_validation_set(tmp_path, seed):
+    name = numbered_folder(tmp_path / "mine")
+    train, validation = chosen(name, seed, split="last")
+    assert (train, validation) == (list(range(48)), list(range(48, 60)))
+    data = load_dataset(name, val_size=12, seed=seed, split="last")
+    assert data.validation[1].tolist() == [label % 3 for label in range(48, 60)]
+    pixels = np.arange(48) / 255
+    assert data.normalization.mean == pytest.approx(pixels.mean(), rel=1e-12)
+
+
+def test_the_last_of_what_is_not_set_aside_to_test_are_the_last_in_the_file(tmp_path):
+    images = np.broadcast_to(np.arange(60, dtype="u1")[:, None, None], (60, 4, 4))
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    data = load_dataset(str(tmp_path / "mine.npz"), val_size=6, seed=0, split="last")
+    stratified = load_dataset(str(tmp_path / "mine.npz"), val_size=6, seed=0)
+    np.testing.assert_array_equal(data.test[0], stratified.test[0])
+    train, validation = (part[0][:, 0, 0, 0] for part in (data.train, data.validation))
+    assert [len(train), len(validation)] == [42, 6]
+    assert (np.diff([*train, *validation]) > 0).all()
+
+
+def test_the_last_points_may_be_the_validation_set():
+    whole = load_dataset("points-linear", val_size=0, seed=0)
+    data = load_dataset("points-linear", val_size=20, seed=0, split="last")
+    np.testing.assert_array_equal(data.validation[0], whole.train[0][80:])
+    np.testing.assert_array_equal(data.train[1], whole.train[1][:80])
+
+
+@given(examples=st.integers(1, 60), share=st.floats(0, 1, exclude_max=True))
+def test_a_split_of_the_last_adds_up(examples, share):
+    size = int(share * examples)
+    taken, left = last_split(examples, size)
+    assert len(taken) == size
+    assert [*left, *taken] == list(range(examples))
 
 
 def test_without_a_validation_size_there_is_no_validation_set(tmp_path):
@@ -197,10 +235,11 @@ def test_a_stratified_split_adds_up_and_each_class_has_its_share_to_within_one(l
         assert abs((labels[taken] == label).sum() - count * size / len(labels)) < 1
 
 
+@pytest.mark.parametrize("split", ["stratified", "last"])
 @pytest.mark.parametrize("size", [-1, 60, 10_000])
-def test_a_validation_set_that_leaves_nothing_to_train_on_is_an_input_error(tmp_path, size):
+def test_a_validation_set_that_leaves_nothing_to_train_on_is_an_input_error(tmp_path, size, split):
     with pytest.raises(InputError, match=f"--val-size {size} .* 60 examples"):
-        load_dataset(numbered_folder(tmp_path / "mine"), val_size=size, seed=0)
+        load_dataset(numbered_folder(tmp_path / "mine"), val_size=size, seed=0, split=split)
 
 
 # --- points and inputs -----------------------------------------------------------------------

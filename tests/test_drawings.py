@@ -146,14 +146,35 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_written(tmp_path):
     assert not (tmp_path / "new.png").exists()
 
 
+def learning_curve(drawn, *rows):
+    figures.learning_curve("it.png", [EpochRow(*row) for row in rows])
+    return drawn.pop()
+
+
+def test_a_learning_curve_has_a_line_for_each_set_that_was_measured(drawn):
+    rows = [(e, 3 / e, 0.3, 2 / e, 0.2, 0.1, 1.0, 1 / e, 0.1 * e) for e in range(1, 5)]
+    figure = learning_curve(drawn, *rows)
+    assert labels(figure) == ["training (while it learns)", "validation", "test"]
+    assert labels(learning_curve(drawn, *(row[:7] for row in rows))) == labels(figure)[:2]
+    loss, accuracy = figure.axes
+    np.testing.assert_allclose(lines(loss)["test"][:, 1], [1, 1 / 2, 1 / 3, 1 / 4])
+    np.testing.assert_allclose(lines(accuracy)["test"][:, 1], [10, 20, 30, 40])
+    for axis in figure.axes:
+        drawn_as = [(line.get_color(), line.get_linestyle()) for line in axis.get_lines()]
+        assert [len(set(looks)) for looks in zip(*drawn_as, strict=True)] == [3, 3]
+    expect_legend_beside_the_panels(figure)
+
+
 # --- the table that they are drawn from ------------------------------------------------------
 
 
-@pytest.mark.parametrize("validation", [True, False])
-def test_metrics_are_read_to_the_bits_that_were_written(tmp_path, validation):
-    folder = make_run(tmp_path / "run", validation=validation)
-    rows = [EpochRow(1, 0.1 + 0.2, 1 / 3, *(0.7, 1e-17) if validation else (None, None), 1e-5, 2.0)]
+@pytest.mark.parametrize("tested", [(), (0.1 + 0.7, 2 / 3)], ids=["", "test curve"])
+@pytest.mark.parametrize("validation", [(0.7, 1e-17), (None, None)], ids=["validation", ""])
+def test_metrics_are_read_to_the_bits_that_were_written(tmp_path, validation, tested):
+    folder = make_run(tmp_path / "run", validation=validation[0] is not None)
+    rows = [EpochRow(1, 0.1 + 0.2, 1 / 3, *validation, 1e-5, 2.0, *tested)]
     folder.write_metrics(rows)
+    assert folder.metrics.read_text().count("test_") == len(tested)
     assert folder.read_metrics() == rows
     assert json.dumps(folder.read_metrics()) == json.dumps(rows)
 

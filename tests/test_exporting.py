@@ -380,7 +380,9 @@ IMPORTS = [
     ),
     (
         import_of("net.safetensors", f"{settings('mlp3')} --data images --val-size 12 --seed 1"),
-        ["net.safetensors has another normalization than --data images --val-size 12 --seed 1"],
+        [
+            "net.safetensors has another normalization than --data images --val-size 12 --split stratified --seed 1"
+        ],
         nothing,
     ),
     (import_of("nan.pt"), ["nan.pt: 3.bias holds numbers that are not finite"], nothing),

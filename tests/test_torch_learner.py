@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 from funcnn.experiments import training_run
-from funcnn.experiments.config import OPTIMIZERS, SCHEDULES, RunConfig
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from funcnn.experiments import config as names
+from funcnn.experiments import optimizers as names
 from funcnn.experiments.config import RunConfig, build_optimizer
 
 import funcnn as fn

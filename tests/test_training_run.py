@@ -92,7 +92,7 @@ def test_config_json_is_the_config(run, images):
 
 def test_metrics_csv_has_a_row_for_each_epoch_that_agrees_with_the_summary(run):
     rows = rows_of(run)
-    assert list(rows[0]) == list(EpochRow._fields)
+    assert list(rows[0]) == list(EpochRow._fields[:-2]), "the test set is not measured"
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for row in rows:
         assert 0 <= float(row["train_accuracy"]) <= 1
@@ -137,6 +137,16 @@ def test_test_accuracy_is_what_evaluating_the_run_gives(run):
     assert (measured["val_examples"], measured["test_examples"]) == (12, 20)
 
 
+def test_a_run_is_evaluated_on_the_split_that_it_had(run, images, tmp_path, no_figures):
+    folder = finished(tiny(images, split="last"), tmp_path / "it")
+    assert folder.params.read_bytes() != run.params.read_bytes()
+    summary, measured = json.loads(folder.summary.read_text()), evaluate_run(folder)
+    assert measured["val_loss"] == summary["val_loss"]
+    model, (x, y) = load_model(folder), load_dataset(str(images), val_size=0, seed=0).train
+    found, _ = fn.softmax_cross_entropy(model.predict(x[-12:]), y[-12:])
+    assert found == summary["val_loss"]
+
+
 def test_params_npz_is_the_model_with_all_that_is_needed_to_use_it(run, images):
     model = load_model(run)
     assert model.input_shape == (1, 4, 4)
@@ -147,6 +157,72 @@ def test_params_npz_is_the_model_with_all_that_is_needed_to_use_it(run, images):
     summary = json.loads(run.summary.read_text())
     assert fn.accuracy(outputs, y) == summary["test_accuracy"]
     assert np.load(run.params)["1/weight"].shape == (16, 5)
+
+
+# --- the test set after every epoch ------------------------------------------------------------
+
+
+def test_a_test_curve_is_two_more_columns_and_changes_nothing_else(run, images, tmp_path):
+    folder = finished(tiny(images, test_curve=True), tmp_path / "it")
+    assert folder.params.read_bytes() == run.params.read_bytes()
+    assert {file.name for file in folder.path.iterdir()} == FILES
+    summary, without = (json.loads(f.summary.read_text()) for f in (folder, run))
+    assert summary | {"seconds": 0} == without | {"seconds": 0}
+    rows = without_seconds(folder)
+    curve = [(float(row.pop("test_loss")), float(row.pop("test_accuracy"))) for row in rows]
+    assert rows == without_seconds(run)
+    assert len(set(curve)) == 3, "another at every epoch"
+    assert curve[summary["snapshot_epoch"] - 1] == (summary["test_loss"], summary["test_accuracy"])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_test_curve_without_a_validation_set_ends_with_the_result(
+    images, tmp_path, no_figures, backend
+):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
+    config = tiny(images, val_size=0, test_curve=True, backend=backend)
+    folder = finished(config, tmp_path / "it")
+    last = folder.read_metrics()[-1]
+    summary = json.loads(folder.summary.read_text())
+    assert (last.test_loss, last.test_accuracy) == (summary["test_loss"], summary["test_accuracy"])
+    assert summary["snapshot_is"] == "last"
+
+
+class AfterTwo(Progress):
+    """Ctrl-C after the second epoch."""
+
+    def row(self, row, epochs):
+        if row.epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_a_run_that_was_stopped_goes_on_with_its_columns(images, tmp_path, no_figures, curve):
+    config = tiny(images, test_curve=curve)
+    whole = finished(config, tmp_path / "whole")
+    stopped = TrainingRun.start(config, tmp_path / "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        stopped.finish(AfterTwo())
+    state = fn.load(stopped.folder.last)
+    if not curve:  # as rows were before there were test curves
+        notes = {"rows": [row[:7] for row in state.notes["rows"]]}
+        fn.save(stopped.folder.last, state.params, notes=notes)
+    assert without_seconds(resumed(tmp_path / "stopped")) == without_seconds(whole)
+
+
+def test_a_test_set_without_labels_has_no_curve_and_leaves_no_folder(tmp_path):
+    rows = np.arange(40 * 17).reshape(40, 17) % 3
+    (tmp_path / "table").mkdir()
+    np.savetxt(tmp_path / "table" / "train.csv", rows, "%d", ",")
+    np.savetxt(tmp_path / "table" / "test.csv", rows[:9, 1:], "%d", ",")
+    config = tiny(tmp_path / "table", test_curve=True)
+    with pytest.raises(InputError, match=r"^--test-curve: the test set of .*table has no labels$"):
+        TrainingRun.start(config, tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
+# --- which params are kept -------------------------------------------------------------------
 
 
 def test_params_are_the_best_on_validation_and_not_the_last(images, tmp_path, no_figures):
