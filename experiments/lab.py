@@ -13,6 +13,7 @@ from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.document import Document
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
 SEEDS, QUICK_SEEDS = 3, 1
@@ -118,13 +119,21 @@ class Results:
         """The recorded epochs of one run."""
         return self.folder(trial, backend, seed).read_metrics()
 
+    def task(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> Task:
+        """What one run learned, from which examples."""
+        return Task.build(self.config(trial, backend, seed))
+
     def model(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> TrainedModel:
         """What one run kept."""
         return load_model(self.folder(trial, backend, seed))
 
-    def spread(self, trial: Trial, backend: str, score: str) -> Spread:
-        """Mean and standard deviation over the seeds of a number in the summaries."""
-        return spread([self.summary(trial, backend, seed)[score] for seed in self.seeds])
+    def spread(self, trial: Trial, backend: str, score: str) -> Spread | None:
+        """Mean and standard deviation over the seeds of a number in the summaries.
+
+        None if they have none, as of a test set without labels.
+        """
+        values = [self.summary(trial, backend, seed)[score] for seed in self.seeds]
+        return None if None in values else spread(values)
 
     def history(self, trial: Trial) -> list[tuple[int, Path]]:
         """The epochs after which the params were kept, in NumPy's first run, and where."""

@@ -17,6 +17,7 @@ from funcnn.experiments.lab_report import Setting, facts, side_by_side_table, sw
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
+_SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}
 _BASE = {"arch": "points", "init": "shared"}
 _SETS = {"xor": "points-xor", "linear": "points-linear"}
 _IN_WORDS = {"xor": "21 points on two diagonals", "linear": "100 points on either side of a line"}
@@ -152,6 +153,7 @@ def _results(results: Results) -> Section:
         [Setting(f"{name}: {_IN_WORDS[name]}", trial) for name, trial in MAIN.items()],
         "set",
         "Accuracy and loss on all the points after the last epoch.",
+        _SCORES,
     )
     return Section(
         "Results",
@@ -212,9 +214,15 @@ def _discussion(results: Results) -> Section:
     return Section(
         "Discussion",
         (
-            sweep(results, "Learning rates", rates, "learning rate", "lr", _AS_ABOVE),
+            sweep(results, "Learning rates", rates, "learning rate", "lr", _AS_ABOVE, _SCORES),
             sweep(
-                results, "Hidden units", units, "units in the hidden layers", "hidden", _AS_ABOVE
+                results,
+                "Hidden units",
+                units,
+                "units in the hidden layers",
+                "hidden",
+                _AS_ABOVE,
+                _SCORES,
             ),
             Section(
                 "No activation function",
@@ -225,7 +233,7 @@ def _discussion(results: Results) -> Section:
                         "line can be drawn, and the diagonals cannot be told apart."
                     ),
                     side_by_side_table(
-                        results, without, "activation", "Both sets, learning rate 0.05."
+                        results, without, "activation", "Both sets, learning rate 0.05.", _SCORES
                     ),
                 ),
             ),
@@ -244,9 +252,15 @@ def _extra(results: Results) -> Section:
     return Section(
         "Extra",
         (
-            sweep(results, "Optimizers", optimizers, "optimizer", "optimizer", _RATES),
+            sweep(results, "Optimizers", optimizers, "optimizer", "optimizer", _RATES, _SCORES),
             sweep(
-                results, "Activation functions", activations, "activation", "activation", _SMALLER
+                results,
+                "Activation functions",
+                activations,
+                "activation",
+                "activation",
+                _SMALLER,
+                _SCORES,
             ),
             Section(
                 "A network with a convolution",
@@ -255,7 +269,7 @@ def _extra(results: Results) -> Section:
                         "The two coordinates are a sequence of length 2: four kernels of size 2 "
                         "run over it, then come a layer of four units and the output."
                     ),
-                    side_by_side_table(results, conv, "network", "Both sets."),
+                    side_by_side_table(results, conv, "network", "Both sets.", _SCORES),
                 ),
             ),
             Section(
@@ -265,7 +279,7 @@ def _extra(results: Results) -> Section:
                         "Above, both sides begin with the same N(0, 1) weights. torch's own for "
                         "so few units are uniform between -0.7 and 0.7 or less."
                     ),
-                    side_by_side_table(results, own, "first weights", "Both sets."),
+                    side_by_side_table(results, own, "first weights", "Both sets.", _SCORES),
                 ),
             ),
         ),

@@ -1,14 +1,20 @@
 """What the reports of several labs have in common: tables of settings, and sections of sweeps."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments import figures
+from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Picture, Section, Table
 from funcnn.experiments.lab import SEEDS, Results, Trial, number, percent
 from funcnn.experiments.machine import in_one_line
+from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.score_figures import Score
+from funcnn.experiments.side_by_side import Spread
+
+ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
+"""Numbers in the summaries, and what they are called in a table."""
 
 
 class Setting(NamedTuple):
@@ -16,6 +22,31 @@ class Setting(NamedTuple):
 
     label: str
     trial: Trial
+
+
+def one_after_another(
+    start: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
+) -> list[Setting]:
+    """Trials on NumPy's side, each with the settings of the one before and a change."""
+    found, settings = [], dict(start)
+    for index, (label, change) in enumerate(changes.items()):
+        settings |= change
+        found.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
+    return found
+
+
+def epoch_line(row: EpochRow) -> str:
+    """What is printed for an epoch where the lab has no form of its own."""
+    parts = [
+        f"epoch {row.epoch:2}  training loss {row.train_loss:.4f} accuracy {row.train_accuracy:.2%}"
+    ]
+    for name, loss, accuracy in (
+        ("validation", row.val_loss, row.val_accuracy),
+        ("test", row.test_loss, row.test_accuracy),
+    ):
+        if loss is not None and accuracy is not None:
+            parts.append(f"{name} loss {loss:.4f} accuracy {accuracy:.2%}")
+    return "  ".join(parts)
 
 
 def facts(results: Results) -> list[tuple[str, str]]:
@@ -29,46 +60,105 @@ def facts(results: Results) -> list[tuple[str, str]]:
     return [*said, ("Machine", in_one_line(results.machine))]
 
 
+def cell(found: Spread | None, score: str) -> str:
+    """A score in a table; a dash where there is none."""
+    if found is None:
+        return "-"
+    return percent(found) if score.endswith("_accuracy") else number(found)
+
+
 def side_by_side_table(
-    results: Results, settings: Sequence[Setting], what: str, caption: str
+    results: Results,
+    settings: Sequence[Setting],
+    what: str,
+    caption: str,
+    scores: Mapping[str, str] = ACCURACIES,
 ) -> Table:
-    """Accuracy and loss of settings on both sides; a side that was not trained has a dash."""
+    """Scores of settings on both sides; a side that was not trained has a dash."""
     header = [what]
     for backend in BACKENDS:
-        header += [f"{backend}: accuracy (%)", f"{backend}: loss (nats)"]
+        header += [f"{backend}: {words}" for words in scores.values()]
     rows = []
     for label, trial in settings:
         row = [label]
         for backend in BACKENDS:
-            if backend in trial.backends:
-                row.append(percent(results.spread(trial, backend, "test_accuracy")))
-                row.append(number(results.spread(trial, backend, "test_loss")))
-            else:
-                row += ["-", "-"]
+            for score in scores:
+                trained = backend in trial.backends
+                found = results.spread(trial, backend, score) if trained else None
+                row.append(cell(found, score))
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows), caption)
 
 
 def sweep(
-    results: Results, title: str, settings: Sequence[Setting], what: str, name: str, rest: str
+    results: Results,
+    title: str,
+    settings: Sequence[Setting],
+    what: str,
+    name: str,
+    rest: str,
+    scores: Mapping[str, str] = ACCURACIES,
 ) -> Section:
     """A table of settings, and the curves of NumPy's first runs.
 
     what: the settings in a word. name: of the figure's file. rest: what else they have in common.
+    The curves are of the validation set, or of training where there is none.
     """
     path = results.path / "figures" / f"sweep-{name}.png"
+    part = "train" if results.rows(settings[0].trial)[0].val_loss is None else "val"
     curves = []
     for label, trial in settings:
         rows = results.rows(trial)
         losses, accuracies = (
-            np.array([getattr(row, f"train_{of}") for row in rows]) for of in ("loss", "accuracy")
+            np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
         curves.append(figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
-    figures.curves(path, curves, "training")
+    words = {"train": "training", "val": "validation"}[part]
+    figures.curves(path, curves, words)
     return Section(
         title,
         (
-            side_by_side_table(results, settings, what, f"{title}; {rest}."),
-            Picture(path, f"{title}: loss and accuracy over epochs (NumPy, seed 0)."),
+            side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
+            Picture(path, f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."),
         ),
     )
+
+
+def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
+    """The dots of settings on their sides, in per cent."""
+    found: list[Score] = []
+    for label, trial in settings:
+        for backend in trial.backends:
+            values = results.spread(trial, backend, score)
+            if values is not None:
+                std = None if values.std is None else 100 * values.std
+                found.append(Score(label, backend, 100 * values.mean, std))
+    return found
+
+
+def ablation(results: Results, steps: Sequence[Setting], name: str) -> list[Any]:
+    """A table and a figure of steps, each of which changes one thing of the one before (NumPy).
+
+    name: of the figure's file.
+    """
+    rows, before = [], None
+    for label, trial in steps:
+        found = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
+        validation = found["val_accuracy"]
+        assert validation is not None  # image labs have a validation set
+        gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
+        before = validation.mean
+        rows.append((label, cell(validation, "val_accuracy"), gained,
+                     cell(found["test_accuracy"], "test_accuracy")))  # fmt: skip
+    path = results.path / "figures" / f"{name}.png"
+    first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
+    score_figures.dots(path, scores_of(results, first, "val_accuracy"), "validation accuracy (%)")
+    return [
+        Table(
+            ("step", "validation (%)", "gained (points)", "test (%)"),
+            tuple(rows),
+            "From a plain beginning to the network above: each step changes one thing of the one "
+            "before (NumPy). Steps were chosen by validation; the test set is only shown.",
+        ),
+        Picture(path, "The same steps."),
+    ]

@@ -12,6 +12,7 @@ from funcnn.experiments.trained_model import load_model
 
 import funcnn as fn
 from funcnn.files import write_whole
+from funcnn.types import Array
 
 
 def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]:
@@ -25,6 +26,13 @@ def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]
     inputs = load_inputs(data)
     model.check_inputs(inputs, data)
     classes = fn.predicted_classes(model.predict(inputs))
-    table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": classes})
-    write_whole(out, table.to_csv(index=False).encode())
+    save_predictions(out, classes)
     return {"run": str(folder), "data": data, "out": str(out), "rows": len(classes)}
+
+
+def save_predictions(out: Path, classes: Array) -> list[str]:
+    """Write the table of predicted classes `(N,)`; its lines."""
+    table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": classes})
+    text: str = table.to_csv(index=False)
+    write_whole(out, text.encode())
+    return text.splitlines()

@@ -1,0 +1,264 @@
+"""The lab `fashion-mlp`: an MLP for Fashion-MNIST, ranked by accuracy and size."""
+
+from funcnn.experiments import lab_sections as sections
+from funcnn.experiments.document import Block, Document, Formula, Picture, Section, Table, Text
+from funcnn.experiments.exporting import export_model
+from funcnn.experiments.lab import EMNIST47, Lab, Results, Trial
+from funcnn.experiments.lab_report import (
+    Setting,
+    cell,
+    epoch_line,
+    facts,
+    scores_of,
+    side_by_side_table,
+    sweep,
+)
+from funcnn.experiments.score_figures import LIMIT, accuracy_against_size
+
+_BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "classical-momentum"}
+MAIN = Trial("mlp", _BASE, main=True)
+SIZES = {
+    "-".join(map(str, hidden)): Trial(
+        "hidden-" + "x".join(map(str, hidden)), {**_BASE, "hidden": hidden}
+    )
+    for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
+}
+ACTIVATIONS = {
+    name: Trial(f"activation-{name}", {**_BASE, "activation": name})
+    for name in (
+        *("identity", "binary-step", "sigmoid", "tanh", "arctan"),
+        *("prelu", "elu", "softplus"),
+    )
+}
+MOMENTUM = {
+    "the lab's, constant rate": Trial("lab-constant", {**_BASE, "schedule": "constant"}),
+    "torch's, constant rate": Trial(
+        "torch-constant", {**_BASE, "optimizer": "sgd", "schedule": "constant"}
+    ),
+    "torch's, falling rate": Trial("torch-falling", {**_BASE, "optimizer": "sgd"}),
+}
+OTHERS = {
+    "MNIST": Trial("on-mnist", {**_BASE, "data": "mnist"}),
+    "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
+}
+_DERIVATIVES = """\
+identity     f = x                               f' = 1
+binary step  f = 1 if x > 0 else 0               f' = 0
+logistic     f = 1 / (1 + exp(-x))               f' = f (1 - f)
+tanh         f = tanh x                          f' = 1 - f²
+arctan       f = arctan x                        f' = 1 / (1 + x²)
+ReLU         f = max(0, x)                       f' = 1 if x > 0 else 0
+PReLU        f = x if x > 0 else a x             f' = 1 if x > 0 else a,  df/da = min(0, x)
+ELU          f = x if x > 0 else a (exp x - 1)   f' = 1 if x > 0 else f + a
+softplus     f = log(1 + exp x)                  f' = 1 / (1 + exp(-x))"""
+
+
+def report(results: Results) -> Document:
+    """Model and size, activations, loss, optimizer, and another dataset."""
+    ours = sections.Examined(results, MAIN, "numpy")
+    return Document(
+        LAB.title,
+        "As accurate as can be in less than 2 MB, without convolutions.",
+        facts(results),
+        (
+            sections.titled("Data", (sections.sizes(results, MAIN),)),
+            sections.titled(
+                "Model",
+                sections.network(results, MAIN),
+                (
+                    side_by_side_table(
+                        results,
+                        [Setting("784-256-128-10", MAIN)],
+                        "model",
+                        "The lab asks for more than 85 % on the test set.",
+                    ),
+                ),
+                sections.training(results, MAIN, "numpy", epoch_line),
+                sections.confusion(ours),
+            ),
+            _against_size(results),
+            _activations(results),
+            _loss(),
+            _optimizer(results),
+            _another(results),
+            sections.titled("What is handed in", _handed_in(results)),
+            sections.titled(
+                "NumPy with PyTorch",
+                (sections.module(results, MAIN),),
+                sections.training(results, MAIN, "torch", epoch_line),
+                sections.differences(results, MAIN),
+            ),
+            sections.titled("Inside the network", sections.inside(ours)),
+        ),
+    )
+
+
+def _size(results: Results, trial: Trial) -> int:
+    """Bytes of the parameters, float32."""
+    return 4 * int(results.summary(trial)["parameters"])
+
+
+def _against_size(results: Results) -> Section:
+    settings = [*map(Setting, SIZES, SIZES.values()), Setting("256-128 (above)", MAIN)]
+    settings.sort(key=lambda setting: _size(results, setting.trial))
+    rows = [
+        (
+            label,
+            f"{_size(results, trial) / 1e6:.2f}",
+            *(
+                cell(results.spread(trial, backend, score), score)
+                for backend in trial.backends
+                for score in ("val_accuracy", "test_accuracy")
+            ),
+        )
+        for label, trial in settings
+    ]
+    header = (
+        *("hidden layers", "size (MB)", "numpy: validation (%)", "numpy: test (%)"),
+        *("torch: validation (%)", "torch: test (%)"),
+    )
+    path = results.path / "figures" / "size.png"
+    sizes = {label: _size(results, trial) for label, trial in settings}
+    scores = scores_of(results, settings, "test_accuracy")
+    accuracy_against_size(path, [(sizes[score.label], score) for score in scores])
+    return Section(
+        "Accuracy against size",
+        (
+            Text(
+                f"The size is that of the parameters, four bytes each; the limit is "
+                f"{LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
+            ),
+            Table(header, tuple(rows), "Sizes, everything else as above."),
+            Picture(path, "Accuracy on the test set against size."),
+        ),
+    )
+
+
+def _activations(results: Results) -> Section:
+    settings = [*map(Setting, ACTIVATIONS, ACTIVATIONS.values())]
+    settings.insert(5, Setting("relu (above)", MAIN))
+    found = sweep(
+        results, "Activations", settings, "activation", "activation", "everything else as above"
+    )
+    return sections.titled(
+        found.title,
+        (
+            Formula(_DERIVATIVES),
+            Text(
+                "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
+                "PReLU learns its slope a, which begins at 0.25; ELU has a = 1. The derivative of "
+                "the binary step is 0 wherever it has one, so that the layers before it stay as "
+                "they began and only the last one learns."
+            ),
+        ),
+        found.blocks,
+    )
+
+
+def _loss() -> Section:
+    return Section(
+        "Loss",
+        (
+            Formula("L = -Σᵢ ( f_yᵢ(xᵢ) - log Σₖ exp fₖ(xᵢ) )"),
+            Text(
+                "The largest output is taken off before exp, which changes nothing and cannot "
+                "overflow. A batch is averaged, and a tenth of the label is spread over the "
+                "classes (label smoothing)."
+            ),
+        ),
+    )
+
+
+def _optimizer(results: Results) -> Section:
+    settings = [
+        Setting("the lab's, falling rate (above)", MAIN),
+        *map(Setting, MOMENTUM, MOMENTUM.values()),
+    ]
+    found = sweep(
+        results, "Optimizer", settings, "recurrence", "momentum", "everything else as above"
+    )
+    return sections.titled(
+        found.title,
+        (
+            Formula(
+                "the lab's   vₜ = b vₜ₋₁ - g h wₜ₋₁ - h Gₜ₋₁     wₜ = wₜ₋₁ + vₜ\n"
+                "torch's     vₜ = b vₜ₋₁ + g wₜ₋₁ + Gₜ₋₁         wₜ = wₜ₋₁ - h vₜ"
+            ),
+            Text(
+                "With b momentum, g weight decay, h learning rate and G the gradient. While h is "
+                "constant, the lab's v is -h times torch's and w is the same. When h falls, the "
+                "lab's v still holds steps made with the higher rates, so that a change of h "
+                "takes some 1 / (1 - b) steps to arrive."
+            ),
+            *_apart(results),
+        ),
+        found.blocks,
+    )
+
+
+def _apart(results: Results) -> list[Block]:
+    """How far the two recurrences are apart with the same seed, in what was recorded."""
+    rows = []
+    for name, ours, theirs in (
+        ("constant", *(MOMENTUM[f"{whose}, constant rate"] for whose in ("the lab's", "torch's"))),
+        ("falling", MAIN, MOMENTUM["torch's, falling rate"]),
+    ):
+        losses = [
+            [row.train_loss for row in results.rows(trial, "numpy")] for trial in (ours, theirs)
+        ]
+        apart = [abs(a / b - 1) for a, b in zip(*losses, strict=True)]
+        rows.append((name, f"{apart[0]:.1e}", f"{apart[-1]:.1e}"))
+    return [
+        Table(
+            ("learning rate", "after epoch 1", "after the last epoch"),
+            tuple(rows),
+            "Relative difference of the training losses of the two recurrences, from the same "
+            "first weights with the same batches (NumPy, seed 0). Under a constant rate it begins "
+            "as rounding, and what ReLU makes of rounding grows.",
+        )
+    ]
+
+
+def _another(results: Results) -> Section:
+    settings = [Setting("Fashion-MNIST (above)", MAIN)]
+    settings += [Setting(name, trial) for name, trial in OTHERS.items() if trial in results.trials]
+    blocks: list[Block] = [
+        side_by_side_table(
+            results, settings, "dataset", "The same model and settings; 10,000 for validation."
+        )
+    ]
+    if len(settings) <= len(OTHERS):
+        blocks.append(Text("EMNIST was not found when this was trained, and is left out."))
+    return Section("Another dataset", tuple(blocks))
+
+
+def _handed_in(results: Results) -> list[Block]:
+    blocks = sections.handed_in(results, MAIN, "submission.csv")
+    out = results.path / "submission.pt"
+    out.unlink(missing_ok=True)
+    best = sections.best_seed(results, MAIN)
+    written = export_model(results.folder(MAIN, "numpy", best).path, "pt", out)
+    return [
+        *blocks,
+        Text(
+            f"`{out.name}` has the parameters of the same network, {out.stat().st_size / 1e6:.2f} "
+            f"MB: `torch.load(..., weights_only=True)` reads them, and the module under *NumPy "
+            f"with PyTorch* loads them strictly; {written['parameters']:,} numbers."
+        ),
+    ]
+
+
+LAB = Lab(
+    "fashion-mlp",
+    "An MLP for Fashion-MNIST, ranked by accuracy and size",
+    (
+        MAIN,
+        *SIZES.values(),
+        *MOMENTUM.values(),
+        *OTHERS.values(),
+        *ACTIVATIONS.values(),
+    ),
+    {"epochs": 1},
+    epoch_line,
+    report,
+)

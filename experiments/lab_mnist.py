@@ -1,0 +1,140 @@
+"""The lab `mnist`: a 3-layer network and a 3-layer CNN, each in NumPy and in PyTorch."""
+
+import statistics
+
+from funcnn.experiments import lab_sections as sections
+from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.document import Document, Formula, Picture, Section, Table, Text
+from funcnn.experiments.lab import Lab, Results, Trial
+from funcnn.experiments.lab_report import Setting, cell, epoch_line, facts, scores_of
+from funcnn.experiments.score_figures import dots
+from funcnn.experiments.side_by_side import compare_means
+
+# Stochastic gradient descent on the plain cross-entropy, as the lab asks.
+_BASE = {
+    "data": "mnist",
+    "optimizer": "sgd",
+    "label_smoothing": 0.0,
+    "dropout": 0.0,
+    "test_curve": True,
+}
+NN = Trial("nn", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)
+CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 10, "lr": 0.05}, main=True)
+_NAMES = {"NN": NN, "CNN": CNN}
+_SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
+
+
+def report(results: Results) -> Document:
+    """All four, and then compared."""
+    examined = {
+        (name, side): sections.Examined(results, trial, side)
+        for name, trial in _NAMES.items()
+        for side in BACKENDS
+    }
+    runs = [
+        sections.titled(
+            f"{name} in {_SIDES[side]}",
+            sections.network(results, each.trial)
+            if side == "numpy"
+            else [sections.module(results, each.trial)],
+            sections.training(results, each.trial, side, epoch_line),
+            sections.confusion(each),
+            sections.surest(each),
+        )
+        for (name, side), each in examined.items()
+    ]
+    return Document(
+        LAB.title,
+        "Handwritten digits, by four trainings: NN and CNN, in NumPy and in PyTorch.",
+        facts(results),
+        (
+            _data(results),
+            *runs,
+            _compared(results),
+            sections.titled(
+                "Inside the networks",
+                *(sections.inside(examined[name, "numpy"]) for name in _NAMES),
+            ),
+        ),
+    )
+
+
+def _data(results: Results) -> Section:
+    return Section(
+        "Data and loss",
+        (
+            sections.sizes(results, NN),
+            Formula("p = softmax(z)\nL = -mean(log p[label])\ndL/dz = (p - onehot(label)) / n"),
+            Text(
+                "The curves show the test set beside the training set, as the lab asks. It is "
+                "only looked at: the epoch that is kept is the best on the validation set."
+            ),
+        ),
+    )
+
+
+def _compared(results: Results) -> Section:
+    rows = []
+    for name, trial in _NAMES.items():
+        for side in BACKENDS:
+            seconds = statistics.median(
+                row.seconds for seed in results.seeds for row in results.rows(trial, side, seed)
+            )
+            scores = [
+                cell(results.spread(trial, side, score), score)
+                for score in ("val_accuracy", "test_accuracy", "test_loss")
+            ]
+            parameters = results.summary(trial, side)["parameters"]
+            rows.append((f"{name}, {_SIDES[side]}", f"{parameters:,}", *scores, f"{seconds:.1f}"))
+    header = (
+        *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
+        "seconds an epoch",
+    )
+    table = Table(
+        header,
+        tuple(rows),
+        "The four. The seconds are medians, of runs with one thread each beside other runs.",
+    )
+    path = results.path / "figures" / "four.png"
+    settings = [Setting(name, trial) for name, trial in _NAMES.items()]
+    dots(path, scores_of(results, settings, "test_accuracy"), "test accuracy (%)")
+    return Section(
+        "Comparison",
+        (
+            table,
+            Picture(path, "Test accuracy of the four."),
+            *(
+                Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
+                for name, trial in _NAMES.items()
+            ),
+            Section("NN with CNN", tuple(_nn_with_cnn(results, side) for side in BACKENDS)),
+        ),
+    )
+
+
+def _nn_with_cnn(results: Results, side: str) -> Text:
+    nn, cnn = (results.spread(trial, side, "test_accuracy") for trial in (NN, CNN))
+    assert nn is not None
+    assert cnn is not None
+    found = compare_means(nn, cnn)
+    parameters = [results.summary(trial, side)["parameters"] for trial in (NN, CNN)]
+    said = (
+        f"In {_SIDES[side]} the CNN is {100 * found.difference:+.2f} points from the NN on the "
+        f"test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
+    )
+    if found.standard_error is None:
+        return Text(f"{said}; one seed has no spread.")
+    return Text(
+        f"{said}; the standard error of that difference over {found.seeds} seeds is "
+        f"{100 * found.standard_error:.2f} points."
+    )
+
+
+LAB = Lab(
+    "mnist",
+    "A network and a CNN of three layers, each in NumPy and in PyTorch",
+    (CNN, NN),
+    {"epochs": 1},
+    epoch_line,
+    report,
+)

@@ -1,0 +1,216 @@
+"""Sections that the reports of the labs on images have in common."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from funcnn.experiments import example_pictures, figures, network_pictures
+from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.document import Block, Listing, Picture, Section, Table, Text
+from funcnn.experiments.lab import Results, Trial
+from funcnn.experiments.learners import make_learner
+from funcnn.experiments.predictions import save_predictions
+from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.side_by_side import free_results
+from funcnn.experiments.statements import of_free
+from funcnn.experiments.tasks import Task
+from funcnn.experiments.trained_model import TrainedModel
+
+import funcnn as fn
+from funcnn.types import Array
+
+_SETTINGS = (
+    *("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule"),
+    *("activation", "loss", "label_smoothing", "dropout"),
+)
+
+
+class Examined:
+    """The first run of a trial on one side: its model, and what it makes of the images to show.
+
+    They are those of the test set, or of the validation set where the test set has no labels.
+    """
+
+    def __init__(self, results: Results, trial: Trial, backend: str) -> None:
+        self.results, self.trial, self.backend = results, trial, backend
+        self.task = Task.build(results.config(trial, backend))
+        images, labels = self.task.data.test
+        self.part = "test"
+        if labels is None:
+            assert self.task.data.validation is not None
+            images, labels = self.task.data.validation
+            self.part = "validation"
+        self.images, self.labels = images, labels
+        self.trained: TrainedModel = results.model(trial, backend)
+        self.outputs = self.predict(images)
+
+    def predict(self, images: Array) -> Array:
+        """The outputs for stored images, by the side that trained it."""
+        return make_learner(self.task).predict(self.trained.params, images)
+
+    @cached_property
+    def right(self) -> Array:
+        """Whether each image is put into its class."""
+        right: Array = fn.predicted_classes(self.outputs) == self.labels
+        return right
+
+    def picture(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Picture:
+        """A figure of it, drawn by `draw(path, *given)`; whose it is stands in the caption."""
+        name = f"{kind}-{self.trial.name}-{self.backend}.png"
+        path = self.results.path / "figures" / name
+        draw(path, *given)
+        return Picture(path, f"{caption} ({self.backend}, seed 0).")
+
+    def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
+        """Images, labels, outputs and class names, as the pictures take them."""
+        return self.images, self.labels, self.outputs, self.task.data.class_names
+
+
+def sizes(results: Results, trial: Trial) -> Table:
+    """How many images there are, and what for."""
+    data = results.task(trial).data
+    assert data.validation is not None
+    shape = " x ".join(map(str, data.input_shape))
+    unlabelled = "" if data.test[1] is not None else ", without labels"
+    rows = (
+        ("training", f"{len(data.train[0]):,}", "the weights are fitted to them"),
+        ("validation", f"{len(data.validation[0]):,}", "every choice is made by them"),
+        ("test", f"{len(data.test[0]):,}", f"predicted in the end{unlabelled}"),
+    )
+    classes = f"{len(data.class_names)} classes, images of {shape}, normalised by the mean and the "
+    return Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on.")
+
+
+def network(results: Results, trial: Trial) -> list[Block]:
+    """The layers of a network, and the settings it is trained with."""
+    task = results.task(trial)
+    table = fn.summary(task.model, task.data.input_shape)
+    layers = [
+        (row.name, " x ".join(map(str, row.output_shape)), f"{row.parameters:,}")
+        for row in table.rows
+    ]
+    layers.append(("all", "", f"{table.parameters:,}"))
+    shown = {name: getattr(task.config, name) for name in _SETTINGS}
+    said = ", ".join(f"{name.replace('_', ' ')} **{value}**" for name, value in shown.items())
+    return [
+        Table(("layer", "output", "parameters"), tuple(layers), "The network."),
+        Text(f"Trained with {said}."),
+    ]
+
+
+def module(results: Results, trial: Trial) -> Listing:
+    """The same network as a module of torch."""
+    from funcnn.experiments.torch_mirror import definition
+
+    task = results.task(trial)
+    return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
+
+
+def training(
+    results: Results, trial: Trial, backend: str, line: Callable[[EpochRow], str]
+) -> list[Block]:
+    """How the first run on a side went: its curves, and what was printed."""
+    folder = results.folder(trial, backend, 0)
+    lines = "\n".join(map(line, results.rows(trial, backend)))
+    return [
+        Picture(
+            folder.path / "learning_curve.png",
+            f"Loss and accuracy over epochs ({backend}, seed 0).",
+        ),
+        Listing(lines, f"What was printed for every epoch ({backend}, seed 0)."),
+    ]
+
+
+def confusion(examined: Examined) -> list[Block]:
+    """The confusion matrix as probabilities, whose rows sum to 1."""
+    counts = fn.confusion_matrix(examined.outputs, examined.labels)
+    caption = f"Confusion matrix of the {examined.part} set, as probabilities"
+    names = examined.task.data.class_names
+    return [examined.picture("probabilities", caption, figures.probabilities, counts, names)]
+
+
+def surest(examined: Examined) -> list[Block]:
+    """The three images of every class with the highest probabilities of it."""
+    caption = f"The {examined.part} images with the three highest probabilities of every class"
+    draw = example_pictures.top_three
+    return [examined.picture("top-three", caption, draw, *examined.examples())]
+
+
+def inside(examined: Examined) -> list[Block]:
+    """What its first layer learned to look for, what it gets wrong, an image on its way through."""
+    found = network_pictures.first_filters(examined.trained)
+    blocks: list[Block] = [
+        examined.picture(
+            "filters", "What the first layer looks for", network_pictures.filters, found
+        ),
+        examined.picture(
+            "mistakes",
+            f"The surest mistakes on the {examined.part} set",
+            example_pictures.mistakes,
+            *examined.examples(),
+        ),
+    ]
+    if found.convolution:
+        image = examined.images[int(np.argmax(examined.right))]
+        caption = f"The first {examined.part} image that it recognises, layer by layer"
+        draw = network_pictures.feature_maps
+        blocks.append(examined.picture("feature-maps", caption, draw, examined.trained, image))
+    return blocks
+
+
+def differences(results: Results, trial: Trial) -> list[Block]:
+    """What differs between the two sides of a trial, and why."""
+    runs = {
+        backend: [results.folder(trial, backend, seed) for seed in results.seeds]
+        for backend in BACKENDS
+    }
+    free = free_results(runs, {})
+    weights = [
+        (f"{row['path']} ({row['layer']})", *(f"{row[backend]:.4f}" for backend in BACKENDS))
+        for row in free["first_weights"]
+    ]
+    return [
+        *map(Text, of_free(free)),
+        Table(
+            ("weight", *BACKENDS),
+            tuple(weights),
+            "Standard deviations of the first weights, which each side draws in its own way.",
+        ),
+        Text(
+            "The same on both sides: the layers, the loss, the optimizer, the learning rate over "
+            "the steps, the images and their normalisation. Not the same: the first weights, the "
+            "order of the images and the masks of dropout, which each side draws from a generator "
+            "of its own. With all of these shared, both compute the same training to rounding: "
+            "`funcnn compare --mode lockstep` shows it step by step."
+        ),
+    ]
+
+
+def best_seed(results: Results, trial: Trial) -> int:
+    """The seed whose run on NumPy's side is best on the validation set."""
+    return max(results.seeds, key=lambda seed: results.summary(trial, seed=seed)["val_accuracy"])
+
+
+def handed_in(results: Results, trial: Trial, file: str) -> list[Block]:
+    """The predicted classes of the test images, written to a file in the experiment's folder.
+
+    By the run of NumPy's side that is best on validation.
+    """
+    best = best_seed(results, trial)
+    images, _ = results.task(trial, seed=best).data.test
+    classes = fn.predicted_classes(results.model(trial, seed=best).predict(images))
+    lines = save_predictions(results.path / file, classes)
+    return [
+        Text(
+            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by "
+            f"the NumPy network that is best on the validation set (seed {best})."
+        ),
+        Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
+    ]
+
+
+def titled(title: str, *parts: Sequence[Block | Section]) -> Section:
+    """A section of all of these, one after another."""
+    return Section(title, tuple(itertools.chain(*parts)))
