@@ -35,7 +35,7 @@ def mistakes(
     for axis, index, sureness in zip(axes.ravel(), *found, strict=False):
         axis.imshow(images[index, 0], **_GREYS)
         taken_for = names[outputs[index].argmax()]
-        caption = f"{names[labels[index]]}, taken for\n{taken_for} {in_percent(sureness)}"
+        caption = f"{names[labels[index]]}, taken for\n{taken_for}: {in_percent(sureness)}"
         axis.set_title(caption, fontsize=8, parse_math=False)
     if not len(found.indices):
         figure.suptitle(f"No mistakes: all {len(labels)} images are in their classes.", y=0.6)

@@ -211,9 +211,7 @@ def test_an_image_is_followed_through_activations_and_poolings():
     np.testing.assert_array_equal(found[0].outputs, expected[0])
 
 
-CONVOLVING = [
-    name for name, arch in ARCHITECTURES.items() if arch.convolves and not arch.binary
-]  # fmt: skip
+CONVOLVING = [name for name, arch in ARCHITECTURES.items() if arch.convolves and not arch.binary]
 
 
 @pytest.mark.parametrize("arch", CONVOLVING)
@@ -253,7 +251,7 @@ def test_mistakes_are_drawn_worst_first_with_what_they_were_taken_for(classes, t
     ):
         np.testing.assert_array_equal(axis.get_images()[0].get_array(), images[index, 0])
         true, taken_for = names[labels[index]], names[outputs[index].argmax()]
-        assert title == f"{true}, taken for\n{taken_for} {outcomes.in_percent(sureness)}"
+        assert title == f"{true}, taken for\n{taken_for}: {outcomes.in_percent(sureness)}"
     expect_apart(title_boxes(drawn[0]))
 
 
