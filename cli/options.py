@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
 from funcnn.experiments.config import INITS
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -153,9 +153,16 @@ _SETTINGS = (
         f"three tenths; piecewise drops tenfold at 1/2 and 3/4. {by_arch('schedule')}",
     ),
     click.option(
+        "--loss",
+        type=click.Choice(list(LOSSES)),
+        help="What is minimized: the cross-entropy of the labels, or half the squared error of "
+        f"outputs and one-hot labels (for points the squared error). {by_arch('loss')}",
+    ),
+    click.option(
         "--label-smoothing",
         type=float,
-        help=f"Share of each label spread over all classes. {by_arch('label_smoothing')}",
+        help="Share of each label spread over all classes. "
+        f"{by_arch('label_smoothing')[:-1]}; 0 for squared-error]",
     ),
     dropout_option,
     seed_option,

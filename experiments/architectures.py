@@ -5,11 +5,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
 from funcnn.initializers import Initializer
-from funcnn.types import Layer, Loss
+from funcnn.types import Array, Layer, Loss, LossVjp
 
 
 class Activation(NamedTuple):
@@ -157,7 +158,7 @@ class Architecture(NamedTuple):
     sgd: Mapping[str, float] = MappingProxyType({})
     """What SGD and its kin take instead, where the default optimizer is another."""
     binary: bool = False
-    """One probability as output, trained with binary cross-entropy; otherwise one logit a class."""
+    """One probability as output; otherwise one number a class, the highest of the predicted one."""
 
     @property
     def convolves(self) -> bool:
@@ -178,6 +179,7 @@ _CLASSIFIER: dict[str, Any] = {
     "momentum": 0.9,
     "weight_decay": 5e-4,
     "schedule": "cosine",
+    "loss": "cross-entropy",
     "label_smoothing": 0.1,
     "dropout": 0.0,
     "seed": 0,
@@ -248,8 +250,25 @@ def build_model(arch: str, shape: NetworkShape, classes: int) -> Layer:
     return architecture.build(shape, classes)
 
 
-def loss_of(arch: str, label_smoothing: float) -> Loss:
-    """The loss that the network of this name is trained with."""
-    if ARCHITECTURES[arch].binary:
+LOSSES = {"cross-entropy": "loss (nats)", "squared-error": "loss (squared error)"}
+"""What can be minimized, with the words for its values."""
+
+
+def loss_of(arch: str, loss: str, label_smoothing: float = 0.0) -> Loss:
+    """The loss of this name for the network of this name; its targets are the labels."""
+    binary = ARCHITECTURES[arch].binary
+    if loss == "squared-error":
+        return fn.mean_squared_error if binary else _half_squared_error
+    if binary:
         return fn.binary_cross_entropy
     return partial(fn.softmax_cross_entropy, label_smoothing=label_smoothing)
+
+
+def _half_squared_error(outputs: Array, labels: Array) -> tuple[float, LossVjp]:
+    """E = 1/2 sum_k (y_k - t_k)^2, t the one-hot row of a label: its mean over the examples.
+
+    outputs: `(N, K)`, any real numbers. labels: integers `(N,)` in 0 .. K-1.
+    """
+    one_hot = np.zeros_like(outputs)  # (N, K)
+    one_hot[np.arange(len(labels)), labels] = 1
+    return fn.half_squared_error(outputs, one_hot)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
+from funcnn.experiments.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    LOSSES,
+    NetworkShape,
+    build_model,
+    loss_of,
+)
 from funcnn.experiments.datasets import (
     DEFAULT_VAL_SIZE,
     NAMES,
@@ -23,7 +30,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 
 import funcnn as fn
-from funcnn.types import Layer
+from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")
 """What can train: funcnn, and PyTorch."""
@@ -56,6 +63,7 @@ class RunConfig:
     momentum: float
     weight_decay: float
     schedule: str
+    loss: str
     label_smoothing: float
     dropout: float
     seed: int
@@ -72,6 +80,7 @@ class RunConfig:
             ("split", SPLITS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
+            ("loss", LOSSES),
         ):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
@@ -106,6 +115,8 @@ class RunConfig:
         _check_number(self, "label_smoothing", 0, 1, "at least 0 and below 1")
         if self.label_smoothing and ARCHITECTURES[self.arch].binary:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
+        if self.label_smoothing and self.loss == "squared-error":
+            _refuse("label_smoothing", self.label_smoothing, "0 for --loss squared-error")
         if self.optimizer == "nesterov" and self.momentum == 0:
             _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
         if self.optimizer == "adagrad" and self.momentum:
@@ -118,7 +129,8 @@ class RunConfig:
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
         """The config of the values given, and the architecture's defaults for the others.
 
-        An optimizer brings defaults that suit it, an activation a limit to the learning rate.
+        An optimizer brings defaults that suit it, an activation a limit to the learning rate; with
+        the squared error there is no label smoothing.
         Raises `InputError` for an unknown name or a value out of range.
         """
         settings = {field.name for field in dataclasses.fields(cls)}
@@ -139,6 +151,8 @@ class RunConfig:
         known = isinstance(activation, str) and activation in ACTIVATIONS
         if known:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
+        if given.get("loss") == "squared-error":
+            defaults = defaults | {"label_smoothing": 0.0}
         values: dict[str, Any] = {"arch": arch, "backend": BACKENDS[0], "init": INITS[0]}
         values |= defaults | dict(given)
         values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
@@ -169,8 +183,8 @@ class RunConfig:
     def changed(cls, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a config file, with the given ones in their place.
 
-        Where nothing else is given, a change of optimizer takes the defaults of the new one, and a
-        change from or to an activation that limits the lr takes the lr that suits the new one.
+        Where nothing else is given, a change of optimizer or loss takes the defaults of the new
+        one, and a change from or to an activation that limits the lr the lr that suits the new one.
         Raises `InputError`, as `read`, and for another architecture.
         """
         values = cls.read(path)
@@ -185,6 +199,8 @@ class RunConfig:
             stale = ("lr",)
         if options.get("optimizer", before.optimizer) != before.optimizer:
             stale = OF_OPTIMIZER
+        if options.get("loss", before.loss) != before.loss:
+            stale = (*stale, "label_smoothing")
         return {k: v for k, v in values.items() if k not in stale} | dict(options)
 
     def to_json(self) -> str:
@@ -241,6 +257,16 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
         raise InputError(f"{given}: the network does not fit in memory") from None
     except ValueError as error:
         raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
+
+
+def build_loss(config: RunConfig) -> Loss:
+    """The loss that a run minimizes."""
+    return loss_of(config.arch, config.loss, config.label_smoothing)
+
+
+def build_plain_loss(config: RunConfig) -> Loss:
+    """The loss that a run reports: the same, without label smoothing."""
+    return loss_of(config.arch, config.loss)
 
 
 def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments import figures
-from funcnn.experiments.architectures import ACTIVATIONS
+from funcnn.experiments.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER
@@ -60,7 +60,9 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         label = label if same else f"{label} ({words[part]})"
         epochs = [row.epoch for row in rows]
         runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
-    figures.curves(out, runs, words[parts[0]] if same else "")
+    losses_of = {LOSSES[folder.read_config().loss] for folder in folders}
+    loss_label = losses_of.pop() if len(losses_of) == 1 else "loss"
+    figures.curves(out, runs, words[parts[0]] if same else "", loss_label)
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:

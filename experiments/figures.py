@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import EpochRow
 
@@ -20,6 +21,7 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
+NATS = LOSSES["cross-entropy"]
 MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
@@ -47,13 +49,13 @@ def write_figure(figure: Any, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def learning_curve(path: Path, rows: list[EpochRow]) -> None:
+def learning_curve(path: Path, rows: list[EpochRow], loss_label: str = NATS) -> None:
     """Loss and accuracy over epochs, in training and on what else was measured after each."""
     figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
     epochs = [row.epoch for row in rows]
     marker = "o" if len(rows) == 1 else None
     for axis, name, scale, label in (
-        (loss, "loss", 1, "loss (nats)"),
+        (loss, "loss", 1, loss_label),
         (accuracy, "accuracy", 100, "accuracy (%)"),
     ):
         for part, colour, style, legend in (
@@ -91,7 +93,7 @@ class Curve(NamedTuple):
     """In per cent."""
 
 
-def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
+def curves(path: Path, runs: list[Curve], measured_on: str, loss_label: str = NATS) -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
     labels = [textwrap.fill(run.label, 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
@@ -104,7 +106,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str) -> None:
             looks["marker"] = marker
         for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
             axis.plot(run.epochs, values, label=label, **looks)
-    for axis, name in zip(axes, ("loss (nats)", "accuracy (%)"), strict=True):
+    for axis, name in zip(axes, (loss_label, "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from funcnn.experiments.architectures import ARCHITECTURES, loss_of
-from funcnn.experiments.config import RunConfig, build_network, network_that_fits
+from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.config import RunConfig, build_loss, build_network, network_that_fits
 
 import funcnn as fn
 from funcnn.differences import Report, measure_vjp
@@ -24,7 +24,7 @@ def check_model(config: RunConfig) -> Report:
     architecture = ARCHITECTURES[config.arch]
     classes = 2 if architecture.binary else 10
     model = build_network(config, classes)
-    loss = loss_of(config.arch, config.label_smoothing)
+    loss = build_loss(config)
     init_rng, x_rng, y_rng, rng = fn.random.split(fn.random.key(config.seed), 4)
     input_shape = (2,) if architecture.binary else (1, 28, 28)
     with network_that_fits(config):

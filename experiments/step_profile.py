@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.architectures import ARCHITECTURES, loss_of
-from funcnn.experiments.config import RunConfig, build_network, build_optimizer, network_that_fits
+from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.config import (
+    RunConfig,
+    build_loss,
+    build_network,
+    build_optimizer,
+    network_that_fits,
+)
 from funcnn.experiments.datasets import Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.memory import keep_freed_memory
@@ -97,7 +103,7 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
     binary = ARCHITECTURES[config.arch].binary
     model = build_network(config, 2 if binary else 10)
     batches, input_shape = _batches(config)
-    loss, optimizer = loss_of(config.arch, config.label_smoothing), build_optimizer(config, 1000)
+    loss, optimizer = build_loss(config), build_optimizer(config, 1000)
     with network_that_fits(config):
         _, params = model.init(fn.random.key(config.seed), input_shape)
         state = fn.TrainState.create(params, optimizer, rng=fn.random.key(1))

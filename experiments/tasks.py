@@ -4,8 +4,14 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from funcnn.experiments.architectures import loss_of
-from funcnn.experiments.config import RunConfig, build_network, load_data, network_that_fits
+from funcnn.experiments.config import (
+    RunConfig,
+    build_loss,
+    build_network,
+    build_plain_loss,
+    load_data,
+    network_that_fits,
+)
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 
@@ -46,12 +52,12 @@ class Task(NamedTuple):
     @property
     def loss(self) -> Loss:
         """The loss that is minimized."""
-        return loss_of(self.config.arch, self.config.label_smoothing)
+        return build_loss(self.config)
 
     @property
     def plain_loss(self) -> Loss:
         """The loss that is reported, of training and validation alike: without label smoothing."""
-        return loss_of(self.config.arch, 0.0)
+        return build_plain_loss(self.config)
 
     @property
     def metrics(self) -> dict[str, Metric]:

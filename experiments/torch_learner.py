@@ -28,10 +28,19 @@ _PREDICTED_AT_ONCE = 1000
 
 
 def torch_loss(config: RunConfig) -> Any:
-    """The module of the loss that a config minimizes."""
-    if ARCHITECTURES[config.arch].binary:
+    """The function of the loss that a config minimizes, of outputs and what `as_targets` makes."""
+    binary = ARCHITECTURES[config.arch].binary
+    if config.loss == "squared-error":
+        return nn.MSELoss() if binary else _half_squared_error
+    if binary:
         return nn.BCELoss()
     return nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+
+
+def _half_squared_error(outputs: Any, labels: Any) -> Any:
+    """1/2 sum_k (y_k - t_k)^2, t one-hot, in the mean over the examples: torch has no such loss."""
+    one_hot = nn.functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype)  # (N, K)
+    return nn.functional.mse_loss(outputs, one_hot, reduction="sum") / (2 * len(outputs))
 
 
 class TorchLearner:

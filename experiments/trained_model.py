@@ -1,11 +1,11 @@
 """A model that a run kept: to predict with, and to evaluate."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.architectures import loss_of
-from funcnn.experiments.config import build_network, load_data
+from funcnn.experiments.config import build_network, build_plain_loss, load_data
 from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
@@ -38,12 +38,10 @@ class TrainedModel(NamedTuple):
         return outputs
 
     def evaluate(
-        self, loss: Loss, examples: tuple[Array, Array], details: bool = False
+        self, loss: Loss, examples: tuple[Array, Array], details: Mapping[str, Metric]
     ) -> dict[str, Any]:
-        """Loss and accuracy over stored examples, and with `details` what else can be told."""
-        metrics: dict[str, Metric] = {"accuracy": fn.accuracy}
-        if details:
-            metrics |= _details(len(self.class_names))
+        """Loss, accuracy and the details over stored examples."""
+        metrics: dict[str, Metric] = {"accuracy": fn.accuracy, **details}
         return fn.evaluate(
             self.model.apply,
             loss,
@@ -95,7 +93,7 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     """How good a run's model is on its validation and test sets, if they have labels.
 
     Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
-    for logits the calibration error and, of more than 5 classes, the top-5 accuracy.
+    for logits the calibration error; of more than 5 classes, the top-5 accuracy.
     """
     config, model = folder.read_config(), load_model(folder)
     described = build_network(config, len(model.class_names))
@@ -109,9 +107,10 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
             f"{len(model.class_names)} of the model in {folder.params}"
         )
     measured: dict[str, Any] = {}
+    details = _details(len(model.class_names), config.loss)
     for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
         if x is not None and y is not None:
-            found = model.evaluate(loss_of(config.arch, 0.0), (x, y), details=True)
+            found = model.evaluate(build_plain_loss(config), (x, y), details)
             found["examples"] = len(x)
             measured |= {f"{part}_{name}": value for name, value in found.items()}
     if not measured:
@@ -120,13 +119,13 @@ def evaluate_run(folder: RunFolder) -> dict[str, Any]:
     return {"run": str(folder), "data": config.data, "class_names": names, **measured}
 
 
-def _details(classes: int) -> dict[str, Metric]:
-    """Metrics as lists and numbers; two classes are told by one probability, no logits."""
+def _details(classes: int, loss: str) -> dict[str, Metric]:
+    """Metrics as lists and numbers; only outputs trained as logits say how sure they are."""
     details: dict[str, Metric] = {
         "precision": lambda outputs, y: fn.precision(outputs, y).tolist(),
         "recall": lambda outputs, y: fn.recall(outputs, y).tolist(),
     }
-    if classes > 2:
+    if classes > 2 and loss == "cross-entropy":
         details["calibration_error"] = fn.expected_calibration_error
     if classes > 5:
         details["top_5_accuracy"] = fn.top_k_accuracy

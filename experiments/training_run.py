@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments import figures
-from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import Learner, make_learner
@@ -208,7 +208,7 @@ class TrainingRun:
                 "test_accuracy": accuracy,
                 "confusion_matrix": confusion.tolist(),
             }
-        figures.learning_curve(folder.path / "learning_curve.png", rows)
+        figures.learning_curve(folder.path / "learning_curve.png", rows, LOSSES[config.loss])
         summary = {
             "arch": config.arch,
             "data": config.data,

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, loss_of
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, loss_of
 from funcnn.experiments.config import RunConfig, build_network, network_that_fits
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.gradient_check import TOLERANCE, check_model
 
 import funcnn as fn
 
@@ -82,20 +83,42 @@ def test_the_activation_is_the_one_chosen(arch, activation):
     assert ACTIVATIONS[activation].layer().spec["layer"] in found
 
 
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("arch", CONVOLVING)
-def test_a_network_fits_a_small_batch(arch):
+def test_a_network_fits_a_small_batch(arch, loss):
     model = network(arch, dropout=0.0)
     _, params = model.init(KEY, (1, 28, 28))
     x = fn.random.normal(KEY, (20, 1, 28, 28))
     labels = np.arange(20) % 10
     optimizer = fn.adam(1e-2)
-    step = fn.make_train_step(model.apply, loss_of(arch, 0.0), optimizer)
+    step = fn.make_train_step(model.apply, loss_of(arch, loss), optimizer)
     state = fn.TrainState.create(params, optimizer)
     losses = []
     for _ in range(40):
         state, metrics = step(state, (x, labels))
         losses.append(metrics["loss"])
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_the_squared_error_of_labels_is_half_that_of_one_hot_rows_by_hand():
+    outputs = np.array([[0.5, 1.0, -1.0], [2.0, 0.0, 0.25]], np.float32)
+    value, vjp = loss_of("mlp3", "squared-error")(outputs, np.array([1, 0], np.uint8))
+    assert value == ((0.25 + 0 + 1) / 2 + (1 + 0 + 0.0625) / 2) / 2
+    doutputs = vjp()
+    assert doutputs.dtype == np.float32
+    np.testing.assert_array_equal(doutputs, [[0.25, 0, -0.5], [0.5, 0, 0.125]])
+
+
+def test_the_squared_error_of_points_is_that_of_the_probability_by_hand():
+    value, vjp = loss_of("points", "squared-error")(np.array([[0.5], [0.25]]), np.array([[1], [0]]))
+    assert value == (0.25 + 0.0625) / 2
+    np.testing.assert_array_equal(vjp(), [[-0.5], [0.25]])
+
+
+@pytest.mark.parametrize("arch", ["mlp2", "cnn3", "points"])
+def test_the_gradient_of_the_squared_error_is_proven_too(arch):
+    config = RunConfig.resolve({"arch": arch, "loss": "squared-error"})
+    assert check_model(config).worst.error <= TOLERANCE
 
 
 def test_images_too_small_are_one_input_error_with_the_layer():

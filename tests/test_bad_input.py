@@ -390,6 +390,7 @@ OPTIONS = [
         "--optimizer": ["sdg"],
         "--schedule": ["cosin"],
         "--split": ["first"],
+        "--loss": ["hinge"],
         "--lr": ["nan", "inf", "-1", "fast"],
         "--weight-decay": ["nan", "-0.1"],
         "--momentum": ["1", "nan", "-0.5"],
@@ -409,6 +410,11 @@ OPTIONS = [
         "smoothing for points",
         "train --arch points --label-smoothing 0.1 --out new",
         *("--label-smoothing", "0.1"),
+    ),
+    row(
+        "smoothing of squared errors",
+        TRAIN + " --loss squared-error --label-smoothing 0.1",
+        *("--label-smoothing", "0.1", "--loss squared-error"),
     ),
     row(
         "test curve without labels",

@@ -205,7 +205,8 @@ def test_train_json_is_the_summary_and_where_it_is(images, quiet):
 def test_settings_given_as_options_are_in_the_config(images):
     options = {"hidden": "4x3", "activation": "tanh", "optimizer": "nesterov", "lr": 0.02}
     options |= {"momentum": 0.8, "weight_decay": 0.001, "schedule": "warmup-cosine"}
-    options |= {"label_smoothing": 0.1, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
+    options |= {"label_smoothing": 0.0, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
+    options |= {"loss": "squared-error"}
     options |= {"backend": "numpy", "init": "shared", "split": "last"}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
     train(images, *words, "--test-curve", "--out", "it")

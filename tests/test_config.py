@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig, build_network, build_optimizer
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
@@ -18,7 +18,7 @@ import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
-LATER = {"split": "stratified", "test_curve": False}
+LATER = {"loss": "cross-entropy", "split": "stratified", "test_curve": False}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -136,6 +136,28 @@ def test_an_option_that_says_what_the_config_leaves_to_the_default_changes_nothi
     assert (config.lr, config.momentum) == (0.3, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("earlier", "options", "smoothing"),
+    [
+        ({}, {"loss": "squared-error"}, 0),
+        ({"label_smoothing": 0.2}, {"loss": "squared-error"}, 0),
+        ({"label_smoothing": 0.2}, {"loss": "cross-entropy"}, 0.2),
+        ({"loss": "squared-error"}, {"loss": "cross-entropy"}, MLP3["label_smoothing"]),
+        ({"loss": "squared-error"}, {"seed": 1}, 0),
+        ({"label_smoothing": 0.2}, {"loss": "squared-error", "optimizer": "adam"}, 0),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False], ids=["every setting", "a few settings"])
+def test_a_changed_config_has_the_label_smoothing_that_suits_its_loss(
+    tmp_path, earlier, options, smoothing, whole
+):
+    values = {"arch": "mlp3"} | earlier
+    text = RunConfig.resolve(values).to_json() if whole else json.dumps(values)
+    (tmp_path / "config.json").write_text(text)
+    changed = RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options))
+    assert changed.label_smoothing == smoothing
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(AttributeError):
         RunConfig.resolve({"arch": "mlp3"}).lr = 1.0
@@ -157,12 +179,13 @@ settings: Any = st.fixed_dictionaries(
         "momentum": rates,
         "weight_decay": st.floats(0, allow_infinity=False),
         "schedule": st.sampled_from(sorted(SCHEDULES)),
+        "loss": st.sampled_from(sorted(LOSSES)),
         "label_smoothing": rates,
         "dropout": rates,
         "seed": st.integers(0, 2**63 - 1),
         "test_curve": st.booleans(),
     },
-)
+).filter(lambda given: given.get("loss") != "squared-error" or not given.get("label_smoothing"))
 
 
 @given(given_settings=settings)
@@ -203,6 +226,7 @@ WRONG = [
     ("split", ["lsat", None, ["last"]]),
     ("epochs", [0, -3, 1.5, "many", None, True]),
     ("batch_size", [0, -1, 32.0, "all", False]),
+    ("loss", ["hinge", None, ["squared-error"]]),
     ("seed", [-1, 0.0, "x", None, 2**63]),
     ("test_curve", [1, 0.0, "true", None]),
     ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
@@ -244,6 +268,10 @@ def test_every_setting_has_a_row_of_wrong_values():
     [
         ({"arch": "points", "data": "mnist"}, "--data mnist.* points-linear, points-xor"),
         ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
+        (
+            {"arch": "mlp3", "loss": "squared-error", "label_smoothing": 0.1},
+            "^--label-smoothing 0.1: must be 0 for --loss squared-error$",
+        ),
         ({"arch": "mlp3", "channels": (8, 4)}, "--channels 8x4: .* left out for --arch mlp3"),
         ({"arch": "points", "kernel_size": 3}, "--kernel-size 3: .* left out for --arch points"),
         ({"arch": "mlp3", "optimizer": "nesterov", "momentum": 0.0}, "--momentum 0.0.* nesterov"),

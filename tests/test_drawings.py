@@ -118,6 +118,16 @@ def test_without_a_validation_set_they_are_those_of_training(tmp_path, drawn):
     assert labels(drawn[1]) == ["val_size=0 (training)", "val_size=10000 (validation)"]
 
 
+def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
+    entropy = make_run(tmp_path / "a")
+    squared = [make_run(tmp_path / name, loss="squared-error", seed=1) for name in "bc"]
+    for folders, words in ((squared, "loss (squared error)"), ([entropy, *squared], "loss")):
+        draw_curves(folders, tmp_path / "new.png")
+        assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
+    figures.learning_curve("it.png", entropy.read_metrics(), "loss (squared error)")
+    assert drawn.pop().axes[0].get_ylabel() == "loss (squared error)"
+
+
 @pytest.mark.parametrize("count", [1, 4, 16, figures.MAX_CURVES])
 def test_many_runs_can_be_told_apart_and_the_legend_covers_none(tmp_path, drawn, count):
     names = itertools.islice(itertools.cycle(ACTIVATIONS), count)

@@ -381,7 +381,8 @@ IMPORTS = [
     (
         import_of("net.safetensors", f"{settings('mlp3')} --data images --val-size 12 --seed 1"),
         [
-            "net.safetensors has another normalization than --data images --val-size 12 --split stratified --seed 1"
+            "net.safetensors has another normalization than --data images --val-size 12 "
+            "--split stratified --seed 1"
         ],
         nothing,
     ),

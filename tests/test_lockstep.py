@@ -101,6 +101,22 @@ def test_in_float64_other_optimizers_schedules_and_activations_do_too(images, se
     assert max(found.values()) < ROUNDING, found
 
 
+@pytest.mark.parametrize("arch", ["mlp3", "resnet", "points"])
+def test_in_float64_the_squared_error_does_too(images, arch):
+    task = small(images, arch, loss="squared-error")
+    steps = run(task)
+    assert max(largest(steps).values()) < ROUNDING
+    first, _ = task.loss(*_outputs_and_labels(task))
+    assert steps[0].loss_numpy == pytest.approx(first, rel=1e-12)
+
+
+def _outputs_and_labels(task):
+    """Of the first batch, in training, in float64."""
+    x, y, rng = next(module._batches(task, "float64"))
+    params = fn.tree.map(np.float64, task.first_params())
+    return task.model.apply(params, x, rng=rng, train=True)[0], y
+
+
 # --- what is not equal is seen -----------------------------------------------------------------
 
 

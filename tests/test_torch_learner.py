@@ -213,12 +213,20 @@ def test_the_state_of_another_run_is_refused_in_one_line(images, tmp_path, no_fi
 # --- what is asked of torch ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arch", ["mlp2", "points"])
-def test_the_loss_is_that_of_the_task(arch):
-    smoothing = {} if arch == "points" else {"label_smoothing": 0.1}
-    config = RunConfig.resolve({"arch": arch} | smoothing)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"arch": "mlp2", "label_smoothing": 0.1},
+        {"arch": "points"},
+        {"arch": "mlp2", "loss": "squared-error"},
+        {"arch": "points", "loss": "squared-error"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_the_loss_is_that_of_the_task(settings):
+    config = RunConfig.resolve(settings)
     generator = np.random.default_rng(0)
-    if arch == "points":
+    if config.arch == "points":
         outputs, y = generator.random((5, 1)), generator.integers(2, size=(5, 1)).astype(float)
     else:
         outputs, y = generator.standard_normal((5, 4)), generator.integers(4, size=5)

@@ -159,6 +159,30 @@ def test_params_npz_is_the_model_with_all_that_is_needed_to_use_it(run, images):
     assert np.load(run.params)["1/weight"].shape == (16, 5)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_run_reports_the_loss_that_it_minimizes(images, tmp_path, no_figures, backend):
+    if backend == "torch":
+        pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
+    config = tiny(images, loss="squared-error", backend=backend)
+    folder = finished(config, tmp_path / "it")
+    summary, measured = json.loads(folder.summary.read_text()), evaluate_run(folder)
+    for name in ("val_loss", "test_loss"):
+        assert measured[name] == pytest.approx(summary[name], rel=1e-5)
+    assert "test_calibration_error" not in measured, "these outputs are no logits"
+    x, y = load_dataset(str(images), val_size=0, seed=0).test
+    outputs = load_model(folder).predict(x)
+    expected = ((outputs - np.eye(3)[y]) ** 2).sum(1).mean() / 2
+    assert summary["test_loss"] == pytest.approx(expected, rel=1e-5)
+    assert folder.read_metrics()[0].train_loss < 10
+
+
+def test_points_are_learnt_with_the_squared_error_too(tmp_path, no_figures):
+    settings = {"arch": "points", "data": "points-linear", "loss": "squared-error", "epochs": 1000}
+    summary = json.loads(finished(RunConfig.resolve(settings), tmp_path / "it").summary.read_text())
+    assert summary["test_accuracy"] >= 0.95
+    assert summary["test_loss"] < 0.1
+
+
 # --- the test set after every epoch ------------------------------------------------------------
 
 
