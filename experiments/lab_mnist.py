@@ -6,7 +6,7 @@ from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Document, Formula, Picture, Section, Table, Text
 from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import Setting, cell, epoch_line, facts, scores_of
+from funcnn.experiments.lab_report import SIDES, Setting, cell, epoch_line, facts, scores_of
 from funcnn.experiments.score_figures import dots
 from funcnn.experiments.side_by_side import compare_means
 
@@ -21,7 +21,6 @@ _BASE = {
 NN = Trial("nn", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)
 CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 10, "lr": 0.05}, main=True)
 _NAMES = {"NN": NN, "CNN": CNN}
-_SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
 
 
 def report(results: Results) -> Document:
@@ -33,7 +32,7 @@ def report(results: Results) -> Document:
     }
     runs = [
         sections.titled(
-            f"{name} in {_SIDES[side]}",
+            f"{name} in {SIDES[side]}",
             sections.network(results, each.trial)
             if side == "numpy"
             else [sections.module(results, each.trial)],
@@ -85,7 +84,7 @@ def _compared(results: Results) -> Section:
                 for score in ("val_accuracy", "test_accuracy", "test_loss")
             ]
             parameters = results.summary(trial, side)["parameters"]
-            rows.append((f"{name}, {_SIDES[side]}", f"{parameters:,}", *scores, f"{seconds:.1f}"))
+            rows.append((f"{name}, {SIDES[side]}", f"{parameters:,}", *scores, f"{seconds:.1f}"))
     header = (
         *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
         "seconds an epoch",
@@ -119,7 +118,7 @@ def _nn_with_cnn(results: Results, side: str) -> Text:
     found = compare_means(nn, cnn)
     parameters = [results.summary(trial, side)["parameters"] for trial in (NN, CNN)]
     said = (
-        f"In {_SIDES[side]} the CNN is {100 * found.difference:+.2f} points from the NN on the "
+        f"In {SIDES[side]} the CNN is {100 * found.difference:+.2f} points from the NN on the "
         f"test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
     )
     if found.standard_error is None:

@@ -17,6 +17,9 @@ ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""
 
 
+SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
+
+
 class Setting(NamedTuple):
     """A trial in a table or figure, and what it is called there."""
 
@@ -38,15 +41,15 @@ def one_after_another(
 def epoch_line(row: EpochRow) -> str:
     """What is printed for an epoch where the lab has no form of its own."""
     parts = [
-        f"epoch {row.epoch:2}  training loss {row.train_loss:.4f} accuracy {row.train_accuracy:.2%}"
+        f"{name} loss {loss:.4f} {accuracy:.2%}"
+        for name, loss, accuracy in (
+            ("train", row.train_loss, row.train_accuracy),
+            ("val", row.val_loss, row.val_accuracy),
+            ("test", row.test_loss, row.test_accuracy),
+        )
+        if loss is not None and accuracy is not None
     ]
-    for name, loss, accuracy in (
-        ("validation", row.val_loss, row.val_accuracy),
-        ("test", row.test_loss, row.test_accuracy),
-    ):
-        if loss is not None and accuracy is not None:
-            parts.append(f"{name} loss {loss:.4f} accuracy {accuracy:.2%}")
-    return "  ".join(parts)
+    return "  ".join((f"epoch {row.epoch:2}", *parts))
 
 
 def facts(results: Results) -> list[tuple[str, str]]:

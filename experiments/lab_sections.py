@@ -10,6 +10,7 @@ from funcnn.experiments import example_pictures, figures, network_pictures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Listing, Picture, Section, Table, Text
 from funcnn.experiments.lab import Results, Trial
+from funcnn.experiments.lab_report import SIDES
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.predictions import save_predictions
 from funcnn.experiments.run_folder import EpochRow
@@ -61,7 +62,7 @@ class Examined:
         name = f"{kind}-{self.trial.name}-{self.backend}.png"
         path = self.results.path / "figures" / name
         draw(path, *given)
-        return Picture(path, f"{caption} ({self.backend}, seed 0).")
+        return Picture(path, f"{caption} ({SIDES[self.backend]}, seed 0).")
 
     def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
         """Images, labels, outputs and class names, as the pictures take them."""
@@ -117,9 +118,9 @@ def training(
     return [
         Picture(
             folder.path / "learning_curve.png",
-            f"Loss and accuracy over epochs ({backend}, seed 0).",
+            f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0).",
         ),
-        Listing(lines, f"What was printed for every epoch ({backend}, seed 0)."),
+        Listing(lines, f"What was printed for every epoch ({SIDES[backend]}, seed 0)."),
     ]
 
 
