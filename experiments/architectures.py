@@ -263,8 +263,8 @@ def build_model(arch: str, shape: NetworkShape, classes: int) -> Layer:
     return architecture.build(shape, classes)
 
 
-LOSSES = {"cross-entropy": "loss (nats)", "squared-error": "loss (squared error)"}
-"""What can be minimized, with the words for its values."""
+LOSSES = {"cross-entropy": "nats", "squared-error": "squared error"}
+"""What can be minimized, and in what its values are."""
 
 
 def loss_of(arch: str, loss: str, label_smoothing: float = 0.0) -> Loss:
