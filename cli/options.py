@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import INITS
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -74,6 +74,12 @@ hidden_option = click.option(
     callback=_parse_sizes,
     help=f"Sizes of the dense hidden layers, as 256x128, or 0 for none. {by_arch('hidden')}",
 )
+weight_init_option = click.option(
+    "--weight-init",
+    type=click.Choice(list(WEIGHT_INITS)),
+    help="How all weights begin (biases: 0); normal is N(0, 0.01^2), auto what suits the "
+    f"activation. {by_arch('weight_init')}",
+)
 activation_option = click.option(
     "--activation",
     type=click.Choice(list(ACTIVATIONS)),
@@ -116,6 +122,7 @@ _SETTINGS = (
     kernel_size_option,
     hidden_option,
     activation_option,
+    weight_init_option,
     click.option(
         "--data",
         help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "

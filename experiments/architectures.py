@@ -51,6 +51,16 @@ ACTIVATIONS = {
 }
 
 
+WEIGHT_INITS: dict[str, Callable[[], Initializer] | None] = {
+    "auto": None,
+    "normal": _inits.normal,
+    "glorot-uniform": _inits.glorot_uniform,
+    "he-normal": _inits.he_normal,
+    "lecun-normal": _inits.lecun_normal,
+}
+"""How all weights can begin; auto: as suits the architecture, and what follows the layer."""
+
+
 class NetworkShape(NamedTuple):
     """What is chosen about a network, apart from its architecture."""
 
@@ -59,27 +69,29 @@ class NetworkShape(NamedTuple):
     hidden: tuple[int, ...]
     activation: str
     dropout: float
+    weight_init: str
 
     def activate(self) -> Layer:
         """The layer that follows a hidden one."""
         return ACTIVATIONS[self.activation].layer()
 
-    def weight_init(self) -> Initializer:
-        """How the weights of the layer before it begin."""
-        return ACTIVATIONS[self.activation].weight_init()
+    def begin(self, auto: Initializer | None = None) -> Initializer:
+        """How weights begin: as chosen; else as `auto`, by default what suits the activation."""
+        chosen = WEIGHT_INITS[self.weight_init]
+        return chosen() if chosen else auto or ACTIVATIONS[self.activation].weight_init()
 
     def conv(self, out_channels: int, kernel_size: int | None = None, **arguments: Any) -> Layer:
         """A convolution that begins so; `kernel_size` is the chosen one, unless given."""
         size = kernel_size or self.kernel_size or 1
-        return fn.Conv(out_channels, size, weight_init=self.weight_init(), **arguments)
+        return fn.Conv(out_channels, size, weight_init=self.begin(), **arguments)
 
     def dense(self, outputs: int) -> list[Layer]:
         """The hidden layers, and the one that gives so many outputs."""
         layers = []
         for features in self.hidden:
-            layers += [fn.Dense(features, weight_init=self.weight_init()), self.activate()]
+            layers += [fn.Dense(features, weight_init=self.begin()), self.activate()]
             layers += self.drop()
-        return [*layers, fn.Dense(outputs)]
+        return [*layers, fn.Dense(outputs, weight_init=self.begin(_inits.glorot_uniform()))]
 
     def drop(self) -> list[Layer]:
         """Dropout, if any is chosen."""
@@ -92,7 +104,7 @@ def _mlp(shape: NetworkShape, classes: int) -> Layer:
 
 def _points(shape: NetworkShape, classes: int) -> Layer:
     # So few units need a start far from 0, where sigmoids differ from each other.
-    init = fn.initializers.normal(1.0)
+    init = shape.begin(_inits.normal(1.0))
     hidden = [
         part
         for features in shape.hidden
@@ -103,7 +115,7 @@ def _points(shape: NetworkShape, classes: int) -> Layer:
 
 def _points_conv(shape: NetworkShape, classes: int) -> Layer:
     # The two coordinates as a sequence of length 2 of one channel.
-    init = fn.initializers.normal(1.0)
+    init = shape.begin(_inits.normal(1.0))
     stages = [
         part
         for channels in shape.channels
@@ -171,6 +183,7 @@ _CLASSIFIER: dict[str, Any] = {
     "kernel_size": None,
     "hidden": (),
     "activation": "relu",
+    "weight_init": "auto",
     "data": "fashion-mnist",
     "epochs": 40,
     "batch_size": 128,
@@ -250,8 +263,8 @@ def build_model(arch: str, shape: NetworkShape, classes: int) -> Layer:
     return architecture.build(shape, classes)
 
 
-LOSSES = {"cross-entropy": "loss (nats)", "squared-error": "loss (squared error)"}
-"""What can be minimized, with the words for its values."""
+LOSSES = {"cross-entropy": "nats", "squared-error": "squared error"}
+"""What can be minimized, and in what its values are."""
 
 
 def loss_of(arch: str, loss: str, label_smoothing: float = 0.0) -> Loss:

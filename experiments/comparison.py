@@ -68,10 +68,12 @@ class Comparison:
 
         seeds: how many free runs of each backend, from the config's seed on. steps: of a lockstep,
         by default `STEPS`, or the whole run if that is shorter. threads: of each; None: all cores.
-        Raises `InputError` if torch is not installed, the data cannot be used, the run is shorter
-        than `steps`, or the folder cannot be made.
+        Raises `InputError` if torch is not installed or cannot do its runs, the data cannot be
+        used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
+        if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
+            dataclasses.replace(config, backend="torch")
         task = Task.build(config)
         task.first_params()
         if steps is not None and steps > task.total_steps:

@@ -14,6 +14,7 @@ from funcnn.experiments.architectures import (
     ACTIVATIONS,
     ARCHITECTURES,
     LOSSES,
+    WEIGHT_INITS,
     NetworkShape,
     build_model,
     loss_of,
@@ -52,6 +53,7 @@ class RunConfig:
     """None, and no channels: the network has no convolutions."""
     hidden: tuple[int, ...]
     activation: str
+    weight_init: str
     data: str
     val_size: int
     split: str
@@ -77,6 +79,7 @@ class RunConfig:
             ("backend", BACKENDS),
             ("init", INITS),
             ("activation", ACTIVATIONS),
+            ("weight_init", WEIGHT_INITS),
             ("split", SPLITS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -121,6 +124,11 @@ class RunConfig:
             _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
         if self.optimizer == "adagrad" and self.momentum:
             _refuse("momentum", self.momentum, "0 for --optimizer adagrad, which has none")
+        if self.weight_init != "auto" and (self.backend, self.init) == ("torch", "own"):
+            raise InputError(
+                f"--weight-init {self.weight_init}: needs --init shared for --backend torch, "
+                "whose modules else begin with weights of their own"
+            )
         if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
             fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
             _refuse("data", self.data, f"one of {', '.join(fitting)} for --arch {self.arch}")
@@ -236,7 +244,12 @@ def load_data(config: RunConfig) -> Dataset:
 def build_network(config: RunConfig, classes: int) -> Layer:
     """The network of a run on data of so many classes."""
     shape = NetworkShape(
-        config.channels, config.kernel_size, config.hidden, config.activation, config.dropout
+        config.channels,
+        config.kernel_size,
+        config.hidden,
+        config.activation,
+        config.dropout,
+        config.weight_init,
     )
     return build_model(config.arch, shape, classes)
 

@@ -60,9 +60,9 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         label = label if same else f"{label} ({words[part]})"
         epochs = [row.epoch for row in rows]
         runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
-    losses_of = {LOSSES[folder.read_config().loss] for folder in folders}
-    loss_label = losses_of.pop() if len(losses_of) == 1 else "loss"
-    figures.curves(out, runs, words[parts[0]] if same else "", loss_label)
+    units = {LOSSES[folder.read_config().loss] for folder in folders}
+    unit = units.pop() if len(units) == 1 else ""
+    figures.curves(out, runs, words[parts[0]] if same else "", unit)
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import EpochRow
 
@@ -21,7 +20,6 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
-NATS = LOSSES["cross-entropy"]
 MAX_CURVES = len(COLOURS) * len(STYLES)
 _ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
@@ -49,13 +47,16 @@ def write_figure(figure: Any, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def learning_curve(path: Path, rows: list[EpochRow], loss_label: str = NATS) -> None:
-    """Loss and accuracy over epochs, in training and on what else was measured after each."""
+def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
+    """Loss and accuracy over epochs, in training and on what else was measured after each.
+
+    unit: of the losses.
+    """
     figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
     epochs = [row.epoch for row in rows]
     marker = "o" if len(rows) == 1 else None
     for axis, name, scale, label in (
-        (loss, "loss", 1, loss_label),
+        (loss, "loss", 1, f"loss ({unit})"),
         (accuracy, "accuracy", 100, "accuracy (%)"),
     ):
         for part, colour, style, legend in (
@@ -93,12 +94,16 @@ class Curve(NamedTuple):
     """In per cent."""
 
 
-def curves(path: Path, runs: list[Curve], measured_on: str, loss_label: str = NATS) -> None:
-    """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words."""
+def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") -> None:
+    """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words.
+
+    unit: of the losses; empty if they have not all the same.
+    """
     labels = [textwrap.fill(run.label, 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
     figure, (axes,) = new_figure(1, 2, (10, 4 + 0.22 * lines))
+    loss_name = f"loss ({unit})" if unit else "loss"
     all_looks = itertools.product(zip(STYLES, MARKERS, strict=True), COLOURS)
     for run, label, ((style, marker), colour) in zip(runs, labels, all_looks, strict=False):
         looks = {"color": colour, "linestyle": style}
@@ -106,7 +111,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str, loss_label: str = NA
             looks["marker"] = marker
         for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
             axis.plot(run.epochs, values, label=label, **looks)
-    for axis, name in zip(axes, (loss_label, "accuracy (%)"), strict=True):
+    for axis, name in zip(axes, (loss_name, "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)

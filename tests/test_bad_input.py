@@ -390,6 +390,7 @@ OPTIONS = [
         "--optimizer": ["sdg"],
         "--schedule": ["cosin"],
         "--split": ["first"],
+        "--weight-init": ["zeros"],
         "--loss": ["hinge"],
         "--lr": ["nan", "inf", "-1", "fast"],
         "--weight-decay": ["nan", "-0.1"],
@@ -415,6 +416,11 @@ OPTIONS = [
         "smoothing of squared errors",
         TRAIN + " --loss squared-error --label-smoothing 0.1",
         *("--label-smoothing", "0.1", "--loss squared-error"),
+    ),
+    row(
+        "weight init of torch's own modules",
+        TRAIN + " --backend torch --weight-init normal",
+        *("--weight-init normal", "needs --init shared for --backend torch"),
     ),
     row(
         "test curve without labels",

@@ -206,7 +206,7 @@ def test_settings_given_as_options_are_in_the_config(images):
     options = {"hidden": "4x3", "activation": "tanh", "optimizer": "nesterov", "lr": 0.02}
     options |= {"momentum": 0.8, "weight_decay": 0.001, "schedule": "warmup-cosine"}
     options |= {"label_smoothing": 0.0, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
-    options |= {"loss": "squared-error"}
+    options |= {"loss": "squared-error", "weight_init": "lecun-normal"}
     options |= {"backend": "numpy", "init": "shared", "split": "last"}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
     train(images, *words, "--test-curve", "--out", "it")

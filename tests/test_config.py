@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import RunConfig, build_network, build_optimizer
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
@@ -18,7 +18,7 @@ import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
-LATER = {"loss": "cross-entropy", "split": "stratified", "test_curve": False}
+LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -87,6 +87,36 @@ def test_hidden_layers_begin_as_their_activation_asks(activation):
     _, params = build_network(config, 10).init(fn.random.key(0), (1, 28, 28))
     assert params[1]["weight"].var() == pytest.approx(variances[activation], rel=0.02)
     assert params[5]["weight"].var() == pytest.approx(2 / (128 + 10), rel=0.1)
+
+
+VARIANCES = {  # by fan_in and fan_out
+    "normal": lambda fan_in, fan_out: 1e-4,
+    "glorot-uniform": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+    "he-normal": lambda fan_in, fan_out: 2 / fan_in,
+    "lecun-normal": lambda fan_in, fan_out: 1 / fan_in,
+}
+LARGE = {"points": {"hidden": (80, 90)}, "points-conv": {"channels": (70,), "hidden": (80,)}}
+
+
+@pytest.mark.parametrize("weight_init", VARIANCES)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_dense_and_conv_begins_as_chosen(arch, weight_init):
+    values = {"arch": arch, "weight_init": weight_init} | LARGE.get(arch, {})
+    model = build_network(RunConfig.resolve(values), 2 if arch in LARGE else 10)
+    _, params = model.init(fn.random.key(0), (2,) if arch in LARGE else (1, 28, 28))
+    weights = [leaf for leaf in fn.tree.leaves(params) if leaf.ndim > 1]
+    for leaf in weights:
+        kernel = math.prod(leaf.shape[2:])
+        fans = leaf.shape if leaf.ndim == 2 else (leaf.shape[1] * kernel, leaf.shape[0] * kernel)
+        expected = VARIANCES[weight_init](*fans)
+        assert leaf.var() == pytest.approx(expected, rel=5 / math.sqrt(leaf.size))
+    text = json.dumps(model.spec)
+    name = json.dumps({"initializer": weight_init.replace("-", "_")})[:-1]
+    assert text.count(f'"weight_init": {name}') == text.count('"weight_init"') == len(weights)
+
+
+def test_every_weight_init_but_auto_has_a_variance():
+    assert {"auto", *VARIANCES} == set(WEIGHT_INITS)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -169,6 +199,7 @@ settings: Any = st.fixed_dictionaries(
     optional={
         "hidden": st.lists(st.integers(1, 9)).map(tuple),
         "activation": st.sampled_from(sorted(ACTIVATIONS)),
+        "weight_init": st.sampled_from(sorted(WEIGHT_INITS)),
         "data": st.sampled_from(["mnist", "a/folder", "données"]),
         "val_size": st.integers(0, 2**63 - 1),
         "split": st.sampled_from(SPLITS),
@@ -219,6 +250,7 @@ WRONG = [
     ("backend", ["tensorflow", None, ["torch"]]),
     ("init", ["same", None, ["own"]]),
     ("activation", ["rleu", None, ["relu"]]),
+    ("weight_init", ["he", None, ["normal"]]),
     ("optimizer", ["sdg", None, {}]),
     ("schedule", ["cosin", None, []]),
     ("data", ["", None, 7, ["mnist"], "points-xor"]),
@@ -271,6 +303,10 @@ def test_every_setting_has_a_row_of_wrong_values():
         (
             {"arch": "mlp3", "loss": "squared-error", "label_smoothing": 0.1},
             "^--label-smoothing 0.1: must be 0 for --loss squared-error$",
+        ),
+        (
+            {"arch": "mlp3", "backend": "torch", "weight_init": "he-normal"},
+            "^--weight-init he-normal: needs --init shared for --backend torch",
         ),
         ({"arch": "mlp3", "channels": (8, 4)}, "--channels 8x4: .* left out for --arch mlp3"),
         ({"arch": "points", "kernel_size": 3}, "--kernel-size 3: .* left out for --arch points"),

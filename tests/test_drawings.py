@@ -124,7 +124,7 @@ def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
     for folders, words in ((squared, "loss (squared error)"), ([entropy, *squared], "loss")):
         draw_curves(folders, tmp_path / "new.png")
         assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
-    figures.learning_curve("it.png", entropy.read_metrics(), "loss (squared error)")
+    figures.learning_curve("it.png", entropy.read_metrics(), "squared error")
     assert drawn.pop().axes[0].get_ylabel() == "loss (squared error)"
 
 

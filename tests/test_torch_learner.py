@@ -89,6 +89,13 @@ def test_shared_first_weights_are_numpys(images):
     assert not fn.tree.all_close(own, task.first_params())
 
 
+def test_a_chosen_start_is_shared_by_both_sides(images):
+    task = Task.build(tiny(images, init="shared", weight_init="normal"))
+    params = TorchLearner(task).params
+    assert_same_bits(params, Task.build(task.config).first_params())
+    assert all(np.abs(leaf).max() < 0.06 for leaf in fn.tree.leaves(params))
+
+
 def test_the_default_folder_says_torch(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = TrainingRun.start(tiny(images))
