@@ -199,13 +199,11 @@ def _optimizer(results: Results) -> Section:
 def _apart(results: Results) -> list[Block]:
     """How far the two recurrences are apart with the same seed, in what was recorded."""
     rows = []
-    for name, ours, theirs in (
-        ("constant", *(MOMENTUM[f"{whose}, constant rate"] for whose in ("the lab's", "torch's"))),
-        ("falling", MAIN, MOMENTUM["torch's, falling rate"]),
+    for name, pair in (
+        ("constant", (MOMENTUM["the lab's, constant rate"], MOMENTUM["torch's, constant rate"])),
+        ("falling", (MAIN, MOMENTUM["torch's, falling rate"])),
     ):
-        losses = [
-            [row.train_loss for row in results.rows(trial, "numpy")] for trial in (ours, theirs)
-        ]
+        losses = [[row.train_loss for row in results.rows(trial, "numpy")] for trial in pair]
         apart = [abs(a / b - 1) for a, b in zip(*losses, strict=True)]
         rows.append((name, f"{apart[0]:.1e}", f"{apart[-1]:.1e}"))
     return [
