@@ -28,15 +28,18 @@ MOST_LAYERS = 9
 _LOOKS = dict(zip(BACKENDS, ((BLUE, "-"), (ORANGE, "--")), strict=True))
 
 
-def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]]) -> None:
-    """Loss and accuracy over epochs: every run thin, and the mean of each backend's runs."""
+def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]], loss_unit: str) -> None:
+    """Loss and accuracy over epochs: every run thin, and the mean of each backend's runs.
+
+    loss_unit: of the losses.
+    """
     first = next(iter(runs.values()))[0][0]
     parts = [("train", "training"), ("val", "validation")]
     parts = parts if first.val_loss is not None else parts[:1]
     figure, axes = new_figure(len(parts), 2, (10, 3.4 * len(parts) + 0.4))
     for row, (part, words) in zip(axes, parts, strict=True):
         for axis, name, scale, unit in zip(
-            row, ("loss", "accuracy"), (1, 100), ("nats", "%"), strict=True
+            row, ("loss", "accuracy"), (1, 100), (loss_unit, "%"), strict=True
         ):
             for backend, tables in runs.items():
                 colour, style = _LOOKS[backend]

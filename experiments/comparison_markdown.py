@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.architectures import LOSSES
+from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import APART, DTYPES, MEASURED
 from funcnn.experiments.machine import in_one_line, is_busy
 
 _SCORES = {
     "test_accuracy": ("test accuracy (%)", 100, 2),
-    "test_loss": ("test loss (nats)", 1, 4),
+    "test_loss": ("test loss ({unit})", 1, 4),
     "val_accuracy": ("best validation accuracy (%)", 100, 2),
-    "val_loss": ("validation loss there (nats)", 1, 4),
+    "val_loss": ("validation loss there ({unit})", 1, 4),
 }
 _WHOLES = {"loss": "loss", "grads": "gradient", "params": "params"}
 _TITLES = {
@@ -43,7 +44,8 @@ def tables(record: Mapping[str, Any]) -> list[str]:
     """What came out in numbers, side by side."""
     found = []
     if "free" in record:
-        found.append(_table([("", *BACKENDS), *_of_sides(record["free"]["sides"])]))
+        unit = LOSSES[RunConfig.resolve(record["config"]).loss]
+        found.append(_table([("", *BACKENDS), *_of_sides(record["free"]["sides"], unit)]))
     if "lockstep" in record:
         found.append(_table([("lockstep", *DTYPES), *_of_steps(record["lockstep"])]))
     return found
@@ -56,11 +58,11 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
 
 
-def _of_sides(sides: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _of_sides(sides: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
     both = [sides[name] for name in BACKENDS]
     for name, (words, scale, digits) in _SCORES.items():
         if both[0][name] is not None:
-            yield words, *(_spread(side[name], scale, digits) for side in both)
+            yield words.format(unit=unit), *(_spread(side[name], scale, digits) for side in both)
     yield "seconds an epoch (median)", *(f"{side['seconds_per_epoch']:.3g}" for side in both)
     yield "peak memory of training (MB)", *(_megabytes(side["peak_memory"]) for side in both)
     yield "parameters", *(f"{side['parameters']:,}" for side in both)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from funcnn.experiments import comparison_figures as figures
 from funcnn.experiments import statements
+from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
@@ -45,7 +46,7 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
 def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
     """The figures of free runs; their names."""
     tables = {name: [run.read_metrics() for run in folders] for name, folders in runs.items()}
-    figures.curves(folder / "curves.png", tables)
+    figures.curves(folder / "curves.png", tables, LOSSES[task.config.loss])
     drawn = ["curves.png"]
     if free["confusion"] is not None:
         shares = {name: share_of_class(np.array(free["confusion"][name])) for name in BACKENDS}

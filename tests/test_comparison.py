@@ -199,6 +199,19 @@ def test_one_mode_alone_makes_its_part(images, mode):
         assert not list(Path("it").glob("*-seed-*"))
 
 
+def test_sides_of_one_start_and_of_the_squared_error(images):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    tiny = [*TINY, "--data", images, "--threads", 1, "--weight-init", "he-normal"]
+    tiny += ["--loss", "squared-error"]
+    funcnn("compare", *tiny, "--mode", "lockstep", "--steps", 3, "--out", "lockstep")
+    printed = funcnn("compare", *tiny, "--init", "shared", "--seeds", 1, "--out", "it").stdout
+    assert "test loss (squared error)" in printed
+    assert "nats" not in printed
+    weights = record_of(Path("it"))["free"]["first_weights"]
+    assert all(row["numpy"] == row["torch"] for row in weights)
+    assert weights[0]["numpy"] == pytest.approx((2 / 16) ** 0.5, rel=0.25)
+
+
 def test_a_run_gives_its_settings_and_points_have_no_picture_of_images():
     pytest.importorskip("torch", reason=NEEDS_TORCH)
     funcnn("train", "--arch", "points", "--epochs", 20, "--quiet")
@@ -463,6 +476,9 @@ BAD = {
     "compare --resume edited": r"edited/comparison\.json is not the record .*threads are '1'",
     "compare --resume taken --seeds 2": r"--resume takes .* from taken: leave out --seeds",
     "compare run --resume taken": r"--resume takes .* from taken: leave out RUN",
+    "compare --weight-init normal": (
+        r"--weight-init normal: needs --init shared for --backend torch, whose modules .*"
+    ),
     "compare --data nowhere": r"--data nowhere: neither a data set .*",
 }
 
