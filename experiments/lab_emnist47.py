@@ -65,7 +65,7 @@ def report(results: Results) -> Document:
     settings = [Setting("CNN", CNN)]
     steps = [
         *STEPS,
-        Setting("convolutions, Adam 0.003, 8 epochs", NO_DROPOUT),
+        Setting("convolutions, Adam", NO_DROPOUT),
         Setting("dropout 0.25: the network above", CNN),
     ]
     ours = sections.Examined(results, CNN, "numpy")
@@ -101,7 +101,7 @@ def report(results: Results) -> Document:
                 sections.confusion(ours),
                 sections.handed_in(results, CNN, FILE),
             ),
-            Section("What each choice changed", tuple(ablation(results, steps, "steps"))),
+            Section("What each choice changed", tuple(ablation(results, steps))),
             sections.titled(
                 "The same network in PyTorch",
                 (sections.module(results, CNN),),

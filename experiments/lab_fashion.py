@@ -110,10 +110,10 @@ def _raised(results: Results) -> Section:
     steps = [
         *STEPS,
         Setting("label smoothing 0.1: the fully connected network", FULLY_CONNECTED),
-        Setting("convolutions, Adam, 10 epochs", NO_DROPOUT),
+        Setting("convolutions, Adam", NO_DROPOUT),
         Setting("dropout 0.25: the CNN", CNN),
     ]
-    return Section("What raised the accuracy", tuple(ablation(results, steps, "steps")))
+    return Section("What raised the accuracy", tuple(ablation(results, steps)))
 
 
 LAB = Lab(

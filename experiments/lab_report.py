@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.document import Picture, Section, Table
+from funcnn.experiments.document import Block, Picture, Section, Table
 from funcnn.experiments.lab import SEEDS, Results, Trial, number, percent
 from funcnn.experiments.machine import in_one_line
 from funcnn.experiments.run_folder import EpochRow
@@ -139,11 +139,8 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
     return found
 
 
-def ablation(results: Results, steps: Sequence[Setting], name: str) -> list[Any]:
-    """A table and a figure of steps, each of which changes one thing of the one before (NumPy).
-
-    name: of the figure's file.
-    """
+def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
+    """A table and a figure of steps, each of which changes one thing of the one before (NumPy)."""
     rows, before = [], None
     for label, trial in steps:
         found = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
@@ -151,9 +148,9 @@ def ablation(results: Results, steps: Sequence[Setting], name: str) -> list[Any]
         assert validation is not None  # image labs have a validation set
         gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
         before = validation.mean
-        rows.append((label, cell(validation, "val_accuracy"), gained,
-                     cell(found["test_accuracy"], "test_accuracy")))  # fmt: skip
-    path = results.path / "figures" / f"{name}.png"
+        cells = [cell(found[score], score) for score in ACCURACIES]
+        rows.append((label, cells[0], gained, cells[1]))
+    path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
     score_figures.dots(path, scores_of(results, first, "val_accuracy"), "validation accuracy (%)")
     return [
@@ -161,7 +158,18 @@ def ablation(results: Results, steps: Sequence[Setting], name: str) -> list[Any]
             ("step", "validation (%)", "gained (points)", "test (%)"),
             tuple(rows),
             "From a plain beginning to the network above: each step changes one thing of the one "
-            "before (NumPy). Steps were chosen by validation; the test set is only shown.",
+            f"before (NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
+            "only shown.",
         ),
         Picture(path, "The same steps."),
     ]
+
+
+def _epochs(results: Results, steps: Sequence[Setting]) -> str:
+    """How long networks with and without convolutions were trained."""
+    said = {}
+    for _, trial in steps:
+        config = results.config(trial)
+        kind = "with" if config.channels else "without"
+        said[kind] = f"{config.epochs} epochs {kind} convolutions"
+    return f"{', '.join(said[kind] for kind in sorted(said, reverse=True))}."

@@ -26,9 +26,7 @@ class Job(NamedTuple):
     """Whether its params after each recorded epoch stay."""
 
 
-def run_all(
-    jobs: Sequence[Job], at_once: int
-) -> Generator[tuple[Job, dict[str, Any]], None, None]:
+def run_all(jobs: Sequence[Job], at_once: int) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """What the runs tell on their way: `steps` and `done`, `row`, and last `peak_memory`.
 
     They begin in this order. To close it ends those that are not finished; they can be resumed.

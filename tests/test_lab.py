@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import emnist47, lab_run, labs
+from funcnn.experiments import emnist47, lab_run
 from funcnn.experiments.document import Document, Section, Text
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import EMNIST47, Lab, Results, Trial
@@ -352,32 +352,3 @@ def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch
     assert not Path("here/letters").exists()
     said = json.loads(funcnn("experiment run all --quick --out here --json", code=1).stdout)
     assert said == [{"report": "here/late/report.html", "pdf": "here/late/report.pdf"}]
-
-
-# --- the labs --------------------------------------------------------------------------------
-
-DEFINED = [lab for name, lab in labs.LABS.items() if name != "tiny"]
-
-
-@pytest.mark.parametrize("lab", DEFINED, ids=lambda lab: lab.name)
-def test_every_trial_has_a_name_of_its_own_and_settings_that_are_good(lab):
-    names = [trial.name for trial in lab.trials]
-    assert len(set(names)) == len(names)
-    results = Results(lab, Path("runs"), False, {}, EMNIST47)
-    configs = {results.config(trial).to_json() for trial in lab.trials}
-    own = [trial for trial in lab.trials if trial.settings.get("init") == "own"]
-    assert len(configs) == len(lab.trials), own  # none is trained twice
-    assert any(trial.main for trial in lab.trials)
-
-
-def test_points_from_data_to_report(monkeypatch):
-    lab = LABS["points"]._replace(quick={"epochs": 3})
-    page = LabRun.open(lab, True).finish(Watch())
-    text = page.read_text()
-    for title in ("Introduction", "Set-up", "Results", "Discussion", "Extra", "Learning rates"):
-        assert f"{title}</h" in text
-    assert len(re.findall("<figure", text)) >= 12
-    assert "<td>classical-momentum</td>" in text or "classical-momentum" in text
-    assert "epoch 3 loss : 0." in text
-    assert "(21, 1)" in text
-    assert "(100, 1)" in text

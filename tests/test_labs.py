@@ -1,0 +1,219 @@
+"""The five labs' definitions, and each from (little) data to its report."""
+
+import csv
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
+from funcnn.experiments.exporting import export_model
+from funcnn.experiments.lab import EMNIST47, Results
+from funcnn.experiments.lab_run import LabRun, Watch
+from funcnn.experiments.labs import LABS
+from funcnn.experiments.run_folder import EpochRow
+from helpers import need_weasyprint
+from test_datasets import image_folder
+
+import funcnn as fn
+
+torch = pytest.importorskip(
+    "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
+)
+need_weasyprint()
+
+SIDE = 8
+
+
+@pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.name)
+def test_every_trial_has_a_name_of_its_own_and_settings_that_are_good(lab):
+    names = [trial.name for trial in lab.trials]
+    assert len(set(names)) == len(names)
+    results = Results(lab, Path("runs"), False, {}, EMNIST47)
+    configs = {results.config(trial).to_json() for trial in lab.trials}
+    own = [trial for trial in lab.trials if trial.settings.get("init") == "own"]
+    assert len(configs) == len(lab.trials), own  # none is trained twice
+    mains = [trial for trial in lab.trials if trial.main]
+    assert mains
+    assert all(trial.backends == ("numpy", "torch") for trial in mains)
+
+
+@pytest.mark.parametrize(
+    ("lab", "settings"),
+    [
+        (lab_fashion, {"val_size": 10_000, "batch_size": 100, "data": "fashion-mnist"}),
+        (lab_emnist47, {"val_size": 8_000, "split": "last", "data": EMNIST47}),
+        (lab_mnist, {"test_curve": True, "optimizer": "sgd", "dropout": 0.0, "data": "mnist"}),
+        (lab_fashion_mlp, {"optimizer": "classical-momentum", "channels": ()}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_a_lab_asks_of_the_settings_holds(lab, settings):
+    results = Results(lab.LAB, Path("runs"), False, {}, EMNIST47)
+    for trial in lab.LAB.trials:
+        if trial.main:
+            config = results.config(trial)
+            assert {name: getattr(config, name) for name in settings} == settings
+
+
+def test_an_mlp_has_less_than_2_mb_and_another_of_the_lab_has_not():
+    results = Results(lab_fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
+    for trial in (lab_fashion_mlp.MAIN, *lab_fashion_mlp.SIZES.values()):
+        widths = [784, *results.config(trial).hidden, 10]
+        model = fn.serial(fn.Flatten(), *map(fn.Dense, widths[1:]))
+        assert fn.summary(model, (1, 28, 28)).bytes < 2e6
+
+
+def test_emnist47_prints_an_epoch_as_the_lab_asks():
+    row = EpochRow(3, 1.23456, 0.5, 2.0, 0.4375, 0.1, 1.0)
+    said = "Epoch:  3 |Train Loss:  1.2346 |Train Acc:50.0000 |Val Loss:  2.0000 |Val Acc:43.7500"
+    assert lab_emnist47.epoch_line(row) == said
+
+
+def test_points_prints_an_epoch_as_the_lab_asks():
+    row = EpochRow(10000, 0.16234523253277644, 0.5, None, None, 0.1, 1.0)
+    assert lab_points.epoch_line(row) == "epoch 10000 loss : 0.16234523253277644"
+
+
+# --- from data to report ---------------------------------------------------------------------
+
+
+class Done(NamedTuple):
+    """A finished experiment."""
+
+    results: Results
+    page: str
+
+
+def csv_folder(folder):
+    """As the lab `emnist47` has it: no header, the label first, and none in test.csv."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for name, count in (("train", 60), ("test", 25)):
+        labels = np.arange(count) % 3
+        pixels = generator.integers(0, 60, (count, SIDE * SIDE)) + 60 * labels[:, None]
+        rows = np.column_stack((labels, pixels)) if name == "train" else pixels
+        np.savetxt(folder / f"{name}.csv", rows, fmt="%d", delimiter=",")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished quick version of each lab, on few and small images."""
+    folder = tmp_path_factory.mktemp("labs")
+    images = str(image_folder(folder / "images", train=80, test=20, side=SIDE, classes=6))
+    letters = str(csv_folder(folder / "letters"))
+    few = {"epochs": 2, "val_size": 12, "batch_size": 8}
+    found = {}
+    for lab in LABS.values():
+        quick = {"epochs": 3} if lab.name == "points" else few
+        if lab.name not in ("points", "emnist47"):
+            quick = {**quick, "data": images}
+        small = lab._replace(quick=quick)
+        data = letters if lab.on_emnist else None
+        run = LabRun.open(small, True, folder / lab.name, data)
+        page = run.finish(Watch())
+        found[lab.name] = Done(run.results, page.read_text())
+    return found
+
+
+TITLES = {
+    "points": ("Introduction", "Set-up", "Results", "Discussion", "Extra", "Learning rates"),
+    "fashion": ("Data", "Part 1: from scratch in NumPy", "Part 2: the same network in PyTorch",
+                "What raised the accuracy", "The differences between the two parts"),
+    "emnist47": ("Data", "Loss", "Network", "Results", "What each choice changed"),
+    "mnist": ("NN in NumPy", "NN in PyTorch", "CNN in NumPy", "CNN in PyTorch", "Comparison",
+              "NumPy with PyTorch: CNN", "NN with CNN"),
+    "fashion-mlp": ("Model", "Accuracy against size", "Activations", "Loss", "Optimizer",
+                    "Another dataset", "What is handed in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_report_has_the_labs_sections_in_order_and_its_numbers_from_the_runs(done, name):
+    results, page = done[name]
+    places = [page.index(f">{title}</h") if f">{title}</h" in page
+              else re.search(rf"{re.escape(title)}</h", page).start() for title in TITLES[name]]  # fmt: skip
+    if name != "points":  # whose last is a part of one before
+        assert places == sorted(places)
+    for trial in results.trials:
+        for backend in trial.backends if trial.main else ():
+            summary = results.summary(trial, backend)
+            score = "test_accuracy" if summary["test_accuracy"] is not None else "val_accuracy"
+            assert f"{100 * summary[score]:.2f}" in page
+    assert (results.path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_points_shows_every_prediction_and_the_printed_losses(done):
+    page = done["points"].page
+    assert len(re.findall("<figure", page)) >= 12
+    assert "classical-momentum" in page
+    assert "epoch 3 loss : 0." in page
+    assert "(21, 1)" in page
+    assert "(100, 1)" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "trial", "file", "rows"),
+    [
+        ("fashion", lab_fashion.CNN, lab_fashion.FILE, 20),
+        ("emnist47", lab_emnist47.CNN, lab_emnist47.FILE, 25),
+        ("fashion-mlp", lab_fashion_mlp.MAIN, "submission.csv", 20),
+    ],
+)
+def test_the_predictions_are_in_the_labs_form_and_numpys(done, name, trial, file, rows):
+    results = done[name].results
+    with open(results.path / file, newline="") as opened:
+        header, *found = csv.reader(opened)
+    assert header == ["Id", "Category"]
+    assert [line[0] for line in found] == [str(number) for number in range(rows)]
+    images = results.task(trial).data.test[0]
+    outputs = results.model(trial).predict(images)
+    assert [line[1] for line in found] == [str(each) for each in outputs.argmax(1)]
+
+
+def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_validation_set(done):
+    results, page = done["emnist47"]
+    assert results.summary(lab_emnist47.CNN)["test_accuracy"] is None
+    assert "Confusion matrix of the validation set" in page
+    assert "predicted in the end, without labels" in page
+    assert re.search(r"\|Val Acc:\d+\.\d{4}", page)
+    assert 'class="number">-<' in page or ">-</td>" in page
+
+
+def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(done):
+    results, page = done["mnist"]
+    for trial in (lab_mnist.NN, lab_mnist.CNN):
+        for backend in trial.backends:
+            assert all(row.test_accuracy is not None for row in results.rows(trial, backend))
+            for kind in ("probabilities", "top-three"):
+                assert (results.path / f"figures/{kind}-{trial.name}-{backend}.png").is_file()
+    assert page.count("three highest probabilities of every class") == 4
+
+
+def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, tmp_path):
+    results = done["fashion-mlp"].results
+    tensors = torch.load(results.path / "submission.pt", weights_only=True)
+    folder = results.folder(lab_fashion_mlp.MAIN, "numpy", 0)
+    written = export_model(folder.path, "pt", tmp_path / "again.pt")
+    names: dict = {}
+    exec(written["definition"], names)
+    names["model"].load_state_dict(tensors, strict=True)
+    assert all(isinstance(part, torch.nn.Linear) or not list(part.parameters())
+               for part in names["model"])  # fmt: skip
+    images = results.task(lab_fashion_mlp.MAIN).data.test[0]
+    trained = results.model(lab_fashion_mlp.MAIN)
+    with torch.no_grad():
+        theirs = names["model"](torch.from_numpy(trained.normalization(images))).numpy()
+    np.testing.assert_allclose(theirs, trained.predict(images), atol=1e-5)
+
+
+def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
+    page = done["fashion-mlp"].page
+    for name in ("identity", "binary-step", "sigmoid", "tanh", "arctan", "relu (above)", "prelu",
+                 "elu", "softplus"):  # fmt: skip
+        assert f">{name}<" in page
+    for name in ("the lab&#x27;s, constant rate", "torch&#x27;s, falling rate"):
+        assert name in page
+    assert "EMNIST, 47 classes" in page
