@@ -141,9 +141,9 @@ class TrainingRun:
         (x, y), validation = self._task.data.train, self._task.data.validation
         loss, accuracy, _ = self._evaluate(params, validation or (x[:1000], y[:1000]))
         tested: tuple[float, ...] = ()
-        images, labels = self._task.data.test
-        if self._task.config.test_curve and labels is not None:
-            tested = self._evaluate(params, (images, labels))[:2]
+        x_test, y_test = self._task.data.test
+        if self._task.config.test_curve and y_test is not None:
+            tested = self._evaluate(params, (x_test, y_test))[:2]
         row = EpochRow(
             epoch,
             sums["plain_loss"] / len(x),
