@@ -110,7 +110,7 @@ def _raised(results: Results) -> Section:
     steps = [
         *STEPS,
         Setting("label smoothing 0.1: the fully connected network", FULLY_CONNECTED),
-        Setting("convolutions, Adam", NO_DROPOUT),
+        Setting("convolutions, Adam, no smoothing", NO_DROPOUT),
         Setting("dropout 0.25: the CNN", CNN),
     ]
     return Section("What raised the accuracy", tuple(ablation(results, steps)))

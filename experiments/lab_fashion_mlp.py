@@ -1,5 +1,6 @@
 """The lab `fashion-mlp`: an MLP for Fashion-MNIST, ranked by accuracy and size."""
 
+from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.document import Block, Document, Formula, Picture, Section, Table, Text
 from funcnn.experiments.exporting import export_model
@@ -13,8 +14,10 @@ from funcnn.experiments.lab_report import (
     side_by_side_table,
     sweep,
 )
+from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.score_figures import LIMIT, accuracy_against_size
 
+_STEPS = 200  # of the two recurrences beside each other
 _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "classical-momentum"}
 MAIN = Trial("mlp", _BASE, main=True)
 SIZES = {
@@ -41,16 +44,17 @@ OTHERS = {
     "MNIST": Trial("on-mnist", {**_BASE, "data": "mnist"}),
     "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
 }
-_DERIVATIVES = """\
-identity     f = x                               f' = 1
-binary step  f = 1 if x > 0 else 0               f' = 0
-logistic     f = 1 / (1 + exp(-x))               f' = f (1 - f)
-tanh         f = tanh x                          f' = 1 - f²
-arctan       f = arctan x                        f' = 1 / (1 + x²)
-ReLU         f = max(0, x)                       f' = 1 if x > 0 else 0
-PReLU        f = x if x > 0 else a x             f' = 1 if x > 0 else a,  df/da = min(0, x)
-ELU          f = x if x > 0 else a (exp x - 1)   f' = 1 if x > 0 else f + a
-softplus     f = log(1 + exp x)                  f' = 1 / (1 + exp(-x))"""
+_DERIVATIVES = (
+    ("identity", "x", "1"),
+    ("binary step", "1 if x > 0 else 0", "0"),
+    ("logistic", "1 / (1 + exp(-x))", "f (1 - f)"),
+    ("tanh", "tanh x", "1 - f²"),
+    ("arctan", "arctan x", "1 / (1 + x²)"),
+    ("ReLU", "max(0, x)", "1 if x > 0 else 0"),
+    ("PReLU", "x if x > 0 else a x", "1 if x > 0 else a; by a: min(0, x)"),
+    ("ELU", "x if x > 0 else a (exp x - 1)", "1 if x > 0 else f + a"),
+    ("softplus", "log(1 + exp x)", "1 / (1 + exp(-x))"),
+)
 
 
 def report(results: Results) -> Document:
@@ -143,7 +147,11 @@ def _activations(results: Results) -> Section:
     return sections.titled(
         found.title,
         (
-            Formula(_DERIVATIVES),
+            Table(
+                ("activation", "f(x)", "derivative"),
+                _DERIVATIVES,
+                "The functions that the lab lists, and their derivatives by x.",
+            ),
             Text(
                 "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
                 "PReLU learns its slope a, which begins at 0.25; ELU has a = 1. The derivative of "
@@ -197,23 +205,21 @@ def _optimizer(results: Results) -> Section:
 
 
 def _apart(results: Results) -> list[Block]:
-    """How far the two recurrences are apart with the same seed, in what was recorded."""
-    rows = []
-    for name, pair in (
-        ("constant", (MOMENTUM["the lab's, constant rate"], MOMENTUM["torch's, constant rate"])),
-        ("falling", (MAIN, MOMENTUM["torch's, falling rate"])),
-    ):
-        losses = [[row.train_loss for row in results.rows(trial, "numpy")] for trial in pair]
-        apart = [abs(a / b - 1) for a, b in zip(*losses, strict=True)]
-        rows.append((name, f"{apart[0]:.1e}", f"{apart[-1]:.1e}"))
+    """How far the two recurrences take the params apart, from one start with the same batches."""
+    task = results.task(MAIN)
+    path = results.path / "figures" / "recurrences.png"
+    found = {
+        label: recurrences_apart(task, schedule, _STEPS)
+        for label, schedule in (("constant rate", "constant"), ("falling rate", "cosine"))
+    }
+    lab_figures.apart(path, found)
+    ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in found.items())
     return [
-        Table(
-            ("learning rate", "after epoch 1", "after the last epoch"),
-            tuple(rows),
-            "Relative difference of the training losses of the two recurrences, from the same "
-            "first weights with the same batches (NumPy, seed 0). Under a constant rate it begins "
-            "as rounding, and what ReLU makes of rounding grows.",
-        )
+        Text(
+            f"In float64, from the same first weights and with the same batches, the params of the "
+            f"two are, after {_STEPS} steps, so far apart relative to their own length: {ends}."
+        ),
+        Picture(path, "How far the two recurrences are apart, step by step (NumPy, float64)."),
     ]
 
 
@@ -240,8 +246,8 @@ def _handed_in(results: Results) -> list[Block]:
         *blocks,
         Text(
             f"`{out.name}` has the parameters of the same network, {out.stat().st_size / 1e6:.2f} "
-            f"MB: `torch.load(..., weights_only=True)` reads them, and the module under *NumPy "
-            f"with PyTorch* loads them strictly; {written['parameters']:,} numbers."
+            f"MB: `torch.load(..., weights_only=True)` reads them, and the module under **NumPy "
+            f"with PyTorch** loads them strictly; {written['parameters']:,} numbers."
         ),
     ]
 

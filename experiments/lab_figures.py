@@ -38,6 +38,21 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     write_figure(figure, path)
 
 
+def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
+    """How far two trainings are apart, step by step, on a logarithmic axis."""
+    figure, ((axis,),) = new_figure(1, 1, (8, 4))
+    for index, (label, values) in enumerate(found.items()):
+        axis.plot(
+            range(1, len(values) + 1), values, STYLES[index], color=COLOURS[index], label=label
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("step")
+    axis.set_ylabel("relative distance of the params")
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")
+    write_figure(figure, path)
+
+
 def boundaries(
     still: Path,
     moving: Path,

@@ -171,5 +171,6 @@ def _epochs(results: Results, steps: Sequence[Setting]) -> str:
     for _, trial in steps:
         config = results.config(trial)
         kind = "with" if config.channels else "without"
-        said[kind] = f"{config.epochs} epochs {kind} convolutions"
+        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+        said[kind] = f"{epochs} {kind} convolutions"
     return f"{', '.join(said[kind] for kind in sorted(said, reverse=True))}."

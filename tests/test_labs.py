@@ -1,6 +1,7 @@
 """The five labs' definitions, and each from (little) data to its report."""
 
 import csv
+import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from funcnn.experiments.exporting import export_model
 from funcnn.experiments.lab import EMNIST47, Results
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
+from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.run_folder import EpochRow
 from helpers import need_weasyprint
 from test_datasets import image_folder
@@ -188,7 +190,7 @@ def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(
             assert all(row.test_accuracy is not None for row in results.rows(trial, backend))
             for kind in ("probabilities", "top-three"):
                 assert (results.path / f"figures/{kind}-{trial.name}-{backend}.png").is_file()
-    assert page.count("three highest probabilities of every class") == 4
+    assert len(re.findall("<figcaption>.*three highest probabilities of every class", page)) == 4
 
 
 def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, tmp_path):
@@ -216,3 +218,14 @@ def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     for name in ("the lab&#x27;s, constant rate", "torch&#x27;s, falling rate"):
         assert name in page
     assert "EMNIST, 47 classes" in page
+
+
+def test_the_two_recurrences_agree_under_a_constant_rate_and_part_under_a_falling_one(done):
+    task = done["fashion-mlp"].results.task(lab_fashion_mlp.MAIN)
+    constant = recurrences_apart(task, "constant", 8)
+    falling = recurrences_apart(task, "cosine", 8)
+    assert len(constant) == len(falling) == 8
+    assert max(constant) < 1e-13
+    assert falling[0] < 1e-13  # the first step has no velocity to keep
+    assert falling[-1] > 1e-3
+    assert all(a < b for a, b in itertools.pairwise(falling))
