@@ -168,22 +168,31 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    weights = [
-        (f"{row['path']} ({row['layer']})", *(f"{row[backend]:.4f}" for backend in BACKENDS))
-        for row in free["first_weights"]
-    ]
+    said: list[Block] = list(map(Text, of_free(free)))
+    shared, apart = ["first weights"], ["order of the images", "masks of dropout"]
+    if results.config(trial).init == "own":
+        apart.insert(0, shared.pop())
+        weights = [
+            (f"{row['path']} ({row['layer']})", *(f"{row[backend]:.4f}" for backend in BACKENDS))
+            for row in free["first_weights"]
+        ]
+        said.append(
+            Table(
+                ("weight", *BACKENDS),
+                tuple(weights),
+                "Standard deviations of the first weights, which each side draws in its own way.",
+            )
+        )
+    if not results.config(trial).dropout:
+        apart.remove("masks of dropout")
+    same = ["layers", "loss", "optimizer", "learning rate over the steps", "normalised images"]
+    same += shared
     return [
-        *map(Text, of_free(free)),
-        Table(
-            ("weight", *BACKENDS),
-            tuple(weights),
-            "Standard deviations of the first weights, which each side draws in its own way.",
-        ),
+        *said,
         Text(
-            "The same on both sides: the layers, the loss, the optimizer, the learning rate over "
-            "the steps, the images and their normalisation. Not the same: the first weights, the "
-            "order of the images and the masks of dropout, which each side draws from a generator "
-            "of its own. With all of these shared, both compute the same training to rounding: "
+            f"The same on both sides: the {', the '.join(same)}. Not the same: the "
+            f"{', the '.join(apart)}, which each side draws from a generator of its own. With all "
+            "of these shared, both compute the same training to rounding: "
             "`funcnn compare --mode lockstep` shows it step by step."
         ),
     ]
