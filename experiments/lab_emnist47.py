@@ -13,7 +13,7 @@ from funcnn.experiments.lab_report import (
 from funcnn.experiments.run_folder import EpochRow
 
 _BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 128}
-CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 8, "lr": 3e-3}, main=True)
+CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 6, "lr": 3e-3}, main=True)
 _LABS_START = {
     **_BASE,
     "arch": "mlp2",

@@ -77,14 +77,15 @@ def side_by_side_table(
     caption: str,
     scores: Mapping[str, str] = ACCURACIES,
 ) -> Table:
-    """Scores of settings on both sides; a side that was not trained has a dash."""
+    """Scores of settings on the sides that they have; on another one they have a dash."""
+    sides = [side for side in BACKENDS if any(side in trial.backends for _, trial in settings)]
     header = [what]
-    for backend in BACKENDS:
+    for backend in sides:
         header += [f"{backend}: {words}" for words in scores.values()]
     rows = []
     for label, trial in settings:
         row = [label]
-        for backend in BACKENDS:
+        for backend in sides:
             for score in scores:
                 trained = backend in trial.backends
                 found = results.spread(trial, backend, score) if trained else None
