@@ -2,16 +2,18 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from funcnn.cli.options import json_option, print_json
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lab import Lab
+from funcnn.experiments.lab import Lab, is_printed, printed
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.run_folder import EpochRow
+
+import funcnn as fn
 
 _ALL = "all"
 
@@ -19,12 +21,13 @@ _ALL = "all"
 class _Bar(Watch):
     """A bar over all runs if stderr is a terminal; a line for each, after those of its epochs.
 
-    Runs go on beside each other: what the lab wants printed for an epoch waits for the run's end.
+    What the lab wants printed for an epoch is printed at once if runs do not go on beside each
+    other, and otherwise waits for the run's end.
     """
 
-    def __init__(self, lab: Lab, *, bar: bool, lines: bool) -> None:
-        self._lab, self._show, self._lines = lab, bar, lines
-        self._recorded: dict[str, int] = {}
+    def __init__(self, lab: Lab, *, bar: bool, lines: bool, at_once: bool) -> None:
+        self._lab, self._show, self._lines, self._live = lab, bar, lines, at_once
+        self._recorded: dict[str, list[EpochRow]] = {}
 
     def begin(self, runs: int, done: int, epochs: int) -> None:
         from tqdm import tqdm
@@ -39,25 +42,26 @@ class _Bar(Watch):
         )
         self._count()
 
-    def row(self, name: str, row: EpochRow, epochs: int) -> None:
-        self._bar.update(row.epoch - self._recorded.get(name, 0))
-        self._recorded[name] = row.epoch
+    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
+        rows = self._recorded.setdefault(name, [])
+        self._bar.update(row.epoch - (rows[-1].epoch if rows else 0))
+        rows.append(row)
+        if main and self._live and is_printed(row, epochs):
+            self._say(self._lab.epoch_line(row))
 
     def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
         self._done += 1
         self._count()
-        if not self._lines:
-            return
-        if main:
-            # Of thousands of epochs, recorded a hundred times, ten lines say enough.
-            every = max(1, summary["epochs"] // 10) if summary["epochs"] > 100 else 1
-            for row in rows:
-                if row.epoch % every == 0 or row is rows[-1]:
-                    self._bar.write(self._lab.epoch_line(row), file=sys.stdout)
+        if main and not self._live:
+            for row in printed(rows):
+                self._say(self._lab.epoch_line(row))
         part = "val" if summary["test_accuracy"] is None else "test"
         scored = f"{part} accuracy {summary[f'{part}_accuracy']:.2%}"
-        line = f"{name}: {scored}, {summary['seconds']:.1f} s"
-        self._bar.write(line, file=sys.stdout)
+        self._say(f"{name}: {scored}, {summary['seconds']:.1f} s")
+
+    def _say(self, line: str) -> None:
+        if self._lines:
+            self._bar.write(line, file=sys.stdout)
 
     def _count(self) -> None:
         self._bar.set_description(f"{self._lab.name}: {self._done} of {self._runs} runs done")
@@ -97,7 +101,7 @@ def list_(as_json: bool) -> None:
 
 
 _quick_option = click.option(
-    "--quick", is_flag=True, help="A small version in seconds; the report says so."
+    "--quick", is_flag=True, help="A small version, a minute or less; the report says so."
 )
 _out_option = click.option(
     "--out",
@@ -141,33 +145,22 @@ def run(
       funcnn experiment run emnist47 --data path/to/folder-of-train.csv
       funcnn experiment run all --quick
     """
-    pages, failed = [], False
     labs = _named(name)
+    pages = []
     for lab in labs:
-        bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json)
+        bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json, at_once=jobs == 1)
         given = data if lab.on_emnist or name != _ALL else None
-        with contextlib.closing(bar):
+        with contextlib.closing(bar), _going_on(lab, name):
             try:
                 lab_run = LabRun.open(lab, quick, _place(out, lab, name), given)
                 pages.append(lab_run.finish(bar, jobs))
-            except (InputError, RunStoppedError) as error:
-                if name != _ALL:
-                    raise
-                bar.close()
-                named = "" if str(error).startswith(lab.name) else f"{lab.name}: "
-                click.echo(f"Error: {named}{error}", err=True)
-                failed = True
-                continue
             except KeyboardInterrupt:
                 bar.close()
                 click.echo("stopped; what is finished is used when it runs again", err=True)
                 sys.exit(130)
-        if not as_json:
-            _say_where(pages[-1])
-    if as_json:
-        _print_places(pages, name)
-    if failed:
-        sys.exit(1)
+            if not as_json:
+                _say_where(pages[-1])
+    _end(pages, labs, name, as_json)
 
 
 @experiment.command()
@@ -183,12 +176,34 @@ def report(name: str, quick: bool, out: Path | None, as_json: bool) -> None:
       funcnn experiment report points
     """
     labs = _named(name)
-    pages = [LabRun.recorded(lab, quick, _place(out, lab, name)).write_report() for lab in labs]
+    pages = []
+    for lab in labs:
+        with _going_on(lab, name):
+            pages.append(LabRun.recorded(lab, quick, _place(out, lab, name)).write_report())
+            if not as_json:
+                _say_where(pages[-1])
+    _end(pages, labs, name, as_json)
+
+
+@contextlib.contextmanager
+def _going_on(lab: Lab, name: str) -> Iterator[None]:
+    """Of all experiments, one that cannot be done is a line, and the next one's turn."""
+    try:
+        yield
+    except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
+        if name != _ALL:
+            raise
+        said = str(error)
+        click.echo(f"Error: {said if lab.name in said else f'{lab.name}: {said}'}", err=True)
+
+
+def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -> None:
+    """Print the places as JSON; exit 1 if a report is missing."""
     if as_json:
-        _print_places(pages, name)
-    else:
-        for page in pages:
-            _say_where(page)
+        places = [{"report": str(page), "pdf": str(page.with_suffix(".pdf"))} for page in pages]
+        print_json(places if name == _ALL else places[0])
+    if len(pages) < len(labs):
+        sys.exit(1)
 
 
 def _named(name: str) -> list[Lab]:
@@ -203,8 +218,3 @@ def _place(out: Path | None, lab: Lab, name: str) -> Path | None:
 
 def _say_where(page: Path) -> None:
     click.echo(f"report: {page} and {page.with_suffix('.pdf').name}")
-
-
-def _print_places(pages: Sequence[Path], name: str) -> None:
-    places = [{"report": str(page), "pdf": str(page.with_suffix(".pdf"))} for page in pages]
-    print_json(places if name == _ALL else places[0])

@@ -15,15 +15,15 @@ from typing import Any
 
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.machine import describe_machine
 from funcnn.experiments.memory import keep_freed_memory
-from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.places import RUNS, make_folder
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.tasks import Task
 
 import funcnn as fn
@@ -153,23 +153,11 @@ class Comparison:
         name = folder.path.name
         watch.begin(name)
         threads = self._record["threads"]
-        request = {
-            "config": dataclasses.asdict(config),
-            "folder": str(folder),
-            "threads": threads,
-            "keep": False,
-        }
-        with contextlib.closing(ModuleProcess("run_worker")) as process:
-            try:
-                answer = process.ask(request)
-                while not answer.keys() & {"peak_memory", "error"}:
-                    if "done" in answer:
-                        watch.step(answer["done"], answer["steps"])
-                    answer = process.answer()
-            except ProcessEndedError as error:
-                raise RunStoppedError(f"{name}: {error}") from None
-        if "error" in answer:
-            raise RunStoppedError(f"{name}: {answer['error']}")
+        job = Job(name, config, folder.path, threads)
+        with contextlib.closing(run_all([job], at_once=1)) as told:
+            for _, answer in told:
+                if "done" in answer:
+                    watch.step(answer["done"], answer["steps"])
         self._record["peak_memory"][name] = answer["peak_memory"]
         self._write()
         watch.end(f"{name}: {_result(json.loads(folder.summary.read_text('utf-8')))}")

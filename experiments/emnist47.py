@@ -1,11 +1,16 @@
-"""Where EMNIST with its 47 classes is, which is too large to ship."""
+"""EMNIST with its 47 classes: where it is, for it is too large to ship."""
+
+from pathlib import Path
 
 from funcnn.experiments import image_forms, published
+from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lab import EMNIST47
 from funcnn.experiments.places import data_folders
 
+EMNIST47 = "emnist47"
+"""The folder in a data folder that has it; and, as the data of a trial, wherever it is."""
 _OFFICIAL = ("emnist-balanced", "emnist-bymerge")
+_CLASSES = 47
 
 
 def find_emnist() -> str | None:
@@ -16,6 +21,15 @@ def find_emnist() -> str | None:
     if any(image_forms.find(folder / EMNIST47) for folder in data_folders()):
         return EMNIST47
     return next((name for name in _OFFICIAL if published.find(name)), None)
+
+
+def expect_emnist(name: str) -> str:
+    """The name or path of data with 47 classes, a path made absolute. Raises `InputError`."""
+    name = str(Path(name).resolve()) if Path(name).exists() else name
+    classes = len(load_dataset(name, val_size=0, seed=0).class_names)
+    if classes != _CLASSES:
+        raise InputError(f"--data {name}: it has {classes} classes, and EMNIST here has {_CLASSES}")
+    return name
 
 
 def missing_emnist(lab: str) -> InputError:

@@ -5,20 +5,19 @@ report of their results. `lab_run` trains; nothing here does.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.document import Document
+from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
 SEEDS, QUICK_SEEDS = 3, 1
-EMNIST47 = "emnist47"
-"""As the data of a trial: EMNIST with 47 classes, wherever it is; it does not ship."""
 
 
 class Trial(NamedTuple):
@@ -61,7 +60,9 @@ class Lab(NamedTuple):
     epoch_line: Callable[[EpochRow], str]
     """What the lab wants printed for an epoch."""
     report: Callable[["Results"], Document]
-    """The document of finished results, whose figures it draws."""
+    """The document of finished results, whose figures it draws, and the files to hand in."""
+    measure: Callable[["Results"], Any] | None = None
+    """What is measured once, beside the runs and after them, as data that JSON can hold."""
 
     @property
     def on_emnist(self) -> bool:
@@ -78,14 +79,20 @@ class Results:
     """The finished runs of an experiment, in its folder.
 
     machine: that trained. emnist: the name or path of EMNIST 47; without it (None) the trials about
-    it are left out.
+    it are left out. measured: as the lab's `measure` gave it, None before.
     """
 
     def __init__(
-        self, lab: Lab, path: Path, quick: bool, machine: dict[str, Any], emnist: str | None = None
+        self,
+        lab: Lab,
+        path: Path,
+        quick: bool,
+        machine: dict[str, Any],
+        emnist: str | None = None,
+        measured: Any = None,
     ) -> None:
         self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
-        self.emnist = emnist
+        self.emnist, self.measured = emnist, measured
         self.seeds = range(QUICK_SEEDS if quick else SEEDS)
         self.trials = [trial for trial in lab.trials if emnist or not trial.on_emnist]
 
@@ -141,13 +148,12 @@ class Results:
         return sorted((int(path.stem), path) for path in kept)
 
 
-def percent(found: Spread) -> str:
-    """A spread of fractions in per cent, as `98.41 ± 0.12`."""
-    mean = f"{100 * found.mean:.2f}"
-    return mean if found.std is None else f"{mean} ± {100 * found.std:.2f}"
+def is_printed(row: EpochRow, epochs: int) -> bool:
+    """Whether an epoch is printed: of thousands of epochs ten lines say enough."""
+    every = max(1, epochs // 10) if epochs > 100 else 1
+    return row.epoch % every == 0 or row.epoch == epochs
 
 
-def number(found: Spread, digits: int = 4) -> str:
-    """A spread of numbers, as `0.0812 ± 0.0031`."""
-    mean = f"{found.mean:.{digits}f}"
-    return mean if found.std is None else f"{mean} ± {found.std:.{digits}f}"
+def printed(rows: Sequence[EpochRow]) -> list[EpochRow]:
+    """The rows of a finished run that are printed."""
+    return [row for row in rows if is_printed(row, rows[-1].epoch)]

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from funcnn.experiments import figures, lab_figures
+from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.document import (
     Document,
     Formula,
@@ -12,8 +13,8 @@ from funcnn.experiments.document import (
     Section,
     Text,
 )
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import Setting, facts, side_by_side_table, sweep
+from funcnn.experiments.lab import Lab, Results, Trial, printed
+from funcnn.experiments.lab_report import Setting, facts, side_by_side_table, sweep, verdict
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
@@ -157,7 +158,11 @@ def _results(results: Results) -> Section:
     )
     return Section(
         "Results",
-        (table, *(_results_of(results, name, trial) for name, trial in MAIN.items())),
+        (
+            table,
+            *(verdict(results, trial, 0.9, "test_accuracy") for trial in MAIN.values()),
+            *(_results_of(results, name, trial) for name, trial in MAIN.items()),
+        ),
     )
 
 
@@ -177,8 +182,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
     boundary, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
     lab_figures.boundaries(boundary, moving, results.history(trial), task, (inputs, labels))
     rows = results.rows(trial)
-    every = max(1, len(rows) // 10)
-    lines = [epoch_line(row) for row in rows[every - 1 :: every]]
+    lines = [epoch_line(row) for row in printed(rows)]
     right = int(((outputs > 0.5) == labels).sum())
     return Section(
         f"The set {name}",
@@ -189,7 +193,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
                 "(NumPy, seed 0)."
             ),
             Picture(curve, "Learning curve: the loss of every run over epochs."),
-            Listing("\n".join(lines), "What was printed while it learned (NumPy, seed 0)."),
+            Listing("\n".join(lines), "As it is printed while it learns (NumPy, seed 0)."),
             Listing(
                 "\n".join(epoch_line(row) for row in rows[-10:]),
                 "The last recorded epochs.",
@@ -272,6 +276,7 @@ def _extra(results: Results) -> Section:
                     side_by_side_table(results, conv, "network", "Both sets.", _SCORES),
                 ),
             ),
+            Section("NumPy with PyTorch", tuple(sections.differences(results, MAIN["xor"]))),
             Section(
                 "First weights",
                 (

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.document import Block, Picture, Section, Table
-from funcnn.experiments.lab import SEEDS, Results, Trial, number, percent
+from funcnn.experiments.document import Block, Picture, Section, Table, Text
+from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.machine import in_one_line
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.score_figures import Score
@@ -18,6 +18,7 @@ ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 
 
 SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
+_PARTS = {"val_accuracy": "On the validation set", "test_accuracy": "On the test set"}
 
 
 class Setting(NamedTuple):
@@ -36,6 +37,26 @@ def one_after_another(
         settings |= change
         found.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
     return found
+
+
+def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accuracy") -> Text:
+    """Whether the lowest run on each side has the accuracy (a fraction) that the lab asks for.
+
+    By the validation set where the test set has no labels.
+    """
+    if results.spread(trial, "numpy", score) is None:
+        score = "val_accuracy"
+    lowest = {
+        side: min(results.summary(trial, side, seed)[score] for seed in results.seeds)
+        for side in trial.backends
+    }
+    said = ", ".join(f"{SIDES[side]} **{100 * value:.2f} %**" for side, value in lowest.items())
+    runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
+    short = [SIDES[side] for side, value in lowest.items() if value < asked]
+    met = f"{' and '.join(short)} below it" if short else "met"
+    return Text(
+        f"The lab asks for {100 * asked:g} %. {_PARTS[score]}, {runs} on each side: {said}; {met}."
+    )
 
 
 def epoch_line(row: EpochRow) -> str:
@@ -64,10 +85,12 @@ def facts(results: Results) -> list[tuple[str, str]]:
 
 
 def cell(found: Spread | None, score: str) -> str:
-    """A score in a table; a dash where there is none."""
+    """A score in a table, accuracies in per cent: `98.41 ± 0.12`; a dash where there is none."""
     if found is None:
         return "-"
-    return percent(found) if score.endswith("_accuracy") else number(found)
+    scale, digits = (100, 2) if score.endswith("_accuracy") else (1, 4)
+    mean = f"{scale * found.mean:.{digits}f}"
+    return mean if found.std is None else f"{mean} ± {scale * found.std:.{digits}f}"
 
 
 def side_by_side_table(
@@ -81,7 +104,7 @@ def side_by_side_table(
     sides = [side for side in BACKENDS if any(side in trial.backends for _, trial in settings)]
     header = [what]
     for backend in sides:
-        header += [f"{backend}: {words}" for words in scores.values()]
+        header += [f"{SIDES[backend]}: {words}" for words in scores.values()]
     rows = []
     for label, trial in settings:
         row = [label]
@@ -136,12 +159,12 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
             values = results.spread(trial, backend, score)
             if values is not None:
                 std = None if values.std is None else 100 * values.std
-                found.append(Score(label, backend, 100 * values.mean, std))
+                found.append(Score(label, SIDES[backend], 100 * values.mean, std))
     return found
 
 
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
-    """A table and a figure of steps, each of which changes one thing of the one before (NumPy)."""
+    """A table and a figure of steps, each of which changes the one before (NumPy)."""
     rows, before = [], None
     for label, trial in steps:
         found = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
@@ -158,8 +181,8 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
         Table(
             ("step", "validation (%)", "gained (points)", "test (%)"),
             tuple(rows),
-            "From a plain beginning to the network above: each step changes one thing of the one "
-            f"before (NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
+            "From a plain beginning to the network above, each step with the changes that it names "
+            f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
             "only shown.",
         ),
         Picture(path, "The same steps."),

@@ -1,9 +1,11 @@
 """An experiment run to its end, in one folder that says all of it.
 
-experiment.json      which experiment it is, on which machine, and a SHA-256 of every finished run
+experiment.json      which experiment it is, on which machine, a SHA-256 of every finished run, and
+                     what was measured beside them
 trials/NAME/...      the runs, ordinary folders of runs
 figures/             the figures of the report
 report.html          the report, and the same as report.pdf
+*.csv, *.pt          what the lab wants handed in
 """
 
 import contextlib
@@ -14,7 +16,7 @@ from typing import Any
 
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
-from funcnn.experiments.emnist47 import find_emnist, missing_emnist
+from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results
@@ -36,11 +38,11 @@ class Watch:
     def begin(self, runs: int, done: int, epochs: int) -> None:
         """It has so many runs, so many of them are done; the others have so many epochs."""
 
-    def row(self, name: str, row: EpochRow, epochs: int) -> None:
-        """A run, of `epochs`, recorded an epoch."""
+    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
+        """A run, of `epochs`, recorded an epoch. main: it is of what the lab asks for."""
 
     def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        """A run is finished. main: it is of what the lab asks for."""
+        """A run is finished, with these rows."""
 
 
 class LabRun:
@@ -65,17 +67,11 @@ class LabRun:
         path = _folder(lab, quick, out)
         if (path / _RECORD).is_file():
             run = cls.recorded(lab, quick, out)
-            before = run.results.emnist
-            if data is not None and before not in (None, data):
-                raise InputError(f"--data {data}: {path} was begun with {before}")
-            if before is None and lab.on_emnist:
-                emnist = data or find_emnist()
-                results = Results(lab, path, quick, run.results.machine, emnist)
-                run = cls(results, run._digests)
+            run._go_on_with(_find(lab, data) if data or run.results.emnist is None else None)
             return run
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"--out {path} exists already, and is no experiment")
-        emnist = (data or find_emnist()) if lab.on_emnist else None
+        emnist = _find(lab, data)
         if lab.needs_emnist and emnist is None:
             raise missing_emnist(lab.name)
         run = cls(Results(lab, path, quick, describe_machine(), emnist), {})
@@ -119,18 +115,22 @@ class LabRun:
         at_once = at_once or fn.threads.available_cores()
         with contextlib.closing(run_all(jobs, at_once)) as told:
             for job, answer in told:
+                _, trial, backend, seed = runs[job.name]
                 if "row" in answer:
-                    watch.row(job.name, EpochRow(*answer["row"]), job.config.epochs)
+                    row = EpochRow(*answer["row"])
+                    watch.row(job.name, trial.main, row, job.config.epochs)
                 elif "peak_memory" in answer:
                     self._digests[job.name] = _digest(RunFolder(job.folder))
                     self._write_record()
-                    _, trial, backend, seed = runs[job.name]
                     watch.result(
                         job.name,
                         trial.main,
                         results.rows(trial, backend, seed),
                         results.summary(trial, backend, seed),
                     )
+        if results.lab.measure is not None and results.measured is None:
+            results.measured = results.lab.measure(results)
+            self._write_record()
         return self.write_report()
 
     def write_report(self) -> Path:
@@ -139,16 +139,30 @@ class LabRun:
         Raises `InputError` if a run is not finished, or was changed since.
         """
         self._check_recorded()
-        for name, *_ in self.results.planned():
-            if name not in self._digests:
-                again = f"funcnn experiment run {self.results.lab.name}"
-                raise InputError(f"{self.results.path}: {name} is not finished: {again}")
+        lab = self.results.lab
+        missing = [name for name, *_ in self.results.planned() if name not in self._digests]
+        if lab.measure is not None and self.results.measured is None:
+            missing.append("what is measured beside the runs")
+        if missing:
+            again = f"funcnn experiment run {lab.name}"
+            raise InputError(f"{self.results.path}: {missing[0]} is not finished: {again}")
         (self.results.path / "figures").mkdir(exist_ok=True)
         page = to_html(self.results.lab.report(self.results))
         path = self.results.path / "report.html"
         write_whole(path, page.encode())
         write_pdf(page, path.with_suffix(".pdf"))
         return path
+
+    def _go_on_with(self, emnist: str | None) -> None:
+        """Take this EMNIST for what is not trained yet. Raises `InputError` if another was used."""
+        before = self.results.emnist
+        if emnist in (None, before):
+            return
+        used = [trial.name for trial in self.results.trials if trial.on_emnist]
+        if any(name.partition("/")[0] in used for name in self._digests):
+            raise InputError(f"--data {emnist}: {self.results.path} was begun with {before}")
+        old = self.results
+        self.results = Results(old.lab, old.path, old.quick, old.machine, emnist, old.measured)
 
     def _check_recorded(self) -> None:
         """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
@@ -170,6 +184,7 @@ class LabRun:
             "quick": self.results.quick,
             "machine": self.results.machine,
             "emnist": self.results.emnist,
+            "measured": self.results.measured,
             "sha256": self._digests,
         }
         text = json.dumps(record, indent=2)
@@ -188,8 +203,8 @@ def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]
     path = folder / _RECORD
     try:
         record = json.loads(path.read_text("utf-8"))
-        keys = ("experiment", "quick", "machine", "emnist", "sha256")
-        name, was_quick, machine, emnist, digests = (record[key] for key in keys)
+        keys = ("experiment", "quick", "machine", "emnist", "measured", "sha256")
+        name, was_quick, machine, emnist, measured, digests = (record[key] for key in keys)
         in_one_line(machine)
         if not (emnist is None or isinstance(emnist, str)):
             raise ValueError(f"its emnist is {emnist!r}")
@@ -204,7 +219,13 @@ def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]
     there = {
         name: digest for name, digest in digests.items() if (folder / "trials" / name).exists()
     }
-    return Results(lab, folder, quick, machine, emnist), there
+    return Results(lab, folder, quick, machine, emnist, measured), there
+
+
+def _find(lab: Lab, data: str | None) -> str | None:
+    """Where EMNIST is, if the lab has a use for it and it is anywhere. Raises `InputError`."""
+    found = (data or find_emnist()) if lab.on_emnist else None
+    return None if found is None else expect_emnist(found)
 
 
 def _digest(folder: RunFolder) -> str:
@@ -214,5 +235,7 @@ def _digest(folder: RunFolder) -> str:
         path = folder.path / name
         if not path.is_file():
             raise InputError(f"{folder} was changed since it was trained: it has no {name}")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted((folder.path / "history").glob("*.npz")):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

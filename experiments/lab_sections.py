@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments import example_pictures, figures, network_pictures
+from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Listing, Picture, Section, Table, Text
-from funcnn.experiments.lab import Results, Trial
+from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.predictions import save_predictions
-from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.side_by_side import free_results
 from funcnn.experiments.statements import of_free
 from funcnn.experiments.tasks import Task
@@ -24,7 +24,7 @@ from funcnn.types import Array
 
 _SETTINGS = (
     *("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule"),
-    *("activation", "loss", "label_smoothing", "dropout"),
+    *("kernel_size", "activation", "weight_init", "loss", "label_smoothing", "dropout"),
 )
 
 
@@ -94,10 +94,15 @@ def network(results: Results, trial: Trial) -> list[Block]:
     ]
     layers.append(("all", "", f"{table.parameters:,}"))
     shown = {name: getattr(task.config, name) for name in _SETTINGS}
-    said = ", ".join(f"{name.replace('_', ' ')} **{value}**" for name, value in shown.items())
+    said = ", ".join(
+        f"{name.replace('_', ' ')} **{value}**"
+        for name, value in shown.items()
+        if value is not None
+    )
+    first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
     return [
         Table(("layer", "output", "parameters"), tuple(layers), "The network."),
-        Text(f"Trained with {said}."),
+        Text(f"Trained with {said}.{first}"),
     ]
 
 
@@ -109,18 +114,15 @@ def module(results: Results, trial: Trial) -> Listing:
     return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
 
 
-def training(
-    results: Results, trial: Trial, backend: str, line: Callable[[EpochRow], str]
-) -> list[Block]:
-    """How the first run on a side went: its curves, and what was printed."""
-    folder = results.folder(trial, backend, 0)
-    lines = "\n".join(map(line, results.rows(trial, backend)))
+def training(results: Results, trial: Trial, backend: str) -> list[Block]:
+    """How the first run on a side went: its curves, and the lines of its epochs."""
+    rows = results.rows(trial, backend)
+    path = results.path / "figures" / f"curve-{trial.name}-{backend}.png"
+    figures.learning_curve(path, rows, LOSSES[results.config(trial).loss])
+    lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
-        Picture(
-            folder.path / "learning_curve.png",
-            f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0).",
-        ),
-        Listing(lines, f"What was printed for every epoch ({SIDES[backend]}, seed 0)."),
+        Picture(path, f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0)."),
+        Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
     ]
 
 
@@ -178,22 +180,28 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         ]
         said.append(
             Table(
-                ("weight", *BACKENDS),
+                ("weight", *SIDES.values()),
                 tuple(weights),
                 "Standard deviations of the first weights, which each side draws in its own way.",
             )
         )
     if not results.config(trial).dropout:
         apart.remove("masks of dropout")
-    same = ["layers", "loss", "optimizer", "learning rate over the steps", "normalised images"]
-    same += shared
+    if results.task(trial).steps_per_epoch == 1:  # the whole set, in its own order
+        apart.remove("order of the images")
+    same = ["layers", "loss", "optimizer", "learning rate over the steps", "normalised inputs"]
+    of_its_own = (
+        f"Not the same: the {', the '.join(apart)}, which each side draws from a generator of its "
+        "own. With all of these shared"
+        if apart
+        else "Nothing else is drawn by chance, and so"
+    )
     return [
         *said,
         Text(
-            f"The same on both sides: the {', the '.join(same)}. Not the same: the "
-            f"{', the '.join(apart)}, which each side draws from a generator of its own. With all "
-            "of these shared, both compute the same training to rounding: "
-            "`funcnn compare --mode lockstep` shows it step by step."
+            f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
+            "compute the same training but for rounding: `funcnn compare --mode lockstep` shows it "
+            "step by step."
         ),
     ]
 

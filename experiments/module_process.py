@@ -3,6 +3,7 @@
 It is asked by a JSON value a line, and answers by one or several, a line each.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ _PATIENCE = 5  # seconds
 
 
 class ProcessEndedError(RuntimeError):
-    """The process cannot be asked, or ended before it answered; the message is one line."""
+    """The process cannot be asked, or has no proper answer; the message is one line."""
 
 
 class ModuleProcess:
@@ -46,7 +47,10 @@ class ModuleProcess:
         line = self._process.stdout.readline()
         if not line:
             raise ProcessEndedError(self._why_it_ended())
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise ProcessEndedError(f"its process said {line.strip()!r}") from None
 
     @property
     def alive(self) -> bool:
@@ -67,7 +71,8 @@ class ModuleProcess:
         self.end()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # of a question that nobody read
+                stream.close()
 
     def _why_it_ended(self) -> str:
         code = self._process.wait()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from funcnn.experiments.errors import InputError
 
+from funcnn.files import is_temporary
+
 RUNS = Path("runs")
 
 
@@ -39,7 +41,7 @@ def make_folder(out: Path | None, name: str) -> Path:
     """
     if out is None:
         return _make_next(name)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and all(map(is_temporary, out.iterdir()))):
         raise InputError(f"--out {out} exists already, and a run never overwrites one")
     out.mkdir(parents=True, exist_ok=True)
     return out

@@ -13,8 +13,8 @@ import funcnn as fn
 def recurrences_apart(task: Task, schedule: str, steps: int) -> list[float]:
     """|classical - torch's| / |torch's| of the params after each step.
 
-    Both begin with the task's first params and take the batches of its first epoch. schedule: by
-    name, over these steps.
+    Both begin with the task's first params and take the batches of its first epoch, with the same
+    masks of dropout. schedule: by name, over these steps.
     """
     config = task.config
     rate = SCHEDULES[schedule](config.lr, steps)
@@ -27,9 +27,10 @@ def recurrences_apart(task: Task, schedule: str, steps: int) -> list[float]:
     sides = [(start, optimizer.init(start)) for optimizer in optimizers]
     gradient = fn.value_and_grad(task.model.apply, task.loss)
     found = []
-    for x, y in itertools.islice(task.batches(1), steps):
+    for step, (x, y) in enumerate(itertools.islice(task.batches(1), steps)):
+        rng = fn.random.fold_in(task.key(2), step)
         for index, (optimizer, (params, state)) in enumerate(zip(optimizers, sides, strict=True)):
-            _, grads = gradient(params, x.astype(np.float64), y)
+            _, grads = gradient(params, x.astype(np.float64), y, rng=rng)
             updates, state = optimizer.update(grads, state, params)
             sides[index] = fn.apply_updates(params, updates), state
         ours, theirs = (fn.tree.leaves(params) for params, _ in sides)

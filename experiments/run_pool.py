@@ -1,4 +1,4 @@
-"""Several runs at once, each in a process of its own with one thread of its own.
+"""Several runs at once, in processes of their own.
 
 Runs of small networks gain less from a second thread than from a second run beside them.
 """
@@ -22,6 +22,7 @@ class Job(NamedTuple):
     name: str
     config: RunConfig
     folder: Path
+    threads: int = 1
     keep: bool = False
     """Whether its params after each recorded epoch stay."""
 
@@ -68,7 +69,7 @@ def _work(
         request = {
             "config": dataclasses.asdict(job.config),
             "folder": str(job.folder),
-            "threads": 1,
+            "threads": job.threads,
             "keep": job.keep,
         }
         try:

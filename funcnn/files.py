@@ -5,6 +5,8 @@ import os
 import threading
 from pathlib import Path
 
+_TEMPORARY = ".funcnn-"
+
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` to `path` at once: a reader, or a crash, never meets half a file.
@@ -18,7 +20,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     if path.exists() and not path.is_file():
         raise OSError(22, "Not a regular file", str(path))
     # In the same folder, for a rename is whole only within one file system.
-    temporary = path.with_name(f".funcnn-{os.getpid()}-{threading.get_ident()}")
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -30,3 +32,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # gone if all went well
             temporary.unlink()
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether it is what `write_whole` leaves of a process that was killed while it wrote."""
+    return path.name.startswith(_TEMPORARY)

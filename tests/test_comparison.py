@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -512,6 +513,25 @@ def test_without_torch_it_says_what_to_install(monkeypatch, images):
     result = funcnn("compare", *TINY, "--data", images, code=1)
     assert result.stderr == "Error: torch is not installed: pip install 'funcnn[torch]'\n"
     assert not Path("runs").exists()
+
+
+def test_a_process_that_was_asked_after_its_end_can_be_closed():
+    process = ModuleProcess("run_worker")
+    process.end()
+    with pytest.raises(ProcessEndedError, match=r"^its process ended with exit code "):
+        process.ask({"config": "x" * 100_000})
+    process.close()
+
+
+def test_a_process_that_says_something_else_is_one_line(tmp_path, monkeypatch):
+    prints = tmp_path / "prints"
+    prints.write_text("#!/bin/sh\necho a warning\n")
+    prints.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(prints))
+    process = ModuleProcess("run_worker")
+    with pytest.raises(ProcessEndedError, match=r"^its process said 'a warning'$"):
+        process.answer()
+    process.close()
 
 
 def test_a_process_that_ends_says_why_in_one_line():

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments import emnist47, lab_run
 from funcnn.experiments.document import Document, Section, Text
+from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lab import EMNIST47, Lab, Results, Trial
+from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.training_run import TrainingRun
@@ -69,7 +70,7 @@ class Told(Watch):
     def begin(self, runs, done, epochs):
         self.begun = runs, done, epochs
 
-    def row(self, name, row, epochs):
+    def row(self, name, main, row, epochs):
         self.rows.append((name, row.epoch, epochs))
 
     def result(self, name, main, rows, summary):
@@ -183,7 +184,7 @@ def test_a_run_that_cannot_be_done_ends_the_others_and_is_named():
 
 def test_a_process_that_is_killed_is_one_line(monkeypatch):
     class Kill(Watch):
-        def row(self, name, row, epochs):
+        def row(self, name, main, row, epochs):
             found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "run_worker"],
                                    capture_output=True, text=True, check=True)  # fmt: skip
             for pid in found.stdout.split():
@@ -203,6 +204,40 @@ def test_the_report_is_written_again_without_training(finished, monkeypatch):
     monkeypatch.setattr(lab_run, "describe_machine", None)  # it names the one that trained
     LabRun.open(TINY, True).write_report()
     assert page.read_bytes() == before
+
+
+def test_the_params_that_were_kept_are_held_to_it_too(finished):
+    kept = Path("runs/tiny-quick/trials/one/numpy-seed-0/history/1.npz")
+    kept.unlink()
+    with pytest.raises(InputError, match="one/numpy-seed-0 was changed since it was trained"):
+        LabRun.open(TINY, True).write_report()
+
+
+def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished):
+    measured = []
+
+    def measure(results):
+        measured.append(results.config(results.trials[0]).epochs)
+        return {"epochs": measured[-1]}
+
+    lab = TINY._replace(measure=measure)
+    with pytest.raises(
+        InputError, match="what is measured beside the runs is not finished: funcnn"
+    ):
+        LabRun.open(lab, True).write_report()
+    for _ in range(2):
+        run = LabRun.open(lab, True)
+        run.finish(Told())
+        assert run.results.measured == {"epochs": 2}
+    assert measured == [2]
+
+
+def test_a_run_that_was_killed_while_it_began_is_begun_again():
+    folder = Path("runs/tiny-quick/trials/two/numpy-seed-0")
+    LabRun.open(TINY, True)
+    folder.mkdir(parents=True)
+    (folder / ".funcnn-1-2").write_text("{")
+    assert len(finish()[1].results) == 3
 
 
 def test_a_deleted_run_is_trained_again(finished):
@@ -238,13 +273,19 @@ def funcnn(command, code=0):
 
 
 def test_the_list_has_every_lab():
-    assert "tiny    A tiny experiment\n" in funcnn("experiment list").stdout
+    assert "\ntiny         A tiny experiment\n" in funcnn("experiment list").stdout
     names = [row["name"] for row in json.loads(funcnn("experiment list --json").stdout)]
     assert names == list(LABS)
 
 
 def test_run_prints_the_labs_lines_and_where_the_report_is():
     lines = funcnn("experiment run tiny --quick --jobs 1").stdout.splitlines()
+    shutil.rmtree("runs")
+    beside = funcnn("experiment run tiny --quick --jobs 2").stdout.splitlines()
+    seconds = re.compile(r"\d+\.\d s$")
+    assert sorted(seconds.sub("", line) for line in beside) == sorted(
+        seconds.sub("", line) for line in lines
+    )
     assert re.fullmatch(r"epoch 1 loss : 0\.\d+", lines[0])
     assert re.fullmatch(r"one/numpy-seed-0: test accuracy \d+\.\d\d%, \d+\.\d s", lines[2])
     assert len([line for line in lines if line.startswith("epoch")]) == 4  # of one, on both sides
@@ -254,7 +295,7 @@ def test_run_prints_the_labs_lines_and_where_the_report_is():
 
 
 BAD = {
-    "experiment run pionts": "'pionts' is no experiment (known: points, tiny)",
+    "experiment run pionts": "'pionts' is no experiment (known: points, fashion, emnist47,",
     "experiment report tiny": "runs/tiny has no results yet: funcnn experiment run tiny",
     "experiment run tiny --out mine": "--out mine exists already, and is no experiment",
     "experiment run points --quick --out old": "old is of the quick experiment tiny, not of points",
@@ -296,10 +337,10 @@ ALSO = LETTERS._replace(
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
     """No EMNIST on this machine, but a set of its kind in the folder `elsewhere`."""
-    monkeypatch.setattr(emnist47, "data_folders", lambda: [tmp_path / "data"])
-    monkeypatch.setattr(emnist47.published, "find", lambda name: None)
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(LABS, "letters", LETTERS)
-    return image_folder(tmp_path / "elsewhere")
+    return image_folder(tmp_path / "elsewhere", train=120, test=50, classes=47)
 
 
 def test_without_emnist_a_lab_that_needs_it_says_how_to_get_it(nowhere):
@@ -330,12 +371,27 @@ def test_emnist_is_found_under_its_official_names(monkeypatch):
 
 
 def test_emnist_is_taken_from_where_the_user_says_and_only_there(nowhere):
-    run = LabRun.open(LETTERS, True, data=str(nowhere))
+    run = LabRun.open(LETTERS, True, data="elsewhere")
     assert run.results.config(LETTERS.trials[0]).data == str(nowhere)
     again = LabRun.open(LETTERS, True)
     assert again.results.emnist == str(nowhere)
-    with pytest.raises(InputError, match=f"^--data other: .* was begun with {nowhere}$"):
+    other = image_folder(Path("other"), train=120, test=50, classes=47).resolve()
+    assert LabRun.open(LETTERS, True, data="other").results.emnist == str(other)  # not used yet
+    again.finish(Told(), at_once=1)
+    with pytest.raises(InputError, match=f"^--data {other}: .* was begun with {nowhere}$"):
         LabRun.open(LETTERS, True, data="other")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [("typo", "--data typo: neither a data set"), ("digits", "--data .*digits: it has 3 classes")],
+)
+def test_data_that_is_not_emnist_is_refused_before_anything_is_written(nowhere, data, said):
+    image_folder(Path("digits"))
+    for lab in (LETTERS, ALSO):
+        with pytest.raises(InputError, match=said):
+            LabRun.open(lab, True, data=data)
+    assert not Path("runs").exists()
 
 
 def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch):
@@ -350,5 +406,8 @@ def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch
     assert line.startswith("Error: letters needs EMNIST with 47 classes, and it was not found")
     assert result.stdout.splitlines()[-1] == "report: here/late/report.html and report.pdf"
     assert not Path("here/letters").exists()
+    again = funcnn("experiment report all --quick --out here", code=1)
+    assert again.stdout == "report: here/late/report.html and report.pdf\n"
+    assert again.stderr == "Error: here/letters has no results yet: funcnn experiment run letters\n"
     said = json.loads(funcnn("experiment run all --quick --out here --json", code=1).stdout)
     assert said == [{"report": "here/late/report.html", "pdf": "here/late/report.pdf"}]

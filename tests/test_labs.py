@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
+from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.exporting import export_model
-from funcnn.experiments.lab import EMNIST47, Results
+from funcnn.experiments.lab import Results
+from funcnn.experiments.lab_report import verdict
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.recurrences import recurrences_apart
@@ -92,9 +94,9 @@ def csv_folder(folder):
     """As the lab `emnist47` has it: no header, the label first, and none in test.csv."""
     generator = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    for name, count in (("train", 60), ("test", 25)):
-        labels = np.arange(count) % 3
-        pixels = generator.integers(0, 60, (count, SIDE * SIDE)) + 60 * labels[:, None]
+    for name, count in (("train", 150), ("test", 25)):
+        labels = np.arange(count) % 47
+        pixels = generator.integers(0, 20, (count, SIDE * SIDE)) + 5 * labels[:, None]
         rows = np.column_stack((labels, pixels)) if name == "train" else pixels
         np.savetxt(folder / f"{name}.csv", rows, fmt="%d", delimiter=",")
     return folder
@@ -218,6 +220,31 @@ def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     for name in ("the lab&#x27;s, constant rate", "torch&#x27;s, falling rate"):
         assert name in page
     assert "EMNIST, 47 classes" in page
+
+
+def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
+    class Few:
+        seeds = range(2)
+
+        def __init__(self, test):
+            self.scores = {"val_accuracy": [0.9, 0.85], "test_accuracy": test}
+
+        def spread(self, trial, side, score):
+            return self.scores[score]
+
+        def summary(self, trial, side, seed):
+            return {name: values[seed] for name, values in self.scores.items() if values}
+
+    def said(test, asked):
+        return verdict(Few(test), lab_mnist.NN, asked, "test_accuracy").paragraph
+
+    asks = "The lab asks for 80 %. On the {} set, "
+    assert said([0.81, 0.82], 0.8) == asks.format("test") + (
+        "the lowest of the runs on each side: NumPy **81.00 %**, PyTorch **81.00 %**; met."
+    )
+    assert said([0.81, 0.79], 0.8).endswith("**79.00 %**; NumPy and PyTorch below it.")
+    assert said(None, 0.8).startswith(asks.format("validation"))
+    assert "85.00" in said(None, 0.8)
 
 
 def test_the_two_recurrences_agree_under_a_constant_rate_and_part_under_a_falling_one(done):
