@@ -158,6 +158,8 @@ def run(
                 bar.close()
                 click.echo("stopped; what is finished is used when it runs again", err=True)
                 sys.exit(130)
+            if lab.closing is not None and not quiet and not as_json:
+                click.echo(lab.closing(lab_run.results))
             if not as_json:
                 _say_where(pages[-1])
     _end(pages, labs, name, as_json)

@@ -63,6 +63,8 @@ class Lab(NamedTuple):
     """The document of finished results, whose figures it draws, and the files to hand in."""
     measure: Callable[["Results"], Any] | None = None
     """What is measured once, beside the runs and after them, as data that JSON can hold."""
+    closing: Callable[["Results"], str] | None = None
+    """What the lab wants printed in the end."""
 
     @property
     def on_emnist(self) -> bool:

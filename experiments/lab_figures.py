@@ -103,6 +103,8 @@ def _draw(axis: Any, epoch: int, found: Array, examples: tuple[Array, Array]) ->
         of_class = x[labels.ravel() == label]
         axis.scatter(*of_class.T, c=colour, marker=marker, edgecolors="white", s=30, zorder=2)
     axis.set_title(f"after epoch {epoch}", fontsize=10)
+    for of_axis in (axis.xaxis, axis.yaxis):
+        of_axis.set_ticks((0, 0.5, 1))
     axis.set_xlabel("$x_0$")
     axis.set_ylabel("$x_1$")
     return image

@@ -18,6 +18,8 @@ from funcnn.experiments.lab_report import Setting, facts, side_by_side_table, sw
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
+from funcnn.types import Array
+
 _SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}
 _BASE = {"arch": "points", "init": "shared"}
 _SETS = {"xor": "points-xor", "linear": "points-linear"}
@@ -73,6 +75,21 @@ _GROUPS = (MAIN, OWN_INIT, RATES, UNITS, NO_ACTIVATION, OPTIMIZERS, ACTIVATIONS,
 def epoch_line(row: EpochRow) -> str:
     """As the lab prints it."""
     return f"epoch {row.epoch} loss : {row.train_loss!r}"
+
+
+def closing(results: Results) -> str:
+    """The prediction for every point, and the accuracy, as the lab prints them."""
+    said = []
+    for name, trial in MAIN.items():
+        inputs, _ = results.task(trial).data.test
+        outputs = results.model(trial).predict(inputs)
+        accuracy = results.summary(trial)["test_accuracy"]
+        said.append(f"{name}, NumPy, seed 0:\n{_printed(outputs)}\naccuracy : {accuracy:.2%}")
+    return "\n".join(said)
+
+
+def _printed(outputs: Array) -> str:
+    return np.array2string(outputs, threshold=outputs.size, precision=8)
 
 
 def report(results: Results) -> Document:
@@ -201,7 +218,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
             Picture(boundary, "The probability of class 1 over training (NumPy, seed 0)."),
             Picture(moving, "The same, moving."),
             Listing(
-                np.array2string(outputs, threshold=outputs.size, precision=8),
+                _printed(outputs),
                 f"The prediction for every point, {outputs.shape}.",
             ),
         ),
@@ -298,4 +315,5 @@ LAB = Lab(
     {"epochs": 300},
     epoch_line,
     report,
+    closing=closing,
 )

@@ -157,6 +157,18 @@ def test_points_shows_every_prediction_and_the_printed_losses(done):
     assert "(100, 1)" in page
 
 
+def test_points_prints_every_prediction_and_the_accuracy_in_the_end(done):
+    results = done["points"].results
+    said = lab_points.closing(results)
+    arrays = re.findall(r"seed 0:\n(\[\[.*?\]\])\naccuracy : (\d+\.\d\d)%", said, re.DOTALL)
+    for (array, accuracy), trial in zip(arrays, lab_points.MAIN.values(), strict=True):
+        inputs, labels = results.task(trial).data.test
+        outputs = np.array([float(number) for number in re.findall(r"[\d.]+(?:e[-+]\d+)?", array)])
+        np.testing.assert_allclose(outputs[:, None], results.model(trial).predict(inputs), 1e-6)
+        right = ((outputs[:, None] > 0.5) == labels).mean()
+        assert accuracy == f"{100 * right:.2f}"
+
+
 @pytest.mark.parametrize(
     ("name", "trial", "file", "rows"),
     [
