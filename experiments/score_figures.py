@@ -47,7 +47,8 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
         )
     axis.set_yticks(range(len(labels)), labels, parse_math=False)
     axis.set_ylim(len(labels) - 0.5, -0.5)
-    axis.set_xlabel(_with_whiskers(unit, scores))
+    # Of the figure: long labels leave the axis too narrow for it.
+    figure.supxlabel(_with_whiskers(unit, scores), fontsize=10)
     axis.grid(alpha=0.3)
     figure.legend(loc="outside upper right", ncols=len(series), frameon=False)
     write_figure(figure, path)

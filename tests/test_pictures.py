@@ -287,7 +287,7 @@ def test_three_images_of_every_class_and_other_labels_framed(classes, tmp_path, 
         others = [names[label] for label in labels[top.indices[number]] if label != number]
         assert [text.get_text() for text in axis.texts] == others
         assert len(axis.patches) == len(others)
-    assert figure.get_supxlabel().startswith("Framed")
+    assert axis.figure.get_supxlabel().startswith("Framed")
     expect_apart(title_boxes(figure))
 
 
@@ -348,7 +348,7 @@ def test_dots_are_where_the_means_are(count, tmp_path, drawn):
     assert [label.get_text() for label in axis.get_yticklabels()] == [
         f"setting {i}" for i in range(count)
     ]
-    assert axis.get_xlabel() == "test accuracy (%); whiskers: ± 1 standard deviation"
+    assert axis.figure.get_supxlabel() == "test accuracy (%); whiskers: ± 1 standard deviation"
     expect_legend_beside(drawn[0])
 
 
