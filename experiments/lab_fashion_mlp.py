@@ -125,8 +125,8 @@ def _against_size(results: Results) -> Section:
         for label, trial in settings
     ]
     header = (
-        *("hidden layers", "size (MB)", "numpy: validation (%)", "numpy: test (%)"),
-        *("torch: validation (%)", "torch: test (%)"),
+        *("hidden layers", "size (MB)", "NumPy: validation (%)", "NumPy: test (%)"),
+        *("PyTorch: validation (%)", "PyTorch: test (%)"),
     )
     path = results.path / "figures" / "size.png"
     sizes = {label: _size(results, trial) for label, trial in settings}
