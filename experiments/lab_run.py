@@ -2,7 +2,7 @@
 
 experiment.json      which experiment it is, on which machine, a SHA-256 of every finished run, and
                      what was measured beside them
-trials/NAME/...      the runs, ordinary folders of runs
+trials/NAME/...      the runs, ordinary folders of runs but for their figures
 figures/             the figures of the report
 report.html          the report, and the same as report.pdf
 *.csv, *.pt          what the lab wants handed in
@@ -108,6 +108,7 @@ class LabRun:
                 results.config(trial, backend, seed),
                 results.folder(trial, backend, seed).path,
                 keep=trial.history and (backend, seed) == ("numpy", 0),
+                draw=False,  # of hundreds of runs; the report has its own
             )
             for name, trial, backend, seed in runs.values()
         ]

@@ -25,6 +25,8 @@ class Job(NamedTuple):
     threads: int = 1
     keep: bool = False
     """Whether its params after each recorded epoch stay."""
+    draw: bool = True
+    """Whether it draws figures of its own."""
 
 
 def run_all(jobs: Sequence[Job], at_once: int) -> Generator[tuple[Job, dict[str, Any]], None, None]:
@@ -71,6 +73,7 @@ def _work(
             "folder": str(job.folder),
             "threads": job.threads,
             "keep": job.keep,
+            "draw": job.draw,
         }
         try:
             answer = process.ask(request)

@@ -2,12 +2,12 @@
 
     python -m funcnn.experiments.run_worker
 
-    {"config": {...}, "folder": "...", "threads": 2, "keep": false}
+    {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true}
     ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
         and last {"peak_memory": 1234567} or {"error": "..."}
 
 A folder that has a run already is gone on with, if it is not finished. keep: its params after each
-recorded epoch stay, as history/EPOCH.npz.
+recorded epoch stay, as history/EPOCH.npz. draw: its figures too.
 """
 
 import json
@@ -76,7 +76,7 @@ def _do(asked: dict[str, Any]) -> dict[str, Any]:
             else:
                 run = TrainingRun.start(RunConfig.resolve(asked["config"]), folder.path)
             told = _Told(folder.path / "history" if asked["keep"] else None)
-            run.finish(told)
+            run.finish(told, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}
     return {"peak_memory": told.peak_memory}

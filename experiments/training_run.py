@@ -90,8 +90,8 @@ class TrainingRun:
         """The last epoch that `last.npz` has."""
         return self._rows[-1].epoch if self._rows else 0
 
-    def finish(self, progress: Progress | None = None) -> dict[str, Any]:
-        """Train to the end, test, and write the summary, which it returns.
+    def finish(self, progress: Progress | None = None, *, draw: bool = True) -> dict[str, Any]:
+        """Train to the end, test, and write the summary, which it returns. draw: figures too.
 
         Raises `RunStoppedError` if the loss is no longer finite, and `KeyboardInterrupt` on
         Ctrl-C; what was done until then can be resumed.
@@ -129,7 +129,7 @@ class TrainingRun:
                     self._record(row, params)
                     since = now
                     progress.row(row, epochs)
-            return self._conclude()
+            return self._conclude(draw)
 
     def _measure(
         self, params: Tree, epoch: int, sums: dict[str, float], learning_rate: float
@@ -182,7 +182,7 @@ class TrainingRun:
                 f"{self.folder.last} (a smaller --lr may help)"
             )
 
-    def _conclude(self) -> dict[str, Any]:
+    def _conclude(self, draw: bool) -> dict[str, Any]:
         """Test the kept model (if there are labels), draw, write the summary: it is finished."""
         folder, rows = self.folder, self._rows
         config, data = self._task.config, self._task.data
@@ -201,15 +201,18 @@ class TrainingRun:
                     f"the test loss of {folder.params} is {loss} (a smaller --lr may help)"
                 )
             confusion = fn.confusion_matrix(outputs, y)
-            figures.confusion(folder.path / "confusion_matrix.png", confusion, data.class_names)
-            if ARCHITECTURES[config.arch].binary:
+            if draw:
+                path = folder.path / "confusion_matrix.png"
+                figures.confusion(path, confusion, data.class_names)
+            if draw and ARCHITECTURES[config.arch].binary:
                 figures.points(folder.path / "predictions.png", (x, y), outputs)
             tested = {
                 "test_loss": loss,
                 "test_accuracy": accuracy,
                 "confusion_matrix": confusion.tolist(),
             }
-        figures.learning_curve(folder.path / "learning_curve.png", rows, LOSSES[config.loss])
+        if draw:
+            figures.learning_curve(folder.path / "learning_curve.png", rows, LOSSES[config.loss])
         summary = {
             "arch": config.arch,
             "data": config.data,
