@@ -73,8 +73,8 @@ def network(params, x, rng=None):
     """
     backwards = []
     for layer, own in zip(layers(rng), params, strict=True):
-        x, backward = layer(own, x)
-        backwards.append(backward)
+        x, layer_backward = layer(own, x)
+        backwards.append(layer_backward)
 
     def backward(dx):
         dparams = []
@@ -191,13 +191,12 @@ def save(path, params):
 
 def load(path):
     """The params from a .npz file, of `save` or of the training that this network is from."""
-    params = [{} for _ in layers(None)]
     with np.load(path) as file:
-        for name in file.files:
-            index, slash, own = name.partition("/")
-            if slash:  # the rest are words about them
-                params[int(index)][own] = file[name]
-    return params
+        arrays = {name: file[name] for name in file.files if "/" in name}  # the rest are words
+    return [
+        {name.partition("/")[2]: w for name, w in arrays.items() if name.startswith(f"{i}/")}
+        for i, _ in enumerate(layers(None))
+    ]
 
 
 # What trains it, and tells the class.
