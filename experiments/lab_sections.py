@@ -95,14 +95,19 @@ def sizes(data: Dataset) -> Table:
     return Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on.")
 
 
-def network(task: Task) -> list[Block]:
-    """The layers of a network, and the settings it is trained with."""
+def layers(task: Task) -> Table:
+    """The layers of a network."""
     table = fn.summary(task.model, task.data.input_shape)
-    layers = [
+    rows = [
         (row.name, " x ".join(map(str, row.output_shape)), f"{row.parameters:,}")
         for row in table.rows
     ]
-    layers.append(("all", "", f"{table.parameters:,}"))
+    rows.append(("all", "", f"{table.parameters:,}"))
+    return Table(("layer", "output", "parameters"), tuple(rows), "The network.")
+
+
+def network(task: Task) -> list[Block]:
+    """The layers of a network, and the settings it is trained with."""
     shown = {name: getattr(task.config, name) for name in _SETTINGS}
     said = ", ".join(
         f"{name.replace('_', ' ')} **{value}**"
@@ -111,7 +116,7 @@ def network(task: Task) -> list[Block]:
     )
     first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
     return [
-        Table(("layer", "output", "parameters"), tuple(layers), "The network."),
+        layers(task),
         Text(f"Trained with {said}.{first}"),
     ]
 
