@@ -1,0 +1,225 @@
+"""The layers of a network, each with its derivative beside it, on NumPy alone.
+
+A layer is a function `layer(params, x) -> (y, backward)`. x: a batch, `(N, ...)`. params: a dict of
+its weights, empty if it has none. `backward(dy) -> (dparams, dx)` takes the derivative of the loss
+by y, of y's shape, to those by params and by x, of their shapes: the chain rule, one layer of it.
+What it needs of the way forward it remembers itself; nothing is changed, and nothing stored.
+"""
+
+import numpy as np
+
+
+def linear(params, x):
+    """y = x W + b. x: (N, in), weight: (in, out), bias: (out,), y: (N, out)."""
+    weight = params["weight"]
+    y = x @ weight + params["bias"]  # (N, in) @ (in, out)
+
+    def backward(dy):
+        dparams = {"weight": x.T @ dy, "bias": dy.sum(axis=0)}  # (in, N) @ (N, out)
+        return dparams, dy @ weight.T  # (N, out) @ (out, in)
+
+    return y, backward
+
+
+def conv(params, x, stride=1, padding=(0, 0)):
+    """Convolution: y[n, o] = b[o] + the sum over c of W[o, c] slid over x[n, c].
+
+    x: (N, in, H, W), weight: (out, in, kh, kw), bias: (out,), y: (N, out, H', W').
+    padding: how many zeros stand before and after the image, in both directions.
+    Every place of the kernel becomes a row of one large matrix product.
+    """
+    weight = params["weight"]
+    outs, ins, kh, kw = weight.shape
+    padded = np.pad(x, ((0, 0), (0, 0), padding, padding))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride]  # (N, in, H', W', kh, kw)
+    n, _, height, width, _, _ = windows.shape
+    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, ins * kh * kw)
+    kernels = weight.reshape(outs, ins * kh * kw)
+    y = rows @ kernels.T + params["bias"]  # (N*H'*W', in*kh*kw) @ (in*kh*kw, out)
+
+    def backward(dy):
+        dy = dy.transpose(0, 2, 3, 1).reshape(n * height * width, outs)
+        dweight = dy.T @ rows  # (out, N*H'*W') @ (N*H'*W', in*kh*kw)
+        dparams = {"weight": dweight.reshape(weight.shape), "bias": dy.sum(axis=0)}
+        drows = dy @ kernels  # (N*H'*W', out) @ (out, in*kh*kw)
+        drows = drows.reshape(n, height, width, ins, kh, kw).transpose(0, 3, 4, 5, 1, 2)
+        # A pixel was in several windows: its derivative is the sum of theirs.
+        dpadded = np.zeros_like(padded)
+        for i in range(kh):
+            for j in range(kw):
+                to = slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
+                dpadded[:, :, *to] += drows[:, :, i, j]
+        before = padding[0]
+        return dparams, dpadded[:, :, before : before + x.shape[2], before : before + x.shape[3]]
+
+    return y.reshape(n, height, width, outs).transpose(0, 3, 1, 2), backward
+
+
+def max_pool(params, x, size):
+    """The largest of every size x size pixels; what is left over at the edges is dropped.
+
+    x: (N, C, H, W), y: (N, C, H // size, W // size).
+    """
+    windows = _tiles(x, size)  # (N, C, H', W', size*size)
+    largest = windows.argmax(axis=-1)[..., None]  # the first of equals
+
+    def backward(dy):
+        dwindows = np.zeros_like(windows)
+        np.put_along_axis(dwindows, largest, dy[..., None], axis=-1)
+        return {}, _untiled(dwindows, x.shape, size)
+
+    return np.take_along_axis(windows, largest, axis=-1)[..., 0], backward
+
+
+def avg_pool(params, x, size):
+    """The mean of every size x size pixels; what is left over at the edges is dropped.
+
+    x: (N, C, H, W), y: (N, C, H // size, W // size).
+    """
+    windows = _tiles(x, size)  # (N, C, H', W', size*size)
+
+    def backward(dy):
+        dwindows = np.broadcast_to(dy[..., None] / size**2, windows.shape)
+        return {}, _untiled(dwindows, x.shape, size)
+
+    return windows.mean(axis=-1), backward
+
+
+def _tiles(x, size):
+    """(N, C, H, W) -> (N, C, H', W', size*size)."""
+    n, channels, height, width = x.shape
+    h, w = height // size, width // size
+    tiles = x[:, :, : h * size, : w * size].reshape(n, channels, h, size, w, size)
+    return tiles.transpose(0, 1, 2, 4, 3, 5).reshape(n, channels, h, w, size * size)
+
+
+def _untiled(tiles, shape, size):
+    """The way back, with 0 where nothing came from."""
+    n, channels, h, w, _ = tiles.shape
+    x = np.zeros(shape, tiles.dtype)
+    tiles = tiles.reshape(n, channels, h, w, size, size).transpose(0, 1, 2, 4, 3, 5)
+    x[:, :, : h * size, : w * size] = tiles.reshape(n, channels, h * size, w * size)
+    return x
+
+
+def flatten(params, x):
+    """All numbers of an example in one row. x: (N, ...), y: (N, numbers)."""
+    return x.reshape(len(x), -1), lambda dy: ({}, dy.reshape(x.shape))
+
+
+def dropout(params, x, rate, rng):
+    """Each number becomes 0 with probability `rate`, the others are scaled to keep the mean.
+
+    rng: a generator of NumPy's in training; None: nothing is dropped.
+    """
+    if rng is None:
+        return x, lambda dy: ({}, dy)
+    kept = (rng.random(x.shape) >= rate).astype(x.dtype) / (1 - rate)
+    return x * kept, lambda dy: ({}, dy * kept)
+
+
+def identity(params, x):
+    """y = x, y' = 1."""
+    return x, lambda dy: ({}, dy)
+
+
+def binary_step(params, x):
+    """y = 1 where x > 0 and 0 elsewhere, y' = 0."""
+    return (x > 0).astype(x.dtype), lambda dy: ({}, np.zeros_like(dy))
+
+
+def sigmoid(params, x):
+    """y = 1 / (1 + exp(-x)), y' = y (1 - y). Written with tanh, which does not overflow."""
+    y = (np.tanh(x / 2) + 1) / 2
+    return y, lambda dy: ({}, dy * y * (1 - y))
+
+
+def tanh(params, x):
+    """y = tanh x, y' = 1 - y^2."""
+    y = np.tanh(x)
+    return y, lambda dy: ({}, dy * (1 - y * y))
+
+
+def arctan(params, x):
+    """y = arctan x, y' = 1 / (1 + x^2)."""
+    return np.arctan(x), lambda dy: ({}, dy / (1 + x * x))
+
+
+def relu(params, x):
+    """y = max(0, x), y' = 1 where x > 0 and 0 elsewhere, at 0 too."""
+    return np.maximum(x, 0), lambda dy: ({}, dy * (x > 0))
+
+
+def prelu(params, x):
+    """y = x where x > 0 and a x elsewhere; a, the weight, is learned: dy/da = min(0, x)."""
+    slope = params["weight"]  # (1,)
+
+    def backward(dy):
+        dslope = np.sum(dy * np.minimum(x, 0)).reshape(1)
+        return {"weight": dslope}, dy * np.where(x > 0, 1, slope)
+
+    return np.where(x > 0, x, slope * x), backward
+
+
+def leaky_relu(params, x, slope=0.01):
+    """y = x where x > 0 and slope x elsewhere."""
+    return np.where(x > 0, x, slope * x), lambda dy: ({}, np.where(x > 0, dy, slope * dy))
+
+
+def elu(params, x, alpha=1.0):
+    """y = x where x > 0 and a (exp x - 1) elsewhere, y' = 1 and y + a."""
+    y = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return y, lambda dy: ({}, np.where(x > 0, dy, dy * (y + alpha)))
+
+
+def softplus(params, x):
+    """y = log(1 + exp x), y' = 1 / (1 + exp(-x))."""
+    return np.logaddexp(x, 0), lambda dy: ({}, dy * (np.tanh(x / 2) + 1) / 2)
+
+
+def silu(params, x):
+    """y = x s(x) with the sigmoid s, y' = s + y (1 - s)."""
+    s = (np.tanh(x / 2) + 1) / 2
+    y = x * s
+    return y, lambda dy: ({}, dy * (s + y * (1 - s)))
+
+
+def softmax_cross_entropy(outputs, labels, smoothing=0.0):
+    """L = the mean over the batch of - sum_k t_k log p_k, p = softmax(outputs), and dL/doutputs.
+
+    outputs: (N, K), labels: (N,) integers. t is 1 for the label and 0 for the others; with
+    smoothing e it is e / K for all, and 1 - e more for the label. The largest output is taken away
+    from all, so that nothing overflows. The derivative of both together is (p - t) / N.
+    """
+    n, classes = outputs.shape
+    targets = np.full_like(outputs, smoothing / classes)
+    targets[np.arange(n), labels] += 1 - smoothing
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -float((targets * log_p).sum()) / n
+    return loss, (np.exp(log_p) - targets) / n
+
+
+def half_squared_error(outputs, labels):
+    """E = the mean over the batch of 1/2 sum_k (y_k - t_k)^2, t one-hot, and dE/doutputs.
+
+    outputs: (N, K), labels: (N,) integers.
+    """
+    n, classes = outputs.shape
+    difference = outputs - np.eye(classes, dtype=outputs.dtype)[labels]
+    return float((difference**2).sum()) / (2 * n), difference / n
+
+
+def binary_cross_entropy(outputs, labels):
+    """L = the mean of - t log y - (1 - t) log(1 - y), and dL/dy = (y - t) / (y (1 - y)) / number.
+
+    outputs: probabilities y, (N, 1). labels: t, 0 or 1, (N, 1). Logarithms end at -100, and the
+    divisor at 1e-12, so that y = 0 and y = 1 give numbers.
+    """
+    t = labels.reshape(outputs.shape).astype(outputs.dtype)
+    with np.errstate(divide="ignore"):
+        log_y = np.maximum(np.log(outputs), -100)
+        log_rest = np.maximum(np.log1p(-outputs), -100)
+    loss = -float((t * log_y + (1 - t) * log_rest).mean())
+    return loss, (outputs - t) / np.maximum(outputs * (1 - outputs), 1e-12) / outputs.size
