@@ -183,7 +183,7 @@ def _marks(
         for name, trial in notebook.trials.items()
     }
     marks = {
-        "settings": lambda: _settings(configs, notebook.settings, seed, images),
+        "settings": lambda: _settings(configs, notebook, seed, images),
         "split": lambda: _split_keys(seed),
         "addresses": lambda: _addresses(notebook.data or ""),
     }
@@ -194,15 +194,16 @@ def _marks(
 
 
 def _settings(
-    configs: Mapping[str, RunConfig], names: tuple[str, ...], seed: int, images: int | None
+    configs: Mapping[str, RunConfig], notebook: Notebook, seed: int, images: int | None
 ) -> str:
-    lines = [f"SEED = {seed}"]
-    for name in names:
+    lines = []
+    for name in notebook.settings:
         values = {network: getattr(config, name) for network, config in configs.items()}
         value = values if len(values) > 1 else next(iter(values.values()))
         lines.append(f"{_CALLED.get(name, name).upper()} = {value!r}")
-    if "points" not in {config.arch for config in configs.values()}:
-        lines.append(f"IMAGES = {images}  # to train on: the first so many; None: all of them")
+    if notebook.lab != "points":
+        lines.insert(0, f"SEED = {seed}")
+        lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
     return "\n".join(lines).replace("'", '"')
 
 
