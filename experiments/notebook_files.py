@@ -1,0 +1,233 @@
+"""The notebooks that are handed in: built from Markdown, and executed.
+
+`notebooks/NAME.md` is what stands in one. A line `<<shared/PART.md>>` stands for that file, and a
+comment `# <<MARK>>` for lines of code that follow from the lab's settings.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
+from funcnn.experiments.config import RunConfig, build_network
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.extras import require
+from funcnn.experiments.lab import Trial
+from funcnn.experiments.sources import SETS
+
+from funcnn import random
+
+_SOURCES = Path(__file__).resolve().parent / "notebooks"
+_EXTRA = "notebooks"
+_IMAGE = (1, 28, 28)
+_NAMES = r"\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"
+"""The modules and files whose names a lab has a say in, where a notebook names them."""
+
+
+class Notebook(NamedTuple):
+    """One of them: which networks it trains, and with what."""
+
+    lab: str
+    backend: str
+    trials: Mapping[str, Trial]
+    """The networks by the names that it calls them."""
+    settings: tuple[str, ...]
+    """Those that it states, as fields of `RunConfig`."""
+    data: str | None = None
+    """The published set that it finds or downloads."""
+
+
+_OF_SGD = ("batch_size", "lr", "momentum", "weight_decay")
+NOTEBOOKS = {
+    "points": Notebook("points", "numpy", {"": lab_points.MAIN["xor"]}, ("epochs",)),
+    "fashion-numpy": Notebook(
+        "fashion", "numpy", {"": lab_fashion.CNN}, ("epochs",), "fashion-mnist"
+    ),
+    "fashion-torch": Notebook(
+        *("fashion", "torch", {"": lab_fashion.CNN}),
+        ("epochs", "batch_size", "lr"),
+        "fashion-mnist",
+    ),
+    "emnist47": Notebook("emnist47", "numpy", {"": lab_emnist47.CNN}, ("epochs",)),
+    "mnist-numpy": Notebook(
+        "mnist", "numpy", {"NN": lab_mnist.NN, "CNN": lab_mnist.CNN}, ("epochs",), "mnist"
+    ),
+    "mnist-torch": Notebook(
+        *("mnist", "torch", {"NN": lab_mnist.NN, "CNN": lab_mnist.CNN}),
+        ("epochs", *_OF_SGD),
+        "mnist",
+    ),
+    "fashion-mlp": Notebook(
+        *("fashion-mlp", "torch", {"": lab_fashion_mlp.MAIN}),
+        ("hidden", "epochs", *_OF_SGD, "label_smoothing"),
+        "fashion-mnist",
+    ),
+}
+"""Every notebook by its name, which is that of its source."""
+_CALLED = {"lr": "learning_rate"}
+
+
+def build(
+    name: str,
+    *,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    epochs: int | None = None,
+    images: int | None = None,
+) -> bytes:
+    """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
+
+    seed: of the run whose params may lie beside it, which settles what is set aside for validation.
+    names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
+    epochs, images: less than the lab's, to try it out: so many epochs, on the first so many images.
+    Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
+    """
+    for package in ("jupytext", "nbformat"):
+        require(package, _EXTRA)
+    import jupytext
+    import nbformat
+
+    text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
+    text = _filled(text, _marks(NOTEBOOKS[name], seed, epochs, images))
+    text = re.sub(_NAMES, lambda found: (names or {}).get(found[0], found[0]), text)
+    notebook = jupytext.reads(text, fmt="md")
+    notebook.metadata = nbformat.from_dict(  # type: ignore[no-untyped-call]
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", {}
+    return _as_bytes(notebook)
+
+
+def execute(
+    notebook: bytes, folder: Path, *, name: str, data: Path | None = None, timeout: float = 7200.0
+) -> bytes:
+    """The notebook with the outputs of its cells, run from first to last in a new kernel.
+
+    folder: where it runs, reads and writes. name: of the notebook, for messages. data: the folder
+    that it is told of as FUNCNN_DATA. timeout: of a cell, in seconds.
+    Raises `InputError` that names the cell that fails, and why.
+    """
+    for package in ("nbclient", "nbformat", "ipykernel"):
+        require(package, _EXTRA)
+    import nbclient
+    import nbformat
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    cells = nbformat.reads(notebook.decode(), as_version=4)  # type: ignore[no-untyped-call]
+    client = nbclient.NotebookClient(
+        cells,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # it would say that it listens on this machine
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        client.execute(env=dict(os.environ) | ({"FUNCNN_DATA": str(data)} if data else {}))
+    except CellExecutionError as error:
+        wrong = f"{error.ename}: {error.evalue}".split("\n")[0]
+        raise InputError(f"{name}, {_failed(cells)}: {wrong}") from None
+    except CellTimeoutError:
+        raise InputError(f"{name}, {_failed(cells)}: not done in {timeout:g} s") from None
+    except DeadKernelError:
+        raise InputError(f"{name}, {_failed(cells)}: its Python ended") from None
+    return _as_bytes(cells)
+
+
+def _as_bytes(notebook: Any) -> bytes:
+    import nbformat
+
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+    return (text.rstrip("\n") + "\n").encode()
+
+
+def _failed(notebook: Any) -> str:
+    """The last cell that began, by its first line."""
+    begun = [c for c in notebook.cells if c.cell_type == "code" and c.execution_count]
+    if not begun:
+        return "before its first cell"
+    lines = begun[-1].source.splitlines()
+    return f"the cell that begins {lines[0]!r}"
+
+
+# --- what stands for the marks ---------------------------------------------------------------
+
+
+def _included(text: str) -> str:
+    def content(found: re.Match[str]) -> str:
+        return (_SOURCES / found[1]).read_text("utf-8").rstrip("\n")
+
+    return re.sub(r"^<<(shared/\w+\.md)>>$", content, text, flags=re.M)
+
+
+def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
+    return re.sub(r"^# <<(\w+)>>$", lambda found: marks[found[1]](), text, flags=re.M)
+
+
+def _marks(
+    notebook: Notebook, seed: int, epochs: int | None, images: int | None
+) -> dict[str, Callable[[], str]]:
+    """What makes the lines for each mark."""
+    changed = {} if epochs is None else {"epochs": epochs}
+    configs = {
+        name: RunConfig.resolve(
+            {**trial.settings, **changed, "backend": notebook.backend, "seed": seed}
+        )
+        for name, trial in notebook.trials.items()
+    }
+    marks = {
+        "settings": lambda: _settings(configs, notebook, seed, images),
+        "split": lambda: _split_keys(seed),
+        "addresses": lambda: _addresses(notebook.data or ""),
+    }
+    for name, config in configs.items():
+        mark = f"module_{name.lower()}" if name else "module"
+        marks[mark] = lambda config=config: _module(config)  # type: ignore[misc]
+    return marks
+
+
+def _settings(
+    configs: Mapping[str, RunConfig], notebook: Notebook, seed: int, images: int | None
+) -> str:
+    lines = []
+    for name in notebook.settings:
+        values = {network: getattr(config, name) for network, config in configs.items()}
+        value = values if len(values) > 1 else next(iter(values.values()))
+        lines.append(f"{_CALLED.get(name, name).upper()} = {value!r}")
+    if notebook.lab != "points":
+        lines.insert(0, f"SEED = {seed}")
+        lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
+    return "\n".join(lines).replace("'", '"')
+
+
+def _split_keys(seed: int) -> str:
+    """The keys of `load_dataset` for this seed."""
+    rng, _ = random.split(random.fold_in(random.key(seed), 0))
+    keys = [
+        int.from_bytes(random.fold_in(rng, index).bits, "little")
+        for index in range(len(SETS["mnist"].class_names))
+    ]
+    return "\n".join(["SPLIT_KEYS = (", *(f"    0x{key:032X}," for key in keys), ")"])
+
+
+def _addresses(data: str) -> str:
+    published = SETS[data]
+    sums = (f'    "{file.name}": "{file.sha256}",' for file in published.files)
+    lines = [f'DATA = "{data}"', f'PUBLISHER = "{published.url}"']
+    lines += ["CLASSES = (", *(f'    "{name}",' for name in published.class_names), ")"]
+    return "\n".join([*lines, "SHA256 = {  # of the unpacked bytes", *sums, "}"])
+
+
+def _module(config: RunConfig) -> str:
+    require("torch")
+    from funcnn.experiments.torch_mirror import definition
+
+    model = build_network(config, len(SETS[config.data].class_names))
+    return definition(model, _IMAGE).split("\n\n\n")[-1].rstrip().replace("'", '"')
