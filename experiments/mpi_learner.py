@@ -128,7 +128,7 @@ def make_shared_step(
 class MpiLearner(NumpyLearner):
     """funcnn on all the ranks of an MPI communicator, each with the same params at every step.
 
-    The learner of rank 0 is a run's; those of the others `follow` it. They all are made at once.
+    The learner of rank 0 is a run's; those of the others `follow` it. All `meet` before.
     """
 
     def __init__(self, task: Task, comm: Any) -> None:
@@ -137,8 +137,11 @@ class MpiLearner(NumpyLearner):
         self._comm = comm
         optimizer = build_optimizer(task.config, task.total_steps)
         self._step = make_shared_step(comm, task.model, task.loss, optimizer, task.metrics)
-        self._state = comm.bcast(self._state)
-        comm.Barrier()  # a rank that cannot be made ends the job, before there is a folder for it
+
+    def meet(self) -> None:
+        """Begin at the state of rank 0, when all are there."""
+        self._state = self._comm.bcast(self._state)
+        self._comm.Barrier()  # if one cannot be made, the job ends before there is a folder for it
 
     def save(self, path: Path, notes: Any) -> None:
         """Write the state. Raises `RunStoppedError` if the ranks do not have the same params."""

@@ -64,8 +64,9 @@ class Ranks:
     def learner(self, task: Task) -> MpiLearner:
         """On rank 0: the learner of all ranks. Raises `InputError` if they cannot learn this."""
         _expect_numpy(task.config)
-        self._comm.bcast(task.config)  # only now: what is read first is there for the others
         self._learner = MpiLearner(task, self._comm)
+        self._comm.bcast(task.config)  # only now: what is wrong for all has been said
+        self._learner.meet()
         return self._learner
 
     def follow(self) -> None:
@@ -73,7 +74,9 @@ class Ranks:
         keep_freed_memory()
         try:
             config = self._comm.bcast(None)
-            MpiLearner(Task.build(config), self._comm).follow()
+            self._learner = MpiLearner(Task.build(config), self._comm)
+            self._learner.meet()
+            self._learner.follow()
         except Exception as error:
             place = f"rank {self.rank} on {socket.gethostname()}"
             print(f"Error: {place}: {_line_of(error)}", file=sys.stderr, flush=True)
