@@ -37,12 +37,12 @@ class Rows(NamedTuple):
         return cls(total * rank // ranks, total * (rank + 1) // ranks, total)
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many."""
         return self.stop - self.start
 
     def take(self, array: Array) -> Array:
-        """These rows of an array `(total, ...)`: `(count, ...)`."""
+        """These rows of an array `(total, ...)`: `(size, ...)`."""
         return array[self.start : self.stop]
 
 
@@ -58,7 +58,7 @@ def layer_of_rows(layer: Layer, rows: Rows) -> Layer:
         return _dropout_of_rows(layer, rows)
     if known.per_sample != "always":
         raise InputError(
-            f"--distributed: the network has a {known.name}, which needs the whole batch at once"
+            f"--distributed: the network has a {known.name}, which needs the whole batch"
         )
     return layer
 
@@ -99,7 +99,7 @@ def make_shared_step(
         x, y = batch
         rng, step_rng = (None, None) if state.rng is None else fn.random.split(state.rng)
         rows, gradient = of_size(len(y))
-        if rows.count:
+        if rows.size:
             targets = rows.take(y)
             (value, aux), grads = gradient(state.params, rows.take(x), targets, rng=step_rng)
             means = [value, *(metric(aux.outputs, targets) for metric in metrics.values())]
@@ -107,9 +107,9 @@ def make_shared_step(
             grads = fn.tree.map(np.zeros_like, state.params)
             means = [0.0] * (1 + len(metrics))
         # How many are right, and not their share: a sum of integers has no rounding.
-        sums = np.array(means, np.float32) * np.float32(rows.count)
+        sums = np.array(means, np.float32) * np.float32(rows.size)
         vector, unravel = fn.tree.ravel((grads, sums))
-        vector[: -len(sums)] *= rows.count / rows.total
+        vector[: -len(sums)] *= rows.size / rows.total
         summed = np.empty_like(vector)
         comm.Allreduce(vector, summed)
         grads, sums = unravel(summed)

