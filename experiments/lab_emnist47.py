@@ -70,13 +70,13 @@ def report(results: Results) -> Document:
         Setting("convolutions, Adam", NO_DROPOUT),
         Setting("dropout 0.25: the network above", CNN),
     ]
-    ours = sections.Examined(results, CNN, "numpy")
+    ours = sections.Examined.first_run(results, CNN, "numpy")
     return Document(
         LAB.title,
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
         [("Data", f"`{results.emnist}`, the last 8,000 rows for validation"), *facts(results)],
         (
-            Section("Data", (sections.sizes(results, CNN),)),
+            Section("Data", (sections.sizes(results.task(CNN).data),)),
             sections.titled(
                 "Loss",
                 (
@@ -91,7 +91,7 @@ def report(results: Results) -> Document:
                     ),
                 ),
             ),
-            sections.titled("Network", sections.network(results, CNN)),
+            sections.titled("Network", sections.network(results.task(CNN))),
             sections.titled(
                 "Results",
                 (
@@ -107,7 +107,7 @@ def report(results: Results) -> Document:
             Section("What each choice changed", tuple(ablation(results, steps))),
             sections.titled(
                 "The same network in PyTorch",
-                (sections.module(results, CNN),),
+                (sections.module(results.task(CNN)),),
                 sections.training(results, CNN, "torch"),
                 sections.differences(results, CNN),
             ),

@@ -61,7 +61,7 @@ def report(results: Results) -> Document:
         "Ten kinds of clothing, by a network in NumPy and by the same network in PyTorch.",
         facts(results),
         (
-            Section("Data", (sections.sizes(results, CNN),)),
+            Section("Data", (sections.sizes(results.task(CNN).data),)),
             _part(results, "Part 1: from scratch in NumPy", "numpy"),
             _part(results, "Part 2: the same network in PyTorch", "torch"),
             _raised(results),
@@ -77,7 +77,7 @@ def report(results: Results) -> Document:
             sections.titled(
                 "Inside the networks",
                 *(
-                    sections.inside(sections.Examined(results, trial, "numpy"))
+                    sections.inside(sections.Examined.first_run(results, trial, "numpy"))
                     for trial in (CNN, FULLY_CONNECTED)
                 ),
             ),
@@ -108,13 +108,13 @@ def _part(results: Results, title: str, backend: str) -> Section:
     parts = []
     for label, trial in settings:
         if backend == "numpy":
-            described = sections.network(results, trial)
+            described = sections.network(results.task(trial))
         else:
-            described = [sections.module(results, trial)]
+            described = [sections.module(results.task(trial))]
         blocks = [
             *described,
             *sections.training(results, trial, backend),
-            *sections.confusion(sections.Examined(results, trial, backend)),
+            *sections.confusion(sections.Examined.first_run(results, trial, backend)),
         ]
         parts.append(Section(label[0].upper() + label[1:], tuple(blocks)))
     return sections.titled(title, first, parts)

@@ -65,16 +65,16 @@ _DERIVATIVES = (
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = sections.Examined(results, MAIN, "numpy")
+    ours = sections.Examined.first_run(results, MAIN, "numpy")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",
         facts(results),
         (
-            sections.titled("Data", (sections.sizes(results, MAIN),)),
+            sections.titled("Data", (sections.sizes(results.task(MAIN).data),)),
             sections.titled(
                 "Model",
-                sections.network(results, MAIN),
+                sections.network(results.task(MAIN)),
                 (
                     side_by_side_table(
                         results,
@@ -95,7 +95,7 @@ def report(results: Results) -> Document:
             sections.titled("What is handed in", _handed_in(results)),
             sections.titled(
                 "NumPy with PyTorch",
-                (sections.module(results, MAIN),),
+                (sections.module(results.task(MAIN)),),
                 sections.training(results, MAIN, "torch"),
                 sections.differences(results, MAIN),
             ),

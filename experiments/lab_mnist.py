@@ -41,17 +41,15 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, side): sections.Examined(results, trial, side)
+        (name, side): sections.Examined.first_run(results, trial, side)
         for name, trial in _NAMES.items()
         for side in BACKENDS
     }
     runs = [
         sections.titled(
             f"{name} in {SIDES[side]}",
-            sections.network(results, each.trial)
-            if side == "numpy"
-            else [sections.module(results, each.trial)],
-            sections.training(results, each.trial, side),
+            sections.network(each.task) if side == "numpy" else [sections.module(each.task)],
+            sections.training(results, _NAMES[name], side),
             sections.confusion(each),
             sections.surest(each),
         )
@@ -77,7 +75,7 @@ def _data(results: Results) -> Section:
     return Section(
         "Data and loss",
         (
-            sections.sizes(results, NN),
+            sections.sizes(results.task(NN).data),
             Formula("p = softmax(z)\nL = -mean(log p[label])\ndL/dz = (p - onehot(label)) / n"),
             Text(
                 "The images are read from the four IDX files. Training is stochastic gradient "

@@ -139,6 +139,25 @@ class LabRun:
 
         Raises `InputError` if a run is not finished, or was changed since.
         """
+        self._expect_finished()
+        (self.results.path / "figures").mkdir(exist_ok=True)
+        page = to_html(self.results.lab.report(self.results))
+        path = self.results.path / "report.html"
+        write_whole(path, page.encode())
+        write_pdf(page, path.with_suffix(".pdf"))
+        return path
+
+    def finished_report(self) -> bytes:
+        """The PDF of the report, as it was written. Raises `InputError`, as `write_report`."""
+        self._expect_finished()
+        path = self.results.path / "report.pdf"
+        if not path.is_file():
+            again = f"funcnn experiment report {self.results.lab.name}"
+            raise InputError(f"{path} is missing: {again}")
+        return path.read_bytes()
+
+    def _expect_finished(self) -> None:
+        """Raise `InputError` if anything is missing, or was changed."""
         self._check_recorded()
         lab = self.results.lab
         missing = [name for name, *_ in self.results.planned() if name not in self._digests]
@@ -147,12 +166,6 @@ class LabRun:
         if missing:
             again = f"funcnn experiment run {lab.name}"
             raise InputError(f"{self.results.path}: {missing[0]} is not finished: {again}")
-        (self.results.path / "figures").mkdir(exist_ok=True)
-        page = to_html(self.results.lab.report(self.results))
-        path = self.results.path / "report.html"
-        write_whole(path, page.encode())
-        write_pdf(page, path.with_suffix(".pdf"))
-        return path
 
     def _go_on_with(self, emnist: str | None) -> None:
         """Take this EMNIST for what is not trained yet. Raises `InputError` if another was used."""

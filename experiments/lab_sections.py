@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from funcnn.experiments import example_pictures, figures, network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.document import Block, Listing, Picture, Section, Table, Text
 from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES
@@ -29,23 +31,34 @@ _SETTINGS = (
 
 
 class Examined:
-    """The first run of a trial on one side: its model, and what it makes of the images to show.
+    """A trained network on one side, and what it makes of the images to show.
 
     They are those of the test set, or of the validation set where the test set has no labels.
     """
 
-    def __init__(self, results: Results, trial: Trial, backend: str) -> None:
-        self.results, self.trial, self.backend = results, trial, backend
-        self.task = Task.build(results.config(trial, backend))
-        images, labels = self.task.data.test
+    def __init__(self, task: Task, trained: TrainedModel, name: str, whose: str, out: Path) -> None:
+        """name: for its figures, which go to the folder out. whose: it is, for their captions."""
+        self.task, self.trained = task, trained
+        self._name, self._whose, self._out = name, whose, out
+        images, labels = task.data.test
         self.part = "test"
         if labels is None:
-            assert self.task.data.validation is not None
-            images, labels = self.task.data.validation
+            assert task.data.validation is not None
+            images, labels = task.data.validation
             self.part = "validation"
         self.images, self.labels = images, labels
-        self.trained: TrainedModel = results.model(trial, backend)
         self.outputs = self.predict(images)
+
+    @classmethod
+    def first_run(cls, results: Results, trial: Trial, backend: str) -> "Examined":
+        """The first run of a trial on one side."""
+        return cls(
+            results.task(trial, backend),
+            results.model(trial, backend),
+            f"{trial.name}-{backend}",
+            f"{SIDES[backend]}, seed 0",
+            results.path / "figures",
+        )
 
     def predict(self, images: Array) -> Array:
         """The outputs for stored images, by the side that trained it."""
@@ -59,19 +72,17 @@ class Examined:
 
     def picture(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Picture:
         """A figure of it, drawn by `draw(path, *given)`; whose it is stands in the caption."""
-        name = f"{kind}-{self.trial.name}-{self.backend}.png"
-        path = self.results.path / "figures" / name
+        path = self._out / f"{kind}-{self._name}.png"
         draw(path, *given)
-        return Picture(path, f"{caption} ({SIDES[self.backend]}, seed 0).")
+        return Picture(path, f"{caption} ({self._whose}).")
 
     def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
         """Images, labels, outputs and class names, as the pictures take them."""
         return self.images, self.labels, self.outputs, self.task.data.class_names
 
 
-def sizes(results: Results, trial: Trial) -> Table:
+def sizes(data: Dataset) -> Table:
     """How many images there are, and what for."""
-    data = results.task(trial).data
     assert data.validation is not None
     shape = " x ".join(map(str, data.input_shape))
     unlabelled = "" if data.test[1] is not None else ", without labels"
@@ -84,15 +95,19 @@ def sizes(results: Results, trial: Trial) -> Table:
     return Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on.")
 
 
-def network(results: Results, trial: Trial) -> list[Block]:
-    """The layers of a network, and the settings it is trained with."""
-    task = results.task(trial)
+def layers(task: Task) -> Table:
+    """The layers of a network."""
     table = fn.summary(task.model, task.data.input_shape)
-    layers = [
+    rows = [
         (row.name, " x ".join(map(str, row.output_shape)), f"{row.parameters:,}")
         for row in table.rows
     ]
-    layers.append(("all", "", f"{table.parameters:,}"))
+    rows.append(("all", "", f"{table.parameters:,}"))
+    return Table(("layer", "output", "parameters"), tuple(rows), "The network.")
+
+
+def network(task: Task) -> list[Block]:
+    """The layers of a network, and the settings it is trained with."""
     shown = {name: getattr(task.config, name) for name in _SETTINGS}
     said = ", ".join(
         f"{name.replace('_', ' ')} **{value}**"
@@ -101,16 +116,15 @@ def network(results: Results, trial: Trial) -> list[Block]:
     )
     first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
     return [
-        Table(("layer", "output", "parameters"), tuple(layers), "The network."),
+        layers(task),
         Text(f"Trained with {said}.{first}"),
     ]
 
 
-def module(results: Results, trial: Trial) -> Listing:
+def module(task: Task) -> Listing:
     """The same network as a module of torch."""
     from funcnn.experiments.torch_mirror import definition
 
-    task = results.task(trial)
     return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
 
 
@@ -206,9 +220,13 @@ def differences(results: Results, trial: Trial) -> list[Block]:
     ]
 
 
-def best_seed(results: Results, trial: Trial) -> int:
-    """The seed whose run on NumPy's side is best on the validation set."""
-    return max(results.seeds, key=lambda seed: results.summary(trial, seed=seed)["val_accuracy"])
+def best_seed(results: Results, trial: Trial, backend: str = "numpy") -> int:
+    """The seed whose run is best on the validation set; the first where there is none."""
+
+    def score(seed: int) -> float:
+        return results.summary(trial, backend, seed)["val_accuracy"] or 0.0
+
+    return max(results.seeds, key=score)
 
 
 def handed_in(results: Results, trial: Trial, file: str) -> list[Block]:

@@ -30,9 +30,15 @@ def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]
     return {"run": str(folder), "data": data, "out": str(out), "rows": len(classes)}
 
 
-def save_predictions(out: Path, classes: Array) -> list[str]:
-    """Write the table of predicted classes `(N,)`; its lines."""
+def predictions_text(classes: Array) -> str:
+    """The table of predicted classes `(N,)`."""
     table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": classes})
     text: str = table.to_csv(index=False)
+    return text
+
+
+def save_predictions(out: Path, classes: Array) -> list[str]:
+    """Write the table of predicted classes `(N,)`; its lines."""
+    text = predictions_text(classes)
     write_whole(out, text.encode())
     return text.splitlines()

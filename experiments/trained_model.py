@@ -73,13 +73,18 @@ def params_file(folder: RunFolder) -> Path:
 
 def load_model(folder: RunFolder) -> TrainedModel:
     """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
-    snapshot = fn.load(params_file(folder))
+    return read_model(params_file(folder))
+
+
+def read_model(file: Path) -> TrainedModel:
+    """The model in a snapshot. Raises `InputError` if it does not say which, `SnapshotError`."""
+    snapshot = fn.load(file)
     if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
-        raise InputError(f"{folder.params} does not say which model it is of")
+        raise InputError(f"{file} does not say which model it is of")
     try:
         normalization = Normalization(**snapshot.normalization)
     except TypeError:
-        raise InputError(f"{folder.params}: its normalization is incomplete") from None
+        raise InputError(f"{file}: its normalization is incomplete") from None
     return TrainedModel(
         snapshot.model,
         snapshot.params,

@@ -1,0 +1,70 @@
+"""`funcnn experiment submit` and `notebook`: what a student hands in, or begins with."""
+
+from pathlib import Path
+
+import click
+from funcnn.cli.options import json_option, print_json
+
+
+@click.command()
+@click.argument("name")
+@click.option("--student-id", required=True, help="For the names of the files.")
+@click.option("--name", "student", help="The student's, where the lab wants it in a file's name.")
+@click.option("--quick", is_flag=True, help="Hand the quick version in, for a try.")
+@click.option(
+    "--experiment",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The experiment's folder. [default: runs/NAME, or runs/NAME-quick]",
+)
+@click.option(
+    "--snapshot",
+    "snapshots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A params.npz to hand in where there is no experiment; once for each network of the lab.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: hand-in/NAME-ID]"
+)
+@json_option
+def submit(
+    name: str,
+    student_id: str,
+    student: str | None,
+    quick: bool,
+    folder: Path | None,
+    snapshots: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Build what a lab wants handed in, from a finished experiment or from snapshots alone.
+
+    The files are checked by the lab's rules; if one does not hold, nothing is written.
+
+    \b
+    Examples:
+      funcnn experiment submit fashion --student-id 0716001
+      funcnn experiment submit points --student-id 0716001 --name 王小明
+      funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz
+    """
+    from funcnn.experiments.labs import find_lab
+    from funcnn.experiments.submission import submit
+
+    submitted = submit(
+        find_lab(name),
+        student_id,
+        student,
+        quick=quick,
+        experiment=folder,
+        snapshots=snapshots,
+        out=out,
+        told=lambda step: click.echo(f"making {step}", err=True),
+    )
+    if as_json:
+        print_json(submitted)
+        return
+    for rule in submitted["rules"]:
+        click.echo(f"holds: {rule}")
+    for file in submitted["files"]:
+        click.echo(Path(submitted["out"]) / file)

@@ -1,0 +1,104 @@
+"""The files that are handed in, as bytes."""
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from funcnn.experiments.hand_in import HandIn, Piece, Student
+from funcnn.experiments.hand_in_networks import HandedNetwork
+from funcnn.experiments.notebook_files import build, execute
+from funcnn.experiments.predictions import predictions_text
+from funcnn.experiments.standalone import Standalone, layer_file, network_file
+from funcnn.experiments.weight_files import write_tensors
+
+Files = dict[str, bytes]
+"""What is handed in, by the names of the files, in the order of the lab's page."""
+
+
+def make_files(
+    hand_in: HandIn,
+    student: Student,
+    networks: Mapping[str, HandedNetwork],
+    report: bytes,
+    told: Callable[[str], None],
+) -> Files:
+    """All of them. told: is told the name of each before it is made.
+
+    Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
+    a notebook does not run to its end.
+    """
+    made: Files = {}
+    rendered = _render(hand_in, student, networks)
+    makers: dict[str, Callable[[Piece], bytes]] = {
+        "report": lambda piece: report,
+        "layer": lambda piece: layer_file(
+            {name for network in rendered.values() for name in network.functions}
+        ).encode(),
+        "network": lambda piece: rendered[piece.of].network.encode(),
+        "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
+        "weights": lambda piece: _weights(networks[piece.of]),
+        "notebook": lambda piece: _notebook(piece, hand_in, student, networks, made),
+    }
+    # A notebook runs beside the other files.
+    for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
+        name = student.fill(piece.name)
+        told(name)
+        made[name] = makers[piece.kind](piece)
+    return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+
+
+def pack(files: Files) -> bytes:
+    """A zip file of them; equal files give equal archives."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            # Of the time that zip files begin with: when it was made is nobody's business.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _render(
+    hand_in: HandIn, student: Student, networks: Mapping[str, HandedNetwork]
+) -> dict[str, Standalone]:
+    """Each network that has a file, as one that stands alone."""
+    return {
+        piece.of: network_file(
+            networks[piece.of].trained.model,
+            networks[piece.of].trained.input_shape,
+            networks[piece.of].trained.normalization,
+            networks[piece.of].trained.class_names,
+            networks[piece.of].task.config,
+            student.fill(hand_in.layer_module()),
+        )
+        for piece in hand_in.pieces
+        if piece.kind == "network"
+    }
+
+
+def _weights(network: HandedNetwork) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.pt"
+        write_tensors(path, network.tensors("numpy"), {})
+        return path.read_bytes()
+
+
+def _notebook(
+    piece: Piece,
+    hand_in: HandIn,
+    student: Student,
+    networks: Mapping[str, HandedNetwork],
+    beside: Mapping[str, bytes],
+) -> bytes:
+    """A notebook, as it ran beside the other files and the trained params."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in beside.items():
+            (folder / file).write_bytes(content)
+        for trial, network in networks.items():
+            suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
+            (folder / f"params{suffix}.npz").write_bytes(network.snapshot)
+            write_tensors(folder / f"params{suffix}.pt", network.tensors("torch"), {})
+        built = build(piece.of)
+        return execute(built, folder, name=student.fill(piece.name))

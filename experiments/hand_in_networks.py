@@ -1,0 +1,126 @@
+"""The trained networks that are handed in: of a finished experiment, or of snapshots."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.emnist47 import find_emnist, missing_emnist
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
+from funcnn.experiments.lab_sections import best_seed
+from funcnn.experiments.learners import make_learner
+from funcnn.experiments.state_dicts import to_state_dict
+from funcnn.experiments.tasks import Task
+from funcnn.experiments.trained_model import TrainedModel, read_model
+
+import funcnn as fn
+from funcnn.types import Array
+
+
+class HandedNetwork:
+    """A network that is handed in, as it was trained on each side."""
+
+    def __init__(self, task: Task, sides: dict[str, TrainedModel], snapshot: bytes) -> None:
+        """task: of NumPy's side. sides: by their backends. snapshot: the file of NumPy's params."""
+        self.task, self.snapshot = task, snapshot
+        self._sides = sides
+        self.trained = sides["numpy"]
+
+    @cached_property
+    def classes(self) -> Array:
+        """The classes, (N,), that NumPy's side predicts for the test images."""
+        return fn.predicted_classes(self._predict("numpy", self.task.data.test[0]))
+
+    def accuracy(self, side: str, part: str) -> float | None:
+        """On the validation or the test set; None if it has no labels, or is not there."""
+        data = self.task.data
+        x, y = data.test if part == "test" else data.validation or (None, None)
+        if x is None or y is None:
+            return None
+        if (side, part) == ("numpy", "test"):
+            return float((self.classes == y.ravel()).mean())
+        return fn.accuracy(self._predict(side, x), y)
+
+    def tensors(self, side: str) -> dict[str, Array]:
+        """The params of a side as torch's state_dict."""
+        return to_state_dict(self.trained.model, self._sides[side].params)
+
+    def _predict(self, side: str, images: Array) -> Array:
+        config = dataclasses.replace(self.task.config, backend=side)
+        learner = make_learner(self.task._replace(config=config))
+        return learner.predict(self._sides[side].params, images)
+
+
+def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
+    """Of each trial the run on each side that is best on validation."""
+    networks = {}
+    for trial in trials:
+        seeds = {side: best_seed(results, trial, side) for side in trial.backends}
+        sides = {side: results.model(trial, side, seed) for side, seed in seeds.items()}
+        # Both sides of a seed have the same validation set, so that it is NumPy's that counts.
+        task = results.task(trial, seed=seeds["numpy"])
+        snapshot = results.folder(trial, "numpy", seeds["numpy"]).params.read_bytes()
+        networks[trial.name] = HandedNetwork(task, sides, snapshot)
+    return networks
+
+
+def of_snapshots(
+    lab: Lab, trials: Sequence[Trial], files: Sequence[Path]
+) -> dict[str, HandedNetwork]:
+    """Networks from snapshots alone, one for each trial in turn; both sides have its params.
+
+    What a snapshot does not say, as how it was trained, is the trial's. Raises `InputError` for
+    another number of files, or one that is not of the lab's data; `SnapshotError`, `OSError`.
+    """
+    names = ", ".join(trial.name for trial in trials)
+    if len(files) != len(trials):
+        raise InputError(
+            f"--snapshot is given {len(files)} times: {lab.name} hands in {names}, in this order"
+        )
+    networks = {}
+    for trial, file in zip(trials, files, strict=True):
+        trained = read_model(file)
+        task = _task_of(lab, _like(lab, trial, trained, file), trained, file)
+        both = dict.fromkeys(BACKENDS, trained)
+        networks[trial.name] = HandedNetwork(task, both, file.read_bytes())
+    return networks
+
+
+def _like(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Trial:
+    """The trial, or another that the lab asks for, that has convolutions if the network has.
+
+    Raises `InputError` if there is none.
+    """
+    convolves = "Conv" in {layer["layer"] for layer in (trained.model.spec or {})["layers"]}
+    for each in (trial, *(other for other in lab.trials if other.main)):
+        if ARCHITECTURES[each.settings["arch"]].convolves == convolves:
+            return each
+    has = "has convolutions" if convolves else "has no convolutions"
+    raise InputError(f"{file} {has}: it is not a network for {lab.name}'s {trial.name}")
+
+
+def _task_of(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Task:
+    """What a snapshot learned: of the seeds, the one whose training images it is normalised by.
+
+    Raises `InputError` if there is none, for what was trained on cannot then be told from the rest.
+    """
+    settings = dict(trial.settings)
+    if trial.on_emnist:
+        settings["data"] = find_emnist()
+        if settings["data"] is None:
+            raise missing_emnist(lab.name)
+    for seed in range(SEEDS):
+        task = Task.build(RunConfig.resolve({**settings, "seed": seed}))
+        trained.check_inputs(task.data.test[0], lab.name)
+        if (task.data.normalization, task.data.class_names) == (
+            trained.normalization,
+            trained.class_names,
+        ):
+            return task._replace(model=trained.model)
+    raise InputError(
+        f"{file} has another normalization or other class names than {lab.name}'s training set has "
+        f"with the seeds 0 to {SEEDS - 1}"
+    )

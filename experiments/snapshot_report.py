@@ -1,0 +1,63 @@
+"""The report that can be made of snapshots alone: what the networks are, and what they can do."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from funcnn.experiments import figures
+from funcnn.experiments import lab_sections as sections
+from funcnn.experiments.document import Block, Document, Listing, Picture, Section, Table
+from funcnn.experiments.document_html import to_html
+from funcnn.experiments.document_pdf import write_pdf
+from funcnn.experiments.hand_in_networks import HandedNetwork
+from funcnn.experiments.lab import Lab
+from funcnn.experiments.machine import describe_machine, in_one_line
+
+_WHOSE = "the params of the snapshot"
+
+
+def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
+    """The PDF about networks, by the trials they are handed in for."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        document = Document(
+            lab.title,
+            "Made from snapshots alone, measured anew; how they were trained is not recorded here.",
+            [("Machine", in_one_line(describe_machine()))],
+            [_section(trial, network, folder) for trial, network in networks.items()],
+        )
+        write_pdf(to_html(document), folder / "report.pdf")
+        return (folder / "report.pdf").read_bytes()
+
+
+def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
+    task = network.task
+    scores = [
+        (words, f"{len(part[0]):,}", f"{100 * accuracy:.2f}")
+        for words, part, accuracy in (
+            ("validation", task.data.validation, network.accuracy("numpy", "validation")),
+            (task.data.test_is, task.data.test, network.accuracy("numpy", "test")),
+        )
+        if part is not None and accuracy is not None
+    ]
+    blocks: list[Block] = [
+        sections.layers(task),
+        Table(("set", "examples", "accuracy (%)"), scores, "How good it is, measured anew."),
+        sections.module(task),
+    ]
+    if len(task.data.input_shape) == 1:
+        path = folder / f"predictions-{trial}.png"
+        outputs = network.trained.predict(task.data.test[0])
+        figures.points(path, task.data.test, outputs)
+        blocks.append(Picture(path, f"Ground truth and prediction ({_WHOSE})."))
+        lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
+        blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))
+        return Section(f"The network {trial}", blocks)
+    examined = sections.Examined(task, network.trained, trial, _WHOSE, folder)
+    return sections.titled(
+        f"The network {trial}",
+        blocks,
+        sections.confusion(examined),
+        sections.surest(examined),
+        sections.inside(examined),
+    )
