@@ -171,12 +171,26 @@ def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, lett
     assert (folder / "params.npz").read_bytes() == before
 
 
+def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
+    found = {"csv": csv, "Path": Path, "plt": None}
+    exec(cell_with(build("mnist-numpy"), "def recorded"), found)
+    snapshot = folder / "params_nn.npz"
+    record = folder / "params_nn.npz.csv"
+    header = "epoch,train_loss,train_accuracy,lr,test_loss,test_accuracy"
+    record.write_text(f"{header}\n1,2,0.3,9,1.5,0.4\n2,1,0.5,9,1,0.6\n")
+    assert found["recorded"](snapshot, "test") is None
+    snapshot.write_bytes(b"")
+    assert found["recorded"](snapshot, "test") == [[1, 2, 0.3, 1.5, 0.4], [2, 1, 0.5, 1, 0.6]]
+    record.unlink()
+    assert found["recorded"](snapshot, "test") is None
+
+
 def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
     with pytest.raises(InputError) as raised:
         execute(build("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
     assert str(raised.value) == (
-        "fashion-numpy, the cell that begins 'try:': FileNotFoundError: layer.py is missing: "
-        f"upload it to {folder}"
+        "fashion-numpy, the cell that begins 'import inspect': FileNotFoundError: "
+        f"layer.py is missing: upload it to {folder}"
     )
 
 
