@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.hand_in import notebook, submit
 from funcnn.cli.options import json_option, print_json
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, is_printed, printed
@@ -220,3 +221,7 @@ def _place(out: Path | None, lab: Lab, name: str) -> Path | None:
 
 def _say_where(page: Path) -> None:
     click.echo(f"report: {page} and {page.with_suffix('.pdf').name}")
+
+
+experiment.add_command(submit)
+experiment.add_command(notebook)

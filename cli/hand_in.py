@@ -68,3 +68,22 @@ def submit(
         click.echo(f"holds: {rule}")
     for file in submitted["files"]:
         click.echo(Path(submitted["out"]) / file)
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A new folder. [default: runs/NAME-notebook-001]"
+)
+def notebook(name: str, out: Path | None) -> None:
+    """Write a lab's notebooks, and the modules that they stand on, before anything is trained.
+
+    \b
+    Example:
+      funcnn experiment notebook fashion
+    """
+    from funcnn.experiments.labs import find_lab
+    from funcnn.experiments.notebook_folder import write_notebooks
+
+    for path in write_notebooks(find_lab(name), out):
+        click.echo(path)

@@ -92,6 +92,11 @@ class Student(NamedTuple):
         return pattern.format(id=self.id, name=self.name)
 
 
+def plain(pattern: str) -> str:
+    """The name of a file that is nobody's yet."""
+    return re.sub(r"_\{\w+\}|\{\w+\}_", "", pattern)
+
+
 _LONGEST = 150  # bytes, so that names of files stay below 255
 
 

@@ -6,11 +6,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from funcnn.experiments.hand_in import HandIn, Piece, Student
+from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.notebook_files import build, execute
 from funcnn.experiments.predictions import predictions_text
-from funcnn.experiments.standalone import Standalone, layer_file, network_file
+from funcnn.experiments.standalone import layer_file, network_file
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.weight_files import write_tensors
 
 Files = dict[str, bytes]
@@ -29,14 +30,10 @@ def make_files(
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end.
     """
-    made: Files = {}
-    rendered = _render(hand_in, student, networks)
+    tasks = {trial: network.task for trial, network in networks.items()}
+    made = modules(hand_in, tasks, student.fill)
     makers: dict[str, Callable[[Piece], bytes]] = {
         "report": lambda piece: report,
-        "layer": lambda piece: layer_file(
-            {name for network in rendered.values() for name in network.functions}
-        ).encode(),
-        "network": lambda piece: rendered[piece.of].network.encode(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
         "weights": lambda piece: _weights(networks[piece.of]),
         "notebook": lambda piece: _notebook(piece, hand_in, student, networks, made),
@@ -44,9 +41,26 @@ def make_files(
     # A notebook runs beside the other files.
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
-        told(name)
-        made[name] = makers[piece.kind](piece)
+        if name not in made:
+            told(name)
+            made[name] = makers[piece.kind](piece)
     return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+
+
+def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
+    """`layer.py` and each `network.py` of a lab, or none if it has none.
+
+    tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
+    """
+    layer = fill(hand_in.layer_module())
+    made: Files = {}
+    functions: set[str] = set()
+    for piece in hand_in.pieces:
+        if piece.kind == "network":
+            rendered = network_file(tasks[piece.of], layer)
+            made[fill(piece.name)] = rendered.network.encode()
+            functions |= rendered.functions
+    return {**made, f"{layer}.py": layer_file(functions).encode()} if made else {}
 
 
 def pack(files: Files) -> bytes:
@@ -57,24 +71,6 @@ def pack(files: Files) -> bytes:
             # Of the time that zip files begin with: when it was made is nobody's business.
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
-
-
-def _render(
-    hand_in: HandIn, student: Student, networks: Mapping[str, HandedNetwork]
-) -> dict[str, Standalone]:
-    """Each network that has a file, as one that stands alone."""
-    return {
-        piece.of: network_file(
-            networks[piece.of].trained.model,
-            networks[piece.of].trained.input_shape,
-            networks[piece.of].trained.normalization,
-            networks[piece.of].trained.class_names,
-            networks[piece.of].task.config,
-            student.fill(hand_in.layer_module()),
-        )
-        for piece in hand_in.pieces
-        if piece.kind == "network"
-    }
 
 
 def _weights(network: HandedNetwork) -> bytes:
@@ -94,11 +90,19 @@ def _notebook(
     """A notebook, as it ran beside the other files and the trained params."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (seed,) = {network.task.config.seed for network in networks.values()}
         for file, content in beside.items():
             (folder / file).write_bytes(content)
         for trial, network in networks.items():
             suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
             (folder / f"params{suffix}.npz").write_bytes(network.snapshot)
             write_tensors(folder / f"params{suffix}.pt", network.tensors("torch"), {})
-        built = build(piece.of)
+        built = build(piece.of, seed=seed, names=_names(hand_in, student))
         return execute(built, folder, name=student.fill(piece.name))
+
+
+def _names(hand_in: HandIn, student: Student) -> dict[str, str]:
+    """The names of the student's modules and files, by those that notebooks have for them."""
+    kinds = ("layer", "network", "predictions", "weights")
+    stems = [piece.name.rpartition(".")[0] for piece in hand_in.pieces if piece.kind in kinds]
+    return {plain(stem): student.fill(stem) for stem in stems}

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
@@ -55,16 +55,19 @@ class HandedNetwork:
 
 
 def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
-    """Of each trial the run on each side that is best on validation."""
-    networks = {}
-    for trial in trials:
-        seeds = {side: best_seed(results, trial, side) for side in trial.backends}
-        sides = {side: results.model(trial, side, seed) for side, seed in seeds.items()}
-        # Both sides of a seed have the same validation set, so that it is NumPy's that counts.
-        task = results.task(trial, seed=seeds["numpy"])
-        snapshot = results.folder(trial, "numpy", seeds["numpy"]).params.read_bytes()
-        networks[trial.name] = HandedNetwork(task, sides, snapshot)
-    return networks
+    """The runs of the seed whose networks, on NumPy's side, are best on the validation set.
+
+    All of one seed, for then what is set aside for validation is the same for all of them.
+    """
+    seed = best_seed(results, trials)
+    return {
+        trial.name: HandedNetwork(
+            results.task(trial, seed=seed),
+            {side: results.model(trial, side, seed) for side in trial.backends},
+            results.folder(trial, "numpy", seed).params.read_bytes(),
+        )
+        for trial in trials
+    }
 
 
 def of_snapshots(
@@ -83,10 +86,18 @@ def of_snapshots(
     networks = {}
     for trial, file in zip(trials, files, strict=True):
         trained = read_model(file)
-        task = _task_of(lab, _like(lab, trial, trained, file), trained, file)
+        task = _task_learned(lab, _like(lab, trial, trained, file), trained, file)
         both = dict.fromkeys(BACKENDS, trained)
         networks[trial.name] = HandedNetwork(task, both, file.read_bytes())
     return networks
+
+
+def task_of(lab: Lab, trial: Trial, seed: int = 0) -> Task:
+    """What NumPy's side of a trial learns. Raises `InputError` if its data are nowhere."""
+    emnist = find_emnist() if trial.on_emnist else None
+    if trial.on_emnist and emnist is None:
+        raise missing_emnist(lab.name)
+    return Task.build(trial.config(emnist, {"seed": seed}))
 
 
 def _like(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Trial:
@@ -102,18 +113,13 @@ def _like(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Trial:
     raise InputError(f"{file} {has}: it is not a network for {lab.name}'s {trial.name}")
 
 
-def _task_of(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Task:
+def _task_learned(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Task:
     """What a snapshot learned: of the seeds, the one whose training images it is normalised by.
 
     Raises `InputError` if there is none, for what was trained on cannot then be told from the rest.
     """
-    settings = dict(trial.settings)
-    if trial.on_emnist:
-        settings["data"] = find_emnist()
-        if settings["data"] is None:
-            raise missing_emnist(lab.name)
     for seed in range(SEEDS):
-        task = Task.build(RunConfig.resolve({**settings, "seed": seed}))
+        task = task_of(lab, trial, seed)
         trained.check_inputs(task.data.test[0], lab.name)
         if (task.data.normalization, task.data.class_names) == (
             trained.normalization,

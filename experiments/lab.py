@@ -38,6 +38,11 @@ class Trial(NamedTuple):
         """Whether it is about EMNIST."""
         return self.settings.get("data") == EMNIST47
 
+    def config(self, emnist: str | None, changed: Mapping[str, Any]) -> RunConfig:
+        """The settings of a run. emnist: where that is. changed: settings that replace its own."""
+        data = {"data": emnist} if self.on_emnist else {}
+        return RunConfig.resolve({**self.settings, **data, **changed})
+
 
 class Planned(NamedTuple):
     """One of the runs that an experiment is made of."""
@@ -113,9 +118,8 @@ class Results:
 
     def config(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> RunConfig:
         """The settings of one run."""
-        settings = {**trial.settings, **({"data": self.emnist} if trial.on_emnist else {})}
-        settings |= self.lab.quick if self.quick else {}
-        return RunConfig.resolve({**settings, "backend": backend, "seed": seed})
+        changed = self.lab.quick if self.quick else {}
+        return trial.config(self.emnist, {**changed, "backend": backend, "seed": seed})
 
     def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
         """What came out of one run."""

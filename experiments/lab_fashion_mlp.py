@@ -284,7 +284,7 @@ def _another(results: Results) -> Section:
 def _handed_in(results: Results) -> list[Block]:
     blocks = sections.handed_in(results, MAIN, "submission.csv")
     out = results.path / "submission.pt"
-    trained = results.model(MAIN, seed=sections.best_seed(results, MAIN))
+    trained = results.model(MAIN, seed=sections.best_seed(results, [MAIN]))
     write_tensors(out, to_state_dict(trained.model, trained.params), {})
     return [
         *blocks,

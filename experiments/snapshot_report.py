@@ -45,10 +45,12 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         Table(("set", "examples", "accuracy (%)"), scores, "How good it is, measured anew."),
         sections.module(task),
     ]
+    inputs, labels = task.data.test
     if len(task.data.input_shape) == 1:
+        assert labels is not None
         path = folder / f"predictions-{trial}.png"
-        outputs = network.trained.predict(task.data.test[0])
-        figures.points(path, task.data.test, outputs)
+        outputs = network.trained.predict(inputs)
+        figures.points(path, (inputs, labels), outputs)
         blocks.append(Picture(path, f"Ground truth and prediction ({_WHOSE})."))
         lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
         blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))

@@ -6,6 +6,7 @@ with, is written anew.
 """
 
 import ast
+import dataclasses
 import inspect
 import json
 import textwrap
@@ -16,11 +17,12 @@ from typing import Any, NamedTuple
 from funcnn.experiments import standalone_layers, standalone_network
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import Normalization
+from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone_parts import Part, parts_of
+from funcnn.experiments.tasks import Task
 
-from funcnn.types import Layer, Shape
+from funcnn.types import Shape
 
 _INTERFACE = ("first_params", "network", "train", "predict", "save", "load")
 _CHOSEN = "update, learning_rate, predicted"
@@ -33,20 +35,14 @@ class Standalone(NamedTuple):
     functions: frozenset[str]
 
 
-def network_file(
-    model: Layer,
-    input_shape: Shape,
-    normalization: Normalization,
-    class_names: Sequence[str],
-    config: RunConfig,
-    layer_module: str = "layer",
-) -> Standalone:
-    """`network.py` of this network, which was trained with these settings.
+def network_file(task: Task, layer_module: str = "layer") -> Standalone:
+    """`network.py` of a task's network, which is trained with the task's settings.
 
     layer_module: what it imports its layers from. Raises `InputError` for a layer, an initializer
     or an optimizer that it has no words for.
     """
-    parts = parts_of(model, input_shape)
+    config, input_shape = task.config, task.data.input_shape
+    parts = parts_of(task.model, input_shape)
     loss = _loss(config)
     choices = _choices(config)
     written = {
@@ -61,7 +57,7 @@ def network_file(
     blocks = [
         f'"""The network {_title(parts, input_shape)}, on NumPy alone."""',
         _imports(body, layer_module, layers),
-        _settings(config, class_names, normalization),
+        _settings(config, task.data),
     ]
     chosen = f"# What trains it, and tells the class.\n{_CHOSEN} = {', '.join(choices)}"
     network = "\n\n".join(blocks) + f"\n\n\n{body}\n\n\n{chosen}\n"
@@ -134,11 +130,11 @@ def _imports(body: str, layer_module: str, layers: Iterable[str]) -> str:
     return "\n".join([*standard, "", "import numpy as np", "", ours])
 
 
-def _settings(config: RunConfig, class_names: Sequence[str], normalization: Normalization) -> str:
-    names = ", ".join(map(json.dumps, class_names))
+def _settings(config: RunConfig, data: Dataset) -> str:
+    names = ", ".join(map(json.dumps, data.class_names))
     if len(names) > 80:
         names = f"\n{textwrap.fill(names, 96, initial_indent='    ', subsequent_indent='    ')},\n"
-    scale, mean, std = normalization.scale, normalization.mean, normalization.std
+    scale, mean, std = dataclasses.astuple(data.normalization)
     return "\n".join(
         (
             f"CLASSES = ({names})",

@@ -39,6 +39,10 @@ def submit(
     """
     hand_in = HAND_INS[lab.name]
     student = Student.of(student_id, name, hand_in)
+    if snapshots and (quick or experiment):
+        raise InputError(
+            "--snapshot hands in without an experiment: leave out --quick, --experiment"
+        )
     out = out or _FOLDER / f"{lab.name}-{student.id}"
     expect_new(out)
     require("torch")

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from funcnn.experiments import standalone_layers, standalone_network
 from funcnn.experiments.config import RunConfig, build_loss, build_network, build_optimizer
-from funcnn.experiments.datasets import Normalization
+from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone import layer_file, network_file
+from funcnn.experiments.tasks import Task
 
 import funcnn as fn
 
@@ -140,6 +141,13 @@ SETTINGS = [
 ]
 
 
+def task_of(config, input_shape, normalization, classes) -> Task:
+    """A task of this network, on data that have no more than a shape."""
+    none = np.zeros((0, *input_shape)), np.zeros(0, int)
+    data = Dataset("none", none, None, none, "", classes, normalization)
+    return Task(config, data, build_network(config, len(classes)), 8, 1)
+
+
 def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, RunConfig, fn.Layer]:
     """network.py as a module, of this network, whose snapshot lies beside it."""
     config = RunConfig.resolve({"batch_size": 8, **settings})
@@ -150,7 +158,7 @@ def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, Run
     model = build_network(config, len(classes))
     if params is None:
         _, params = model.init(fn.random.key(4), input_shape)
-    network, functions = network_file(model, input_shape, normalization, classes, config)
+    network, functions = network_file(task_of(config, input_shape, normalization, classes))
     folder.mkdir(exist_ok=True)
     (folder / "network.py").write_text(network)
     (folder / "layer.py").write_text(layer_file(functions))
@@ -286,10 +294,15 @@ UNKNOWN = [
 @pytest.mark.parametrize(("settings", "message"), UNKNOWN)
 def test_what_there_are_no_words_for_is_named(settings, message) -> None:
     config = RunConfig.resolve(settings)
-    shape = (2,) if config.arch.startswith("points") else (1, 28, 28)
-    model = build_network(config, 2 if len(shape) == 1 else 10)
+    binary = config.arch.startswith("points")
+    task = task_of(
+        config,
+        (2,) if binary else (1, 28, 28),
+        Normalization(1, 0, 1),
+        ("0", "1") if binary else tuple("0123456789"),
+    )
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
-        network_file(model, shape, Normalization(1, 0, 1), ("0", "1"), config)
+        network_file(task)
 
 
 def test_the_pattern_is_a_network_too() -> None:
