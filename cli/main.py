@@ -14,6 +14,7 @@ from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.mpi_ranks import in_turn
 
 import funcnn as fn
 
@@ -29,14 +30,14 @@ def _errors_as_one_line() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _UsageLine(" ".join(error.format_message().split())) from None
+        raise _UsageLine(in_turn(" ".join(error.format_message().split()))) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(in_turn(str(error))) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"{where}{error.strerror or error}") from None
+        raise click.ClickException(in_turn(f"{where}{error.strerror or error}")) from None
 
 
 class _Group(click.Group):

@@ -17,6 +17,8 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.learners import make_learner
+from funcnn.experiments.mpi_ranks import Ranks
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
 
@@ -91,6 +93,12 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     type=click.Path(path_type=Path),
     help="Go on with the run in this folder, with its settings.",
 )
+@click.option(
+    "--distributed",
+    is_flag=True,
+    help="Share each batch among the processes that mpiexec started: mpiexec -n 4 funcnn train "
+    "--distributed. Same result to rounding.",
+)
 @json_option
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no epochs.")
 def train(
@@ -98,6 +106,7 @@ def train(
     out: Path | None,
     config_file: Path | None,
     resume_run: Path | None,
+    distributed: bool,
     as_json: bool,
     quiet: bool,
     **settings: Any,
@@ -111,6 +120,14 @@ def train(
       funcnn train --arch points --data points-linear
       funcnn train --resume runs/mlp3-fashion-mnist-001
     """
+    ranks = Ranks.join() if distributed else None
+    if ranks is not None:
+        threads = threads or ranks.threads
+        if ranks.rank > 0:
+            with fn.threads.use_threads(threads):
+                ranks.follow()
+            return
+    learner_of = make_learner if ranks is None else ranks.learner
     options = given(settings)
     if resume_run is not None:
         also = [*options, *given({"out": out, "config": config_file})]
@@ -121,14 +138,14 @@ def train(
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
-            run = TrainingRun.resume(RunFolder.open(resume_run))
+            run = TrainingRun.resume(RunFolder.open(resume_run), learner_of)
         else:
             config = RunConfig.resolve(
                 RunConfig.changed(config_file, options)
                 if config_file
                 else {"arch": "mlp3"} | options
             )
-            run = TrainingRun.start(config, out)
+            run = TrainingRun.start(config, out, learner_of)
         try:
             summary = run.finish(bar)
         except KeyboardInterrupt:
@@ -139,6 +156,8 @@ def train(
                 err=True,
             )
             sys.exit(130)
+    if ranks is not None:
+        ranks.close()
     if as_json:
         print_json({"run": str(run.folder)} | summary)
         return

@@ -60,7 +60,6 @@ class NumpyLearner:
         with network_that_fits(task.config):
             self._state = fn.TrainState.create(params, optimizer, rng=task.key(2))
         self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, task.metrics)
-        self.batches = task.batches
 
     @property
     def params(self) -> Tree:
@@ -86,6 +85,10 @@ class NumpyLearner:
         snapshot = fn.load(path, like=self._state)
         self._state = snapshot.params
         return snapshot.notes
+
+    def batches(self, epoch: int) -> Iterable[Batch]:
+        """The batches of an epoch."""
+        return self._task.batches(epoch)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""

@@ -1,6 +1,5 @@
 """Whether `network.py` and `layer.py` run on NumPy alone, and what they predict there."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -12,19 +11,21 @@ from funcnn.experiments.errors import InputError
 
 from funcnn.types import Array
 
-# Isolated, and without the packages that are installed here but NumPy's own folder.
+# Isolated, and as if nothing were installed but NumPy.
 _SCRIPT = """
-import importlib, json, sys
-numpy, module = sys.argv[1:]
-sys.path[:0] = [".", numpy]
+import importlib, sys
+packages, module, *modules = sys.argv[1:]
+allowed = {"numpy", *modules, *sys.stdlib_module_names}
+class Alone:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] not in allowed:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+sys.meta_path.insert(0, Alone)
+sys.path[:0] = [".", packages]
 import numpy as np
 network = importlib.import_module(module)
-params = network.load("params.npz")
-outputs = network.predict(params, np.load("inputs.npy"))
+outputs = network.predict(network.load("params.npz"), np.load("inputs.npy"))
 np.save("classes.npy", network.predicted(outputs))
-ours = {module, *(name for name in sys.modules if name.startswith("layer")), "numpy"}
-others = {name.partition(".")[0] for name in sys.modules} - ours - sys.stdlib_module_names
-print(json.dumps(sorted(others - {"__main__", "__mp_main__"})))
 """
 
 
@@ -34,7 +35,7 @@ def predict_alone(
     """The classes, (N,), that a file of these predicts for stored inputs, (N, ...).
 
     files: the modules. network: which of them is the network, `network.py`.
-    Raises `InputError` if it does not run, or imports anything but NumPy and the standard library.
+    Raises `InputError` if it does not run without anything but NumPy and the standard library.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,17 +44,15 @@ def predict_alone(
         (folder / "params.npz").write_bytes(snapshot)
         np.save(folder / "inputs.npy", inputs)
         packages = str(Path(np.__file__).parent.parent)
+        modules = [file.removesuffix(".py") for file in files]
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _SCRIPT, packages, network.removesuffix(".py")],
+            [sys.executable, "-I", "-S", "-c", _SCRIPT, packages, network[:-3], *modules],
             cwd=folder,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            raise InputError(f"{network}: {(done.stderr.strip().splitlines() or ['it ended'])[-1]}")
-        others = json.loads(done.stdout)
-        if others:
-            raise InputError(f"{network} imports {', '.join(others)}")
+            raise InputError((done.stderr.strip().splitlines() or ["it ended"])[-1])
         classes: Array = np.load(folder / "classes.npy")
         return classes

@@ -6,6 +6,7 @@ Everything that happens is a function of the config. The state after each record
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +53,27 @@ class TrainingRun:
         self._rows = rows
 
     @classmethod
-    def start(cls, config: RunConfig, out: Path | None = None) -> "TrainingRun":
+    def start(
+        cls,
+        config: RunConfig,
+        out: Path | None = None,
+        learner_of: Callable[[Task], Learner] = make_learner,
+    ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
 
+        learner_of: what makes the steps, by default in this process alone.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
         task = Task.build(config)  # before a folder is made for it
-        learner = make_learner(task)
+        learner = learner_of(task)
         run = cls(RunFolder.create(config, out), task, learner, [])
         run._save_state([])
         return run
 
     @classmethod
-    def resume(cls, folder: RunFolder) -> "TrainingRun":
+    def resume(
+        cls, folder: RunFolder, learner_of: Callable[[Task], Learner] = make_learner
+    ) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
         Raises `InputError` if it is finished or was imported, `SnapshotError` if what it left is
@@ -75,7 +84,7 @@ class TrainingRun:
         if folder.params.exists() and not folder.last.exists():
             raise InputError(f"{folder} was imported: there is no training to resume")
         task = Task.build(folder.read_config())
-        learner = make_learner(task)
+        learner = learner_of(task)
         if not folder.last.exists():  # killed before the first checkpoint
             return cls(folder, task, learner, [])
         notes = learner.load(folder.last)

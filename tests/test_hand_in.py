@@ -1,0 +1,372 @@
+"""What is handed in: names, files, and the rules that they must keep."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.document import Document, Section, Text
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in import HAND_INS, Floor, HandIn, Piece, Student, plain
+from funcnn.experiments.hand_in_files import make_files, pack
+from funcnn.experiments.hand_in_networks import HandedNetwork
+from funcnn.experiments.hand_in_rules import Submission, check
+from funcnn.experiments.lab import Lab, Trial
+from funcnn.experiments.lab_run import LabRun, Watch
+from funcnn.experiments.labs import LABS
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks import Task
+from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training_run import TrainingRun
+from helpers import need_weasyprint
+
+import funcnn as fn
+
+pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
+for package in ("jupytext", "nbclient"):
+    pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
+need_weasyprint()
+
+# lab, student's id and name, the files of its page
+NAMES = [
+    ("points", "0716001", "王小明", {"DL_LAB1_0716001_王小明.zip"}),
+    (
+        "fashion",
+        "0716001",
+        None,
+        {
+            "Lab01_task1_0716001.ipynb",
+            "network_0716001.py",
+            "layer_0716001.py",
+            "Lab01_task2_0716001.ipynb",
+            "Lab01_report_0716001.pdf",
+            "DL-test-predicted.csv",
+        },
+    ),
+    (
+        "emnist47",
+        "310-55",
+        None,
+        {
+            "Lab1_310-55.ipynb",
+            "network.py",
+            "layer.py",
+            "Lab1_report_310-55.pdf",
+            "DLAD-test-predict.csv",
+        },
+    ),
+    ("mnist", "2026-12345", "김철수", {"PA1_2026-12345_김철수.zip"}),
+    ("fashion-mlp", "A1", None, {"A1_HW1.zip"}),
+]
+INSIDE = {
+    "points": {"DL_LAB1_0716001_王小明.pdf", "layer.py", "network.py", "DL_LAB1_0716001.ipynb"},
+    "mnist": {
+        "PA1_2026-12345_김철수.pdf",
+        "layer.py",
+        "network_nn.py",
+        "network_cnn.py",
+        "PA1_2026-12345_numpy.ipynb",
+        "PA1_2026-12345_torch.ipynb",
+    },
+    "fashion-mlp": {"DL_HW1_A1.ipynb", "A1_submission.pt", "A1_submission.csv"},
+}
+
+
+@pytest.mark.parametrize(("lab", "student_id", "name", "files"), NAMES)
+def test_files_are_called_as_the_lab_says(lab, student_id, name, files) -> None:
+    hand_in = HAND_INS[lab]
+    student = Student.of(student_id, name, hand_in)
+    pieces = {student.fill(piece.name) for piece in hand_in.pieces}
+    if hand_in.archive:
+        assert {student.fill(hand_in.archive)} == files
+        assert pieces == INSIDE[lab]
+    else:
+        assert pieces == files
+
+
+def test_every_lab_is_handed_in() -> None:
+    assert set(HAND_INS) == set(LABS) == {lab for lab, *_ in NAMES}
+    for name, hand_in in HAND_INS.items():
+        assert set(hand_in.trials) <= {trial.name for trial in LABS[name].trials}
+
+
+WRONG_NAMES = [
+    ("fashion", "", None, "--student-id '': letters, digits, - and _ only"),
+    ("fashion", "../x", None, "--student-id '../x': letters"),
+    ("fashion", "2026-1", None, "layer_2026-1.py is imported by this name"),
+    ("fashion", "1", "Li", "--name Li: no file of this lab has a name in it"),
+    ("points", "1", None, "--name is missing: the lab wants it in DL_LAB1_{id}_{name}.zip"),
+    ("points", "1", "a/b", "--name 'a/b' cannot stand in the name of a file"),
+    ("points", "1", "..", "--name '..' cannot stand"),
+    ("points", "1", "a\nb", "cannot stand"),
+    ("points", "1", "", "--name has 0 bytes"),
+    ("points", "1", "王" * 51, "--name has 153 bytes: 1 to 150"),
+]
+
+
+@pytest.mark.parametrize(("lab", "student_id", "name", "message"), WRONG_NAMES)
+def test_what_cannot_stand_in_a_name_is_refused(lab, student_id, name, message) -> None:
+    with pytest.raises(InputError) as raised:
+        Student.of(student_id, name, HAND_INS[lab])
+    assert message in str(raised.value)
+
+
+def test_hangul_is_written_a_sign_a_syllable() -> None:
+    decomposed = "\u1100\u1175\u11b7"  # 김, as some systems type it
+    assert Student.of("1", decomposed, HAND_INS["mnist"]).name == "\uae40"
+
+
+def test_the_plain_name_is_without_a_student() -> None:
+    names = {"network_{id}.py": "network.py", "{id}_submission.pt": "submission.pt"}
+    names |= {"PA1_{id}_numpy.ipynb": "PA1_numpy.ipynb", "DL_LAB1_{id}_{name}.pdf": "DL_LAB1.pdf"}
+    for pattern, name in names.items():
+        assert plain(pattern) == name
+
+
+# --- a small network of Fashion-MNIST, and its files -----------------------------------------
+
+MLP = {"arch": "mlp3", "hidden": (48, 24), "epochs": 2, "optimizer": "classical-momentum"}
+STUDENT = Student("A1", None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunFolder:
+    """A trained run of the lab `fashion-mlp`, but for its size and epochs."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    TrainingRun.start(RunConfig.resolve(MLP), path).finish(draw=False)
+    return RunFolder(path)
+
+
+@pytest.fixture(scope="module")
+def network(run) -> HandedNetwork:
+    trained = load_model(run)
+    task = Task.build(run.read_config())
+    return HandedNetwork(task, {"numpy": trained, "torch": trained}, run.params.read_bytes())
+
+
+# All kinds of files at once.
+ALL = HandIn(
+    (
+        Piece("report_{id}.pdf", "report"),
+        Piece("layer_{id}.py", "layer"),
+        Piece("network_{id}.py", "network", "mlp"),
+        Piece("{id}.ipynb", "notebook", "fashion-mlp"),
+        Piece("{id}.csv", "predictions", "mlp"),
+        Piece("{id}.pt", "weights", "mlp"),
+    ),
+    (Floor("mlp", "validation", 0.5), Floor("mlp", "test", 0.5, above=True)),
+    "{id}.zip",
+)
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# A"]},
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}],
+            "source": ["print(1)"],
+        },
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def good(network) -> Submission:
+    """Files that keep all rules, the notebook and the report in little."""
+    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind != "notebook"))
+    report = b"%PDF-1.7\n...\n%%EOF\n"
+    files = make_files(without, STUDENT, {"mlp": network}, report, lambda step: None)
+    files["A1.ipynb"] = json.dumps(NOTEBOOK).encode()
+    files = {STUDENT.fill(piece.name): files[STUDENT.fill(piece.name)] for piece in ALL.pieces}
+    return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files))
+
+
+def test_good_files_keep_every_rule(good) -> None:
+    verdicts = check(good)
+    assert [str(verdict) for verdict in verdicts if not verdict.holds] == []
+    assert len(verdicts) == 19
+    assert len({str(verdict) for verdict in verdicts}) == len(verdicts)
+
+
+def change(text: bytes, before: str, after: str) -> bytes:
+    assert before.encode() in text
+    return text.replace(before.encode(), after.encode(), 1)
+
+
+def rows(change_rows):
+    def changed(text: bytes) -> bytes:
+        return ("\n".join(change_rows(text.decode().splitlines())) + "\n").encode()
+
+    return changed
+
+
+def tensors(change_tensors):
+    def changed(content: bytes) -> bytes:
+        import torch
+
+        found = change_tensors(torch.load(io.BytesIO(content), weights_only=True))
+        buffer = io.BytesIO()
+        torch.save(found, buffer)
+        return buffer.getvalue()
+
+    return changed
+
+
+def without_first(found):
+    del found["1.weight"]
+    return found
+
+
+def padded(found):
+    import torch
+
+    return {**found, "more": torch.zeros(500_000)}
+
+
+def cell(**changed):
+    return lambda text: json.dumps({"cells": [NOTEBOOK["cells"][1] | changed]}).encode()
+
+
+NOT_ALONE = "network_A1.py: runs on NumPy alone, and predicts the classes of the trained network"
+STRICTLY = (
+    "A1.pt: torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
+)
+BROKEN = [
+    ("report_A1.pdf", lambda text: text[:-7], ["report_A1.pdf: a whole PDF"]),
+    ("report_A1.pdf", lambda text: b"<html>%%EOF", ["report_A1.pdf: a whole PDF"]),
+    (
+        "network_A1.py",
+        lambda text: change(text, "import math", "import math, pandas"),
+        [f"{NOT_ALONE} (ModuleNotFoundError: No module named 'pandas')"],
+    ),
+    (
+        "network_A1.py",
+        lambda text: change(text, "MEAN, STD = 255.0", "MEAN, STD = -255.0"),
+        [f"{NOT_ALONE} ("],
+    ),
+    (
+        "layer_A1.py",
+        lambda text: change(text, "np.maximum(x, 0)", "np.minimum(x, 0)"),
+        [f"{NOT_ALONE} ("],
+    ),
+    ("A1.ipynb", cell(execution_count=None), ["A1.ipynb: ran from its first cell to its last"]),
+    (
+        "A1.ipynb",
+        cell(outputs=[{"output_type": "error", "ename": "E"}]),
+        ["A1.ipynb: ran from its first cell to its last"],
+    ),
+    (
+        "A1.ipynb",
+        cell(source=["import numpy\n", "from funcnn import tree\n"]),
+        ["A1.ipynb: does without funcnn"],
+    ),
+    (
+        "A1.csv",
+        lambda text: change(text, "Id,Category", "id,label"),
+        ["A1.csv: the header is Id,Category (id,label)"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: lines[:-1]),
+        [
+            "A1.csv: a row for each test image (9,999 rows)",
+            "A1.csv: Id counts from 0",
+            "A1.csv: the classes that the NumPy network predicts (0 of 10,000)",
+        ],
+    ),
+    (
+        "A1.csv",
+        rows(
+            lambda lines: [
+                lines[0],
+                *(f"{i + 1},{line.split(',')[1]}" for i, line in enumerate(lines[1:])),
+            ]
+        ),  # fmt: skip
+        ["A1.csv: Id counts from 0"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [lines[0], f"{lines[1]}.0", *lines[2:]]),
+        ["A1.csv: every class is an integer from 0 to 9 (found '"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [*lines[:-1], "9999,10"]),
+        ["A1.csv: every class is an integer from 0 to 9 (found '10')"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [lines[0], *(f"{i},0" for i in range(10_000))]),
+        ["A1.csv: the classes that the NumPy network predicts ("],
+    ),
+    ("A1.pt", tensors(without_first), [f"{STRICTLY} (Error(s) in loading state_dict for"]),
+    ("A1.pt", tensors(padded), ["A1.pt: less than 2 MB (2.", f"{STRICTLY} ("]),
+    ("A1.pt", lambda content: content[:100], [f"{STRICTLY} ("]),
+    (
+        "A1.pt",
+        tensors(lambda found: {name: -tensor for name, tensor in found.items()}),
+        ["A1.pt: that module predicts the classes of NumPy's ("],
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "change_file", "broken"), BROKEN)
+def test_a_rule_that_does_not_hold_is_named(good, file, change_file, broken) -> None:
+    files = good.files | {file: change_file(good.files[file])}
+    verdicts = check(good._replace(files=files, archive=pack(files)))
+    found = [str(verdict) for verdict in verdicts if not verdict.holds]
+    assert len(found) == len(broken)
+    for said, expected in zip(found, broken, strict=True):
+        assert said.startswith(expected)
+
+
+def test_a_floor_is_of_both_sides_and_of_the_part_that_is_asked_for(good, network) -> None:
+    floors = (Floor("mlp", "validation", 0.99), Floor("mlp", "test", 0.99, above=True))
+    verdicts = check(good._replace(hand_in=ALL._replace(floors=floors)))
+    found = [str(verdict) for verdict in verdicts if not verdict.holds]
+    accuracy = {part: 100 * network.accuracy("numpy", part) for part in ("validation", "test")}
+    assert found == [
+        f"mlp in NumPy: at least 99 % on the validation set ({accuracy['validation']:.2f} %)",
+        f"mlp in PyTorch: at least 99 % on the validation set ({accuracy['validation']:.2f} %)",
+        f"mlp in NumPy: above 99 % on the test set ({accuracy['test']:.2f} %)",
+        f"mlp in PyTorch: above 99 % on the test set ({accuracy['test']:.2f} %)",
+    ]
+
+
+def test_an_accuracy_at_the_floor_is_not_above_it(good, network) -> None:
+    exactly = network.accuracy("numpy", "test")
+    floors = (Floor("mlp", "test", exactly), Floor("mlp", "test", exactly, above=True))
+    held = [v.holds for v in check(good._replace(hand_in=ALL._replace(floors=floors)))[-6:-2]]
+    assert held == [True, True, False, False]
+
+
+def test_an_archive_has_its_files_and_no_data(good) -> None:
+    def broken(files) -> list[str]:
+        return [str(v) for v in check(good._replace(archive=pack(files))) if not v.holds]
+
+    more = {**good.files, "train.npz": b""}
+    assert broken(more) == [
+        "A1.zip: holds these files, and can be unpacked (7 files)",
+        "A1.zip: no data in it (train.npz)",
+    ]
+    less = {name: content for name, content in good.files.items() if name != "A1.pt"}
+    assert broken(less) == ["A1.zip: holds these files, and can be unpacked (5 files)"]
+
+
+def test_equal_files_make_equal_archives_that_know_chinese_and_korean_names() -> None:
+    files = {"王小明.py": b"x = 1\n", "김철수.pdf": bytes(100)}
+    assert pack(files) == pack(files)
+    with zipfile.ZipFile(io.BytesIO(pack(files))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+        assert all(member.flag_bits & 0x800 for member in archive.infolist())  # UTF-8
