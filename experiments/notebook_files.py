@@ -93,7 +93,7 @@ def build(
     text = _filled(text, _marks(NOTEBOOKS[name], seed, epochs, images))
     text = re.sub(_NAMES, lambda found: (names or {}).get(found[0], found[0]), text)
     notebook = jupytext.reads(text, fmt="md")
-    notebook.metadata = nbformat.from_dict(  # type: ignore[no-untyped-call]
+    notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
@@ -120,7 +120,7 @@ def execute(
     import nbformat
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    cells = nbformat.reads(notebook.decode(), as_version=4)  # type: ignore[no-untyped-call]
+    cells = nbformat.reads(notebook.decode(), as_version=4)
     client = nbclient.NotebookClient(
         cells,
         timeout=timeout,
@@ -144,7 +144,7 @@ def execute(
 def _as_bytes(notebook: Any) -> bytes:
     import nbformat
 
-    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+    text: str = nbformat.writes(notebook)
     return (text.rstrip("\n") + "\n").encode()
 
 
