@@ -87,17 +87,21 @@ def _notebook(
     networks: Mapping[str, HandedNetwork],
     beside: Mapping[str, bytes],
 ) -> bytes:
-    """A notebook, as it ran beside the other files and the trained params."""
+    """A notebook, as it ran beside the other files, the trained params and their record."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (seed,) = {network.task.config.seed for network in networks.values()}
         for file, content in beside.items():
             (folder / file).write_bytes(content)
         for trial, network in networks.items():
             suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
-            (folder / f"params{suffix}.npz").write_bytes(network.snapshot)
-            write_tensors(folder / f"params{suffix}.pt", network.tensors("torch"), {})
-        built = build(piece.of, seed=seed, names=_names(hand_in, student))
+            numpys, torchs = folder / f"params{suffix}.npz", folder / f"params{suffix}.pt"
+            numpys.write_bytes(network.snapshot)
+            write_tensors(torchs, network.tensors("torch"), {})
+            for file, side in ((numpys, "numpy"), (torchs, "torch")):
+                if side in network.metrics:
+                    file.with_name(f"{file.name}.csv").write_bytes(network.metrics[side])
+        configs = {trial: network.task.config for trial, network in networks.items()}
+        built = build(piece.of, configs, names=_names(hand_in, student))
         return execute(built, folder, name=student.fill(piece.name))
 
 

@@ -1,12 +1,12 @@
 """The trained networks that are handed in: of a finished experiment, or of snapshots."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.config import BACKENDS, RunConfig, build_network
 from funcnn.experiments.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
@@ -23,9 +23,18 @@ from funcnn.types import Array
 class HandedNetwork:
     """A network that is handed in, as it was trained on each side."""
 
-    def __init__(self, task: Task, sides: dict[str, TrainedModel], snapshot: bytes) -> None:
-        """task: of NumPy's side. sides: by their backends. snapshot: the file of NumPy's params."""
-        self.task, self.snapshot = task, snapshot
+    def __init__(
+        self,
+        task: Task,
+        sides: Mapping[str, TrainedModel],
+        snapshot: bytes,
+        metrics: Mapping[str, bytes],
+    ) -> None:
+        """task: of NumPy's side. sides: by their backends. snapshot: the file of NumPy's params.
+
+        metrics: the tables of the sides' epochs, of those that are recorded.
+        """
+        self.task, self.snapshot, self.metrics = task, snapshot, metrics
         self._sides = sides
         self.trained = sides["numpy"]
 
@@ -65,6 +74,10 @@ def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, Handed
             results.task(trial, seed=seed),
             {side: results.model(trial, side, seed) for side in trial.backends},
             results.folder(trial, "numpy", seed).params.read_bytes(),
+            {
+                side: results.folder(trial, side, seed).metrics.read_bytes()
+                for side in trial.backends
+            },
         )
         for trial in trials
     }
@@ -86,9 +99,9 @@ def of_snapshots(
     networks = {}
     for trial, file in zip(trials, files, strict=True):
         trained = read_model(file)
-        task = _task_learned(lab, _like(lab, trial, trained, file), trained, file)
+        task = _task_learned(lab, trial, trained, file)
         both = dict.fromkeys(BACKENDS, trained)
-        networks[trial.name] = HandedNetwork(task, both, file.read_bytes())
+        networks[trial.name] = HandedNetwork(task, both, file.read_bytes(), {})
     return networks
 
 
@@ -100,33 +113,47 @@ def task_of(lab: Lab, trial: Trial, seed: int = 0) -> Task:
     return Task.build(trial.config(emnist, {"seed": seed}))
 
 
-def _like(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Trial:
-    """The trial, or another that the lab asks for, that has convolutions if the network has.
-
-    Raises `InputError` if there is none.
-    """
-    convolves = "Conv" in {layer["layer"] for layer in (trained.model.spec or {})["layers"]}
-    for each in (trial, *(other for other in lab.trials if other.main)):
-        if ARCHITECTURES[each.settings["arch"]].convolves == convolves:
-            return each
-    has = "has convolutions" if convolves else "has no convolutions"
-    raise InputError(f"{file} {has}: it is not a network for {lab.name}'s {trial.name}")
-
-
 def _task_learned(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> Task:
     """What a snapshot learned: of the seeds, the one whose training images it is normalised by.
 
-    Raises `InputError` if there is none, for what was trained on cannot then be told from the rest.
+    Raises `InputError` if there is none, for what was trained on cannot then be told from the rest,
+    or if its network is not like the trial's.
     """
     for seed in range(SEEDS):
         task = task_of(lab, trial, seed)
-        trained.check_inputs(task.data.test[0], lab.name)
+        trained.check_inputs(task.data.test[0], str(file))
         if (task.data.normalization, task.data.class_names) == (
             trained.normalization,
             trained.class_names,
         ):
-            return task._replace(model=trained.model)
+            return _of_its_sizes(task, trained, file)
     raise InputError(
         f"{file} has another normalization or other class names than {lab.name}'s training set has "
         f"with the seeds 0 to {SEEDS - 1}"
     )
+
+
+def _of_its_sizes(task: Task, trained: TrainedModel, file: Path) -> Task:
+    """The task of a trial for a network of other sizes. Raises `InputError` if more is other."""
+    layers = (trained.model.spec or {}).get("layers", [])
+    of = {kind: [each for each in layers if each["layer"] == kind] for kind in ("Conv", "Dense")}
+    sizes: dict[str, Any] = {"hidden": [layer["out_features"] for layer in of["Dense"][:-1]]}
+    if task.config.channels and of["Conv"]:
+        sizes["channels"] = [layer["out_channels"] for layer in of["Conv"]]
+        sizes["kernel_size"] = of["Conv"][0]["kernel_size"]
+    config = RunConfig.resolve({**dataclasses.asdict(task.config), **sizes})
+    model = build_network(config, len(trained.class_names))
+    if _structure(model.spec) != _structure(trained.model.spec):
+        names = "-".join(layer["layer"] for layer in layers) or "no serial network"
+        raise InputError(
+            f"{file} has {names}: the lab's {task.config.arch} has other layers, whatever their "
+            "sizes"
+        )
+    return task._replace(config=config, model=model)
+
+
+def _structure(spec: Any) -> Any:
+    """A spec without its initializers: what a trained network computes does not depend on them."""
+    if isinstance(spec, dict):
+        return {k: _structure(v) for k, v in spec.items() if not k.endswith("init")}
+    return [_structure(each) for each in spec] if isinstance(spec, list) else spec

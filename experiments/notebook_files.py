@@ -69,19 +69,29 @@ NOTEBOOKS = {
 _CALLED = {"lr": "learning_rate"}
 
 
+def lab_configs(name: str, **changed: Any) -> dict[str, RunConfig]:
+    """The settings of a notebook's networks as the lab has them, but for the changed ones.
+
+    By the names of their trials.
+    """
+    trials = NOTEBOOKS[name].trials.values()
+    return {trial.name: RunConfig.resolve({**trial.settings, **changed}) for trial in trials}
+
+
 def build(
     name: str,
+    configs: Mapping[str, RunConfig],
     *,
-    seed: int = 0,
     names: Mapping[str, str] | None = None,
-    epochs: int | None = None,
     images: int | None = None,
 ) -> bytes:
     """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
 
-    seed: of the run whose params may lie beside it, which settles what is set aside for validation.
+    configs: the settings of its networks, all of one seed, which settles what is set aside for
+    validation, by the names of their trials; as of `lab_configs`, or of the runs whose params are
+    going to lie beside it.
     names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
-    epochs, images: less than the lab's, to try it out: so many epochs, on the first so many images.
+    images: to try it out, on the first so many images.
     Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
     """
     for package in ("jupytext", "nbformat"):
@@ -90,7 +100,7 @@ def build(
     import nbformat
 
     text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
-    text = _filled(text, _marks(NOTEBOOKS[name], seed, epochs, images))
+    text = _filled(text, _marks(NOTEBOOKS[name], configs, images))
     text = re.sub(_NAMES, lambda found: (names or {}).get(found[0], found[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
@@ -172,16 +182,11 @@ def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
 
 
 def _marks(
-    notebook: Notebook, seed: int, epochs: int | None, images: int | None
+    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None
 ) -> dict[str, Callable[[], str]]:
     """What makes the lines for each mark."""
-    changed = {} if epochs is None else {"epochs": epochs}
-    configs = {
-        name: RunConfig.resolve(
-            {**trial.settings, **changed, "backend": notebook.backend, "seed": seed}
-        )
-        for name, trial in notebook.trials.items()
-    }
+    configs = {name: by_trial[trial.name] for name, trial in notebook.trials.items()}
+    (seed,) = {config.seed for config in configs.values()}
     marks = {
         "settings": lambda: _settings(configs, notebook, seed, images),
         "split": lambda: _split_keys(seed),

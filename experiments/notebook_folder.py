@@ -6,7 +6,7 @@ from funcnn.experiments.hand_in import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in_files import modules
 from funcnn.experiments.hand_in_networks import task_of
 from funcnn.experiments.lab import Lab
-from funcnn.experiments.notebook_files import build
+from funcnn.experiments.notebook_files import build, lab_configs
 from funcnn.experiments.places import make_folder
 
 
@@ -21,7 +21,7 @@ def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
     files = modules(hand_in, tasks, plain)
     for piece in hand_in.pieces:
         if piece.kind == "notebook":
-            files[plain(piece.name)] = build(piece.of)
+            files[plain(piece.name)] = build(piece.of, lab_configs(piece.of))
     folder = make_folder(out, f"{lab.name}-notebook")
     for name, content in files.items():
         (folder / name).write_bytes(content)

@@ -152,7 +152,7 @@ def run(tmp_path_factory) -> RunFolder:
 def network(run) -> HandedNetwork:
     trained = load_model(run)
     task = Task.build(run.read_config())
-    return HandedNetwork(task, {"numpy": trained, "torch": trained}, run.params.read_bytes())
+    return HandedNetwork(task, {"numpy": trained, "torch": trained}, run.params.read_bytes(), {})
 
 
 # All kinds of files at once.

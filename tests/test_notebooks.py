@@ -15,13 +15,14 @@ import pytest
 import web
 from funcnn.experiments import notebook_files
 from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Normalization, load_dataset
+from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.idx import read_idx
-from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
+from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute, lab_configs
 from funcnn.experiments.published import place_of
 from funcnn.experiments.sources import SETS
 from funcnn.experiments.standalone import layer_file, network_file
+from funcnn.experiments.tasks import Task
 
 DATA = place_of("mnist").parent
 QUICK = {"epochs": 1, "images": 1000}
@@ -77,11 +78,17 @@ def hand_in(name, folder):
         shape = (2,) if points else (1, 28, 28)
         scale = Normalization(1.0, 0.0, 1.0) if points else Normalization(255.0, 0.2, 0.33)
         model = build_network(config, len(classes))
-        made = network_file(model, shape, scale, classes, config)
+        none = np.zeros((0, *shape)), np.zeros(0, int)
+        data = Dataset("none", none, None, none, "", tuple(classes), scale)
+        made = network_file(Task(config, data, model, 1, 1))
         suffix = f"_{label.lower()}" if label else ""
         (folder / f"network{suffix}.py").write_text(made.network)
         functions |= made.functions
     (folder / "layer.py").write_text(layer_file(functions))
+
+
+def built_of(name, *, names=None, images=None, **changed):
+    return build(name, lab_configs(name, **changed), names=names, images=images)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +139,7 @@ def test_a_notebook_runs_from_first_to_last(
 ):
     hand_in(name, folder)
     data = letters if name == "emnist47" else DATA
-    done = execute(build(name, **settings), folder, name=name, data=data)
+    done = execute(built_of(name, **settings), folder, name=name, data=data)
     text = printed(done)
     kinds = [output["output_type"] for output in outputs(done)]
     assert set(kinds) == {"stream", "display_data"}
@@ -163,7 +170,9 @@ def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, lett
     params = network.first_params(np.random.default_rng(5))
     network.save(folder / "params.npz", params)
     before = (folder / "params.npz").read_bytes()
-    done = execute(build("emnist47", epochs=7, images=200), folder, name="emnist47", data=letters)
+    done = execute(
+        built_of("emnist47", epochs=7, images=200), folder, name="emnist47", data=letters
+    )
     assert len(re.findall("Epoch:", printed(done))) == 1
     images = np.loadtxt(letters / "test.csv", np.uint8, delimiter=",").reshape(-1, 1, 28, 28)
     classes = network.predict(params, images).argmax(axis=1)
@@ -173,7 +182,7 @@ def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, lett
 
 def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
     found = {"csv": csv, "Path": Path, "plt": None}
-    exec(cell_with(build("mnist-numpy"), "def recorded"), found)
+    exec(cell_with(built_of("mnist-numpy"), "def recorded"), found)
     snapshot = folder / "params_nn.npz"
     record = folder / "params_nn.npz.csv"
     header = "epoch,train_loss,train_accuracy,lr,test_loss,test_accuracy"
@@ -187,7 +196,7 @@ def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
 
 def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
     with pytest.raises(InputError) as raised:
-        execute(build("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
+        execute(built_of("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
     assert str(raised.value) == (
         "fashion-numpy, the cell that begins 'import inspect': FileNotFoundError: "
         f"layer.py is missing: upload it to {folder}"
@@ -226,15 +235,15 @@ def test_a_cell_that_fails_is_named_in_a_line(sources, said, folder):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_equal_settings_build_equal_bytes(name):
-    built = build(name, seed=2)
-    assert built == build(name, seed=2)
+    built = built_of(name, seed=2)
+    assert built == built_of(name, seed=2)
     text = built.decode()
     assert not re.search(r"<<|>>|MINUTES", text)
     assert json.loads(text)["metadata"]["kernelspec"]["name"] == "python3"
     for source in code(built):
         compile(source, name, "exec")
         assert "funcnn" not in re.findall(r"^\s*(?:import|from) (\w+)", source, re.M)
-    assert (built != build(name)) == (NOTEBOOKS[name].lab != "points")
+    assert (built != built_of(name)) == (NOTEBOOKS[name].lab != "points")
 
 
 def test_every_source_is_of_a_notebook_or_in_one():
@@ -250,12 +259,12 @@ def test_every_source_is_of_a_notebook_or_in_one():
 
 def test_files_have_the_names_that_a_lab_gives_them():
     names = {"layer": "layer_310", "network": "network_310"}
-    text = "\n".join(code(build("fashion-numpy", names=names)))
+    text = "\n".join(code(built_of("fashion-numpy", names=names)))
     assert {"from layer_310 import", "from network_310 import"} <= set(
         re.findall(r"from \w+_310 import", text)
     )
     assert not re.search(r"from (layer|network) import", text)
-    text = build("fashion-mlp", names={"submission": "310_submission"}).decode()
+    text = built_of("fashion-mlp", names={"submission": "310_submission"}).decode()
     assert set(re.findall(r"\w*submission\.\w+", text)) == {
         *("310_submission.pt", "310_submission.csv")
     }
@@ -263,7 +272,7 @@ def test_files_have_the_names_that_a_lab_gives_them():
 
 def test_the_settings_are_those_of_the_lab():
     namespace = {}
-    settings = next(source for source in code(build("fashion-mlp")) if "HIDDEN" in source)
+    settings = next(source for source in code(built_of("fashion-mlp")) if "HIDDEN" in source)
     exec(settings.partition("\n\n")[2].partition("\n\n")[0], namespace)
     config = RunConfig.resolve(dict(NOTEBOOKS["fashion-mlp"].trials[""].settings))
     assert (config.optimizer, config.activation, config.schedule) == (
@@ -301,7 +310,7 @@ def test_the_split_is_that_of_the_run(name):
         for kind in ("images-idx3", "labels-idx1")
     )
     found = {"np": np, "images": images[:, None], "labels": labels, "test_labels": labels}
-    exec(cell_with(build(name, seed=3), "def split"), found)
+    exec(cell_with(built_of(name, seed=3), "def split"), found)
     np.testing.assert_array_equal(found["train_images"], data.train[0])
     np.testing.assert_array_equal(found["train_labels"], data.train[1])
     np.testing.assert_array_equal(found["val_images"], data.validation[0])
@@ -317,7 +326,7 @@ def unpacked(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
     def of(address):
-        source = cell_with(build("mnist-torch"), "def unpacked")
+        source = cell_with(built_of("mnist-torch"), "def unpacked")
         source = source.replace(SETS["mnist"].url, address)
         found = {"Path": Path, "os": os, "gzip": gzip, "hashlib": hashlib}
         exec(f"import urllib.request\n{source}", found)
@@ -354,7 +363,7 @@ def test_data_that_cannot_be_had_is_named(unpacked, folder):
 def test_what_builds_a_notebook_may_be_missing(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError) as raised:
-        build("points")
+        built_of("points")
     assert str(raised.value) == f"{package} is not installed: pip install 'funcnn[notebooks]'"
 
 
