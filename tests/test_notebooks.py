@@ -15,13 +15,14 @@ import pytest
 import web
 from funcnn.experiments import notebook_files
 from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Normalization, load_dataset
+from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.idx import read_idx
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
 from funcnn.experiments.published import place_of
 from funcnn.experiments.sources import SETS
 from funcnn.experiments.standalone import layer_file, network_file
+from funcnn.experiments.tasks import Task
 
 DATA = place_of("mnist").parent
 QUICK = {"epochs": 1, "images": 1000}
@@ -74,10 +75,12 @@ def hand_in(name, folder):
         config = RunConfig.resolve(dict(trial.settings))
         points, letters = notebook.lab == "points", notebook.lab == "emnist47"
         classes = [str(number) for number in range(2 if points else 47 if letters else 10)]
-        shape = (2,) if points else (1, 28, 28)
+        inputs = np.zeros((1, 2) if points else (1, 1, 28, 28), np.uint8)
         scale = Normalization(1.0, 0.0, 1.0) if points else Normalization(255.0, 0.2, 0.33)
         model = build_network(config, len(classes))
-        made = network_file(model, shape, scale, classes, config)
+        test = (inputs, None)
+        data = Dataset(name, (inputs, np.zeros(1)), None, test, "", tuple(classes), scale)
+        made = network_file(Task(config, data, model, config.batch_size, 1))
         suffix = f"_{label.lower()}" if label else ""
         (folder / f"network{suffix}.py").write_text(made.network)
         functions |= made.functions
