@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
+from funcnn.experiments.hand_in import HandIn, Piece, Student
 from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.notebook_files import build, execute
+from funcnn.experiments.hand_in_notebooks import run_notebook
 from funcnn.experiments.predictions import predictions_text
 from funcnn.experiments.standalone import layer_file, network_file
 from funcnn.experiments.tasks import Task
@@ -36,7 +36,7 @@ def make_files(
         "report": lambda piece: report,
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
         "weights": lambda piece: _weights(networks[piece.of]),
-        "notebook": lambda piece: _notebook(piece, hand_in, student, networks, made),
+        "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
     }
     # A notebook runs beside the other files.
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
@@ -78,35 +78,3 @@ def _weights(network: HandedNetwork) -> bytes:
         path = Path(folder) / "params.pt"
         write_tensors(path, network.tensors("numpy"), {})
         return path.read_bytes()
-
-
-def _notebook(
-    piece: Piece,
-    hand_in: HandIn,
-    student: Student,
-    networks: Mapping[str, HandedNetwork],
-    beside: Mapping[str, bytes],
-) -> bytes:
-    """A notebook, as it ran beside the other files, the trained params and their record."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for file, content in beside.items():
-            (folder / file).write_bytes(content)
-        for trial, network in networks.items():
-            suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
-            numpys, torchs = folder / f"params{suffix}.npz", folder / f"params{suffix}.pt"
-            numpys.write_bytes(network.snapshot)
-            write_tensors(torchs, network.tensors("torch"), {})
-            for file, side in ((numpys, "numpy"), (torchs, "torch")):
-                if side in network.metrics:
-                    file.with_name(f"{file.name}.csv").write_bytes(network.metrics[side])
-        configs = {trial: network.task.config for trial, network in networks.items()}
-        built = build(piece.of, configs, names=_names(hand_in, student))
-        return execute(built, folder, name=student.fill(piece.name))
-
-
-def _names(hand_in: HandIn, student: Student) -> dict[str, str]:
-    """The names of the student's modules and files, by those that notebooks have for them."""
-    kinds = ("layer", "network", "predictions", "weights")
-    stems = [piece.name.rpartition(".")[0] for piece in hand_in.pieces if piece.kind in kinds]
-    return {plain(stem): student.fill(stem) for stem in stems}

@@ -63,6 +63,12 @@ def sha256(array: Array) -> str:
     return digest.hexdigest()
 
 
+def pack_idx(array: Array) -> bytes:
+    """The gzip file that `read_idx` reads this array from; equal arrays give equal bytes."""
+    content = _header(array.shape, array.dtype) + array.tobytes()
+    return gzip.compress(content, compresslevel=1, mtime=0)
+
+
 def _header(shape: Shape, dtype: np.dtype[np.generic]) -> bytes:
     code = _CODES[dtype.newbyteorder(">")]
     return struct.pack(f">HBB{len(shape)}I", 0, code, len(shape), *shape)
