@@ -11,8 +11,8 @@ from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
-from funcnn.experiments.sweep_plan import Plan, SweptRun
-from funcnn.experiments.sweep_results import Outcome, as_data, table
+from funcnn.experiments.sweep_plan import Plan, SweptRun, train_command
+from funcnn.experiments.sweep_results import Outcome, as_data, best_of, table
 
 
 class _Bar(RunsBar, Watch):
@@ -100,14 +100,15 @@ def sweep(
             bar.close()
             click.echo("stopped; what is finished is used when it runs again", err=True)
             sys.exit(130)
-    points = as_data(plan, results)
-    best = points[0] if results[0].accuracy else None
+    best = best_of(results)
     if as_json:
-        print_json({"sweep": str(made.path), "best": best, "points": points})
+        points, chosen = as_data(plan, results), as_data(plan, best)
+        print_json({"sweep": str(made.path), "best": chosen, "points": points})
     else:
         click.echo(table(plan, results))
-        if best is not None:
-            click.echo(f"\nbest: {results[0].point.label}\n  {best['command']}")
+        for each in best:
+            command = train_command(each.point.settings, plan.seeds[0])
+            click.echo(f"\nbest: {each.point.label}\n  {command}")
         click.echo(f"\ntable: {made.table}" + (f", figure: {made.figure.name}" if best else ""))
     failed = [name for name, outcome in outcomes.items() if outcome.error is not None]
     if failed:

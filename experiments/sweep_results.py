@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
-from funcnn.experiments.sweep_plan import Plan, Point, SweptRun, as_option, train_command
+from funcnn.experiments.sweep_plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
 
 from funcnn.files import write_whole
 
@@ -92,7 +92,7 @@ def write_table(path: Path, plan: Plan, outcomes: Outcomes) -> None:
 
 
 def summarise(plan: Plan, outcomes: Outcomes) -> list[PointResult]:
-    """Every point, the best first.
+    """Every point: trial by trial, since their data may differ, and in each the best first.
 
     That is the one with the highest mean accuracy, of equal ones that with the lowest mean loss;
     but points of which a run failed come after all others.
@@ -105,7 +105,19 @@ def summarise(plan: Plan, outcomes: Outcomes) -> list[PointResult]:
         _of_point(point, [outcomes[run.name] for run in runs[id(point)]], part)
         for point in plan.points
     ]
-    return sorted(results, key=_rank)
+    trials = plan.grid.get(TRIAL, (None,))
+    return sorted(
+        results, key=lambda result: (trials.index(result.point.values.get(TRIAL)), *_rank(result))
+    )
+
+
+def best_of(results: Sequence[PointResult]) -> list[PointResult]:
+    """The best point of each trial that has one; results as `summarise` gives them."""
+    found: dict[Any, PointResult] = {}
+    for result in results:
+        if result.accuracy is not None:
+            found.setdefault(result.point.values.get(TRIAL), result)
+    return list(found.values())
 
 
 def _of_point(point: Point, outcomes: Sequence[Outcome], part: str) -> PointResult:
@@ -150,14 +162,14 @@ def as_data(plan: Plan, results: Sequence[PointResult]) -> list[dict[str, Any]]:
 
 
 def table(plan: Plan, results: Sequence[PointResult]) -> str:
-    """The points as aligned lines, the first one marked."""
+    """The points as aligned lines, the best of each trial marked."""
     part = measured_on(plan)
     head = ["", *plan.grid, f"{part} accuracy", f"{part} loss", "parameters", "epochs", "seconds"]
     lines = [head]
-    for place, result in enumerate(results):
+    best = best_of(results)
+    for result in results:
         values = map(as_option, result.point.values.values())
-        best = "*" if place == 0 and result.accuracy else ""
-        lines.append([best, *values, *_numbers(result)])
+        lines.append(["*" if result in best else "", *values, *_numbers(result)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     names = 1 + len(plan.grid)
     return "\n".join(
