@@ -6,10 +6,11 @@ its own with one thread, so that a worker of N threads trains N at once.
 
 import contextlib
 import dataclasses
+import pkgutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -24,10 +25,8 @@ _PATIENCE = 5  # seconds that a scheduler has to answer
 _LAST = "summary.json"  # a folder that has it is finished
 
 
-def check_worker(version: str, configs: Sequence[dict[str, Any]]) -> str | None:
-    """What is wrong with this worker: another version of funcnn than this, or no data; or None."""
-    if fn.__version__ != version:
-        return f"it has funcnn {fn.__version__}, and here is {version}"
+def why_not(configs: Sequence[dict[str, Any]]) -> str | None:
+    """Why this worker cannot train one of them, such as for want of the data; or None."""
     try:
         check_configs([RunConfig.resolve(config) for config in configs])
     except (InputError, OSError) as error:
@@ -66,19 +65,23 @@ class Cluster:
 
     def check(self, configs: Sequence[RunConfig]) -> None:
         """Raise `InputError` if there is no worker, or one cannot train one of these."""
-        workers = list(self._client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
+        # A function of funcnn's would end a worker that has no funcnn: first one that all have.
+        versions = self._client.run(pkgutil.resolve_name, "funcnn:__version__", on_error="return")
+        if not versions:
             raise InputError(f"--scheduler {self._address}: it has no workers")
+        for worker, version in versions.items():
+            if isinstance(version, Exception):
+                self._refuse(worker, f"it has no funcnn ({_in_one_line(version)})")
+            if version != fn.__version__:
+                self._refuse(worker, f"it has funcnn {version}, and here is {fn.__version__}")
         plain = list(map(dataclasses.asdict, configs))
         asked = {
-            self._client.submit(
-                check_worker, fn.__version__, plain, workers=[worker], pure=False
-            ): worker
-            for worker in workers
+            self._client.submit(why_not, plain, workers=[worker], pure=False): worker
+            for worker in versions
         }
         for future, answer in self._answers(list(asked)):
             if answer is not None:
-                raise InputError(f"--scheduler {self._address}: worker {asked[future]}: {answer}")
+                self._refuse(asked[future], answer)
 
     def run(self, jobs: Sequence[Job]) -> Told:
         """What the runs tell, which is the end of each.
@@ -105,6 +108,9 @@ class Cluster:
                     yield job, {"error": said}
         finally:
             self._client.cancel(list(futures))
+
+    def _refuse(self, worker: str, why: str) -> NoReturn:
+        raise InputError(f"--scheduler {self._address}: worker {worker}: {why}")
 
     def _answers(self, futures: list[Any]) -> Iterator[tuple[Any, Any]]:
         """Futures as they are done, with their results; what Dask says of one without, as text."""

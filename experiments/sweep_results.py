@@ -164,12 +164,16 @@ def as_data(plan: Plan, results: Sequence[PointResult]) -> list[dict[str, Any]]:
 def table(plan: Plan, results: Sequence[PointResult]) -> str:
     """The points as aligned lines, the best of each trial marked."""
     part = measured_on(plan)
-    head = ["", *plan.grid, f"{part} accuracy", f"{part} loss", "parameters", "epochs", "seconds"]
-    lines = [head]
+    keys = [name.replace("_", "-") for name in plan.grid]
+    head = ["", *keys, f"{part} accuracy", f"{part} loss", "parameters", "epochs", "seconds"]
+    failed = any(result.failed for result in results)
+    lines = [[*head, "failed"] if failed else head]
     best = best_of(results)
     for result in results:
         values = map(as_option, result.point.values.values())
         lines.append(["*" if result in best else "", *values, *_numbers(result)])
+        if failed:
+            lines[-1].append(f"{result.failed or ''}")
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     names = 1 + len(plan.grid)
     return "\n".join(
@@ -183,9 +187,8 @@ def table(plan: Plan, results: Sequence[PointResult]) -> str:
 
 def _numbers(result: PointResult) -> list[str]:
     if result.accuracy is None or result.loss is None:
-        return [f"{result.failed} failed", "", "", "", ""]
-    scores = [_percent(result.accuracy), _number(result.loss)]
-    scores[0] += f", {result.failed} failed" if result.failed else ""
+        return [""] * 5
+    scores = _percent(result.accuracy), _number(result.loss)
     return [*scores, f"{result.parameters:,}", f"{result.epochs}", f"{result.seconds:.1f}"]
 
 
