@@ -141,13 +141,10 @@ def connect(address: str) -> Iterator[Cluster]:
         try:
             client = Client(address, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
-            raise InputError(f"--scheduler {address}: {_why(error)}") from None
+            why = "no Dask scheduler answers" if isinstance(error, OSError) else error
+            raise InputError(f"--scheduler {address}: {why}") from None
         with client:
             yield Cluster(client, address)
-
-
-def _why(error: Exception) -> str:
-    return "no Dask scheduler answers" if isinstance(error, OSError) else _in_one_line(error)
 
 
 def _in_one_line(error: BaseException | None) -> str:

@@ -24,6 +24,7 @@ from funcnn.experiments.sweep_plan import as_option
 from funcnn.experiments.sweep_results import PARTS, PointResult
 
 _MAX_LINES = len(COLOURS)
+_SPREAD = ", ± 1 standard deviation"
 _MAX_NUMBERS = 20  # of rows, and columns, of a map whose cells can be read
 
 
@@ -46,14 +47,12 @@ class _Swept(NamedTuple):
             and all(result.point.values[key] == value for key, value in values.items())
         ]
 
-    @property
-    def note(self) -> str:
-        """What the marks are, and what is missing."""
-        done = [result for result in self.results if result.accuracy is not None]
-        seeds = max(result.finished for result in done)
-        several = f"mean of {seeds} seeds, ± 1 standard deviation" if seeds > 1 else "one seed"
+    def note(self, spread: str = "") -> str:
+        """What the marks are, with these words about a spread, and what is missing."""
+        seeds = max(result.finished for result in self.results)
         failed = sum(result.failed for result in self.results)
-        return several + (f"; {failed} failed runs are left out" if failed else "")
+        several = f"mean of {seeds} seeds{spread}" if seeds > 1 else "one seed"
+        return several + (f"; failed and left out: {failed}" if failed else "")
 
 
 def draw_sweep(
@@ -108,7 +107,7 @@ def _draw_lines(path: Path, swept: _Swept, x: str, series: str | None) -> None:
         axis.set_xlabel(_words(x))
         axis.set_ylabel(f"{swept.part} {name}")
         axis.grid(alpha=0.3)
-    figure.supxlabel(swept.note, fontsize=8)
+    figure.supxlabel(swept.note(_SPREAD), fontsize=8)
     if series:
         handles = axes[0].get_legend_handles_labels()
         place = "outside upper center"
@@ -139,7 +138,7 @@ def _draw_dots(path: Path, swept: _Swept) -> None:
             mean, std, _ = result.accuracy
             label = _short(value) if swept.keys else result.point.label or "the one point"
             spread = None if std is None else 100 * std
-            scores.append(Score(label, swept.note, 100 * mean, spread))
+            scores.append(Score(label, swept.note(), 100 * mean, spread))
     dots(path, scores, f"{swept.part} accuracy (%)")
 
 
@@ -171,7 +170,7 @@ def _draw_map(path: Path, swept: _Swept) -> None:
             colour = "white" if dark else "black"
             axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label=f"{swept.part} accuracy (%)")
-    figure.supxlabel(swept.note, fontsize=8)
+    figure.supxlabel(swept.note(_SPREAD), fontsize=8)
     write_figure(figure, path)
 
 
@@ -187,11 +186,11 @@ def _draw_panels(path: Path, swept: _Swept) -> None:
         values = sorted(values) if _is_numeric(values) else values
         best = []
         for place, value in enumerate(values):
-            found = [100 * r.accuracy.mean for r in swept.at(**{key: value}) if r.accuracy]
+            at = sorted(swept.at(**{key: value}), key=lambda result: result.point.label)
+            found = [100 * result.accuracy.mean for result in at if result.accuracy]
             best.append(max(found, default=np.nan))
-            aside = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else [0.0] * len(found)
             axis.plot(
-                place + np.array(aside),
+                place + (np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(len(found))),
                 found,
                 "o",
                 color=BLUE,
@@ -206,12 +205,8 @@ def _draw_panels(path: Path, swept: _Swept) -> None:
         axis.set_xlim(-0.5, len(values) - 0.5)
         axis.set_xlabel(_words(key))
         axis.grid(alpha=0.3)
-    low, high = (f(axis.get_ylim()[i] for axis in axes.ravel()[: len(swept.keys)])
-                 for i, f in enumerate((min, max)))  # fmt: skip
-    for axis in axes.ravel()[: len(swept.keys)]:
-        axis.set_ylim(low, high)
     figure.supylabel(f"{swept.part} accuracy (%)", fontsize=10)
-    figure.supxlabel(textwrap.fill(swept.note, 30 * columns), fontsize=8)
+    figure.supxlabel(textwrap.fill(f"a point: {swept.note()}", 30 * columns), fontsize=8)
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2, frameon=False)
     write_figure(figure, path)
