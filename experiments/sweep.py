@@ -193,7 +193,10 @@ class Sweep:
 
 
 def _read(folder: Path, plan: Plan) -> dict[str, str]:
-    """The digests of the finished runs in a sweep's folder. Raises `InputError` if it is another's."""
+    """The digests of the finished runs in a sweep's folder.
+
+    Raises `InputError` if it is of another.
+    """
     path = folder / _RECORD
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))

@@ -190,7 +190,10 @@ def _draw_panels(path: Path, swept: _Swept) -> None:
             found = [100 * result.accuracy.mean for result in at if result.accuracy]
             best.append(max(found, default=np.nan))
             axis.plot(
-                place + (np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(len(found))),
+                place
+                + (
+                    np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(len(found))
+                ),
                 found,
                 "o",
                 color=BLUE,

@@ -3,6 +3,7 @@
 All of it is found and checked here, before anything is trained.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -84,7 +85,9 @@ class Plan(NamedTuple):
         fixed = {name: value for name, value in fixed.items() if name != "seed"}
         for name in grid:
             if name in fixed:
-                raise InputError(f"--grid {name}: --{_dashed(name)} fixes it already, leave out one")
+                raise InputError(
+                    f"--grid {name}: --{_dashed(name)} fixes it already, leave out one"
+                )
         grid = _with_trials(target, trials, grid)
         points = []
         for values in (dict(zip(grid, each, strict=True)) for each in _product(grid)):
@@ -180,9 +183,12 @@ def _with_emnist(
 def _located(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings with a path to the data that holds in any folder."""
     data = settings.get("data")
-    if data is None or data in NAMES or not Path(data).exists():
-        return settings
-    return {**settings, "data": str(Path(data).resolve())}
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # no path can be so: who loads it says what it is
+        if data is not None and data not in NAMES and Path(data).exists():
+            return {**settings, "data": str(Path(data).resolve())}
+    return settings
 
 
 def _run(point: Point, seed: int) -> SweptRun:

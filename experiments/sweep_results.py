@@ -66,7 +66,7 @@ class PointResult(NamedTuple):
     finished: int
     failed: int
     accuracy: Spread | None
-    """Over the seeds, on the validation set, or in training where there is none; None: all failed."""
+    """Over the seeds, see `measured_on`; None: all failed."""
     loss: Spread | None
     parameters: int | None
     epochs: int | None
@@ -128,9 +128,7 @@ def _of_point(point: Point, outcomes: Sequence[Outcome], part: str) -> PointResu
     scores = (spread([getattr(each, f"{part}_{name}") for each in done]) for name in _SCORES)
     seconds = spread([each.seconds or 0.0 for each in done]).mean
     first = done[0]
-    return PointResult(
-        point, len(done), failed, *scores, first.parameters, first.epochs, seconds
-    )
+    return PointResult(point, len(done), failed, *scores, first.parameters, first.epochs, seconds)
 
 
 _SCORES = ("accuracy", "loss")

@@ -119,7 +119,6 @@ BAD = {
     "channels=4": "--channels 4: must be left out for --arch points",
     "trial=xor": "--grid trial=xor: no main trial of points (known: none, it is an architecture)",
     "batch_size=7,50": "--batch-size 50: there are 21 training examples",
-    "hidden=4,99999999x99999999": "--hidden 99999999x99999999: the network does not fit in memory",
     "data=points-xor,nowhere": "--data nowhere: must be one of points-linear, points-xor",
 }
 
@@ -143,7 +142,7 @@ def test_a_bad_grid_is_one_line_before_anything_is_made(grid):
         (["points", "--seeds", "0"], "0 is not in the range x>=1"),
         (["points", "--jobs", "1000"], "--jobs 1000: each needs a core, and there are"),
         (["points", "--jobs", "1", "--scheduler", "x:1"], "--jobs is for this machine"),
-        (["lab:fashion", "--grid", "trial=mlp"], "no main trial of lab:fashion (known: fully-conn"),
+        (["lab:fashion", "--grid", "trial=mlp"], "no main trial of lab:fashion (known: cnn, fully"),
         (["points", "--out", "file"], "--out file exists already, and is no sweep"),
         (["points", "--out", "mine"], "--out mine exists already, and is no sweep"),
     ],
@@ -164,8 +163,7 @@ def test_other_bad_input_is_one_line(arguments, said):
 
 def test_a_sweep_writes_its_table_figure_and_runs_and_only_the_rest_when_it_grows():
     said = funcnn(*QUICK, *GRID, "--seeds", 2).stdout
-    assert len([line for line in said.splitlines() if "train accuracy 1" in line or ": train" in
-                line]) >= 8  # fmt: skip
+    assert said.count(": train accuracy ") == 8
     assert "test" not in said
     found = rows()
     assert len(found) == 8
@@ -234,16 +232,16 @@ def test_an_interrupted_sweep_trains_the_rest_and_goes_on_with_what_is_begun(mon
     whole = Sweep.open(plan, Processes(1), Path("whole"))
     whole.finish(Watch())
     for name in made("out"):
-        assert RunFolder(Path("out/runs", name)).params.read_bytes() == RunFolder(
-            Path("whole/runs", name)
-        ).params.read_bytes()
+        assert (
+            RunFolder(Path("out/runs", name)).params.read_bytes()
+            == RunFolder(Path("whole/runs", name)).params.read_bytes()
+        )
 
 
 def test_ctrl_c_in_a_real_process_keeps_what_is_finished():
-    command = [sys.executable, "-m", "funcnn.cli", *QUICK, "--grid", "lr=0.01,0.1"]
     code = "from funcnn.cli import main; main()"
-    command = [sys.executable, "-c", code, "sweep", "points", "--epochs", "300",
-               "--jobs", "1", "--grid", "lr=0.01,0.1,1"]  # fmt: skip
+    command = [sys.executable, "-c", code, "sweep", "points", "--epochs", "60",
+               "--jobs", "1", "--grid", "lr=0.01,0.1"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("lr=0.01 seed=0: train accuracy")
     process.send_signal(signal.SIGINT)
@@ -251,11 +249,12 @@ def test_ctrl_c_in_a_real_process_keeps_what_is_finished():
     assert process.returncode == 130
     assert errors == "stopped; what is finished is used when it runs again\n"
     before = made()
+    assert len(before) == 1
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "lr=0.01 seed=0: train" not in done.stdout
     assert done.stderr == ""
     assert before.items() <= made().items()
-    assert len(rows()) == 3
+    assert len(rows()) == 2
 
 
 # --- failures --------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ def test_a_run_that_diverges_is_a_row_and_ends_no_other():
     result = funcnn(*DIVERGES, "--grid", "lr=1e30,0.01", "--jobs", 1, code=1)
     assert result.stderr == "Error: 1 of 2 runs failed: lr=1e+30_seed=0\n"
     bad, good = rows()
-    assert bad["error"].startswith("the loss became ")
+    assert bad["error"].startswith("the loss ")
     assert (bad["train_loss"], good["error"]) == ("", "")
     assert "\nbest: lr=0.01\n" in result.stdout
     again = funcnn(*DIVERGES, "--grid", "lr=1e30,0.01", "--json", code=1)
@@ -290,7 +289,7 @@ def test_a_process_that_is_killed_is_a_row_and_another_takes_its_place():
                 os.kill(int(found.stdout), signal.SIGKILL)
                 time.sleep(0.1)
 
-    plan = Plan.make("points", {"lr": (0.01, 0.1)}, {"epochs": 300}, 1)
+    plan = Plan.make("points", {"lr": (0.01, 0.1)}, {"epochs": 100}, 1)
     _, outcomes = Sweep.open(plan, Processes(1), Path("out")).finish(Kill())
     first, second = (outcomes[run.name] for run in plan.runs)
     assert first.error.startswith("its process ended with exit code")
@@ -336,7 +335,7 @@ def test_another_sweeps_folder_and_changed_runs_are_refused():
 
 def test_points_are_compared_on_validation_and_failed_ones_come_last(tmp_path):
     plan = Plan.make("mlp3", {"lr": (0.1, 0.2, 0.3)}, {}, 2)
-    numbers = [(0.9, 0.3), (0.8, 0.3), (0.85, 0.1), (0.85, 0.2), (0.99, 0.1), None]
+    numbers = [(0.75, 0.3), (0.5, 0.3), (0.625, 0.1), (0.625, 0.2), (1.0, 0.1), None]
     outcomes = {
         run.name: Outcome(error="no")
         if each is None
@@ -346,7 +345,7 @@ def test_points_are_compared_on_validation_and_failed_ones_come_last(tmp_path):
     results = summarise(plan, outcomes)
     # Of equal accuracies the lower loss; one with a failed run is no choice while others are whole.
     assert [result.point.label for result in results] == ["lr=0.2", "lr=0.1", "lr=0.3"]
-    assert results[1].accuracy.mean == pytest.approx(0.85)
+    assert results[1].accuracy.mean == 0.625
     assert best_of(results) == results[:1]
     write_table(tmp_path / "some.csv", plan, {plan.runs[0].name: outcomes[plan.runs[0].name]})
     assert len((tmp_path / "some.csv").read_text().splitlines()) == 2
