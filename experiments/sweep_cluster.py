@@ -4,11 +4,12 @@ A worker needs funcnn in the same version, and the data; each run is trained the
 its own with one thread, so that a worker of N threads trains N at once.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import pkgutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -116,7 +117,8 @@ class Cluster:
         """Futures as they are done, with their results; what Dask says of one without, as text."""
         from distributed import as_completed
 
-        for future in as_completed(futures):
+        completed: Callable[..., Any] = as_completed
+        for future in completed(futures):
             if future.status == "finished":
                 yield future, future.result()
             elif future.status == "error":
@@ -136,15 +138,25 @@ def connect(address: str) -> Iterator[Cluster]:
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
+    make: Callable[..., Any] = Client  # it has no types
     limits = {"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}
     with silence_logging_cmgr("CRITICAL"), dask.config.set(limits):
         try:
-            client = Client(address, timeout=_PATIENCE)
+            asyncio.run(_expect_answer(address))
+            client = make(address, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
             why = "no Dask scheduler answers" if isinstance(error, OSError) else error
             raise InputError(f"--scheduler {address}: {why}") from None
         with client:
             yield Cluster(client, address)
+
+
+async def _expect_answer(address: str) -> None:
+    """Raise `OSError` unless a scheduler answers; a client would wait for its first word."""
+    from distributed.comm import connect
+
+    comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE), _PATIENCE)
+    await comm.close()
 
 
 def _in_one_line(error: BaseException | None) -> str:

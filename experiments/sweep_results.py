@@ -125,13 +125,14 @@ def _of_point(point: Point, outcomes: Sequence[Outcome], part: str) -> PointResu
     failed = len(outcomes) - len(done)
     if not done:
         return PointResult(point, 0, failed, None, None, None, None, None)
-    scores = (spread([getattr(each, f"{part}_{name}") for each in done]) for name in _SCORES)
+    accuracy, loss = (
+        spread([getattr(each, f"{part}_{name}") for each in done]) for name in ("accuracy", "loss")
+    )
     seconds = spread([each.seconds or 0.0 for each in done]).mean
     first = done[0]
-    return PointResult(point, len(done), failed, *scores, first.parameters, first.epochs, seconds)
-
-
-_SCORES = ("accuracy", "loss")
+    return PointResult(
+        point, len(done), failed, accuracy, loss, first.parameters, first.epochs, seconds
+    )
 
 
 def _rank(result: PointResult) -> tuple[float, ...]:
