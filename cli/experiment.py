@@ -9,6 +9,7 @@ from typing import Any
 import click
 from funcnn.cli.hand_in import notebook, submit
 from funcnn.cli.options import json_option, print_json
+from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, is_printed, printed
 from funcnn.experiments.lab_run import LabRun, Watch
@@ -19,57 +20,30 @@ import funcnn as fn
 _ALL = "all"
 
 
-class _Bar(Watch):
-    """A bar over all runs if stderr is a terminal; a line for each, after those of its epochs.
+class _Bar(RunsBar, Watch):
+    """A line for each run, after those of its epochs.
 
     What the lab wants printed for an epoch is printed at once if runs do not go on beside each
     other, and otherwise waits for the run's end.
     """
 
     def __init__(self, lab: Lab, *, bar: bool, lines: bool, at_once: bool) -> None:
-        self._lab, self._show, self._lines, self._live = lab, bar, lines, at_once
-        self._recorded: dict[str, list[EpochRow]] = {}
-
-    def begin(self, runs: int, done: int, epochs: int) -> None:
-        from tqdm import tqdm
-
-        self._runs, self._done = runs, done
-        self._bar = tqdm(
-            total=epochs,
-            unit=" epochs",
-            leave=False,
-            disable=None if self._show else True,  # None: no bar unless stderr is a terminal
-            dynamic_ncols=True,
-        )
-        self._count()
+        super().__init__(lab.name, bar=bar, lines=lines)
+        self._lab, self._live = lab, at_once
 
     def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
-        rows = self._recorded.setdefault(name, [])
-        self._bar.update(row.epoch - (rows[-1].epoch if rows else 0))
-        rows.append(row)
+        self.advance(name, row.epoch)
         if main and self._live and is_printed(row, epochs):
-            self._say(self._lab.epoch_line(row))
+            self.say(self._lab.epoch_line(row))
 
     def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        self._done += 1
-        self._count()
+        self.end_one()
         if main and not self._live:
             for row in printed(rows):
-                self._say(self._lab.epoch_line(row))
+                self.say(self._lab.epoch_line(row))
         part = "val" if summary["test_accuracy"] is None else "test"
         scored = f"{part} accuracy {summary[f'{part}_accuracy']:.2%}"
-        self._say(f"{name}: {scored}, {summary['seconds']:.1f} s")
-
-    def _say(self, line: str) -> None:
-        if self._lines:
-            self._bar.write(line, file=sys.stdout)
-
-    def _count(self) -> None:
-        self._bar.set_description(f"{self._lab.name}: {self._done} of {self._runs} runs done")
-
-    def close(self) -> None:
-        if hasattr(self, "_bar"):
-            self._bar.close()
+        self.say(f"{name}: {scored}, {summary['seconds']:.1f} s")
 
 
 @click.group()

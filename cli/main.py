@@ -11,6 +11,7 @@ from funcnn.cli.data import data
 from funcnn.cli.experiment import experiment
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
+from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -72,6 +73,7 @@ for command in (
     check,
     bench,
     experiment,
+    sweep,
     data,
     figure,
 ):

@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import INITS
+from funcnn.experiments.config import INITS, RunConfig
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.sweep_plan import TRIAL
+
+_NO_KEYS = ("seed", "test_curve")  # one has an option of its own, the other changes no result
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -109,6 +112,7 @@ threads_option = click.option(
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
 )
+arch_option = click.option("--arch", type=arch_choice, help="The network. [default: mlp3]")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 _SETTINGS = (
@@ -117,7 +121,6 @@ _SETTINGS = (
         type=click.Choice(INITS),
         help="First weights on PyTorch's side: its own, or shared with funcnn's. [default: own]",
     ),
-    click.option("--arch", type=arch_choice, help="The network. [default: mlp3]"),
     channels_option,
     kernel_size_option,
     hidden_option,
@@ -184,9 +187,64 @@ _SETTINGS = (
 
 def settings_options(command: Command) -> Command:
     """Give a command an option for each setting of a run; None is one that the user left out."""
+    return arch_option(settings_but_arch(command))
+
+
+def settings_but_arch(command: Command) -> Command:
+    """The same, for a command that has its architecture from elsewhere."""
     for option in reversed(_SETTINGS):  # as decorators are applied
         command = option(command)
     return command
+
+
+def _parse_grid(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
+    grid: dict[str, tuple[Any, ...]] = {}
+    for text in given:
+        key, equals, listed = text.partition("=")
+        name = key.replace("-", "_")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r}: give a setting and values, as lr=0.01,0.1")
+        if name in grid:
+            raise click.BadParameter(f"{key} is given twice; give all its values at once")
+        values: list[Any] = []
+        for each in listed.split(","):
+            if not each:
+                raise click.BadParameter(f"{text}: a value is missing")
+            value = _parse_value(ctx, name, key, each)
+            if value in values:
+                raise click.BadParameter(f"{text}: {each} is there twice")
+            values.append(value)
+        grid[name] = tuple(values)
+    return grid
+
+
+def _parse_value(ctx: click.Context, name: str, key: str, text: str) -> Any:
+    """A value of a grid, as the command's own option of this name would take it."""
+    if name == TRIAL:
+        return text
+    if name == "seed":
+        raise click.BadParameter("seed: give --seeds, and the first one with --seed")
+    options = {
+        option.name: option
+        for option in ctx.command.params
+        if option.name in RunConfig.__dataclass_fields__ and option.name not in _NO_KEYS
+    }
+    if name not in options:
+        known = ", ".join(sorted(option.replace("_", "-") for option in options if option))
+        raise click.BadParameter(f"{key} is no setting to try values of (known: {known})")
+    try:
+        return options[name].process_value(ctx, text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{key}={text}: {error.message}") from None
+
+
+grid_option = click.option(
+    "--grid",
+    multiple=True,
+    metavar="SETTING=VALUES",
+    callback=_parse_grid,
+    help="Values to try of an option below, as lr=0.01,0.1 or hidden=4,8x8; once for each option.",
+)
 
 
 def print_json(value: Any) -> None:

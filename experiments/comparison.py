@@ -15,7 +15,7 @@ from typing import Any
 
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
@@ -156,6 +156,8 @@ class Comparison:
         job = Job(name, config, folder.path, threads)
         with contextlib.closing(run_all([job], at_once=1)) as told:
             for _, answer in told:
+                if "error" in answer:
+                    raise RunStoppedError(f"{name}: {answer['error']}")
                 if "done" in answer:
                     watch.step(answer["done"], answer["steps"])
         self._record["peak_memory"][name] = answer["peak_memory"]

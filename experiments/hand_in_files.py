@@ -69,7 +69,9 @@ def pack(files: Files) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             # Of the time that zip files begin with: when it was made is nobody's business.
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o644 << 16  # whoever unpacks it may read it
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

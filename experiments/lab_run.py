@@ -9,7 +9,6 @@ report.html          the report, and the same as report.pdf
 """
 
 import contextlib
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.machine import describe_machine, in_one_line
@@ -29,7 +28,6 @@ import funcnn as fn
 from funcnn.files import write_whole
 
 _RECORD = "experiment.json"
-_RECORDED = ("config.json", "metrics.csv", "summary.json", "params.npz")
 
 
 class Watch:
@@ -117,11 +115,13 @@ class LabRun:
         with contextlib.closing(run_all(jobs, at_once)) as told:
             for job, answer in told:
                 _, trial, backend, seed = runs[job.name]
+                if "error" in answer:
+                    raise RunStoppedError(f"{job.name}: {answer['error']}")
                 if "row" in answer:
                     row = EpochRow(*answer["row"])
                     watch.row(job.name, trial.main, row, job.config.epochs)
                 elif "peak_memory" in answer:
-                    self._digests[job.name] = _digest(RunFolder(job.folder))
+                    self._digests[job.name] = RunFolder(job.folder).digest()
                     self._write_record()
                     watch.result(
                         job.name,
@@ -182,7 +182,7 @@ class LabRun:
         """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
         for name, trial, backend, seed in self.results.planned():
             folder = self.results.folder(trial, backend, seed)
-            if name in self._digests and _digest(folder) != self._digests[name]:
+            if name in self._digests and folder.digest() != self._digests[name]:
                 wrong = "was changed since it was trained"
             elif folder.config.exists() and (
                 folder.read_config() != self.results.config(trial, backend, seed)
@@ -240,16 +240,3 @@ def _find(lab: Lab, data: str | None) -> str | None:
     """Where EMNIST is, if the lab has a use for it and it is anywhere. Raises `InputError`."""
     found = (data or find_emnist()) if lab.on_emnist else None
     return None if found is None else expect_emnist(found)
-
-
-def _digest(folder: RunFolder) -> str:
-    """One SHA-256 over the files of a finished run."""
-    digest = hashlib.sha256()
-    for name in _RECORDED:
-        path = folder.path / name
-        if not path.is_file():
-            raise InputError(f"{folder} was changed since it was trained: it has no {name}")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    for path in sorted((folder.path / "history").glob("*.npz")):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ summary.json   what came out; a run that has it is finished
 """
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ class EpochRow(NamedTuple):
     test_accuracy: float | None = None
 
 
+_RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
 _WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
 
 
@@ -113,6 +115,28 @@ class RunFolder:
         if rows[0].test_loss is None:
             table = table[list(_WITHOUT_TEST)]
         write_whole(self.metrics, table.to_csv(index=False).encode())
+
+    def read_summary(self) -> dict[str, Any]:
+        """What came out of a finished run. Raises `InputError` if the file was damaged."""
+        try:
+            summary = json.loads(self.summary.read_text("utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self.summary} is not the summary of a run: {error}") from None
+        if not isinstance(summary, dict):
+            raise InputError(f"{self.summary} is not the summary of a run")
+        return summary
+
+    def digest(self) -> str:
+        """One SHA-256 over the files of a finished run. Raises `InputError` if one is missing."""
+        digest = hashlib.sha256()
+        for name in _RESULT:
+            path = self.path / name
+            if not path.is_file():
+                raise InputError(f"{self} was changed since it was trained: it has no {name}")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        for path in sorted((self.path / "history").glob("*.npz")):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""

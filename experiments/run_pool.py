@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import RunStoppedError
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 
 
@@ -29,18 +28,22 @@ class Job(NamedTuple):
     """Whether it draws figures of its own."""
 
 
-def run_all(jobs: Sequence[Job], at_once: int) -> Generator[tuple[Job, dict[str, Any]], None, None]:
-    """What the runs tell on their way: `steps` and `done`, `row`, and last `peak_memory`.
+Told = Generator[tuple[Job, dict[str, Any]], None, None]
+"""What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
 
-    They begin in this order. To close it ends those that are not finished; they can be resumed.
-    Raises `RunStoppedError`, which names the run, if one cannot be done.
+
+def run_all(jobs: Sequence[Job], at_once: int) -> Told:
+    """What the runs tell, which begin in this order; one with an error does not end the others.
+
+    To close it ends those that are not finished; they can be resumed.
     """
     told: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
     with contextlib.ExitStack() as closing:
-        for _ in range(min(at_once, len(jobs))):
+
+        def begin() -> None:
             process = ModuleProcess("run_worker")
             closing.callback(process.close)
             thread = threading.Thread(target=_work, args=(process, waiting, told))
@@ -48,12 +51,15 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Generator[tuple[Job, dict[str,
             # Undone in reverse: a process ends, so that its thread does, and only then is closed.
             closing.callback(thread.join)
             closing.callback(process.end)
+
+        for _ in range(min(at_once, len(jobs))):
+            begin()
         unfinished = len(jobs)
         while unfinished:
             job, answer = told.get()
-            if "error" in answer:
-                raise RunStoppedError(f"{job.name}: {answer['error']}")
-            unfinished -= "peak_memory" in answer
+            if answer.pop("ended", False) and not waiting.empty():
+                begin()  # in the place of the process that ended
+            unfinished -= bool(answer.keys() & {"peak_memory", "error"})
             yield job, answer
 
 
@@ -82,5 +88,5 @@ def _work(
                 answer = process.answer()
                 told.put((job, answer))
         except ProcessEndedError as error:
-            told.put((job, {"error": str(error)}))
+            told.put((job, {"error": str(error), "ended": True}))
             return

@@ -34,7 +34,11 @@ class Task(NamedTuple):
     @classmethod
     def build(cls, config: RunConfig) -> "Task":
         """The task of a config. Raises `InputError` if the data cannot be used."""
-        data = load_data(config)
+        return cls.of(config, load_data(config))
+
+    @classmethod
+    def of(cls, config: RunConfig, data: Dataset) -> "Task":
+        """The task of a config whose data is loaded. Raises `InputError` if it cannot be used."""
         if config.test_curve and data.test[1] is None:
             raise InputError(f"--test-curve: the test set of {config.data} has no labels")
         examples = len(data.train[0])

@@ -1,0 +1,171 @@
+"""The runs of a sweep on a Dask cluster, which hands them to its workers and, if one dies, again.
+
+A worker needs funcnn in the same version, and the data; each run is trained there in a process of
+its own with one thread, so that a worker of N threads trains N at once.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import pkgutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.extras import require
+from funcnn.experiments.run_pool import Job, Told, run_all
+from funcnn.experiments.sweep_plan import check_configs
+
+import funcnn as fn
+from funcnn.files import is_temporary, write_whole
+
+_PATIENCE = 5  # seconds that a scheduler has to answer
+_LAST = "summary.json"  # a folder that has it is finished
+
+
+def why_not(configs: Sequence[dict[str, Any]]) -> str | None:
+    """Why this worker cannot train one of them, such as for want of the data; or None."""
+    try:
+        check_configs([RunConfig.resolve(config) for config in configs])
+    except (InputError, OSError) as error:
+        return str(error)
+    return None
+
+
+def train(version: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A whole run, trained on this worker: the `files` of its folder, and an `error` or None.
+
+    In an error the folder is called by its path here, `folder`.
+    """
+    from distributed import get_worker
+
+    if fn.__version__ != version:
+        wrong = f"its worker has funcnn {fn.__version__}, and the sweep {version}"
+        return {"files": {}, "folder": "", "error": wrong}
+    with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as place:
+        folder = Path(place) / "run"
+        job = Job("run", RunConfig.resolve(config), folder, draw=False)
+        with contextlib.closing(run_all([job], at_once=1)) as told:
+            *_, (_, last) = told
+        files = {
+            path.name: path.read_bytes()
+            for path in (folder.iterdir() if folder.is_dir() else ())
+            if not is_temporary(path)
+        }
+    return {"files": files, "folder": str(folder), "error": last.get("error")}
+
+
+class Cluster:
+    """The workers of a scheduler, by a client of it."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+
+    def check(self, configs: Sequence[RunConfig]) -> None:
+        """Raise `InputError` if there is no worker, or one cannot train one of these."""
+        # A function of funcnn's would end a worker that has no funcnn: first one that all have.
+        versions = self._client.run(pkgutil.resolve_name, "funcnn:__version__", on_error="return")
+        if not versions:
+            raise InputError(f"--scheduler {self._address}: it has no workers")
+        for worker, version in versions.items():
+            if isinstance(version, Exception):
+                self._refuse(worker, f"it has no funcnn ({_in_one_line(version)})")
+            if version != fn.__version__:
+                self._refuse(worker, f"it has funcnn {version}, and here is {fn.__version__}")
+        plain = list(map(dataclasses.asdict, configs))
+        asked = {
+            self._client.submit(why_not, plain, workers=[worker], pure=False): worker
+            for worker in versions
+        }
+        for future, answer in self._answers(list(asked)):
+            if answer is not None:
+                self._refuse(asked[future], answer)
+
+    def run(self, jobs: Sequence[Job]) -> Told:
+        """What the runs tell, which is the end of each.
+
+        Raises `RunStoppedError` if the scheduler is gone.
+        """
+        futures = {
+            self._client.submit(
+                train, fn.__version__, dataclasses.asdict(job.config), pure=False
+            ): job
+            for job in jobs
+        }
+        try:
+            for future, answer in self._answers(list(futures)):
+                job = futures.pop(future)
+                if isinstance(answer, str):
+                    yield job, {"error": answer}
+                    continue
+                _write(job.folder, answer["files"])
+                if answer["error"] is None:
+                    yield job, {"peak_memory": None}
+                else:
+                    said = answer["error"].replace(answer["folder"] or "\0", str(job.folder))
+                    yield job, {"error": said}
+        finally:
+            self._client.cancel(list(futures))
+
+    def _refuse(self, worker: str, why: str) -> NoReturn:
+        raise InputError(f"--scheduler {self._address}: worker {worker}: {why}")
+
+    def _answers(self, futures: list[Any]) -> Iterator[tuple[Any, Any]]:
+        """Futures as they are done, with their results; what Dask says of one without, as text."""
+        from distributed import as_completed
+
+        completed: Callable[..., Any] = as_completed
+        for future in completed(futures):
+            if future.status == "finished":
+                yield future, future.result()
+            elif future.status == "error":
+                yield future, _in_one_line(future.exception())
+            else:  # nobody else cancels them
+                raise RunStoppedError(f"the scheduler {self._address} is gone")
+
+
+@contextlib.contextmanager
+def connect(address: str) -> Iterator[Cluster]:
+    """The cluster of the scheduler there, until the end of the `with` block.
+
+    Raises `InputError` if Dask's `distributed` is not installed, or no scheduler answers.
+    """
+    require("distributed", "cluster")
+    import dask
+    from distributed import Client
+    from distributed.utils import silence_logging_cmgr
+
+    make: Callable[..., Any] = Client  # it has no types
+    limits = {"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}
+    with silence_logging_cmgr("CRITICAL"), dask.config.set(limits):
+        try:
+            asyncio.run(_expect_answer(address))
+            client = make(address, timeout=_PATIENCE)
+        except (OSError, ValueError) as error:
+            why = "no Dask scheduler answers" if isinstance(error, OSError) else error
+            raise InputError(f"--scheduler {address}: {why}") from None
+        with client:
+            yield Cluster(client, address)
+
+
+async def _expect_answer(address: str) -> None:
+    """Raise `OSError` unless a scheduler answers; a client would wait for its first word."""
+    from distributed.comm import core
+
+    dial: Callable[..., Any] = core.connect  # it has no types
+    comm = await asyncio.wait_for(dial(address, timeout=_PATIENCE), _PATIENCE)
+    await comm.close()
+
+
+def _in_one_line(error: BaseException | None) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a run's folder as it was there; the file that says that it is finished comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(files, key=lambda name: name == _LAST):
+        write_whole(folder / name, files[name])

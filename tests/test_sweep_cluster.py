@@ -1,0 +1,154 @@
+"""Sweeps on a Dask cluster: a real scheduler and workers on loopback, one of them killed."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.sweep import Processes, Sweep, Watch
+from funcnn.experiments.sweep_cluster import connect
+from funcnn.experiments.sweep_plan import Plan
+
+pytest.importorskip("distributed", reason="a cluster needs Dask: pip install 'funcnn[cluster]'")
+
+GRID = {"lr": (0.01, 0.1), "hidden": ((4,), (8, 8))}
+FILES = ("config.json", "params.npz")
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Dask:
+    """A scheduler, and workers that it is told to have."""
+
+    def __init__(self, closing, log):
+        port = free_port()
+        self.address = f"tcp://127.0.0.1:{port}"
+        self._closing, self._log = closing, log
+        arguments = ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+        self.scheduler = self._start("dask_scheduler", *arguments)
+
+    def worker(self, before=""):
+        """A worker of one thread; before: what its Python does first."""
+        arguments = [self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        return self._start("dask_worker", *arguments, before=before)
+
+    def _start(self, module, *arguments, before=""):
+        code = f"import sys; {before}\nfrom distributed.cli.{module} import main; main()"
+        command = [sys.executable, "-c", code, *arguments]
+        process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        self._closing.callback(process.wait)
+        self._closing.callback(process.kill)
+        return process
+
+    def wait_for(self, workers):
+        """Until it has so many workers."""
+        from distributed import Client
+
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), Client(self.address, timeout=30) as client:
+                if workers:
+                    client.wait_for_workers(workers, timeout=30)
+                return
+            assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def dask(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "dask.log").open("w") as log, contextlib.ExitStack() as closing:
+        yield Dask(closing, log)
+
+
+class Noted(Watch):
+    """What was told; does something after the first result."""
+
+    def __init__(self, then=lambda: None):
+        self.results, self._then = [], then
+
+    def result(self, run, outcome):
+        self.results.append((run.name, outcome.error))
+        if len(self.results) == 1:
+            self._then()
+
+
+def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask):
+    doomed, _ = dask.worker(), dask.worker()
+    dask.wait_for(2)
+    plan = Plan.make("points", GRID, {"epochs": 40}, 1)
+    watch = Noted(doomed.kill)
+    with connect(dask.address) as cluster:
+        _, outcomes = Sweep.open(plan, cluster, Path("there")).finish(watch)
+    assert doomed.wait() != 0
+    assert sorted(watch.results) == sorted((run.name, None) for run in plan.runs)
+    assert sorted(outcomes) == sorted(run.name for run in plan.runs)
+    Sweep.open(plan, Processes(), Path("here")).finish(Watch())
+    for run in plan.runs:
+        here, there = (Path(place, "runs", run.name) for place in ("here", "there"))
+        assert {path.name for path in here.iterdir()} == {path.name for path in there.iterdir()}
+        for name in FILES:
+            assert (here / name).read_bytes() == (there / name).read_bytes()
+    # What is wrong on a worker is a line, what diverges a row.
+    with connect(dask.address) as cluster:
+        nowhere = Plan.make("mlp3", {"data": ("nowhere",)}, {}, 1)
+        with pytest.raises(InputError, match=r"worker tcp://\S+: --data nowhere: neither a data"):
+            Sweep.open(nowhere, cluster, Path("nowhere"))
+        assert not Path("nowhere").exists()
+        exploding = {"activation": "exp", "loss": "squared-error", "epochs": 4, "lr": 1e30}
+        plan = Plan.make("points", {}, exploding, 1)
+        _, outcomes = Sweep.open(plan, cluster, Path("bad")).finish(Watch())
+        assert "is kept in bad/runs/seed=0/last.npz" in outcomes["seed=0"].error
+    # A scheduler that vanishes: what is finished stays.
+    plan = Plan.make("points", GRID, {"epochs": 41}, 1)
+    with (
+        pytest.raises(RunStoppedError, match=f"^the scheduler {dask.address} is gone$"),
+        connect(dask.address) as cluster,
+    ):
+        Sweep.open(plan, cluster, Path("gone")).finish(Noted(dask.scheduler.kill))
+    assert len(list(Path("gone/runs").glob("*/summary.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (None, "it has no workers"),
+        ("sys.modules['funcnn'] = None", "it has no funcnn (ModuleNotFoundError"),
+        ("import funcnn; funcnn.__version__ = '0.0.1'", "it has funcnn 0.0.1, and here is"),
+    ],
+    ids=["no worker", "no funcnn", "another version"],
+)
+def test_workers_that_cannot_train_are_one_line(dask, before, said):
+    if before is not None:
+        dask.worker(before)
+    dask.wait_for(0 if before is None else 1)
+    command = ["sweep", "points", "--grid", "lr=0.1,1", "--scheduler", dask.address]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: --scheduler {dask.address}: ")
+    assert said in line
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["silent", "closed"])
+def test_a_scheduler_that_does_not_answer_is_one_line(listens, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        if listens:
+            place.listen()
+        address = f"tcp://127.0.0.1:{place.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: --scheduler {address}: no Dask scheduler answers\n"
+    assert not Path("runs").exists()
