@@ -1,6 +1,5 @@
 """What is handed in: names, files, and the rules that they must keep."""
 
-import contextlib
 import dataclasses
 import io
 import json
@@ -11,7 +10,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
@@ -223,6 +221,10 @@ def tensors(change_tensors):
     return changed
 
 
+def counted_from_1(lines):
+    return [lines[0], *(f"{i + 1},{line.split(',')[1]}" for i, line in enumerate(lines[1:]))]
+
+
 def without_first(found):
     del found["1.weight"]
     return found
@@ -287,12 +289,7 @@ BROKEN = [
     ),
     (
         "A1.csv",
-        rows(
-            lambda lines: [
-                lines[0],
-                *(f"{i + 1},{line.split(',')[1]}" for i, line in enumerate(lines[1:])),
-            ]
-        ),  # fmt: skip
+        rows(counted_from_1),
         ["A1.csv: Id counts from 0"],
     ),
     (
@@ -370,3 +367,192 @@ def test_equal_files_make_equal_archives_that_know_chinese_and_korean_names() ->
     with zipfile.ZipFile(io.BytesIO(pack(files))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == files
         assert all(member.flag_bits & 0x800 for member in archive.infolist())  # UTF-8
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def submit(*arguments: str):
+    return CliRunner().invoke(main, ["experiment", "submit", *arguments])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
+    done = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params), "--json")
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["files"] == ["A1_HW1.zip"]
+    assert any(rule.startswith("mlp in NumPy: above 85 %") for rule in said["rules"])
+    assert os.listdir("hand-in") == ["fashion-mlp-A1"]
+    with zipfile.ZipFile("hand-in/fashion-mlp-A1/A1_HW1.zip") as archive:
+        assert set(archive.namelist()) == INSIDE["fashion-mlp"]
+        table = archive.read("A1_submission.csv").decode().splitlines()
+        notebook = json.loads(archive.read("DL_HW1_A1.ipynb"))
+    assert table[0] == "Id,Category"
+    assert table[1:] == [f"{i},{each}" for i, each in enumerate(network.classes.tolist())]
+    text = "".join(
+        "".join(output.get("text", ""))
+        for each in notebook["cells"]
+        for output in each.get("outputs", [])
+    )
+    accuracy = network.accuracy("numpy", "test")
+    assert f"test accuracy       {accuracy:.2%}" in text  # the snapshot's, in torch
+    assert "HIDDEN = (48, 24)" in "".join("".join(each["source"]) for each in notebook["cells"])
+
+    again = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params))
+    assert again.exit_code == 1
+    assert again.stderr == (
+        "Error: --out hand-in/fashion-mlp-A1 exists already, and nothing is overwritten\n"
+    )
+
+
+TINY = Lab(
+    "tiny",
+    "A tiny experiment",
+    (Trial("one", {"arch": "points", "epochs": 2, "init": "shared"}, main=True),),
+    {"epochs": 2},
+    lambda row: "",
+    lambda results: Document("Tiny", "", (), (Section("Nothing", (Text("at all"),)),)),
+)
+TINY_HAND_IN = HandIn(
+    (
+        Piece("report_{id}.pdf", "report"),
+        Piece("layer.py", "layer"),
+        Piece("network.py", "network", "one"),
+    ),
+    archive="{id}_{name}.zip",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of the finished tiny experiment."""
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-quick"
+    LabRun.open(TINY, True, folder).finish(Watch(), at_once=1)
+    return folder
+
+
+@pytest.fixture
+def tiny(finished, place, monkeypatch):
+    """A copy of it, where it is looked for."""
+    monkeypatch.setitem(LABS, "tiny", TINY)
+    monkeypatch.setitem(HAND_INS, "tiny", TINY_HAND_IN)
+    shutil.copytree(finished, "runs/tiny-quick")
+    return Path("runs/tiny-quick")
+
+
+def test_a_finished_experiment_is_handed_in(tiny) -> None:
+    done = submit("tiny", "--student-id", "7", "--name", "김철수", "--quick")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "hand-in/tiny-7/7_김철수.zip"
+    with zipfile.ZipFile("hand-in/tiny-7/7_김철수.zip") as archive:
+        archive.extractall("unpacked")
+        assert archive.namelist() == ["report_7.pdf", "layer.py", "network.py"]
+    assert Path("unpacked/report_7.pdf").read_bytes() == (tiny / "report.pdf").read_bytes()
+    script = "import network; print(len(network.first_params(__import__('numpy').random)))"
+    code = f"import sys; sys.path.insert(0, 'unpacked'); {script}"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code.replace(".random)", ".random.default_rng(0))")],
+            capture_output=True,
+            check=True,
+        ).stdout
+        == b"6\n"
+    )
+
+    snapshot = tiny / "trials/one/numpy-seed-0/params.npz"
+    again = submit("tiny", "--student-id", "7", "--name", "김철수", "--snapshot", str(snapshot),
+                   "--out", "again")  # fmt: skip
+    assert again.exit_code == 0, again.stderr
+    with zipfile.ZipFile("again/7_김철수.zip") as archive:
+        assert archive.read("network.py") == Path("unpacked/network.py").read_bytes()
+        assert archive.read("report_7.pdf").startswith(b"%PDF")
+
+
+def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
+    floor = TINY_HAND_IN._replace(floors=(Floor("one", "test", 0.999),))
+    monkeypatch.setitem(HAND_INS, "tiny", floor)
+    done = submit("tiny", "--student-id", "7", "--name", "Li", "--quick")
+    assert done.exit_code == 1
+    lines = done.stderr.splitlines()[-3:]
+    assert lines[0] == "Error: nothing was written, for 2 rules do not hold:"
+    for line, side in zip(lines[1:], ("NumPy", "PyTorch"), strict=True):
+        assert line.startswith(f"  one in {side}: at least 99.9 % on the training points")
+    assert not Path("hand-in").exists()
+
+
+REFUSED = [
+    (["nothing"], "'nothing' is no experiment (known: "),
+    (["tiny", "--name", "Li"], "runs/tiny has no results yet: funcnn experiment run tiny"),
+    (["tiny", "--quick"], "--name is missing: the lab wants it in {id}_{name}.zip"),
+    (
+        ["tiny", "--name", "Li", "--quick", "--snapshot", "a.npz"],
+        "--snapshot hands in without an experiment: leave out --quick, --experiment",
+    ),
+    (
+        ["tiny", "--name", "Li", "--snapshot", "a.npz", "--snapshot", "b.npz"],
+        "--snapshot is given 2 times: tiny hands in one, in this order",
+    ),
+    (["tiny", "--name", "Li", "--snapshot", "a.npz"], "a.npz"),
+    (["tiny", "--name", "Li", "--quick", "--out", "runs"], "--out runs exists already"),
+    (["tiny", "--name", "Li", "--quick", "--out", "file/x"], "--out file/x: it cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_what_cannot_be_handed_in_is_one_line(tiny, arguments, message) -> None:
+    Path("file").touch()
+    done = submit(*arguments, "--student-id", "7")
+    assert done.exit_code == 1
+    error = [line for line in done.stderr.splitlines() if not line.startswith("making ")]
+    assert len(error) == 1
+    assert error[0].startswith(f"Error: {message}")
+
+
+def test_a_report_that_is_gone_and_a_run_that_was_changed_are_named(tiny) -> None:
+    (tiny / "report.pdf").unlink()
+    done = submit("tiny", "--student-id", "7", "--name", "Li", "--quick")
+    assert "report.pdf is missing: funcnn experiment report tiny" in done.stderr
+    (tiny / "trials/one/numpy-seed-0/params.npz").unlink()
+    done = submit("tiny", "--student-id", "7", "--name", "Li", "--quick")
+    assert "was changed since it was trained: it has no params.npz" in done.stderr
+
+
+OTHERS = [
+    ({"arch": "mlp3", "val_size": 9_000}, "has another normalization or other class names"),
+    ({"arch": "mlp3", "data": "mnist"}, "has another normalization or other class names"),
+    ({"arch": "mlp3", "activation": "tanh"}, "has Flatten-Dense-Tanh-Dense-Tanh-Dense: the lab's"),
+    ({"arch": "cnn3", "channels": (2, 2)}, "has Conv-Relu-MaxPool-Conv-Relu-MaxPool-Flatten-Dro"),
+    ({"arch": "points"}, "the model takes inputs of shape (2,), not (1, 28, 28)"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), OTHERS)
+def test_a_snapshot_of_another_network_or_data_is_refused(place, settings, message) -> None:
+    task = Task.build(RunConfig.resolve(settings))
+    fn.save(
+        "other.npz",
+        task.first_params(),
+        model=task.model,
+        input_shape=task.data.input_shape,
+        normalization=dataclasses.asdict(task.data.normalization),
+        class_names=list(task.data.class_names),
+    )
+    done = submit("fashion-mlp", "--student-id", "7", "--snapshot", "other.npz")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: other.npz")
+    assert message in done.stderr
+
+
+def test_the_notebooks_of_a_lab_come_with_their_modules(place) -> None:
+    done = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert done.exit_code == 0, done.stderr
+    names = {"layer.py", "network_nn.py", "network_cnn.py", "PA1_numpy.ipynb", "PA1_torch.ipynb"}
+    assert set(os.listdir("begin")) == names
+    assert {Path(line).name for line in done.stdout.split()} == names
+    again = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert (again.exit_code, again.stderr.count("\n")) == (1, 1)
