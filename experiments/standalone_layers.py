@@ -26,7 +26,7 @@ def conv(params, x, stride=1, padding=(0, 0)):
 
     x: (N, in, H, W), weight: (out, in, kh, kw), bias: (out,), y: (N, out, H', W').
     padding: how many zeros stand before and after the image, in both directions.
-    Every place of the kernel becomes a row of one large matrix product.
+    With every window as a column of a matrix, all of it is one product of matrices.
     """
     weight = params["weight"]
     outs, ins, kh, kw = weight.shape
@@ -34,42 +34,46 @@ def conv(params, x, stride=1, padding=(0, 0)):
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))
     windows = windows[:, :, ::stride, ::stride]  # (N, in, H', W', kh, kw)
     n, _, height, width, _, _ = windows.shape
-    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, ins * kh * kw)
+    columns = windows.transpose(1, 4, 5, 0, 2, 3).reshape(ins * kh * kw, n * height * width)
     kernels = weight.reshape(outs, ins * kh * kw)
-    y = rows @ kernels.T + params["bias"]  # (N*H'*W', in*kh*kw) @ (in*kh*kw, out)
+    y = kernels @ columns + params["bias"][:, None]  # (out, in*kh*kw) @ (in*kh*kw, N*H'*W')
 
     def backward(dy):
-        dy = dy.transpose(0, 2, 3, 1).reshape(n * height * width, outs)
-        dweight = dy.T @ rows  # (out, N*H'*W') @ (N*H'*W', in*kh*kw)
-        dparams = {"weight": dweight.reshape(weight.shape), "bias": dy.sum(axis=0)}
-        drows = dy @ kernels  # (N*H'*W', out) @ (out, in*kh*kw)
-        drows = drows.reshape(n, height, width, ins, kh, kw).transpose(0, 3, 4, 5, 1, 2)
+        dy = dy.transpose(1, 0, 2, 3).reshape(outs, n * height * width)
+        dweight = dy @ columns.T  # (out, N*H'*W') @ (N*H'*W', in*kh*kw)
+        dparams = {"weight": dweight.reshape(weight.shape), "bias": dy.sum(axis=1)}
+        dcolumns = kernels.T @ dy  # (in*kh*kw, out) @ (out, N*H'*W')
+        dcolumns = dcolumns.reshape(ins, kh, kw, n, height, width)
         # A pixel was in several windows: its derivative is the sum of theirs.
-        dpadded = np.zeros_like(padded)
+        dpadded = np.zeros((ins, n, *padded.shape[2:]), padded.dtype)
         for i in range(kh):
             for j in range(kw):
                 to = slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
-                dpadded[:, :, *to] += drows[:, :, i, j]
+                dpadded[:, :, *to] += dcolumns[:, i, j]
         before = padding[0]
-        return dparams, dpadded[:, :, before : before + x.shape[2], before : before + x.shape[3]]
+        dx = dpadded[:, :, before : before + x.shape[2], before : before + x.shape[3]]
+        return dparams, dx.transpose(1, 0, 2, 3)
 
-    return y.reshape(n, height, width, outs).transpose(0, 3, 1, 2), backward
+    return y.reshape(outs, n, height, width).transpose(1, 0, 2, 3), backward
 
 
 def max_pool(params, x, size):
     """The largest of every size x size pixels; what is left over at the edges is dropped.
 
-    x: (N, C, H, W), y: (N, C, H // size, W // size).
+    x: (N, C, H, W), y: (N, C, H // size, W // size). Of equals the first one counts.
     """
-    windows = _tiles(x, size)  # (N, C, H', W', size*size)
-    largest = windows.argmax(axis=-1)[..., None]  # the first of equals
+    places = _places(x.shape, size)
+    y = np.maximum.reduce([x[place] for place in places])
 
     def backward(dy):
-        dwindows = np.zeros_like(windows)
-        np.put_along_axis(dwindows, largest, dy[..., None], axis=-1)
-        return {}, _untiled(dwindows, x.shape, size)
+        dx, free = np.zeros_like(x), np.ones(y.shape, bool)
+        for place in places:
+            largest = free & (x[place] == y)
+            dx[place] = dy * largest
+            free &= ~largest
+        return {}, dx
 
-    return np.take_along_axis(windows, largest, axis=-1)[..., 0], backward
+    return y, backward
 
 
 def avg_pool(params, x, size):
@@ -77,30 +81,25 @@ def avg_pool(params, x, size):
 
     x: (N, C, H, W), y: (N, C, H // size, W // size).
     """
-    windows = _tiles(x, size)  # (N, C, H', W', size*size)
+    places = _places(x.shape, size)
 
     def backward(dy):
-        dwindows = np.broadcast_to(dy[..., None] / size**2, windows.shape)
-        return {}, _untiled(dwindows, x.shape, size)
+        dx = np.zeros_like(x)
+        for place in places:
+            dx[place] = dy / size**2
+        return {}, dx
 
-    return windows.mean(axis=-1), backward
-
-
-def _tiles(x, size):
-    """(N, C, H, W) -> (N, C, H', W', size*size)."""
-    n, channels, height, width = x.shape
-    h, w = height // size, width // size
-    tiles = x[:, :, : h * size, : w * size].reshape(n, channels, h, size, w, size)
-    return tiles.transpose(0, 1, 2, 4, 3, 5).reshape(n, channels, h, w, size * size)
+    return sum(x[place] for place in places) / size**2, backward
 
 
-def _untiled(tiles, shape, size):
-    """The way back, with 0 where nothing came from."""
-    n, channels, h, w, _ = tiles.shape
-    x = np.zeros(shape, tiles.dtype)
-    tiles = tiles.reshape(n, channels, h, w, size, size).transpose(0, 1, 2, 4, 3, 5)
-    x[:, :, : h * size, : w * size] = tiles.reshape(n, channels, h * size, w * size)
-    return x
+def _places(shape, size):
+    """For each place in a window, the indices of all pixels that stand there: (N, C, H', W')."""
+    height, width = shape[2] // size * size, shape[3] // size * size
+    return [
+        (..., slice(i, height, size), slice(j, width, size))
+        for i in range(size)
+        for j in range(size)
+    ]
 
 
 def flatten(params, x):
