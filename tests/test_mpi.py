@@ -77,9 +77,22 @@ def mpiexec(ranks, *command):
     return [MPIEXEC, "--oversubscribe", "--host", f"localhost:{ranks}", "-n", str(ranks), *command]
 
 
+JOBS = []
+
+
+@pytest.fixture(autouse=True)
+def no_job_is_left():
+    """A test that fails while its job goes on ends it."""
+    yield
+    while JOBS:
+        with JOBS.pop() as job:
+            if job.poll() is None:
+                job.terminate()
+
+
 def start(command, **keywords):
     """A job in a session of its own, so that signals to it reach no one else."""
-    return subprocess.Popen(
+    job = subprocess.Popen(
         command,
         env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
@@ -88,6 +101,8 @@ def start(command, **keywords):
         start_new_session=True,
         **keywords,
     )
+    JOBS.append(job)
+    return job
 
 
 def finish(job):
