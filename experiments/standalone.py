@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
@@ -25,7 +26,6 @@ from funcnn.experiments.tasks import Task
 from funcnn.types import Shape
 
 _INTERFACE = ("first_params", "network", "train", "predict", "save", "load")
-_CHOSEN = "update, learning_rate, predicted"
 
 
 class Standalone(NamedTuple):
@@ -59,8 +59,7 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
         _imports(body, layer_module, layers),
         _settings(config, task.data),
     ]
-    chosen = f"# What trains it, and tells the class.\n{_CHOSEN} = {', '.join(choices)}"
-    network = "\n\n".join(blocks) + f"\n\n\n{body}\n\n\n{chosen}\n"
+    network = "\n\n".join(blocks) + f"\n\n\n{_chosen(body, choices)}\n"
     return Standalone(network, frozenset(layers))
 
 
@@ -162,9 +161,12 @@ def _loss(config: RunConfig) -> str:
 
 def _choices(config: RunConfig) -> tuple[str, str, str]:
     """The functions that update, give the learning rate, and tell the class."""
-    optimizers = {"sgd": "sgd", "classical-momentum": "classical_momentum"}
-    if not config.weight_decay:
-        optimizers["adam"] = "adam"
+    optimizers = {"sgd": "sgd", "classical-momentum": "classical_momentum", "adam": "adam"}
+    if config.optimizer == "adam" and config.weight_decay:
+        raise InputError(
+            f"--weight-decay {config.weight_decay:g} --optimizer adam: network.py has no words for "
+            "it, only without weight decay"
+        )
     return (
         _known("optimizer", config.optimizer, optimizers),
         _known("schedule", config.schedule, {"constant": "steady", "cosine": "cosine"}),
@@ -178,6 +180,14 @@ def _known(setting: str, value: str, known: Mapping[str, str]) -> str:
             f"--{setting} {value}: network.py has no words for it, only for {', '.join(known)}"
         )
     return known[value]
+
+
+def _chosen(body: str, choices: tuple[str, str, str]) -> str:
+    """The code with its own way to do each thing in place of the names that stand for any."""
+    optimizer, schedule, classes = choices
+    for name, chosen in (("update", optimizer), ("learning_rate", schedule)):
+        body = re.sub(rf"\b{name}\(", f"{chosen}(", body)
+    return body.replace(f"def {classes}(", "def predicted(")
 
 
 def _title(parts: Sequence[Part], input_shape: Shape) -> str:

@@ -2,8 +2,8 @@
 
 A layer is a function `layer(params, x) -> (y, backward)`. x: a batch, `(N, ...)`. params: a dict of
 its weights, empty if it has none. `backward(dy) -> (dparams, dx)` takes the derivative of the loss
-by y, of y's shape, to those by params and by x, of their shapes: the chain rule, one layer of it.
-What it needs of the way forward it remembers itself; nothing is changed, and nothing stored.
+with respect to y, of y's shape, to those with respect to params and x, of their shapes: the chain
+rule for one layer. What it needs of the forward pass it keeps itself; no argument is changed.
 """
 
 import numpy as np
@@ -48,8 +48,9 @@ def conv(params, x, stride=1, padding=(0, 0)):
         dpadded = np.zeros((ins, n, *padded.shape[2:]), padded.dtype)
         for i in range(kh):
             for j in range(kw):
-                to = slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
-                dpadded[:, :, *to] += dcolumns[:, i, j]
+                down = slice(i, i + stride * height, stride)
+                across = slice(j, j + stride * width, stride)
+                dpadded[:, :, down, across] += dcolumns[:, i, j]
         before = padding[0]
         dx = dpadded[:, :, before : before + x.shape[2], before : before + x.shape[3]]
         return dparams, dx.transpose(1, 0, 2, 3)
@@ -60,14 +61,14 @@ def conv(params, x, stride=1, padding=(0, 0)):
 def max_pool(params, x, size):
     """The largest of every size x size pixels; what is left over at the edges is dropped.
 
-    x: (N, C, H, W), y: (N, C, H // size, W // size). Of equals the first one counts.
+    x: (N, C, H, W), y: (N, C, H // size, W // size).
     """
     places = _places(x.shape, size)
     y = np.maximum.reduce([x[place] for place in places])
 
     def backward(dy):
         dx, free = np.zeros_like(x), np.ones(y.shape, bool)
-        for place in places:
+        for place in places:  # dy goes to the pixel that was the largest, of equals to the first
             largest = free & (x[place] == y)
             dx[place] = dy * largest
             free &= ~largest
@@ -110,7 +111,7 @@ def flatten(params, x):
 def dropout(params, x, rate, rng):
     """Each number becomes 0 with probability `rate`, the others are scaled to keep the mean.
 
-    rng: a generator of NumPy's in training; None: nothing is dropped.
+    rng: a np.random.Generator in training; None: nothing is dropped.
     """
     if rng is None:
         return x, lambda dy: ({}, dy)

@@ -21,7 +21,7 @@ WEIGHT_DECAY = 0.0
 
 
 def layers(rng):
-    """The layers in their order, and the shape of an example where it becomes another."""
+    """The layers in order; a comment gives the shape of an example where it changes."""
     return [
         flatten,  # (784,)
         partial(dropout, rate=0.1, rng=rng),
@@ -30,13 +30,13 @@ def layers(rng):
 
 
 def first_params(rng):
-    """Params to begin with, a dict for each layer. rng: a generator of NumPy's."""
+    """Initial params, a dict for each layer. rng: a np.random.Generator."""
     weight = glorot_uniform(rng, (784, 10), 784, 10)
     return [{}, {}, {"weight": weight, "bias": constant(10, 0)}]
 
 
 def loss(outputs, labels):
-    """What is minimized, of a batch: its value, and its derivative by the outputs."""
+    """The loss of a batch, and its derivative with respect to the outputs."""
     return softmax_cross_entropy(outputs, labels)
 
 
@@ -67,20 +67,21 @@ def constant(shape, value):
 
 
 def network(params, x, rng=None):
-    """The outputs for inputs x, and the function from their derivative to the params'.
+    """The outputs for inputs x, and `backward`.
 
-    rng: a generator of NumPy's while it trains; None: to predict.
+    `backward(doutputs)` takes the derivative of the loss with respect to the outputs to those with
+    respect to the params, a list like params. rng: a np.random.Generator in training, for dropout.
     """
     backwards = []
-    for layer, own in zip(layers(rng), params, strict=True):
-        x, layer_backward = layer(own, x)
+    for layer, layer_params in zip(layers(rng), params, strict=True):
+        x, layer_backward = layer(layer_params, x)
         backwards.append(layer_backward)
 
     def backward(dx):
         dparams = []
         for layer_backward in reversed(backwards):
-            down, dx = layer_backward(dx)
-            dparams.append(down)
+            dlayer_params, dx = layer_backward(dx)
+            dparams.append(dlayer_params)
         return dparams[::-1]
 
     return x, backward
@@ -92,112 +93,121 @@ def normalized(x):
 
 
 def predict(params, x, batch_size=500):
-    """The outputs for stored values x, (N, ...)."""
+    """The outputs for stored values x, (N, ...), computed batch by batch."""
     starts = range(0, len(x), batch_size)
     parts = [network(params, normalized(x[start : start + batch_size]))[0] for start in starts]
     return np.concatenate(parts)
 
 
 def highest(outputs):
-    """The class with the highest output, (N,)."""
+    """The predicted classes, (N,): the highest output of each row."""
     return outputs.argmax(axis=1)
 
 
 def likelier(outputs):
-    """1 where its probability, the only output, is above a half, and else 0: (N,)."""
+    """The predicted classes, (N,): 1 where its probability, the only output, is above 1/2."""
     return (outputs[:, 0] > 0.5).astype(int)
 
 
 def steady(step, steps):
-    """The learning rate of a step, counted from 0."""
+    """The learning rate, the same in every step."""
     return LEARNING_RATE
 
 
 def cosine(step, steps):
-    """The learning rate of a step, counted from 0, of so many: it falls to 0 as a cosine."""
+    """The learning rate of a step, counted from 0: half a cosine wave, down to 0."""
     return LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def sgd(params, velocity, grads, rate):
-    """v = MOMENTUM v + g + WEIGHT_DECAY w, and w = w - rate v. velocity: None at first."""
-    velocity = velocity or each(np.zeros_like, params)
-    velocity = each(lambda v, g, w: MOMENTUM * v + g + WEIGHT_DECAY * w, velocity, grads, params)
-    return each(lambda w, v: w - rate * v, params, velocity), velocity
+    """v = MOMENTUM v + g + WEIGHT_DECAY w, then w = w - rate v.
+
+    velocity: v, as the step before returned it; None in the first step.
+    """
+    velocity = velocity or tree_map(np.zeros_like, params)
+    velocity = tree_map(
+        lambda v, g, w: MOMENTUM * v + g + WEIGHT_DECAY * w, velocity, grads, params
+    )
+    return tree_map(lambda w, v: w - rate * v, params, velocity), velocity
 
 
 def classical_momentum(params, velocity, grads, rate):
-    """v = MOMENTUM v - WEIGHT_DECAY rate w - rate g, and w = w + v. velocity: None at first."""
-    velocity = velocity or each(np.zeros_like, params)
-    velocity = each(
+    """v = MOMENTUM v - WEIGHT_DECAY rate w - rate g, then w = w + v.
+
+    velocity: v, as the step before returned it; None in the first step.
+    """
+    velocity = velocity or tree_map(np.zeros_like, params)
+    velocity = tree_map(
         lambda v, g, w: MOMENTUM * v - WEIGHT_DECAY * rate * w - rate * g, velocity, grads, params
     )
-    return each(np.add, params, velocity), velocity
+    return tree_map(np.add, params, velocity), velocity
 
 
 def adam(params, state, grads, rate):
-    """w = w - rate m / (sqrt v + 1e-8), with means m of g and v of g^2, each freed of its start.
+    """m = MOMENTUM m + (1 - MOMENTUM) g, v = 0.999 v + 0.001 g^2, both corrected for their start.
 
-    m = MOMENTUM m + (1 - MOMENTUM) g, v = 0.999 v + 0.001 g^2. state: None at first.
+    Then w = w - rate m / (sqrt v + 1e-8). state: the steps so far, m and v, as the step before
+    returned them; None in the first step.
     """
-    step, m, v = state or (0, each(np.zeros_like, params), each(np.zeros_like, params))
+    step, m, v = state or (0, tree_map(np.zeros_like, params), tree_map(np.zeros_like, params))
     step += 1
-    m = each(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, m, grads)
-    v = each(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
-    m_part, v_part = 1 - MOMENTUM**step, 1 - 0.999**step
-    params = each(
-        lambda w, m, v: w - rate * (m / m_part) / (np.sqrt(v / v_part) + 1e-8), params, m, v
-    )
-    return params, (step, m, v)
+    m = tree_map(lambda m, g: MOMENTUM * m + (1 - MOMENTUM) * g, m, grads)
+    v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
+    m_share, v_share = 1 - MOMENTUM**step, 1 - 0.999**step
+
+    def moved(w, m, v):
+        return w - rate * (m / m_share) / (np.sqrt(v / v_share) + 1e-8)
+
+    return tree_map(moved, params, m, v), (step, m, v)
 
 
-def each(function, *lists):
-    """The function of the arrays that stand at the same place of these lists of dicts."""
+def tree_map(function, *trees):
+    """The function of the arrays that stand at the same place in lists of dicts like params."""
     return [
         {name: function(*(entry[name] for entry in entries)) for name in entries[0]}
-        for entries in zip(*lists, strict=True)
+        for entries in zip(*trees, strict=True)
     ]
 
 
 def train(params, x, labels, epochs=EPOCHS, seed=0):
-    """Train on stored values x, (N, ...), and their labels; a generator with a turn an epoch.
+    """Train on stored values x, (N, ...), and their labels; the given params are not changed.
 
-    Each gives the params so far, and the mean loss and the accuracy that its batches had. The
-    params that come in are not changed.
+    Yields (params, mean loss, accuracy) after each epoch, the latter two over its batches.
     """
     rng = np.random.default_rng(seed)
-    size = BATCH_SIZE or len(x)
-    steps = epochs * math.ceil(len(x) / size)
+    batch_size = BATCH_SIZE or len(x)
+    steps = epochs * math.ceil(len(x) / batch_size)
     step, state = 0, None
     for _ in range(epochs):
         order = rng.permutation(len(x))
-        losses = right = 0
-        for start in range(0, len(x), size):
-            chosen = order[start : start + size]
+        loss_sum = correct = 0
+        for start in range(0, len(x), batch_size):
+            chosen = order[start : start + batch_size]
             outputs, backward = network(params, normalized(x[chosen]), rng)
             value, doutputs = loss(outputs, labels[chosen])
             rate = learning_rate(step, steps)
             params, state = update(params, state, backward(doutputs), rate)
             step += 1
-            losses += value * len(chosen)
-            right += np.sum(predicted(outputs) == labels[chosen].ravel())
-        yield params, losses / len(x), right / len(x)
+            loss_sum += value * len(chosen)
+            correct += np.sum(predicted(outputs) == labels[chosen].ravel())
+        yield params, loss_sum / len(x), correct / len(x)
 
 
 def save(path, params):
-    """Write the params to a .npz file."""
-    numbered = enumerate(params)
-    np.savez(path, **{f"{i}/{name}": w for i, own in numbered for name, w in own.items()})
+    """Write params to a .npz file."""
+    arrays = {f"{i}/{name}": w for i, layer in enumerate(params) for name, w in layer.items()}
+    np.savez(path, **arrays)
 
 
 def load(path):
-    """The params from a .npz file, of `save` or of the training that this network is from."""
+    """The params in a .npz file, of `save` or of the run that trained this network."""
     with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files if "/" in name}  # the rest are words
+        arrays = {name: file[name] for name in file.files if "/" in name}  # the rest is a header
     return [
         {name.partition("/")[2]: w for name, w in arrays.items() if name.startswith(f"{i}/")}
         for i, _ in enumerate(layers(None))
     ]
 
 
-# What trains it, and tells the class.
+# Of the ways above: one to update, one for the learning rate, one to tell the class.
 update, learning_rate, predicted = sgd, steady, highest
