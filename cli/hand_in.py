@@ -1,5 +1,6 @@
 """`funcnn experiment submit` and `notebook`: what a student hands in, or begins with."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,12 +11,11 @@ from funcnn.cli.options import json_option, print_json
 @click.argument("name")
 @click.option("--student-id", required=True, help="For the names of the files.")
 @click.option("--name", "student", help="The student's, where the lab wants it in a file's name.")
-@click.option("--quick", is_flag=True, help="Hand the quick version in, for a try.")
 @click.option(
     "--experiment",
     "folder",
     type=click.Path(path_type=Path),
-    help="The experiment's folder. [default: runs/NAME, or runs/NAME-quick]",
+    help="The experiment's folder. [default: runs/NAME]",
 )
 @click.option(
     "--snapshot",
@@ -32,7 +32,6 @@ def submit(
     name: str,
     student_id: str,
     student: str | None,
-    quick: bool,
     folder: Path | None,
     snapshots: tuple[Path, ...],
     out: Path | None,
@@ -51,16 +50,19 @@ def submit(
     from funcnn.experiments.labs import find_lab
     from funcnn.experiments.submission import submit
 
-    submitted = submit(
-        find_lab(name),
-        student_id,
-        student,
-        quick=quick,
-        experiment=folder,
-        snapshots=snapshots,
-        out=out,
-        told=lambda step: click.echo(f"making {step}", err=True),
-    )
+    try:
+        submitted = submit(
+            find_lab(name),
+            student_id,
+            student,
+            experiment=folder,
+            snapshots=snapshots,
+            out=out,
+            told=lambda step: click.echo(f"making {step}", err=True),
+        )
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing was written", err=True)
+        sys.exit(130)
     if as_json:
         print_json(submitted)
         return

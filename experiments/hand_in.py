@@ -81,11 +81,15 @@ class Student(NamedTuple):
                 )
             name = unicodedata.normalize("NFC", name)  # Hangul as one sign a syllable
             ends = name[:1] + name[-1:]
-            if not name.isprintable() or re.search(r'[/\\:*?"<>|]', name) or {*ends} & {" ", "."}:
+            wrong = not name.isprintable() or re.search(r'[/\\:*?"<>|]', name)
+            if not name or wrong or {*ends} & {" ", "."}:
                 raise InputError(f"--name {name!r} cannot stand in the name of a file")
-            if not 0 < len(name.encode()) <= _LONGEST:
-                raise InputError(f"--name has {len(name.encode())} bytes: 1 to {_LONGEST}")
-        return cls(student_id, name)
+        student = cls(student_id, name)
+        for pattern in filter(None, [hand_in.archive, *(p.name for p in hand_in.pieces)]):
+            length = len(student.fill(pattern).encode())
+            if length > _LONGEST:
+                raise InputError(f"{pattern} would have {length} bytes, more than {_LONGEST}")
+        return student
 
     def fill(self, pattern: str) -> str:
         """The name of a file."""
@@ -97,7 +101,7 @@ def plain(pattern: str) -> str:
     return re.sub(r"_\{\w+\}|\{\w+\}_", "", pattern)
 
 
-_LONGEST = 150  # bytes, so that names of files stay below 255
+_LONGEST = 255  # bytes in the name of a file
 
 
 def find_trial(lab: Lab, name: str) -> Trial:

@@ -25,7 +25,7 @@ def make_files(
     report: bytes,
     told: Callable[[str], None],
 ) -> Files:
-    """All of them. told: is told the name of each before it is made.
+    """All of them. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end.
@@ -42,7 +42,7 @@ def make_files(
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
         if name not in made:
-            told(name)
+            told(f"{name}, whose cells run now" if piece.kind == "notebook" else name)
             made[name] = makers[piece.kind](piece)
     return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
 

@@ -4,9 +4,13 @@
 comment `# <<MARK>>` for lines of code that follow from the lab's settings.
 """
 
+import asyncio
 import os
 import re
+import signal
+import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,27 +132,60 @@ def execute(
         require(package, _EXTRA)
     import nbclient
     import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+    begun: list[Any] = []
     cells = nbformat.reads(notebook.decode(), as_version=4)
+    # Of no folder of kernels, so that it is this Python and not what somebody calls python3.
+    kernels = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+    )
     client = nbclient.NotebookClient(
         cells,
+        km=kernels,
         timeout=timeout,
-        kernel_name="python3",
         record_timing=False,
+        on_cell_execute=lambda cell, cell_index: begun.append(cell),
         extra_arguments=["--log-level=ERROR"],  # it would say that it listens on this machine
         resources={"metadata": {"path": str(folder)}},
     )
     try:
-        client.execute(env=dict(os.environ) | ({"FUNCNN_DATA": str(data)} if data else {}))
+        _finish(client, data)
     except CellExecutionError as error:
         wrong = f"{error.ename}: {error.evalue}".split("\n")[0]
-        raise InputError(f"{name}, {_failed(cells)}: {wrong}") from None
     except CellTimeoutError:
-        raise InputError(f"{name}, {_failed(cells)}: not done in {timeout:g} s") from None
+        wrong = f"not done in {timeout:g} s"
     except DeadKernelError:
-        raise InputError(f"{name}, {_failed(cells)}: its Python ended") from None
-    return _as_bytes(cells)
+        wrong = "its Python ended"
+    except RuntimeError as error:  # of a kernel that does not start
+        wrong = str(error)
+    else:
+        return _as_bytes(cells)
+    where = f"the cell that begins {begun[-1].source.splitlines()[0]!r}" if begun else "no cell yet"
+    raise InputError(f"{name}, {where}: {wrong}")
+
+
+def _finish(client: Any, data: Path | None) -> None:
+    """Run all cells, as where funcnn is not installed, and without a user's start-up files.
+
+    In another thread, for in this one nbclient would take Ctrl-C for itself.
+    """
+    with tempfile.TemporaryDirectory() as settings, ThreadPoolExecutor(1) as thread:
+        startup = Path(settings) / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "without_funcnn.py").write_text("import sys\nsys.modules['funcnn'] = None\n")
+        env = {**os.environ, "IPYTHONDIR": settings}
+        if data is not None:
+            env["FUNCNN_DATA"] = str(data)
+        done = thread.submit(lambda: asyncio.run(client.async_execute(env=env, cleanup_kc=True)))
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            if client.km.has_kernel:
+                os.kill(client.km.provisioner.pid, signal.SIGTERM)
+            raise
 
 
 def _as_bytes(notebook: Any) -> bytes:
@@ -156,15 +193,6 @@ def _as_bytes(notebook: Any) -> bytes:
 
     text: str = nbformat.writes(notebook)
     return (text.rstrip("\n") + "\n").encode()
-
-
-def _failed(notebook: Any) -> str:
-    """The last cell that began, by its first line."""
-    begun = [c for c in notebook.cells if c.cell_type == "code" and c.execution_count]
-    if not begun:
-        return "before its first cell"
-    lines = begun[-1].source.splitlines()
-    return f"the cell that begins {lines[0]!r}"
 
 
 # --- what stands for the marks ---------------------------------------------------------------
@@ -207,7 +235,7 @@ def _settings(
         value = values if len(values) > 1 else next(iter(values.values()))
         lines.append(f"{_CALLED.get(name, name).upper()} = {value!r}")
     if notebook.lab != "points":
-        lines.insert(0, f"SEED = {seed}")
+        lines.insert(0, f"SEED = {seed}  # of the run that is handed in")
         lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
     return "\n".join(lines).replace("'", '"')
 

@@ -11,6 +11,7 @@ from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab import Lab
+from funcnn.experiments.lab_report import SIDES
 from funcnn.experiments.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"
@@ -33,16 +34,21 @@ def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
 def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
     task = network.task
     scores = [
-        (words, f"{len(part[0]):,}", f"{100 * accuracy:.2f}")
-        for words, part, accuracy in (
-            ("validation", task.data.validation, network.accuracy("numpy", "validation")),
-            (task.data.test_is, task.data.test, network.accuracy("numpy", "test")),
+        (
+            words,
+            f"{len(examples[0]):,}",
+            *_accuracies(network, part),
         )
-        if part is not None and accuracy is not None
+        for words, part, examples in (
+            ("validation", "validation", task.data.validation),
+            (task.data.test_is, "test", task.data.test),
+        )
+        if examples is not None
     ]
+    header = ("set", "examples", *(f"{name} (%)" for name in SIDES.values()))
     blocks: list[Block] = [
         sections.layers(task),
-        Table(("set", "examples", "accuracy (%)"), scores, "How good it is, measured anew."),
+        Table(header, scores, "Accuracy of the same params on both sides, measured anew."),
         sections.module(task),
     ]
     inputs, labels = task.data.test
@@ -63,3 +69,9 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         sections.surest(examined),
         sections.inside(examined),
     )
+
+
+def _accuracies(network: HandedNetwork, part: str) -> list[str]:
+    """In per cent, on each side."""
+    found = [network.accuracy(side, part) for side in SIDES]
+    return ["-" if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in found]

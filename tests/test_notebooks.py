@@ -7,7 +7,10 @@ import importlib.util
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +51,8 @@ _EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  (val|test) loss \d\.\d{4} 
 
 
 @pytest.fixture(autouse=True)
-def no_funcnn(tmp_path, monkeypatch):
-    """Notebooks cannot import funcnn, and find the data that the project ships."""
-    startup = tmp_path / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    (startup / "00-no-funcnn.py").write_text("import sys; sys.modules['funcnn'] = None")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+def as_it_ships(monkeypatch):
+    """Notebooks find no data but those that the project ships."""
     monkeypatch.delenv("FUNCNN_DATA", raising=False)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # on busy cores they only wait
         monkeypatch.setenv(name, "1")
@@ -187,7 +186,7 @@ def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
     record = folder / "params_nn.npz.csv"
     header = "epoch,train_loss,train_accuracy,lr,test_loss,test_accuracy"
     record.write_text(f"{header}\n1,2,0.3,9,1.5,0.4\n2,1,0.5,9,1,0.6\n")
-    assert found["recorded"](snapshot, "test") is None
+    assert found["recorded"](snapshot, "test") == []
     snapshot.write_bytes(b"")
     assert found["recorded"](snapshot, "test") == [[1, 2, 0.3, 1.5, 0.4], [2, 1, 0.5, 1, 0.6]]
     record.unlink()
@@ -228,6 +227,43 @@ def test_a_cell_that_fails_is_named_in_a_line(sources, said, folder):
     with pytest.raises(InputError, match=said) as raised:
         execute(notebook_of(*sources), folder, name="tried", timeout=1)
     assert "\n" not in str(raised.value)
+
+
+def test_ctrl_c_ends_a_notebook_and_its_kernel(folder):
+    cell = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    script = f"""
+from pathlib import Path
+from funcnn.experiments.notebook_files import execute
+try:
+    execute({notebook_of(cell)!r}, Path({str(folder)!r}), name="it")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    job = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    pid = folder / "pid"
+    until = time.monotonic() + 30
+    while not (pid.exists() and pid.read_text()):
+        assert job.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    job.send_signal(signal.SIGINT)
+    out, err = job.communicate(timeout=30)
+    assert (out, "Traceback" in err) == ("interrupted\n", False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_the_python_of_a_notebook_is_this_one(folder, tmp_path, monkeypatch):
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": ["/no/python", "{connection_file}"], "display_name": "x"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    done = execute(notebook_of("import sys\nprint(sys.executable)"), folder, name="it")
+    assert printed(done) == f"{sys.executable}\n"
 
 
 # --- what is built ---------------------------------------------------------------------------

@@ -285,7 +285,10 @@ UNKNOWN = [
     ({"arch": "points-conv", "data": "points-xor"}, "layer 0: network.py has no words for Reshape"),
     ({"arch": "mlp2", "activation": "gelu"}, "layer 2: network.py has no words for Gelu"),
     ({"arch": "mlp2", "optimizer": "sm3"}, "--optimizer sm3: network.py has no words for it, only"),
-    ({"arch": "mlp2", "optimizer": "adam", "weight_decay": 0.1}, "--weight-decay 0.1 --optimizer adam"),
+    (
+        {"arch": "mlp2", "optimizer": "adam", "weight_decay": 0.1},
+        "--weight-decay 0.1 --optimizer adam",
+    ),
     ({"arch": "mlp2", "schedule": "polynomial"}, "--schedule polynomial"),
     ({"arch": "points", "loss": "squared-error"}, "--loss squared-error"),
 ]
