@@ -190,7 +190,7 @@ def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
     snapshot.write_bytes(b"")
     assert found["recorded"](snapshot, "test") == [[1, 2, 0.3, 1.5, 0.4], [2, 1, 0.5, 1, 0.6]]
     record.unlink()
-    assert found["recorded"](snapshot, "test") is None
+    assert found["recorded"](snapshot, "test") == []
 
 
 def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
