@@ -188,7 +188,8 @@ def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
     record.write_text(f"{header}\n1,2,0.3,9,1.5,0.4\n2,1,0.5,9,1,0.6\n")
     assert found["recorded"](snapshot, "test") == []
     snapshot.write_bytes(b"")
-    assert found["recorded"](snapshot, "test") == [[1, 2, 0.3, 1.5, 0.4], [2, 1, 0.5, 1, 0.6]]
+    assert found["recorded"](snapshot, "test") == [(1, 2, 0.3, 1.5, 0.4), (2, 1, 0.5, 1, 0.6)]
+    assert all(type(row[0]) is int for row in found["recorded"](snapshot, "test"))
     record.unlink()
     assert found["recorded"](snapshot, "test") == []
 
