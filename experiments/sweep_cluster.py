@@ -149,8 +149,10 @@ class Cluster:
 def connect(address: str) -> Iterator[Cluster]:
     """The cluster of the scheduler there, until the end of the `with` block.
 
-    Raises `InputError` if Dask's `distributed` is not installed, or no scheduler answers.
+    Raises `InputError` if Dask's `distributed` is not installed, or no scheduler answers by TCP.
     """
+    if "://" in address and not address.startswith("tcp://"):
+        raise InputError(f"--scheduler {address}: give it as tcp://HOST:PORT")
     require("distributed", "cluster")
     import dask
     from distributed import Client
@@ -160,7 +162,9 @@ def connect(address: str) -> Iterator[Cluster]:
     limits = {"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}
     with silence_logging_cmgr("CRITICAL"), dask.config.set(limits):
         try:
-            asyncio.run(_expect_answer(address))
+            kind = asyncio.run(_kind(address))
+            if kind != "scheduler":
+                raise ValueError(f"it is a {kind}, not a scheduler")
             client = make(address, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
             why = "no Dask scheduler answers" if isinstance(error, OSError) else error
@@ -169,13 +173,18 @@ def connect(address: str) -> Iterator[Cluster]:
             yield Cluster(client, address)
 
 
-async def _expect_answer(address: str) -> None:
-    """Raise `OSError` unless a scheduler answers; a client would wait for its first word."""
-    from distributed.comm import core
+async def _kind(address: str) -> str:
+    """What of Dask's is there. Raises `OSError` if nothing answers, where a client would wait."""
+    from distributed import core
 
     dial: Callable[..., Any] = core.connect  # it has no types
+    ask: Callable[..., Any] = core.send_recv
     comm = await asyncio.wait_for(dial(address, timeout=_PATIENCE), _PATIENCE)
-    await comm.close()
+    try:
+        answer = await asyncio.wait_for(ask(comm, op="identity"), _PATIENCE)
+    finally:
+        await comm.close()
+    return str(answer["type"]).lower()
 
 
 def _in_one_line(error: BaseException | None) -> str:

@@ -161,6 +161,26 @@ def test_workers_that_cannot_train_are_one_line(dask, before, said):
     assert not Path("runs").exists()
 
 
+def test_the_address_of_a_worker_is_one_line(dask):
+    from distributed import Client
+
+    dask.worker()
+    dask.wait_for(1)
+    with Client(dask.address) as client:
+        (address,) = client.scheduler_info()["workers"]
+    result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: --scheduler {address}: it is a worker, not a scheduler\n"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "http://127.0.0.1:9", "://"])
+def test_an_address_that_is_not_of_tcp_is_one_line(address):
+    result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: --scheduler {address}: give it as tcp://HOST:PORT\n"
+
+
 @pytest.mark.parametrize("listens", [True, False], ids=["silent", "closed"])
 def test_a_scheduler_that_does_not_answer_is_one_line(listens, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
