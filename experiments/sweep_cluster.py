@@ -176,8 +176,9 @@ def connect(address: str) -> Iterator[Cluster]:
 async def _kind(address: str) -> str:
     """What of Dask's is there. Raises `OSError` if nothing answers, where a client would wait."""
     from distributed import core
+    from distributed.comm.core import connect
 
-    dial: Callable[..., Any] = core.connect  # it has no types
+    dial: Callable[..., Any] = connect  # it has no types
     ask: Callable[..., Any] = core.send_recv
     comm = await asyncio.wait_for(dial(address, timeout=_PATIENCE), _PATIENCE)
     try:

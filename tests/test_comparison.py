@@ -542,9 +542,12 @@ def says(tmp_path, monkeypatch):
 @pytest.mark.parametrize("said", ["a warning", "[1]", "3", "null"])
 def test_a_process_that_says_something_else_is_one_line(says, said):
     says(said)
-    with contextlib.closing(ModuleProcess("run_worker")) as process:
-        with pytest.raises(ProcessEndedError, match=f"^its process said {re.escape(repr(said))}$"):
-            process.answer()
+    expected = f"^its process said {re.escape(repr(said))}$"
+    with (
+        contextlib.closing(ModuleProcess("run_worker")) as process,
+        pytest.raises(ProcessEndedError, match=expected),
+    ):
+        process.answer()
 
 
 @pytest.mark.parametrize(

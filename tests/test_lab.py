@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_is_one_line(monkeypatch):
 def test_a_second_is_refused_while_the_first_is_at_work():
     class Two(Told):
         def begin(self, runs, done, epochs):
-            with pytest.raises(InputError, match="^runs/tiny-quick: another process is at work in"):
+            with pytest.raises(InputError, match=r"^runs/tiny-quick: another process is at work"):
                 LabRun.open(TINY, True).finish(Told())
 
     LabRun.open(TINY, True).finish(told := Two(), at_once=1)

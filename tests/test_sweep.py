@@ -321,7 +321,7 @@ def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too
 
     class Two(Watch):
         def begin(self, runs, done, epochs):
-            with pytest.raises(InputError, match="^out: another process is at work in it$"):
+            with pytest.raises(InputError, match=r"^out: another process is at work in it$"):
                 second.finish(Watch())
 
     Sweep.open(plan, Processes(1), Path("out")).finish(Two())
