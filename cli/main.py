@@ -1,7 +1,7 @@
 """The command group, and the one place where errors of the user become one line."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -25,29 +25,33 @@ class _UsageLine(click.ClickException):
 
 
 @contextlib.contextmanager
-def _errors_as_one_line() -> Iterator[None]:
+def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _UsageLine(in_turn(" ".join(error.format_message().split()))) from None
+        raise _UsageLine(in_turn(" ".join(error.format_message().split()), arguments)) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
-        raise click.ClickException(in_turn(str(error))) from None
+        raise click.ClickException(in_turn(str(error), arguments)) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(in_turn(f"{where}{error.strerror or error}")) from None
+        raise click.ClickException(
+            in_turn(f"{where}{error.strerror or error}", arguments)
+        ) from None
 
 
 class _Group(click.Group):
-    def make_context(self, *args: Any, **keywords: Any) -> click.Context:
-        with _errors_as_one_line():
-            return super().make_context(*args, **keywords)
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **keywords: Any
+    ) -> click.Context:
+        with _errors_as_one_line(args):
+            return super().make_context(info_name, args, *rest, **keywords)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _errors_as_one_line():
+        with _errors_as_one_line(ctx.args):  # of the command, as click has not begun with them
             return super().invoke(ctx)
 
 

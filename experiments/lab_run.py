@@ -18,6 +18,7 @@ from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
+from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.places import RUNS
@@ -92,11 +93,16 @@ class LabRun:
         """Train what is not trained yet, and write the report, whose page's path is returned.
 
         at_once: how many runs, with a thread each; None: as many as there are cores.
-        Raises `InputError` if recorded results were changed, `RunStoppedError` if a run cannot be
-        done; what is finished then stays, and is used, as it is if nobody waits for the end.
+        Raises `InputError` if recorded results were changed, or another process is at work in the
+        folder, `RunStoppedError` if a run cannot be done; what is finished then stays, and is used,
+        as it is if nobody waits for the end.
         """
         require("torch")
         require_weasyprint()
+        with alone_in(self.results.path):
+            return self._finish(watch, at_once)
+
+    def _finish(self, watch: Watch, at_once: int | None) -> Path:
         self._check_recorded()
         results, planned = self.results, self.results.planned()
         runs = {each.name: each for each in planned if each.name not in self._digests}

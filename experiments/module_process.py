@@ -1,6 +1,6 @@
 """A module of the project that runs in a process of its own, seen from outside.
 
-It is asked by a JSON value a line, and answers by one or several, a line each.
+It is asked by a JSON value a line, and answers by one or several objects, a line each.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class ModuleProcess:
             text=True,
         )
 
-    def ask(self, request: Any) -> Any:
+    def ask(self, request: Any) -> dict[str, Any]:
         """The next answer after this request. Raises `ProcessEndedError`."""
         assert self._process.stdin is not None
         try:
@@ -41,16 +41,17 @@ class ModuleProcess:
             raise ProcessEndedError(self._why_it_ended()) from None
         return self.answer()
 
-    def answer(self) -> Any:
+    def answer(self) -> dict[str, Any]:
         """The next answer. Raises `ProcessEndedError`."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise ProcessEndedError(self._why_it_ended())
-        try:
-            return json.loads(line)
-        except ValueError:
-            raise ProcessEndedError(f"its process said {line.strip()!r}") from None
+        with contextlib.suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer
+        raise ProcessEndedError(f"its process said {line.strip()!r}")
 
     @property
     def alive(self) -> bool:

@@ -106,8 +106,8 @@ def make_shared_step(
         else:
             grads = fn.tree.map(np.zeros_like, state.params)
             means = [0.0] * (1 + len(metrics))
-        # How many are right, and not their share: a sum of integers has no rounding.
-        sums = np.array(means, np.float32) * np.float32(rows.size)
+        # How many are right, and not their share: float32 has these integers without rounding.
+        sums = np.array([mean * rows.size for mean in means], np.float32)
         vector, unravel = fn.tree.ravel((grads, sums))
         vector[: -len(sums)] *= rows.size / rows.total
         summed = np.empty_like(vector)

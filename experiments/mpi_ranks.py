@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -46,7 +47,7 @@ class Ranks:
         except (ImportError, RuntimeError):
             raise InputError("mpi4py finds no MPI library: apt-get install openmpi-bin") from None
         comm = MPI.COMM_WORLD
-        started = int(_of_environment("SIZE") or comm.size)
+        started = _of_environment("SIZE", comm.size)
         if comm.size != started:
             raise InputError(
                 f"mpiexec started {started} ranks, but MPI sees {comm.size}: is it the mpiexec of "
@@ -93,22 +94,23 @@ class Ranks:
         MPI.Finalize()
 
 
-def in_turn(text: str) -> str:
-    """The text of an error that ends this process; on another rank than 0 it says which.
+def in_turn(text: str, arguments: Sequence[str]) -> str:
+    """The text of an error that ends a command; on another rank than 0 it says which.
 
     There it waits: what is wrong may be wrong on rank 0 too, which then ends the job meanwhile, so
-    that it is said once. It may be that there is no MPI.
+    that it is said once. It may be that there is no MPI. arguments: the command's.
     """
-    rank = int(_of_environment("RANK") or 0)
-    if rank == 0:
+    rank = _of_environment("RANK", 0)
+    if rank == 0 or "--distributed" not in arguments:
         return text
     time.sleep(_HEAD_START)
     return f"rank {rank} on {socket.gethostname()}: {text}"
 
 
-def _of_environment(what: str) -> str | None:
-    """What mpiexec of Open MPI or of MPICH says to the processes that it starts."""
-    return os.environ.get(f"OMPI_COMM_WORLD_{what}") or os.environ.get(f"PMI_{what}")
+def _of_environment(what: str, otherwise: int) -> int:
+    """What mpiexec of Open MPI or of MPICH says to the processes that it starts, if it did."""
+    text = os.environ.get(f"OMPI_COMM_WORLD_{what}") or os.environ.get(f"PMI_{what}") or ""
+    return int(text) if text.isdecimal() else otherwise
 
 
 def _line_of(error: Exception) -> str:

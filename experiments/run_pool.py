@@ -87,6 +87,7 @@ def _work(
             while not answer.keys() & {"peak_memory", "error"}:
                 answer = process.answer()
                 told.put((job, answer))
-        except ProcessEndedError as error:
-            told.put((job, {"error": str(error), "ended": True}))
+        except Exception as error:  # whatever it is, somebody waits for the end of the job
+            kind = "" if isinstance(error, ProcessEndedError) else f"{type(error).__name__}: "
+            told.put((job, {"error": " ".join(f"{kind}{error}".split()), "ended": True}))
             return

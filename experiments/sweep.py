@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.places import RUNS
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
@@ -94,7 +95,8 @@ class Sweep:
         """The sweep in its folder, by default `runs/sweep-TARGET`; begun there if it is not.
 
         Raises `InputError` if the folder holds anything else, another sweep, or finished runs that
-        were changed, if it cannot be written, or if the pool cannot train what is missing.
+        were changed, if it cannot be written, if another process is at work in it, or if the pool
+        cannot train what is missing.
         """
         path = out or RUNS / f"sweep-{plan.target.replace(':', '-')}"
         if (path / _RECORD).is_file():
@@ -108,7 +110,8 @@ class Sweep:
         pool.check(list(reversed(first.values())))
         try:
             path.mkdir(parents=True, exist_ok=True)
-            sweep._write_record()
+            with alone_in(path):
+                sweep._write_record()
         except OSError as error:
             raise InputError(f"--out {path}: it cannot be written ({error.strerror})") from None
         return sweep
@@ -127,7 +130,12 @@ class Sweep:
         """Train what is not trained yet; every point, the best first, and every run's outcome.
 
         A run that cannot be done is an outcome with an error, and tried again another time.
+        Raises `InputError` if another process is at work in the folder.
         """
+        with alone_in(self.path):
+            return self._finish(watch)
+
+    def _finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
         runs = {run.name: run for run in self.plan.runs}
         outcomes = {
             name: Outcome.read(self._folder(name)) for name in runs if name in self._digests

@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import pkgutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +25,8 @@ import funcnn as fn
 from funcnn.files import is_temporary, write_whole
 
 _PATIENCE = 5  # seconds that a scheduler has to answer
+_GLANCE = 1  # seconds between two looks at whether it still has workers
+_WITHOUT = 10  # seconds that it may have none, such as while one starts again
 _LAST = "summary.json"  # a folder that has it is finished
 
 
@@ -87,7 +91,7 @@ class Cluster:
     def run(self, jobs: Sequence[Job]) -> Told:
         """What the runs tell, which is the end of each.
 
-        Raises `RunStoppedError` if the scheduler is gone.
+        Raises `RunStoppedError` if the scheduler is gone, or all its workers are.
         """
         futures = {
             self._client.submit(
@@ -115,24 +119,40 @@ class Cluster:
 
     def _answers(self, futures: list[Any]) -> Iterator[tuple[Any, Any]]:
         """Futures as they are done, with their results; what Dask says of one without, as text."""
-        from distributed import as_completed
+        from distributed import wait
 
-        completed: Callable[..., Any] = as_completed
-        for future in completed(futures):
-            if future.status == "finished":
-                yield future, future.result()
-            elif future.status == "error":
-                yield future, _in_one_line(future.exception())
-            else:  # nobody else cancels them
-                raise RunStoppedError(f"the scheduler {self._address} is gone")
+        wait_for: Callable[..., Any] = wait  # it has no types
+        since = time.monotonic()  # when there last was a worker
+        while futures:
+            # Dask raises CancelledError too, which the status of a future says as well.
+            with contextlib.suppress(TimeoutError, CancelledError):
+                wait_for(futures, timeout=_GLANCE, return_when="FIRST_COMPLETED")
+            done = [future for future in futures if future.status != "pending"]
+            futures = [future for future in futures if future.status == "pending"]
+            for future in done:
+                if future.status == "finished":
+                    yield future, future.result()
+                elif future.status == "error":
+                    yield future, _in_one_line(future.exception())
+                else:  # nobody else cancels them
+                    raise RunStoppedError(f"the scheduler {self._address} is gone")
+            if done or self._client.scheduler_info()["workers"]:
+                since = time.monotonic()
+            elif time.monotonic() - since > _WITHOUT:
+                raise RunStoppedError(
+                    f"the scheduler {self._address} has no workers any more; what is finished is "
+                    "used when it runs again"
+                )
 
 
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[Cluster]:
     """The cluster of the scheduler there, until the end of the `with` block.
 
-    Raises `InputError` if Dask's `distributed` is not installed, or no scheduler answers.
+    Raises `InputError` if Dask's `distributed` is not installed, or no scheduler answers by TCP.
     """
+    if "://" in address and not address.startswith("tcp://"):
+        raise InputError(f"--scheduler {address}: give it as tcp://HOST:PORT")
     require("distributed", "cluster")
     import dask
     from distributed import Client
@@ -142,7 +162,9 @@ def connect(address: str) -> Iterator[Cluster]:
     limits = {"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}
     with silence_logging_cmgr("CRITICAL"), dask.config.set(limits):
         try:
-            asyncio.run(_expect_answer(address))
+            kind = asyncio.run(_kind(address))
+            if kind != "scheduler":
+                raise ValueError(f"it is a {kind}, not a scheduler")
             client = make(address, timeout=_PATIENCE)
         except (OSError, ValueError) as error:
             why = "no Dask scheduler answers" if isinstance(error, OSError) else error
@@ -151,13 +173,19 @@ def connect(address: str) -> Iterator[Cluster]:
             yield Cluster(client, address)
 
 
-async def _expect_answer(address: str) -> None:
-    """Raise `OSError` unless a scheduler answers; a client would wait for its first word."""
-    from distributed.comm import core
+async def _kind(address: str) -> str:
+    """What of Dask's is there. Raises `OSError` if nothing answers, where a client would wait."""
+    from distributed import core
+    from distributed.comm.core import connect
 
-    dial: Callable[..., Any] = core.connect  # it has no types
+    dial: Callable[..., Any] = connect  # it has no types
+    ask: Callable[..., Any] = core.send_recv
     comm = await asyncio.wait_for(dial(address, timeout=_PATIENCE), _PATIENCE)
-    await comm.close()
+    try:
+        answer = await asyncio.wait_for(ask(comm, op="identity"), _PATIENCE)
+    finally:
+        await comm.close()
+    return str(answer["type"]).lower()
 
 
 def _in_one_line(error: BaseException | None) -> str:

@@ -1,7 +1,9 @@
 """`funcnn compare`: what it leaves, what it says of its numbers, that it can be stopped."""
 
+import contextlib
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -21,6 +23,7 @@ from funcnn.experiments.lockstep_table import read_steps
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.side_by_side import (
     chance_beyond,
     compare_means,
@@ -523,15 +526,49 @@ def test_a_process_that_was_asked_after_its_end_can_be_closed():
     process.close()
 
 
-def test_a_process_that_says_something_else_is_one_line(tmp_path, monkeypatch):
-    prints = tmp_path / "prints"
-    prints.write_text("#!/bin/sh\necho a warning\n")
-    prints.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(prints))
-    process = ModuleProcess("run_worker")
-    with pytest.raises(ProcessEndedError, match=r"^its process said 'a warning'$"):
+@pytest.fixture
+def says(tmp_path, monkeypatch):
+    """Make every process say this, and no more."""
+
+    def make(said):
+        prints = tmp_path / "prints"
+        prints.write_text(f"#!/bin/sh\nprintf '{said}\\n'\nexec cat > {os.devnull}\n")
+        prints.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(prints))
+
+    return make
+
+
+@pytest.mark.parametrize("said", ["a warning", "[1]", "3", "null"])
+def test_a_process_that_says_something_else_is_one_line(says, said):
+    says(said)
+    expected = f"^its process said {re.escape(repr(said))}$"
+    with (
+        contextlib.closing(ModuleProcess("run_worker")) as process,
+        pytest.raises(ProcessEndedError, match=expected),
+    ):
         process.answer()
-    process.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("[1]", "its process said '[1]'"),
+        (
+            "\\377",
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0: invalid start "
+            "byte",
+        ),
+    ],
+)
+def test_whatever_a_process_says_is_the_end_of_its_run_and_another_has_its_turn(
+    says, said, error, tmp_path
+):
+    says(said)
+    config = RunConfig.resolve({"arch": "points"})
+    jobs = [Job(name, config, tmp_path / name) for name in ("a", "b")]
+    with contextlib.closing(run_all(jobs, at_once=1)) as told:
+        assert list(told) == [(job, {"error": error}) for job in jobs]
 
 
 def test_a_process_that_ends_says_why_in_one_line():

@@ -196,6 +196,17 @@ def test_a_process_that_is_killed_is_one_line(monkeypatch):
         LabRun.open(slow, True).finish(Kill(), at_once=1)
 
 
+def test_a_second_is_refused_while_the_first_is_at_work():
+    class Two(Told):
+        def begin(self, runs, done, epochs):
+            with pytest.raises(InputError, match=r"^runs/tiny-quick: another process is at work"):
+                LabRun.open(TINY, True).finish(Told())
+
+    LabRun.open(TINY, True).finish(told := Two(), at_once=1)
+    assert len(told.results) == 3
+    assert finish()[1].results == []
+
+
 def test_the_report_is_written_again_without_training(finished, monkeypatch):
     page, _ = finished
     before = page.read_bytes()

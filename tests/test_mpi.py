@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
 from funcnn.experiments import mpi_ranks
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.mpi_learner import Rows, layer_of_rows
+from funcnn.experiments.mpi_learner import Rows, layer_of_rows, make_shared_step
 from funcnn.experiments.mpi_ranks import Ranks
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.training_run import TrainingRun
@@ -433,12 +435,26 @@ def test_ranks_that_drift_apart_are_found_out_before_anything_is_recorded(images
 
 
 @needs_mpiexec
-def test_the_ranks_of_a_host_share_its_cores():
-    code = "from funcnn.experiments.mpi_ranks import Ranks; print(Ranks.join().threads)"
-    _, out, _ = finish(start(mpiexec(2, sys.executable, "-c", code)))
-    threads = [int(line) for line in out.split()]
-    assert len(threads) == 2
-    assert 1 <= max(threads) <= max(1, fn.threads.available_cores() // 2)
+@pytest.mark.parametrize(
+    ("cores", "threads"),
+    [
+        ([range(8), range(8)], [4, 4]),
+        ([range(7), range(7)], [3, 3]),
+        ([range(1), range(1)], [1, 1]),
+        ([range(3), range(3, 6)], [3, 3]),
+        ([range(1), range(1, 8)], [1, 4]),
+        ([range(5), range(5), range(5)], [1, 1, 1]),
+    ],
+)
+def test_the_ranks_of_a_host_share_its_cores(cores, threads):
+    code = f"""
+from funcnn.experiments import mpi_ranks
+rank = mpi_ranks._of_environment("RANK", 0)
+mpi_ranks._cores = lambda: set({cores}[rank])
+print(mpi_ranks.Ranks.join().threads)
+"""
+    _, out, _ = finish(start(mpiexec(len(cores), sys.executable, "-c", code)))
+    assert sorted(map(int, out.split())) == threads
 
 
 def test_distributed_without_mpiexec_is_one_rank_of_the_same_bits(images, tmp_path):
@@ -447,7 +463,53 @@ def test_distributed_without_mpiexec_is_one_rank_of_the_same_bits(images, tmp_pa
     job = start([FUNCNN, "train", "--distributed", *options], cwd=images.parent)
     code, _, errors = finish(job)
     assert (code, errors) == (0, [])
-    assert_close(params_of(tmp_path / "it" / "last.npz"), params_of(expected.last))
+    assert_same_bits(params_of(tmp_path / "it" / "last.npz"), params_of(expected.last))
+
+
+@pytest.mark.parametrize(
+    ("rank", "options", "said"),
+    [
+        ("1", [], "Error: "),
+        ("1", ["--distributed"], "Error: rank 1 on "),
+        ("0", ["--distributed"], "Error: "),
+        ("x", [], "Error: "),
+        ("x", ["--distributed"], "Error: "),
+    ],
+)
+@pytest.mark.parametrize("name", ["PMI_RANK", "OMPI_COMM_WORLD_RANK"])
+def test_only_another_rank_of_a_distributed_command_waits(monkeypatch, name, rank, options, said):
+    waited = []
+    monkeypatch.setattr(mpi_ranks.time, "sleep", waited.append)
+    monkeypatch.setenv(name, rank)
+    result = CliRunner().invoke(main, ["train", *options, "--lr", "fast"])
+    host = f"{mpi_ranks.socket.gethostname()}: " if "rank" in said else ""
+    value = "Invalid value for '--lr': 'fast' is not a valid float."
+    assert (result.exit_code, result.stderr) == (2, f"{said}{host}{value}\n")
+    assert bool(waited) == ("rank" in said)
+
+
+class TwoAlike:
+    """Two ranks with the same rows of their own, seen from one of them."""
+
+    rank, size = 0, 2
+
+    def Allreduce(self, vector, summed):
+        np.multiply(vector, 2, out=summed)
+
+
+def test_accuracies_of_all_ranks_are_those_of_the_whole_batch():
+    model = fn.serial(fn.Dense(2))
+    _, params = model.init(fn.random.key(0), (3,))
+    optimizer = fn.sgd(0.1)
+    for size in range(1, 200):
+        for right in range(0, size + 1, 7):
+            step = make_shared_step(
+                TwoAlike(), model, fn.softmax_cross_entropy, optimizer,
+                {"accuracy": lambda outputs, targets, share=right / size: share},
+            )  # fmt: skip
+            state = fn.TrainState(params, optimizer.init(params), None)
+            batch = np.zeros((2 * size, 3), np.float32), np.zeros(2 * size, np.int64)
+            assert step(state, batch)[1]["accuracy"] == 2 * right / (2 * size), (right, size)
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,38 @@ def test_a_process_that_is_killed_is_a_row_and_another_takes_its_place():
     assert second.error is None
 
 
+def test_a_second_process_in_the_folder_is_one_line_until_the_first_is_killed():
+    code = "from funcnn.cli import main; main()"
+    quick = ["sweep", "points", "--epochs", "60", "--grid", "lr=0.01,0.1"]
+    command = [sys.executable, "-c", code, *quick, "--jobs", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline().startswith("lr=0.01 seed=0: train accuracy")
+        os.kill(first.pid, signal.SIGSTOP)
+        before = Path("runs/sweep-points/results.csv").read_bytes()
+        result = funcnn(*quick, code=1)
+        assert result.stderr == "Error: runs/sweep-points: another process is at work in it\n"
+        assert Path("runs/sweep-points/results.csv").read_bytes() == before
+    finally:
+        first.kill()
+        first.communicate()
+    funcnn(*quick)
+    assert [row["error"] for row in rows()] == ["", ""]
+
+
+def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too():
+    plan = Plan.make("points", {"lr": (0.01,)}, {"epochs": 4}, 1)
+    second = Sweep.open(plan, Processes(1), Path("out"))
+
+    class Two(Watch):
+        def begin(self, runs, done, epochs):
+            with pytest.raises(InputError, match=r"^out: another process is at work in it$"):
+                second.finish(Watch())
+
+    Sweep.open(plan, Processes(1), Path("out")).finish(Two())
+    assert made("out")
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
+from funcnn.experiments import sweep_cluster
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_cluster import connect
@@ -118,6 +119,26 @@ def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask)
     assert len(list(Path("gone/runs").glob("*/summary.json"))) == 1
 
 
+def test_a_scheduler_whose_last_worker_dies_is_one_line_and_what_is_finished_stays(
+    dask, monkeypatch
+):
+    monkeypatch.setattr(sweep_cluster, "_WITHOUT", 1)
+    doomed = dask.worker()
+    dask.wait_for(1)
+    plan = Plan.make("points", {"lr": (0.01, 0.1, 1.0)}, {"epochs": 40}, 1)
+    said = f"^the scheduler {dask.address} has no workers any more; what is finished is used when "
+    with pytest.raises(RunStoppedError, match=said), connect(dask.address) as cluster:
+        Sweep.open(plan, cluster, Path("out")).finish(Noted(doomed.kill))
+    assert len(list(Path("out/runs").glob("*/summary.json"))) == 1
+    dask.worker()
+    dask.wait_for(1)
+    watch = Noted()
+    with connect(dask.address) as cluster:
+        _, outcomes = Sweep.open(plan, cluster, Path("out")).finish(watch)
+    assert [error for _, error in watch.results] == [None, None]
+    assert sorted(outcomes) == sorted(run.name for run in plan.runs)
+
+
 @pytest.mark.parametrize(
     ("before", "said"),
     [
@@ -138,6 +159,26 @@ def test_workers_that_cannot_train_are_one_line(dask, before, said):
     assert line.startswith(f"Error: --scheduler {dask.address}: ")
     assert said in line
     assert not Path("runs").exists()
+
+
+def test_the_address_of_a_worker_is_one_line(dask):
+    from distributed import Client
+
+    dask.worker()
+    dask.wait_for(1)
+    with Client(dask.address) as client:
+        (address,) = client.scheduler_info()["workers"]
+    result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: --scheduler {address}: it is a worker, not a scheduler\n"
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "http://127.0.0.1:9", "://"])
+def test_an_address_that_is_not_of_tcp_is_one_line(address):
+    result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: --scheduler {address}: give it as tcp://HOST:PORT\n"
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["silent", "closed"])
