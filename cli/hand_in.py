@@ -22,7 +22,8 @@ from funcnn.cli.options import json_option, print_json
     "snapshots",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A params.npz to hand in where there is no experiment; once for each network of the lab.",
+    help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
+    "points: xor, linear.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A new folder. [default: hand-in/NAME-ID]"
@@ -58,7 +59,7 @@ def submit(
             experiment=folder,
             snapshots=snapshots,
             out=out,
-            told=lambda step: click.echo(f"making {step}", err=True),
+            told=lambda step: click.echo(step, err=True),
         )
     except KeyboardInterrupt:
         click.echo("stopped; nothing was written", err=True)

@@ -23,6 +23,8 @@ class RunsBar:
             dynamic_ncols=True,
         )
         self._count()
+        if done:
+            self.say(f"{done} of {runs} runs were finished before")
 
     def advance(self, name: str, epoch: int) -> None:
         """A run has come as far as this epoch."""

@@ -18,7 +18,7 @@ from funcnn.cli.options import (
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.learners import make_learner
-from funcnn.experiments.mpi_ranks import Ranks
+from funcnn.experiments.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
 
@@ -120,6 +120,8 @@ def train(
       funcnn train --arch points --data points-linear
       funcnn train --resume runs/mlp3-fashion-mnist-001
     """
+    if not distributed:
+        expect_alone()
     ranks = Ranks.join() if distributed else None
     if ranks is not None:
         threads = threads or ranks.threads

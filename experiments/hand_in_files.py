@@ -42,7 +42,7 @@ def make_files(
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
         if name not in made:
-            told(f"{name}, whose cells run now" if piece.kind == "notebook" else name)
+            told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
             made[name] = makers[piece.kind](piece)
     return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
 

@@ -40,7 +40,7 @@ class HandedNetwork:
         self._sides = sides
         self.trained = sides["numpy"]
         self.one_training = sides["numpy"] is sides["torch"]
-        """Whether PyTorch's side has the params that NumPy's was trained to."""
+        """Whether both sides have the params of one training."""
 
     @cached_property
     def classes(self) -> Array:

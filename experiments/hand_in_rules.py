@@ -176,7 +176,7 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
         )
         found = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
         if side == "torch" and network.one_training:
-            found += ", with the params of NumPy's training"
+            found += ", with the same params"
         yield Verdict(f"{floor.trial} in {SIDES[side]}", f"{asked} on {words}", enough, found)
 
 

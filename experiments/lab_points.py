@@ -177,7 +177,6 @@ def _results(results: Results) -> Section:
         "Results",
         (
             table,
-            *(verdict(results, trial, 0.9, "test_accuracy") for trial in MAIN.values()),
             *(_results_of(results, name, trial) for name, trial in MAIN.items()),
         ),
     )
@@ -204,6 +203,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
     return Section(
         f"The set {name}",
         (
+            verdict(results, trial, 0.9, "test_accuracy"),
             Picture(predictions, "Ground truth and prediction (NumPy, seed 0)."),
             Text(
                 f"**Accuracy {right / len(labels):.0%}**: {right} of {len(labels)} points "

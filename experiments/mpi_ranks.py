@@ -94,6 +94,15 @@ class Ranks:
         MPI.Finalize()
 
 
+def expect_alone() -> None:
+    """Raise `InputError` if mpiexec started several processes, which would each train by itself."""
+    started = _of_environment("SIZE", 1)
+    if started > 1:
+        raise InputError(
+            f"mpiexec started {started} processes: give --distributed, or each trains by itself"
+        )
+
+
 def in_turn(text: str, arguments: Sequence[str]) -> str:
     """The text of an error that ends a command; on another rank than 0 it says which.
 

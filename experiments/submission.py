@@ -42,7 +42,7 @@ def submit(
         raise InputError("--snapshot hands in without an experiment: leave out --experiment")
     out = out or _FOLDER / f"{lab.name}-{student.id}"
     if out.exists():
-        raise InputError(f"--out {out} exists already, and nothing is overwritten")
+        raise InputError(f"--out {out} exists already: remove it, or give another")
     require("torch")
     with contextlib.ExitStack() as closing:
         with _naming(out):  # before minutes of work: it may be that there is no room
@@ -77,7 +77,7 @@ def _checked_files(
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
-        told("the report")
+        told("making the report")
         report = snapshot_report(lab, networks)
     else:
         run = LabRun.recorded(lab, False, experiment)
@@ -85,7 +85,7 @@ def _checked_files(
         networks = of_experiment(run.results, trials)
     files = make_files(hand_in, student, networks, report, told)
     archive = pack(files) if hand_in.archive else None
-    told("the rules")
+    told("checking the rules")
     verdicts = check(Submission(hand_in, student, networks, files, archive))
     broken = [str(verdict) for verdict in verdicts if not verdict.holds]
     if broken:

@@ -135,7 +135,8 @@ class Cluster:
                 elif future.status == "error":
                     yield future, _in_one_line(future.exception())
                 else:  # nobody else cancels them
-                    raise RunStoppedError(f"the scheduler {self._address} is gone")
+                    gone = f"the scheduler {self._address} is gone"
+                    raise RunStoppedError(f"{gone}; what is finished is used when it runs again")
             if done or self._client.scheduler_info()["workers"]:
                 since = time.monotonic()
             elif time.monotonic() - since > _WITHOUT:

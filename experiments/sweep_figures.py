@@ -101,7 +101,9 @@ def _draw_lines(path: Path, swept: _Swept, x: str, series: str | None) -> None:
             means = np.array([scale * each.mean for each in spreads])
             stds = np.array([scale * (each.std or 0.0) for each in spreads])
             axis.plot(places, means, linestyle="-", markersize=5, label=label, **looks)
-            axis.fill_between(places, means - stds, means + stds, color=COLOURS[number], alpha=0.15)
+            highest = scale if score == "accuracy" else np.inf  # what a loss or accuracy can be
+            low, high = np.clip([means - stds, means + stds], 0, highest)
+            axis.fill_between(places, low, high, color=COLOURS[number], alpha=0.15)
     for axis, name in zip(axes, ("accuracy (%)", "loss"), strict=True):
         _scale(axis, sorted(swept.grid[x]))
         axis.set_xlabel(_words(x))

@@ -538,3 +538,14 @@ def test_without_mpi4py_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(InputError, match=r"^mpi4py is not installed: pip install 'funcnn\[mpi\]'$"):
         Ranks.join()
+
+
+def test_several_processes_that_would_each_train_by_themselves_are_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    done = CliRunner().invoke(main, ["train", "--arch", "points"])
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "Error: mpiexec started 2 processes: give --distributed, or each trains by itself\n"
+    )
+    assert not Path("runs").exists()
