@@ -10,7 +10,9 @@ from funcnn.cli.options import json_option, print_json
 @click.command()
 @click.argument("name")
 @click.option("--student-id", required=True, help="For the names of the files.")
-@click.option("--name", "student", help="The student's, where the lab wants it in a file's name.")
+@click.option(
+    "--name", "student", help="The student's, where a file's name has it. [default: none]"
+)
 @click.option(
     "--experiment",
     "folder",
@@ -23,7 +25,7 @@ from funcnn.cli.options import json_option, print_json
     multiple=True,
     type=click.Path(path_type=Path),
     help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
-    "points: xor, linear.",
+    "points: xor, linear. [default: none]",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="A new folder. [default: hand-in/NAME-ID]"

@@ -243,7 +243,8 @@ grid_option = click.option(
     multiple=True,
     metavar="SETTING=VALUES",
     callback=_parse_grid,
-    help="Values to try of an option below, as lr=0.01,0.1 or hidden=4,8x8; once for each option.",
+    help="Values to try of an option below, as lr=0.01,0.1 or hidden=4,8x8; once for each option. "
+    "[default: none, one point]",
 )
 
 

@@ -95,6 +95,7 @@ def test_these_are_the_commands():
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure curves"),
         *("experiment list", "experiment run", "experiment report"),
+        *("experiment notebook", "experiment submit", "sweep"),
     }
 
 
