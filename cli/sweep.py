@@ -48,7 +48,7 @@ class _Bar(RunsBar, Watch):
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Train on a Dask cluster (tcp://HOST:PORT), a thread for each run. [default: none, but here]",
+    help="Train on a Dask cluster (tcp://HOST:PORT), a thread for each run. [default: here]",
 )
 @click.option(
     "--out",
