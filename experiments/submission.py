@@ -44,6 +44,7 @@ def submit(
     if out.exists():
         raise InputError(f"--out {out} exists already: remove it, or give another")
     require("torch")
+    require("jupytext", "notebooks")
     with contextlib.ExitStack() as closing:
         with _naming(out):  # before minutes of work: it may be that there is no room
             if not out.parent.exists():
