@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import itertools
-import os
 import re
 import signal
 import subprocess
