@@ -18,6 +18,7 @@ import numpy.typing as npt
 from funcnn import activations, initializers, random
 from funcnn.arguments import check_flag, check_number
 from funcnn.initializers import Initializer, check_initializer, initialize
+from funcnn.products import matmul
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import (
@@ -83,7 +84,7 @@ def Dense(
         if x.dtype != weight.dtype:
             raise TypeError(f"x is {x.dtype} but params are {weight.dtype}: convert one of them")
         rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
-        y = rows @ weight  # (N*..., in) @ (in, out)
+        y = matmul(rows, weight)  # (N*..., in) @ (in, out)
         if bias:
             y += params["bias"]
         y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
@@ -91,15 +92,15 @@ def Dense(
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, (*x.shape[:-1], out_features), x.dtype)
             dy = dy.reshape(-1, out_features)  # (N*..., out)
-            dparams = {"weight": rows.T @ dy}  # (in, N*...) @ (N*..., out)
+            dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
             if bias:
                 dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
             if rows.flags.c_contiguous:
-                return dparams, (dy @ weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
+                return dparams, matmul(dy, weight.T).reshape(x.shape)  # (N*..., out) @ (out, in)
             # Images have their batch last in memory, and dx is wanted as x is.
-            return dparams, (weight @ dy.T).T.reshape(x.shape)  # (in, out) @ (out, N*...)
+            return dparams, matmul(weight, dy.T).T.reshape(x.shape)  # (in, out) @ (out, N*...)
 
         return y, (None if wrt is None else vjp)
 

@@ -19,11 +19,12 @@ from funcnn.threads import run_parallel
 from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, at_layer, check_takes, traits
 
 # A shard has at least 4 million multiply-adds (some 80 us of one core), or the cost of waking a
-# thread (some 50 us) would eat the gain. Rows have 64 at least, and a few shards keep as many
-# cores busy. Images have 32 at least, and 64 at most however many shards that makes: a batch of 64
-# is enough for two cores, and what a large one needs beside its params and outputs is bounded.
+# thread (some 50 us) would eat the gain. Rows have 500 at least: for fewer, BLAS's own threads give
+# more, see `products`. Images have 32 at least, and 64 at most however many shards that makes: a
+# batch of 64 is enough for two cores, and what a large one needs beside its params and outputs is
+# bounded.
 SHARD_WORK = 4_000_000
-SHARD_ROWS = 64
+SHARD_ROWS = 500
 MAX_SHARDS_OF_ROWS = 8
 LEAST_IMAGES, MOST_IMAGES = 32, 64
 

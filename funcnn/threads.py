@@ -82,14 +82,41 @@ def single_threaded_blas() -> Iterator[None]:
             _take_control()
             _blas_restore.enter_context(_controller().limit(limits=1, user_api="blas"))
         _blas_depth += 1
+        _local.blas_depth = getattr(_local, "blas_depth", 0) + 1
     try:
         yield
     finally:
         with _lock:
+            _local.blas_depth -= 1
             _blas_depth -= 1
             if _blas_depth == 0:
                 _take_control()
                 _blas_restore.close()
+
+
+def spare_blas_threads() -> int:
+    """How many threads BLAS may have for a moment, with `with_blas_threads`.
+
+    All of the library's, for the one thread that is in a `single_threaded_blas` block; else one.
+    """
+    alone = _blas_depth and _blas_depth == getattr(_local, "blas_depth", 0)
+    return thread_count() if alone and not getattr(_local, "in_task", False) else 1
+
+
+def with_blas_threads(count: int, work: Callable[[], T]) -> T:
+    """What `work` gives with BLAS on `count` threads, which others wait for; then it has one again.
+
+    `count` is at most `spare_blas_threads`.
+    """
+    libraries = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
+    with _lock:
+        try:
+            for library in libraries:
+                library.set_num_threads(count)
+            return work()
+        finally:
+            for library in libraries:
+                library.set_num_threads(1)
 
 
 class _Worker:
