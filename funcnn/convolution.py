@@ -1,13 +1,13 @@
 """Convolution as products of matrices, and its derivatives.
 
-y[o, p, n] = b[o] + sum over c and k of w[o, c, k] x[c, stride p + dilation k - before, n]: the
-cross-correlation that the field calls convolution. With the elements of each window as a column,
-that is one matrix product (Chellapilla et al. 2006), and the derivatives are products too. Where
-that is less work, it is done by the convolution theorem instead: see `spectral`.
+y[p, o, n] = b[o] + sum over c and k of w[o, c, k] x[stride p + dilation k - before, c, n]: the
+cross-correlation that the field calls convolution. With the elements of a window as a column for
+each sample, that is a product of small matrices for each window (after Chellapilla et al. 2006),
+and the derivatives are products too. Where that is less work, it is done by the convolution theorem
+instead: see `spectral`.
 
-Arrays have their batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are G
-groups. In the comments K = C/G * prod(kernel), and L is the number of windows in a block of rows,
-of all samples: rows * prod(outputs[1:]) * N.
+Arrays have channels and batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are
+G groups. In the comments K = C/G * prod(kernel), and P stands for the windows of a block of rows.
 """
 
 import math
@@ -25,61 +25,78 @@ from funcnn.windows import (
     row_blocks,
     unpad,
     view_windows,
+    with_strides,
 )
 
 
-def convolve(x: Array, weight: Array, bias: Array | None, windows: Windows) -> Array:
-    """y `(O, *outputs, N)` of x `(C, *inputs, N)`. bias: `(O,)`."""
-    out_channels, groups = len(weight), len(x) // weight.shape[1]
+WORTH_TRANSPOSING = 48
+"""For so many weights a transpose takes less than BLAS does more of with a transposed matrix."""
+
+
+def convolve(x: Array, weight: Array, windows: Windows) -> Array:
+    """y - b `(*outputs, O, N)` of x `(*inputs, C, N)`."""
+    (channels, samples), out_channels = x.shape[-2:], len(weight)
+    groups = channels // weight.shape[1]
     if spectral.is_less_work(weight.shape, groups, windows):
-        y = spectral.convolve(x, weight, windows)
-        if bias is not None:
-            y += bias.reshape(-1, 1, 1, 1)
-        return y
-    matrix = weight.reshape(groups, out_channels // groups, -1)  # (G, O/G, K)
-    if bias is not None:  # a last column, for which the windows' columns end with a one
-        matrix = np.concatenate([matrix, bias.reshape(groups, -1, 1)], axis=2)
-    y = np.empty((out_channels, *windows.outputs, x.shape[-1]), x.dtype)
-    for rows, columns in _blocks_of_columns(x, groups, matrix.shape[2], windows):
-        np.matmul(matrix, columns, out=_block(y, rows, groups))  # (G, O/G, K) @ (G, K, L)
+        return spectral.convolve(x, weight, windows)
+    y = np.empty((*windows.outputs, out_channels, samples), x.dtype)
+    matrices = _as_matrices(weight, groups)
+    for rows, columns in _blocks_of_columns(x, groups, out_channels, windows):
+        np.matmul(matrices, columns, out=_in_groups(y[rows], groups))  # (G, O/G, K) @ (P, G, K, N)
     return y
 
 
-def cotangent_of_weight(
-    dy: Array, x: Array, shape: Shape, bias: bool, windows: Windows
-) -> tuple[Array, Array | None]:
-    """The cotangents of `convolve`'s weight, of this shape, and of its bias, if it has one."""
-    out_channels, groups = shape[0], len(x) // shape[1]
+def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> Array:
+    """The cotangent of `convolve`'s weight, of this shape; dy is `(*outputs, O, N)`."""
+    out_channels, group_channels, *outer, last = shape
+    axes, groups, weights = len(windows.kernel), x.shape[-2] // group_channels, math.prod(shape[1:])
+    dy_of_samples = _in_groups(dy, groups).swapaxes(-1, -2)  # (P, G, N, O/G)
+    if weights >= WORTH_TRANSPOSING:
+        dy_of_samples = np.ascontiguousarray(dy_of_samples)
     if spectral.is_less_work(shape, groups, windows):
-        dbias = dy.reshape(out_channels, -1).sum(1) if bias else None
-        return spectral.cotangent_of_weight(dy, x, windows), dbias
-    weights = math.prod(shape[1:])  # K
-    dmatrix = np.zeros((groups, weights + bias, out_channels // groups), x.dtype)
-    for rows, columns in _blocks_of_columns(x, groups, weights + bias, windows):
-        dmatrix += columns @ _block(dy, rows, groups).swapaxes(1, 2)  # (G, K, L) @ (G, L, O/G)
-    dmatrix = np.ascontiguousarray(dmatrix.swapaxes(1, 2))  # (G, O/G, K)
-    return dmatrix[:, :, :weights].reshape(shape), dmatrix[:, :, -1].ravel() if bias else None
+        return spectral.cotangent_of_weight(dy_of_samples[..., 0, :, :], x, windows)
+    dmatrix = np.zeros((groups, weights, out_channels // groups), x.dtype)
+    for rows, columns in _blocks_of_columns(x, groups, out_channels, windows):
+        dmatrices = columns @ dy_of_samples[rows]  # (P, G, K, N) @ (P, G, N, O/G)
+        dmatrix += dmatrices.sum(tuple(range(axes)))
+    dweight = dmatrix.reshape(groups, last, *outer, group_channels, -1)
+    dweight = dweight.transpose(0, axes + 2, axes + 1, *range(2, axes + 1), 1)
+    return np.ascontiguousarray(dweight).reshape(shape)  # (G, O/G, C/G, *kernel)
+
+
+def add_bias(y: Array, bias: Array) -> None:
+    """y `(*outputs, O, N)` + bias `(O,)`, in place."""
+    y += np.repeat(bias, y.shape[-1]).reshape(y.shape[-2:])  # in one piece, as O and N are in y
+
+
+def cotangent_of_bias(dy: Array) -> Array:
+    """The cotangent of the bias, `(O,)`; dy is `(*outputs, O, N)`."""
+    dbias: Array = dy.sum(tuple(range(dy.ndim - 2))).sum(1)
+    return dbias
 
 
 def cotangent_of_x(dy: Array, weight: Array, windows: Windows, groups: int) -> Array:
-    """The cotangent of `convolve`'s x, `(C, *inputs, N)`, where dy is `(O, *outputs, N)`.
+    """The cotangent of `convolve`'s x, `(*inputs, C, N)`, where dy is `(*outputs, O, N)`.
 
     It is what a transposed convolution computes.
     """
     around = _windows_around(windows)
     if around is not None:
-        return convolve(dy, _turned(weight, groups), None, around)
-    matrix = weight.reshape(groups, len(weight) // groups, -1)
-    transposed = np.ascontiguousarray(matrix.swapaxes(1, 2))  # (G, K, O/G)
-    channels, samples = groups * weight.shape[1], dy.shape[-1]
-    dpadded = np.zeros((channels, *windows.padded, samples), dy.dtype)
-    dwindows = view_windows(dpadded, windows)  # (C, *kernel, *outputs, N), they overlap
-    for rows in row_blocks(windows, samples, channels * math.prod(windows.kernel), dy.itemsize):
-        dcolumns = transposed @ _block(dy, rows, groups)  # (G, K, O/G) @ (G, O/G, L)
-        sizes = rows.stop - rows.start, *windows.outputs[1:]
-        dcolumns = dcolumns.reshape(channels, *windows.kernel, *sizes, samples)
+        return convolve(dy, _turned(weight, groups), around)
+    _, group_channels, *outer, last = weight.shape
+    transposed = np.ascontiguousarray(_as_matrices(weight, groups).swapaxes(1, 2))  # (G, K, O/G)
+    channels, samples = groups * group_channels, dy.shape[-1]
+    dpadded = np.zeros((*windows.padded, channels, samples), dy.dtype)
+    dwindows = _in_groups(view_windows(dpadded, windows), groups)  # they overlap
+    every = (slice(None),) * (len(outer) + 1)
+    for rows in row_blocks(windows, channels * math.prod(windows.kernel) * samples, dy.itemsize):
+        dcolumns = transposed @ _in_groups(dy[rows], groups)  # (G, K, O/G) @ (P, G, O/G, N)
+        dcolumns = dcolumns.reshape(
+            *dcolumns.shape[: len(every) + 1], last, *outer, group_channels, samples
+        )
         for position in positions(windows):
-            dwindows[:, *position, rows] += dcolumns[:, *position]  # (C, rows, ..., N)
+            within = *every, slice(None), position[-1], *position[:-1]
+            dwindows[rows, *every[1:], *position] += dcolumns[within]  # (P, G, C/G, N)
     return unpad(dpadded, windows)
 
 
@@ -105,29 +122,53 @@ def _turned(weight: Array, groups: int) -> Array:
     return kernels.swapaxes(1, 2).reshape(groups * channels, -1, *kernel)
 
 
+def _as_matrices(weight: Array, groups: int) -> Array:
+    """The weight as a matrix for each group, `(G, O/G, K)`, K in the order of the columns."""
+    axes = weight.ndim - 2
+    kernels = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
+    kernels = kernels.transpose(0, 1, axes + 2, *range(3, axes + 2), 2)
+    return kernels.reshape(groups, len(weight) // groups, -1)  # (G, O/G, last, *outer, C/G)
+
+
+def _in_groups(y: Array, groups: int) -> Array:
+    """A view of y `(..., C, N)` as `(..., G, C/G, N)`."""
+    return y.reshape(*y.shape[:-2], groups, y.shape[-2] // groups, y.shape[-1])
+
+
 def _blocks_of_columns(
-    x: Array, groups: int, height: int, windows: Windows
+    x: Array, groups: int, out_channels: int, windows: Windows
 ) -> Iterator[tuple[slice, Array]]:
-    """Blocks of rows of windows, each with their elements as columns `(G, height, L)`.
+    """Blocks of rows of windows, each with their elements as columns `(P, G, K, N)`.
 
-    Where height is more than K, the columns end with a one. A block's memory is used again.
+    K goes through the last axis of the kernel first, then through the others, and then through the
+    channels. So without groups and dilation neighbouring windows overlap in memory as they do in
+    the image, and an element is copied only as often as it is in a row of windows.
     """
-    samples = x.shape[-1]
-    views = view_windows(pad(x, windows), windows)  # (C, *kernel, *outputs, N)
-    views = views.reshape(groups, len(x) // groups, *views.shape[1:])
-    before_rows = 2 + len(windows.kernel)
-    weights = math.prod(views.shape[1:before_rows])  # K
-    columns = np.empty((groups, height, 0), x.dtype)
-    for rows in row_blocks(windows, samples, groups * height, x.itemsize):
-        elements = views[(slice(None),) * before_rows + (rows,)]
-        size = math.prod(elements.shape[before_rows:])  # L
-        if columns.shape[2] != size:
-            columns = np.empty((groups, height, size), x.dtype)
-            columns[:, weights:] = 1
-        columns[:, :weights].reshape(elements.shape)[...] = elements
-        yield rows, columns
-
-
-def _block(y: Array, rows: slice, groups: int) -> Array:
-    """A view of some rows of y `(O, *outputs, N)`, as matrices `(G, O/G, L)`."""
-    return y[:, rows].reshape(groups, len(y) // groups, -1)
+    (channels, samples), axes = x.shape[-2:], len(windows.kernel)
+    *outer, last = windows.kernel
+    height = channels // groups * math.prod(windows.kernel)  # K
+    padded = pad(x, windows)
+    # What there is of a window in a block: its columns, or the product that they are needed for.
+    elements = groups * height * max(samples, out_channels // groups)
+    if groups == windows.dilation[-1] == 1:
+        lines = windows._replace(
+            kernel=(*outer, 1),
+            stride=(*windows.stride[:-1], 1),
+            outputs=(*windows.outputs[:-1], windows.padded[-1]),
+        )
+        views = view_windows(padded, lines)  # (*lines, *outer, 1, C, N)
+        blocks = row_blocks(windows, elements, x.itemsize) if outer else [slice(None)]
+        for rows in blocks:
+            block = np.ascontiguousarray(views[rows])
+            shape = *block.shape[: axes - 1], windows.outputs[-1], 1, height, samples
+            item = block.itemsize  # strides of axes of size 1 may be anything, so all are computed
+            *steps, step = (item * math.prod(block.shape[i + 1 :]) for i in range(axes))
+            strides = *steps, step * windows.stride[-1], 0, samples * item, item
+            yield rows, with_strides(block, shape, strides)
+    else:
+        views = _in_groups(view_windows(padded, windows), groups)
+        order = *range(axes), 2 * axes, 2 * axes - 1, *range(axes, 2 * axes - 1)
+        views = views.transpose(*order, 2 * axes + 1, 2 * axes + 2)
+        for rows in row_blocks(windows, elements, x.itemsize):
+            block = np.ascontiguousarray(views[rows])  # (P, G, last, *outer, C/G, N)
+            yield rows, block.reshape(*block.shape[: axes + 1], height, samples)

@@ -3,6 +3,7 @@
 Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -11,7 +12,13 @@ import numpy.typing as npt
 
 from funcnn import initializers, random
 from funcnn.arguments import check_count, check_flag
-from funcnn.convolution import convolve, cotangent_of_weight, cotangent_of_x
+from funcnn.convolution import (
+    add_bias,
+    convolve,
+    cotangent_of_bias,
+    cotangent_of_weight,
+    cotangent_of_x,
+)
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import constructor
@@ -61,6 +68,7 @@ def Conv(
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
+    @functools.lru_cache(maxsize=16)
     def place(sample_shape: Shape) -> tuple[Windows, Shape]:
         """The windows on an image `(C, *sizes)`, and the shape of the weight."""
         sizes = spatial_sizes(sample_shape)
@@ -85,15 +93,18 @@ def Conv(
     ) -> tuple[Array, Vjp | None]:
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=1)
-        shift = check_param("bias", params["bias"], (out_channels,), x.dtype) if bias else None
         x = batch_last(x)
-        y = batch_first(convolve(x, weight, shift, windows))
+        y = convolve(x, weight, windows)
+        if bias:
+            add_bias(y, check_param("bias", params["bias"], (out_channels,), x.dtype))
+        y = batch_first(y)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
             dy = np.ascontiguousarray(batch_last(dy))
-            dweight, dbias = cotangent_of_weight(dy, x, shape, bias, windows)
-            dparams = {"weight": dweight} | ({"bias": dbias} if bias else {})
+            dparams = {"weight": cotangent_of_weight(dy, x, shape, windows)}
+            if bias:
+                dparams["bias"] = cotangent_of_bias(dy)
             if wrt == "params":
                 return dparams, None
             return dparams, batch_first(cotangent_of_x(dy, weight, windows, groups))
@@ -138,6 +149,7 @@ def ConvTranspose(
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
+    @functools.lru_cache(maxsize=16)
     def place(sample_shape: Shape) -> tuple[Windows, Shape]:
         """The windows on y that the elements of x stand for, and the shape of the weight."""
         sizes = spatial_sizes(sample_shape)
@@ -150,7 +162,7 @@ def ConvTranspose(
         extra = for_each_axis("output_padding", output_padding, axes)
         if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
             raise ValueError(f"output_padding {extra} must be less than the stride or dilation")
-        windows = Windows(kernel, strides, dilations, around, around, (), sizes)
+        windows = Windows(kernel, strides, dilations, around, around, (), (), sizes)
         outputs = tuple(
             (size - 1) * s + span - 2 * p + e
             for size, s, span, p, e in zip(
@@ -159,7 +171,8 @@ def ConvTranspose(
         )
         if min(outputs) < 1:
             raise ValueError(f"an image of {sizes} becomes one of {outputs}: too much padding")
-        return windows._replace(inputs=outputs), (channels, out_channels // groups, *kernel)
+        padded = tuple(size + 2 * p for size, p in zip(outputs, around, strict=True))
+        return windows._replace(inputs=outputs, padded=padded), (channels, out_channels // groups, *kernel)
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
@@ -174,23 +187,22 @@ def ConvTranspose(
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=0)
         x = np.ascontiguousarray(batch_last(x))
-        y = batch_first(cotangent_of_x(x, weight, windows, groups))
+        y = cotangent_of_x(x, weight, windows, groups)
         if bias:
-            shift = check_param("bias", params["bias"], (out_channels,), x.dtype)
-            y += shift.reshape(-1, *(1,) * len(windows.kernel))
+            add_bias(y, check_param("bias", params["bias"], (out_channels,), x.dtype))
+        y = batch_first(y)
         y_shape, dtype = y.shape, y.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
             dy = batch_last(dy)
             # y is what convolving the gradient of x would be, so their roles are exchanged.
-            dweight, _ = cotangent_of_weight(x, dy, shape, False, windows)
-            dparams = {"weight": dweight}
+            dparams = {"weight": cotangent_of_weight(x, dy, shape, windows)}
             if bias:
-                dparams["bias"] = dy.reshape(out_channels, -1).sum(1)
+                dparams["bias"] = cotangent_of_bias(dy)
             if wrt == "params":
                 return dparams, None
-            return dparams, batch_first(convolve(dy, weight, None, windows))
+            return dparams, batch_first(convolve(dy, weight, windows))
 
         return y, (None if wrt is None else vjp)
 

@@ -1,6 +1,6 @@
 """Pooling, beside its derivatives: one number for all the elements of a window.
 
-x is `(C, *inputs, N)` and y `(C, *outputs, N)`, with the batch last: see `windows`.
+x is `(*inputs, C, N)` and y `(*outputs, C, N)`, with channels and batch last: see `windows`.
 """
 
 import math
@@ -26,14 +26,13 @@ def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVj
         larger = element > y
         np.maximum(y, element, out=y)
         np.maximum(chosen, np.multiply(larger, index, dtype=chosen.dtype), out=chosen)
-    channels, samples, dtype = len(x), x.shape[-1], x.dtype
+    shape, dtype = (*windows.padded, *x.shape[-2:]), x.dtype
 
     def vjp(dy: Array) -> Array:
-        dpadded = (np.empty if _tile(windows) else np.zeros)(
-            (channels, *windows.padded, samples), dtype
-        )
+        tile = _tile(windows)
+        dpadded = np.empty(shape, dtype) if tile else np.zeros(shape, dtype)
         for index, delement in enumerate(_elements(dpadded, windows)):
-            if _tile(windows):
+            if tile:
                 np.multiply(dy, chosen == index, out=delement)
             else:
                 delement += dy * (chosen == index)
@@ -48,10 +47,10 @@ def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
     y = first.copy()
     for element in others:
         y += element
-    channels, samples = len(x), x.shape[-1]
+    shape = *windows.padded, *x.shape[-2:]
 
     def vjp(dy: Array) -> Array:
-        dpadded = np.zeros((channels, *windows.padded, samples), dy.dtype)
+        dpadded = np.zeros(shape, dy.dtype)
         for delement in _elements(dpadded, windows):
             delement += dy
         return unpad(dpadded, windows)
@@ -60,17 +59,17 @@ def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
 
 
 def count_elements(windows: Windows, include_padding: bool) -> Array:
-    """How many elements each window has, with or without those of the padding: `(*outputs, 1)`."""
+    """How many elements each window has, with or without those of the padding: `(*outputs, 1, 1)`."""
     if include_padding:
-        return np.full((*windows.outputs, 1), math.prod(windows.kernel))
-    counts, _ = sum_pool(np.ones((1, *windows.inputs, 1)), windows)
-    return counts.reshape(*windows.outputs, 1)
+        return np.full((*windows.outputs, 1, 1), math.prod(windows.kernel))
+    return sum_pool(np.ones((*windows.inputs, 1, 1)), windows)[0]
 
 
 def _elements(padded: Array, windows: Windows) -> list[Array]:
-    """Of each place within a window, what all windows have there: views `(C, *outputs, N)`."""
+    """Of each place within a window, what all windows have there: views `(*outputs, C, N)`."""
     views = view_windows(padded, windows)
-    return [views[:, *position] for position in positions(windows)]
+    every = (slice(None),) * len(windows.outputs)
+    return [views[*every, *position] for position in positions(windows)]
 
 
 def _tile(windows: Windows) -> bool:

@@ -3,6 +3,7 @@
 Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ from funcnn.windows import (
 )
 
 Pool = Callable[[Array, Windows, bool], tuple[Array, ArrayVjp | None]]
-"""`pool(x, windows, with_vjp) -> (y, vjp)` of arrays with their batch last."""
+"""`pool(x, windows, with_vjp) -> (y, vjp)` of arrays with channels and batch last."""
 
 
 @constructor(per_sample="always", spatial=True)
@@ -58,7 +59,7 @@ def AvgPool(
 
     def average(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp]:
         y, vjp_of_sum = sum_pool(x, windows)
-        count = count_elements(windows, count_include_pad).astype(x.dtype)  # (*outputs, 1)
+        count = count_elements(windows, count_include_pad).astype(x.dtype)  # (*outputs, 1, 1)
         y /= count
         return y, lambda dy: vjp_of_sum(dy / count)
 
@@ -85,6 +86,7 @@ def _pool_layer(
     stride = kernel_size if stride is None else check_sizes(name, "stride", stride)
     padding = check_sizes(name, "padding", padding, least=0)
 
+    @functools.lru_cache(maxsize=16)
     def place(sample_shape: Shape) -> Windows:
         sizes = spatial_sizes(sample_shape)
         kernel = for_each_axis("kernel_size", kernel_size, len(sizes))
@@ -106,7 +108,8 @@ def _pool_layer(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         check_float(name, x)
-        y, pull_back = pool(batch_last(x), place(x.shape[1:]), wrt is not None)
+        windows = place(x.shape[1:])
+        y, pull_back = pool(batch_last(x), windows, wrt is not None)
         y = batch_first(y)
         y_shape, dtype = y.shape, y.dtype
 
@@ -132,9 +135,9 @@ def GlobalAvgPool() -> Layer:
     As `torch.nn.AdaptiveAvgPool2d(1)` and a `Flatten`. Lin et al. 2014.
     """
 
-    def mean(x: Array) -> tuple[Array, ArrayVjp]:  # (C, S, N) to (C, N)
-        size = x.shape[1]
-        return x.mean(1), lambda dy: np.repeat(dy[:, None] / size, size, axis=1)
+    def mean(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
+        size = len(x)
+        return x.mean(0), lambda dy: np.repeat(dy[None] / size, size, axis=0)
 
     return _global_pool_layer("GlobalAvgPool", mean)
 
@@ -146,16 +149,16 @@ def GlobalMaxPool() -> Layer:
     Of equal ones the first gets dy. As `torch.nn.AdaptiveMaxPool2d(1)` and a `Flatten`.
     """
 
-    def largest(x: Array) -> tuple[Array, ArrayVjp]:  # (C, S, N) to (C, N)
-        chosen = x.argmax(1, keepdims=True)
+    def largest(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
+        chosen = x.argmax(0, keepdims=True)
         shape = x.shape
 
         def vjp(dy: Array) -> Array:
             dx = np.zeros(shape, dy.dtype)
-            np.put_along_axis(dx, chosen, dy[:, None], axis=1)
+            np.put_along_axis(dx, chosen, dy[None], axis=0)
             return dx
 
-        return np.take_along_axis(x, chosen, axis=1)[:, 0], vjp
+        return np.take_along_axis(x, chosen, axis=0)[0], vjp
 
     return _global_pool_layer("GlobalMaxPool", largest)
 
@@ -173,14 +176,14 @@ def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]
         check_float(name, x)
         sizes = spatial_sizes(x.shape[1:])
         samples, channels = x.shape[:2]
-        y, pull_back = pool(batch_last(x).reshape(channels, math.prod(sizes), samples))  # (C, S, N)
+        y, pull_back = pool(batch_last(x).reshape(math.prod(sizes), channels, samples))  # (S, C, N)
         dtype = x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, (samples, channels), dtype)
             if wrt == "params":
                 return {}, None
-            dx = pull_back(dy.T).reshape(channels, *sizes, samples)  # (C, S, N) to (C, *sizes, N)
+            dx = pull_back(dy.T).reshape(*sizes, channels, samples)  # (S, C, N) to (*sizes, C, N)
             return {}, batch_first(dx)
 
         return y.T, (None if wrt is None else vjp)

@@ -1,30 +1,29 @@
-"""Convolution along rows by the convolution theorem, where that is less work.
+"""Convolution along columns by the convolution theorem, where that is less work.
 
-A row of W numbers convolved with one of k is, after discrete Fourier transforms of L = W + padding
-points, a product number by number: some 3 L / 2 real multiplications in the place of W k, as a
-product of complex numbers takes three (Gauss). Written out with real matrices it is bilinear,
+A column of H numbers convolved with one of k is, after discrete Fourier transforms of L = H +
+padding points, a product number by number: some 3 L / 2 real multiplications in the place of H k,
+as a product of complex numbers takes three (Gauss). Written out with real matrices it is bilinear,
 
-    y = E ((G w) * (D x))       D: (R, W), G: (R, k), E: (W', R), * number by number,
+    y = E ((G w) * (D x))       D: (R, H), G: (R, k), E: (H', R), * number by number,
 
-and its derivatives are plain. Over rows, channels and samples each of the R products is a product
-of matrices, as in `convolution`. Arrays have their batch last: see `windows`.
+and its derivatives are plain. With rows, channels and samples each of the R products is one of
+matrices for each window of a row, as in `convolution`. Arrays have channels and batch last: see
+`windows`.
 
-Rounding is relative to the largest numbers of a row, and a NaN or infinity fills its row.
+Rounding is relative to the largest numbers of a column, and a NaN or infinity fills its column.
 """
 
 import functools
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
 from funcnn.types import Array, Shape
-from funcnn.windows import Windows
+from funcnn.windows import Windows, with_strides
 
-# In the comments C and O are the channels, i and j the rows and columns of a kernel, H and W' the
+# In the comments C and O are the channels, i and j the rows and columns of a kernel, H' and W' the
 # rows and columns of y, N the samples.
 
 
@@ -33,43 +32,44 @@ WORTHWHILE = 0.9
 
 
 class Transforms(NamedTuple):
-    """The matrices of y = E ((G w) * (D x)), for rows of one size."""
+    """The matrices of y = E ((G w) * (D x)), for columns of one size."""
 
     of_x: Array
-    """D, `(R, W)`."""
+    """D, `(R, H)`."""
     of_weight: Array
     """G, `(R, k)`."""
     of_products: Array
-    """E, `(W', R)`."""
+    """E, `(H', R)`."""
 
 
+@functools.lru_cache(maxsize=256)
 def is_less_work(weight_shape: Shape, groups: int, windows: Windows) -> bool:
     """Whether to convolve so: images, without stride, dilation or groups, and few products.
 
-    Counted are the multiplications for one sample. Those of the transforms, small products of
-    matrices, take one and a half times as long.
+    Counted are the multiplications for one sample. Those of the transforms, products of large
+    matrices with few rows, take about twice as long.
     """
     if len(windows.kernel) != 2 or groups > 1 or {*windows.stride, *windows.dilation} != {1}:
         return False
     out_channels, channels, rows, columns = weight_shape
     (height, width), (height_x, width_x) = windows.outputs, windows.inputs
-    rank = 3 * (width_x + max(windows.before[1], windows.after[1])) / 2
+    rank = 3 * (height_x + max(windows.before[0], windows.after[0])) / 2
     transforms = rank * (channels * height_x * width_x + out_channels * height * width)
-    between = out_channels * channels * rows * height
-    return bool(rank * between + 1.5 * transforms < WORTHWHILE * between * columns * width)
+    between = out_channels * channels * columns * width
+    return bool(rank * between + 2 * transforms < WORTHWHILE * between * rows * height)
 
 
 @functools.lru_cache(maxsize=256)
 def transforms(windows: Windows, dtype: npt.DTypeLike) -> Transforms:
-    """The matrices for the rows of these windows."""
-    width, kernel, before = windows.inputs[-1], windows.kernel[-1], windows.before[-1]
-    points = width + max(before, windows.after[-1])  # what wraps around meets padding only
+    """The matrices for the columns of these windows."""
+    height, kernel, before = windows.inputs[0], windows.kernel[0], windows.before[0]
+    points = height + max(before, windows.after[0])  # what wraps around meets padding only
     turn = 2 * math.pi / points
 
     def waves(frequency: int, places: Array) -> tuple[Array, Array]:
         return np.cos(turn * frequency * places), np.sin(turn * frequency * places)
 
-    x, w, y = np.arange(width), np.arange(kernel) - before, np.arange(windows.outputs[-1])
+    x, w, y = np.arange(height), np.arange(kernel) - before, np.arange(windows.outputs[0])
     of_x, of_weight, of_products = [], [], []
     for frequency in range(points // 2 + 1):
         (xc, xs), (wc, ws), (yc, ys) = (waves(frequency, places) for places in (x, w, y))
@@ -88,50 +88,39 @@ def transforms(windows: Windows, dtype: npt.DTypeLike) -> Transforms:
 
 
 def convolve(x: Array, weight: Array, windows: Windows) -> Array:
-    """y `(O, H, W', N)` of x `(C, *inputs, N)` and weight `(O, C, i, j)`."""
+    """y `(H', W', O, N)` of x `(H, W, C, N)` and weight `(O, C, i, j)`."""
     of_x, of_weight, of_products = transforms(windows, x.dtype)
-    rank, out_channels = len(of_x), len(weight)
-    weights = np.tensordot(of_weight, weight, (1, 3)).reshape(rank, out_channels, -1)  # (R, O, Ci)
-    products = np.empty((rank, out_channels, windows.outputs[0], x.shape[-1]), x.dtype)
-    for product, weights_of_it, columns in zip(
-        products, weights, _columns(x, of_x, windows), strict=True
-    ):
-        np.matmul(
-            weights_of_it, columns, out=product.reshape(out_channels, -1)
-        )  # (O, Ci) @ (Ci, HN)
-    return of_products @ products.transpose(1, 2, 0, 3)  # (W', R) @ (R, N), for each of O and H
+    weights = np.tensordot(of_weight, weight, (1, 2)).swapaxes(2, 3)  # (R, O, j, C)
+    weights = weights.reshape(len(of_x), 1, len(weight), -1)
+    products = weights @ _columns(x, of_x, windows)  # (R, 1, O, jC) @ (R, W', jC, N)
+    y = of_products @ products.reshape(len(of_x), -1)  # (H', R) @ (R, W' O N)
+    return y.reshape(len(y), *products.shape[1:])
 
 
 def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
-    """The cotangent of `convolve`'s weight, where dy is `(O, H, W', N)`."""
+    """The cotangent of `convolve`'s weight, where dy is `(H', W', N, O)`."""
     of_x, of_weight, of_products = transforms(windows, x.dtype)
-    rank, out_channels, rows = len(of_x), len(dy), windows.kernel[0]
-    dproducts = np.empty((rank, out_channels, windows.outputs[0], x.shape[-1]), x.dtype)
-    # (R, W') @ (W', N), for each of O and H
-    np.matmul(of_products.T, dy, out=dproducts.transpose(1, 2, 0, 3))
-    dweights = np.empty((rank, len(x) * rows, out_channels), x.dtype)
-    for dweight, dproduct, columns in zip(
-        dweights, dproducts, _columns(x, of_x, windows), strict=True
+    rank, out_channels = len(of_x), dy.shape[-1]
+    dproducts = of_products.T @ dy.reshape(len(dy), -1)  # (R, H') @ (H', W' N O)
+    dproducts = dproducts.reshape(rank, *dy.shape[1:])
+    dweights = np.empty((rank, x.shape[2] * windows.kernel[1], out_channels), x.dtype)
+    for dweight, columns, dproduct in zip(
+        dweights, _columns(x, of_x, windows), dproducts, strict=True
     ):
-        np.matmul(columns, dproduct.reshape(out_channels, -1).T, out=dweight)  # (Ci, HN) @ (HN, O)
-    dweight = np.tensordot(dweights, of_weight, (0, 0))  # (Ci, O, j)
-    dweight = dweight.reshape(len(x), rows, out_channels, -1).transpose(2, 0, 1, 3)  # (O, C, i, j)
-    return np.ascontiguousarray(dweight)
+        np.sum(columns @ dproduct, 0, out=dweight)  # (W', jC, N) @ (W', N, O)
+    dweight = np.tensordot(dweights, of_weight, (0, 0))  # (jC, O, i)
+    dweight = dweight.reshape(windows.kernel[1], -1, *dweight.shape[1:])  # (j, C, O, i)
+    return np.ascontiguousarray(dweight.transpose(2, 1, 3, 0))  # (O, C, i, j)
 
 
-def _columns(x: Array, of_x: Array, windows: Windows) -> Iterator[Array]:
-    """For each of the R, the elements of D x in all windows of rows, as columns `(Ci, HN)`.
-
-    Their memory is used again for the next.
-    """
-    rank, channels, samples = len(of_x), len(x), x.shape[-1]
-    before, rows, outputs = windows.before[0], windows.kernel[0], windows.outputs[0]
-    transformed = np.zeros((rank, channels, windows.padded[0], samples), x.dtype)
-    inner = transformed[:, :, before : before + windows.inputs[0]]
-    np.matmul(of_x, x, out=inner.transpose(1, 2, 0, 3))  # (R, W) @ (W, N), for each of C and H
-    r, c, h, n = transformed.strides
-    views = as_strided(transformed, (rank, channels, rows, outputs, samples), (r, c, h, h, n))
-    columns = np.empty(views.shape[1:], x.dtype)
-    for view in views:
-        columns[...] = view
-        yield columns.reshape(channels * rows, outputs * samples)
+def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
+    """The elements of D x in all windows of rows, as columns: a view `(R, W', jC, N)`."""
+    (height, width), (channels, samples) = windows.inputs, x.shape[2:]
+    before = windows.before[1]
+    transformed = np.zeros((len(of_x), windows.padded[1], channels, samples), x.dtype)
+    inner = transformed[:, before : before + width].reshape(len(of_x), -1)
+    # A view of what lies in one piece for each of the R.
+    np.matmul(of_x, x.reshape(height, -1), out=inner)  # (R, H) @ (H, W C N)
+    shape = (len(of_x), windows.outputs[1], windows.kernel[1] * channels, samples)
+    r, w, _, n = transformed.strides
+    return with_strides(transformed, shape, (r, w, samples * n, n))

@@ -1,25 +1,26 @@
 """Windows that slide over images: where they lie, and their elements side by side.
 
-The arrays of this module, of `convolution` and of `pooling` have their batch last: `(C, *sizes, N)`
-with one size for each spatial axis. So everything that is copied or computed runs over long
-stretches of memory, and what a matrix product gives is in that order again. The layers turn
-`(N, C, *sizes)` into it and back by a transpose, which moves nothing.
+The arrays of this module, of `convolution` and of `pooling` have channels and batch last:
+`(*sizes, C, N)` with one size for each spatial axis. So everything that is copied or computed runs
+over long stretches of memory, the elements of a window are the rows of a matrix without being moved
+far, and what a product of matrices gives is in that order again. The layers turn `(N, C, *sizes)`
+into it and back by a transpose, which moves nothing.
 """
 
 import functools
+import itertools
 import math
 import operator
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from funcnn.types import Array, Shape
 
-# What is made for each window is made for a few rows of windows at a time, so that it stays in the
-# cache of a core. With less, threads wait for each other more often than the cache gains.
-BLOCK_BYTES = 1 << 20
+# What is made for each window is made for a few rows of windows at a time, which bounds it. With
+# less, threads wait for each other more often than a core's cache gains.
+BLOCK_BYTES = 1 << 22
 
 
 class Windows(NamedTuple):
@@ -34,14 +35,10 @@ class Windows(NamedTuple):
     """The padding after the last element."""
     inputs: Shape
     """The sizes of the image."""
+    padded: Shape
+    """Those with its padding."""
     outputs: Shape
     """How many windows there are."""
-
-    @property
-    def padded(self) -> Shape:
-        """The sizes of the image with its padding."""
-        sizes = zip(self.before, self.inputs, self.after, strict=True)
-        return tuple(before + size + after for before, size, after in sizes)
 
     @property
     def spans(self) -> Shape:
@@ -54,7 +51,8 @@ def place_windows(
     inputs: Shape, kernel: Shape, stride: Shape, dilation: Shape, before: Shape, after: Shape
 ) -> Windows:
     """The windows on an image of sizes `inputs`. Raises `ValueError` if not even one fits."""
-    windows = Windows(kernel, stride, dilation, before, after, inputs, ())
+    padded = tuple(map(sum, zip(before, inputs, after, strict=True)))
+    windows = Windows(kernel, stride, dilation, before, after, inputs, padded, ())
     if any(span > size for span, size in zip(windows.spans, windows.padded, strict=True)):
         reach = f"{_by(windows.spans)}, dilated," if windows.spans != kernel else _by(kernel)
         raise ValueError(
@@ -70,48 +68,53 @@ def _by(sizes: Sequence[int]) -> str:
 
 
 def batch_last(x: Array) -> Array:
-    """A view of x `(N, C, *sizes)` as `(C, *sizes, N)`."""
-    return x.transpose(*range(1, x.ndim), 0)
+    """A view of x `(N, C, *sizes)` as `(*sizes, C, N)`."""
+    return x.transpose(*range(2, x.ndim), 1, 0)
 
 
 def batch_first(x: Array) -> Array:
-    """A view of x `(C, *sizes, N)` as `(N, C, *sizes)`."""
-    return x.transpose(x.ndim - 1, *range(x.ndim - 1))
+    """A view of x `(*sizes, C, N)` as `(N, C, *sizes)`."""
+    return x.transpose(x.ndim - 1, x.ndim - 2, *range(x.ndim - 2))
 
 
 def pad(x: Array, windows: Windows, value: float = 0.0) -> Array:
-    """x `(C, *inputs, N)` with `value` around it, contiguous: `(C, *padded, N)`."""
+    """x `(*inputs, C, N)` with `value` around it, contiguous: `(*padded, C, N)`."""
     if windows.padded == windows.inputs:
         return np.ascontiguousarray(x)
-    padded = np.full((len(x), *windows.padded, x.shape[-1]), value, x.dtype)
+    padded = np.full((*windows.padded, *x.shape[-2:]), value, x.dtype)
     unpad(padded, windows)[...] = x
     return padded
 
 
 def unpad(padded: Array, windows: Windows) -> Array:
-    """A view of the image within its padding: `(C, *padded, N)` to `(C, *inputs, N)`."""
+    """A view of the image within its padding: `(*padded, C, N)` to `(*inputs, C, N)`."""
     sizes = zip(windows.before, windows.inputs, strict=True)
-    return padded[:, *(slice(before, before + size) for before, size in sizes)]
+    return padded[tuple(slice(before, before + size) for before, size in sizes)]
 
 
 def view_windows(padded: Array, windows: Windows) -> Array:
-    """A view of the elements of all windows: `(C, *padded, N)` to `(C, *kernel, *outputs, N)`."""
-    channel, *steps, sample = padded.strides
-    within = (step * d for step, d in zip(steps, windows.dilation, strict=True))
-    between = (step * s for step, s in zip(steps, windows.stride, strict=True))
-    shape = (len(padded), *windows.kernel, *windows.outputs, padded.shape[-1])
-    return as_strided(padded, shape, (channel, *within, *between, sample))
+    """A view of the elements of all windows: `(*padded, C, N)` to `(*outputs, *kernel, C, N)`."""
+    steps = padded.strides[:-2]
+    between = map(operator.mul, steps, windows.stride)
+    within = map(operator.mul, steps, windows.dilation)
+    shape = (*windows.outputs, *windows.kernel, *padded.shape[-2:])
+    return with_strides(padded, shape, (*between, *within, *padded.strides[-2:]))
+
+
+def with_strides(contiguous: Array, shape: Shape, strides: Shape) -> Array:
+    """A view of the memory of an array: `as_strided` in a tenth of its time."""
+    return np.ndarray(shape, contiguous.dtype, contiguous, 0, strides)
 
 
 def positions(windows: Windows) -> Iterator[Shape]:
     """The places within a window, in row-major order."""
-    return np.ndindex(*windows.kernel)
+    return itertools.product(*map(range, windows.kernel))
 
 
-def row_blocks(windows: Windows, samples: int, elements: int, itemsize: int) -> list[slice]:
-    """All rows of windows, in blocks that fit in a core's cache with `elements` of each window."""
+def row_blocks(windows: Windows, elements: int, itemsize: int) -> list[slice]:
+    """All rows of windows, in blocks of bounded memory, with so many `elements` for each window."""
     rows, *others = windows.outputs
-    row_bytes = max(1, math.prod(others) * samples * elements * itemsize)
+    row_bytes = max(1, math.prod(others) * elements * itemsize)
     step = max(1, BLOCK_BYTES // row_bytes)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 

@@ -6,6 +6,7 @@ from funcnn.experiments.document_pdf import require_weasyprint
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn import windows
 
 
 def need_weasyprint():
@@ -72,5 +73,5 @@ def normal_batch(rng, shape, batch=2, dtype=np.float32):
 
 
 def batch_last(x):
-    """Equal arrays, in memory in the order (C, H, W, N)."""
-    return fn.tree.map(lambda a: np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0), x)
+    """Equal arrays, in memory in the order (H, W, C, N)."""
+    return fn.tree.map(lambda a: windows.batch_first(windows.batch_last(a).copy()), x)
