@@ -31,6 +31,7 @@ from funcnn.types import (
     check_cotangent,
     check_param,
 )
+from funcnn.windows import batch_first, batch_last
 
 # --- layers with weights ---------------------------------------------------------------------
 
@@ -238,13 +239,25 @@ def _reshape(output_shape: Any) -> Layer:
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        y = x.reshape(x.shape[0], *output_shape(x.shape[1:]))  # (N, *shape)
+        shape = output_shape(x.shape[1:])
+        as_images = x.ndim > 2 and x.strides[0] == x.itemsize  # their batch is last in memory
+        y = _reshape_samples(x, shape) if as_images else x.reshape(len(x), *shape)
         x_shape, y_shape, dtype = x.shape, y.shape, x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
-            return {}, (None if wrt == "params" else dy.reshape(x_shape))
+            if wrt == "params":
+                return {}, None
+            if not as_images:
+                return {}, dy.reshape(x_shape)
+            dx = batch_last(_reshape_samples(dy, x_shape[1:]))
+            return {}, batch_first(np.ascontiguousarray(dx))
 
         return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
+
+
+def _reshape_samples(x: Array, shape: Shape) -> Array:
+    """x `(N, ...)` as `(N, *shape)`, with the batch last in memory."""
+    return np.moveaxis(np.moveaxis(x, 0, -1).reshape(*shape, len(x)), -1, 0)

@@ -90,7 +90,7 @@ def LayerNorm(
         y = normal
         if elementwise_affine:
             weight = check_param("weight", params["weight"], shape, x.dtype)
-            y = normal * weight
+            y = np.multiply(normal, weight, out=np.empty_like(normal))  # in the memory order of x
             if bias:
                 y += check_param("bias", params["bias"], shape, x.dtype)
 
@@ -101,7 +101,7 @@ def LayerNorm(
                 dparams = {"weight": sum_over(leading, dy, normal)}
                 if bias:
                     dparams["bias"] = sum_over(leading, dy)
-                dnormal = dy * weight
+                dnormal = np.multiply(dy, weight, out=np.empty_like(normal))
             if wrt == "params":
                 return dparams, None
             means = mean_over(axes, dnormal), mean_over(axes, dnormal, normal)

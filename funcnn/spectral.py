@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn.types import Array, Shape
-from funcnn.windows import Windows, with_strides
+from funcnn.windows import BLOCK_BYTES, Windows, with_strides
 
 # In the comments C and O are the channels, i and j the rows and columns of a kernel, H' and W' the
 # rows and columns of y, N the samples.
@@ -29,6 +29,9 @@ from funcnn.windows import Windows, with_strides
 
 WORTHWHILE = 0.9
 """What share of the usual work is few enough."""
+
+SMALL_PRODUCT = 1_000_000
+"""Multiply-adds up to which OpenBLAS does not copy matrices into an order of its own first."""
 
 
 class Transforms(NamedTuple):
@@ -46,8 +49,8 @@ class Transforms(NamedTuple):
 def is_less_work(weight_shape: Shape, groups: int, windows: Windows) -> bool:
     """Whether to convolve so: images, without stride, dilation or groups, and few products.
 
-    Counted are the multiplications for one sample. Those of the transforms, products of large
-    matrices with few rows, take about twice as long.
+    Counted are the multiplications for one sample. Those of the transforms, products with few
+    rows, take one and a half times as long.
     """
     if len(windows.kernel) != 2 or groups > 1 or {*windows.stride, *windows.dilation} != {1}:
         return False
@@ -56,7 +59,7 @@ def is_less_work(weight_shape: Shape, groups: int, windows: Windows) -> bool:
     rank = 3 * (height_x + max(windows.before[0], windows.after[0])) / 2
     transforms = rank * (channels * height_x * width_x + out_channels * height * width)
     between = out_channels * channels * columns * width
-    return bool(rank * between + 2 * transforms < WORTHWHILE * between * rows * height)
+    return bool(rank * between + 1.5 * transforms < WORTHWHILE * between * rows * height)
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,21 +96,22 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     weights = np.tensordot(of_weight, weight, (1, 2)).swapaxes(2, 3)  # (R, O, j, C)
     weights = weights.reshape(len(of_x), 1, len(weight), -1)
     products = weights @ _columns(x, of_x, windows)  # (R, 1, O, jC) @ (R, W', jC, N)
-    y = of_products @ products.reshape(len(of_x), -1)  # (H', R) @ (R, W' O N)
-    return y.reshape(len(y), *products.shape[1:])
+    y = np.empty((len(of_products), *products.shape[1:]), x.dtype)
+    _transform(of_products, products, y)
+    return y
 
 
 def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
     """The cotangent of `convolve`'s weight, where dy is `(H', W', N, O)`."""
     of_x, of_weight, of_products = transforms(windows, x.dtype)
     rank, out_channels = len(of_x), dy.shape[-1]
-    dproducts = of_products.T @ dy.reshape(len(dy), -1)  # (R, H') @ (H', W' N O)
-    dproducts = dproducts.reshape(rank, *dy.shape[1:])
-    dweights = np.empty((rank, x.shape[2] * windows.kernel[1], out_channels), x.dtype)
-    for dweight, columns, dproduct in zip(
-        dweights, _columns(x, of_x, windows), dproducts, strict=True
-    ):
-        np.sum(columns @ dproduct, 0, out=dweight)  # (W', jC, N) @ (W', N, O)
+    dproducts = np.empty((rank, *dy.shape[1:]), dy.dtype)
+    _transform(np.ascontiguousarray(of_products.T), dy, dproducts)
+    columns = _columns(x, of_x, windows)
+    dweights = np.empty((rank, columns.shape[2], out_channels), x.dtype)
+    step = max(1, BLOCK_BYTES // (columns.shape[1] * max(1, dweights[0].nbytes)))
+    for some in (slice(start, start + step) for start in range(0, rank, step)):
+        np.sum(columns[some] @ dproducts[some], 1, out=dweights[some])  # (W', jC, N) @ (W', N, O)
     dweight = np.tensordot(dweights, of_weight, (0, 0))  # (jC, O, i)
     dweight = dweight.reshape(windows.kernel[1], -1, *dweight.shape[1:])  # (j, C, O, i)
     return np.ascontiguousarray(dweight.transpose(2, 1, 3, 0))  # (O, C, i, j)
@@ -115,12 +119,23 @@ def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
 
 def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
     """The elements of D x in all windows of rows, as columns: a view `(R, W', jC, N)`."""
-    (height, width), (channels, samples) = windows.inputs, x.shape[2:]
-    before = windows.before[1]
-    transformed = np.zeros((len(of_x), windows.padded[1], channels, samples), x.dtype)
-    inner = transformed[:, before : before + width].reshape(len(of_x), -1)
-    # A view of what lies in one piece for each of the R.
-    np.matmul(of_x, x.reshape(height, -1), out=inner)  # (R, H) @ (H, W C N)
-    shape = (len(of_x), windows.outputs[1], windows.kernel[1] * channels, samples)
+    channels, samples = x.shape[2:]
+    before, after = windows.before[1], windows.before[1] + windows.inputs[1]
+    transformed = np.empty((len(of_x), windows.padded[1], channels, samples), x.dtype)
+    transformed[:, :before] = transformed[:, after:] = 0
+    _transform(of_x, np.ascontiguousarray(x), transformed[:, before:after])
+    shape = len(of_x), windows.outputs[1], windows.kernel[1] * channels, samples
     r, w, _, n = transformed.strides
     return with_strides(transformed, shape, (r, w, samples * n, n))
+
+
+def _transform(matrix: Array, x: Array, out: Array) -> None:
+    """matrix @ x along the first axis: `(M, K)` @ `(K, ...)`, into out `(M, ...)`."""
+    size = math.prod(x.shape[1:])
+    # In equal pieces that BLAS multiplies as they lie in memory.
+    pieces = max(1, -(-matrix.size * size // SMALL_PRODUCT))
+    while size % pieces:
+        pieces += 1
+    shape = pieces, size // pieces
+    x_pieces, out_pieces = (a.reshape(len(a), *shape).swapaxes(0, 1) for a in (x, out))
+    np.matmul(matrix, x_pieces, out=out_pieces)

@@ -74,4 +74,8 @@ def normal_batch(rng, shape, batch=2, dtype=np.float32):
 
 def batch_last(x):
     """Equal arrays, in memory in the order (H, W, C, N)."""
-    return fn.tree.map(lambda a: windows.batch_first(windows.batch_last(a).copy()), x)
+
+    def moved(a):
+        return a.copy() if a.ndim < 2 else windows.batch_first(windows.batch_last(a).copy())
+
+    return fn.tree.map(moved, x)
