@@ -20,11 +20,14 @@ PAGE = Path(__file__).with_name("reference.md")
 # In the order of the README: what one composes, what trains it, what is kept and checked.
 TOP_LEVEL = [
     "types", "layers", "convolution_layers", "pooling_layers", "normalization",
-    "activation_layers", "branches", "combinators", "losses", "metrics",
+    "batch_normalization", "activation_layers", "branches", "combinators", "losses", "metrics",
     "optimizers", "composition", "transformations", "scaling", "training", "snapshots", "spec",
     "introspection", "differences", "checks",
 ]  # fmt: skip
-AIDS = {"check_float", "check_initializer", "initialize", "as_schedule"}  # for the library itself
+AIDS = {  # for the library itself
+    "check_float", "check_initializer", "initialize", "as_schedule",
+    "spare_blas_threads", "with_blas_threads",
+}  # fmt: skip
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
 
 

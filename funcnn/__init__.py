@@ -31,6 +31,7 @@ from funcnn.activation_layers import (
     Tanh,
     elementwise,
 )
+from funcnn.batch_normalization import BatchNorm
 from funcnn.branches import FanInConcat, FanInSum, FanOut
 from funcnn.checks import check_layer
 from funcnn.combinators import parallel, residual, serial, shape_dependent
@@ -68,7 +69,7 @@ from funcnn.metrics import (
     recall,
     top_k_accuracy,
 )
-from funcnn.normalization import BatchNorm, GroupNorm, LayerNorm
+from funcnn.normalization import GroupNorm, LayerNorm
 from funcnn.optimizers import (
     adagrad,
     adam,

@@ -28,9 +28,8 @@ from funcnn.windows import (
     with_strides,
 )
 
-
 WORTH_TRANSPOSING = 48
-"""For so many weights a transpose takes less than BLAS does more of with a transposed matrix."""
+"""The weights of a kernel from which on transposing dy takes less time than BLAS loses by it."""
 
 
 def convolve(x: Array, weight: Array, windows: Windows) -> Array:
@@ -49,7 +48,8 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
 def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> Array:
     """The cotangent of `convolve`'s weight, of this shape; dy is `(*outputs, O, N)`."""
     out_channels, group_channels, *outer, last = shape
-    axes, groups, weights = len(windows.kernel), x.shape[-2] // group_channels, math.prod(shape[1:])
+    axes, groups = len(windows.kernel), x.shape[-2] // group_channels
+    weights = math.prod(shape[1:])  # K
     dy_of_samples = _in_groups(dy, groups).swapaxes(-1, -2)  # (P, G, N, O/G)
     if weights >= WORTH_TRANSPOSING:
         dy_of_samples = np.ascontiguousarray(dy_of_samples)
@@ -145,7 +145,7 @@ def _blocks_of_columns(
     the image, and an element is copied only as often as it is in a row of windows.
     """
     (channels, samples), axes = x.shape[-2:], len(windows.kernel)
-    *outer, last = windows.kernel
+    outer = windows.kernel[:-1]
     height = channels // groups * math.prod(windows.kernel)  # K
     padded = pad(x, windows)
     # What there is of a window in a block: its columns, or the product that they are needed for.

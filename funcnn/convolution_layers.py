@@ -172,7 +172,11 @@ def ConvTranspose(
         if min(outputs) < 1:
             raise ValueError(f"an image of {sizes} becomes one of {outputs}: too much padding")
         padded = tuple(size + 2 * p for size, p in zip(outputs, around, strict=True))
-        return windows._replace(inputs=outputs, padded=padded), (channels, out_channels // groups, *kernel)
+        return windows._replace(inputs=outputs, padded=padded), (
+            channels,
+            out_channels // groups,
+            *kernel,
+        )
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32

@@ -59,7 +59,7 @@ def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
 
 
 def count_elements(windows: Windows, include_padding: bool) -> Array:
-    """How many elements each window has, with or without those of the padding: `(*outputs, 1, 1)`."""
+    """The elements in each window, with or without those of the padding: `(*outputs, 1, 1)`."""
     if include_padding:
         return np.full((*windows.outputs, 1, 1), math.prod(windows.kernel))
     return sum_pool(np.ones((*windows.inputs, 1, 1)), windows)[0]

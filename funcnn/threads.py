@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import LibController, ThreadpoolController
 
 T = TypeVar("T")
 
@@ -60,6 +60,11 @@ def _controller() -> "ThreadpoolController":
     from threadpoolctl import ThreadpoolController  # finding the libraries takes milliseconds
 
     return ThreadpoolController()
+
+
+@functools.cache
+def _blas_libraries() -> "list[LibController]":
+    return [library for library in _controller().lib_controllers if library.user_api == "blas"]
 
 
 def _take_control() -> None:
@@ -108,14 +113,13 @@ def with_blas_threads(count: int, work: Callable[[], T]) -> T:
 
     `count` is at most `spare_blas_threads`.
     """
-    libraries = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
     with _lock:
         try:
-            for library in libraries:
+            for library in _blas_libraries():
                 library.set_num_threads(count)
             return work()
         finally:
-            for library in libraries:
+            for library in _blas_libraries():
                 library.set_num_threads(1)
 
 

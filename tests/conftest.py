@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import hypothesis
 import numpy as np
 import pytest
+import threadpoolctl
 
 # Nothing is downloaded by accident, here or in a process that a test starts: nobody listens there.
 os.environ["FUNCNN_MIRROR"] = "http://127.0.0.1:9"
@@ -18,6 +19,17 @@ hypothesis.settings.load_profile("funcnn")
 @pytest.fixture(autouse=True)
 def floating_point_errors_raise() -> Iterator[None]:
     with np.errstate(divide="raise", over="raise", invalid="raise"):
+        yield
+
+
+@pytest.fixture
+def two_blas_threads() -> Iterator[None]:
+    """BLAS has two threads, outside of all blocks that give it one."""
+    from helpers import blas_threads  # which imports funcnn, when the environment is set
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        if blas_threads() != [2]:
+            pytest.skip("NumPy's BLAS is not one whose threads threadpoolctl can set")
         yield
 
 

@@ -1,12 +1,36 @@
 """What several tests share."""
 
+import threading
+
 import numpy as np
 import pytest
+import threadpoolctl
 from funcnn.experiments.document_pdf import require_weasyprint
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
 from funcnn import windows
+
+HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
+
+
+def finish(function):
+    """What the function returns; it fails, and does not hang the suite, if it never ends."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
+    thread.start()
+    thread.join(HANG)
+    assert not thread.is_alive(), "it never ends"
+    return results[0]
+
+
+def blas_threads():
+    """The threads of NumPy's own BLAS; torch and SciPy may bring others."""
+    return [
+        library["num_threads"]
+        for library in threadpoolctl.threadpool_info()
+        if library["user_api"] == "blas" and "numpy" in library["filepath"]
+    ]
 
 
 def need_weasyprint():
@@ -44,6 +68,7 @@ def memory_orders(x):
     found = {
         "batch first": lying(axes),
         "batch last": lying((*axes[1:], 0)),
+        "as in funcnn": lying((*axes[2:], 1, 0)),
         "channels last": lying((0, *axes[2:], 1)),
         "reversed axes": lying(axes[::-1]),
         "backwards": np.ascontiguousarray(x[::-1, ..., ::-1])[::-1, ..., ::-1],

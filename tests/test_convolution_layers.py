@@ -198,10 +198,10 @@ def test_an_image_is_seen_as_if_it_were_alone(layer, dtype, tolerance):
 
 
 @pytest.mark.parametrize("name", ["Conv", "Conv, everything", "Conv, same"])
-def test_images_that_come_out_have_their_batch_last_in_memory(name):
+def test_images_that_come_out_have_channels_and_batch_last_in_memory(name):
     params, x, _ = float64_case(LAYERS[name])
     y, _ = LAYERS[name].apply(params, x)
-    assert y.transpose(1, 2, 3, 0).flags.c_contiguous
+    assert windows.batch_last(y).flags.c_contiguous
 
 
 @every_layer

@@ -18,7 +18,7 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 
 # Low to high. Modules of one line may import each other, but not in a circle.
 STOREYS = [
-    {"types", "arguments", "tree", "random", "threads", "files"},
+    {"types", "arguments", "tree", "random", "threads", "products", "files"},
     {
         "activations",
         "moments",
@@ -30,7 +30,14 @@ STOREYS = [
         "pooling",
     },
     {"spec", "initializers"},
-    {"activation_layers", "layers", "convolution_layers", "pooling_layers", "normalization"},
+    {
+        "activation_layers",
+        "layers",
+        "convolution_layers",
+        "pooling_layers",
+        "normalization",
+        "batch_normalization",
+    },
     {"sharding", "branches", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},

@@ -272,6 +272,22 @@ def test_images_that_lie_batch_last_in_memory_stay_so(name, train):
         assert array.strides == x.strides
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(fn.Flatten(), (6, 4, 5)), (fn.Reshape((3, 8, 5)), (6, 4, 5))]
+)
+def test_images_that_are_reshaped_keep_their_batch_last_in_memory(layer, shape):
+    images = normal_batch(KEY, shape, batch=7)
+    expected, expected_vjp = layer.apply({}, images)
+    x = batch_last(images)
+    y, vjp = layer.apply({}, x)
+    np.testing.assert_array_equal(y, expected)
+    assert y.strides[0] == y.itemsize
+    for dy in (y, np.ascontiguousarray(y)):
+        _, dx = vjp(dy)
+        np.testing.assert_array_equal(dx, expected_vjp(dy)[1])
+        assert dx.strides == x.strides
+
+
 def test_every_public_constructor_and_combinator_is_in_the_table():
     public = {name: getattr(fn, name) for name in fn.__all__}
     functions = {name: f for name, f in public.items() if inspect.isfunction(f)}

@@ -13,12 +13,12 @@ def place(inputs, kernel, stride, padding=(0, 0)):
 
 
 def image(rows):
-    """One image of one channel, `(C, H, W, N)`."""
-    return np.array(rows, float)[None, :, :, None]
+    """One image of one channel, `(H, W, C, N)`."""
+    return np.array(rows, float)[:, :, None, None]
 
 
 def plain(array):
-    return array[0, :, :, 0].tolist()
+    return array[:, :, 0, 0].tolist()
 
 
 PAIRS = place((2, 4), (2, 2), (2, 2))
@@ -60,7 +60,7 @@ def test_padding_is_never_the_largest():
 
 @pytest.mark.parametrize("windows", [PAIRS, PADDED, OVERLAPPING])
 def test_the_largest_are_the_same_without_a_vjp(windows):
-    x = np.random.default_rng(0).integers(-2, 3, (3, *windows.inputs, 4)).astype(float)
+    x = np.random.default_rng(0).integers(-2, 3, (*windows.inputs, 3, 4)).astype(float)
     y, vjp = max_pool(x, windows, False)
     assert vjp is None
     np.testing.assert_array_equal(y, max_pool(x, windows, True)[0])
@@ -70,7 +70,7 @@ def test_the_largest_are_the_same_without_a_vjp(windows):
 def test_a_window_may_have_more_elements_than_a_byte_can_count(place_of_largest):
     x = np.zeros(289)
     x[place_of_largest] = 1
-    y, vjp = max_pool(x.reshape(1, 17, 17, 1), place((17, 17), (17, 17), (1, 1)), True)
+    y, vjp = max_pool(x.reshape(17, 17, 1, 1), place((17, 17), (17, 17), (1, 1)), True)
     assert y.item() == 1
     np.testing.assert_array_equal(vjp(2 * y).ravel(), 2 * x)
 
@@ -89,14 +89,14 @@ def test_padding_adds_nothing_to_a_sum():
 
 def test_elements_are_counted_with_the_padding_and_without():
     windows = place((3, 2), (3, 2), (1, 1), (1, 0))
-    assert count_elements(windows, True).tolist() == [[[6]], [[6]], [[6]]]
-    assert count_elements(windows, False).tolist() == [[[4]], [[6]], [[4]]]
+    assert count_elements(windows, True).tolist() == [[[[6]]], [[[6]]], [[[6]]]]
+    assert count_elements(windows, False).tolist() == [[[[4]]], [[[6]]], [[[4]]]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("pool", [lambda x, w: max_pool(x, w, True), sum_pool], ids=["max", "sum"])
 def test_arguments_are_left_alone_and_the_dtype_stays(pool, dtype):
-    x = frozen(np.arange(24, dtype=dtype).reshape(3, 2, 2, 2))
+    x = frozen(np.arange(24, dtype=dtype).reshape(2, 2, 3, 2))
     y, vjp = pool(x, PADDED)
     dy = frozen(y)
     assert y.dtype == vjp(dy).dtype == dtype

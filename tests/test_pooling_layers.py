@@ -7,6 +7,7 @@ import pytest
 from helpers import assert_same_bits, memory_orders, normal_batch
 
 import funcnn as fn
+from funcnn import windows
 
 KEY = fn.random.key(0)
 LAYERS = {
@@ -113,9 +114,9 @@ def test_an_image_is_seen_as_if_it_were_alone(layer, dtype, tolerance):
 
 
 @with_windows
-def test_images_that_come_out_have_their_batch_last_in_memory(make):
+def test_images_that_come_out_have_channels_and_batch_last_in_memory(make):
     y, _ = make((3, 2), 1, (1, 0)).apply({}, normal_batch(KEY, SHAPE))
-    assert y.transpose(1, 2, 3, 0).flags.c_contiguous
+    assert windows.batch_last(y).flags.c_contiguous
 
 
 @every_layer

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import frozen
+from helpers import finish, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +23,9 @@ def drawn(seed, sizes, kernel, before, after, channels, dtype=np.float64):
     rng = np.random.default_rng(seed)
     inputs, outputs, samples = channels
     shapes = (
-        (inputs, *sizes, samples),
+        (*sizes, inputs, samples),
         (outputs, inputs, *kernel),
-        (outputs, *found.outputs, samples),
+        (*found.outputs, outputs, samples),
     )
     return found, *[rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
@@ -44,29 +44,51 @@ shapes = st.tuples(
 def by_columns(found, x, weight, dy):
     """y and dweight as `convolution` has them where it does not transform."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral, "WORTHWHILE", 0)
-        y = convolution.convolve(x, weight, None, found)
-        return y, convolution.cotangent_of_weight(dy, x, weight.shape, False, found)[0]
+        patch.setattr(spectral, "is_less_work", lambda *_: False)
+        y = convolution.convolve(x, weight, found)
+        return y, convolution.cotangent_of_weight(dy, x, weight.shape, found)
+
+
+def by_transforms(found, x, weight, dy):
+    """The same, as `spectral` has them."""
+    dy_of_samples = dy.swapaxes(2, 3)  # (H', W', N, O)
+    return (
+        spectral.convolve(x, weight, found),
+        spectral.cotangent_of_weight(dy_of_samples, x, found),
+    )
 
 
 @given(shapes)
 def test_it_is_the_convolution_by_columns(shape):
     found, x, weight, dy = drawn(*shape)
     y, dweight = by_columns(found, x, weight, dy)
-    np.testing.assert_allclose(spectral.convolve(x, weight, found), y, atol=1e-12)
-    np.testing.assert_allclose(spectral.cotangent_of_weight(dy, x, found), dweight, atol=1e-11)
+    y_transformed, dweight_transformed = by_transforms(found, x, weight, dy)
+    np.testing.assert_allclose(y_transformed, y, atol=1e-12)
+    np.testing.assert_allclose(dweight_transformed, dweight, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("name", ["SMALL_PRODUCT", "BLOCK_BYTES"])
+def test_the_size_of_a_piece_is_seen_in_the_rounding_alone(name, size, monkeypatch):
+    arguments = drawn(0, (7, 5), (3, 2), (1, 1), (2, 0), (3, 2, 7))
+    expected = by_transforms(*arguments)
+    monkeypatch.setattr(spectral, name, size)
+    found = finish(lambda: by_transforms(*arguments))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("width", "kernel", "before", "after"), [(4, 2, 0, 0), (5, 3, 1, 1), (6, 5, 2, 2), (3, 4, 1, 2)]
+    ("height", "kernel", "before", "after"),
+    [(4, 2, 0, 0), (5, 3, 1, 1), (6, 5, 2, 2), (3, 4, 1, 2)],
 )
-def test_the_transforms_are_bilinear_and_exact(width, kernel, before, after):
-    found = windows_of((1, width), (1, kernel), (0, before), (0, after))
+def test_the_transforms_are_bilinear_and_exact(height, kernel, before, after):
+    found = windows_of((height, 1), (kernel, 1), (before, 0), (after, 0))
     of_x, of_weight, of_products = spectral.transforms(found, np.dtype(np.float64))
-    points = width + max(before, after)
+    points = height + max(before, after)
     assert len(of_x) == len(of_weight) == of_products.shape[1]
     assert len(of_x) == 3 * ((points - 1) // 2) + (1 if points % 2 else 2)
-    x, w = np.arange(1.0, width + 1), 10.0 ** np.arange(kernel)
+    x, w = np.arange(1.0, height + 1), 10.0 ** np.arange(kernel)
     y = of_products @ ((of_weight @ w) * (of_x @ x))
     expected = np.correlate(np.pad(x, (before, after)), w)
     np.testing.assert_allclose(y, expected, rtol=1e-11)
@@ -75,9 +97,7 @@ def test_the_transforms_are_bilinear_and_exact(width, kernel, before, after):
 def test_float32_stays_float32_and_as_exact_as_that_can_be():
     found, x, weight, dy = drawn(0, (14, 14), (5, 5), (2, 2), (2, 2), (8, 8, 4), np.float32)
     exact = by_columns(found, *(a.astype(np.float64) for a in (x, weight, dy)))
-    frozen([x, weight, dy])
-    found_here = spectral.convolve(x, weight, found), spectral.cotangent_of_weight(dy, x, found)
-    for result, expected in zip(found_here, exact, strict=True):
+    for result, expected in zip(by_transforms(found, *frozen([x, weight, dy])), exact, strict=True):
         assert result.dtype == np.float32
         assert np.abs(result - expected).max() < 1e-6 * np.abs(expected).max()
 
@@ -89,6 +109,10 @@ def test_float32_stays_float32_and_as_exact_as_that_can_be():
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5}, True),
         ((1, 28, 28), {"out_channels": 32, "kernel_size": 5, "padding": 2}, False),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 1}, False),
+        ((16, 14, 14), {"out_channels": 32, "kernel_size": 3}, False),
+        ((16, 14, 14), {"out_channels": 32, "kernel_size": 3, "padding": 1}, False),
+        ((32, 14, 14), {"out_channels": 64, "kernel_size": (7, 1), "padding": (3, 0)}, True),
+        ((32, 14, 14), {"out_channels": 64, "kernel_size": (1, 7), "padding": (0, 3)}, False),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "stride": 2, "padding": 2}, False),
         (
             (32, 14, 14),
@@ -101,6 +125,8 @@ def test_float32_stays_float32_and_as_exact_as_that_can_be():
             False,
         ),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "dilation": 2}, False),
+        ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "dilation": (2, 1)}, False),
+        ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "dilation": (1, 2)}, False),
         ((32, 14, 14), {"out_channels": 64, "kernel_size": 5, "groups": 2}, False),
         ((32, 14), {"out_channels": 64, "kernel_size": 5}, False),
     ],

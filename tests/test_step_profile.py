@@ -14,7 +14,7 @@ import funcnn as fn
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(step_profile, "_SECONDS", 0.0)
-    monkeypatch.setattr(step_profile, "_SIDE", 64)
+    monkeypatch.setattr(step_profile, "_SIDES", (64,))
 
 
 def profiled(arch="mlp3", threads=1, **settings):

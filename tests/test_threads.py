@@ -7,14 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import threadpoolctl
+from helpers import HANG, blas_threads, finish
 
 import funcnn as fn
 from funcnn import tree
-from funcnn.threads import available_cores, run_parallel, single_threaded_blas, use_threads
+from funcnn.threads import (
+    available_cores,
+    run_parallel,
+    single_threaded_blas,
+    spare_blas_threads,
+    use_threads,
+    with_blas_threads,
+)
 
 COUNTS = [1, 2, 3, 5, None]
-HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
 counts = pytest.mark.parametrize("count", COUNTS)
 
 
@@ -71,16 +77,6 @@ def test_parallel_calls_of_many_threads_end():
     with use_threads(3), ThreadPoolExecutor(4) as pool:
         results = finish(lambda: list(pool.map(one, range(50))))
     assert results == [[i**j for j in range(8)] for i in range(50)]
-
-
-def finish(function):
-    """What the function returns; it fails, and does not hang the suite, if it never ends."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
-    thread.start()
-    thread.join(HANG)
-    assert not thread.is_alive(), "it never ends"
-    return results[0]
 
 
 # --- errors ----------------------------------------------------------------------------------
@@ -143,13 +139,14 @@ def test_a_floating_point_error_in_another_thread_is_raised_here():
 # --- the number of threads -------------------------------------------------------------------
 
 
-def test_results_have_the_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize("batch", [512, 1024])  # whole, and in shards
+def test_results_have_the_same_bits_for_any_number_of_threads(batch):
     model = fn.serial(fn.Dense(256), fn.Tanh(), fn.serial(fn.Dense(256), fn.Relu()), fn.Dense(10))
     _, params = model.init(fn.random.key(0), (784,))
-    x = fn.random.normal(fn.random.key(1), (512, 784))
+    x = fn.random.normal(fn.random.key(1), (batch, 784))
     results = []
     for count in COUNTS:
-        with use_threads(count):
+        with use_threads(count), single_threaded_blas():
             y, vjp = model.apply(params, x, train=True)
             results.append(tree.leaves([y, vjp(y)]))
     for result in results[1:]:
@@ -182,23 +179,6 @@ def test_every_available_core_is_one_or_more():
 
 
 # --- BLAS ------------------------------------------------------------------------------------
-
-
-def blas_threads():
-    """The threads of NumPy's own BLAS; torch and SciPy may bring others."""
-    return [
-        library["num_threads"]
-        for library in threadpoolctl.threadpool_info()
-        if library["user_api"] == "blas" and "numpy" in library["filepath"]
-    ]
-
-
-@pytest.fixture
-def two_blas_threads():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        if blas_threads() != [2]:
-            pytest.skip("NumPy's BLAS is not one whose threads threadpoolctl can set")
-        yield
 
 
 @pytest.mark.usefixtures("two_blas_threads")
@@ -259,6 +239,108 @@ def test_tasks_have_blas_on_one_thread(count):
     with use_threads(count):
         assert run_parallel([blas_threads] * 3) == [[1]] * 3
     assert blas_threads() == [2]
+
+
+LEAVE_ELSEWHERE = """
+import threading
+from funcnn.threads import single_threaded_blas, spare_blas_threads, use_threads
+
+block = single_threaded_blas()
+block.__enter__()
+thread = threading.Thread(target=block.__exit__, args=(None, None, None))
+thread.start()
+thread.join()
+with use_threads(2):
+    assert spare_blas_threads() == 1, "a block is still open"
+    with single_threaded_blas():
+        assert spare_blas_threads() == 2, "this thread is not alone in blocks"
+"""
+
+
+def test_a_block_may_be_left_in_another_thread_than_it_was_entered_in():
+    # As a generator's is, if the garbage of one thread is collected in another.
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE_ELSEWHERE],
+        timeout=HANG,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- spare threads of BLAS -------------------------------------------------------------------
+
+
+def test_a_thread_that_is_alone_in_a_block_may_give_blas_all_threads():
+    with use_threads(5):
+        assert spare_blas_threads() == 1
+        with single_threaded_blas():
+            assert spare_blas_threads() == 5
+            with single_threaded_blas(), use_threads(3):
+                assert spare_blas_threads() == 3
+            assert spare_blas_threads() == 5
+        assert spare_blas_threads() == 1
+        with pytest.raises(Failure), single_threaded_blas():
+            fail()
+        assert spare_blas_threads() == 1
+    with use_threads(None), single_threaded_blas():
+        assert spare_blas_threads() == available_cores()
+
+
+def test_in_tasks_beside_each_other_blas_has_no_spare_threads():
+    def of_nested_tasks():
+        return run_parallel([spare_blas_threads] * 2)
+
+    with use_threads(3):
+        assert run_parallel([spare_blas_threads] * 4) == [1] * 4
+        assert run_parallel([of_nested_tasks] * 4) == [[1, 1]] * 4
+        with single_threaded_blas():
+            assert run_parallel([spare_blas_threads] * 4) == [1] * 4
+            assert spare_blas_threads() == 3
+
+
+def test_two_threads_in_blocks_have_no_spare_threads_of_blas():
+    def spare_of_another_thread(block):
+        with block:
+            return spare_blas_threads(), finish(spare_blas_threads)
+
+    with use_threads(2):
+        assert finish(lambda: spare_of_another_thread(single_threaded_blas())) == (2, 1)
+        with single_threaded_blas():
+            assert finish(lambda: spare_of_another_thread(single_threaded_blas())) == (1, 1)
+            assert spare_blas_threads() == 2
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_blas_has_the_threads_for_one_piece_of_work_and_then_one_again():
+    with use_threads(2), single_threaded_blas():
+        assert with_blas_threads(2, blas_threads) == [2]
+        assert blas_threads() == [1]
+        with pytest.raises(Failure):
+            with_blas_threads(2, fail)
+        assert blas_threads() == [1]
+        assert with_blas_threads(2, blas_threads) == [2]  # it did not keep others waiting for ever
+    assert blas_threads() == [2]
+
+
+def test_a_thread_that_enters_a_block_waits_for_the_work_that_has_the_threads():
+    events = []
+
+    def enter():
+        with single_threaded_blas():
+            events.append("entered")
+
+    def work():
+        thread = threading.Thread(target=enter, daemon=True)
+        thread.start()
+        thread.join(0.1)
+        events.append("worked")
+        return thread
+
+    with use_threads(2), single_threaded_blas():
+        with_blas_threads(2, work).join(HANG)
+    assert events == ["worked", "entered"]
 
 
 # --- forks -----------------------------------------------------------------------------------

@@ -3,8 +3,10 @@ import re
 
 import numpy as np
 import pytest
+from helpers import frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
 
 from funcnn import windows
 from funcnn.windows import Windows, place_windows
@@ -42,6 +44,7 @@ def test_there_are_as_many_windows_as_fit(arguments, outputs):
 def test_windows_know_their_reach_and_the_padded_image():
     found = place((5, 6), (3, 2), (2, 1), (2, 3), (0, 1), (1, 2))
     assert found.spans == (5, 4)
+    assert found.inputs == (5, 6)
     assert found.padded == (6, 9)
     assert found.outputs == (1, 6)
 
@@ -60,25 +63,25 @@ def test_a_window_that_does_not_fit_is_an_error_with_all_sizes(arguments, messag
         place(*arguments)
 
 
-def test_the_batch_is_moved_last_and_back_without_a_copy():
+def test_channels_and_batch_are_moved_last_and_back_without_a_copy():
     x = np.arange(120).reshape(5, 2, 3, 4)
     last = windows.batch_last(x)
-    assert last.shape == (2, 3, 4, 5)
-    np.testing.assert_array_equal(last[1, 2, 3], x[:, 1, 2, 3])
+    assert last.shape == (3, 4, 2, 5)
+    np.testing.assert_array_equal(last[2, 3, 1], x[:, 1, 2, 3])
     back = windows.batch_first(last)
     np.testing.assert_array_equal(back, x)
     assert np.shares_memory(back, x)
     sequences = x.reshape(5, 6, 4)
-    assert windows.batch_last(sequences).shape == (6, 4, 5)
+    assert windows.batch_last(sequences).shape == (4, 6, 5)
     np.testing.assert_array_equal(windows.batch_first(windows.batch_last(sequences)), sequences)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_padding_surrounds_the_image_and_comes_off_as_a_view(dtype):
-    x = np.arange(1, 13, dtype=dtype).reshape(1, 2, 3, 2)
+    x = np.arange(1, 13, dtype=dtype).reshape(2, 3, 1, 2)
     found = place((2, 3), 1, 1, 1, (1, 0), (2, 1))
     padded = windows.pad(x, found, -7)
-    assert padded.shape == (1, 5, 4, 2)
+    assert padded.shape == (5, 4, 1, 2)
     assert padded.dtype == dtype
     assert padded.flags.c_contiguous
     inside = windows.unpad(padded, found)
@@ -88,9 +91,10 @@ def test_padding_surrounds_the_image_and_comes_off_as_a_view(dtype):
 
 
 def test_without_padding_a_contiguous_image_is_not_copied():
-    x = np.ones((1, 2, 3, 2))
+    x = np.ones((2, 3, 1, 2))
     assert windows.pad(x, place((2, 3), 1)) is x
-    turned = np.ones((2, 1, 2, 3)).transpose(1, 2, 3, 0)
+    turned = np.ones((2, 4, 2, 3)).transpose(2, 3, 1, 0)
+    assert not turned.flags.c_contiguous
     padded = windows.pad(turned, place((2, 3), 1))
     assert padded.flags.c_contiguous
     np.testing.assert_array_equal(padded, turned)
@@ -107,45 +111,59 @@ def test_the_view_has_the_elements_that_the_formula_says(inputs, kernel, stride,
     except ValueError:
         assert (kernel - 1) * dilation + 1 > min(inputs) + 2 * before
         return
-    padded = np.arange(2 * np.prod(found.padded) * 3).reshape(2, *found.padded, 3)
+    padded = np.arange(np.prod(found.padded) * 2 * 3).reshape(*found.padded, 2, 3)
     view = windows.view_windows(padded, found)
-    assert view.shape == (2, *found.kernel, *found.outputs, 3)
+    assert view.shape == (*found.outputs, *found.kernel, 2, 3)
     assert np.shares_memory(view, padded)
     assert list(windows.positions(found)) == list(itertools.product(*map(range, found.kernel)))
     for position in windows.positions(found):
         for output in np.ndindex(*found.outputs):
             at = (stride * o + dilation * k for o, k in zip(output, position, strict=True))
-            expected = padded[:, *at]
-            np.testing.assert_array_equal(view[:, *position, *output], expected)
+            expected = padded[*at]
+            np.testing.assert_array_equal(view[*output, *position], expected)
+
+
+def test_a_view_of_any_strides_stays_within_the_memory_and_is_as_read_only_as_the_array():
+    array = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    shape, strides = (2, 3, 2), (16, 4, 0)
+    view = windows.with_strides(array, shape, strides)
+    np.testing.assert_array_equal(view, as_strided(array, shape, strides))
+    assert view.dtype == array.dtype
+    assert view.strides == strides
+    view[1, 2] = -1
+    assert array[1, 2] == -1
+    assert not windows.with_strides(frozen(array), shape, strides).flags.writeable
+    with pytest.raises(ValueError, match="incompatible"):
+        windows.with_strides(array, (3, 5), (16, 4))
 
 
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=3),
-    st.integers(0, 5),
-    st.integers(1, 20),
+    st.integers(0, 100),
+    st.sampled_from([4, 8]),
     st.integers(1, 5000),
 )
-def test_blocks_cover_all_rows_in_order_and_fit(outputs, samples, elements, block_bytes):
-    found = Windows((), (), (), (), (), (), tuple(outputs))
+def test_blocks_cover_all_rows_in_order_and_fit(outputs, elements, itemsize, block_bytes):
+    found = Windows(*[()] * 7, tuple(outputs))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "BLOCK_BYTES", block_bytes)
-        blocks = windows.row_blocks(found, samples, elements, 8)
+        blocks = windows.row_blocks(found, elements, itemsize)
     assert [row for rows in blocks for row in range(rows.start, rows.stop)] == [*range(outputs[0])]
-    row_bytes = int(np.prod(outputs[1:])) * samples * elements * 8
+    row_bytes = int(np.prod(outputs[1:])) * elements * itemsize
     for rows in blocks:
         count = rows.stop - rows.start
         assert count == 1 or count * row_bytes <= block_bytes
-        assert count <= blocks[0].stop, "the memory of the first is used for all"
+        assert count <= blocks[0].stop, "none is larger than the first"
 
 
 def test_a_block_is_as_many_rows_as_fit(monkeypatch):
     found = place((12, 3), 1)
-    row_bytes = 3 * 2 * 10 * 8
+    row_bytes = 3 * 20 * 8
     for block_bytes, first in [(1, 1), (2 * row_bytes - 1, 1), (5 * row_bytes, 5), (10**9, 12)]:
         monkeypatch.setattr(windows, "BLOCK_BYTES", block_bytes)
-        assert windows.row_blocks(found, 2, 10, 8)[0] == slice(0, first)
+        assert windows.row_blocks(found, 20, 8)[0] == slice(0, first)
     monkeypatch.setattr(windows, "BLOCK_BYTES", 5 * row_bytes)
-    assert windows.row_blocks(found, 2, 10, 8)[1:] == [slice(5, 10), slice(10, 12)]
+    assert windows.row_blocks(found, 20, 8)[1:] == [slice(5, 10), slice(10, 12)]
 
 
 # --- arguments -------------------------------------------------------------------------------
