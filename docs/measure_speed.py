@@ -18,7 +18,7 @@ import numpy as np
 from funcnn.experiments.benchmark_funcnn import Learner, limits
 from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
 
-from funcnn import combinators, convolution, sharding, spectral, threads, windows
+from funcnn import combinators, convolution, products, sharding, spectral, threads
 
 ROUNDS, SECONDS, LEAST = 12, 0.3, 5
 ENDLESS = 1 << 40
@@ -36,11 +36,12 @@ def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "as it is": contextlib.nullcontext,
     "a second thread": lambda: threads.use_threads(1),
+    "products on BLAS's threads": lambda: patched((products, "LEAST_WORK", ENDLESS)),
     "shards of the batch": lambda: patched(
         (sharding, "LEAST_IMAGES", ENDLESS), (sharding, "SHARD_ROWS", ENDLESS)
     ),
-    "columns made in blocks": lambda: patched((windows, "BLOCK_BYTES", ENDLESS)),
-    "the convolution theorem": lambda: patched((spectral, "WORTHWHILE", 0)),
+    "windows that overlap in memory": lambda: patched((convolution, "_overlap", lambda *_: False)),
+    "the convolution theorem": lambda: patched((spectral, "is_less_work", lambda *_: False)),
     "dx with kernels turned round": lambda: patched(
         (convolution, "_windows_around", lambda _: None)
     ),

@@ -150,7 +150,7 @@ def _blocks_of_columns(
     padded = pad(x, windows)
     # What there is of a window in a block: its columns, or the product that they are needed for.
     elements = groups * height * max(samples, out_channels // groups)
-    if groups == windows.dilation[-1] == 1:
+    if _overlap(groups, windows):
         lines = windows._replace(
             kernel=(*outer, 1),
             stride=(*windows.stride[:-1], 1),
@@ -172,3 +172,8 @@ def _blocks_of_columns(
         for rows in row_blocks(windows, elements, x.itemsize):
             block = np.ascontiguousarray(views[rows])  # (P, G, last, *outer, C/G, N)
             yield rows, block.reshape(*block.shape[: axes + 1], height, samples)
+
+
+def _overlap(groups: int, windows: Windows) -> bool:
+    """Whether the columns of neighbouring windows can overlap in memory."""
+    return groups == windows.dilation[-1] == 1
