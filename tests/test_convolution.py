@@ -255,31 +255,36 @@ def strange(x):
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("transform", [False, True])
+@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize(
     ("sizes", "kernel", "samples"),
     [
-        *(((5,), (3,), 1), ((1,), (3,), 4), ((1,), (1,), 1)),
-        *(((5, 1), (3, 3), 1), ((1, 5), (3, 3), 1), ((1, 1), (1, 1), 3), ((4, 5), (2, 3), 1)),
+        *(((5,), (3,), 1), ((1,), (1,), 4), ((1,), (1,), 1), ((5,), (3,), 4)),
+        *(((5, 1), (3, 1), 1), ((1, 5), (1, 3), 1), ((1, 1), (1, 1), 3), ((4, 5), (2, 3), 1)),
+        ((1, 4, 5), (1, 1, 3), 1),
     ],
 )
 def test_the_strides_of_axes_of_size_1_do_not_matter(
-    sizes, kernel, samples, transform, groups, monkeypatch
+    sizes, kernel, samples, padding, transform, groups, monkeypatch
 ):
     transform = transform and groups == 1 and len(sizes) == 2
     monkeypatch.setattr(spectral, "is_less_work", lambda *_: transform)
     axes = len(sizes)
-    ones, around = (1,) * axes, tuple((size - 1) // 2 for size in kernel)
+    ones, around = (1,) * axes, (padding,) * axes
     found = place_windows(sizes, kernel, ones, ones, around, around)
     arrays = random_arrays(np.random.default_rng(0), found, groups, groups, groups, samples)
     expected = results(found, *arrays, groups)
     assert_same_bits(results(found, *map(strange, arrays), groups), expected)
 
 
-@pytest.mark.parametrize(("shape", "sizes"), [((1, 1, 5), (5,)), ((1, 1, 4, 5), (4, 5))])
-def test_one_sample_of_one_channel_may_be_transposed(shape, sizes):
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(
+    ("sizes", "kernel"), [((5,), (3,)), ((4, 5), (3, 3)), ((4, 5), (1, 3)), ((4, 5), (1, 1))]
+)
+def test_one_sample_of_one_channel_may_be_transposed(sizes, kernel, padding):
     axes = len(sizes)
-    found = place_windows(sizes, (3,) * axes, (1,) * axes, (1,) * axes, (0,) * axes, (1,) * axes)
-    images = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)  # (N, C, *sizes)
+    found = place_windows(sizes, kernel, (1,) * axes, (1,) * axes, (0,) * axes, (padding,) * axes)
+    images = np.arange(1.0, 1 + np.prod(sizes)).reshape(1, 1, *sizes)  # (N, C, *sizes)
     x = windows.batch_last(images)
     weight = np.random.default_rng(0).standard_normal((2, 1, *found.kernel))
     expected = convolve_by_definition(x, weight, 1, found)

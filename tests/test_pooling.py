@@ -93,6 +93,25 @@ def test_elements_are_counted_with_the_padding_and_without():
     assert count_elements(windows, False).tolist() == [[[[4]]], [[[6]]], [[[4]]]]
 
 
+@pytest.mark.parametrize("inputs", [(5,), (4, 5), (3, 4, 5)])
+def test_with_any_number_of_axes_a_window_is_pooled_to_one_number(inputs):
+    axes, rng = len(inputs), np.random.default_rng(0)
+    windows = place(inputs, (2,) * axes, (1,) * axes, (0,) * axes)
+    x = rng.permutation(math.prod(inputs) * 6).reshape(*inputs, 2, 3).astype(float)
+    (largest, max_vjp), (total, sum_vjp) = max_pool(x, windows, True), sum_pool(x, windows)
+    dy = rng.standard_normal(largest.shape)
+    dx_of_max, dx_of_sum = np.zeros_like(x), np.zeros_like(x)
+    for output in np.ndindex(*windows.outputs):
+        window = tuple(slice(start, start + 2) for start in output)
+        elements = x[window].reshape(-1, 2, 3)
+        np.testing.assert_array_equal(largest[output], elements.max(0))
+        np.testing.assert_array_equal(total[output], elements.sum(0))
+        dx_of_max[window] += dy[output] * (x[window] == largest[output])
+        dx_of_sum[window] += dy[output]
+    np.testing.assert_allclose(max_vjp(dy), dx_of_max, rtol=1e-12)
+    np.testing.assert_allclose(sum_vjp(dy), dx_of_sum, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("pool", [lambda x, w: max_pool(x, w, True), sum_pool], ids=["max", "sum"])
 def test_arguments_are_left_alone_and_the_dtype_stays(pool, dtype):

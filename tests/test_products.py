@@ -79,8 +79,9 @@ def test_other_dtypes_give_what_numpy_gives(dtype, inner):
     np.testing.assert_array_equal(y, expected)
 
 
+@pytest.mark.usefixtures("never_paused")
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, object])
-def test_other_dtypes_are_multiplied_where_several_threads_would_be_too(dtype, never_paused):
+def test_other_dtypes_are_multiplied_where_several_threads_would_be_too(dtype):
     shape = (3, 300) if dtype is object else (200, 300)
     a = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
     with use_threads(2), single_threaded_blas():
@@ -165,7 +166,8 @@ def test_the_number_of_threads_cannot_be_seen_in_the_bits(
     assert_same_bits(results[0], results[2])
 
 
-def test_a_matrix_times_its_transpose_has_the_same_bits_too(never_paused):
+@pytest.mark.usefixtures("never_paused")
+def test_a_matrix_times_its_transpose_has_the_same_bits_too():
     x = normal((512, 300), np.float32)  # BLAS has a way of its own to multiply x by its transpose
     results = []
     for threads in (1, 2, 5):
@@ -310,6 +312,7 @@ def of_one_thread(a, b):
         return matmul(a, b)
 
 
+@pytest.mark.usefixtures("never_paused")
 def test_a_product_whose_trial_gave_other_bits_is_done_by_one_thread(monkeypatch):
     asked = []
     monkeypatch.setattr(products, "_trial", lambda *arguments: asked.append(arguments))
@@ -353,6 +356,7 @@ def test_a_trial_that_gives_the_same_bits_gives_seconds(monkeypatch):
     assert counts == [3]
 
 
+@pytest.mark.usefixtures("never_paused")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("transposed", list(itertools.product([False, True], repeat=2)))
 def test_a_trial_is_of_a_product_of_the_same_kind(transposed, dtype, monkeypatch):

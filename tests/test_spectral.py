@@ -145,6 +145,15 @@ def test_it_is_chosen_where_it_is_less_work(shape, arguments, chosen, monkeypatc
 _original = spectral.transforms
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "chosen"), [((1, 1), (1, 1), True), ((2, 1), (0, 1), False)]
+)
+def test_the_larger_padding_of_the_columns_decides_how_many_points_there_are(before, after, chosen):
+    found = windows_of((2, 64), (3, 3), before, after)
+    assert found.outputs == (2, 64)
+    assert spectral.is_less_work((256, 256, 3, 3), 1, found) is chosen
+
+
 def test_a_layer_that_transforms_passes_the_checks():
     layer = fn.Conv(4, 7, padding="same")
     assert spectral.is_less_work((4, 12, 7, 7), 1, windows_of((9, 9), (7, 7), (3, 3), (3, 3)))
