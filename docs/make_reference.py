@@ -26,7 +26,7 @@ TOP_LEVEL = [
 ]  # fmt: skip
 AIDS = {  # for the library itself
     "check_float", "check_initializer", "initialize", "as_schedule",
-    "spare_blas_threads", "with_blas_threads",
+    "spare_blas_threads", "with_blas_threads", "NotAloneError",
 }  # fmt: skip
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
 

@@ -11,13 +11,14 @@ decides. Three things are done about it:
 - A divided product that took longer than an undivided one gives the others a pause.
 """
 
+import contextlib
 import functools
 import time
 from typing import Any
 
 import numpy as np
 
-from funcnn.threads import spare_blas_threads, with_blas_threads
+from funcnn.threads import NotAloneError, spare_blas_threads, with_blas_threads
 from funcnn.types import Array, Shape
 
 PIECE = 256
@@ -46,12 +47,14 @@ def _multiply(a: Array, b: Array) -> Array:
     if threads > 1:
         threads = min(threads, spare_blas_threads())
     if threads > 1 and not _pause.is_on():
-        seconds = _trial(a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype, threads)
-        if seconds is not None:
-            start = time.perf_counter()
-            y = with_blas_threads(threads, lambda: a @ b)
-            _pause.note(time.perf_counter() - start > seconds + DELAY)
-            return y
+        with contextlib.suppress(NotAloneError):
+            kind = a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype
+            seconds = _trial(*kind, threads)
+            if seconds is not None:
+                start = time.perf_counter()
+                y = with_blas_threads(threads, lambda: a @ b)
+                _pause.note(time.perf_counter() - start > seconds + DELAY)
+                return y
     return a @ b
 
 

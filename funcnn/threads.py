@@ -11,6 +11,7 @@ import contextvars
 import functools
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_blas_depth = 0
+_blas_blocks: Counter[int] = Counter()  # of each thread
 _blas_restore = contextlib.ExitStack()
 _thread_count: int | None = None
 _local = threading.local()
@@ -81,22 +82,31 @@ def single_threaded_blas() -> Iterator[None]:
     Entering costs about 10 microseconds, and next to nothing inside another such block: enter it
     once around a loop.
     """
-    global _blas_depth
+    thread = threading.get_ident()  # the block may be left in another
     with _lock:
-        if _blas_depth == 0:
+        if not _blas_blocks:
             _take_control()
             _blas_restore.enter_context(_controller().limit(limits=1, user_api="blas"))
-        _blas_depth += 1
-        _local.blas_depth = getattr(_local, "blas_depth", 0) + 1
+        _blas_blocks[thread] += 1
     try:
         yield
     finally:
         with _lock:
-            _local.blas_depth -= 1
-            _blas_depth -= 1
-            if _blas_depth == 0:
+            _blas_blocks[thread] -= 1
+            if not _blas_blocks[thread]:
+                del _blas_blocks[thread]
+            if not _blas_blocks:
                 _take_control()
                 _blas_restore.close()
+
+
+class NotAloneError(RuntimeError):
+    """Another thread is in a `single_threaded_blas` block, and counts on it."""
+
+
+def _is_alone() -> bool:
+    """Whether this thread, and no other, is in a `single_threaded_blas` block."""
+    return _blas_blocks.keys() == {threading.get_ident()}
 
 
 def spare_blas_threads() -> int:
@@ -104,16 +114,18 @@ def spare_blas_threads() -> int:
 
     All of the library's, for the one thread that is in a `single_threaded_blas` block; else one.
     """
-    alone = _blas_depth and _blas_depth == getattr(_local, "blas_depth", 0)
-    return thread_count() if alone and not getattr(_local, "in_task", False) else 1
+    return thread_count() if _is_alone() and not getattr(_local, "in_task", False) else 1
 
 
 def with_blas_threads(count: int, work: Callable[[], T]) -> T:
-    """What `work` gives with BLAS on `count` threads, which others wait for; then it has one again.
+    """What `work` gives with BLAS on `count` threads; after it BLAS has one again.
 
-    `count` is at most `spare_blas_threads`.
+    `count` is at most `spare_blas_threads`. A thread that comes into a block meanwhile waits; if
+    one has come since, that is a `NotAloneError`, and nothing is done.
     """
     with _lock:
+        if not _is_alone():
+            raise NotAloneError
         try:
             for library in _blas_libraries():
                 library.set_num_threads(count)
