@@ -176,4 +176,4 @@ def _blocks_of_columns(
 
 def _overlap(groups: int, windows: Windows) -> bool:
     """Whether the columns of neighbouring windows can overlap in memory."""
-    return groups == windows.dilation[-1] == 1
+    return bool(groups == windows.dilation[-1] == 1)
