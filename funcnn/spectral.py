@@ -133,7 +133,7 @@ def _transform(matrix: Array, x: Array, out: Array) -> None:
     """matrix @ x along the first axis: `(M, K)` @ `(K, ...)`, into out `(M, ...)`."""
     size = math.prod(x.shape[1:])
     # In equal pieces that BLAS multiplies as they lie in memory.
-    pieces = max(1, -(-matrix.size * size // SMALL_PRODUCT))
+    pieces = min(max(1, -(-matrix.size * size // SMALL_PRODUCT)), max(1, size))
     while size % pieces:
         pieces += 1
     shape = pieces, size // pieces
