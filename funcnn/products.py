@@ -8,7 +8,7 @@ decides. Three things are done about it:
   and with several. So sums are cut here, at a multiple of 256, which is halved the same way.
 - A kind of product is divided only if a trial, when it is first met, gave the same bits both ways.
   The trial decides about speed alone: all else is done by one thread.
-- A divided product that took longer than an undivided one gives the others a pause.
+- After a divided product that came late, none is divided for ten times as long as it was late.
 """
 
 import contextlib
@@ -25,9 +25,10 @@ PIECE = 256
 """Sums are cut at a multiple of it."""
 LEAST_WORK = 1_000_000
 """Multiply-adds for each thread: some 20 microseconds."""
-DELAY = 1e-3
-"""Seconds by which a divided product must be late to be a bad sign."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds
+LATE = 1e-3
+"""Seconds more than on one thread that a divided product may take."""
+PAUSE = 10
+"""How many times as long as a product was late none is divided: so at most a tenth is lost."""
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -53,7 +54,7 @@ def _multiply(a: Array, b: Array) -> Array:
             if seconds is not None:
                 start = time.perf_counter()
                 y = with_blas_threads(threads, lambda: a @ b)
-                _pause.note(time.perf_counter() - start > seconds + DELAY)
+                _pause.note(time.perf_counter() - start - seconds)
                 return y
     return a @ b
 
@@ -82,21 +83,18 @@ def _trial(
 
 
 class _Pause:
-    """When not to divide products: for longer and longer, while that is of no use."""
+    """When not to divide products."""
 
     def __init__(self) -> None:
-        self._seconds, self._end = SHORTEST_PAUSE, 0.0
+        self._end = 0.0
 
     def is_on(self) -> bool:
         return time.perf_counter() < self._end
 
-    def note(self, slow: bool) -> None:
-        """A divided product was slower than an undivided one would be, or was not."""
-        if slow:
-            self._end = time.perf_counter() + self._seconds
-            self._seconds = min(2 * self._seconds, LONGEST_PAUSE)
-        else:
-            self._seconds = max(self._seconds * 0.95, SHORTEST_PAUSE)
+    def note(self, late: float) -> None:
+        """A divided product took so many seconds more than it takes on one thread."""
+        if late > LATE:
+            self._end = time.perf_counter() + PAUSE * late
 
 
 _pause = _Pause()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import funcnn as fn
 from funcnn import products
-from funcnn.products import LONGEST_PAUSE, SHORTEST_PAUSE, matmul
+from funcnn.products import LATE, PAUSE, matmul
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)
@@ -118,7 +118,7 @@ def test_dtypes_that_numpy_does_not_multiply_are_an_error():
 
 @pytest.fixture
 def never_paused(monkeypatch):
-    """Whether each divided product was late; none of them begins a pause."""
+    """By how much each divided product was late; none of them begins a pause."""
     late = []
     monkeypatch.setattr(products, "_pause", SimpleNamespace(is_on=lambda: False, note=late.append))
     return late
@@ -398,45 +398,24 @@ def clock(monkeypatch):
     return clock
 
 
-def expect_to_last(pause, seconds, clock):
-    """The pause that a slow product begins is as long as this."""
-    pause.note(True)
-    clock.now += 0.999 * seconds
-    assert pause.is_on()
-    clock.now += 0.002 * seconds
+@pytest.mark.parametrize("late", [-1.0, 0.0, LATE])
+def test_a_product_in_time_begins_no_pause(late, clock):
+    pause = products._Pause()
+    assert not pause.is_on()
+    pause.note(late)
     assert not pause.is_on()
 
 
-def test_there_is_no_pause_until_a_product_is_slow(clock):
+@pytest.mark.parametrize("late", [1.01 * LATE, 0.1, 3.0])
+def test_a_pause_lasts_ten_times_as_long_as_the_product_was_late(late, clock):
     pause = products._Pause()
-    assert not pause.is_on()
-    pause.note(False)
-    assert not pause.is_on()
-    expect_to_last(pause, SHORTEST_PAUSE, clock)
-
-
-def test_pauses_get_longer_and_longer_up_to_the_longest(clock):
-    pause = products._Pause()
-    seconds = SHORTEST_PAUSE
-    while seconds < LONGEST_PAUSE:
-        expect_to_last(pause, seconds, clock)
-        seconds *= 2
-    for _ in range(3):
-        expect_to_last(pause, LONGEST_PAUSE, clock)
-
-
-def test_pauses_get_shorter_with_every_product_that_is_fast_down_to_the_shortest(clock):
-    pause = products._Pause()
-    for doublings in range(20):
-        expect_to_last(pause, min(SHORTEST_PAUSE * 2**doublings, LONGEST_PAUSE), clock)
-    for _ in range(10):
-        pause.note(False)
+    for _ in range(3):  # and no longer for one before it
+        pause.note(late)
+        clock.now += 0.999 * PAUSE * late
+        assert pause.is_on()
+        clock.now += 0.002 * PAUSE * late
         assert not pause.is_on()
-    expect_to_last(pause, LONGEST_PAUSE * 0.95**10, clock)
-    for _ in range(1000):
-        pause.note(False)
-    expect_to_last(pause, SHORTEST_PAUSE, clock)
-    expect_to_last(pause, 2 * SHORTEST_PAUSE, clock)
+    assert PAUSE == 10
 
 
 def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, monkeypatch):
@@ -451,25 +430,21 @@ def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, m
     monkeypatch.setattr(products, "_pause", products._Pause())
     expected = of_one_thread(*LARGE)
 
-    def is_divided(seconds=of_trial + 1.1 * products.DELAY):
+    def is_divided(late=2 * LATE):
         counts.clear()
-        takes = functools.partial(taking, seconds=seconds)
+        takes = functools.partial(taking, seconds=of_trial + late)
         monkeypatch.setattr(products, "with_blas_threads", takes)
         np.testing.assert_array_equal(matmul(*LARGE), expected)
         return counts == [2]
 
     with use_threads(2), single_threaded_blas():
-        for seconds in (0, of_trial, of_trial + 0.9 * products.DELAY):
-            assert is_divided(seconds)  # in time, so the next is divided too
+        for late in (-of_trial, 0, 0.9 * LATE):
+            assert is_divided(late)  # in time, so the next is divided too
         assert is_divided()
         assert not is_divided()
-        clock.now += 0.999 * SHORTEST_PAUSE
+        clock.now += 0.999 * PAUSE * 2 * LATE
         assert not is_divided()
-        clock.now += 0.002 * SHORTEST_PAUSE
-        assert is_divided()  # late again, so this pause is longer
-        clock.now += 1.5 * SHORTEST_PAUSE
-        assert not is_divided()
-        clock.now += 0.6 * SHORTEST_PAUSE
+        clock.now += 0.002 * PAUSE * 2 * LATE
         assert is_divided()
 
 
