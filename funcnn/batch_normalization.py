@@ -21,7 +21,7 @@ from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.threads import run_parallel
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
-from funcnn.windows import batch_last
+from funcnn.windows import batch_first, batch_last
 
 # The rows are cut in a few blocks, for as many cores, but not in blocks so small (some 100 us of
 # one core) that waking a thread costs what it gains.
@@ -101,12 +101,13 @@ def _by_batch(
 ) -> tuple[Array, PullBack, Array, Array]:
     """y with the batch's statistics, its vjp, the batch's mean and its unbiased variance."""
     x = _in_order(x)
-    samples, count = len(x), x.size // x.shape[1]
+    count = x.size // x.shape[1]
     if count < 2:
         needed = "expected more than 1 value per channel when training"
         raise ValueError(f"{needed}, got x of shape {x.shape}")
     centred, y = np.empty_like(x), np.empty_like(x)
     x_rows, centred_rows, y_rows = map(_as_rows, (x, centred, y))
+    samples = x_rows.shape[-1]
     (total,) = _sum_over_blocks(lambda block: [sum_over(_ROWS, x_rows[block])], x)
     rounded_mean = _for_each(total / count, samples)
 
@@ -164,15 +165,16 @@ def _by_running(
     """y with the running statistics, an affine map of each channel, and its vjp."""
     x = _in_order(x)
     scale = 1 / np.sqrt(variance + eps)
-    factor = _for_each(scale * weight, len(x))
     y = np.empty_like(x)
     x_rows, y_rows = _as_rows(x), _as_rows(y)
+    samples = x_rows.shape[-1]
+    factor = _for_each(scale * weight, samples)
     np.multiply(x_rows, factor, out=y_rows)
-    y_rows += _for_each(bias - mean * scale * weight, len(x))
+    y_rows += _for_each(bias - mean * scale * weight, samples)
 
     def pull_back(dy: Array, wrt: Wrt) -> tuple[Array, Array, Array | None]:
         dy_rows = _as_rows(dy)
-        centred = x_rows - _for_each(mean, len(x))
+        centred = x_rows - _for_each(mean, samples)
         dweight, dbias = sum_over(_ROWS, dy_rows, centred) * scale, sum_over(_ROWS, dy_rows)
         if wrt == "params":
             return dweight, dbias, None
@@ -185,11 +187,18 @@ def _by_running(
 
 def _in_order(x: Array) -> Array:
     """x in an order in memory of which `_as_rows` is a view: batch last, or first."""
-    return x if batch_last(x).flags.c_contiguous else np.ascontiguousarray(x)
+    if x.strides[0] == x.itemsize:
+        return batch_first(np.ascontiguousarray(batch_last(x)))
+    return np.ascontiguousarray(x)
 
 
 def _as_rows(x: Array) -> Array:
-    """x `(N, C, ...)` as `(P, C, N)`, where P counts the elements of an image."""
+    """x `(N, C, ...)` as `(P, C, N)`, where P counts the elements of an image.
+
+    If it is no image, but `(N, C)`, as `(N, C, 1)`: so its long sum is over the first axis.
+    """
+    if x.ndim == 2:
+        return x[:, :, None]
     return batch_last(x).reshape(math.prod(x.shape[2:]), x.shape[1], len(x))
 
 
@@ -200,7 +209,7 @@ def _for_each(numbers: Array, samples: int) -> Array:
 
 def _sum_over_blocks(function: Callable[[slice], list[Array]], x: Array) -> list[Array]:
     """The sums of what `function` gives for blocks of the rows of x."""
-    rows = math.prod(x.shape[2:])
+    rows = len(_as_rows(x))
     count = max(1, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))
     blocks = [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
     parts = run_parallel([functools.partial(function, block) for block in blocks])

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from funcnn import spectral
+from funcnn.moments import sum_over
+from funcnn.products import side_by_side, sum_of_products
 from funcnn.types import Array, Shape
 from funcnn.windows import (
     Windows,
@@ -27,6 +29,9 @@ from funcnn.windows import (
     view_windows,
     with_strides,
 )
+
+FEW_SAMPLES = 8
+"""With fewer, a product for each window costs more than copying their columns beside each other."""
 
 WORTH_TRANSPOSING = 48
 """The weights of a kernel from which on transposing dy takes less time than BLAS loses by it."""
@@ -40,8 +45,15 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
         return spectral.convolve(x, weight, windows)
     y = np.empty((*windows.outputs, out_channels, samples), x.dtype)
     matrices = _as_matrices(weight, groups)
-    for rows, columns in _blocks_of_columns(x, groups, out_channels, windows):
-        np.matmul(matrices, columns, out=_in_groups(y[rows], groups))  # (G, O/G, K) @ (P, G, K, N)
+    for rows, columns in _blocks_of_columns(x, groups, windows):
+        block = _in_groups(y[rows], groups)
+        if samples >= FEW_SAMPLES:
+            np.matmul(matrices, columns, out=block)  # (G, O/G, K) @ (P, G, K, N)
+        else:
+            axes = len(windows.outputs)
+            together = matrices @ side_by_side(columns, axes)  # (G, O/G, K) @ (G, K, P N)
+            together = together.reshape(*together.shape[:2], *block.shape[:axes], samples)
+            block[...] = np.moveaxis(together, range(2, 2 + axes), range(axes))
     return y
 
 
@@ -56,9 +68,8 @@ def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> 
     if spectral.is_less_work(shape, groups, windows):
         return spectral.cotangent_of_weight(dy_of_samples[..., 0, :, :], x, windows)
     dmatrix = np.zeros((groups, weights, out_channels // groups), x.dtype)
-    for rows, columns in _blocks_of_columns(x, groups, out_channels, windows):
-        dmatrices = columns @ dy_of_samples[rows]  # (P, G, K, N) @ (P, G, N, O/G)
-        dmatrix += dmatrices.sum(tuple(range(axes)))
+    for rows, columns in _blocks_of_columns(x, groups, windows):
+        dmatrix += sum_of_products(columns, dy_of_samples[rows], axes)  # of K and O/G, over P and N
     dweight = dmatrix.reshape(groups, last, *outer, group_channels, -1)
     dweight = dweight.transpose(0, axes + 2, axes + 1, *range(2, axes + 1), 1)
     return np.ascontiguousarray(dweight).reshape(shape)  # (G, O/G, C/G, *kernel)
@@ -71,8 +82,7 @@ def add_bias(y: Array, bias: Array) -> None:
 
 def cotangent_of_bias(dy: Array) -> Array:
     """The cotangent of the bias, `(O,)`; dy is `(*outputs, O, N)`."""
-    dbias: Array = dy.sum(tuple(range(dy.ndim - 2))).sum(1)
-    return dbias
+    return sum_over((*range(dy.ndim - 2), dy.ndim - 1), dy)
 
 
 def cotangent_of_x(dy: Array, weight: Array, windows: Windows, groups: int) -> Array:
@@ -135,9 +145,7 @@ def _in_groups(y: Array, groups: int) -> Array:
     return y.reshape(*y.shape[:-2], groups, y.shape[-2] // groups, y.shape[-1])
 
 
-def _blocks_of_columns(
-    x: Array, groups: int, out_channels: int, windows: Windows
-) -> Iterator[tuple[slice, Array]]:
+def _blocks_of_columns(x: Array, groups: int, windows: Windows) -> Iterator[tuple[slice, Array]]:
     """Blocks of rows of windows, each with their elements as columns `(P, G, K, N)`.
 
     K goes through the last axis of the kernel first, then through the others, and then through the
@@ -148,8 +156,7 @@ def _blocks_of_columns(
     outer = windows.kernel[:-1]
     height = channels // groups * math.prod(windows.kernel)  # K
     padded = pad(x, windows)
-    # What there is of a window in a block: its columns, or the product that they are needed for.
-    elements = groups * height * max(samples, out_channels // groups)
+    blocks = row_blocks(windows, groups * height * samples, x.itemsize)
     if _overlap(groups, windows):
         lines = windows._replace(
             kernel=(*outer, 1),
@@ -157,19 +164,22 @@ def _blocks_of_columns(
             outputs=(*windows.outputs[:-1], windows.padded[-1]),
         )
         views = view_windows(padded, lines)  # (*lines, *outer, 1, C, N)
-        blocks = row_blocks(windows, elements, x.itemsize) if outer else [slice(None)]
-        for rows in blocks:
+        for rows in blocks if outer else [slice(None)]:
             block = np.ascontiguousarray(views[rows])
             shape = *block.shape[: axes - 1], windows.outputs[-1], 1, height, samples
             item = block.itemsize  # strides of axes of size 1 may be anything, so all are computed
             *steps, step = (item * math.prod(block.shape[i + 1 :]) for i in range(axes))
             strides = *steps, step * windows.stride[-1], 0, samples * item, item
-            yield rows, with_strides(block, shape, strides)
+            columns = with_strides(block, shape, strides)
+            if outer:
+                yield rows, columns
+            else:
+                yield from ((some, columns[some]) for some in blocks)
     else:
         views = _in_groups(view_windows(padded, windows), groups)
         order = *range(axes), 2 * axes, 2 * axes - 1, *range(axes, 2 * axes - 1)
         views = views.transpose(*order, 2 * axes + 1, 2 * axes + 2)
-        for rows in row_blocks(windows, elements, x.itemsize):
+        for rows in blocks:
             block = np.ascontiguousarray(views[rows])  # (P, G, last, *outer, C/G, N)
             yield rows, block.reshape(*block.shape[: axes + 1], height, samples)
 

@@ -22,7 +22,7 @@ def sum_over(axes: Axes, *factors: Array) -> Array:
     left = [axis for axis in every if axis not in axes[1:]]
     operands: list[Any] = list(itertools.chain(*((factor, every) for factor in factors)))
     partial: Array = np.einsum(*operands, left)
-    total: Array = partial.sum(left.index(axes[0]))
+    total: Array = np.ascontiguousarray(np.moveaxis(partial, left.index(axes[0]), -1)).sum(-1)
     return total
 
 

@@ -8,11 +8,14 @@ decides. Three things are done about it:
   and with several. So sums are cut here, at a multiple of 256, which is halved the same way.
 - A kind of product is divided only if a trial, when it is first met, gave the same bits both ways.
   The trial decides about speed alone: all else is done by one thread.
-- After a divided product that came late, none is divided for ten times as long as it was late.
+- A divided product that comes late begins a pause in which none is divided. The next pause is twice
+  as long, unless a hundred products in a row were in time before it. The first after a break is not
+  judged, as BLAS's threads have gone to sleep.
 """
 
 import contextlib
 import functools
+import math
 import time
 from typing import Any
 
@@ -27,12 +30,18 @@ LEAST_WORK = 1_000_000
 """Multiply-adds for each thread: some 20 microseconds."""
 LATE = 1e-3
 """Seconds more than on one thread that a divided product may take."""
-PAUSE = 10
-"""How many times as long as a product was late none is divided: so at most a tenth is lost."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds
+AWAKE = 0.02
+"""Seconds after a divided product for which BLAS's threads are surely awake."""
+ENOUGH_IN_TIME = 100
+"""Products in time after which all is well again."""
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b of matrices `(M, K)` and `(K, N)`: the same bits for any number of threads."""
+    """a @ b of matrices `(M, K)` and `(K, N)`.
+
+    In a `single_threaded_blas` block the bits are the same for any number of threads.
+    """
     inner = a.shape[1]
     cut = inner - inner % PIECE
     if cut in (0, inner):
@@ -42,11 +51,33 @@ def matmul(a: Array, b: Array) -> Array:
     return y
 
 
+def sum_of_products(a: Array, b: Array, axes: int) -> Array:
+    """The sum over the first `axes` axes of a @ b: `(P, ..., K, N)` and `(P, ..., N, M)`.
+
+    P stands for those axes. Returns `(..., K, M)`.
+    """
+    if a.shape[-1] >= b.shape[-1]:
+        products: Array = (a @ b).sum(tuple(range(axes)))
+        return products
+    # With few terms the products would be larger than what they are made of: one product of all.
+    return side_by_side(a, axes) @ side_by_side(b.swapaxes(-1, -2), axes).swapaxes(-1, -2)
+
+
+def side_by_side(matrices: Array, axes: int) -> Array:
+    """Matrices `(P, ..., K, N)` beside each other, `(..., K, P N)`: P stands for `axes` axes."""
+    others = matrices.shape[axes:-1]
+    moved = np.moveaxis(matrices, range(axes), range(-axes - 1, -1))  # (..., K, P, N)
+    columns = math.prod(matrices.shape[:axes]) * matrices.shape[-1]
+    return np.ascontiguousarray(moved.reshape(*others, columns))
+
+
 def _multiply(a: Array, b: Array) -> Array:
     (rows, inner), columns = a.shape, b.shape[1]
     threads = rows * inner * columns // LEAST_WORK
-    if threads > 1:
+    if threads > 1 and a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
         threads = min(threads, spare_blas_threads())
+    else:
+        threads = 1
     if threads > 1 and not _pause.is_on():
         with contextlib.suppress(NotAloneError):
             kind = a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype
@@ -54,7 +85,7 @@ def _multiply(a: Array, b: Array) -> Array:
             if seconds is not None:
                 start = time.perf_counter()
                 y = with_blas_threads(threads, lambda: a @ b)
-                _pause.note(time.perf_counter() - start - seconds)
+                _pause.note(start, time.perf_counter() - start - seconds)
                 return y
     return a @ b
 
@@ -71,30 +102,42 @@ def _trial(
     generator = np.random.default_rng(0)
 
     def make(shape: Shape, transposed: bool) -> Array:
-        matrix = generator.standard_normal(shape[::-1] if transposed else shape).astype(dtype)
+        matrix = generator.standard_normal(shape[::-1] if transposed else shape, dtype)
         return matrix.T if transposed else matrix
+
+    def time_product() -> float:
+        start = time.perf_counter()
+        np.matmul(a, b, out=y)
+        return time.perf_counter() - start
 
     a, b = make(a_shape, a_transposed), make(b_shape, b_transposed)
     y = a @ b
     same = np.array_equal(y, with_blas_threads(threads, lambda: a @ b))
-    start = time.perf_counter()
-    np.matmul(a, b, out=y)
-    return time.perf_counter() - start if same else None
+    return min(time_product(), time_product()) if same else None
 
 
 class _Pause:
     """When not to divide products."""
 
     def __init__(self) -> None:
-        self._end = 0.0
+        self._seconds, self._end, self._in_time = SHORTEST_PAUSE, 0.0, 0
+        self._last = -math.inf
 
     def is_on(self) -> bool:
         return time.perf_counter() < self._end
 
-    def note(self, late: float) -> None:
-        """A divided product took so many seconds more than it takes on one thread."""
-        if late > LATE:
-            self._end = time.perf_counter() + PAUSE * late
+    def note(self, start: float, late: float) -> None:
+        """A divided product begun at `start` took so many seconds more than one thread takes."""
+        awake = start - self._last < AWAKE
+        self._last = time.perf_counter()
+        if late <= LATE:
+            self._in_time += 1
+            if self._in_time >= ENOUGH_IN_TIME:
+                self._seconds = SHORTEST_PAUSE
+        elif awake:
+            self._end = self._last + self._seconds
+            self._seconds = min(2 * self._seconds, LONGEST_PAUSE)
+            self._in_time = 0
 
 
 _pause = _Pause()

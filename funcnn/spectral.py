@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from funcnn.products import sum_of_products
 from funcnn.types import Array, Shape
 from funcnn.windows import BLOCK_BYTES, Windows, with_strides
 
@@ -107,11 +108,12 @@ def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
     rank, out_channels = len(of_x), dy.shape[-1]
     dproducts = np.empty((rank, *dy.shape[1:]), dy.dtype)
     _transform(np.ascontiguousarray(of_products.T), dy, dproducts)
-    columns = _columns(x, of_x, windows)
+    columns = _columns(x, of_x, windows).swapaxes(0, 1)  # (W', R, jC, N)
+    dproducts = dproducts.swapaxes(0, 1)  # (W', R, N, O)
     dweights = np.empty((rank, columns.shape[2], out_channels), x.dtype)
-    step = max(1, BLOCK_BYTES // (columns.shape[1] * max(1, dweights[0].nbytes)))
+    step = max(1, BLOCK_BYTES // (len(columns) * max(1, dweights[0].nbytes)))
     for some in (slice(start, start + step) for start in range(0, rank, step)):
-        np.sum(columns[some] @ dproducts[some], 1, out=dweights[some])  # (W', jC, N) @ (W', N, O)
+        dweights[some] = sum_of_products(columns[:, some], dproducts[:, some], 1)
     dweight = np.tensordot(dweights, of_weight, (0, 0))  # (jC, O, i)
     dweight = dweight.reshape(windows.kernel[1], -1, *dweight.shape[1:])  # (j, C, O, i)
     return np.ascontiguousarray(dweight.transpose(2, 1, 3, 0))  # (O, C, i, j)
@@ -132,10 +134,17 @@ def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
 def _transform(matrix: Array, x: Array, out: Array) -> None:
     """matrix @ x along the first axis: `(M, K)` @ `(K, ...)`, into out `(M, ...)`."""
     size = math.prod(x.shape[1:])
-    # In equal pieces that BLAS multiplies as they lie in memory.
-    pieces = min(max(1, -(-matrix.size * size // SMALL_PRODUCT)), max(1, size))
-    while size % pieces:
-        pieces += 1
-    shape = pieces, size // pieces
-    x_pieces, out_pieces = (a.reshape(len(a), *shape).swapaxes(0, 1) for a in (x, out))
-    np.matmul(matrix, x_pieces, out=out_pieces)
+    x, out = (
+        x.reshape(len(x), size),
+        out.reshape(len(out), size),
+    )  # out is in one piece but for its rows
+    # In pieces that BLAS multiplies as they lie in memory, and the rest.
+    piece = max(64, SMALL_PRODUCT // matrix.size // 64 * 64)
+    whole = size // piece * piece
+    if whole:
+        x_pieces, out_pieces = (
+            a[:, :whole].reshape(len(a), -1, piece).swapaxes(0, 1) for a in (x, out)
+        )
+        np.matmul(matrix, x_pieces, out=out_pieces)
+    if whole < size:
+        np.matmul(matrix, x[:, whole:], out=out[:, whole:])

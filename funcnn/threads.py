@@ -1,9 +1,9 @@
 """Threads, and BLAS kept on one of them.
 
 OpenBLAS gives other bits with two threads than with one, so results may not depend on how many it
-uses: it gets one, and the library runs pieces of work beside each other instead. The pieces are
-cut by the shapes of the arrays, never by the number of threads, so that number cannot be seen in
-a result.
+uses: it gets one, but for moments in which `products` lends it more, and the library runs pieces of
+work beside each other instead. The pieces are cut by the shapes of the arrays, never by the number
+of threads, so that number cannot be seen in a result.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: Counter[int] = Counter()  # of each thread
 _blas_restore = contextlib.ExitStack()
 _thread_count: int | None = None
@@ -109,6 +109,11 @@ def _is_alone() -> bool:
     return _blas_blocks.keys() == {threading.get_ident()}
 
 
+def _set_blas_threads(count: int) -> None:
+    for library in _blas_libraries():
+        library.set_num_threads(count)
+
+
 def spare_blas_threads() -> int:
     """How many threads BLAS may have for a moment, with `with_blas_threads`.
 
@@ -120,19 +125,21 @@ def spare_blas_threads() -> int:
 def with_blas_threads(count: int, work: Callable[[], T]) -> T:
     """What `work` gives with BLAS on `count` threads; after it BLAS has one again.
 
-    `count` is at most `spare_blas_threads`. A thread that comes into a block meanwhile waits; if
-    one has come since, that is a `NotAloneError`, and nothing is done.
+    `count` is at most `spare_blas_threads`, and `work` enters no block. A thread that comes into
+    one meanwhile waits; if one has come since, that is a `NotAloneError`, and nothing is done.
     """
     with _lock:
         if not _is_alone():
             raise NotAloneError
         try:
-            for library in _blas_libraries():
-                library.set_num_threads(count)
+            _set_blas_threads(count)
             return work()
         finally:
-            for library in _blas_libraries():
-                library.set_num_threads(1)
+            try:
+                _set_blas_threads(1)
+            except BaseException:  # Ctrl-C comes here, as it was not heard in the product
+                _set_blas_threads(1)
+                raise
 
 
 class _Worker:
@@ -159,8 +166,23 @@ class _Worker:
 
 
 _idle: list[_Worker] = []
-if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
-    os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _begin_as_child() -> None:
+    """A forked child has none of its parent's threads, nor what they hold."""
+    _idle.clear()
+    thread = threading.get_ident()
+    for other in _blas_blocks.keys() - {thread}:
+        del _blas_blocks[other]
+    if not _blas_blocks:
+        _blas_restore.close()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_begin_as_child
+    )
 
 
 def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:

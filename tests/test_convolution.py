@@ -1,6 +1,7 @@
 """Convolution and its derivatives, against the sums of their definition."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
+import funcnn as fn
 from funcnn import convolution, spectral, windows
 from funcnn.convolution import (
     add_bias,
@@ -328,3 +330,34 @@ def test_no_images_give_no_images_and_a_gradient_of_zero(kernel, transform, grou
     assert dbias.shape == (len(weight),)
     assert not dbias.any()
     assert cotangent_of_x(dy, weight, found, groups).shape == x.shape
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7, 8, 9])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_with_few_samples_and_with_many_it_is_the_sum_of_its_definition(axes, groups, samples):
+    found, x, weight, dy = drawn(0, groups, axes, 2, 1, 1, samples)
+    y = convolve(x, weight, found)
+    expected = convolve_by_definition(x, weight, groups, found)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    dweight = cotangent_of_weight(dy, x, weight.shape, found)
+    np.testing.assert_allclose((dweight * weight).sum(), (y * dy).sum(), rtol=1e-10)
+
+
+def test_the_gradient_of_a_long_sequence_needs_little_more_memory_than_the_sequence():
+    layer = fn.Conv(64, 5)
+    _, params = layer.init(fn.random.key(0), (64, 8000))
+    y, vjp = layer.apply(params, np.ones((4, 64, 8000), np.float32), wrt="params")
+    dy = np.ones_like(y)
+    tracemalloc.start()
+    try:
+        vjp(dy)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * y.nbytes + 4 * windows.BLOCK_BYTES
+
+
+def test_the_gradient_of_a_bias_is_exact_for_one_large_image():
+    dy = 1 + np.random.default_rng(0).random((1024, 1024, 1, 1), np.float32)  # (H, W, O, N)
+    assert cotangent_of_bias(dy)[0] == pytest.approx(dy.sum(dtype=np.float64), rel=1e-6)

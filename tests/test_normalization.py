@@ -213,6 +213,21 @@ def test_batch_norm_of_many_values_on_a_large_mean_keeps_its_precision(order, me
 
 
 @pytest.mark.parametrize("order", [lambda x: x, batch_last], ids=["NCHW", "batch last"])
+@pytest.mark.parametrize(("batch", "shape"), [(500_000, (2,)), (1, (2, 700, 700))])
+def test_a_million_values_are_added_up_precisely(order, batch, shape):
+    x = order((2 * normal_batch(KEY, shape, batch) + 5).astype(np.float32))
+    layer = fn.BatchNorm(momentum=1)
+    _, params = layer.init(KEY, shape)
+    y, vjp = layer.apply(params, x, train=True)
+    axes = (0, *range(2, x.ndim))
+    exact = x.astype(np.float64).var(axes, ddof=1)
+    np.testing.assert_allclose(vjp.statistics["running_var"], exact, rtol=2e-6)
+    dy = np.ones_like(y) + x
+    dbias = vjp(dy)[0]["bias"]
+    np.testing.assert_allclose(dbias, dy.sum(axes, dtype=np.float64), rtol=2e-6)
+
+
+@pytest.mark.parametrize("order", [lambda x: x, batch_last], ids=["NCHW", "batch last"])
 @pytest.mark.parametrize("shape", [(9,), (7, 3, 4)])
 def test_the_bits_do_not_depend_on_threads_nor_the_values_on_blocks(order, shape, monkeypatch):
     layer = fn.BatchNorm()

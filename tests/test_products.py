@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import funcnn as fn
 from funcnn import products
-from funcnn.products import LATE, PAUSE, matmul
+from funcnn.products import AWAKE, ENOUGH_IN_TIME, LATE, LONGEST_PAUSE, SHORTEST_PAUSE, matmul
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)
@@ -120,7 +120,9 @@ def test_dtypes_that_numpy_does_not_multiply_are_an_error():
 def never_paused(monkeypatch):
     """By how much each divided product was late; none of them begins a pause."""
     late = []
-    monkeypatch.setattr(products, "_pause", SimpleNamespace(is_on=lambda: False, note=late.append))
+    monkeypatch.setattr(
+        products, "_pause", SimpleNamespace(is_on=lambda: False, note=lambda _, by: late.append(by))
+    )
     return late
 
 
@@ -402,20 +404,39 @@ def clock(monkeypatch):
 def test_a_product_in_time_begins_no_pause(late, clock):
     pause = products._Pause()
     assert not pause.is_on()
-    pause.note(late)
+    for _ in range(2):
+        pause.note(clock.now, late)
     assert not pause.is_on()
 
 
-@pytest.mark.parametrize("late", [1.01 * LATE, 0.1, 3.0])
-def test_a_pause_lasts_ten_times_as_long_as_the_product_was_late(late, clock):
+def expect_to_last(pause, seconds, clock):
+    """The pause that a late product begins is as long as this."""
+    clock.now += 2 * AWAKE
+    pause.note(clock.now, 100 * LATE)  # the first after a break is not judged
+    assert not pause.is_on()
+    clock.now += 0.9 * AWAKE
+    pause.note(clock.now, 1.01 * LATE)
+    clock.now += 0.999 * seconds
+    assert pause.is_on()
+    clock.now += 0.002 * seconds
+    assert not pause.is_on()
+
+
+def test_pauses_get_longer_and_longer_up_to_the_longest(clock):
     pause = products._Pause()
-    for _ in range(3):  # and no longer for one before it
-        pause.note(late)
-        clock.now += 0.999 * PAUSE * late
-        assert pause.is_on()
-        clock.now += 0.002 * PAUSE * late
-        assert not pause.is_on()
-    assert PAUSE == 10
+    for doublings in range(20):
+        expect_to_last(pause, min(SHORTEST_PAUSE * 2**doublings, LONGEST_PAUSE), clock)
+
+
+def test_after_enough_products_in_time_the_next_pause_is_the_shortest(clock):
+    pause = products._Pause()
+    for _ in range(3):
+        for seconds in (SHORTEST_PAUSE, 2 * SHORTEST_PAUSE, 4 * SHORTEST_PAUSE):
+            for _ in range(ENOUGH_IN_TIME - 1):  # one too few
+                pause.note(clock.now, 0.0)
+            expect_to_last(pause, seconds, clock)
+        for _ in range(ENOUGH_IN_TIME):
+            pause.note(clock.now, 0.0)
 
 
 def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, monkeypatch):
@@ -442,15 +463,15 @@ def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, m
             assert is_divided(late)  # in time, so the next is divided too
         assert is_divided()
         assert not is_divided()
-        clock.now += 0.999 * PAUSE * 2 * LATE
+        clock.now += 0.999 * SHORTEST_PAUSE
         assert not is_divided()
-        clock.now += 0.002 * PAUSE * 2 * LATE
+        clock.now += 0.002 * SHORTEST_PAUSE
         assert is_divided()
 
 
 def test_a_product_of_one_thread_begins_no_pause(clock, monkeypatch):
     notes = []
-    pause = SimpleNamespace(is_on=lambda: False, note=notes.append)
+    pause = SimpleNamespace(is_on=lambda: False, note=lambda *note: notes.append(note))
     monkeypatch.setattr(products, "_pause", pause)
     monkeypatch.setattr(products, "_trial", lambda *_: None)
     with use_threads(2), single_threaded_blas():
