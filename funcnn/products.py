@@ -8,9 +8,8 @@ decides. Three things are done about it:
   and with several. So sums are cut here, at a multiple of 256, which is halved the same way.
 - A kind of product is divided only if a trial, when it is first met, gave the same bits both ways.
   The trial decides about speed alone: all else is done by one thread.
-- A divided product that comes late begins a pause in which none is divided. The next pause is twice
-  as long, unless a hundred products in a row were in time before it. The first after a break is not
-  judged, as BLAS's threads have gone to sleep.
+- Where division has lost more time than it gained, beside busy neighbours, there is a pause in
+  which nothing is divided.
 """
 
 import contextlib
@@ -28,13 +27,8 @@ PIECE = 256
 """Sums are cut at a multiple of it."""
 LEAST_WORK = 1_000_000
 """Multiply-adds for each thread: some 20 microseconds."""
-LATE = 1e-3
-"""Seconds more than on one thread that a divided product may take."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0  # seconds
-AWAKE = 0.02
-"""Seconds after a divided product for which BLAS's threads are surely awake."""
-ENOUGH_IN_TIME = 100
-"""Products in time after which all is well again."""
+MOST_LOST, PAUSE = 0.01, 0.06
+"""Seconds that division may lose before a pause, and of the pause."""
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -85,7 +79,7 @@ def _multiply(a: Array, b: Array) -> Array:
             if seconds is not None:
                 start = time.perf_counter()
                 y = with_blas_threads(threads, lambda: a @ b)
-                _pause.note(start, time.perf_counter() - start - seconds)
+                _pause.note(time.perf_counter() - start - seconds)
                 return y
     return a @ b
 
@@ -120,24 +114,16 @@ class _Pause:
     """When not to divide products."""
 
     def __init__(self) -> None:
-        self._seconds, self._end, self._in_time = SHORTEST_PAUSE, 0.0, 0
-        self._last = -math.inf
+        self._lost, self._end = 0.0, 0.0
 
     def is_on(self) -> bool:
         return time.perf_counter() < self._end
 
-    def note(self, start: float, late: float) -> None:
-        """A divided product begun at `start` took so many seconds more than one thread takes."""
-        awake = start - self._last < AWAKE
-        self._last = time.perf_counter()
-        if late <= LATE:
-            self._in_time += 1
-            if self._in_time >= ENOUGH_IN_TIME:
-                self._seconds = SHORTEST_PAUSE
-        elif awake:
-            self._end = self._last + self._seconds
-            self._seconds = min(2 * self._seconds, LONGEST_PAUSE)
-            self._in_time = 0
+    def note(self, late: float) -> None:
+        """A divided product took so many seconds more than on one thread; less than 0 is a gain."""
+        self._lost = max(0.0, self._lost + late)
+        if self._lost > MOST_LOST:
+            self._lost, self._end = 0.0, time.perf_counter() + PAUSE
 
 
 _pause = _Pause()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import funcnn as fn
 from funcnn import products
-from funcnn.products import AWAKE, ENOUGH_IN_TIME, LATE, LONGEST_PAUSE, SHORTEST_PAUSE, matmul
+from funcnn.products import MOST_LOST, PAUSE, matmul
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)
@@ -120,9 +120,7 @@ def test_dtypes_that_numpy_does_not_multiply_are_an_error():
 def never_paused(monkeypatch):
     """By how much each divided product was late; none of them begins a pause."""
     late = []
-    monkeypatch.setattr(
-        products, "_pause", SimpleNamespace(is_on=lambda: False, note=lambda _, by: late.append(by))
-    )
+    monkeypatch.setattr(products, "_pause", SimpleNamespace(is_on=lambda: False, note=late.append))
     return late
 
 
@@ -400,46 +398,32 @@ def clock(monkeypatch):
     return clock
 
 
-@pytest.mark.parametrize("late", [-1.0, 0.0, LATE])
-def test_a_product_in_time_begins_no_pause(late, clock):
+def test_there_is_no_pause_while_little_is_lost(clock):
     pause = products._Pause()
     assert not pause.is_on()
-    for _ in range(2):
-        pause.note(clock.now, late)
-    assert not pause.is_on()
+    for _ in range(100):
+        pause.note(0.9 * MOST_LOST)
+        assert not pause.is_on()
+        pause.note(-0.9 * MOST_LOST)
 
 
-def expect_to_last(pause, seconds, clock):
-    """The pause that a late product begins is as long as this."""
-    clock.now += 2 * AWAKE
-    pause.note(clock.now, 100 * LATE)  # the first after a break is not judged
-    assert not pause.is_on()
-    clock.now += 0.9 * AWAKE
-    pause.note(clock.now, 1.01 * LATE)
-    clock.now += 0.999 * seconds
-    assert pause.is_on()
-    clock.now += 0.002 * seconds
-    assert not pause.is_on()
-
-
-def test_pauses_get_longer_and_longer_up_to_the_longest(clock):
+@pytest.mark.parametrize(
+    "late", [[1.01 * MOST_LOST], [0.6 * MOST_LOST] * 2, [0.26 * MOST_LOST] * 4]
+)
+def test_when_too_much_is_lost_there_is_a_pause(late, clock):
     pause = products._Pause()
-    for doublings in range(20):
-        expect_to_last(pause, min(SHORTEST_PAUSE * 2**doublings, LONGEST_PAUSE), clock)
+    for _ in range(3):  # each as long as the one before it
+        pause.note(-100.0)  # what was gained long ago does not count
+        for seconds in late:
+            assert not pause.is_on()
+            pause.note(seconds)
+        clock.now += 0.999 * PAUSE
+        assert pause.is_on()
+        clock.now += 0.002 * PAUSE
+        assert not pause.is_on()
 
 
-def test_after_enough_products_in_time_the_next_pause_is_the_shortest(clock):
-    pause = products._Pause()
-    for _ in range(3):
-        for seconds in (SHORTEST_PAUSE, 2 * SHORTEST_PAUSE, 4 * SHORTEST_PAUSE):
-            for _ in range(ENOUGH_IN_TIME - 1):  # one too few
-                pause.note(clock.now, 0.0)
-            expect_to_last(pause, seconds, clock)
-        for _ in range(ENOUGH_IN_TIME):
-            pause.note(clock.now, 0.0)
-
-
-def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, monkeypatch):
+def test_in_a_pause_no_product_is_divided(clock, monkeypatch):
     counts, of_trial = [], 0.5  # seconds
 
     def taking(count, work, seconds):
@@ -451,7 +435,7 @@ def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, m
     monkeypatch.setattr(products, "_pause", products._Pause())
     expected = of_one_thread(*LARGE)
 
-    def is_divided(late=2 * LATE):
+    def is_divided(late):
         counts.clear()
         takes = functools.partial(taking, seconds=of_trial + late)
         monkeypatch.setattr(products, "with_blas_threads", takes)
@@ -459,19 +443,19 @@ def test_a_product_that_is_late_begins_a_pause_in_which_none_is_divided(clock, m
         return counts == [2]
 
     with use_threads(2), single_threaded_blas():
-        for late in (-of_trial, 0, 0.9 * LATE):
-            assert is_divided(late)  # in time, so the next is divided too
-        assert is_divided()
-        assert not is_divided()
-        clock.now += 0.999 * SHORTEST_PAUSE
-        assert not is_divided()
-        clock.now += 0.002 * SHORTEST_PAUSE
-        assert is_divided()
+        for late in (-of_trial, 0, 0.9 * MOST_LOST, -0.5 * MOST_LOST, 0.5 * MOST_LOST):
+            assert is_divided(late)  # not yet too late
+        assert is_divided(MOST_LOST)
+        assert not is_divided(0)
+        clock.now += 0.999 * PAUSE
+        assert not is_divided(0)
+        clock.now += 0.002 * PAUSE
+        assert is_divided(0)
 
 
 def test_a_product_of_one_thread_begins_no_pause(clock, monkeypatch):
     notes = []
-    pause = SimpleNamespace(is_on=lambda: False, note=lambda *note: notes.append(note))
+    pause = SimpleNamespace(is_on=lambda: False, note=notes.append)
     monkeypatch.setattr(products, "_pause", pause)
     monkeypatch.setattr(products, "_trial", lambda *_: None)
     with use_threads(2), single_threaded_blas():
