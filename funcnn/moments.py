@@ -34,16 +34,14 @@ def mean_over(axes: Axes, *factors: Array) -> Array:
     return mean
 
 
-def normalize(
-    x: Array, axes: Axes, eps: float, out: Array | None = None
-) -> tuple[Array, Array, Array, Array]:
+def normalize(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, Array]:
     """normal = (x - mean) s, s = 1 / sqrt(variance + eps), over `axes`; mean, variance and s.
 
-    The last three have axes of 1 in the place of `axes`. out: where to write the first.
+    The last three have axes of 1 in the place of `axes`.
     """
     mean = mean_over(axes, x)
     # The mean is rounded in proportion to itself. What is left of it is small and goes now.
-    centred = np.subtract(x, mean, out=out)
+    centred = np.subtract(x, mean, out=np.empty_like(x))  # in the memory order of x
     rest = mean_over(axes, centred)
     centred -= rest
     variance = mean_over(axes, centred, centred)
@@ -52,15 +50,13 @@ def normalize(
     return centred, mean + rest, variance, scale
 
 
-def normalize_vjp(
-    dy: Array, normal: Array, scale: Array, means: tuple[Array, Array], out: Array | None = None
-) -> Array:
+def normalize_vjp(dy: Array, normal: Array, scale: Array, means: tuple[Array, Array]) -> Array:
     """dx = s (dy - mean(dy) - normal mean(dy normal)): what `normalize` makes of a cotangent.
 
-    means: those two, which a caller may have need of too. out: where to write dx.
+    means: those two, which a caller may have need of too.
     """
     mean_dy, mean_dy_normal = means
-    dx = np.multiply(normal, -mean_dy_normal, out=out)
+    dx = np.multiply(normal, -mean_dy_normal, out=np.empty_like(normal))
     dx += dy
     dx -= mean_dy
     dx *= scale

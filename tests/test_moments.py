@@ -35,16 +35,10 @@ def test_a_mean_of_many_float32_squares_is_right_to_five_digits(order, axes):
     np.testing.assert_allclose(moments.mean_over(axes, abs(x), abs(x)), exact, rtol=1e-5)
 
 
-def test_normalize_writes_where_it_is_told():
+def test_normalize_gives_the_mean_the_variance_and_the_scale_too():
     x = fn.random.normal(KEY, (3, 4, 5))
-    out, dx_out = np.empty_like(x), np.empty_like(x)
     normal, mean, variance, scale = moments.normalize(x, (1, 2), 0.1)
-    assert moments.normalize(x, (1, 2), 0.1, out)[0] is out
-    np.testing.assert_array_equal(out, normal)
     np.testing.assert_allclose(mean, x.mean((1, 2), keepdims=True), atol=1e-7)
     np.testing.assert_allclose(variance, x.var((1, 2), keepdims=True), rtol=1e-6)
     np.testing.assert_allclose(scale, (variance + 0.1) ** -0.5, rtol=1e-6)
-    means = moments.mean_over((1, 2), x), moments.mean_over((1, 2), x, normal)
-    dx = moments.normalize_vjp(x, normal, scale, means)
-    assert moments.normalize_vjp(x, normal, scale, means, dx_out) is dx_out
-    np.testing.assert_array_equal(dx_out, dx)
+    np.testing.assert_allclose(normal, (x - mean) * scale, atol=1e-6)

@@ -20,6 +20,7 @@ from funcnn.experiments.training_run import Progress, TrainingRun
 from test_datasets import image_folder
 
 import funcnn as fn
+from funcnn import products
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 FILES = {
@@ -323,16 +324,17 @@ def test_another_seed_gives_another_model(run, images, tmp_path, no_figures):
 def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figures):
     images = image_folder(tmp_path / "images", train=320, side=20)
     config = tiny(images, hidden=[256], batch_size=128, val_size=20)
-    pieces = []
-    run_parallel = fn.sharding.run_parallel
+    divided = []
+    divide = products.with_blas_threads
+    monkeypatch.setattr(products, "_pause", products._Pause())
     monkeypatch.setattr(
-        fn.sharding, "run_parallel", lambda tasks: pieces.append(len(tasks)) or run_parallel(tasks)
+        products, "with_blas_threads", lambda *task: divided.append(task[0]) or divide(*task)
     )
     bytes_of = []
     for threads in (1, 2):
         with fn.threads.use_threads(threads):
             bytes_of.append(finished(config, tmp_path / str(threads)).params.read_bytes())
-    assert max(pieces) >= 2, "no work was shared out: this proves nothing"
+    assert set(divided) == {2}, "no work was shared out: this proves nothing"
     assert bytes_of[0] == bytes_of[1]
 
 
