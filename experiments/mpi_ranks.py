@@ -23,6 +23,8 @@ import funcnn as fn
 
 _HEAD_START = 5.0  # seconds, for rank 0 to say something first
 
+_UNTIL_FORWARDED = 0.2  # seconds; mpiexec obeys Abort before it passes on what was printed last
+
 
 class Ranks:
     """The place of this process among the ranks of a job; alone it is rank 0 of one."""
@@ -79,6 +81,7 @@ class Ranks:
         except Exception as error:
             place = f"rank {self.rank} on {socket.gethostname()}"
             print(f"Error: {place}: {_line_of(error)}", file=sys.stderr, flush=True)
+            time.sleep(_UNTIL_FORWARDED)
             self._comm.Abort(1)
         self._part()
 
