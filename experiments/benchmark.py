@@ -23,7 +23,7 @@ from funcnn.experiments.places import make_folder
 from funcnn.files import write_whole
 
 ROUNDS, THREADS = 15, 2
-_TURN = 0.2  # seconds
+_TURN = 0.3  # seconds
 _PAGE = 4096  # bytes, the least that memory grows by
 
 

@@ -2,7 +2,7 @@
 
     python -m funcnn.experiments.benchmark_worker PEER THREADS
 
-    {"net": "mlp3-128", "measure": "step", "seconds": 0.2}  ->  {"cost": 0.0015}, or {"error": ...}
+    {"net": "mlp3-128", "measure": "step", "seconds": 0.3}  ->  {"cost": 0.0015}, or {"error": ...}
 
 The cost is seconds (of a step, or of an example that is predicted or evaluated) or bytes.
 """
@@ -42,7 +42,7 @@ class _Server:
         self._name: str | None = None
 
     def answer(self, net: str, measure: str, seconds: float) -> float:
-        """The cost, measured for so many seconds."""
+        """The cost, measured in so many seconds."""
         if net != self._name or measure == "memory":
             self._name = None  # if what follows fails
             self._learner: Learner = self._module.Learner(NETS[net], **self._peer.options)
@@ -65,14 +65,19 @@ class _Server:
 def _median_seconds(
     work: Callable[[Array | None], object], rows: Iterator[Array | None], least: int, seconds: float
 ) -> float:
-    """Of one call, of at least so many calls and at least so many seconds."""
+    """Of one call, of at least so many, after a first third of the seconds that does not count.
+
+    In it the threads of the peer before, which go on spinning for a while, come to rest.
+    """
     taken: list[float] = []
-    end = time.perf_counter() + seconds
+    begin = time.perf_counter() + seconds / 3
+    end = begin + seconds * 2 / 3
     while len(taken) < least or time.perf_counter() < end:
         chosen = next(rows)
         start = time.perf_counter()
         work(chosen)
-        taken.append(time.perf_counter() - start)
+        if start >= begin:
+            taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
 

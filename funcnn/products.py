@@ -36,13 +36,14 @@ def matmul(a: Array, b: Array) -> Array:
 
     In a `single_threaded_blas` block the bits are the same for any number of threads.
     """
-    inner = a.shape[1]
-    cut = inner - inner % PIECE
-    if cut in (0, inner):
-        return _multiply(a, b)
-    y = _multiply(a[:, :cut], b[:cut])
-    y += _multiply(a[:, cut:], b[cut:])
-    return y
+    (rows, inner), columns = a.shape, b.shape[1]
+    threads = rows * inner * columns // LEAST_WORK
+    if threads > 1 and a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
+        threads = min(threads, spare_blas_threads())
+        if threads > 1 and not _pause.is_on():
+            with contextlib.suppress(NotAloneError):
+                return _divided(a, b, threads)
+    return _in_pieces(a, b)
 
 
 def sum_of_products(a: Array, b: Array, axes: int) -> Array:
@@ -65,23 +66,27 @@ def side_by_side(matrices: Array, axes: int) -> Array:
     return np.ascontiguousarray(moved.reshape(*others, columns))
 
 
-def _multiply(a: Array, b: Array) -> Array:
-    (rows, inner), columns = a.shape, b.shape[1]
-    threads = rows * inner * columns // LEAST_WORK
-    if threads > 1 and a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
-        threads = min(threads, spare_blas_threads())
-    else:
-        threads = 1
-    if threads > 1 and not _pause.is_on():
-        with contextlib.suppress(NotAloneError):
-            kind = a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype
-            seconds = _trial(*kind, threads)
-            if seconds is not None:
-                start = time.perf_counter()
-                y = with_blas_threads(threads, lambda: a @ b)
-                _pause.note(time.perf_counter() - start - seconds)
-                return y
-    return a @ b
+def _divided(a: Array, b: Array, threads: int) -> Array:
+    """The same on so many threads, if a trial had these bits. Raises `NotAloneError`."""
+    kind = a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype
+    seconds = _trial(*kind, threads)
+    if seconds is None:
+        return _in_pieces(a, b)
+    start = time.perf_counter()
+    y = with_blas_threads(threads, lambda: _in_pieces(a, b))
+    _pause.note(time.perf_counter() - start - seconds)
+    return y
+
+
+def _in_pieces(a: Array, b: Array) -> Array:
+    """a @ b, where the sums are cut."""
+    inner = a.shape[1]
+    cut = inner - inner % PIECE
+    if cut in (0, inner):
+        return a @ b
+    y = a[:, :cut] @ b[:cut]
+    y += a[:, cut:] @ b[cut:]
+    return y
 
 
 def _is_transposed(matrix: Array) -> bool:
@@ -101,12 +106,11 @@ def _trial(
 
     def time_product() -> float:
         start = time.perf_counter()
-        np.matmul(a, b, out=y)
+        _in_pieces(a, b)
         return time.perf_counter() - start
 
     a, b = make(a_shape, a_transposed), make(b_shape, b_transposed)
-    y = a @ b
-    same = np.array_equal(y, with_blas_threads(threads, lambda: a @ b))
+    same = np.array_equal(_in_pieces(a, b), with_blas_threads(threads, lambda: _in_pieces(a, b)))
     return min(time_product(), time_product()) if same else None
 
 

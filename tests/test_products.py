@@ -377,14 +377,10 @@ def test_a_trial_is_of_a_product_of_the_same_kind(transposed, dtype, monkeypatch
     a, b = (m.copy("F" if flag else "C") for m, flag in zip((a, b), transposed, strict=True))
     with use_threads(3), single_threaded_blas():
         matmul(a, b)
-    # The sum of 784 is cut after 768, and for the rest one thread is enough.
-    shapes = (128, 768), (768, 512)
-    assert made == [
-        *((shapes[0], transposed[0], shapes[1], transposed[1], np.dtype(dtype), 3),),
-    ]
-    assert multiplied[0] == [
-        (shape, dtype, flag) for shape, flag in zip(shapes, transposed, strict=True)
-    ]
+    assert made == [((128, 784), transposed[0], (784, 512), transposed[1], np.dtype(dtype), 3)]
+    tried, divided = multiplied
+    assert tried == divided
+    assert tried == [(m.shape, dtype, flag) for m, flag in zip((a, b), transposed, strict=True)]
 
 
 # --- pauses ----------------------------------------------------------------------------------
