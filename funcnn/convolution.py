@@ -4,7 +4,8 @@ y[p, o, n] = b[o] + sum over c and k of w[o, c, k] x[stride p + dilation k - bef
 cross-correlation that the field calls convolution. With the elements of a window as a column for
 each sample, that is a product of small matrices for each window (after Chellapilla et al. 2006),
 and the derivatives are products too. Where that is less work, it is done by the convolution theorem
-instead: see `spectral`.
+instead, see `spectral`, and where each channel has a kernel of its own element by element, see
+`depthwise`.
 
 Arrays have channels and batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are
 G groups. In the comments K = C/G * prod(kernel), and P stands for the windows of a block of rows.
@@ -15,9 +16,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from funcnn import spectral
+from funcnn import depthwise, spectral
 from funcnn.moments import sum_over
-from funcnn.products import side_by_side, sum_of_products
+from funcnn.products import sum_of_products
 from funcnn.types import Array, Shape
 from funcnn.windows import (
     Windows,
@@ -30,9 +31,6 @@ from funcnn.windows import (
     with_strides,
 )
 
-FEW_SAMPLES = 8
-"""With fewer, a product for each window costs more than copying their columns beside each other."""
-
 WORTH_TRANSPOSING = 48
 """The weights of a kernel from which on transposing dy takes less time than BLAS loses by it."""
 
@@ -41,19 +39,15 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     """y - b `(*outputs, O, N)` of x `(*inputs, C, N)`."""
     (channels, samples), out_channels = x.shape[-2:], len(weight)
     groups = channels // weight.shape[1]
+    if depthwise.is_depthwise(weight.shape, groups):
+        return depthwise.convolve(x, weight, windows)
     if spectral.is_less_work(weight.shape, groups, windows):
         return spectral.convolve(x, weight, windows)
     y = np.empty((*windows.outputs, out_channels, samples), x.dtype)
     matrices = _as_matrices(weight, groups)
     for rows, columns in _blocks_of_columns(x, groups, windows):
         block = _in_groups(y[rows], groups)
-        if samples >= FEW_SAMPLES:
-            np.matmul(matrices, columns, out=block)  # (G, O/G, K) @ (P, G, K, N)
-        else:
-            axes = len(windows.outputs)
-            together = matrices @ side_by_side(columns, axes)  # (G, O/G, K) @ (G, K, P N)
-            together = together.reshape(*together.shape[:2], *block.shape[:axes], samples)
-            block[...] = np.moveaxis(together, range(2, 2 + axes), range(axes))
+        np.matmul(matrices, columns, out=block)  # (G, O/G, K) @ (P, G, K, N)
     return y
 
 
@@ -62,6 +56,8 @@ def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> 
     out_channels, group_channels, *outer, last = shape
     axes, groups = len(windows.kernel), x.shape[-2] // group_channels
     weights = math.prod(shape[1:])  # K
+    if depthwise.is_depthwise(shape, groups):
+        return depthwise.cotangent_of_weight(dy, x, shape, windows)
     dy_of_samples = _in_groups(dy, groups).swapaxes(-1, -2)  # (P, G, N, O/G)
     if weights >= WORTH_TRANSPOSING:
         dy_of_samples = np.ascontiguousarray(dy_of_samples)

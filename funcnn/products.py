@@ -55,15 +55,16 @@ def sum_of_products(a: Array, b: Array, axes: int) -> Array:
         products: Array = (a @ b).sum(tuple(range(axes)))
         return products
     # With few terms the products would be larger than what they are made of: one product of all.
-    return side_by_side(a, axes) @ side_by_side(b.swapaxes(-1, -2), axes).swapaxes(-1, -2)
+    rows = stacked(a.swapaxes(-1, -2), axes)
+    return rows.swapaxes(-1, -2) @ stacked(b, axes)  # (..., K, P N) @ (..., P N, M)
 
 
-def side_by_side(matrices: Array, axes: int) -> Array:
-    """Matrices `(P, ..., K, N)` beside each other, `(..., K, P N)`: P stands for `axes` axes."""
-    others = matrices.shape[axes:-1]
-    moved = np.moveaxis(matrices, range(axes), range(-axes - 1, -1))  # (..., K, P, N)
-    columns = math.prod(matrices.shape[:axes]) * matrices.shape[-1]
-    return np.ascontiguousarray(moved.reshape(*others, columns))
+def stacked(matrices: Array, axes: int) -> Array:
+    """Matrices `(P, ..., N, K)` below each other, `(..., P N, K)`: P stands for `axes` axes."""
+    *others, columns = matrices.shape[axes:-2] + matrices.shape[-1:]
+    moved = np.moveaxis(matrices, range(axes), range(-axes - 2, -2))  # (..., P, N, K)
+    rows = math.prod(matrices.shape[:axes]) * matrices.shape[-2]
+    return np.ascontiguousarray(moved).reshape(*others, rows, columns)
 
 
 def _divided(a: Array, b: Array, threads: int) -> Array:

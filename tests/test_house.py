@@ -25,6 +25,7 @@ STOREYS = [
         "reductions",
         "losses",
         "windows",
+        "depthwise",
         "spectral",
         "convolution",
         "pooling",
