@@ -9,6 +9,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from funcnn.spec import constructor
 from funcnn.threads import run_parallel
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
 from funcnn.windows import batch_first, batch_last
+
+T = TypeVar("T")
 
 # The rows are cut in a few blocks, for as many cores, but not in blocks so small (some 100 us of
 # one core) that waking a thread costs what it gains.
@@ -108,36 +111,35 @@ def _by_batch(
     centred, y = np.empty_like(x), np.empty_like(x)
     x_rows, centred_rows, y_rows = map(_as_rows, (x, centred, y))
     samples = x_rows.shape[-1]
-    (total,) = _sum_over_blocks(lambda block: [sum_over(_ROWS, x_rows[block])], x)
+    (total,) = _add(_for_blocks(lambda block: (sum_over(_ROWS, x_rows[block]),), x))
     rounded_mean = _for_each(total / count, samples)
 
-    def centre(block: slice) -> list[Array]:
+    def centre(block: slice) -> tuple[Array, Array]:
         part = np.subtract(x_rows[block], rounded_mean, out=centred_rows[block])
-        return [sum_over(_ROWS, part), sum_over(_ROWS, part, part)]
+        return sum_over(_ROWS, part), sum_over(_ROWS, part, part)
 
     # The mean is rounded in proportion to itself. What is left of it is small, and known now.
-    rest, square = (total / count for total in _sum_over_blocks(centre, x))
+    rest, square = (total / count for total in _add(_for_blocks(centre, x)))
     variance = np.maximum(square - rest * rest, 0)
     scale = 1 / np.sqrt(variance + eps)
     factor = scale * weight
     factors, shifts = (_for_each(numbers, samples) for numbers in (factor, bias - rest * factor))
 
-    def finish(block: slice) -> list[Array]:
+    def finish(block: slice) -> None:
         part = np.multiply(centred_rows[block], factors, out=y_rows[block])
         part += shifts
-        return []
 
-    _sum_over_blocks(finish, x)
+    _for_blocks(finish, x)
 
     def pull_back(dy: Array, wrt: Wrt) -> tuple[Array, Array, Array | None]:
         # dx = factor (dy - mean(dy) - normal mean(dy normal)), normal = (centred - rest) scale
         dy_rows = _as_rows(dy)
 
-        def sums(block: slice) -> list[Array]:
+        def sums(block: slice) -> tuple[Array, Array]:
             part = dy_rows[block]
-            return [sum_over(_ROWS, part), sum_over(_ROWS, part, centred_rows[block])]
+            return sum_over(_ROWS, part), sum_over(_ROWS, part, centred_rows[block])
 
-        dbias, by_centred = _sum_over_blocks(sums, centred)
+        dbias, by_centred = _add(_for_blocks(sums, centred))
         dweight = scale * (by_centred - rest * dbias)
         if wrt == "params":
             return dweight, dbias, None
@@ -147,13 +149,12 @@ def _by_batch(
         of_one = -factor * dbias / count - of_centred * rest
         slopes, constants = (_for_each(numbers, samples) for numbers in (of_centred, of_one))
 
-        def finish(block: slice) -> list[Array]:
+        def finish(block: slice) -> None:
             part = np.multiply(centred_rows[block], slopes, out=dx_rows[block])
             part += constants
             part += dy_rows[block] * factors
-            return []
 
-        _sum_over_blocks(finish, centred)
+        _for_blocks(finish, centred)
         return dweight, dbias, dx
 
     return y, pull_back, total / count + rest, variance * (count / (count - 1))
@@ -207,10 +208,14 @@ def _for_each(numbers: Array, samples: int) -> Array:
     return np.repeat(numbers, samples).reshape(len(numbers), samples)
 
 
-def _sum_over_blocks(function: Callable[[slice], list[Array]], x: Array) -> list[Array]:
-    """The sums of what `function` gives for blocks of the rows of x."""
+def _for_blocks(function: Callable[[slice], T], x: Array) -> list[T]:
+    """What `function` gives for each of some blocks of the rows of x."""
     rows = len(_as_rows(x))
     count = max(1, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))
     blocks = [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
-    parts = run_parallel([functools.partial(function, block) for block in blocks])
+    return run_parallel([functools.partial(function, block) for block in blocks])
+
+
+def _add(parts: list[tuple[Array, ...]]) -> list[Array]:
+    """The sums of what blocks have in the same place."""
     return [functools.reduce(operator.add, pieces) for pieces in zip(*parts, strict=True)]

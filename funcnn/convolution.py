@@ -149,35 +149,42 @@ def _blocks_of_columns(x: Array, groups: int, windows: Windows) -> Iterator[tupl
     the image, and an element is copied only as often as it is in a row of windows.
     """
     (channels, samples), axes = x.shape[-2:], len(windows.kernel)
-    outer = windows.kernel[:-1]
     height = channels // groups * math.prod(windows.kernel)  # K
     padded = pad(x, windows)
     blocks = row_blocks(windows, groups * height * samples, x.itemsize)
-    if _overlap(groups, windows):
-        lines = windows._replace(
-            kernel=(*outer, 1),
-            stride=(*windows.stride[:-1], 1),
-            outputs=(*windows.outputs[:-1], windows.padded[-1]),
-        )
-        views = view_windows(padded, lines)  # (*lines, *outer, 1, C, N)
-        for rows in blocks if outer else [slice(None)]:
-            block = np.ascontiguousarray(views[rows])
-            shape = *block.shape[: axes - 1], windows.outputs[-1], 1, height, samples
-            item = block.itemsize  # strides of axes of size 1 may be anything, so all are computed
-            *steps, step = (item * math.prod(block.shape[i + 1 :]) for i in range(axes))
-            strides = *steps, step * windows.stride[-1], 0, samples * item, item
-            columns = with_strides(block, shape, strides)
-            if outer:
-                yield rows, columns
-            else:
-                yield from ((some, columns[some]) for some in blocks)
-    else:
+    if not _overlap(groups, windows):
         views = _in_groups(view_windows(padded, windows), groups)
         order = *range(axes), 2 * axes, 2 * axes - 1, *range(axes, 2 * axes - 1)
         views = views.transpose(*order, 2 * axes + 1, 2 * axes + 2)
         for rows in blocks:
             block = np.ascontiguousarray(views[rows])  # (P, G, last, *outer, C/G, N)
             yield rows, block.reshape(*block.shape[: axes + 1], height, samples)
+    elif axes == 1:
+        columns = _overlapping_columns(padded, windows)
+        yield from ((rows, columns[rows]) for rows in blocks)
+    else:
+        lines = windows._replace(
+            kernel=(*windows.kernel[:-1], 1),
+            stride=(*windows.stride[:-1], 1),
+            outputs=(*windows.outputs[:-1], windows.padded[-1]),
+        )
+        views = view_windows(padded, lines)
+        for rows in blocks:
+            yield rows, _overlapping_columns(np.ascontiguousarray(views[rows]), windows)
+
+
+def _overlapping_columns(lines: Array, windows: Windows) -> Array:
+    """Columns `(P, 1, K, N)`, a view of contiguous `(*outputs[:-1], padded[-1], ..., C, N)`.
+
+    ... is the kernel but for its last axis.
+    """
+    axes, samples, item = len(windows.kernel), lines.shape[-1], lines.itemsize
+    height = windows.kernel[-1] * math.prod(lines.shape[axes:-1])  # K
+    # Strides of axes of size 1 may be anything, so all are computed.
+    *steps, step = (item * math.prod(lines.shape[i + 1 :]) for i in range(axes))
+    shape = *lines.shape[: axes - 1], windows.outputs[-1], 1, height, samples
+    strides = *steps, step * windows.stride[-1], 0, samples * item, item
+    return with_strides(lines, shape, strides)
 
 
 def _overlap(groups: int, windows: Windows) -> bool:

@@ -134,10 +134,8 @@ def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
 def _transform(matrix: Array, x: Array, out: Array) -> None:
     """matrix @ x along the first axis: `(M, K)` @ `(K, ...)`, into out `(M, ...)`."""
     size = math.prod(x.shape[1:])
-    x, out = (
-        x.reshape(len(x), size),
-        out.reshape(len(out), size),
-    )  # out is in one piece but for its rows
+    x = x.reshape(len(x), size)
+    out = out.reshape(len(out), size)  # a view, as only its rows lie apart
     # In pieces that BLAS multiplies as they lie in memory, and the rest.
     piece = max(64, SMALL_PRODUCT // matrix.size // 64 * 64)
     whole = size // piece * piece
