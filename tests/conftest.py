@@ -1,6 +1,7 @@
 """Every test runs off the network, with warnings as errors and floating-point errors raised."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -11,6 +12,9 @@ import threadpoolctl
 # Nothing is downloaded by accident, here or in a process that a test starts: nobody listens there.
 os.environ["FUNCNN_MIRROR"] = "http://127.0.0.1:9"
 os.environ["no_proxy"] = "127.0.0.1"
+
+# Processes that tests interrupt hear it, even if this one was started in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("funcnn", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("funcnn")

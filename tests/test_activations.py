@@ -132,7 +132,7 @@ LIMITS = {
     "hard_tanh": (-1, 0, 1, 0),
     "hard_sigmoid": (0, 0, 1, 0),
 }
-ALONG_AN_AXIS = {"softmax", "log_softmax"}
+ALONG_AN_AXIS = ["softmax", "log_softmax"]
 # Their y is too large for the largest x: what they do there is NumPy's.
 OVERFLOWING = {"exp": (88.0, 709.0), "selu": (1e38, 1e308)}  # so they are tried up to here
 

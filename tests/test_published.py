@@ -192,7 +192,9 @@ def test_a_download_that_is_not_the_published_one_leaves_no_file(small_sets, tmp
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", gzip.compress(b"hello"), gzip.compress(b"")[:9]]
+    "content",
+    [b"", b"hello", gzip.compress(b"hello"), gzip.compress(b"")[:9]],
+    ids=["nothing", "no gzip", "no IDX", "cut"],
 )
 def test_a_download_that_is_no_idx_file_leaves_no_file(small_sets, tmp_path, content):
     small_sets.files["/mnist/train-images-idx3-ubyte.gz"] = content
