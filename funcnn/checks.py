@@ -7,7 +7,7 @@ import numpy as np
 
 from funcnn import random, tree
 from funcnn.combinators import check_layers
-from funcnn.differences import EPSILON, CheckFailure, Report, check_vjp
+from funcnn.differences import EPSILON, CheckFailure, Report, check_vjp, off_kinks
 from funcnn.random import Key
 from funcnn.spec import from_spec
 from funcnn.training import write_statistics
@@ -45,6 +45,7 @@ def check_layer(
     reports = []
     for train in (False, True):
         params, x, key = _arguments(layer, input_shape, rng, batch, np.float64)
+        params = _frozen(off_kinks(params, random.fold_in(rng, 0)), np.float64)
         function = _of_primals(layer, params, _written(layer, params, x, key), key, train)
         primals = {"params": params, "x": x}
         reports.append(check_vjp(function, primals, rng=rng, tolerance=tolerance))

@@ -487,6 +487,53 @@ def test_a_layer_with_kinks_is_accepted():
         fn.check_layer(layer, (7,), rng=fn.random.key(seed))
 
 
+DEEP = {
+    # Few units, all silent for some keys: then the next ReLU gets its bias and no more.
+    "silent units": (fn.serial(fn.Dense(3), fn.Relu(), fn.Dense(2), fn.Relu()), (4,)),
+    # The derivative by the first bias is 0, and differences of y have more rounding than y's own.
+    "bias before BatchNorm": (
+        fn.serial(fn.Dense(8), fn.BatchNorm(), fn.Relu(), fn.Dense(10)),
+        (6,),
+    ),
+    "images": (
+        fn.serial(
+            *(fn.Conv(4, 3, padding=1), fn.BatchNorm(), fn.Relu(), fn.Conv(4, 3, groups=4)),
+            *(fn.MaxPool(2), fn.Flatten(), fn.Dense(5)),
+        ),
+        (2, 6, 6),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),  # each was once refused
+    [
+        *(("silent units", 2), ("silent units", 6), ("silent units", 22)),
+        *(("bias before BatchNorm", 7), ("bias before BatchNorm", 16), ("images", 5)),
+    ],
+)
+def test_a_correct_network_is_accepted(name, seed):
+    fn.check_layer(*DEEP[name], rng=fn.random.key(seed))
+
+
+@pytest.mark.parametrize("wrong", [1e-9, -1e-9])
+def test_a_bias_before_batch_norm_has_a_gradient_of_zero_and_no_other(wrong):
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        y, vjp = right.apply(params, x, train=train)
+
+        def planted(dy):
+            (first, *others), dx = vjp(dy)
+            return [{**first, "bias": first["bias"] + wrong * train * dy.sum()}, *others], dx
+
+        if hasattr(vjp, "statistics"):
+            planted.statistics = vjp.statistics
+        return y, None if wrt is None else planted
+
+    right, shape = DEEP["bias before BatchNorm"]
+    with pytest.raises(fn.checks.CheckFailure, match="by params/0/bias"):
+        fn.check_layer(fn.Layer(right.init, apply), shape, rng=fn.random.key(7))
+
+
 def test_a_gradient_that_is_truly_zero_is_accepted():
     fn.check_layer(
         with_weights(lambda w, x: x + 0 * w, lambda w, dy: np.zeros_like(w)),
