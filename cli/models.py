@@ -110,7 +110,7 @@ def inspect(file: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("arch", type=arch_choice)
+@click.argument("arch", type=arch_choice, metavar="ARCH")
 @channels_option
 @kernel_size_option
 @hidden_option
@@ -122,7 +122,7 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
 
     The loss of a small random batch is differentiated numerically by each leaf of the params: all
     its entries, or 256 of them (32 where the model convolves) and two random directions through
-    them all.
+    them all. ARCH: as for train --arch.
 
     \b
     Example:

@@ -87,11 +87,12 @@ def _read(file: IO[bytes] | gzip.GzipFile, size: int, name: str, *, packed: bool
     shape = struct.unpack(f">{axes}I", sizes)
     dtype = np.dtype(_TYPES[code])
     claimed = math.prod(shape) * dtype.itemsize
-    claim = f"{' x '.join(map(str, shape))} values ({claimed:,} bytes)"
+    claims = f"{name} (magic number 0x{magic.hex()}) claims {' x '.join(map(str, shape))} values"
+    claims += f" ({claimed:,} bytes)"
     if packed:
         expect_memory(claimed, name, size)
     elif claimed != size - 4 - 4 * axes:
-        raise InputError(f"{name} claims {claim}, but holds {size - 4 - 4 * axes:,}")
+        raise InputError(f"{claims}, but holds {size - 4 - 4 * axes:,}")
     else:
         expect_memory(claimed, name)
     content, held = np.empty(claimed, np.uint8), 0
@@ -99,9 +100,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, size: int, name: str, *, packed: bool
         content[held : held + len(piece)] = np.frombuffer(piece, np.uint8)
         held += len(piece)
     if held < claimed or file.read(1):  # which also has the gzip file's own checksum compared
-        raise InputError(
-            f"{name} claims {claim}, but holds {held:,}{' and more' * (held == claimed)}"
-        )
+        raise InputError(f"{claims}, but holds {held:,}{' and more' * (held == claimed)}")
     content.flags.writeable = False
     try:
         return content.view(dtype).reshape(shape)
