@@ -112,7 +112,8 @@ def bench(
 ) -> None:
     """Training steps of funcnn beside those of PyTorch, JAX and scikit-learn, where installed.
 
-    Each peer has a warm process of its own, and they take turns. Medians over the rounds, with
+    Each peer has a warm process of its own, and they take turns, whose first third is not
+    measured: threads of the peer before may still be spinning. Medians over the rounds, with
     quartiles, and ratios to the faster of PyTorch's two modes go to a folder: results.csv,
     results.png, machine.txt.
 

@@ -41,7 +41,7 @@ MEASURES = {
     "memory": Measure("MB", lambda size: size / 1e6),
 }
 
-RATIO_MEANS = "what the faster of PyTorch's modes costs, divided by what this costs"
+RATIO_MEANS = "the cost of the faster of PyTorch's modes, divided by this one's in the same round"
 
 
 class Row(NamedTuple):

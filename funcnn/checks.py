@@ -26,7 +26,8 @@ def check_layer(
 
     Declared and actual shape; dtypes; the gradient's structure; arguments left alone; same key,
     same result; each `wrt`; a vjp called twice, and between other applies; linearity; the
-    derivative itself by params and by x; in evaluation a batch equal to its single samples.
+    derivative itself by params (the first ones, moved by a hundredth off kinks) and by x; in
+    evaluation a batch equal to its single samples.
     Leaves that `vjp.statistics` has new values for are constants, whose gradient must be zero.
     input_shape: without the batch axis, small (tens of entries); a tuple of shapes for a layer of
     several inputs. Raises `CheckFailure`.
