@@ -25,11 +25,11 @@ def check_model(config: RunConfig) -> Report:
     classes = 2 if architecture.binary else 10
     model = build_network(config, classes)
     loss = build_loss(config)
-    init_rng, x_rng, y_rng, rng = fn.random.split(fn.random.key(config.seed), 4)
+    init_rng, x_rng, y_rng, rng, off_rng = fn.random.split(fn.random.key(config.seed), 5)
     input_shape = (2,) if architecture.binary else (1, 28, 28)
     with network_that_fits(config):
         _, params = model.init(init_rng, input_shape, dtype=np.float64)
-    params = off_kinks(params, fn.random.fold_in(init_rng, 0))
+    params = off_kinks(params, off_rng)
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes
     y = labels.reshape(-1, 1) if architecture.binary else labels

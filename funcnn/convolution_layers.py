@@ -263,8 +263,8 @@ def _check_weight(weight: Array, shape: Shape, x: Array, axis: int) -> Array:
     Raises `ValueError` for another shape, `TypeError` for another dtype than x's.
     """
     if weight.ndim != x.ndim:
-        expected = f"a batch of images (N, C, ...), {weight.ndim} axes in all"
-        raise ValueError(f"expected {expected}, got x of shape {x.shape}")
+        expected = f"for a weight of shape {weight.shape} expected images (N, C, ...)"
+        raise ValueError(f"{expected} of {weight.ndim} axes, got x of shape {x.shape}")
     if weight.shape != shape:
         others = (*shape[:axis], weight.shape[axis], *shape[axis + 1 :])
         if weight.shape == others:

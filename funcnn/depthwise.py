@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from funcnn.moments import sum_over
 from funcnn.types import Array, Shape
 from funcnn.windows import Windows, pad, positions, row_blocks, view_windows
 
 
 def is_depthwise(weight_shape: Shape, groups: int) -> bool:
-    """Whether every channel, of x and of y, is a group."""
-    return weight_shape[:2] == (groups, 1)
+    """Whether every channel, of x and of y, is one of several groups."""
+    return groups > 1 and weight_shape[:2] == (groups, 1)
 
 
 def convolve(x: Array, weight: Array, windows: Windows) -> Array:
@@ -37,12 +38,10 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
 def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> Array:
     """The cotangent of `convolve`'s weight, of this shape; dy is `(*outputs, C, N)`."""
     dfactors = np.zeros((math.prod(windows.kernel), *dy.shape[-2:]), x.dtype)  # (K, C, N)
+    over_windows = tuple(range(dy.ndim - 2))
     for rows, elements in _blocks(x, windows):
         for element, dfactor in zip(elements, dfactors, strict=True):
-            products = element * dy[rows]  # (P, C, N)
-            for _ in windows.outputs:  # by stages, as a long sum of float32 loses digits
-                products = products.sum(0)
-            dfactor += products
+            dfactor += sum_over(over_windows, element, dy[rows])  # of (P, C, N)
     return np.ascontiguousarray(dfactors.sum(2).T).reshape(shape)
 
 

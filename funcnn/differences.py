@@ -17,7 +17,9 @@ from funcnn.types import Array, Shape, Tree
 
 EPSILON = float(np.finfo(np.float64).eps)
 _TINY_STEPS = 1e-13, -1e-13, 2e-13, -3e-13
-"""So small that no derivative shows in a difference, but only rounding."""
+"""So small that, but for the derivative, only rounding shows in a difference."""
+_MOST_ROUNDING = 1000
+"""How many times y's own rounding the rounding on the way to y may be; more is no rounding."""
 _ALL_OUTPUTS = 64  # up to so many outputs the whole Jacobian is compared, else combinations
 
 
@@ -143,8 +145,9 @@ def _check_leaf(
         error = _error(analytic, numeric, 32 * rounding / step / tolerance)
         if not error <= tolerance:  # perhaps there is more rounding on the way to y
             still = along(direction, 0)
-            moved = [np.abs(along(direction, tiny) - still).ravel() for tiny in _TINY_STEPS]
-            rounding = np.maximum(rounding, np.abs(flat_dys) @ np.max(moved, axis=0))
+            rests = [along(direction, tiny) - still - tiny * derivative for tiny in _TINY_STEPS]
+            seen = np.abs(flat_dys).sum(1) * np.max(np.abs(rests))  # (K,)
+            rounding = np.clip(seen, rounding, _MOST_ROUNDING * rounding)
             error = _error(analytic, numeric, 32 * rounding / step / tolerance)
         worst = max(worst, error)
     return LeafReport(path, len(probes), worst)

@@ -68,7 +68,10 @@ def stacked(matrices: Array, axes: int) -> Array:
 
 
 def _divided(a: Array, b: Array, threads: int) -> Array:
-    """The same on so many threads, if a trial had these bits. Raises `NotAloneError`."""
+    """`_in_pieces` on so many threads, if a trial of it gave the bits of one.
+
+    Raises `NotAloneError` as `with_blas_threads`.
+    """
     kind = a.shape, _is_transposed(a), b.shape, _is_transposed(b), a.dtype
     seconds = _trial(*kind, threads)
     if seconds is None:

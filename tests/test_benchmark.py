@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import benchmark, benchmark_nets, benchmark_peers, figures
+from funcnn.experiments import (
+    benchmark,
+    benchmark_nets,
+    benchmark_peers,
+    benchmark_worker,
+    figures,
+)
 from funcnn.experiments.benchmark import Benchmark, Row, Watch
 from funcnn.experiments.benchmark_nets import NETS, WEIGHT_DECAY
 from funcnn.experiments.benchmark_peers import PEERS
@@ -271,6 +277,22 @@ def test_where_every_peer_fails_the_error_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(WorkerProcess, "measure", fail)
     with pytest.raises(RunStoppedError, match="funcnn is left out of step of tiny: no luck"):
         Benchmark(net=("tiny",), peer=("funcnn",), rounds=1, out=tmp_path / "it").finish(Watch())
+
+
+def test_the_first_third_of_a_turn_does_not_count(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(benchmark_worker.time, "perf_counter", lambda: now[0])
+
+    def work(_):
+        calls.append(now[0])
+        now[0] += 0.04 if now[0] < 1.0 else 0.01  # slow as long as another peer's threads spin
+
+    assert benchmark_worker._median_seconds(work, iter([None] * 300), 1, 3.0) == pytest.approx(0.01)
+    assert calls[0] == 0
+    assert calls[-1] == pytest.approx(2.99, abs=0.02)
+    calls.clear()
+    benchmark_worker._median_seconds(work, iter([None] * 5), 5, 0.0)
+    assert len(calls) == 5
 
 
 def test_a_worker_that_ends_says_why_in_one_line():

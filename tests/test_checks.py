@@ -516,6 +516,26 @@ def test_a_correct_network_is_accepted(name, seed):
     fn.check_layer(*DEEP[name], rng=fn.random.key(seed))
 
 
+NO_ROUNDING = {
+    "a jump": (lambda x: np.floor(x), lambda dy: 7 * dy, np.arange(3.0)),
+    "a jump at 0": (lambda x: (x > 0) * 1.0, lambda dy: 7 * dy, np.zeros(2)),
+    "noise": (lambda x: 2 * x + 1e-3 * np.random.default_rng().random(x.shape), np.zeros_like,
+              np.ones(3)),
+    "beside a kink": (lambda x: 4 * np.maximum(x, 0), lambda dy: dy * (4 + 1e-5),
+                      np.full(2, 1e-5)),
+    "close to a kink": (lambda x: 4 * np.maximum(x, 0), lambda dy: dy * (4 + 1e-4),
+                        np.full(2, 1e-6)),
+    "small": (lambda x: np.sin(x) + 2e-6 * x, lambda dy: dy * np.cos(0.5), np.full(2, 0.5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_ROUNDING)
+def test_what_is_no_rounding_is_no_excuse(name):
+    forward, backward, x = NO_ROUNDING[name]
+    with pytest.raises(fn.CheckFailure):
+        fn.check_vjp(lambda x: (forward(x), backward), x)
+
+
 @pytest.mark.parametrize("wrong", [1e-9, -1e-9])
 def test_a_bias_before_batch_norm_has_a_gradient_of_zero_and_no_other(wrong):
     def apply(params, x, *, rng=None, train=False, wrt="both"):

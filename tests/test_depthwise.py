@@ -76,19 +76,22 @@ def test_the_size_of_a_block_is_seen_in_the_rounding_alone(size, monkeypatch):
         np.testing.assert_allclose(got, whole, rtol=1e-12, atol=1e-12)
 
 
-def test_a_long_sum_of_float32_keeps_its_digits():
-    found = place_windows((400, 400), (1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
-    x = np.full((400, 400, 2, 1), 0.1, np.float32)
-    dweight = depthwise.cotangent_of_weight(x, x, (2, 1, 1, 1), found)
+@pytest.mark.parametrize("sizes", [(160_000,), (400, 400)], ids=str)
+def test_a_long_sum_of_float32_keeps_its_digits(sizes):
+    ones, zeros = (1,) * len(sizes), (0,) * len(sizes)
+    found = place_windows(sizes, ones, ones, ones, zeros, zeros)
+    x = np.full((*sizes, 2, 1), 0.1, np.float32)
+    dweight = depthwise.cotangent_of_weight(x, x, (2, 1, *ones), found)
     np.testing.assert_allclose(dweight, 1600, rtol=2e-5)
 
 
 @pytest.mark.parametrize(
     ("weight_shape", "groups", "expected"),
     [
-        *(((4, 1, 3, 3), 4, True), ((1, 1, 5), 1, True)),
+        *(((4, 1, 3, 3), 4, True), ((2, 1, 5), 2, True)),
         # two outputs for each channel, two channels in a group, one group
         *(((8, 1, 3, 3), 4, False), ((4, 2, 3, 3), 4, False), ((4, 1, 3, 3), 1, False)),
+        ((1, 1, 5), 1, False),  # one channel in all
     ],
 )
 def test_it_is_for_as_many_groups_as_there_are_channels_before_and_after(
