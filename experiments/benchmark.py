@@ -6,7 +6,6 @@ slows them all; a ratio is of two turns of one round.
 
 import csv
 import io
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -219,7 +218,7 @@ def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -
     """A row for each peer; costs: of each peer in each round."""
     unit, of_cost = MEASURES[measure]
     references = [costs[name] for name in REFERENCES if name in costs]
-    reference = min(references, key=statistics.median, default=None)
+    reference = min(references, key=np.median, default=None)
     batch = NETS[net].batch or len(NETS[net].make_data()[0])
     rows = []
     for name, of_rounds in costs.items():

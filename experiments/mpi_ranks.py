@@ -4,8 +4,8 @@ Rank 0 has the run and does all the talking. The job ends when a rank leaves wit
 """
 
 import os
+import platform
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ class Ranks:
             self._learner.meet()
             self._learner.follow()
         except Exception as error:
-            place = f"rank {self.rank} on {socket.gethostname()}"
+            place = f"rank {self.rank} on {platform.node()}"
             print(f"Error: {place}: {_line_of(error)}", file=sys.stderr, flush=True)
             time.sleep(_UNTIL_FORWARDED)
             self._comm.Abort(1)
@@ -116,7 +116,7 @@ def in_turn(text: str, arguments: Sequence[str]) -> str:
     if rank == 0 or "--distributed" not in arguments:
         return text
     time.sleep(_HEAD_START)
-    return f"rank {rank} on {socket.gethostname()}: {text}"
+    return f"rank {rank} on {platform.node()}: {text}"
 
 
 def _of_environment(what: str, otherwise: int) -> int:

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,8 +36,8 @@ class Spread(NamedTuple):
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean and standard deviation."""
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), std, list(values))
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Spread(float(np.mean(values)), std, list(values))
 
 
 class Difference(NamedTuple):
@@ -143,8 +142,8 @@ def _side(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     memory = [row["peak_memory"] for row in rows if row["peak_memory"] is not None]
     return scores | {
-        "seconds_per_epoch": statistics.median(s for row in rows for s in row["epoch_seconds"]),
-        "peak_memory": statistics.median(memory) if memory else None,
+        "seconds_per_epoch": float(np.median([s for row in rows for s in row["epoch_seconds"]])),
+        "peak_memory": float(np.median(memory)) if memory else None,
         "parameters": rows[0]["parameters"],
     }
 

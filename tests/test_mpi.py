@@ -375,7 +375,7 @@ def test_a_rank_that_dies_ends_the_job_and_the_run_can_go_on(images, tmp_path, p
     whole = alone(config, tmp_path / "whole")
     code, _, errors = drive(3, config, tmp_path / "it", plant)
     assert code != 0
-    host = mpi_ranks.socket.gethostname()
+    host = mpi_ranks.platform.node()
     assert errors == ([] if said is None else [said.format(host=host)])
     out = RunFolder(tmp_path / "it")
     assert len(fn.load(out.last).notes["rows"]) == 1
@@ -482,7 +482,7 @@ def test_only_another_rank_of_a_distributed_command_waits(monkeypatch, name, ran
     monkeypatch.setattr(mpi_ranks.time, "sleep", waited.append)
     monkeypatch.setenv(name, rank)
     result = CliRunner().invoke(main, ["train", *options, "--lr", "fast"])
-    host = f"{mpi_ranks.socket.gethostname()}: " if "rank" in said else ""
+    host = f"{mpi_ranks.platform.node()}: " if "rank" in said else ""
     value = "Invalid value for '--lr': 'fast' is not a valid float."
     assert (result.exit_code, result.stderr) == (2, f"{said}{host}{value}\n")
     assert bool(waited) == ("rank" in said)
