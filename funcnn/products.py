@@ -55,16 +55,8 @@ def sum_of_products(a: Array, b: Array, axes: int) -> Array:
         products: Array = (a @ b).sum(tuple(range(axes)))
         return products
     # With few terms the products would be larger than what they are made of: one product of all.
-    rows = stacked(a.swapaxes(-1, -2), axes)
-    return rows.swapaxes(-1, -2) @ stacked(b, axes)  # (..., K, P N) @ (..., P N, M)
-
-
-def stacked(matrices: Array, axes: int) -> Array:
-    """Matrices `(P, ..., N, K)` below each other, `(..., P N, K)`: P stands for `axes` axes."""
-    *others, columns = matrices.shape[axes:-2] + matrices.shape[-1:]
-    moved = np.moveaxis(matrices, range(axes), range(-axes - 2, -2))  # (..., P, N, K)
-    rows = math.prod(matrices.shape[:axes]) * matrices.shape[-2]
-    return np.ascontiguousarray(moved).reshape(*others, rows, columns)
+    rows = _stacked(a.swapaxes(-1, -2), axes)
+    return rows.swapaxes(-1, -2) @ _stacked(b, axes)  # (..., K, P N) @ (..., P N, M)
 
 
 def _divided(a: Array, b: Array, threads: int) -> Array:
@@ -116,6 +108,14 @@ def _trial(
     a, b = make(a_shape, a_transposed), make(b_shape, b_transposed)
     same = np.array_equal(_in_pieces(a, b), with_blas_threads(threads, lambda: _in_pieces(a, b)))
     return min(time_product(), time_product()) if same else None
+
+
+def _stacked(matrices: Array, axes: int) -> Array:
+    """Matrices `(P, ..., N, K)` below each other, `(..., P N, K)`: P stands for `axes` axes."""
+    *others, columns = matrices.shape[axes:-2] + matrices.shape[-1:]
+    moved = np.moveaxis(matrices, range(axes), range(-axes - 2, -2))  # (..., P, N, K)
+    rows = math.prod(matrices.shape[:axes]) * matrices.shape[-2]
+    return np.ascontiguousarray(moved).reshape(*others, rows, columns)
 
 
 class _Pause:
