@@ -19,7 +19,8 @@ _ENTRIES, _ENTRIES_OF_CONVOLVING = 256, 32  # of a leaf: a forward pass of the l
 def check_model(config: RunConfig) -> Report:
     """The gradient of the config's loss by its params, in float64, on a small random batch.
 
-    The params are the config's first ones, moved a little off kinks. The report has the worst relative error of each leaf; right is at most `TOLERANCE`.
+    The params are the config's first ones, moved a little off kinks. The report has the worst
+    relative error of each leaf; right is at most `TOLERANCE`.
     """
     architecture = ARCHITECTURES[config.arch]
     classes = 2 if architecture.binary else 10
