@@ -2,6 +2,10 @@
 
 import contextlib
 import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
@@ -17,7 +21,8 @@ def require_weasyprint() -> None:
     strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         # WeasyPrint prints a paragraph of its own before it raises.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # as in `_by_any_machine`
             require("weasyprint", extra="report")
     except OSError as error:
         raise InputError(
@@ -36,4 +41,27 @@ def write_pdf(html: str, path: Path) -> None:
     require_weasyprint()
     from weasyprint import HTML
 
-    write_whole(path, HTML(string=html).write_pdf(pdf_tags=True))
+    with _by_any_machine():
+        pdf = HTML(string=html).write_pdf(pdf_tags=True)
+    write_whole(path, pdf)
+
+
+@contextlib.contextmanager
+def _by_any_machine() -> Iterator[None]:
+    """Where HarfBuzz's subset library is missing, the PDF is complete all the same.
+
+    fontTools cuts the fonts then. It would date what it cuts, by the clock if not told otherwise,
+    and WeasyPrint would say of every font that a later release will need the library.
+    """
+    logger = logging.getLogger("weasyprint")
+    level, date = logger.level, os.environ.get("SOURCE_DATE_EPOCH")
+    logger.setLevel(logging.ERROR)
+    os.environ["SOURCE_DATE_EPOCH"] = date or "0"
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if date is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+        else:
+            os.environ["SOURCE_DATE_EPOCH"] = date
