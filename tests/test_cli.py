@@ -116,7 +116,9 @@ def test_the_help_of_every_command_has_an_example_that_its_options_allow(path):
     for example in examples:
         words = shlex.split(example)
         assert tuple(words[: len(path)]) == path
-        COMMANDS[path].make_context(path[-1], words[len(path) :])  # raises for a wrong option
+        outer = click.Context(main, **main.context_settings)
+        # Raises for a wrong option.
+        COMMANDS[path].make_context(path[-1], words[len(path) :], parent=outer)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
@@ -91,7 +92,8 @@ def test_the_command_printed_trains_the_same_config():
     for run in Plan.make("lab:fashion", {"trial": ("cnn",), **grid}, fixed, 2).runs:
         words = shlex.split(train_command(run.point.settings, run.seed))
         assert words[:2] == ["funcnn", "train"]
-        context = main.commands["train"].make_context("train", words[2:])
+        outer = click.Context(main, **main.context_settings)
+        context = main.commands["train"].make_context("train", words[2:], parent=outer)
         given = {
             name: value
             for name, value in context.params.items()
