@@ -27,6 +27,17 @@ class Job(NamedTuple):
     draw: bool = True
     """Whether it draws figures of its own."""
 
+    @property
+    def request(self) -> dict[str, Any]:
+        """It, as `run_worker` is asked for it."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "folder": str(self.folder),
+            "threads": self.threads,
+            "keep": self.keep,
+            "draw": self.draw,
+        }
+
 
 Told = Generator[tuple[Job, dict[str, Any]], None, None]
 """What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
@@ -74,15 +85,8 @@ def _work(
             job = waiting.get_nowait()
         except queue.Empty:
             return
-        request = {
-            "config": dataclasses.asdict(job.config),
-            "folder": str(job.folder),
-            "threads": job.threads,
-            "keep": job.keep,
-            "draw": job.draw,
-        }
         try:
-            answer = process.ask(request)
+            answer = process.ask(job.request)
             told.put((job, answer))
             while not answer.keys() & {"peak_memory", "error"}:
                 answer = process.answer()

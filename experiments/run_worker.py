@@ -14,6 +14,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,16 @@ from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps
 
+Tell = Callable[[dict[str, Any]], None]
+"""Takes an answer, or a part of it."""
+
 
 class _Told(Progress):
     """Progress as answers; and the peak of memory in training, before the first evaluation."""
 
-    def __init__(self, history: Path | None) -> None:
+    def __init__(self, tell: Tell, history: Path | None) -> None:
         self.peak_memory: int | None = None
-        self._history = history
+        self._tell, self._history = tell, history
         self._peak = Peak()
 
     def begin(self, steps: int, done: int) -> None:
@@ -48,11 +52,11 @@ class _Told(Progress):
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _PAUSE
-            _answer({"steps": self._steps, "done": self._done})
+            self._tell({"steps": self._steps, "done": self._done})
 
     def row(self, row: EpochRow, epochs: int) -> None:
         self._evaluated = True
-        _answer({"row": list(row)})
+        self._tell({"row": list(row)})
 
     def params(self, epoch: int, params: Tree) -> None:
         if self._history is not None:
@@ -60,12 +64,13 @@ class _Told(Progress):
             fn.save(self._history / f"{epoch}.npz", params)
 
 
-def _answer(value: dict[str, Any]) -> None:
-    print(json.dumps(value), flush=True)
+def do(asked: dict[str, Any], tell: Tell) -> None:
+    """Do a run, or what is left of it, and tell all that is answered to this."""
+    tell(_finish(asked, tell))
 
 
-def _do(asked: dict[str, Any]) -> dict[str, Any]:
-    """Do a run, or what is left of it."""
+def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Do a run, or what is left of it; the last of the answers."""
     folder = RunFolder(Path(asked["folder"]))
     if folder.summary.exists():
         return {"peak_memory": None}
@@ -75,7 +80,7 @@ def _do(asked: dict[str, Any]) -> dict[str, Any]:
                 run = TrainingRun.resume(folder)
             else:
                 run = TrainingRun.start(RunConfig.resolve(asked["config"]), folder.path)
-            told = _Told(folder.path / "history" if asked["keep"] else None)
+            told = _Told(tell, folder.path / "history" if asked["keep"] else None)
             run.finish(told, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}
@@ -87,7 +92,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
     for line in sys.stdin:
-        _answer(_do(json.loads(line)))
+        do(json.loads(line), lambda answer: print(json.dumps(answer), flush=True))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import threadpoolctl
+from funcnn.experiments import run_worker
 from funcnn.experiments.document_pdf import require_weasyprint
 from funcnn.experiments.errors import InputError
 
@@ -39,6 +40,17 @@ def need_weasyprint():
         require_weasyprint()
     except InputError as error:
         pytest.skip(str(error), allow_module_level=True)
+
+
+def run_all_here(jobs, at_once):
+    """What `run_pool.run_all` tells, of runs that are done in this process, before they are told.
+
+    Another process begins with importing PyTorch, for longer than a tiny run takes.
+    """
+    for job in jobs:
+        told = []
+        run_worker.do(job.request, told.append)
+        yield from ((job, answer) for answer in told)
 
 
 def frozen(tree):

@@ -22,7 +22,7 @@ from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.training_run import TrainingRun
-from helpers import need_weasyprint
+from helpers import need_weasyprint, run_all_here
 from test_datasets import image_folder
 
 import funcnn as fn
@@ -59,6 +59,12 @@ TINY = Lab(
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(LABS, "tiny", TINY)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs are done in this process."""
+    monkeypatch.setattr(lab_run, "run_all", run_all_here)
 
 
 class Told(Watch):
@@ -123,6 +129,7 @@ def test_it_trains_every_seed_and_side_and_writes_the_report(finished):
     assert page.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_whole_one_has_three_seeds_and_its_own_epochs():
     LabRun.open(TINY, False).finish(told := Told(), at_once=1)
     assert [name for name, *_ in told.results] == [
@@ -196,6 +203,7 @@ def test_a_process_that_is_killed_is_one_line(monkeypatch):
         LabRun.open(slow, True).finish(Kill(), at_once=1)
 
 
+@pytest.mark.usefixtures("here")
 def test_a_second_is_refused_while_the_first_is_at_work():
     class Two(Told):
         def begin(self, runs, done, epochs):
@@ -243,6 +251,7 @@ def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished
     assert measured == [2]
 
 
+@pytest.mark.usefixtures("here")
 def test_a_run_that_was_killed_while_it_began_is_begun_again():
     folder = Path("runs/tiny-quick/trials/two/numpy-seed-0")
     LabRun.open(TINY, True)
@@ -251,6 +260,7 @@ def test_a_run_that_was_killed_while_it_began_is_begun_again():
     assert len(finish()[1].results) == 3
 
 
+@pytest.mark.usefixtures("here")
 def test_a_deleted_run_is_trained_again(finished):
     folder = Path("runs/tiny-quick/trials/two/numpy-seed-0")
     for file in folder.iterdir():
@@ -289,8 +299,10 @@ def test_the_list_has_every_lab():
     assert names == list(LABS)
 
 
-def test_run_prints_the_labs_lines_and_where_the_report_is():
-    lines = funcnn("experiment run tiny --quick --jobs 1").stdout.splitlines()
+def test_run_prints_the_labs_lines_and_where_the_report_is(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lab_run, "run_all", run_all_here)
+        lines = funcnn("experiment run tiny --quick --jobs 1").stdout.splitlines()
     shutil.rmtree("runs")
     beside = funcnn("experiment run tiny --quick --jobs 2").stdout.splitlines()
     seconds = re.compile(r"\d+\.\d s$")
@@ -361,6 +373,7 @@ def test_without_emnist_a_lab_that_needs_it_says_how_to_get_it(nowhere):
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_without_emnist_another_lab_leaves_its_trials_out_until_it_is_there(nowhere):
     run = LabRun.open(ALSO, True)
     run.finish(told := Told(), at_once=1)
@@ -381,6 +394,7 @@ def test_emnist_is_found_under_its_official_names(monkeypatch):
     assert emnist47.find_emnist() == "emnist-balanced"
 
 
+@pytest.mark.usefixtures("here")
 def test_emnist_is_taken_from_where_the_user_says_and_only_there(nowhere):
     run = LabRun.open(LETTERS, True, data="elsewhere")
     assert run.results.config(LETTERS.trials[0]).data == str(nowhere)
@@ -405,6 +419,7 @@ def test_data_that_is_not_emnist_is_refused_before_anything_is_written(nowhere, 
     assert not Path("runs").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch):
     for name in ("tiny", "letters"):
         monkeypatch.delitem(LABS, name)

@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
+from funcnn.experiments import (
+    lab_emnist47,
+    lab_fashion,
+    lab_fashion_mlp,
+    lab_mnist,
+    lab_points,
+    lab_run,
+)
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.exporting import export_model
 from funcnn.experiments.lab import Results
@@ -17,7 +24,7 @@ from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.run_folder import EpochRow
-from helpers import need_weasyprint
+from helpers import need_weasyprint, run_all_here
 from test_datasets import image_folder
 
 import funcnn as fn
@@ -117,7 +124,9 @@ def done(tmp_path_factory):
         small = lab._replace(quick=quick)
         data = letters if lab.on_emnist else None
         run = LabRun.open(small, True, folder / lab.name, data)
-        page = run.finish(Watch())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab_run, "run_all", run_all_here)
+            page = run.finish(Watch())
         found[lab.name] = Done(run.results, page.read_text())
     return found
 
