@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import extras, statements
+from funcnn.experiments import comparison, extras, statements
 from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.lockstep_table import read_steps
@@ -30,6 +30,7 @@ from funcnn.experiments.side_by_side import (
     spread,
 )
 from funcnn.experiments.trained_model import load_model
+from helpers import run_all_here
 from test_cli import FUNCNN, funcnn, parse
 from test_datasets import image_folder
 
@@ -47,6 +48,12 @@ def images(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs are done in this process."""
+    monkeypatch.setattr(comparison, "run_all", run_all_here)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +192,7 @@ def test_the_report_has_the_sentences_and_links_that_lead_somewhere(compared):
     assert all((folder / link).exists() for link in links)
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("mode", ["free", "lockstep"])
 def test_one_mode_alone_makes_its_part(images, mode):
     pytest.importorskip("torch", reason=NEEDS_TORCH)
@@ -203,6 +211,7 @@ def test_one_mode_alone_makes_its_part(images, mode):
         assert not list(Path("it").glob("*-seed-*"))
 
 
+@pytest.mark.usefixtures("here")
 def test_sides_of_one_start_and_of_the_squared_error(images):
     pytest.importorskip("torch", reason=NEEDS_TORCH)
     tiny = [*TINY, "--data", images, "--threads", 1, "--weight-init", "he-normal"]
@@ -216,6 +225,7 @@ def test_sides_of_one_start_and_of_the_squared_error(images):
     assert weights[0]["numpy"] == pytest.approx((2 / 16) ** 0.5, rel=0.25)
 
 
+@pytest.mark.usefixtures("here")
 def test_a_run_gives_its_settings_and_points_have_no_picture_of_images():
     pytest.importorskip("torch", reason=NEEDS_TORCH)
     funcnn("train", "--arch", "points", "--epochs", 20, "--quiet")
