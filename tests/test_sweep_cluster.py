@@ -184,6 +184,7 @@ def test_an_address_that_is_not_of_tcp_is_one_line(address):
 @pytest.mark.parametrize("listens", [True, False], ids=["silent", "closed"])
 def test_a_scheduler_that_does_not_answer_is_one_line(listens, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep_cluster, "_PATIENCE", 1)
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
         if listens:
