@@ -37,6 +37,13 @@ def two_blas_threads() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def one_thread_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python of a notebook has one thread, for beside another test two wait for each other."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+
+
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
     """The arrays of parity tests are tiny: threads of torch would wait for each other, not work."""

@@ -267,7 +267,7 @@ def unfinished(whole, folder, *lost):
     (folder / "comparison.json").write_text(json.dumps(record))
 
 
-def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared):
+def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monkeypatch):
     whole, _ = compared
     folder = Path("stopped")
     unfinished(whole, folder, "torch-seed-1", "lockstep-float32.csv")
@@ -276,6 +276,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared):
     with pytest.raises(KeyboardInterrupt):
         Comparison.resume(folder).finish(Stops("torch-seed-1"))
     assert not (folder / "comparison.md").exists()
+    monkeypatch.setattr(comparison, "run_all", run_all_here)
     result = funcnn("compare", "--resume", folder)
     assert [line.split(":")[0] for line in result.stdout.splitlines()[:2]] == [
         "torch-seed-1",

@@ -427,6 +427,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.usefixtures("one_thread_in_notebooks")
 def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
     done = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params), "--json")
     assert done.exit_code == 0, done.stderr

@@ -51,11 +51,9 @@ _EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  (val|test) loss \d\.\d{4} 
 
 
 @pytest.fixture(autouse=True)
-def as_it_ships(monkeypatch):
+def as_it_ships(monkeypatch, one_thread_in_notebooks):
     """Notebooks find no data but those that the project ships."""
     monkeypatch.delenv("FUNCNN_DATA", raising=False)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # on busy cores they only wait
-        monkeypatch.setenv(name, "1")
 
 
 @pytest.fixture
