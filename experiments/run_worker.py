@@ -31,7 +31,7 @@ from funcnn.types import Tree
 _PAUSE = 0.2  # seconds between two words about the steps
 
 Tell = Callable[[dict[str, Any]], None]
-"""Takes an answer, or a part of it."""
+"""Takes one of the answers."""
 
 
 class _Told(Progress):
