@@ -40,6 +40,7 @@ class RunsBar:
         """Print a line, if lines are wanted."""
         if self._lines:
             self._bar.write(line, file=sys.stdout)
+            sys.stdout.flush()  # a line may go to a pipe, whose reader waits for it
 
     def close(self) -> None:
         """Take the bar away."""
