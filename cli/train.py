@@ -52,6 +52,7 @@ class _Bar(Progress):
         every = max(1, epochs // 20) if epochs > 100 else 1
         if self._lines and (row.epoch % every == 0 or row.epoch == epochs):
             self._tqdm.write(_epoch_line(row, epochs))
+            sys.stdout.flush()  # a line may go to a pipe, whose reader waits for it
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):
