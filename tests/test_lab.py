@@ -156,16 +156,16 @@ def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with():
     with pytest.raises(KeyboardInterrupt):
         LabRun.open(TINY, True).finish(Told(most=1), at_once=1)
     assert threading.active_count() == before
-    # A run that was begun: it has a config and its first state.
     results = Results(TINY, Path("runs/tiny-quick"), True, {})
-    trial = TINY.trials[1]
-    folder = results.folder(trial, "numpy", 0)
-    TrainingRun.start(results.config(trial), folder.path)
+    one, two = TINY.trials
+    folder, torch_folder = results.folder(two, "numpy", 0), results.folder(one, "torch", 0)
+    for each in (folder, torch_folder):  # how far they came before the interrupt is chance
+        shutil.rmtree(each.path, ignore_errors=True)
+    # A run that was begun: it has a config and its first state.
+    TrainingRun.start(results.config(two), folder.path)
     state = folder.last.stat().st_mtime_ns
     # And one that was finished, though not yet recorded.
-    torch_folder = results.folder(TINY.trials[0], "torch", 0)
-    if not torch_folder.config.exists():
-        TrainingRun.start(results.config(TINY.trials[0], "torch"), torch_folder.path).finish()
+    TrainingRun.start(results.config(one, "torch"), torch_folder.path).finish()
     made = torch_folder.summary.stat().st_mtime_ns
     _, told = finish()
     assert told.begun[:2] == (3, 1)
