@@ -58,10 +58,17 @@ def here(monkeypatch):
 
 @pytest.fixture(scope="module")
 def compared(images, tmp_path_factory):
-    """A finished comparison, and what the command printed."""
+    """A finished comparison, and what the command printed; torch's second run was done here."""
     pytest.importorskip("torch", reason=NEEDS_TORCH)
     folder = tmp_path_factory.mktemp("compared") / "it"
-    result = funcnn("compare", *TINY, *OPTIONS, "--data", images, "--out", folder)
+
+    def run_there_or_here(jobs, at_once):
+        second = [job.name for job in jobs] == ["torch-seed-1"]
+        return (run_all_here if second else run_all)(jobs, at_once)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "run_all", run_there_or_here)
+        result = funcnn("compare", *TINY, *OPTIONS, "--data", images, "--out", folder)
     return folder, result.stdout
 
 
@@ -459,10 +466,17 @@ def test_a_lockstep_that_does_not_hold_says_so():
 # --- bad input -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    funcnn("train", *TINY, "--data", images, "--quiet", "--out", folder)
+    return folder
+
+
 @pytest.fixture
-def prepared(images):
+def prepared(trained):
     """A run, a file, a folder that is none, in the folder where the command runs."""
-    funcnn("train", *TINY, "--data", images, "--quiet", "--out", "run")
+    shutil.copytree(trained, "run")
     Path("taken").mkdir()
     Path("taken/it.txt").write_text("mine")
     Path("damaged").mkdir()

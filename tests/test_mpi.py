@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_btl": "self,sm",  # not TCP, which looks for networks for a second
+    "OMPI_MCA_mpi_yield_when_idle": "1",  # who waits lets another process have the core
     "PYTHONWARNINGS": "error",
 }
 # Float32 rounds to 6e-8 of a number. A gradient of some 50 rows, summed in another order, differs
