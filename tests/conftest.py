@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import unittest.mock
 from collections.abc import Iterator
 
 import hypothesis
@@ -52,6 +53,14 @@ def one_thread_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python of a notebook has one thread, for beside another test two wait for each other."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is finished in this process draws nothing."""
+    from funcnn.experiments import training_run
+
+    monkeypatch.setattr(training_run, "figures", unittest.mock.Mock())
 
 
 @pytest.fixture(scope="module")

@@ -46,8 +46,11 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def elsewhere(tmp_path, monkeypatch, no_figures):
     monkeypatch.chdir(tmp_path)
+
+
+WITH_FIGURES = pytest.mark.parametrize("no_figures", [None])
 
 
 def funcnn(*arguments, code=0):
@@ -258,7 +261,8 @@ def test_threads_do_not_show_in_the_result(images, run):
     assert Path("one/params.npz").read_bytes() == (run / "params.npz").read_bytes()
 
 
-def test_points_are_trained_without_any_file():
+@WITH_FIGURES
+def test_points_are_trained_without_any_file(no_figures):
     result = funcnn("train", "--arch", "points", "--data", "points-linear", "--epochs", 20)
     assert "(the training points, as the lab asks)" in result.stdout
     assert Path("runs/points-points-linear-001/predictions.png").exists()
@@ -464,7 +468,8 @@ def tables(tmp_path):
     return tmp_path / "tables"
 
 
-def test_a_test_set_without_labels_has_no_test_accuracy_but_predictions(tables):
+@WITH_FIGURES
+def test_a_test_set_without_labels_has_no_test_accuracy_but_predictions(no_figures, tables):
     lines = train(tables, "--out", "it").stdout.splitlines()
     said = "no test accuracy, for the 21 test examples have no labels"
     assert lines[3].startswith(f"{said} (the test set), with the params of epoch ")

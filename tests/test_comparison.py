@@ -51,7 +51,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch, no_figures):
     """Runs are done in this process."""
     monkeypatch.setattr(comparison, "run_all", run_all_here)
 

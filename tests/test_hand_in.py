@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import hand_in_networks
+from funcnn.experiments import hand_in_networks, lab_run
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.document import Document, Section, Text
 from funcnn.experiments.errors import InputError
@@ -37,7 +37,7 @@ from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
 from funcnn.experiments.training_run import TrainingRun
-from helpers import need_weasyprint
+from helpers import need_weasyprint, run_all_here
 
 import funcnn as fn
 
@@ -480,7 +480,9 @@ TINY_HAND_IN = HandIn(
 def finished(tmp_path_factory) -> Path:
     """The folder of the finished tiny experiment."""
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
-    LabRun.open(TINY, False, folder).finish(Watch(), at_once=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab_run, "run_all", run_all_here)
+        LabRun.open(TINY, False, folder).finish(Watch())
     return folder
 
 

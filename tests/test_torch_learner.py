@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from funcnn.experiments import training_run
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -32,12 +31,6 @@ def images(tmp_path_factory):
 def one_thread():
     with fn.threads.use_threads(1):
         yield
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    for name in ("learning_curve", "confusion", "points"):
-        monkeypatch.setattr(training_run.figures, name, lambda *args: None)
 
 
 def tiny(images, **settings):
@@ -237,7 +230,7 @@ def test_the_loss_is_that_of_the_task(settings):
         outputs, y = generator.random((5, 1)), generator.integers(2, size=(5, 1)).astype(float)
     else:
         outputs, y = generator.standard_normal((5, 4)), generator.integers(4, size=5)
-    ours, _ = training_run.Task(config, None, None, 1, 1).loss(outputs, y)
+    ours, _ = Task(config, None, None, 1, 1).loss(outputs, y)
     theirs = torch_loss(config)(torch.from_numpy(outputs), torch.from_numpy(y))
     assert ours == pytest.approx(theirs.item(), rel=1e-12)
 

@@ -40,12 +40,6 @@ def images(tmp_path_factory):
     return image_folder(tmp_path_factory.mktemp("data") / "images")
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    for name in ("learning_curve", "confusion", "points"):
-        monkeypatch.setattr(training_run.figures, name, lambda *args: None)
-
-
 def tiny(images, **settings):
     """A run of 3 epochs of 6 steps; Adam and dropout, so that the whole state matters."""
     defaults = {"arch": "mlp2", "hidden": [5], "data": str(images), "val_size": 12, "epochs": 3}
