@@ -10,9 +10,7 @@ A folder that has a run already is gone on with, if it is not finished. keep: it
 recorded epoch stay, as history/EPOCH.npz. draw: its figures too.
 """
 
-import contextlib
 import json
-import os
 import signal
 import sys
 import time
@@ -92,11 +90,10 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
 def main() -> None:
     """Do the runs that the input asks for, a line each."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
-    with contextlib.suppress(SystemExit):
-        for line in sys.stdin:
-            do(json.loads(line), lambda answer: print(json.dumps(answer), flush=True))
-    os._exit(0)  # nothing is left to put away, and taking PyTorch apart takes nearly a second
+    for line in sys.stdin:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
+        do(json.loads(line), lambda answer: print(json.dumps(answer), flush=True))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: nothing is left to put away
 
 
 if __name__ == "__main__":
