@@ -44,11 +44,13 @@ class _Bar(Watch):
 
     def rows(self, rows: list[Row]) -> None:
         if self._lines:
-            self._tqdm.write("\n".join(["", *_table(rows)]))
+            with self._tqdm.external_write_mode():
+                click.echo("\n".join(["", *_table(rows)]))
 
     def note(self, line: str) -> None:
         if self._lines:
-            self._tqdm.write(f"note: {line}")
+            with self._tqdm.external_write_mode():
+                click.echo(f"note: {line}")
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):

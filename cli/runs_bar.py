@@ -1,6 +1,6 @@
 """A progress bar over several runs, and lines above it."""
 
-import sys
+import click
 
 
 class RunsBar:
@@ -39,8 +39,8 @@ class RunsBar:
     def say(self, line: str) -> None:
         """Print a line, if lines are wanted."""
         if self._lines:
-            self._bar.write(line, file=sys.stdout)
-            sys.stdout.flush()  # a line may go to a pipe, whose reader waits for it
+            with self._bar.external_write_mode():
+                click.echo(line)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -51,8 +51,8 @@ class _Bar(Progress):
         # Of thousands of epochs, recorded a hundred times, twenty lines say enough.
         every = max(1, epochs // 20) if epochs > 100 else 1
         if self._lines and (row.epoch % every == 0 or row.epoch == epochs):
-            self._tqdm.write(_epoch_line(row, epochs))
-            sys.stdout.flush()  # a line may go to a pipe, whose reader waits for it
+            with self._tqdm.external_write_mode():
+                click.echo(_epoch_line(row, epochs))
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):

@@ -265,8 +265,10 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # of torch, it is the same
-        sizes = {name: getattr(config, name) for name in ("channels", "hidden")}
-        given = " ".join(f"--{name} {_by(size)}" for name, size in sizes.items() if size)
+        sizes = {"channels": _by(config.channels), "hidden": _by(config.hidden)}
+        if config.channels:
+            sizes["kernel-size"] = str(config.kernel_size)
+        given = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
         raise InputError(f"{given}: the network does not fit in memory") from None
     except ValueError as error:
         raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None

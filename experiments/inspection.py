@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 
@@ -122,8 +123,8 @@ def _size(row: dict[str, Any]) -> int:
 def describe_file(file: Path) -> Description | ForeignDescription:
     """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
-    Raises `InputError` for a damaged file or a package that is not installed, `SnapshotError` for
-    what is no snapshot, `OSError` if it cannot be read.
+    Raises `InputError` for a folder, a damaged file or a package that is not installed,
+    `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     suffix = file.suffix.lower()
     if suffix == ".onnx":
@@ -140,6 +141,8 @@ def describe_file(file: Path) -> Description | ForeignDescription:
             for name, array in stored.arrays.items()
         ]
         return ForeignDescription(str(file), file.stat().st_size, arrays, stored.metadata, {})
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: give a file of it, such as {file / 'params.npz'}")
     return describe_snapshot(file)
 
 

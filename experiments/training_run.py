@@ -76,12 +76,14 @@ class TrainingRun:
     ) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
-        Raises `InputError` if it is finished or was imported, `SnapshotError` if what it left is
-        damaged.
+        Raises `InputError` if it is finished, was imported or has lost its state, `SnapshotError`
+        if what it left is damaged.
         """
         if folder.summary.exists():
             raise InputError(f"{folder} is finished: there is nothing to resume")
         if folder.params.exists() and not folder.last.exists():
+            if folder.metrics.exists():
+                raise InputError(f"{folder.last} is missing: without it there is no going on")
             raise InputError(f"{folder} was imported: there is no training to resume")
         task = Task.build(folder.read_config())
         learner = learner_of(task)

@@ -24,6 +24,7 @@ from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.optimizers import OPTIMIZERS
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training_run import TrainingRun
 from test_csv_files import write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
@@ -302,6 +303,27 @@ def _read(descriptor):
         return b""
 
 
+# --- output that cannot be written ------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["data list", "train --arch points --epochs 2", "train --help"])
+def test_a_full_disk_at_the_end_of_a_pipe_is_one_line(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*FUNCNN, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output cannot be written: No space left on device\n"
+
+
+def test_without_any_output_it_trains():
+    command = shlex.join([*FUNCNN, "train", "--arch", "points", "--epochs", "2", "--out", "it"])
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("it/params.npz").exists()
+
+
 # --- Ctrl-C ----------------------------------------------------------------------------------
 
 # SIGINT may be ignored where the tests run (behind a `&`, say), and a child inherits that.
@@ -372,6 +394,14 @@ def test_ctrl_c_from_outside_stops_a_long_run(images):
     assert len(stderr.splitlines()) == 1
     assert stderr.endswith("go on with: funcnn train --resume it\n")
     assert not list(Path("it").glob(".*")), "a temporary file was left"
+
+
+def test_ctrl_c_before_there_is_a_run_is_one_word(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingRun, "start", interrupted)
+    assert funcnn("train", "--arch", "points", code=130).stderr == "stopped\n"
 
 
 def test_ctrl_c_with_json_leaves_stdout_empty(images):

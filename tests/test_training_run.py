@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -448,6 +449,14 @@ def test_a_resumed_run_says_how_much_is_done_already(images, tmp_path, no_figure
 def test_a_finished_run_cannot_be_resumed(run):
     with pytest.raises(InputError, match="is finished: there is nothing to resume"):
         TrainingRun.resume(run)
+
+
+def test_a_stopped_run_whose_state_was_lost_cannot_be_resumed(run, tmp_path):
+    folder = RunFolder(shutil.copytree(run.path, tmp_path / "run"))
+    folder.summary.unlink()
+    folder.last.unlink()
+    with pytest.raises(InputError, match=r"run/last\.npz is missing: without it"):
+        TrainingRun.resume(folder)
 
 
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
