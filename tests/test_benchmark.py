@@ -35,6 +35,8 @@ STEPS = 10
 def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "_TURN", 0.0)
     monkeypatch.setattr(benchmark_nets, "TEST_EXAMPLES", 1100)  # more than one batch
+    for module in (benchmark_nets, benchmark_worker):
+        monkeypatch.setattr(module, "EXAMPLES", 2000)
     monkeypatch.chdir(tmp_path)
 
 
