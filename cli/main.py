@@ -1,7 +1,6 @@
 """The command group, and the one place where errors of the user become one line."""
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -41,21 +40,25 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        if not where and error.errno == errno.ENOSPC:
+        if _forget_lost_output():
             where = "the output cannot be written: "
-            _forget_output()
         raise click.ClickException(
             in_turn(f"{where}{error.strerror or error}", arguments)
         ) from None
-    except KeyboardInterrupt:  # where there is nothing yet to go on with
+    except KeyboardInterrupt:  # where no command has more to say
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
 
 
-def _forget_output() -> None:
-    """What was printed and not written goes nowhere; Python's end would fail at it once more."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # of one that is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _forget_lost_output() -> bool:
+    """Whether what was printed cannot be written; then Python's end does not try it once more."""
+    try:
+        click.echo(nl=False)  # flushes
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return True
+    return False
 
 
 class _Group(click.Group):

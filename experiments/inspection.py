@@ -126,6 +126,10 @@ def describe_file(file: Path) -> Description | ForeignDescription:
     Raises `InputError` for a folder, a damaged file or a package that is not installed,
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
+    if file.is_dir():
+        params = file / "params.npz"
+        instead = f": give a file of it, such as {params}" if params.exists() else ", not a file"
+        raise InputError(f"{file} is a folder{instead}")
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")
@@ -141,8 +145,6 @@ def describe_file(file: Path) -> Description | ForeignDescription:
             for name, array in stored.arrays.items()
         ]
         return ForeignDescription(str(file), file.stat().st_size, arrays, stored.metadata, {})
-    if file.is_dir():
-        raise InputError(f"{file} is a folder: give a file of it, such as {file / 'params.npz'}")
     return describe_snapshot(file)
 
 

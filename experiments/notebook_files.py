@@ -148,7 +148,7 @@ def execute(
         timeout=timeout,
         record_timing=False,
         on_cell_execute=lambda cell, cell_index: begun.append(cell),
-        shutdown_kernel="immediate",  # nothing is left to put away after the last cell
+        shutdown_kernel="immediate",  # our notebooks leave nothing open
         extra_arguments=["--log-level=ERROR"],  # it would say that it listens on this machine
         resources={"metadata": {"path": str(folder)}},
     )

@@ -121,6 +121,19 @@ def test_the_gradient_of_the_squared_error_is_proven_too(arch):
     assert check_model(config).worst.error <= TOLERANCE
 
 
+@pytest.mark.parametrize(
+    ("settings", "given"),
+    [
+        ({"arch": "cnn3", "kernel_size": 9}, "--channels 16x32 --kernel-size 9"),
+        ({"arch": "mlp3"}, "--hidden 256x128"),
+    ],
+)
+def test_a_network_that_does_not_fit_in_memory_is_one_input_error_with_its_sizes(settings, given):
+    said = f"^{given}: the network does not fit in memory$"
+    with pytest.raises(InputError, match=said), network_that_fits(RunConfig.resolve(settings)):
+        raise MemoryError
+
+
 def test_images_too_small_are_one_input_error_with_the_layer():
     config = RunConfig.resolve({"arch": "lenet5"})
     said = r"--arch lenet5 .*layer 3 \(Conv\): a kernel of 5x5"

@@ -539,7 +539,8 @@ RESUMES = [
 
 SNAPSHOTS = [
     row("snapshot missing", "inspect none.npz", "none.npz", "No such file"),
-    row("snapshot is a folder", "inspect folder", "folder", "folder/params.npz"),
+    row("snapshot is a folder", "inspect folder", "folder is a folder, not a file"),
+    row("snapshot is a run", "inspect run", "run is a folder", f"such as {PARAMS}"),
     row("snapshot empty", "inspect empty", "empty"),
     row("snapshot is text", "inspect note.txt", "note.txt"),
     row("snapshot cut short", INSPECT, PARAMS, after=cut(PARAMS)),

@@ -307,8 +307,9 @@ def _read(descriptor):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("command", ["data list", "train --arch points --epochs 2", "train --help"])
-def test_a_full_disk_at_the_end_of_a_pipe_is_one_line(command):
+@pytest.mark.parametrize("command", ["data list", "train --arch points --epochs 2"])
+def test_a_full_disk_is_one_line(command, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # or nothing is left for Python's end
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [*FUNCNN, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True

@@ -551,6 +551,20 @@ def test_a_process_that_was_asked_after_its_end_can_be_closed():
     process.close()
 
 
+def test_a_worker_that_waits_ends_at_once_and_one_at_work_puts_away(tmp_path):
+    for epochs, keys, code in ((1, {"peak_memory"}, -signal.SIGTERM), (10**6, {"row"}, 1)):
+        config = RunConfig.resolve({"arch": "points", "epochs": epochs})
+        folder = tmp_path / str(epochs)
+        process = ModuleProcess("run_worker")
+        answer = process.ask(Job("", config, folder).request)
+        while not answer.keys() & keys:
+            answer = process.answer()
+        process.close()
+        assert process._process.returncode == code
+        assert (folder / "last.npz").exists()
+        assert not list(folder.glob(".*"))
+
+
 @pytest.fixture
 def says(tmp_path, monkeypatch):
     """Make every process say this, and no more."""

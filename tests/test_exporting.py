@@ -400,7 +400,7 @@ IMPORTS = [
 ]
 INSPECTS = [
     ("inspect none.onnx", ["none.onnx: No such file"], nothing),
-    ("inspect folder.pt", ["folder.pt: Is a directory"], nothing),
+    ("inspect folder.pt", ["folder.pt is a folder, not a file"], nothing),
     *(
         (f"inspect note.{suffix}", [f"note.{suffix} is not a", "or damaged"], nothing)
         for suffix in SUFFIXES
