@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from functools import partialmethod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
 )
 need_weasyprint()
+HTML = pytest.importorskip("weasyprint").HTML
 
 SIDE = 8
 
@@ -126,6 +128,8 @@ def done(tmp_path_factory):
         run = LabRun.open(small, True, folder / lab.name, data)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lab_run, "run_all", run_all_here)
+            # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
+            patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
             page = run.finish(Watch())
         found[lab.name] = Done(run.results, page.read_text())
     return found
