@@ -51,7 +51,7 @@ def elsewhere(tmp_path, monkeypatch, no_figures):
     monkeypatch.chdir(tmp_path)
 
 
-WITH_FIGURES = pytest.mark.parametrize("no_figures", [None])
+WITH_FIGURES = pytest.mark.parametrize("no_figures", [None])  # in the place of the fixture
 
 
 def funcnn(*arguments, code=0):

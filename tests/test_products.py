@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import funcnn as fn
 from funcnn import products
 from funcnn.products import MOST_LOST, PAUSE, matmul
-from funcnn.sharding import SHARD_ROWS
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)
@@ -148,7 +147,7 @@ def products_of_net(features, batch, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("batch", [32, 100, 128, SHARD_ROWS])
+@pytest.mark.parametrize("batch", [32, 100, 128, 1000])
 @pytest.mark.parametrize("features", [(784, 256, 128, 10), (784, 512, 512, 10)], ids=str)
 def test_the_number_of_threads_cannot_be_seen_in_the_bits(
     features, batch, dtype, trials, never_paused
