@@ -1,24 +1,31 @@
-"""Images as CSV: a row an image, of whole numbers from 0 to 255, the label first or none at all.
+"""Images as CSV: a row an image, of pixels from 0 to 255 and a label or none; see `csv_forms`.
 
-A header is told by itself: a column is called label, or no name is a number, or the names are the
-columns' own numbers from 0 on, which pandas writes where there are none (so that an image with the
-pixels 0, 1, 2 and so on cannot be the first row). Empty lines at the end do not count.
+Empty lines at the begin and the end do not count. A file that begins as gzip's do is unpacked.
 A table that was read is kept beside its file as `NAME.csv.funcnn.npy`, because reading the text
 takes seconds; the copy is used only if it is whole and of this very text.
 """
 
 import contextlib
-import csv
+import gzip
 import hashlib
 import io
 import math
 import os
-import re
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments import emnist
+from funcnn.experiments.csv_forms import (
+    WHOLE,
+    Form,
+    as_labels,
+    expect_first,
+    is_label,
+    read_form,
+    split_line,
+)
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import (
     Examples,
@@ -28,20 +35,28 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
-from funcnn.experiments.room import expect_memory
+from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 
 from funcnn.files import write_whole
 from funcnn.types import Array
 
-_LONGEST_LINE = 1 << 24
 _ROWS_AT_ONCE = 4096
 _PIECE = 1 << 16
-_WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
+_UNPACKED = 1 << 24
+
+
+class Table(NamedTuple):
+    """What a file holds."""
+
+    images: Array
+    """Bytes `(N, H, H)`."""
+    labels: Array | None
+    """`(N,)`, integers or words."""
 
 
 def is_csv_name(file: str) -> bool:
     """Whether a file is called as CSV files are; macOS's `._` file beside one is not."""
-    return file.endswith(".csv") and not file.startswith(".")
+    return file.endswith((".csv", ".csv.gz")) and not file.startswith(".")
 
 
 def read_file(path: Path) -> ImageData:
@@ -103,16 +118,12 @@ def _read(path: Path) -> Inputs:
         raise InputError(f"{path} is a folder, not a file")
     try:
         with open(path, "rb") as file:
-            form = _read_form(file, path)
-            table = _cached(file, path, form)
+            table = _cached(file, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    if form.label is None:
-        labels, pixels = None, table
-    else:
-        labels = np.ascontiguousarray(table[:, form.label])
-        pixels = np.delete(table, form.label, 1) if form.label else table[:, 1:]
-    images = pixels.reshape(-1, form.side, form.side)  # (N, H, H)
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path} is a truncated or damaged gzip file ({error})") from None
+    images, labels = table
     split = emnist.split_of([path.name], str(path))
     if split is not None:
         images = emnist.upright(images)
@@ -122,56 +133,13 @@ def _read(path: Path) -> Inputs:
     return check_pair(images, labels, str(path))
 
 
-# --- what a table looks like -------------------------------------------------------------------
-
-
-class _Form(NamedTuple):
-    header: bool
-    columns: int
-    label: int | None
-    """The column that has the label."""
-    side: int
-
-
-def _read_form(file: io.BufferedReader, path: Path) -> _Form:
-    """What the first line tells."""
-    first = file.readline(_LONGEST_LINE)
-    if not first:
-        raise InputError(f"{path} is empty")
-    if len(first) == _LONGEST_LINE:
-        raise InputError(
-            f"{path}, line 1: longer than {_LONGEST_LINE:,} bytes, not a row of pixels"
-        )
-    fields = [field.strip().lower() for field in _split(first, path, 1)]
-    named = [index for index, field in enumerate(fields) if field == "label"]
-    columns = len(fields)
-    numbered = fields == [str(index) for index in range(columns)]
-    header = bool(named) or numbered or not any(_WHOLE.fullmatch(field) for field in fields)
-    labels = named[:1] if named else [None, 0]
-    for label in labels:
-        pixels = columns - (label is not None)
-        side = math.isqrt(pixels)
-        if side > 1 and side * side == pixels:
-            return _Form(header, columns, label, side)
-    square = "a label and a square of pixels" if named else "a square of pixels, or a label and one"
-    raise InputError(f"{path}, line 1: {columns} columns are not {square} (785, 784, ...)")
-
-
-def _split(line: bytes, path: Path, number: int) -> list[str]:
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        return next(csv.reader([text]), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}, line {number}: not comma-separated UTF-8 text") from None
-
-
 # --- from text to a table ----------------------------------------------------------------------
 
 
 class _WithoutEmptyEnd(io.RawIOBase):
     """A text up to its last character that is no space and no end of a line."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         self._file, self._end, text = file, file.seek(0, os.SEEK_END), b""
         while self._end and not text:
             start = max(0, self._end - _PIECE)
@@ -188,21 +156,23 @@ class _WithoutEmptyEnd(io.RawIOBase):
         return self._file.readinto(memoryview(buffer)[:left])
 
 
-def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
-    """The table as bytes `(rows, columns)`."""
+def _parse(file: io.BufferedIOBase, path: Path, form: Form) -> Table:
+    """The images as bytes `(N, H, H)`, and what their labels say."""
     import pandas as pd  # half a second, and only here
 
-    # A value is two bytes of text at least; the pieces and the table of them are there at once.
-    expect_memory(os.fstat(file.fileno()).st_size, str(path))
     pieces: list[Array] = []
+    texts: list[Array] = []
+    kinds: Any = np.int64
+    if form.texts:
+        kinds = dict.fromkeys(range(form.columns), np.int64) | dict.fromkeys(form.texts, str)
     try:
         with (
             np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
             pd.read_csv(
                 io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
                 header=None,
-                skiprows=int(form.header),
-                dtype=np.int64,
+                skiprows=form.before,
+                dtype=kinds,
                 na_filter=False,  # an empty field is an error then, not a missing number
                 skip_blank_lines=False,
                 encoding="utf-8",
@@ -210,9 +180,14 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
             ) as reader,
         ):
             for piece in reader:
-                values = piece.to_numpy()
-                if values.shape[1] != form.columns:
-                    raise ValueError(f"{values.shape[1]} columns")
+                if piece.shape[1] != form.columns:
+                    raise ValueError(f"{piece.shape[1]} columns")
+                if form.label is not None:
+                    found = piece[form.label].to_numpy(object)
+                    if not all(map(is_label, set(found))):
+                        raise ValueError("a label is missing")
+                    texts.append(found.astype(str))
+                values = piece.drop(columns=list(form.texts)).to_numpy()
                 if not 0 <= values.min() <= values.max() <= 255:
                     raise ValueError("a value is not from 0 to 255")
                 pieces.append(values.astype(np.uint8, order="C"))
@@ -222,54 +197,85 @@ def _parse(file: io.BufferedReader, path: Path, form: _Form) -> Array:
         rows = sum(len(piece) for piece in pieces)
         _blame_line(file, path, form, rows)
         raise InputError(f"{path} is not a table of pixels: {str(error).splitlines()[0]}") from None
-    return np.concatenate(pieces)
+    images = np.concatenate(pieces).reshape(-1, form.side, form.side)
+    if not texts:
+        return Table(images, None)
+    labels = as_labels(np.concatenate(texts), form, path)
+    if not form.named and form.label == 0:
+        expect_first(labels, images[:, -1, -1], path)
+    return Table(images, labels)
 
 
-def _blame_line(file: io.BufferedReader, path: Path, form: _Form, good: int) -> None:
+def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> None:
     """Raise `InputError` for the first line that is no row, after so many good rows."""
-    before = good + form.header
+    before = form.before + good
     for number, line in enumerate(io.BufferedReader(_WithoutEmptyEnd(file), _PIECE), 1):
         if number <= before:
             continue
-        fields = _split(line, path, number)
+        fields = split_line(line, path, number)
         if not line.strip():
             raise InputError(f"{path}, line {number}: empty")
         if len(fields) != form.columns:
             raise InputError(
-                f"{path}, line {number}: {len(fields)} values, where line 1 has {form.columns}"
+                f"{path}, line {number}: {len(fields)} values, where line {form.line} has "
+                f"{form.columns}"
             )
-        for column, field in enumerate(fields, 1):
-            if not _WHOLE.fullmatch(field) or float(field) > 255:
-                raise InputError(
-                    f"{path}, line {number}, column {column}: {field[:40]!r} is not a whole number "
-                    "from 0 to 255"
-                )
+        for index, field in enumerate(fields):
+            where = f"{path}, line {number}, column {index + 1}: {field[:40]!r} is not"
+            if index == form.label and not is_label(field):
+                raise InputError(f"{where} a label, a whole number or a word")
+            if index not in form.texts and not (WHOLE.fullmatch(field) and float(field) <= 255):
+                raise InputError(f"{where} a whole number from 0 to 255")
 
 
 # --- the copy beside the file --------------------------------------------------------------------
 
-_MARK = b"funcnn-csv-2"  # another number whenever the same text gives another table
+_MARK = b"funcnn-csv-3"  # another number whenever the same text gives another table
 _SEAL = len(_MARK) + hashlib.sha256().digest_size
-_HEADER = 256  # bytes of the array's file before its values, at most
+_HEADER = 256  # bytes of an array's file before its values, at most
 
 
-def _cached(file: io.BufferedReader, path: Path, form: _Form) -> Array:
+def _cached(file: io.BufferedReader, path: Path) -> Table:
     """The table from its copy, or from the text; then a copy is left, if the folder takes one."""
     copy = path.with_name(f"{path.name}.funcnn.npy")
     key = _key(file)
+    packed = file.peek(2)[:2] == b"\x1f\x8b"
     # A value is two bytes of text at least, but for the last.
-    most = _HEADER + (os.fstat(file.fileno()).st_size + 1) // 2 + _SEAL
+    size = os.fstat(file.fileno()).st_size * (DEFLATE_AT_MOST if packed else 1)
+    most = 2 * _HEADER + (size + 1) // 2 + _SEAL
     table = _read_copy(copy, key, most)
-    if table is not None and table.shape[1:] == (form.columns,):
+    if table is not None:
         return table
-    table = _parse(file, path, form)
+    table = _from_text(file, path, packed)
     if _key(file) == key:  # or somebody wrote to it while it was read
         with contextlib.suppress(OSError):
             buffer = io.BytesIO()
-            np.save(buffer, table)
+            np.save(buffer, table.images)
+            if table.labels is not None:
+                words = table.labels.dtype.kind == "U"
+                np.save(buffer, np.char.encode(table.labels, "utf-8") if words else table.labels)
             content = buffer.getbuffer()
-            write_whole(copy, b"".join((content, _seal(content, key))))
+            if len(content) + _SEAL <= most:
+                write_whole(copy, b"".join((content, _seal(content, key))))
     return table
+
+
+def _from_text(file: io.BufferedReader, path: Path, packed: bool) -> Table:
+    size = os.fstat(file.fileno()).st_size
+    if packed:
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            form = read_form(unpacked, path)
+            unpacked.seek(0)
+            text = io.BytesIO()
+            while piece := unpacked.read(_UNPACKED):
+                # The pieces and the table of them are there at once.
+                expect_memory(2 * len(piece), str(path))
+                text.write(piece)
+        return _parse(text, path, form)
+    form = read_form(file, path)
+    # A value is two bytes of text at least; the pieces and the table of them are there at once.
+    expect_memory(size, str(path))
+    return _parse(file, path, form)
 
 
 def _key(file: io.BufferedReader) -> bytes:
@@ -279,11 +285,11 @@ def _key(file: io.BufferedReader) -> bytes:
 
 
 def _seal(content: bytes | memoryview, key: bytes) -> bytes:
-    """What follows the array in its file, where NumPy does not look."""
+    """What follows the arrays in their file, where NumPy does not look."""
     return _MARK + hashlib.sha256(key + hashlib.sha256(content).digest()).digest()
 
 
-def _read_copy(copy: Path, key: bytes, most: int) -> Array | None:
+def _read_copy(copy: Path, key: bytes, most: int) -> Table | None:
     """The table in a copy, read-only, if it is whole, has this key and is of `most` bytes."""
     try:
         length = copy.stat().st_size
@@ -296,7 +302,18 @@ def _read_copy(copy: Path, key: bytes, most: int) -> Array | None:
     held, seal = content[:-_SEAL], content[-_SEAL:]
     if bytes(seal) != _seal(held, key):
         return None
-    source = io.BytesIO(held[:_HEADER])
+    images, end = _array_at(held, 0)
+    if end == len(held):
+        return Table(images, None)
+    labels, _ = _array_at(held, end)
+    return Table(images, np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels)
+
+
+def _array_at(held: memoryview, start: int) -> tuple[Array, int]:
+    """The array whose file begins there, and where it ends."""
+    source = io.BytesIO(held[start : start + _HEADER])
     np.lib.format.read_magic(source)
     shape, _, dtype = np.lib.format.read_array_header_1_0(source)
-    return np.frombuffer(held, dtype, offset=source.tell()).reshape(shape)
+    first, count = start + source.tell(), math.prod(shape)
+    array = np.frombuffer(held, dtype, count, offset=first).reshape(shape)
+    return array, first + array.nbytes

@@ -56,6 +56,8 @@ class Dataset(NamedTuple):
     """What the test set is, in words."""
     class_names: tuple[str, ...]
     normalization: Normalization
+    labels: tuple[str, ...] = ()
+    """How the data write the label of each class; none: by its index."""
 
     @property
     def input_shape(self) -> Shape:
@@ -63,6 +65,7 @@ class Dataset(NamedTuple):
         return tuple(self.train[0].shape[1:])
 
 
+_ALWAYS_FEW = 10  # classes that any number of examples may have
 _POINT_CLASSES = ("0", "1")
 POINT_SETS: dict[str, tuple[str, Callable[[Key], Examples]]] = {
     "points-linear": ("100 random points, on either side of the diagonal", linear_points),
@@ -93,11 +96,12 @@ def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0])
         train = POINT_SETS[name][1](points_rng)
         test: Inputs = train
         test_is = "all the points" if val_size else "the training points, as the lab asks"
-        class_names: tuple[str, ...] = _POINT_CLASSES
+        class_names = labels = _POINT_CLASSES
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
     else:
-        train, test, test_is, class_names = _split_off_test(_load_images(name), name)
-        normalization = None
+        images = _load_images(name)
+        train, test, test_is = _split_off_test(images, name)
+        class_names, labels, normalization = images.class_names, images.labels, None
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
         raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
     if split == "last":
@@ -106,10 +110,17 @@ def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0])
         chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
     validation = (train[0][chosen], train[1][chosen]) if val_size else None
     if val_size:
+        lost = np.setdiff1d(train[1], train[1][left])
+        if len(lost):
+            other = " or --split stratified" if split == "last" else ""
+            raise InputError(
+                f"--val-size {val_size} leaves no training example of class "
+                f"{class_names[int(lost[0])]}: give a smaller one{other}"
+            )
         train = train[0][left], train[1][left]
     if normalization is None:
         normalization = _measure_pixels(train[0])
-    return Dataset(name, train, validation, test, test_is, class_names, normalization)
+    return Dataset(name, train, validation, test, test_is, class_names, normalization, labels)
 
 
 def load_inputs(name: str) -> Array:
@@ -135,27 +146,35 @@ def _load_images(name: str) -> ImageData:
     )
 
 
-def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str, tuple[str, ...]]:
+def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
         raise InputError(
             f"--data {name} is a file of images without labels; to train, give {image_forms.FORMS}"
         )
-    if data.test is not None:
-        return data.train, data.test, "the test set", data.class_names
     images, labels = data.train
-    chosen, left = stratified_split(random.key(0), labels, len(labels) // 5)
+    classes = len(data.labels)
+    # Of published classes some may be rare; of labels that are numbers of another kind all are.
+    if data.class_names == data.labels and classes > max(_ALWAYS_FEW, len(labels) // 2):
+        raise InputError(
+            f"--data {name}: {classes} different labels ({data.labels[0]}, {data.labels[1]}, ...) "
+            f"of {len(labels)} images are too many to be classes"
+        )
+    if data.test is not None:
+        return data.train, data.test, "the test set"
+    spare = len(labels) - len(np.unique(labels))  # one of each class is left to train on
+    chosen, left = stratified_split(random.key(0), labels, min(len(labels) // 5, spare))
     if not len(chosen):
         raise InputError(f"--data {name}: {len(labels)} images are too few to set some aside")
     test = images[chosen], labels[chosen]
-    test_is = "a fifth of each class, set aside"
-    return (images[left], labels[left]), test, test_is, data.class_names
+    return (images[left], labels[left]), test, "a fifth of each class, set aside"
 
 
 def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
     """Indices of `size` examples with each class's share of them, and of the rest; both ascending.
 
-    The shares are rounded so that they add up, largest remainder first.
+    The shares are rounded so that they add up, largest remainder first; but the last example of a
+    class is never taken while others are left.
     Raises `InputError` unless 0 <= size < the number of labels.
     """
     _expect_left(size, len(labels))
@@ -163,7 +182,10 @@ def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
     shares = counts * size / len(labels)
     quotas = np.floor(shares).astype(int)
     by_remainder = np.argsort(quotas - shares, kind="stable")
-    quotas[by_remainder[: size - quotas.sum()]] += 1
+    while missing := size - int(quotas.sum()):
+        spare = counts[by_remainder] - quotas[by_remainder]
+        open_to = by_remainder[spare > (1 if (spare > 1).any() else 0)]
+        quotas[open_to[:missing]] += 1
     chosen = np.zeros(len(labels), bool)
     for index, (label, quota) in enumerate(zip(classes, quotas, strict=True)):
         members = np.flatnonzero(labels == label)

@@ -1,11 +1,15 @@
 """What every reader of image files returns, and the checks that they share."""
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import InputError
 
 from funcnn.types import Array
+
+_NUMBER = re.compile(r"0|-?[1-9]\d{0,17}")
 
 Examples = tuple[Array, Array]
 Inputs = tuple[Array, Array | None]
@@ -21,6 +25,8 @@ class ImageData(NamedTuple):
     train: Examples | None
     test: Inputs | None
     class_names: tuple[str, ...]
+    labels: tuple[str, ...]
+    """How the data write the label of each class."""
 
     @property
     def inputs(self) -> Array:
@@ -41,15 +47,20 @@ def check_images(images: Array, where: str) -> Array:
 
 
 def check_pair(images: Array, labels: Array, where: str) -> Examples:
-    """Images `(N, H, W)` and labels `(N,)` as examples. Raises `InputError`."""
+    """Images `(N, H, W)` and labels `(N,)`, integers or words, as examples. Raises `InputError`."""
     with_channel = check_images(images, where)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise InputError(f"{where}: labels are {labels.dtype} of shape {labels.shape}, not (N,)")
+    if labels.dtype.kind == "S":
+        try:
+            labels = np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{where}: labels are bytes that are no UTF-8 text") from None
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise InputError(
+            f"{where}: labels are {labels.dtype} of shape {labels.shape}, "
+            "not integers or words (N,)"
+        )
     if len(images) != len(labels):
         raise InputError(f"{where}: {len(images)} images but {len(labels)} labels")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= max(len(labels), 256):  # or a damaged label would mean a huge network
-        raise InputError(f"{where}: label {low if low < 0 else high} is out of range")
     return with_channel, labels
 
 
@@ -59,30 +70,57 @@ def assemble(
     where: str,
     class_names: tuple[str, ...] | None = None,
 ) -> ImageData:
-    """A data set of checked parts; without names the classes are called by their numbers.
+    """A data set of checked parts, whose labels, as they are written, become indices of classes.
 
+    class_names: of the labels 0, 1, ..., or the words that the labels are. Without them the classes
+    are what the training labels are: numbers by value, words by code point.
     Raises `InputError` if the parts do not fit together, or a label has no class.
     """
     if train is None:
-        return ImageData(None, test, class_names or ())
-    images, labels = train
+        return ImageData(None, test, class_names or (), ())
+    images, written = train
     if test is not None and test[0].shape[1:] != images.shape[1:]:
         raise InputError(
             f"{where}: training images are {images.shape[2:]}, "
             f"but test images are {test[0].shape[2:]}"
         )
     if class_names is None:
-        classes = int(labels.max()) + 1
-        missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
-        if missing.size:  # a damaged label, most likely, which would make the network larger
-            raise InputError(
-                f"{where}: there is a training label {classes - 1}, but none of class {missing[0]}"
-            )
-        class_names = tuple(str(label) for label in range(classes))
-    for part, found in (("training", labels), ("test", None if test is None else test[1])):
-        if found is not None and int(found.max()) >= len(class_names):
-            raise InputError(
-                f"{where}: {part} label {int(found.max())} is not one of the "
-                f"{len(class_names)} classes (0 .. {len(class_names) - 1})"
-            )
-    return ImageData(train, test, class_names)
+        labels = _classes_of(written)
+    elif written.dtype.kind == "U":
+        labels = class_names
+    else:
+        labels = tuple(str(index) for index in range(len(class_names)))
+    train = images, _indices(written, labels, f"{where}: training")
+    if test is not None and test[1] is not None:
+        test = test[0], _indices(test[1], labels, f"{where}: test")
+    return ImageData(train, test, class_names or labels, labels)
+
+
+def _classes_of(labels: Array) -> tuple[str, ...]:
+    """What the labels are, in order."""
+    found = [str(label) for label in np.unique(labels)]
+    if all(_NUMBER.fullmatch(label) for label in found):
+        found.sort(key=int)
+    return tuple(found)
+
+
+def _indices(written: Array, labels: tuple[str, ...], part: str) -> Array:
+    """Which of the classes each label is; the labels themselves if they are 0, 1, ... already."""
+    values, which = np.unique(written, return_inverse=True)
+    places = {label: index for index, label in enumerate(labels)}
+    found = [places.get(str(value)) for value in values]
+    counted = are_counted(labels)
+    if None in found:
+        unknown = values[[place is None for place in found]][-1]
+        shown = repr(str(unknown)[:40]) if written.dtype.kind == "U" else unknown
+        few = counted or len(labels) > 12
+        known = f"{labels[0]} .. {labels[-1]}" if few else ", ".join(labels)
+        raise InputError(f"{part} label {shown} is not one of the {len(labels)} classes ({known})")
+    if counted and written.dtype.kind in "iu":
+        return written
+    return np.array(found, np.int64)[which]
+
+
+def are_counted(labels: Sequence[str]) -> bool:
+    """Whether labels are 0, 1, 2 and so on, the indices of their classes."""
+    return all(label == str(index) for index, label in enumerate(labels))

@@ -69,7 +69,7 @@ def _read(folder: Path, names: tuple[str, ...]) -> Examples:
     images = np.empty((len(files), *first.shape), np.uint8)
     for index, file in enumerate(files):
         images[index] = _read_png(file, (first.shape[0], first.shape[1]))
-    return check_pair(images, np.array(labels, np.int64), str(folder))
+    return check_pair(images, np.array(names)[labels], str(folder))
 
 
 def _read_png(file: Path, shape: tuple[int, int] | None) -> Array:

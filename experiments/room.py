@@ -6,7 +6,7 @@ from pathlib import Path
 
 from funcnn.experiments.errors import InputError
 
-_DEFLATE_AT_MOST = 1032
+DEFLATE_AT_MOST = 1032
 """How many bytes one packed byte can stand for, by the format (zlib's technical notes)."""
 
 
@@ -15,7 +15,7 @@ def expect_memory(claimed: int, name: str, packed: int | None = None) -> None:
 
     packed: the length of the deflated data (gzip, zip) that they are said to be in, if any.
     """
-    if packed is not None and claimed > _DEFLATE_AT_MOST * packed:
+    if packed is not None and claimed > DEFLATE_AT_MOST * packed:
         raise InputError(
             f"{name} claims {claimed:,} bytes, more than its {packed:,} packed bytes can hold"
         )

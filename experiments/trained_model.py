@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from funcnn.experiments.config import build_network, build_plain_loss, load_data
 from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.image_data import are_counted
 from funcnn.experiments.run_folder import RunFolder
 
 import funcnn as fn
@@ -23,6 +24,8 @@ class TrainedModel(NamedTuple):
     input_shape: tuple[int, ...]
     normalization: Normalization
     class_names: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    """How the training data write the label of each class; none: by its index."""
 
     def check_inputs(self, x: Array, name: str) -> None:
         """Raise `InputError`, with the data's name, for stored inputs of another shape."""
@@ -61,6 +64,7 @@ def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset) -> 
         input_shape=data.input_shape,
         normalization=dataclasses.asdict(data.normalization),
         class_names=list(data.class_names),
+        notes=None if are_counted(data.labels) else {"labels": list(data.labels)},
     )
 
 
@@ -85,12 +89,18 @@ def read_model(file: Path) -> TrainedModel:
         normalization = Normalization(**snapshot.normalization)
     except TypeError:
         raise InputError(f"{file}: its normalization is incomplete") from None
+    class_names = tuple(snapshot.class_names or ())
+    notes = snapshot.notes if isinstance(snapshot.notes, dict) else {}
+    labels = notes.get("labels", [str(index) for index in range(len(class_names))])
+    if not isinstance(labels, list) or list(map(type, labels)) != [str] * len(class_names):
+        raise InputError(f"{file}: its labels are not those of {len(class_names)} classes")
     return TrainedModel(
         snapshot.model,
         snapshot.params,
         snapshot.input_shape,
         normalization,
-        tuple(snapshot.class_names or ()),
+        class_names,
+        tuple(labels),
     )
 
 

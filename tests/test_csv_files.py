@@ -1,5 +1,6 @@
 """CSV files of images: the labs' forms, the copy that makes the second read quick, every damage."""
 
+import gzip
 import os
 import shutil
 import tracemalloc
@@ -63,6 +64,34 @@ def expect_table(data, table=TABLE):
         pytest.param(text_of(TABLE, ["label", *PIXELS]) + b"\n\n", id="header and empty lines"),
         pytest.param(text_of(TABLE).replace(b",", b", "), id="spaces"),
         pytest.param(text_of(TABLE.astype(float)), id="written as 7.0"),
+        pytest.param(b"\n \r\n" + text_of(TABLE), id="empty lines first"),
+        pytest.param(b"\n" + text_of(TABLE, ["label", *PIXELS]), id="empty line and header"),
+        pytest.param(b"\xef\xbb\xbf\n" + text_of(TABLE), id="mark and an empty line"),
+        *(
+            pytest.param(text_of(np.roll(TABLE, -1, 1), [*PIXELS, name]), id=f"{name} last")
+            for name in ("Class", "target", "y", "CATEGORY", "digit")
+        ),
+        *(
+            pytest.param(
+                text_of(np.insert(TABLE, where, np.arange(12) + 1000, 1), header),
+                id=f"id {header[:2]}",
+            )
+            for where, header in (
+                (0, ["Id", "label", *PIXELS]),
+                (1, ["label", "ImageId", *PIXELS]),
+                (17, ["label", *PIXELS, "index"]),
+                (0, ["", "label", *PIXELS]),
+                (0, ["", *map(str, range(17))]),
+                (0, ["Unnamed: 0", "digit", *PIXELS]),
+            )
+        ),
+        pytest.param(
+            text_of(np.insert(TABLE.astype(object), 17, "a.png", 1), ["label", *PIXELS, "id"]),
+            id="ids that are words",
+        ),
+        pytest.param(text_of(TABLE, ["digit", *map(str, range(16))]), id="a word and numbers"),
+        pytest.param(gzip.compress(text_of(TABLE)), id="gzip"),
+        pytest.param(gzip.compress(b"\n" + text_of(TABLE, ["label", *PIXELS])), id="gzip, header"),
     ],
 )
 def test_every_form_of_a_labelled_table_gives_the_same_images(tmp_path, content):
@@ -145,6 +174,114 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, table, end, header):
     np.testing.assert_array_equal(data.train[1], table[:, 0])
 
 
+# --- which column is the label, and what it says ------------------------------------------------
+
+
+def labels_of(data):
+    return [data.labels[index] for index in data.train[1]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        pytest.param([-1, 3, 10, 3] * 3, ("-1", "3", "10"), id="numbers by value"),
+        pytest.param([1000, 999] * 6, ("999", "1000"), id="beyond a byte"),
+        pytest.param(["dog", "Zebra", "cat"] * 4, ("Zebra", "cat", "dog"), id="by code point"),
+        pytest.param(["é", '"a, b"'] * 6, ("a, b", "é"), id="quoted"),
+    ],
+)
+@pytest.mark.parametrize("header", [(), ["label", *PIXELS]], ids=["", "header"])
+def test_classes_are_what_the_labels_are(tmp_path, labels, classes, header):
+    table = TABLE.astype(object)
+    table[:, 0] = labels
+    path = write_csv(tmp_path / "a.csv", table, header)
+    for _ in range(2):  # the text, then the copy
+        data = read_file(path)
+        assert (data.labels, data.class_names) == (classes, classes)
+        assert labels_of(data) == [str(label).strip('"') for label in labels]
+        np.testing.assert_array_equal(data.train[0], TABLE[:, 1:].reshape(-1, 1, 4, 4))
+
+
+def test_labels_that_are_words_may_be_last_without_a_header(tmp_path):
+    table = np.roll(TABLE, -1, 1).astype(object)
+    table[:, -1] = ["dog", "cat"] * 6
+    data = read_file(write_csv(tmp_path / "a.csv", table))
+    assert labels_of(data) == ["dog", "cat"] * 6
+    np.testing.assert_array_equal(data.train[0], TABLE[:, 1:].reshape(-1, 1, 4, 4))
+
+
+def test_numbers_and_words_are_words_where_the_column_has_a_name(tmp_path):
+    table = TABLE.astype(object)
+    table[:, 0] = ["0", "A", "b"] * 4
+    data = read_file(write_csv(tmp_path / "a.csv", table, ["label", *PIXELS]))
+    assert labels_of(data) == ["0", "A", "b"] * 4
+
+
+def test_test_labels_are_those_of_the_training_set(tmp_path):
+    train, test = TABLE.copy(), TABLE[:4].copy()
+    train[:, 0] = np.array([5, 24, 7])[train[:, 0]]
+    test[:, 0] = [24, 24, 5, 7]
+    write_csv(tmp_path / "train.csv", train)
+    write_csv(tmp_path / "test.csv", test)
+    data = read_folder(tmp_path)
+    assert data.labels == ("5", "7", "24")
+    assert data.test[1].tolist() == [2, 2, 0, 1]
+    test[1, 0] = 9
+    write_csv(tmp_path / "test.csv", test)
+    with pytest.raises(InputError, match=r"test label 9 is not one of the 3 classes \(5, 7, 24\)"):
+        read_folder(tmp_path)
+
+
+def digits(rows=200):
+    """Labels 0 to 9, and images whose corners are almost always background."""
+    generator = np.random.default_rng(1)
+    table = generator.integers(0, 256, (rows, 17))
+    table[:, 0] = generator.permutation(np.arange(rows) % 10)
+    table[:, [1, -1]] *= generator.integers(0, 20, (rows, 2)) == 0
+    return table
+
+
+def photographs(rows=2000):
+    table = np.random.default_rng(1).integers(0, 256, (rows, 17))
+    table[:, 0] = np.arange(rows) % 10
+    return table
+
+
+@pytest.mark.parametrize("table", [digits(), photographs()], ids=["digits", "photographs"])
+def test_without_names_the_label_is_first_and_a_table_with_the_label_last_is_refused(
+    tmp_path, table
+):
+    expect_table(read_file(write_csv(tmp_path / "a.csv", table)), table)
+    last = np.roll(table, -1, 1)
+    said = "the label may be the first column or the last one; name the columns in a first line"
+    with pytest.raises(InputError, match=said):
+        read_file(write_csv(tmp_path / "b.csv", last))
+    expect_table(read_file(write_csv(tmp_path / "c.csv", last, [*PIXELS, "label"])), table)
+
+
+@pytest.mark.parametrize("first", [0, 1, 1000])
+def test_a_first_column_without_a_name_that_counts_the_rows_is_refused(tmp_path, first):
+    table = digits()
+    table[:, 0] = first + np.arange(200)
+    with pytest.raises(InputError, match="the first column counts the rows, as an id does"):
+        read_file(write_csv(tmp_path / "a.csv", table))
+    inputs = read_file(write_csv(tmp_path / "b.csv", table, ["ImageId", *PIXELS]))
+    assert inputs.train is None
+    np.testing.assert_array_equal(inputs.inputs, table[:, 1:].reshape(-1, 1, 4, 4))
+
+
+def test_an_id_and_a_label_without_names_are_refused(tmp_path):
+    table = np.insert(digits(), 0, np.arange(200), 1)
+    with pytest.raises(InputError, match=r"18 columns .* an id and a label, name the columns"):
+        read_file(write_csv(tmp_path / "a.csv", table))
+
+
+def test_two_names_that_may_be_the_label_are_refused(tmp_path):
+    table = np.insert(TABLE, 0, 0, 1)
+    with pytest.raises(InputError, match="line 1: 'class' and 'y' may both be the label; give one"):
+        read_file(write_csv(tmp_path / "a.csv", table, ["Class", "y", *PIXELS]))
+
+
 # --- damage ----------------------------------------------------------------------------------
 
 LINES = text_of(TABLE).split(b"\n")
@@ -173,7 +310,16 @@ def with_field(number, column, field):
         pytest.param(with_field(7, 3, b""), "line 7, column 3: ''", id="nothing"),
         pytest.param(with_field(7, 17, b"256"), "line 7, column 17: '256'", id="pixel of 256"),
         pytest.param(with_field(7, 3, b"-1"), "line 7, column 3: '-1'", id="pixel of -1"),
-        pytest.param(with_field(7, 1, b"-1"), "line 7, column 1: '-1'", id="label of -1"),
+        pytest.param(with_field(7, 1, b""), "line 7, column 1: '' is not a label", id="no label"),
+        pytest.param(with_field(7, 1, b"0.5"), "line 7, column 1: '0.5' is not a label", id="half"),
+        pytest.param(with_field(7, 1, b"nan"), "line 7, column 1: 'nan' is not a label", id="nan"),
+        pytest.param(with_field(7, 1, b"9" * 30), "line 7, column 1: '999", id="enormous label"),
+        pytest.param(with_field(7, 1, b"a\tb"), "line 7, column 1: 'a", id="a tab in a label"),
+        pytest.param(
+            text_of(TABLE).replace(b",", b";"), "separated by semicolons", id="semicolons"
+        ),
+        pytest.param(text_of(TABLE).replace(b",", b"\t"), "separated by tabs", id="tabs"),
+        pytest.param(b"\n\n", "is empty", id="empty lines alone"),
         pytest.param(with_field(7, 3, b"0.5"), "line 7, column 3: '0.5'", id="fraction"),
         pytest.param(with_field(7, 3, b"1e400"), "line 7, column 3: '1e400'", id="beyond floats"),
         pytest.param(with_field(7, 3, b"9" * 30), "line 7, column 3: '999", id="beyond integers"),
@@ -228,6 +374,26 @@ def test_damage_is_an_input_error_that_names_the_line(tmp_path, content, said, h
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["train.csv"], "a copy was left"
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[:40] + b"x" + c[41:]])
+def test_a_damaged_gzip_file_is_an_input_error(tmp_path, damage):
+    (tmp_path / "a.csv.gz").write_bytes(damage(gzip.compress(text_of(TABLE))))
+    with pytest.raises(InputError, match=r"a\.csv\.gz"):
+        read_file(tmp_path / "a.csv.gz")
+
+
+def test_a_packed_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text_of(TABLE)))
+    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    with pytest.raises(InputError, match=r"a\.csv\.gz claims [0-9,]+ bytes, but 99 bytes of mem"):
+        read_file(tmp_path / "a.csv.gz")
+
+
+def test_a_word_among_numbers_in_a_column_without_a_name_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_bytes(with_field(7, 1, b"x"))
+    with pytest.raises(InputError, match="line 7, column 1: 'x' is not a label as those before"):
+        read_file(tmp_path / "a.csv")
 
 
 def test_the_line_is_right_far_into_a_file_too(tmp_path, monkeypatch):
@@ -294,7 +460,7 @@ def no_text(monkeypatch):
 
 def test_the_copy_is_read_instead_of_the_text_and_numpy_can_read_it(read_twice, monkeypatch):
     path, copy = read_twice
-    np.testing.assert_array_equal(np.load(copy), TABLE)
+    np.testing.assert_array_equal(np.load(copy), TABLE[:, 1:].reshape(-1, 4, 4))
     no_text(monkeypatch)
     expect_table(read_file(path))
 
@@ -352,7 +518,9 @@ def test_a_copy_that_memory_cannot_hold_is_not_read(read_twice, monkeypatch):
 
 
 def test_the_densest_text_has_a_copy_too(tmp_path, monkeypatch):
-    (tmp_path / "a.csv").write_bytes(text_of(np.tile(TABLE % 3, (200, 1)))[:-1])
+    dense = np.tile(TABLE % 3, (200, 1))
+    dense[:, -1] = 0  # or it might be the label
+    (tmp_path / "a.csv").write_bytes(text_of(dense)[:-1])
     table = read_file(tmp_path / "a.csv").train[0]
     no_text(monkeypatch)
     np.testing.assert_array_equal(read_file(tmp_path / "a.csv").train[0], table)

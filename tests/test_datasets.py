@@ -1,5 +1,6 @@
 """Data sets by name and by folder: found, verified, split, normalised."""
 
+import math
 import os
 from pathlib import Path
 
@@ -231,8 +232,47 @@ def test_a_stratified_split_adds_up_and_each_class_has_its_share_to_within_one(l
     assert sorted([*taken, *left]) == list(range(len(labels)))
     assert (np.diff(taken) > 0).all()
     assert (np.diff(left) > 0).all()
-    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        assert abs((labels[taken] == label).sum() - count * size / len(labels)) < 1
+    classes, counts = np.unique(labels, return_counts=True)
+    if size <= len(labels) - len(classes):
+        np.testing.assert_array_equal(np.unique(labels[left]), classes)
+    found = [(labels[taken] == label).sum() for label in classes]
+    if not any(math.ceil(count * size / len(labels)) == count for count in counts):
+        assert np.abs(found - counts * size / len(labels)).max() < 1
+
+
+def test_a_rare_class_keeps_its_example_to_train_on(tmp_path):
+    labels = np.array([0] * 5 + [1] * 4 + [2])
+    _, left = stratified_split(fn.random.key(0), labels, 7)
+    assert np.bincount(labels[left]).tolist() == [1, 1, 1]
+    np.savez(tmp_path / "mine.npz", images=np.zeros((10, 2, 2), "u1"), labels=labels)
+    data = load_dataset(str(tmp_path / "mine.npz"), val_size=5, seed=0)
+    assert np.bincount(data.train[1]).tolist() == [1, 1, 1]
+    assert len(data.test[1]) == 2
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("stratified", "leaves no training example of class dog: give a smaller one$"),
+        ("last", "of class dog: give a smaller one or --split stratified$"),
+    ],
+)
+def test_a_split_that_leaves_a_class_nothing_to_train_on_names_it(tmp_path, split, said):
+    labels = np.array(["cat"] * 5 + ["dog"] * 4)
+    images = np.zeros((9, 2, 2), "u1")
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(InputError, match=f"--val-size 8 .*{said}"):
+        load_dataset(str(tmp_path / "mine.npz"), val_size=8, seed=0, split=split)
+
+
+def test_numbers_of_another_kind_are_not_taken_for_classes(tmp_path):
+    labels = np.arange(60) * 3 % 97
+    np.savez(tmp_path / "mine.npz", images=np.zeros((60, 2, 2), "u1"), labels=labels)
+    with pytest.raises(
+        InputError, match=r"60 different labels \(0, 2, \.\.\.\) of 60 images are too"
+    ):
+        load_dataset(str(tmp_path / "mine.npz"), val_size=0, seed=0)
 
 
 @pytest.mark.parametrize("split", ["stratified", "last"])

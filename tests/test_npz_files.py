@@ -73,6 +73,27 @@ def test_images_alone_are_inputs_to_predict_and_with_labels_examples(tmp_path):
     np.testing.assert_array_equal(data.train[1], LABELS)
 
 
+@pytest.mark.parametrize(
+    ("written", "classes"),
+    [
+        pytest.param(["1", "7", "26"], ("1", "7", "26"), id="from 1"),
+        pytest.param(["-3", "0", "12"], ("-3", "0", "12"), id="below 0"),
+        pytest.param(["b", "A", "é"], ("A", "b", "é"), id="words"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["U", "S", "i8"])
+def test_labels_may_be_any_integers_or_words(tmp_path, written, classes, kind):
+    if kind == "i8" and classes[1] == "b":
+        pytest.skip("no integers")
+    raw = np.char.encode(written, "utf-8") if kind == "S" else np.array(written).astype(kind)
+    labels = raw[LABELS]
+    np.savez(tmp_path / "a.npz", **(KERAS | {"y_train": labels, "y_test": labels[:6]}))
+    data = read_npz(tmp_path / "a.npz")
+    assert (data.labels, data.class_names) == (classes, classes)
+    for found, numbers in ((data.train[1], LABELS), (data.test[1], LABELS[:6])):
+        assert [classes[index] for index in found] == [written[number] for number in numbers]
+
+
 # --- damage ----------------------------------------------------------------------------------
 
 
@@ -100,8 +121,10 @@ def header_of(descr, shape):
         pytest.param({"x_train": IMAGES[:0]}, "(0, 4, 5)", id="no images"),
         pytest.param({"y_train": LABELS[:5]}, "12 images but 5 labels", id="counts"),
         pytest.param({"y_train": LABELS / 1}, "labels are float64", id="fractions"),
-        pytest.param({"y_train": LABELS - 1}, "label -1 is out of range", id="below 0"),
-        pytest.param({"y_train": LABELS * 2}, "none of class 1", id="a class without images"),
+        pytest.param({"y_train": LABELS - 1}, "test label 2 is not one", id="below 0"),
+        pytest.param({"y_train": LABELS * 2}, "classes (0, 2, 4)", id="a class without images"),
+        pytest.param({"y_test": np.array(["a"] * 6)}, "test label 'a' is not one", id="a word"),
+        pytest.param({"y_train": np.array([b"\xff"] * 12)}, "are no UTF-8", id="not UTF-8"),
         pytest.param({"y_test": LABELS[:6] + 1}, "test label 3 is not one", id="unknown class"),
         pytest.param({"x_test": IMAGES[:6, 1:]}, "test images are (3, 5)", id="another size"),
     ],
