@@ -7,6 +7,7 @@ from typing import Any
 import click
 from funcnn.cli.options import (
     activation_option,
+    allow_changed_option,
     arch_choice,
     channels_option,
     given,
@@ -22,12 +23,14 @@ from funcnn.experiments.config import RunConfig
 
 @click.command()
 @run_argument
+@allow_changed_option
 @json_option
-def evaluate(run: Path, as_json: bool) -> None:
+def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     """How good a run's model is on its validation and test sets.
 
     Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
-    error (ECE); precision and recall of each class, on the test set if that has labels.
+    error (ECE); precision and recall of each class, on the test set if that has labels. The data
+    are those that it was trained with, found where they were then, too.
 
     \b
     Example:
@@ -36,7 +39,7 @@ def evaluate(run: Path, as_json: bool) -> None:
     from funcnn.experiments.run_folder import RunFolder
     from funcnn.experiments.trained_model import evaluate_run
 
-    results = evaluate_run(RunFolder.open(run))
+    results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
     if as_json:
         print_json(results)
         return

@@ -104,6 +104,11 @@ dropout_option = click.option(
 )
 seed_option = click.option("--seed", type=int, help=f"Every random choice. {by_arch('seed')}")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+allow_changed_option = click.option(
+    "--allow-changed-data",
+    is_flag=True,
+    help="Go on although the data are not what the run was trained with.",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1),

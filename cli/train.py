@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from funcnn.cli.options import (
+    allow_changed_option,
     given,
     json_option,
     out_option,
@@ -94,6 +95,7 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     type=click.Path(path_type=Path),
     help="Go on with the run in this folder, with its settings.",
 )
+@allow_changed_option
 @click.option(
     "--distributed",
     is_flag=True,
@@ -107,6 +109,7 @@ def train(
     out: Path | None,
     config_file: Path | None,
     resume_run: Path | None,
+    allow_changed_data: bool,
     distributed: bool,
     as_json: bool,
     quiet: bool,
@@ -137,11 +140,15 @@ def train(
         if also:
             name = also[0].replace("_", "-")
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
+    elif allow_changed_data:
+        raise InputError("--allow-changed-data is for --resume: a new run records what it reads")
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
-            run = TrainingRun.resume(RunFolder.open(resume_run), learner_of)
+            run = TrainingRun.resume(
+                RunFolder.open(resume_run), learner_of, allow_changed=allow_changed_data
+            )
         else:
             config = RunConfig.resolve(
                 RunConfig.changed(config_file, options)

@@ -19,6 +19,7 @@ from funcnn.experiments.architectures import (
     build_model,
     loss_of,
 )
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import (
     DEFAULT_VAL_SIZE,
     NAMES,
@@ -236,9 +237,15 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 # --- from names to functions -----------------------------------------------------------------
 
 
-def load_data(config: RunConfig) -> Dataset:
-    """The data of a run, split. Raises as `load_dataset`."""
-    return load_dataset(config.data, val_size=config.val_size, seed=config.seed, split=config.split)
+def load_data(config: RunConfig, expected: Expected | None = None) -> Dataset:
+    """The data of a run, split. Arguments and errors as `load_dataset`."""
+    return load_dataset(
+        config.data,
+        val_size=config.val_size,
+        seed=config.seed,
+        split=config.split,
+        expected=expected,
+    )
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

@@ -1,6 +1,7 @@
 """Data sets by name or path, split and normalised."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments import image_forms, published
+from funcnn.experiments.data_record import DataRecord, Expected, digest
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, Inputs
 from funcnn.experiments.places import data_folders
@@ -58,6 +60,8 @@ class Dataset(NamedTuple):
     normalization: Normalization
     labels: tuple[str, ...] = ()
     """How the data write the label of each class; none: by its index."""
+    record: DataRecord | None = None
+    """What was read; None if it was not read by `load_dataset`."""
 
     @property
     def input_shape(self) -> Shape:
@@ -82,14 +86,23 @@ SPLITS = ("stratified", "last")
 """Which training examples are set aside for validation: some by the seed, or the last ones."""
 
 
-def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0]) -> Dataset:
+def load_dataset(
+    name: str,
+    *,
+    val_size: int,
+    seed: int,
+    split: str = SPLITS[0],
+    expected: Expected | None = None,
+) -> Dataset:
     """A data set by its name in `NAMES`, its path, or its name in a data folder; split by the seed.
 
     val_size: how many training examples become the validation set. split: `stratified`, the same
-    share of each class, or `last`, the last of them as they are stored.
+    share of each class, or `last`, the last of them as they are stored. expected: what was read
+    when this was used before; then its path is looked at too, and other content is passed over.
     Where there are labelled images but no test set, a fifth of each class is set aside as one, the
     same for every seed. A published set that is nowhere is downloaded.
-    Raises `InputError` if it is unknown, not found, damaged, without labels, or too small.
+    Raises `InputError` if it is unknown, not found, damaged, without labels, too small, or not what
+    was expected.
     """
     split_rng, points_rng = random.split(random.fold_in(random.key(seed), 0))
     if name in POINT_SETS:
@@ -98,8 +111,12 @@ def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0])
         test_is = "all the points" if val_size else "the training points, as the lab asks"
         class_names = labels = _POINT_CLASSES
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
+        always = POINT_SETS[name][1](random.key(0))  # the record is of the set, whatever the seed
+        record = DataRecord(name, None, digest(always, None, class_names))
+        if expected is not None and not expected.allows(record):
+            raise expected.differs(name)
     else:
-        images = _load_images(name)
+        images, record = _load_images(name, expected)
         train, test, test_is = _split_off_test(images, name)
         class_names, labels, normalization = images.class_names, images.labels, None
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
@@ -120,7 +137,9 @@ def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0])
         train = train[0][left], train[1][left]
     if normalization is None:
         normalization = _measure_pixels(train[0])
-    return Dataset(name, train, validation, test, test_is, class_names, normalization, labels)
+    return Dataset(
+        name, train, validation, test, test_is, class_names, normalization, labels, record
+    )
 
 
 def load_inputs(name: str) -> Array:
@@ -130,19 +149,68 @@ def load_inputs(name: str) -> Array:
     """
     if name in POINT_SETS:
         return load_dataset(name, val_size=0, seed=0).test[0]
-    return _load_images(name).inputs
-
-
-def _load_images(name: str) -> ImageData:
     if name in SETS:
-        return published.read(name)
+        return published.read(name).inputs
+    places = _places(name)
+    if not places:
+        raise _missing(name)
+    return image_forms.read(places[0]).inputs
+
+
+def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataRecord]:
+    """The images of this name, and what was read: the first that have the expected content.
+
+    Where none have, but others are allowed, the first that there are.
+    """
+    if name in SETS:
+        record = DataRecord(name, None, published.digest(name))
+        if expected is not None and not expected.allows(record):
+            raise expected.differs(name)
+        return published.read(name), record
+    others: list[Path] = []
+    unreadable: InputError | None = None
+    for place in _places(name, expected):
+        try:
+            images, record = _read(name, place)
+        except InputError as error:
+            if expected is None:
+                raise
+            unreadable = unreadable or error
+            continue
+        if expected is None or record.sha256 == expected.record.sha256:
+            return images, record
+        others.append(place)
+    if expected is not None and others:
+        if not expected.allow_changed:
+            raise expected.differs(str(others[0]))
+        return _read(name, others[0])
+    raise unreadable or _missing(name, "" if expected is None else expected.missing)
+
+
+def _read(name: str, place: Path) -> tuple[ImageData, DataRecord]:
+    images = image_forms.read(place)
+    sha256 = digest(images.train, images.test, images.class_names)
+    return images, DataRecord(name, str(place.resolve()), sha256)
+
+
+def _places(name: str, expected: Expected | None = None) -> list[Path]:
+    """Where there is something of this name, in the order in which it is looked for."""
     path = Path(name)
-    places = [folder / name for folder in data_folders()] if path.parts == (name,) else []
-    for place in (path, *places):
-        if image_forms.find(place):
-            return image_forms.read(place)
-    raise InputError(
+    places = [path]
+    if path.parts == (name,):
+        places += [folder / name for folder in data_folders()]
+    if expected is not None and expected.record.path is not None:
+        recorded = Path(expected.record.path)
+        places.append(recorded)
+        if given := os.environ.get("FUNCNN_DATA"):
+            places += [Path(given) / name, Path(given) / recorded.name]
+    return [place for place in dict.fromkeys(places) if image_forms.find(place)]
+
+
+def _missing(name: str, also: str = "") -> InputError:
+    return InputError(
         f"--data {name}: neither a data set ({', '.join(NAMES)}) nor an existing file or folder"
+        f"{also}"
     )
 
 

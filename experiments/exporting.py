@@ -102,6 +102,8 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
         if not np.isfinite(array).all():
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
+    if data.record is not None:
+        data.record.write(folder.path)
     save_model(folder, model, params, data)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.memory import keep_freed_memory
@@ -66,7 +67,9 @@ class Ranks:
         """On rank 0: the learner of all ranks. Raises `InputError` if they cannot learn this."""
         _expect_numpy(task.config)
         self._learner = MpiLearner(task, self._comm)
-        self._comm.bcast(task.config)  # only now: what is wrong for all has been said
+        record = task.data.record
+        expected = None if record is None else Expected(record, "rank 0")
+        self._comm.bcast((task.config, expected))  # only now: what is wrong for all has been said
         self._learner.meet()
         return self._learner
 
@@ -74,8 +77,7 @@ class Ranks:
         """On another rank: do its share of the run of rank 0. An error ends the job."""
         keep_freed_memory()
         try:
-            config = self._comm.bcast(None)
-            self._learner = MpiLearner(Task.build(config), self._comm)
+            self._learner = MpiLearner(Task.build(*self._comm.bcast(None)), self._comm)
             self._learner.meet()
             self._learner.follow()
         except Exception as error:

@@ -12,6 +12,7 @@ from funcnn.experiments.config import (
     load_data,
     network_that_fits,
 )
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 
@@ -32,9 +33,12 @@ class Task(NamedTuple):
     steps_per_epoch: int
 
     @classmethod
-    def build(cls, config: RunConfig) -> "Task":
-        """The task of a config. Raises `InputError` if the data cannot be used."""
-        return cls.of(config, load_data(config))
+    def build(cls, config: RunConfig, expected: Expected | None = None) -> "Task":
+        """The task of a config; expected: its data, as of `load_dataset`.
+
+        Raises `InputError` if the data cannot be used.
+        """
+        return cls.of(config, load_data(config, expected))
 
     @classmethod
     def of(cls, config: RunConfig, data: Dataset) -> "Task":

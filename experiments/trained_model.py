@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import build_network, build_plain_loss, load_data
+from funcnn.experiments.data_record import expected_data, say_what_was_read
 from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import are_counted
@@ -104,17 +105,21 @@ def read_model(file: Path) -> TrainedModel:
     )
 
 
-def evaluate_run(folder: RunFolder) -> dict[str, Any]:
+def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str, Any]:
     """How good a run's model is on its validation and test sets, if they have labels.
 
     Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
     for logits the calibration error; of more than 5 classes, the top-5 accuracy.
+    allow_changed: also on other data than the run was trained with. Raises `InputError` if they
+    are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
     """
     config, model = folder.read_config(), load_model(folder)
     described = build_network(config, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
-    data = load_data(config)
+    expected = expected_data(folder.path, allow_changed=allow_changed)
+    data = load_data(config, expected)
+    say_what_was_read(folder.path, expected, data.record)
     model.check_inputs(data.test[0], config.data)
     if model.class_names != data.class_names:
         raise InputError(

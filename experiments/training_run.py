@@ -14,6 +14,7 @@ import numpy as np
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import Expected, expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.memory import keep_freed_memory
@@ -58,24 +59,31 @@ class TrainingRun:
         config: RunConfig,
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
+        expected: Expected | None = None,
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
 
-        learner_of: what makes the steps, by default in this process alone.
+        learner_of: what makes the steps, by default in this process alone. expected: the data.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
-        task = Task.build(config)  # before a folder is made for it
+        task = Task.build(config, expected)  # before a folder is made for it
         learner = learner_of(task)
         run = cls(RunFolder.create(config, out), task, learner, [])
+        run._record_data()
         run._save_state([])
         return run
 
     @classmethod
     def resume(
-        cls, folder: RunFolder, learner_of: Callable[[Task], Learner] = make_learner
+        cls,
+        folder: RunFolder,
+        learner_of: Callable[[Task], Learner] = make_learner,
+        *,
+        allow_changed: bool | None = None,
     ) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
+        allow_changed: whether it may go on with other data; None: nobody can say so.
         Raises `InputError` if it is finished, was imported or has lost its state, `SnapshotError`
         if what it left is damaged.
         """
@@ -85,10 +93,15 @@ class TrainingRun:
             if folder.metrics.exists():
                 raise InputError(f"{folder.last} is missing: without it there is no going on")
             raise InputError(f"{folder} was imported: there is no training to resume")
-        task = Task.build(folder.read_config())
+        expected = expected_data(folder.path, allow_changed=allow_changed)
+        task = Task.build(folder.read_config(), expected)
         learner = learner_of(task)
         if not folder.last.exists():  # killed before the first checkpoint
-            return cls(folder, task, learner, [])
+            run = cls(folder, task, learner, [])
+            if expected is None:
+                run._record_data()
+            return run
+        say_what_was_read(folder.path, expected, task.data.record)
         notes = learner.load(folder.last)
         try:
             rows = [EpochRow(*row) for row in notes["rows"]]
@@ -181,6 +194,10 @@ class TrainingRun:
         self.folder.write_metrics(rows)
         self._save_state(rows)
         self._rows = rows
+
+    def _record_data(self) -> None:
+        if self._task.data.record is not None:
+            self._task.data.record.write(self.folder.path)
 
     def _save_state(self, rows: list[EpochRow]) -> None:
         self._learner.save(self.folder.last, {"rows": [list(row) for row in rows]})

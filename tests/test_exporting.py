@@ -210,7 +210,11 @@ def test_an_export_comes_back_as_the_same_run(arch, form):
     )
     for name in ("params.npz", "config.json"):
         assert Path("back", name).read_bytes() == Path(arch, name).read_bytes()
-    assert {path.name for path in Path("back").iterdir()} == {"params.npz", "config.json"}
+    assert {path.name for path in Path("back").iterdir()} == {
+        "params.npz",
+        "config.json",
+        "data.json",
+    }
 
 
 def test_an_imported_run_is_used_as_any_other():

@@ -26,6 +26,7 @@ from funcnn import products
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 FILES = {
     "config.json",
+    "data.json",
     "metrics.csv",
     "summary.json",
     "params.npz",
@@ -484,8 +485,10 @@ def test_a_run_is_not_evaluated_on_images_of_another_shape(tmp_path, no_figures)
     folder = finished(tiny(images), tmp_path / "run")
     images.rename(tmp_path / "before")
     image_folder(tmp_path / "images", side=5)
-    with pytest.raises(InputError, match=r"\(1, 5, 5\)"):
+    with pytest.raises(InputError, match=r"is not what .*run was trained with"):
         evaluate_run(folder)
+    with pytest.raises(InputError, match=r"\(1, 5, 5\)"):
+        evaluate_run(folder, allow_changed=True)
 
 
 # --- stopped by itself -----------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""What a run read as its data: `data.json` in its folder, to be compared where it is used again.
+
+{"data": "mine.csv", "path": "/home/ada/mine.csv", "sha256": "..."}
+
+data: the name or path as it was typed. path: where that was, absolute; null for what has no file of
+its own, a published set or points. sha256: of the images, labels and class names, however stored.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.image_data import Examples, Inputs
+from funcnn.experiments.places import data_folders
+
+from funcnn.files import write_whole
+
+_FILE = "data.json"
+_CHUNK = 5000  # images that may be copied at once
+
+
+class DataRecord(NamedTuple):
+    """Which data was read."""
+
+    data: str
+    path: str | None
+    sha256: str
+
+    def write(self, folder: Path) -> None:
+        """Write it to a run's folder, whole."""
+        write_whole(folder / _FILE, (json.dumps(self._asdict(), indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> "DataRecord | None":
+        """That of a run's folder; None if it has none. Raises `InputError` if it is damaged."""
+        path = folder / _FILE
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            record = cls(**values)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"{path} is not the record of a run's data: {error}") from None
+        for name, value in values.items():
+            if not isinstance(value, str) and not (name == "path" and value is None):
+                raise InputError(f"{path} is not the record of a run's data: {name} is {value!r}")
+        return record
+
+
+class Expected(NamedTuple):
+    """The data that something was trained with, where it is wanted again."""
+
+    record: DataRecord
+    of: str
+    """What was trained with it, for messages: a run's folder."""
+    allow_changed: bool | None = None
+    """Whether other content will do; None: nobody can say so here."""
+
+    def allows(self, found: DataRecord) -> bool:
+        """Whether what was found will do."""
+        return bool(self.allow_changed) or found.sha256 == self.record.sha256
+
+    def differs(self, place: str) -> InputError:
+        """What to say where only other content was found."""
+        option = "" if self.allow_changed is None else ", or go on with --allow-changed-data"
+        return InputError(
+            f"--data {self.record.data}: the content of {place} is not what {self.of} was trained "
+            f"with: put that file back, or set FUNCNN_DATA to the folder that has it{option}"
+        )
+
+    @property
+    def missing(self) -> str:
+        """What to say beside that nothing was found."""
+        if self.record.path is None:
+            return ""
+        return (
+            f", and {self.of} read {self.record.path}, which is gone: put it back, or set "
+            "FUNCNN_DATA to the folder that has it"
+        )
+
+
+def expected_data(folder: Path, *, allow_changed: bool | None = None) -> Expected | None:
+    """What the run (or comparison) in a folder read; None if it was made before runs knew.
+
+    Raises `InputError` if the record is damaged.
+    """
+    record = DataRecord.read(folder)
+    return None if record is None else Expected(record, str(folder), allow_changed)
+
+
+def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
+    """Say on stderr what a user of the run in a folder should know of the data that was read."""
+    if expected is None:
+        line = (
+            f"{folder} has no digest of its data, as older runs have none: whether they are still "
+            "those that it was trained with is not known"
+        )
+    elif read is None:
+        return
+    elif read.sha256 == expected.record.sha256:
+        usual = [folder / read.data for folder in (Path(), *data_folders())]
+        if read.path is None or read.path in [str(place.resolve()) for place in usual]:
+            return
+        line = f"--data {read.data}: {read.path} has the content that {folder} was trained with"
+    else:
+        place = read.path or read.data
+        line = f"the content of {place} is not what {folder} was trained with: going on regardless"
+    print(line, file=sys.stderr)
+
+
+def digest(train: Examples | None, test: Inputs | None, class_names: tuple[str, ...]) -> str:
+    """One SHA-256 of inputs, labels and class names; not of how they were stored."""
+    found = hashlib.sha256(json.dumps(class_names).encode())
+    for part in (train, test):
+        if part is None:
+            found.update(b"none")
+            continue
+        inputs, labels = part
+        found.update(f"{inputs.shape} {labels is not None}".encode())
+        for start in range(0, len(inputs), _CHUNK):
+            found.update(np.ascontiguousarray(inputs[start : start + _CHUNK]))
+        if labels is not None:
+            found.update(np.ascontiguousarray(labels, dtype="<i8"))
+    return found.hexdigest()

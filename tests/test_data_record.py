@@ -1,0 +1,265 @@
+"""A run knows its data: found from anywhere, never taken for another, said where it changed."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import DataRecord, digest, expected_data
+from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.training_run import Progress, TrainingRun
+from test_cli import funcnn, parse
+from test_csv_files import PIXELS, write_csv
+
+TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
+TABLE = np.random.default_rng(0).integers(0, 256, (50, 17))
+TABLE[:, 0] = np.arange(50) % 3
+OTHER = np.array(TABLE)
+OTHER[7, 3] ^= 1  # one pixel, by one
+NEEDED = ("config.json", "data.json", "metrics.csv", "params.npz", "last.npz")
+REFUSED = "content of .*mine.csv is not what run was trained with: .*--allow-changed-data"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch, no_figures):
+    """A folder with `mine.csv`, of another name than the one the command is used in later."""
+    folder = tmp_path / "home"
+    write_csv(folder / "mine.csv", TABLE, ["label", *PIXELS])
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+    return folder
+
+
+def train(*arguments, **keywords):
+    return funcnn("train", *TINY, "--data", "mine.csv", "--out", "run", *arguments, **keywords)
+
+
+@pytest.fixture
+def run(home):
+    train()
+    return home / "run"
+
+
+def stopped(folder):
+    """A run that was stopped after its first epoch."""
+
+    class Stop(Progress):
+        def row(self, row, epochs):
+            raise KeyboardInterrupt
+
+    settings = {"arch": "softmax", "val_size": 10, "epochs": 2, "batch_size": 8}
+    config = RunConfig.resolve(settings | {"data": "mine.csv"})
+    with pytest.raises(KeyboardInterrupt):
+        TrainingRun.start(config, folder).finish(Stop())
+    return folder
+
+
+def one_error(result):
+    """The one line that was said, which is the error."""
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def change(home, table=OTHER):
+    write_csv(home / "mine.csv", table, ["label", *PIXELS])
+
+
+# --- the record ------------------------------------------------------------------------------
+
+
+def test_a_run_records_what_it_read_and_where(run, home):
+    data = load_dataset("mine.csv", val_size=0, seed=1)
+    assert json.loads((run / "data.json").read_text()) == {
+        "data": "mine.csv",
+        "path": str(home / "mine.csv"),
+        "sha256": data.record.sha256,
+    }
+    assert re.fullmatch("[0-9a-f]{64}", data.record.sha256)
+
+
+def test_no_absolute_path_is_in_anything_else_that_a_run_holds_or_gives(run, home):
+    funcnn("export", "run", "--to", "safetensors", "--out", "net.safetensors")
+    files = [file for file in run.iterdir() if file.name != "data.json"]
+    for file in (*files, home / "net.safetensors"):
+        assert str(home).encode() not in file.read_bytes(), file
+    assert RunFolder(run).read_config().data == "mine.csv"
+
+
+def test_the_digest_is_of_the_content_and_not_of_how_it_is_stored(home):
+    images = TABLE[:, 1:].reshape(-1, 1, 4, 4).astype(np.uint8)
+    labels = TABLE[:, 0]
+    of = digest((images, labels), None, ("0", "1", "2"))
+    assert of == load_dataset("mine.csv", val_size=0, seed=0).record.sha256
+    write_csv(home / "again.csv", TABLE, ["label", *PIXELS], end="\r\n")
+    assert of == load_dataset("again.csv", val_size=0, seed=5).record.sha256
+    assert of == digest((np.asfortranarray(images), labels.astype("u1")), None, ("0", "1", "2"))
+    different = [
+        digest((images, labels), None, ("0", "1", "x")),
+        digest((images, labels), (images, None), ("0", "1", "2")),
+        digest((images, labels), (images, labels), ("0", "1", "2")),
+        digest((images[::-1], labels), None, ("0", "1", "2")),
+        digest((images, labels[::-1]), None, ("0", "1", "2")),
+        digest((images.reshape(-1, 1, 2, 8), labels), None, ("0", "1", "2")),
+    ]
+    assert len({of, *different}) == 7
+
+
+def test_points_and_published_sets_have_a_digest_and_no_path():
+    points = [load_dataset("points-linear", val_size=0, seed=seed).record for seed in (0, 1)]
+    assert points[0] == points[1]  # of the set, from which the seed draws
+    assert points[0].path is None
+    assert points[0].sha256 != load_dataset("points-xor", val_size=0, seed=0).record.sha256
+    records = [load_dataset(name, val_size=0, seed=0).record for name in ("mnist", "fashion-mnist")]
+    assert [record.path for record in records] == [None, None]
+    assert records[0].sha256 != records[1].sha256
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '{"data": "a", "path": 1, "sha256": "b"}', '{"x": 1}', "\xff"],
+)
+def test_a_damaged_record_is_one_line(run, text):
+    (run / "data.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"data.json is not the record of a run's data: "):
+        expected_data(run)
+    assert "data.json is not the record" in one_error(funcnn("evaluate", "run", code=1))
+
+
+# --- evaluate --------------------------------------------------------------------------------
+
+
+def test_evaluate_finds_the_data_from_another_folder(run, home, tmp_path, monkeypatch):
+    here = parse(funcnn("evaluate", "run", "--json"))
+    monkeypatch.chdir(tmp_path)
+    result = funcnn("evaluate", run, "--json")
+    assert json.loads(result.stdout) == here | {"run": str(run)}
+    assert result.stderr == (
+        f"--data mine.csv: {home / 'mine.csv'} has the content that {run} was trained with\n"
+    )
+
+
+def test_another_file_of_the_same_name_is_not_measured(run, tmp_path, monkeypatch):
+    here = parse(funcnn("evaluate", "run", "--json"))
+    write_csv(tmp_path / "there" / "mine.csv", OTHER, ["label", *PIXELS])
+    monkeypatch.chdir(tmp_path / "there")
+    there = json.loads(funcnn("evaluate", run, "--json").stdout)
+    assert there == here | {"run": str(run)}
+
+
+def test_a_damaged_file_of_the_same_name_is_passed_over(run, tmp_path, monkeypatch):
+    (tmp_path / "mine.csv").write_text("no,images\n")
+    monkeypatch.chdir(tmp_path)
+    funcnn("evaluate", run)
+
+
+@pytest.mark.parametrize("under", ["mine.csv", "sets/mine.csv"])
+def test_data_that_moved_are_found_under_funcnn_data(home, tmp_path, monkeypatch, under):
+    write_csv(home / under, TABLE, ["label", *PIXELS])
+    funcnn("train", *TINY, "--data", under, "--out", "run")
+    (tmp_path / "moved").mkdir()
+    (home / under).rename(tmp_path / "moved" / "mine.csv")
+    (home / "mine.csv").unlink(missing_ok=True)
+    gone = f"--data {under}: neither .*run read {home / under}, which is gone: .*set FUNCNN_DATA"
+    assert re.search(gone, one_error(funcnn("evaluate", "run", code=1)))
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "moved"))
+    funcnn("evaluate", "run")
+
+
+def test_evaluate_of_changed_data_is_refused_and_goes_on_with_the_option(run, home):
+    change(home)
+    assert re.search(REFUSED, one_error(funcnn("evaluate", "run", code=1)))
+    result = funcnn("evaluate", "run", "--allow-changed-data", "--json")
+    assert json.loads(result.stdout)["test_examples"] == 10
+    assert result.stderr.splitlines() == [
+        f"the content of {home / 'mine.csv'} is not what run was trained with: going on regardless"
+    ]
+
+
+def test_a_class_that_the_model_lacks_is_one_line(run, home):
+    more = np.array(TABLE)
+    more[:, 0] = np.arange(50) % 4
+    change(home, more)
+    line = one_error(funcnn("evaluate", "run", code=1))
+    assert re.search(REFUSED, line)
+    result = funcnn("evaluate", "run", "--allow-changed-data", code=1)
+    assert "mine.csv has 4 classes that are not the 3 of the model" in result.output
+
+
+def test_a_run_of_before_says_that_it_has_no_digest_and_is_measured(run, home):
+    with_record = parse(funcnn("evaluate", "run", "--json"))
+    (run / "data.json").unlink()
+    result = funcnn("evaluate", "run", "--json")
+    assert json.loads(result.stdout) == with_record
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("run has no digest of its data")
+
+
+# --- train -----------------------------------------------------------------------------------
+
+
+def test_a_run_is_resumed_on_its_data_from_another_folder(run, home, tmp_path, monkeypatch):
+    folder = stopped(home / "second")
+    write_csv(tmp_path / "mine.csv", OTHER, ["label", *PIXELS])
+    monkeypatch.chdir(tmp_path)
+    funcnn("train", "--resume", folder, "--quiet")
+    assert (folder / "params.npz").read_bytes() == (run / "params.npz").read_bytes()
+
+
+def test_a_run_is_not_resumed_on_changed_data_but_with_the_option(home):
+    folder = stopped(home / "run")
+    change(home)
+    before = {name: (folder / name).read_bytes() for name in NEEDED}
+    refused = one_error(funcnn("train", "--resume", "run", code=1))
+    assert re.search(REFUSED, refused)
+    assert {name: (folder / name).read_bytes() for name in NEEDED} == before
+    result = funcnn("train", "--resume", "run", "--allow-changed-data", "--quiet")
+    assert "is not what run was trained with: going on regardless" in result.stderr
+    assert (folder / "data.json").read_bytes() == before["data.json"]
+
+
+def test_a_run_of_before_is_resumed_with_a_line(run, home):
+    folder = stopped(home / "second")
+    (folder / "data.json").unlink()
+    result = funcnn("train", "--resume", "second", "--quiet")
+    assert result.stderr.startswith("second has no digest of its data")
+    assert (folder / "params.npz").read_bytes() == (run / "params.npz").read_bytes()
+    assert not (folder / "data.json").exists()  # nobody knows what it read
+
+
+def test_a_run_that_was_killed_before_its_first_state_records_what_it_reads(home):
+    folder = stopped(home / "run")
+    for name in ("data.json", "metrics.csv", "params.npz", "last.npz"):
+        (folder / name).unlink()
+    assert funcnn("train", "--resume", "run", "--quiet").stderr == ""
+    assert DataRecord.read(folder) == load_dataset("mine.csv", val_size=0, seed=0).record
+
+
+def test_a_config_makes_a_new_run_which_records_anew(run, home):
+    change(home)
+    funcnn("train", "--config", "run/config.json", "--out", "second", "--quiet")
+    old, new = (DataRecord.read(home / name) for name in ("run", "second"))
+    assert new == load_dataset("mine.csv", val_size=0, seed=0).record
+    assert (new.path, new.data) == (old.path, old.data)
+    assert new.sha256 != old.sha256
+
+
+def test_a_new_run_has_no_data_that_could_have_changed():
+    line = one_error(train("--allow-changed-data", code=1))
+    assert line == "Error: --allow-changed-data is for --resume: a new run records what it reads"
+
+
+def test_an_imported_run_knows_its_data(run, home):
+    funcnn("export", "run", "--to", "safetensors", "--out", "net.safetensors")
+    funcnn(
+        *("import", "net.safetensors", "--arch", "softmax", "--data", "mine.csv"),
+        *("--val-size", "10", "--out", "back"),
+    )
+    assert (home / "back" / "data.json").read_bytes() == (run / "data.json").read_bytes()
+    shutil.copy(home / "mine.csv", home / "kept.csv")
+    change(home)
+    assert "is not what back was trained with" in one_error(funcnn("evaluate", "back", code=1))
