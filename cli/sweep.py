@@ -109,7 +109,9 @@ def sweep(
         for each in best:
             command = train_command(each.point.settings, plan.seeds[0])
             click.echo(f"\nbest: {each.point.label}\n  {command}")
-        click.echo(f"\ntable: {made.table}" + (f", figure: {made.figure}" if best else ""))
+        click.echo(
+            f"\ntable: {made.table}" + (f", figure: {made.figure}" if made.figure.exists() else "")
+        )
     failed = [name for name, outcome in outcomes.items() if outcome.error is not None]
     if failed:
         raise RunStoppedError(f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}")

@@ -160,6 +160,9 @@ def train(
             summary = run.finish(bar)
         except KeyboardInterrupt:
             bar.close()
+            if run.folder.summary.exists():
+                click.echo(f"stopped while it drew; the run is finished: {run.folder}", err=True)
+                sys.exit(130)
             click.echo(
                 f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
                 f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",

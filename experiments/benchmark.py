@@ -17,6 +17,7 @@ from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.machine import describe_machine, in_one_line, is_busy
+from funcnn.experiments.pictures import drawn
 from funcnn.experiments.places import make_folder
 
 from funcnn.files import write_whole
@@ -211,7 +212,7 @@ class Benchmark:
             panel.bars.append(figures.Bar(row.peer, row.median, row.low, row.high, row.ratio))
         note = f"beside the bars: {RATIO_MEANS}; lines: quartiles over the rounds; "
         note += f"{self._threads} threads; {in_one_line(self.machine)}"
-        figures.bars(self.folder / "results.png", list(panels.values()), list(PEERS), note)
+        drawn(figures.bars, self.folder / "results.png", list(panels.values()), list(PEERS), note)
 
 
 def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -> list[Row]:

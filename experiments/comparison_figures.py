@@ -20,6 +20,7 @@ from funcnn.experiments.figures import (
 )
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
+from funcnn.experiments.pictures import picture
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.types import Array
@@ -28,6 +29,7 @@ MOST_LAYERS = 9
 _LOOKS = dict(zip(BACKENDS, ((BLUE, "-"), (ORANGE, "--")), strict=True))
 
 
+@picture
 def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]], loss_unit: str) -> None:
     """Loss and accuracy over epochs: every run thin, and the mean of each backend's runs.
 
@@ -64,6 +66,7 @@ def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count > 1 else ''}"
 
 
+@picture
 def confusions(path: Path, shares: Mapping[str, Array], class_names: Sequence[str]) -> None:
     """The confusion matrices of both, as shares of the true class, and torch's less NumPy's."""
     classes = len(class_names)
@@ -110,6 +113,7 @@ class Disagreement(NamedTuple):
     caption: str
 
 
+@picture
 def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None:
     """Grey images of bytes, each with its caption."""
     columns = 8
@@ -124,6 +128,7 @@ def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None
     write_figure(figure, path)
 
 
+@picture
 def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str, str]) -> None:
     """How far both sides are apart at every step, in both dtypes; and each layer's share of it.
 

@@ -12,6 +12,7 @@ from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
 from funcnn.experiments.outcomes import share_of_class
+from funcnn.experiments.pictures import drawn
 from funcnn.experiments.side_by_side import Runs, free_results, predicted_by
 from funcnn.experiments.tasks import Task
 
@@ -37,21 +38,21 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
         layers = {row.path: row.name for row in fn.summary(task.model, task.data.input_shape).rows}
         found["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
         found["statements"] += statements.of_lockstep(found["lockstep"], layers)
-        figures.growth(folder / "lockstep.png", steps, layers)
-        found["figures"].append("lockstep.png")
+        if drawn(figures.growth, folder / "lockstep.png", steps, layers):
+            found["figures"].append("lockstep.png")
     write_whole(folder / "comparison.md", document({**record, **found}).encode())
     return found
 
 
 def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
-    """The figures of free runs; their names."""
+    """The figures of free runs; the names of those that could be drawn."""
+    unit = LOSSES[task.config.loss]
     tables = {name: [run.read_metrics() for run in folders] for name, folders in runs.items()}
-    figures.curves(folder / "curves.png", tables, LOSSES[task.config.loss])
-    drawn = ["curves.png"]
+    made = {"curves.png": drawn(figures.curves, folder / "curves.png", tables, unit)}
     if free["confusion"] is not None:
         shares = {name: share_of_class(np.array(free["confusion"][name])) for name in BACKENDS}
-        figures.confusions(folder / "confusion.png", shares, task.data.class_names)
-        drawn.append("confusion.png")
+        path = folder / "confusion.png"
+        made[path.name] = drawn(figures.confusions, path, shares, task.data.class_names)
     inputs, labels = task.data.test
     if inputs.ndim == 4:
         ours, theirs = (predicted_by(runs[name][0], inputs) for name in BACKENDS)
@@ -70,9 +71,9 @@ def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) ->
         ]
         if sheet:
             title = f"the first {len(sheet)} of {len(apart):,} test images classified differently"
-            figures.disagreements(folder / "disagreements.png", sheet, title)
-            drawn.append("disagreements.png")
-    return drawn
+            path = folder / "disagreements.png"
+            made[path.name] = drawn(figures.disagreements, path, sheet, title)
+    return [name for name, could_be in made.items() if could_be]
 
 
 def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:

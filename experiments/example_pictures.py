@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from funcnn.experiments.figures import ORANGE, new_figure, short_names, write_figure
 from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
+from funcnn.experiments.pictures import picture
 
 from funcnn.types import Array
 
@@ -18,6 +19,7 @@ _LONGEST = 11  # name of a class in a caption
 _GREYS = {"cmap": "gray_r", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
 
 
+@picture
 def mistakes(
     path: Path, images: Array, labels: Array, outputs: Array, class_names: Sequence[str]
 ) -> None:
@@ -42,6 +44,7 @@ def mistakes(
     write_figure(figure, path)
 
 
+@picture
 def top_three(
     path: Path, images: Array, labels: Array, outputs: Array, class_names: Sequence[str]
 ) -> None:

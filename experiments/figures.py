@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.outcomes import share_of_class
+from funcnn.experiments.pictures import picture
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.files import write_whole
@@ -47,6 +48,7 @@ def write_figure(figure: Any, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
+@picture
 def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
     """Loss and accuracy over epochs, in training and on what else was measured after each.
 
@@ -94,6 +96,7 @@ class Curve(NamedTuple):
     """In per cent."""
 
 
+@picture
 def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words.
 
@@ -121,6 +124,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
     write_figure(figure, path)
 
 
+@picture
 def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> None:
     """Functions of one number, a panel each: a title, y at every x, and the derivative there."""
     columns = 4
@@ -151,11 +155,13 @@ def _broken(y: Array) -> Array:
     return broken
 
 
+@picture
 def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
     _draw_shares(path, 100 * share_of_class(counts), class_names, 100, " (%)")
 
 
+@picture
 def probabilities(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix as probabilities: those of each predicted class, given the true one."""
     _draw_shares(path, share_of_class(counts), class_names, 1, ", from 0 to 1")
@@ -193,6 +199,7 @@ def short_names(names: Sequence[str], most: int = 20) -> list[str]:
     return [name if len(name) <= most else f"{name[: most - 3]}..." for name in names]
 
 
+@picture
 def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> None:
     """Points in the plane: their labels and, beside them, the classes predicted by `outputs`."""
     x, labels = examples
@@ -215,6 +222,7 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
     write_figure(figure, path)
 
 
+@picture
 def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
     """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns."""
     height, width = next(image.shape for row in rows for image in row)
@@ -261,6 +269,7 @@ class Panel(NamedTuple):
     bars: list[Bar]
 
 
+@picture
 def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
     """Panels of horizontal bars, their ratios beside them; a name has one colour in them all.
 

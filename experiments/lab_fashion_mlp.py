@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Block, Document, Formula, Picture, Section, Table, Text
+from funcnn.experiments.document import Block, Document, Formula, Section, Table, Text
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
@@ -13,6 +13,7 @@ from funcnn.experiments.lab_report import (
     epoch_line,
     facts,
     scores_of,
+    shown,
     side_by_side_table,
     sweep,
     verdict,
@@ -131,7 +132,7 @@ def _against_size(results: Results) -> Section:
     path = results.path / "figures" / "size.png"
     sizes = {label: _size(results, trial) for label, trial in settings}
     scores = scores_of(results, settings, "test_accuracy")
-    accuracy_against_size(path, [(sizes[score.label], score) for score in scores])
+    places = [(sizes[score.label], score) for score in scores]
     return Section(
         "Accuracy against size",
         (
@@ -141,7 +142,7 @@ def _against_size(results: Results) -> Section:
             ),
             Table(header, tuple(rows), "Sizes, everything else as above."),
             _why_this_size(results, settings),
-            Picture(path, "Accuracy on the test set against size."),
+            shown(path, "Accuracy on the test set against size.", accuracy_against_size, places),
         ),
     )
 
@@ -247,7 +248,7 @@ def _apart(results: Results) -> list[Block]:
     """How far the two recurrences take the params apart, from one start with the same batches."""
     found: dict[str, list[float]] = results.measured
     path = results.path / "figures" / "recurrences.png"
-    lab_figures.apart(path, found)
+    caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
     steps = len(next(iter(found.values())))
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in found.items())
     return [
@@ -255,7 +256,7 @@ def _apart(results: Results) -> list[Block]:
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
-        Picture(path, "How far the two recurrences are apart, step by step (NumPy, float64)."),
+        shown(path, caption, lab_figures.apart, found),
     ]
 
 

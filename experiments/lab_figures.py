@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments.figures import BLUE, COLOURS, ORANGE, STYLES, new_figure, write_figure
+from funcnn.experiments.pictures import picture
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
@@ -19,6 +20,7 @@ _SECONDS = 6  # of a moving picture
 _GRID = 101
 
 
+@picture
 def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     """The training loss of several runs over epochs, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))
@@ -38,6 +40,7 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     write_figure(figure, path)
 
 
+@picture
 def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     """How far two trainings are apart, step by step, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))
@@ -53,6 +56,7 @@ def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     write_figure(figure, path)
 
 
+@picture
 def boundaries(
     still: Path,
     moving: Path,

@@ -4,9 +4,9 @@ import statistics
 
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.document import Document, Formula, Picture, Section, Table, Text
+from funcnn.experiments.document import Document, Formula, Section, Table, Text
 from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import SIDES, Setting, cell, epoch_line, facts, scores_of
+from funcnn.experiments.lab_report import SIDES, Setting, cell, epoch_line, facts, scores_of, shown
 from funcnn.experiments.score_figures import dots
 from funcnn.experiments.side_by_side import compare_means
 
@@ -112,12 +112,12 @@ def _compared(results: Results) -> Section:
     )
     path = results.path / "figures" / "four.png"
     settings = [Setting(name, trial) for name, trial in _NAMES.items()]
-    dots(path, scores_of(results, settings, "test_accuracy"), "test accuracy (%)")
+    scores = scores_of(results, settings, "test_accuracy")
     return Section(
         "Comparison",
         (
             table,
-            Picture(path, "Test accuracy of the four."),
+            shown(path, "Test accuracy of the four.", dots, scores, "test accuracy (%)"),
             *(
                 Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
                 for name, trial in _NAMES.items()

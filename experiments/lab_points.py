@@ -5,16 +5,9 @@ import itertools
 import numpy as np
 from funcnn.experiments import figures, lab_figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import (
-    Document,
-    Formula,
-    Listing,
-    Picture,
-    Section,
-    Text,
-)
+from funcnn.experiments.document import Document, Formula, Listing, Picture, Section, Text
 from funcnn.experiments.lab import Lab, Results, Trial, printed
-from funcnn.experiments.lab_report import Setting, facts, side_by_side_table, sweep, verdict
+from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
@@ -188,15 +181,23 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
     inputs, labels = task.data.test
     assert labels is not None
     outputs = results.model(trial).predict(inputs)
-    predictions, curve = folder / f"predictions-{name}.png", folder / f"curve-{name}.png"
-    figures.points(predictions, (inputs, labels), outputs)
+    points = (inputs, labels)
+    caption = "Ground truth and prediction (NumPy, seed 0)."
+    prediction = shown(folder / f"predictions-{name}.png", caption, figures.points, points, outputs)
     losses = {
         f"{backend}, seed {seed}": results.rows(trial, backend, seed)
         for backend, seed in itertools.product(trial.backends, results.seeds)
     }
-    lab_figures.losses(curve, losses)
+    caption = "Learning curve: the loss of every run over epochs."
+    curve = shown(folder / f"curve-{name}.png", caption, lab_figures.losses, losses)
     boundary, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
-    lab_figures.boundaries(boundary, moving, results.history(trial), task, (inputs, labels))
+    caption = "The probability of class 1 over training (NumPy, seed 0)."
+    history = results.history(trial)
+    over_training = [
+        shown(boundary, caption, lab_figures.boundaries, moving, history, task, points)
+    ]
+    if boundary.exists():
+        over_training.append(Picture(moving, "The same, moving."))
     rows = results.rows(trial)
     lines = [epoch_line(row) for row in printed(rows)]
     right = int(((outputs > 0.5) == labels).sum())
@@ -204,19 +205,18 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
         f"The set {name}",
         (
             verdict(results, trial, 0.9, "test_accuracy"),
-            Picture(predictions, "Ground truth and prediction (NumPy, seed 0)."),
+            prediction,
             Text(
                 f"**Accuracy {right / len(labels):.0%}**: {right} of {len(labels)} points "
                 "(NumPy, seed 0)."
             ),
-            Picture(curve, "Learning curve: the loss of every run over epochs."),
+            curve,
             Listing("\n".join(lines), "As it is printed while it learns (NumPy, seed 0)."),
             Listing(
                 "\n".join(epoch_line(row) for row in rows[-10:]),
                 "The last recorded epochs.",
             ),
-            Picture(boundary, "The probability of class 1 over training (NumPy, seed 0)."),
-            Picture(moving, "The same, moving."),
+            *over_training,
             Listing(
                 _printed(outputs),
                 f"The prediction for every point, {outputs.shape}.",

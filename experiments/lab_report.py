@@ -1,6 +1,7 @@
 """What the reports of several labs have in common: tables of settings, and sections of sweeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.machine import in_one_line
+from funcnn.experiments.pictures import drawn
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.score_figures import Score
 from funcnn.experiments.side_by_side import Spread
@@ -141,14 +143,21 @@ def sweep(
         )
         curves.append(figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
     words = {"train": "training", "val": "validation"}[part]
-    figures.curves(path, curves, words)
+    caption = f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."
     return Section(
         title,
         (
             side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
-            Picture(path, f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."),
+            shown(path, caption, figures.curves, curves, words),
         ),
     )
+
+
+def shown(path: Path, caption: str, draw: Callable[..., None], *given: Any) -> Block:
+    """The picture that `draw(path, *given)` makes, or what is said in its place if it cannot."""
+    if drawn(draw, path, *given):
+        return Picture(path, caption)
+    return Text(f"{caption} (This picture could not be drawn.)")
 
 
 def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
@@ -176,7 +185,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
         rows.append((label, cells[0], gained, cells[1]))
     path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
-    score_figures.dots(path, scores_of(results, first, "val_accuracy"), "validation accuracy (%)")
+    scores = scores_of(results, first, "val_accuracy")
     return [
         Table(
             ("step", "validation (%)", "gained (points)", "test (%)"),
@@ -185,7 +194,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
             "only shown.",
         ),
-        Picture(path, "The same steps."),
+        shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
     ]
 
 

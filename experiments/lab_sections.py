@@ -11,9 +11,9 @@ from funcnn.experiments import example_pictures, figures, network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.datasets import Dataset
-from funcnn.experiments.document import Block, Listing, Picture, Section, Table, Text
+from funcnn.experiments.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.lab import Results, Trial, printed
-from funcnn.experiments.lab_report import SIDES
+from funcnn.experiments.lab_report import SIDES, shown
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.predictions import save_predictions
 from funcnn.experiments.side_by_side import free_results
@@ -70,11 +70,10 @@ class Examined:
         right: Array = fn.predicted_classes(self.outputs) == self.labels
         return right
 
-    def picture(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Picture:
+    def picture(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Block:
         """A figure of it, drawn by `draw(path, *given)`; whose it is stands in the caption."""
         path = self._out / f"{kind}-{self._name}.png"
-        draw(path, *given)
-        return Picture(path, f"{caption} ({self._whose}).")
+        return shown(path, f"{caption} ({self._whose}).", draw, *given)
 
     def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
         """Images, labels, outputs and class names, as the pictures take them."""
@@ -132,10 +131,11 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     """How the first run on a side went: its curves, and the lines of its epochs."""
     rows = results.rows(trial, backend)
     path = results.path / "figures" / f"curve-{trial.name}-{backend}.png"
-    figures.learning_curve(path, rows, LOSSES[results.config(trial).loss])
+    caption = f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0)."
+    unit = LOSSES[results.config(trial).loss]
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
-        Picture(path, f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0)."),
+        shown(path, caption, figures.learning_curve, rows, unit),
         Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
     ]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from funcnn.experiments import figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Block, Document, Listing, Picture, Section, Table
+from funcnn.experiments.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab import Lab
-from funcnn.experiments.lab_report import SIDES
+from funcnn.experiments.lab_report import SIDES, shown
 from funcnn.experiments.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"
@@ -56,8 +56,8 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         assert labels is not None
         path = folder / f"predictions-{trial}.png"
         outputs = network.trained.predict(inputs)
-        figures.points(path, (inputs, labels), outputs)
-        blocks.append(Picture(path, f"Ground truth and prediction ({_WHOSE})."))
+        caption = f"Ground truth and prediction ({_WHOSE})."
+        blocks.append(shown(path, caption, figures.points, (inputs, labels), outputs))
         lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
         blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))
         return Section(f"The network {trial}", blocks)

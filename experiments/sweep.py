@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.folder_lock import alone_in
+from funcnn.experiments.pictures import drawn
 from funcnn.experiments.places import RUNS
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
@@ -123,7 +124,7 @@ class Sweep:
 
     @property
     def figure(self) -> Path:
-        """Where the figure is, in the end."""
+        """Where the figure is in the end, if it could be drawn."""
         return self.path / "sweep.png"
 
     def finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
@@ -156,7 +157,7 @@ class Sweep:
                     watch.advance(job.name, job.config.epochs)
                     watch.result(runs[job.name], outcomes[job.name])
         results = summarise(self.plan, outcomes)
-        draw_sweep(self.figure, self.plan.grid, results, measured_on(self.plan))
+        drawn(draw_sweep, self.figure, self.plan.grid, results, measured_on(self.plan))
         return results, outcomes
 
     def _end(self, job: Job, error: str | None) -> Outcome:

@@ -18,6 +18,7 @@ from funcnn.experiments.figures import (
     short_names,
     write_figure,
 )
+from funcnn.experiments.pictures import picture
 from funcnn.experiments.score_figures import Score, dots
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.sweep_plan import as_option
@@ -55,6 +56,7 @@ class _Swept(NamedTuple):
         return several + (f"; failed and left out: {failed}" if failed else "")
 
 
+@picture
 def draw_sweep(
     path: Path, grid: Mapping[str, Sequence[Any]], results: Sequence[PointResult], part: str
 ) -> None:

@@ -18,6 +18,7 @@ from funcnn.experiments.data_record import Expected, expected_data, say_what_was
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.memory import keep_freed_memory
+from funcnn.experiments.pictures import drawn
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, save_model
@@ -211,7 +212,7 @@ class TrainingRun:
             )
 
     def _conclude(self, draw: bool) -> dict[str, Any]:
-        """Test the kept model (if there are labels), draw, write the summary: it is finished."""
+        """Test the kept model (if there are labels), write the summary: it is finished. Draw."""
         folder, rows = self.folder, self._rows
         config, data = self._task.config, self._task.data
         params = load_model(folder).params
@@ -229,18 +230,11 @@ class TrainingRun:
                     f"the test loss of {folder.params} is {loss} (a smaller --lr may help)"
                 )
             confusion = fn.confusion_matrix(outputs, y)
-            if draw:
-                path = folder.path / "confusion_matrix.png"
-                figures.confusion(path, confusion, data.class_names)
-            if draw and ARCHITECTURES[config.arch].binary:
-                figures.points(folder.path / "predictions.png", (x, y), outputs)
             tested = {
                 "test_loss": loss,
                 "test_accuracy": accuracy,
                 "confusion_matrix": confusion.tolist(),
             }
-        if draw:
-            figures.learning_curve(folder.path / "learning_curve.png", rows, LOSSES[config.loss])
         summary = {
             "arch": config.arch,
             "data": config.data,
@@ -260,6 +254,14 @@ class TrainingRun:
             "seconds": round(sum(row.seconds for row in rows), 3),
         }
         folder.write_summary(summary)
+        if draw:
+            curve = folder.path / "learning_curve.png"
+            drawn(figures.learning_curve, curve, rows, LOSSES[config.loss])
+        if draw and y is not None:
+            path = folder.path / "confusion_matrix.png"
+            drawn(figures.confusion, path, confusion, data.class_names)
+            if ARCHITECTURES[config.arch].binary:
+                drawn(figures.points, folder.path / "predictions.png", (x, y), outputs)
         return summary
 
 

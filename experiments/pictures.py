@@ -1,0 +1,88 @@
+"""Where every picture is drawn: with matplotlib as it comes, whatever its user has set.
+
+Its backend (`MPLBACKEND`), a matplotlibrc and styles change nothing here, and nothing is changed
+for whoever else uses it in this process.
+"""
+
+import contextlib
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+from funcnn.experiments.errors import InputError
+
+_P = ParamSpec("_P")
+_Draw = Callable[Concatenate[Path, _P], None]
+
+
+class PictureError(InputError):
+    """A picture could not be drawn, and why."""
+
+
+def picture(draw: _Draw[_P]) -> _Draw[_P]:
+    """Have `draw(path, ...)` draw as it does anywhere. It raises `PictureError` if it cannot."""
+
+    @functools.wraps(draw)
+    def drawing(path: Path, /, *given: _P.args, **named: _P.kwargs) -> None:
+        try:
+            with _defaults():
+                draw(path, *given, **named)
+        except PictureError:
+            raise
+        except Exception as error:  # of matplotlib, its fonts, the disk: whatever it is
+            why = error.strerror if isinstance(error, OSError) else None
+            raise PictureError(
+                f"the picture {path} could not be drawn: {why or _in_words(error)}"
+            ) from error
+
+    return drawing
+
+
+def drawn(draw: _Draw[_P], path: Path, *given: _P.args, **named: _P.kwargs) -> bool:
+    """Draw it beside numbers that are written already; returns whether it could be.
+
+    If not, that is a line on stderr, and no older picture stays in its place.
+    """
+    try:
+        draw(path, *given, **named)
+    except PictureError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(error, file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@contextlib.contextmanager
+def _defaults() -> Iterator[None]:
+    """Matplotlib's own settings, not the user's, for as long as this is open."""
+    matplotlib = _import_matplotlib()
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context():
+        with warnings.catch_warnings(action="ignore"):  # some of its own settings are going
+            matplotlib.rcParams.update(own)
+        yield
+
+
+def _import_matplotlib() -> Any:
+    """It refuses to be imported where `MPLBACKEND` is a name that it does not know."""
+    chosen = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if chosen is not None:
+            os.environ["MPLBACKEND"] = chosen
+    if chosen:  # for whoever shows figures in this process
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = chosen
+    return matplotlib

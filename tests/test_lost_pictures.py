@@ -1,0 +1,185 @@
+"""Numbers come before pictures: nobody's matplotlib changes these, a lost one costs a line."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments import benchmark, comparison_report, figures, sweep
+from funcnn.experiments.document import Picture, Text
+from funcnn.experiments.lab_report import shown
+from funcnn.experiments.pictures import PictureError, drawn, picture
+from funcnn.experiments.run_folder import EpochRow
+from PIL import Image
+
+RUN = "train --arch points --data points-xor --epochs 2 --out it"
+ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]
+
+
+def funcnn(command):
+    return CliRunner().invoke(main, command.split(), catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@picture
+def impossible(path, *given):
+    raise RuntimeError("latex could\nnot be found")
+
+
+def lines(result):
+    return result.stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.not_installed", "NoSuchBackend", "TkAgg"]
+)
+def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_pictures(backend, tmp_path):
+    Path("matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from funcnn.cli import main; main()", *RUN.split()],
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
+    figures.points(tmp_path / "again.png", *_points_of("it"))
+    assert Path("it/predictions.png").read_bytes() == Path("again.png").read_bytes()
+
+
+def _points_of(run):
+    from funcnn.experiments.config import RunConfig
+    from funcnn.experiments.run_folder import RunFolder
+    from funcnn.experiments.tasks import Task
+    from funcnn.experiments.trained_model import load_model
+
+    folder = RunFolder(Path(run))
+    points = Task.build(RunConfig.resolve(RunConfig.read(folder.config))).data.test
+    return points, load_model(folder).predict(points[0])
+
+
+def test_a_picture_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s():
+    figures.learning_curve(Path("plain.png"), ROWS)
+    with mpl.rc_context({"figure.facecolor": "red", "text.usetex": True, "font.size": 30}):
+        figures.learning_curve(Path("own.png"), ROWS)
+        assert mpl.rcParams["figure.facecolor"] == "red"
+        assert mpl.rcParams["font.size"] == 30
+    assert Path("plain.png").read_bytes() == Path("own.png").read_bytes()
+    assert Image.open("own.png").getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_a_run_whose_pictures_cannot_be_drawn_is_finished(monkeypatch):
+    for name in ("learning_curve", "confusion", "points"):
+        monkeypatch.setattr(figures, name, impossible)
+    result = funcnn(f"{RUN} --json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["epochs"] == 2
+    assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
+    assert lines(result) == [
+        f"the picture it/{name}.png could not be drawn: RuntimeError: latex could not be found"
+        for name in ("learning_curve", "confusion_matrix", "predictions")
+    ]
+
+
+def test_the_summary_is_there_when_the_first_picture_begins(monkeypatch):
+    def stopped(*given):
+        assert Path("it/summary.json").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, "learning_curve", stopped)
+    result = funcnn(RUN)
+    assert result.exit_code == 130
+    assert lines(result) == ["stopped while it drew; the run is finished: it"]
+
+
+def test_a_sweep_whose_picture_cannot_be_drawn_is_finished(monkeypatch):
+    command = "sweep points --data points-xor --grid lr=0.1,0.2 --epochs 1 --jobs 1 --out it"
+    first = funcnn(f"{command} --quiet")
+    assert first.output.endswith("\ntable: it/results.csv, figure: it/sweep.png\n")
+    monkeypatch.setattr(sweep, "draw_sweep", impossible)
+    result = funcnn(f"{command} --quiet")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("\ntable: it/results.csv\n")
+    assert lines(result) == [
+        "the picture it/sweep.png could not be drawn: RuntimeError: latex could not be found"
+    ]
+    assert not Path("it/sweep.png").exists(), "that of other numbers"
+
+
+def test_a_comparison_names_the_pictures_that_it_has(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(comparison_report.figures, "growth", impossible)
+    options = "--arch points --data points-xor --epochs 1 --mode lockstep --steps 1 --out it"
+    result = funcnn(f"compare {options} --json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["figures"] == []
+    assert "lockstep.png" not in Path("it/comparison.md").read_text()
+
+
+def test_a_benchmark_whose_picture_cannot_be_drawn_has_its_numbers(monkeypatch):
+    monkeypatch.setattr(benchmark.figures, "bars", impossible)
+    bench = benchmark.Benchmark(["mlp3-128"], ["funcnn"], rounds=1, threads=1, out=Path("it"))
+    bench.results = [benchmark.Row("a", 1, "step", "funcnn", "ms", *[1.0] * 6, 1, 1)]
+    bench._draw()
+    assert not Path("it/results.png").exists()
+
+
+def test_a_report_says_where_a_picture_is_missing():
+    assert shown(Path("a.png"), "A.", impossible) == Text("A. (This picture could not be drawn.)")
+    assert shown(Path("a.png"), "A.", figures.learning_curve, ROWS) == Picture(Path("a.png"), "A.")
+
+
+def test_a_figure_that_is_asked_for_by_name_is_an_error(monkeypatch):
+    monkeypatch.setattr(figures, "functions", impossible)
+    result = funcnn("figure activations --out a.png")
+    assert result.exit_code == 1
+    said = "the picture a.png could not be drawn: RuntimeError: latex could not be found"
+    assert lines(result) == [f"Error: {said}"]
+
+
+def test_no_older_picture_stays_in_the_place_of_one_that_is_lost(capsys):
+    Path("a.png").write_bytes(b"of other numbers")
+    assert not drawn(impossible, Path("a.png"))
+    assert not Path("a.png").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_picture_is_lost_without_a_stderr_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not drawn(impossible, Path("a.png"))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_that_is_gone_is_the_error_of_the_system():
+    with pytest.raises(PictureError, match=r"none/a.png could not be drawn: No such file"):
+        figures.learning_curve(Path("none/a.png"), ROWS)
+
+
+MODULES = ["figures", "score_figures", "sweep_figures", "comparison_figures", "lab_figures"]
+MODULES += ["network_pictures", "example_pictures"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_figure_is_drawn_with_nobody_s_settings(module):
+    tree = ast.parse(Path(figures.__file__).with_name(f"{module}.py").read_text())
+    drawing = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and node.args.args
+        and node.args.args[0].arg in ("path", "still")
+    ]
+    assert drawing
+    for node in drawing:
+        assert [decorator.id for decorator in node.decorator_list] == ["picture"], node.name
