@@ -1,6 +1,7 @@
 """Zip files as folders that are only read, member by member, and never unpacked to disk."""
 
 import contextlib
+import os
 import struct
 import zipfile
 import zlib
@@ -9,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.room import expect_memory
+
+from funcnn.files import open_regular
 
 
 @contextlib.contextmanager
@@ -19,8 +22,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     member whose path leaves its folder or that claims more bytes than can be in it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            length = path.stat().st_size
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            length = os.fstat(file.fileno()).st_size
             for member in archive.infolist():
                 _check_member(member, path, length)
             yield archive

@@ -30,7 +30,7 @@ from funcnn.experiments.image_data import (
 )
 from funcnn.experiments.room import expect_memory
 
-from funcnn.files import write_whole
+from funcnn.files import open_regular, read_bytes, write_whole
 from funcnn.types import Array
 
 _LONGEST_LINE = 1 << 24
@@ -102,7 +102,7 @@ def _read(path: Path) -> Inputs:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             form = _read_form(file, path)
             table = _cached(file, path, form)
     except OSError as error:
@@ -290,7 +290,7 @@ def _read_copy(copy: Path, key: bytes, most: int) -> Array | None:
         if length > most:
             return None
         expect_memory(length, str(copy))
-        content = memoryview(copy.read_bytes())
+        content = memoryview(read_bytes(copy))
     except (OSError, InputError):
         return None
     held, seal = content[:-_SEAL], content[-_SEAL:]

@@ -14,7 +14,7 @@ import torch
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.state_dicts import StoredTensors
 
-from funcnn.files import write_whole
+from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
@@ -61,7 +61,7 @@ def _load(path: Path) -> Any:
             f"{path} is not read by torch {torch.__version__}, in which a file can run code "
             f"nevertheless: torch {since} or later is needed"
         )
-    content = io.BytesIO(path.read_bytes())  # in memory, where damage cannot cause an OSError
+    content = io.BytesIO(read_bytes(path))  # in memory, where damage cannot cause an OSError
     if content.getvalue()[257:262] == b"ustar":
         raise InputError(f"{path} is in torch's oldest form, an archive of pickles: {_ADVICE}")
     try:

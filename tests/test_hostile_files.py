@@ -1,4 +1,4 @@
-"""Files that claim what they cannot hold, or never end: refused, in no more memory than they have."""
+"""Files that claim more than they hold, or never end: refused, in no more memory than theirs."""
 
 import hashlib
 import io
@@ -9,6 +9,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from funcnn.experiments.comparison import Comparison
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.inspection import describe_file
+from funcnn.experiments.lockstep_table import read_steps
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.weight_files import read_tensors
 from helpers import finish
 
 import funcnn as fn
@@ -181,3 +189,63 @@ def test_a_link_to_a_file_is_read(tmp_path):
     assert read_text(str(tmp_path / "link")) == "Mañana\r\n"
     with pytest.raises(IsADirectoryError):
         open_regular(tmp_path)
+
+
+FILES = ["a.csv", "a.npz", "a.zip", "images-idx3-ubyte", "a.zip/emnist-letters"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_data_that_are_no_regular_file_are_refused(tmp_path, name, kind):
+    place = tmp_path / name.split("/", maxsplit=1)[0]
+    make_endless(place, kind)
+    said = input_error(lambda: load_inputs(str(tmp_path / name)))
+    assert str(tmp_path) in said
+
+
+def make_endless(path, kind):
+    path.unlink(missing_ok=True)
+    if kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+
+
+def input_error(function):
+    """The message of the `InputError`, or `OSError`, that it raises; it may not take for ever."""
+
+    def caught():
+        with pytest.raises((InputError, OSError)) as error:
+            function()
+        return str(error.value)
+
+    said = finish(caught)
+    assert "\n" not in said
+    return said
+
+
+READERS = {
+    "weights.pt": read_tensors,
+    "weights.safetensors": read_tensors,
+    "weights.onnx": describe_file,
+    "params.npz": describe_file,
+    "config.json": RunConfig.read,
+    "metrics.csv": lambda path: RunFolder(path.parent).read_metrics(),
+    "summary.json": lambda path: RunFolder(path.parent).read_summary(),
+    "comparison.json": lambda path: Comparison.resume(path.parent),
+    "lockstep.csv": read_steps,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_no_reader_waits_for_what_never_ends(tmp_path, name, kind):
+    make_endless(tmp_path / name, kind)
+    assert "Not a regular file" in input_error(lambda: READERS[name](tmp_path / name))
+
+
+def test_what_never_ends_is_no_picture_of_a_class(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        make_endless(tmp_path / "train" / name / "1.png", "fifo")
+    assert "has no images" in input_error(lambda: load_inputs(str(tmp_path)))
