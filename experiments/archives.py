@@ -29,6 +29,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
         raise InputError(f"{path} is a truncated or damaged zip file ({error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} has a member whose name is not UTF-8, as it says") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
@@ -36,6 +38,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 def _check_member(member: zipfile.ZipInfo, path: Path, length: int) -> None:
     # `orig_filename`: the name as it is in the file; `filename` is cut at a NUL.
     name = member.orig_filename
+    if not member.filename:
+        raise InputError(f"{path} has a member without a name")
     for pure in (PurePosixPath(name), PureWindowsPath(name)):
         if pure.anchor or ".." in pure.parts:
             raise InputError(f"{path} has a member {name!r}, a path that leaves its folder")
