@@ -1,6 +1,7 @@
 """Zip files as folders that are only read, member by member, and never unpacked to disk."""
 
 import contextlib
+import os
 import struct
 import zipfile
 import zlib
@@ -9,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.room import expect_memory
+
+from funcnn.files import open_regular
 
 
 @contextlib.contextmanager
@@ -19,13 +22,15 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     member whose path leaves its folder or that claims more bytes than can be in it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            length = path.stat().st_size
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            length = os.fstat(file.fileno()).st_size
             for member in archive.infolist():
                 _check_member(member, path, length)
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
         raise InputError(f"{path} is a truncated or damaged zip file ({error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} has a member whose name is not UTF-8, as it says") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
@@ -33,6 +38,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 def _check_member(member: zipfile.ZipInfo, path: Path, length: int) -> None:
     # `orig_filename`: the name as it is in the file; `filename` is cut at a NUL.
     name = member.orig_filename
+    if not member.filename:
+        raise InputError(f"{path} has a member without a name")
     for pure in (PurePosixPath(name), PureWindowsPath(name)):
         if pure.anchor or ".." in pure.parts:
             raise InputError(f"{path} has a member {name!r}, a path that leaves its folder")

@@ -27,7 +27,7 @@ from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.tasks import Task
 
 import funcnn as fn
-from funcnn.files import write_whole
+from funcnn.files import read_text, write_whole
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
@@ -106,7 +106,7 @@ class Comparison:
         require("torch")
         path = folder / "comparison.json"
         try:
-            record = json.loads(path.read_text("utf-8"))
+            record = json.loads(read_text(path))
             _check_settings(record)
             comparison = cls(folder, record)
         except FileNotFoundError:
@@ -162,7 +162,7 @@ class Comparison:
                     watch.step(answer["done"], answer["steps"])
         self._record["peak_memory"][name] = answer["peak_memory"]
         self._write()
-        watch.end(f"{name}: {_result(json.loads(folder.summary.read_text('utf-8')))}")
+        watch.end(f"{name}: {_result(json.loads(read_text(folder.summary)))}")
 
     def _locksteps(self, watch: Watch) -> None:
         task = Task.build(self._config)

@@ -32,6 +32,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 
 import funcnn as fn
+from funcnn.files import read_text
 from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")
@@ -175,7 +176,7 @@ class RunConfig:
     def read(cls, path: Path) -> dict[str, Any]:
         """The values in a config file, every one good. Raises `InputError`, naming the file."""
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = json.loads(read_text(path))
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:

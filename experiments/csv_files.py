@@ -37,7 +37,7 @@ from funcnn.experiments.image_data import (
 )
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 
-from funcnn.files import write_whole
+from funcnn.files import open_regular, read_bytes, write_whole
 from funcnn.types import Array
 
 _ROWS_AT_ONCE = 4096
@@ -117,7 +117,7 @@ def _read(path: Path) -> Inputs:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             table = _cached(file, path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -296,7 +296,7 @@ def _read_copy(copy: Path, key: bytes, most: int) -> Table | None:
         if length > most:
             return None
         expect_memory(length, str(copy))
-        content = memoryview(copy.read_bytes())
+        content = memoryview(read_bytes(copy))
     except (OSError, InputError):
         return None
     held, seal = content[:-_SEAL], content[-_SEAL:]

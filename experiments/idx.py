@@ -17,6 +17,7 @@ import numpy as np
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.room import expect_memory
 
+from funcnn.files import open_regular
 from funcnn.types import Array, Shape
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -34,7 +35,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return read_stream(file, os.fstat(file.fileno()).st_size, str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None

@@ -9,6 +9,7 @@ from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, assemble, check_pair
 
+from funcnn.files import read_text
 from funcnn.types import Array
 
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
@@ -108,7 +109,7 @@ def _only(files: list[str], where: str, part: str, kind: str) -> str:
 
 def _read_mapping(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as text: {error}") from None
     names = []

@@ -17,6 +17,8 @@ from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
+from funcnn.files import read_text
+
 SEEDS, QUICK_SEEDS = 3, 1
 
 
@@ -123,9 +125,7 @@ class Results:
 
     def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
         """What came out of one run."""
-        found: dict[str, Any] = json.loads(
-            self.folder(trial, backend, seed).summary.read_text("utf-8")
-        )
+        found: dict[str, Any] = json.loads(read_text(self.folder(trial, backend, seed).summary))
         return found
 
     def rows(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> list[EpochRow]:

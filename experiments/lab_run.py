@@ -26,7 +26,7 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 
 import funcnn as fn
-from funcnn.files import write_whole
+from funcnn.files import read_bytes, read_text, write_whole
 
 _RECORD = "experiment.json"
 
@@ -160,7 +160,7 @@ class LabRun:
         if not path.is_file():
             again = f"funcnn experiment report {self.results.lab.name}"
             raise InputError(f"{path} is missing: {again}")
-        return path.read_bytes()
+        return read_bytes(path)
 
     def _expect_finished(self) -> None:
         """Raise `InputError` if anything is missing, or was changed."""
@@ -222,7 +222,7 @@ def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]
     """
     path = folder / _RECORD
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json.loads(read_text(path))
         keys = ("experiment", "quick", "machine", "emnist", "measured", "sha256")
         name, was_quick, machine, emnist, measured, digests = (record[key] for key in keys)
         in_one_line(machine)

@@ -10,7 +10,7 @@ from typing import Any
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lockstep import Step
 
-from funcnn.files import write_whole
+from funcnn.files import read_text, write_whole
 
 ROUNDING = 1e-9
 """What float64 stays below, in all three numbers and at every step."""
@@ -42,7 +42,7 @@ def write_steps(path: Path, steps: Sequence[Step]) -> None:
 def read_steps(path: Path) -> list[Step]:
     """The steps that `write_steps` wrote. Raises `InputError` if they are damaged."""
     try:
-        head, *lines = csv.reader(path.read_text("utf-8").splitlines())
+        head, *lines = csv.reader(read_text(path).splitlines())
         if tuple(head[: len(_NUMBERS)]) != _NUMBERS or not lines:
             raise ValueError(f"it does not begin with {','.join(_NUMBERS)} and a step")
         return [_step(head, line) for line in lines]

@@ -9,6 +9,8 @@ from funcnn.experiments.errors import InputError
 from google.protobuf.message import DecodeError
 from onnx import helper
 
+from funcnn.files import read_bytes
+
 
 class OnnxContent(NamedTuple):
     """A graph: its operators, what goes in and out, its params and what it says about itself."""
@@ -25,7 +27,7 @@ class OnnxContent(NamedTuple):
 
 def read_onnx(path: Path) -> OnnxContent:
     """Read an ONNX file, and check it. Raises `InputError` if it is none, `OSError`."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)

@@ -8,6 +8,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, assemble, check_pair
 from funcnn.experiments.room import expect_memory
 
+from funcnn.files import open_regular
 from funcnn.types import Array
 
 
@@ -79,7 +80,7 @@ def _read_png(file: Path, shape: tuple[int, int] | None) -> Array:
     try:
         with warnings.catch_warnings():  # of a picture whose size can only be an attack
             warnings.simplefilter("error")
-            with Image.open(file, formats=["PNG"]) as image:
+            with open_regular(file) as content, Image.open(content, formats=["PNG"]) as image:
                 if image.mode not in ("L", "1"):
                     raise InputError(
                         f"{file} has pixels of kind {image.mode}; only 8-bit grey is read"

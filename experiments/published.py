@@ -14,6 +14,7 @@ from funcnn.experiments.image_data import ImageData, assemble
 from funcnn.experiments.places import cache_folder, data_folders
 from funcnn.experiments.sources import SETS, Archive, PublishedFile, url_of
 
+from funcnn.files import open_regular
 from funcnn.types import Array
 
 _SPARE = 1 << 20  # what gzip may add to a file, generously
@@ -182,7 +183,7 @@ def _opened(name: str, place: Path, file: PublishedFile) -> Iterator[tuple[IO[by
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file")
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             yield stream, path.stat().st_size, str(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
@@ -219,7 +220,7 @@ def _wrong_file(part: Path, file: PublishedFile) -> str | None:
 
 
 def _wrong_archive(path: Path, archive: Archive) -> str | None:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         found = _sha256(file)
     return None if found == archive.sha256 else _differs(archive.file, archive.sha256, found)
 

@@ -1,8 +1,10 @@
 """Whether what a file claims can be true, and fits: asked before anything large is allocated."""
 
+import functools
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from funcnn.experiments.errors import InputError
 
@@ -19,7 +21,7 @@ def expect_memory(claimed: int, name: str, packed: int | None = None) -> None:
         raise InputError(
             f"{name} claims {claimed:,} bytes, more than its {packed:,} packed bytes can hold"
         )
-    free = _free_memory()
+    free = min(_free_memory(), _container_room())
     if claimed > free:
         raise InputError(f"{name} claims {claimed:,} bytes, but {free:,} bytes of memory are free")
 
@@ -35,3 +37,65 @@ def _free_memory() -> int:
     if not hasattr(os, "sysconf"):  # nor POSIX
         return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- a container's limit, which the system's free memory says nothing of -------------------------
+
+
+class _Group(NamedTuple):
+    """A group of processes (a cgroup) whose memory is limited."""
+
+    folder: Path
+    limit: int
+    usage: str
+    """The file that says how much it has now."""
+
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+_UNLIMITED = 1 << 60
+"""About what the first version of cgroups says where there is no limit."""
+
+
+def _container_room() -> int:
+    """Bytes that the groups which this process is in leave it; what is no limit is a large one."""
+    rooms = [_UNLIMITED]
+    for group in _limited_groups():
+        try:
+            used = int((group.folder / group.usage).read_text("ascii"))
+            lines = (group.folder / "memory.stat").read_text("ascii").splitlines()
+        except (OSError, ValueError):
+            continue
+        # Files that were read count as used, but make way.
+        said = dict(line.rsplit(" ", 1) for line in lines)
+        cached = sum(int(said.get(name, 0)) for name in ("inactive_file", "active_file"))
+        rooms.append(max(0, group.limit - used + cached))
+    return min(rooms)
+
+
+@functools.cache  # as reading a folder of pictures asks before each of them
+def _limited_groups() -> list[_Group]:
+    try:
+        lines = _OWN.read_text("utf-8").splitlines()
+    except (OSError, ValueError):  # not Linux
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base, limit, usage = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            base, limit = _CGROUPS / "memory", "memory.limit_in_bytes"
+            usage = "memory.usage_in_bytes"
+        else:
+            continue
+        # A limit of a group holds for those inside it; seen from a container, its own is the root.
+        inner = base / path.strip("/")
+        for folder in (inner, *(outer for outer in inner.parents if outer.is_relative_to(base))):
+            try:
+                most = int((folder / limit).read_text("ascii"))
+            except (OSError, ValueError):  # "max"
+                continue
+            if most < _UNLIMITED:
+                found.append(_Group(folder, most, usage))
+    return found

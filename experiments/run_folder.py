@@ -18,7 +18,7 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.places import RUNS, make_folder
 
-from funcnn.files import write_whole
+from funcnn.files import read_bytes, read_text, write_whole
 
 
 class EpochRow(NamedTuple):
@@ -92,7 +92,7 @@ class RunFolder:
     def read_metrics(self) -> list[EpochRow]:
         """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""
         try:
-            lines = list(csv.reader(self.metrics.read_text("utf-8").splitlines()))
+            lines = list(csv.reader(read_text(self.metrics).splitlines()))
             header = tuple(lines[0]) if lines else ()
             if header not in (_WITHOUT_TEST, EpochRow._fields):
                 raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
@@ -119,7 +119,7 @@ class RunFolder:
     def read_summary(self) -> dict[str, Any]:
         """What came out of a finished run. Raises `InputError` if the file was damaged."""
         try:
-            summary = json.loads(self.summary.read_text("utf-8"))
+            summary = json.loads(read_text(self.summary))
         except ValueError as error:
             raise InputError(f"{self.summary} is not the summary of a run: {error}") from None
         if not isinstance(summary, dict):
@@ -133,9 +133,9 @@ class RunFolder:
             path = self.path / name
             if not path.is_file():
                 raise InputError(f"{self} was changed since it was trained: it has no {name}")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(read_bytes(path)).digest())
         for path in sorted((self.path / "history").glob("*.npz")):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(read_bytes(path)).digest())
         return digest.hexdigest()
 
     def write_summary(self, summary: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import safetensors.numpy
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.state_dicts import StoredTensors
 
-from funcnn.files import write_whole
+from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _DTYPES = {
@@ -42,7 +42,7 @@ def read_safetensors(path: Path) -> StoredTensors:
     Raises `InputError` if it is not such a file, is damaged, or has tensors that NumPy has not;
     `OSError` if it cannot be read.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         found = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:

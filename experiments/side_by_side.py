@@ -15,6 +15,7 @@ from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
 
 import funcnn as fn
+from funcnn.files import read_text
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]
@@ -130,7 +131,7 @@ def _row(folder: RunFolder, peak_memory: int | None) -> dict[str, Any]:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads(folder.summary.read_text("utf-8"))
+    summary: dict[str, Any] = json.loads(read_text(folder.summary))
     return summary
 
 

@@ -32,7 +32,7 @@ from funcnn.experiments.sweep_results import (
 )
 
 import funcnn as fn
-from funcnn.files import write_whole
+from funcnn.files import read_text, write_whole
 
 _RECORD = "sweep.json"
 
@@ -208,7 +208,7 @@ def _read(folder: Path, plan: Plan) -> dict[str, str]:
     """
     path = folder / _RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        record: dict[str, Any] = json.loads(read_text(path))
         target, fixed, grid, digests = (record[key] for key in ("sweep", "fixed", "grid", "sha256"))
         before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
         keys = list(grid)

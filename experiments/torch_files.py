@@ -14,7 +14,7 @@ import torch
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.state_dicts import StoredTensors
 
-from funcnn.files import write_whole
+from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
@@ -39,7 +39,7 @@ def read_state_dict(path: Path) -> StoredTensors:
     Raises `InputError` if the file is damaged, holds anything but tensors by their names, or would
     need other objects to be unpickled, which is never done; `OSError` if it cannot be read.
     """
-    content = _load(path)
+    content, length = _load(path), path.stat().st_size
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not a state_dict: {_ADVICE}")
     arrays, dtypes = {}, {}
@@ -49,6 +49,11 @@ def read_state_dict(path: Path) -> StoredTensors:
         if not isinstance(tensor, torch.Tensor):
             kind = type(tensor).__name__
             raise InputError(f"{path}: {name!r} is a {kind}, not a tensor: {_ADVICE}")
+        claimed = tensor.numel() * tensor.element_size()
+        if claimed > length:  # one number, for instance, that is said to stand for millions
+            raise InputError(
+                f"{path}: {name} claims {claimed:,} bytes of a file of {length:,} bytes"
+            )
         arrays[name] = _as_array(tensor, f"{path}: {name}")
         dtypes[name] = str(tensor.dtype).removeprefix("torch.")
     return StoredTensors(arrays, dtypes, {})
@@ -61,12 +66,13 @@ def _load(path: Path) -> Any:
             f"{path} is not read by torch {torch.__version__}, in which a file can run code "
             f"nevertheless: torch {since} or later is needed"
         )
-    content = io.BytesIO(path.read_bytes())  # in memory, where damage cannot cause an OSError
+    content = io.BytesIO(read_bytes(path))  # in memory, where damage cannot cause an OSError
     if content.getvalue()[257:262] == b"ustar":
         raise InputError(f"{path} is in torch's oldest form, an archive of pickles: {_ADVICE}")
     try:
         if zipfile.is_zipfile(content):  # torch itself does not compare the checksums
             with zipfile.ZipFile(content) as archive:
+                _check_members(path, archive.infolist(), len(content.getvalue()))
                 broken = archive.testzip()
             if broken is not None:
                 raise InputError(f"{path} is damaged: the checksum of {broken!r} differs")
@@ -86,6 +92,17 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path} is not a file of torch's, or damaged: {_ADVICE}") from None
     except Exception:  # whatever a damaged pickle leads to
         raise InputError(f"{path} is not a file of torch's, or damaged: {_ADVICE}") from None
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo], length: int) -> None:
+    """Raise `InputError` for members that torch does not write, or that cannot be in the file."""
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            reason = f"({member.filename!r} is compressed)"
+            raise InputError(f"{path} is not a file of torch's, or damaged {reason}: {_ADVICE}")
+    claimed = sum(member.file_size for member in members)
+    if claimed > length:
+        raise InputError(f"{path}: its members claim {claimed:,} bytes of a file of {length:,}")
 
 
 def _as_array(tensor: torch.Tensor, name: str) -> Array:

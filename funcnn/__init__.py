@@ -83,8 +83,9 @@ from funcnn.optimizers import (
 )
 from funcnn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, SumPool
 from funcnn.scaling import scale_by_adam, scale_by_adamax, scale_by_rms, scale_by_rss, scale_by_sm3
-from funcnn.snapshots import Snapshot, SnapshotError, load, save
+from funcnn.snapshots import Snapshot, load, save
 from funcnn.spec import from_spec
+from funcnn.stored_trees import SnapshotError
 from funcnn.training import TrainState, batches, evaluate, make_train_step, predict, value_and_grad
 from funcnn.transformations import (
     add_decayed_weights,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from funcnn.activations import check_float
 from funcnn.arguments import check_number
+from funcnn.initializers import fill
 from funcnn.moments import sum_over
 from funcnn.normalization import count_channels
 from funcnn.random import Key
@@ -56,7 +57,7 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         shape = (count_channels(input_shape),)
-        params = {name: np.full(shape, value, dtype) for name, value in first_values.items()}
+        params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
         return input_shape, params
 
     def apply(

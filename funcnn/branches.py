@@ -14,12 +14,20 @@ from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
 
+_MOST_ARRAYS = 1000
+
+
+def _count_arrays(shape: Shape) -> int:
+    inner = [entry for entry in shape if isinstance(entry, tuple)]
+    return sum(map(_count_arrays, inner)) if inner else 1
+
 
 @constructor(per_sample="always", takes="any")
 def FanOut(num: int) -> Layer:
     """y = (x, x, ...), `num` times; dx is the sum of the dy. As stax's `FanOut`. num: at least 1.
 
-    x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num.
+    x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num, or
+    if y has more than 1,000 arrays.
     """
     num = operator.index(num)
     if num < 1:
@@ -28,6 +36,8 @@ def FanOut(num: int) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
+        if num * _count_arrays(input_shape) > _MOST_ARRAYS:  # a file asked for a thousand million
+            raise ValueError(f"{num} times {input_shape} is more than {_MOST_ARRAYS:,} arrays")
         return (input_shape,) * num, {}
 
     def apply(

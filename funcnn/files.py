@@ -1,9 +1,12 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 _TEMPORARY = ".funcnn-"
 
@@ -32,6 +35,35 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # gone if all went well
             temporary.unlink()
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """The file at `path`, open to be read as bytes; a link is followed.
+
+    Raises `OSError` as `open` does, and for a device or a pipe, of which nobody knows whether it
+    ever begins, or ends.
+    """
+    return open(path, "rb", opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows has not
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, `open` says itself that it is one
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All of a regular file. Raises `OSError` as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A regular file of UTF-8. Raises `OSError` as `open_regular`, `ValueError` for other bytes."""
+    return read_bytes(path).decode("utf-8")
 
 
 def is_temporary(path: Path) -> bool:

@@ -39,11 +39,20 @@ def initialize(
 
     Raises `ValueError` if it has another shape than `shape`.
     """
+    if rng == random.SHAPES_ONLY:
+        return fill(0, rng, shape, dtype)
     keywords: dict[str, Any] = {"fans": fans} if accepts(initializer, "fans") else {}
     values = initializer(rng, shape, dtype, **keywords)
     if np.shape(values) != shape:
         raise ValueError(f"the initializer returned shape {np.shape(values)} instead of {shape}")
     return np.asarray(values, dtype)
+
+
+def fill(value: float, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> Array:
+    """`value` everywhere; for the key `SHAPES_ONLY` without memory, and read-only."""
+    if rng == random.SHAPES_ONLY:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    return np.full(shape, value, dtype)
 
 
 def _fans(shape: Shape, fans: Fans | None) -> Fans:

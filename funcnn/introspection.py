@@ -76,7 +76,7 @@ def summary(model: Layer, input_shape: Shape) -> Summary:
 
         return layer._replace(init=init)
 
-    init_layer(_rebuild(model, "", note), random.key(0), input_shape, np.float32)
+    init_layer(_rebuild(model, "", note), random.SHAPES_ONLY, input_shape, np.float32)
     return Summary(tuple(rows))
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from funcnn import activations, initializers, random
 from funcnn.arguments import check_flag, check_number
-from funcnn.initializers import Initializer, check_initializer, initialize
+from funcnn.initializers import Initializer, check_initializer, fill, initialize
 from funcnn.products import matmul
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
@@ -128,7 +128,7 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         check_channels(input_shape)
-        return input_shape, {"weight": np.full((num_parameters,), first_slope, dtype)}
+        return input_shape, {"weight": fill(first_slope, rng, (num_parameters,), dtype)}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"

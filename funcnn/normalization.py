@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from funcnn.activations import check_float
 from funcnn.arguments import check_number
+from funcnn.initializers import fill
 from funcnn.moments import mean_over, normalize, normalize_vjp, sum_over
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
@@ -65,7 +66,7 @@ def LayerNorm(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         shape = normalized_shape(input_shape)
-        params = {name: np.full(shape, value, dtype) for name, value in first_values.items()}
+        params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
         return input_shape, params
 
     def apply(
@@ -126,7 +127,8 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
         channels = check_channels(input_shape)
         if not affine:
             return input_shape, {}
-        return input_shape, {"weight": np.ones(channels, dtype), "bias": np.zeros(channels, dtype)}
+        first_values = {"weight": 1.0, "bias": 0.0}
+        return input_shape, {n: fill(v, rng, (channels,), dtype) for n, v in first_values.items()}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"

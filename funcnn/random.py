@@ -32,7 +32,14 @@ def _bits(rng: Key) -> bytes:
     return rng.bits
 
 
+SHAPES_ONLY = Key(b"")
+"""No seed's key: what is derived from it is it again, and `init` draws nothing, for it gives params
+of the right shapes and dtypes that take no memory."""
+
+
 def _derive(bits: bytes, purpose: bytes, index: int) -> Key:
+    if bits == SHAPES_ONLY.bits:
+        return SHAPES_ONLY
     # A keyed hash: keys derived for different purposes or indices are independent.
     message = index.to_bytes(_BYTES, "little", signed=True)
     return Key(hashlib.blake2b(message, digest_size=_BYTES, key=bits, person=purpose).digest())

@@ -6,13 +6,10 @@ array. There is no time in it, so equal params give equal files; there is no pic
 none is ever read.
 """
 
-import collections
-import functools
 import hashlib
 import io
 import json
 import os
-import re
 import struct
 import zipfile
 import zlib
@@ -21,18 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.files import write_whole
-from funcnn.random import Key
+from funcnn.files import read_bytes, write_whole
 from funcnn.spec import describe, from_spec
-from funcnn.types import Array, Layer, Shape, Tree
+from funcnn.stored_trees import SnapshotError, as_loaded, decode, encode, read_array
+from funcnn.types import Layer, Shape, Tree
 
 FORMAT = 1
 _HEADER = "header.json"
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-class SnapshotError(ValueError):
-    """A file that is not a whole snapshot, or does not fit what it is to be used for."""
 
 
 class Snapshot(NamedTuple):
@@ -66,7 +58,7 @@ def save(
     if model is not None and input_shape is not None and describe(model) is not None:
         _fit(params, model, input_shape)
     members: dict[str, bytes] = {}
-    structure = _encode(params, "", members)
+    structure = encode(params, "", members)
     header = {
         "format": FORMAT,
         "structure": structure,
@@ -139,9 +131,9 @@ _DAMAGE = (
 
 
 def _read(name: str) -> Snapshot:
-    with open(name, "rb") as file:
-        content = io.BytesIO(file.read())  # in memory, where damage cannot cause an OSError
-    with zipfile.ZipFile(content) as archive:
+    content = read_bytes(name)  # in memory, where damage cannot cause an OSError
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _check_members(archive.infolist(), len(content))
         present = set(archive.namelist())
         if _HEADER not in present:
             raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
@@ -159,13 +151,13 @@ def _read(name: str) -> Snapshot:
             if hashlib.sha256(data).hexdigest() != digest:
                 raise SnapshotError(f"array {path} is not the one that was saved (SHA-256 differs)")
             try:
-                arrays[path] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-            except (ValueError, MemoryError) as error:  # a pickled object, for instance
+                arrays[path] = read_array(data)
+            except ValueError as error:
                 raise SnapshotError(f"array {path}: {error}") from None
         extra = sorted(present - {_HEADER} - {f"{path}.npy" for path in digests})
         if extra:
             raise SnapshotError(f"there is an extra member {extra[0]}")
-    params = _decode(header["structure"], arrays)
+    params = decode(header["structure"], arrays)
     if arrays:
         raise SnapshotError(f"there is an extra array {sorted(arrays)[0]}")
     _check_header(header)
@@ -177,6 +169,16 @@ def _read(name: str) -> Snapshot:
         header["class_names"],
         header["notes"],
     )
+
+
+def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
+    """Raise `SnapshotError` for what `save` does not write, or cannot be in so long a file."""
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise SnapshotError(f"{member.filename} is compressed, which no snapshot's member is")
+    claimed = sum(member.file_size for member in members)
+    if claimed > length:
+        raise SnapshotError(f"its members claim {claimed:,} bytes of a file of {length:,}")
 
 
 def _check_header(header: dict[str, Any]) -> None:
@@ -201,98 +203,14 @@ def _read_shape(value: Any) -> Shape | None:
     return tuple(_read_shape(size) if isinstance(size, list) else size for size in value)
 
 
-# --- trees as data ---------------------------------------------------------------------------
-
-
-def _encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:
-    """The structure as JSON data; the leaves go to `members` as the bytes of `.npy` files."""
-    if node is None:
-        return None
-    below = f"{path}/" if path else ""
-    if type(node) is dict:
-        _check_keys(node, path)
-        pairs = [[key, _encode(node[key], f"{below}{key}", members)] for key in sorted(node)]
-        return {"dict": pairs}
-    fields: list[str] | None = list(getattr(node, "_fields", ())) or None
-    if isinstance(node, tuple) and (fields or hasattr(node, "_fields")):
-        values = [
-            _encode(v, f"{below}{field}", members)
-            for v, field in zip(node, fields or [], strict=True)
-        ]
-        return {"namedtuple": type(node).__name__, "fields": fields or [], "values": values}
-    if type(node) in (list, tuple):
-        kind = "list" if type(node) is list else "tuple"
-        return {kind: [_encode(v, f"{below}{i}", members) for i, v in enumerate(node)]}
-    return _encode_leaf(node, path or "value", members)
-
-
-def _check_keys(node: dict[Any, Any], path: str) -> None:
-    strings = all(isinstance(key, str) and not _UNSTORABLE.search(key) for key in node)
-    if not strings and not all(type(key) in (bool, int, float) for key in node):
-        raise TypeError(
-            f"{path or 'the root'}: a snapshot needs sortable keys that are all strings (without "
-            f"NUL or surrogates) or all numbers, not the key list {list(node)}"
-        )
-
-
-def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
-    if isinstance(leaf, Key):
-        kind, array = "key", random.key_data(leaf)
-    elif isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
-        kind, array = "number", np.asarray(leaf)
-    else:
-        kind, array = "array", np.asarray(leaf, order="C")
-    if array.dtype.kind not in "biufc":
-        what = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
-        raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {what}")
-    if path in members:
-        raise ValueError(f"two leaves of the tree have the path {path}")
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, allow_pickle=False)
-    members[path] = buffer.getvalue()
-    return {kind: path}
-
-
-def _decode(node: Any, arrays: dict[str, Array]) -> Tree:
-    """The tree of `_encode`; it takes each array out of `arrays`."""
-    if node is None:
-        return None
-    if "dict" in node:
-        return {key: _decode(value, arrays) for key, value in node["dict"]}
-    if "namedtuple" in node:
-        values = [_decode(value, arrays) for value in node["values"]]
-        return _namedtuple(node["namedtuple"], tuple(node["fields"]))(*values)
-    if "list" in node:
-        return [_decode(value, arrays) for value in node["list"]]
-    if "tuple" in node:
-        return tuple(_decode(value, arrays) for value in node["tuple"])
-    ((kind, path),) = node.items()
-    if path not in arrays:
-        raise SnapshotError(f"array {path} is missing")
-    array = arrays.pop(path)
-    if kind == "key":
-        return random.wrap_key_data(array)
-    return array.item() if kind == "number" else array
-
-
-@functools.cache
-def _namedtuple(name: str, fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple(name, fields)
-
-
-def _as_loaded(node: Tree) -> Tree:
-    """The tree as `_decode` would bring it back: NamedTuples by name and fields."""
-    if type(node) is dict:
-        return {key: _as_loaded(value) for key, value in node.items()}
-    if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return _namedtuple(type(node).__name__, node._fields)(*[_as_loaded(v) for v in node])
-    return type(node)(_as_loaded(v) for v in node) if type(node) in (list, tuple) else node
-
-
 def _fit(params: Tree, model: Layer, input_shape: Shape) -> Tree:
     """params with the structure of the model's. Raises `SnapshotError` if they do not fit it."""
-    dtype = next((np.asarray(leaf).dtype for leaf in tree.leaves(params)), np.float32)
-    _, expected = model.init(random.key(0), input_shape, dtype=dtype)
+    dtype: Any = np.dtype(np.float32)
+    for path, leaf in tree.leaves_with_path(params):
+        dtype = np.asarray(leaf).dtype
+        if dtype.kind != "f":
+            raise SnapshotError(f"array {path} is {dtype}, not floats")
+    _, expected = model.init(random.SHAPES_ONLY, input_shape, dtype=dtype)
     return _match(params, expected)
 
 
@@ -310,9 +228,8 @@ def _match(params: Tree, like: Tree) -> Tree:
             raise SnapshotError(
                 f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
             )
-        if np.asarray(found[path]).dtype != np.asarray(leaf).dtype:
-            raise SnapshotError(
-                f"array {path} is {np.asarray(found[path]).dtype}, not {np.asarray(leaf).dtype}"
-            )
-    tree.map(lambda *_: None, _as_loaded(like), params)  # raises if only the nodes differ
+        dtypes = [np.asarray(value).dtype.newbyteorder("=") for value in (found[path], leaf)]
+        if dtypes[0] != dtypes[1]:
+            raise SnapshotError(f"array {path} is {dtypes[0]}, not {dtypes[1]}")
+    tree.map(lambda *_: None, as_loaded(like), params)  # raises if only the nodes differ
     return tree.unflatten(tree.structure(like), [found[path] for path in expected])

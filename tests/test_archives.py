@@ -124,3 +124,33 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
 def test_errors_of_the_reader_are_left_alone(tmp_path):
     with pytest.raises(KeyError), open_zip(write_zip(tmp_path / "a.zip", ["a"])) as archive:
         archive.getinfo("b")
+
+
+def rename(path, name, new):
+    path.write_bytes(path.read_bytes().replace(name, new))
+    return path
+
+
+def test_a_name_that_is_not_utf_8_although_it_says_so_is_an_input_error(tmp_path):
+    path = rename(write_zip(tmp_path / "a.zip", ["ä"]), "ä".encode(), b"\xff\xfe")
+    with pytest.raises(InputError, match="a member whose name is not UTF-8"), open_zip(path):
+        pass
+
+
+def test_a_name_that_is_not_utf_8_where_the_member_begins_is_an_input_error(tmp_path):
+    path = write_zip(tmp_path / "a.zip", ["ä"])
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xff\xfe", 1))
+    with pytest.raises(InputError, match="name is not UTF-8"), open_zip(path) as archive:
+        archive.read("ä")
+
+
+@pytest.mark.parametrize("name", ["", "\0a"])
+def test_a_member_without_a_name_is_an_input_error(tmp_path, name):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("b")
+        archive.writestr(info, b"content")
+        info.filename = name
+        archive._didModify = True
+    with pytest.raises(InputError, match="a member without a name"), open_zip(path):
+        pass

@@ -63,8 +63,13 @@ def path(tmp_path_factory):
 
 
 def same(a, b):
-    """The same nodes, types, dtypes and bits; a NamedTuple's class may be a copy."""
-    if isinstance(a, np.ndarray):
+    """The same nodes, types, dtypes and bits; a NamedTuple's class may be a copy.
+
+    Arrays come back in the byte order of this machine, whatever `b` was saved in.
+    """
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        assert a.dtype.isnative
+        b = b.astype(b.dtype.newbyteorder("="))
         same_kind = isinstance(b, np.ndarray) and (a.dtype, a.shape) == (b.dtype, b.shape)
         return same_kind and a.tobytes() == b.tobytes()
     if hasattr(a, "_fields"):

@@ -208,3 +208,31 @@ def test_a_torch_that_a_file_could_harm_is_not_asked_to_read_one(file, monkeypat
     write_state_dict(file, ARRAYS)
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     refused(file, "2.9.1", "torch 2.10 or later")
+
+
+# --- files that claim more than they hold --------------------------------------------------------
+
+
+def test_a_compressed_file_is_refused_before_it_is_unpacked(file):
+    torch.save({"a": torch.zeros(10**6)}, file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    refused(file, "data.pkl' is compressed")
+
+
+def test_members_that_share_their_bytes_cannot_claim_more_than_the_file(file):
+    torch.save({"a": torch.zeros(1000)}, file)
+    with zipfile.ZipFile(file, "a") as archive:
+        (data,) = (member for member in archive.infolist() if member.filename.endswith("data/0"))
+        archive.filelist.extend([data] * 99)
+        archive._didModify = True
+    refused(file, "its members claim 40", "bytes of a file of")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_one_number_cannot_stand_for_more_than_the_file_has(file, dtype):
+    torch.save({"a": torch.zeros(1, dtype=dtype).expand(10**9)}, file)
+    refused(file, f"a claims {dtype.itemsize * 10**9:,} bytes of a file of")
