@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
+from funcnn.arguments import is_array
 from funcnn.branches import add_all, check_tuple
 from funcnn.random import Key
 from funcnn.sharding import apply_run, find_runs
@@ -60,8 +61,9 @@ def serial(*layers: Layer) -> Layer:
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
         _check_params("serial", params, layers)
-        if type(x) is list:
-            raise TypeError("x is an array, or a tuple of arrays, got a list: np.array(x)")
+        if type(x) is not np.ndarray and type(x) is not tuple and not is_array(x):
+            kind = type(x).__name__
+            raise TypeError(f"x is an array, or a tuple of arrays, got a {kind}: np.asarray(x)")
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []
