@@ -39,7 +39,7 @@ STOREYS = [
         "normalization",
         "batch_normalization",
     },
-    {"sharding", "branches", "combinators"},
+    {"sharding", "branches", "image_axes", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
     {"batching", "training", "snapshots", "differences", "checks", "introspection"},
