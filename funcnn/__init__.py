@@ -32,6 +32,7 @@ from funcnn.activation_layers import (
     elementwise,
 )
 from funcnn.batch_normalization import BatchNorm
+from funcnn.batching import batches
 from funcnn.branches import FanInConcat, FanInSum, FanOut
 from funcnn.checks import check_layer
 from funcnn.combinators import parallel, residual, serial, shape_dependent
@@ -86,7 +87,14 @@ from funcnn.scaling import scale_by_adam, scale_by_adamax, scale_by_rms, scale_b
 from funcnn.snapshots import Snapshot, load, save
 from funcnn.spec import from_spec
 from funcnn.stored_trees import SnapshotError
-from funcnn.training import TrainState, batches, evaluate, make_train_step, predict, value_and_grad
+from funcnn.training import (
+    TrainState,
+    evaluate,
+    make_train_step,
+    predict,
+    value_and_grad,
+    write_statistics,
+)
 from funcnn.transformations import (
     add_decayed_weights,
     clip_by_global_norm,
@@ -209,4 +217,5 @@ __all__ = [
     "tree",
     "value_and_grad",
     "weighted",
+    "write_statistics",
 ]

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from funcnn.arguments import is_array
 from funcnn.types import Array, ArrayVjp
 
 
@@ -287,7 +288,7 @@ def _shift(x: Array, dim: int) -> Array:
 
 def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")

@@ -1,4 +1,4 @@
-"""Checks of the numbers that constructors take, in one place so that all of them say the same."""
+"""Checks of the numbers and arrays that functions take, in one place so that all say the same."""
 
 import math
 import operator
@@ -6,6 +6,54 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from funcnn.types import Array, Arrays
+
+
+def as_array(name: str, value: Any) -> Array:
+    """The value as an array, its rows in the order in which they lie: an array itself, at no cost.
+
+    Whatever NumPy reads is taken by position (a Series has an index, and `s[rows]` goes by it).
+    Raises `TypeError`, naming the argument, for what is no array: objects, or masked entries.
+    """
+    if type(value) is np.ndarray and value.dtype.kind != "O":
+        return value
+    kind = type(value).__name__
+    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+        raise TypeError(f"{name} is a {kind} with masked entries: drop them, or fill them in")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
+        reason = str(error).partition("\n")[0]
+        raise TypeError(f"{name} is a {kind} that is no array of numbers: {reason}") from None
+    if array.dtype.kind == "O":
+        raise TypeError(f"{name} is a {kind} of objects, not of numbers: make an array of it first")
+    return array
+
+
+def as_arrays(name: str, value: Any) -> Arrays:
+    """As `as_array`, but of a tuple each of its parts, for a network of several inputs."""
+    if isinstance(value, tuple):
+        return tuple(as_arrays(name, part) for part in value)
+    return as_array(name, value)
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is an array that computes as NumPy's do: not masked, and no matrix.
+
+    Layers and losses take nothing else as x: they convert nothing.
+    """
+    if type(value) is np.ndarray:
+        return True
+    if not isinstance(value, np.ndarray) or isinstance(value, np.matrix):
+        return False
+    return not hasattr(value, "mask")
+
+
+def check_array(x: Any) -> None:
+    """Raise `TypeError` unless the x of a layer is an array, as `is_array` says."""
+    if not is_array(x):
+        raise TypeError(f"x is an array, got a {type(x).__name__}: np.asarray(x)")
 
 
 def check_number(

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
+from funcnn.arguments import is_array
 from funcnn.branches import add_all, check_tuple
+from funcnn.image_axes import dense_on_images
 from funcnn.random import Key
 from funcnn.sharding import apply_run, find_runs
 from funcnn.spec import check_shapes, constructor
@@ -39,16 +41,19 @@ def serial(*layers: Layer) -> Layer:
 
     params: a list, one entry a layer, so that a leaf's path is `0/weight`. With an `rng`, layer i
     uses `fold_in(rng, i)`. An error inside a layer says which: `layer 3 (Dense): ...`.
-    Raises `TypeError` for an argument that is not a layer, `ValueError` for params of the wrong
-    length.
+    Raises `TypeError` for an argument that is not a layer; `init` and `apply` raise `ValueError`
+    for params of the wrong length, and for a `Dense` on the images of a `Conv` or a pool.
     """
     check_layers("serial", layers)
+    misplaced = dense_on_images(layers)
     applies = [with_wrt(layer.apply) for layer in layers]
     runs = {train: find_runs(layers, applies, train) for train in (False, True)}
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
+        if misplaced:
+            raise ValueError(misplaced)
         params = []
         shape = input_shape
         for index, layer in enumerate(layers):
@@ -59,9 +64,11 @@ def serial(*layers: Layer) -> Layer:
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
+        if misplaced:
+            raise ValueError(misplaced)
         _check_params("serial", params, layers)
-        if type(x) is list:
-            raise TypeError("x is an array, or a tuple of arrays, got a list: np.array(x)")
+        if not isinstance(x, tuple) and not is_array(x):
+            raise TypeError(f"x is an array, or a tuple of arrays, got a {type(x).__name__}")
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []

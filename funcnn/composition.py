@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import tree
-from funcnn.arguments import check_number
+from funcnn.arguments import as_array, check_number
 from funcnn.types import Array, Tree
 
 State = Any
@@ -40,6 +40,8 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
     """
 
     def add(p: Array, u: Array) -> Array:
+        if type(p) is not np.ndarray or type(u) is not np.ndarray:
+            p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
             raise ValueError(f"an update of shape {u.shape} does not fit a weight of {p.shape}")
         return np.asarray(p + u, p.dtype)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import initializers, random
-from funcnn.arguments import check_count, check_flag
+from funcnn.arguments import check_array, check_count, check_flag
 from funcnn.convolution import (
     add_bias,
     convolve,
@@ -91,6 +91,7 @@ def Conv(
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
+        check_array(x)
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=1)
         x = batch_last(x)
@@ -188,6 +189,7 @@ def ConvTranspose(
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
+        check_array(x)
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params["weight"], shape, x, axis=0)
         x = np.ascontiguousarray(batch_last(x))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.arguments import is_array
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 
@@ -121,7 +122,8 @@ def _check_leaf(
 ) -> LeafReport:
     leaves, treedef = tree.flatten(x)
     leaf = leaves[index]
-    kind = getattr(leaf, "dtype", type(leaf).__name__)
+    plain = is_array(leaf) or isinstance(leaf, np.generic)
+    kind = leaf.dtype if plain else type(leaf).__name__
     if kind != np.float64:
         raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
+from funcnn.arguments import as_arrays
 from funcnn.combinators import check_layers, init_layer
 from funcnn.random import Key
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
@@ -102,6 +103,7 @@ def inner_outputs(
 
         return layer._replace(apply=apply)
 
+    x = as_arrays("x", x)
     _rebuild(model, "", note).apply(params, x, rng=rng, train=train, wrt=None)
     outputs.pop("")
     return outputs

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
-from funcnn.arguments import check_flag, check_number
+from funcnn.arguments import check_array, check_flag, check_number
 from funcnn.initializers import Initializer, check_initializer, fill, initialize
 from funcnn.products import matmul
 from funcnn.random import Key
@@ -78,8 +78,7 @@ def Dense(
             got = f"{params['bias'].dtype} {params['bias'].shape}"
             raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
         in_features = weight.shape[0]
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"x is an array, got a {type(x).__name__}")
+        check_array(x)
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
@@ -133,6 +132,7 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
+        check_array(x)
         check_channels(x.shape[1:])
         weight = check_param("weight", params["weight"], (num_parameters,), x.dtype)
         if num_parameters > 1:
@@ -239,6 +239,7 @@ def _reshape(output_shape: Any) -> Layer:
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
+        check_array(x)
         shape = output_shape(x.shape[1:])
         as_images = x.ndim > 2 and x.strides[0] == x.itemsize  # their batch is last in memory
         y = _reshape_samples(x, shape) if as_images else x.reshape(len(x), *shape)

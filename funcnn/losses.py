@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
+from funcnn.arguments import as_array
 from funcnn.reductions import Elementary, Value, reduced
 from funcnn.types import Array, Loss, LossVjp
 
@@ -29,7 +30,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     probabilities t `(N, K)` (one-hot rows, for instance).
     label_smoothing: s in [0, 1]; t becomes (1 - s) t + s / K.
     torch's weights of classes are `weights=class_weights[labels]` here (without smoothing).
-    Raises `ValueError` for another shape, a label out of range, or s outside [0, 1].
+    Raises `ValueError` for another shape, a label out of range, a negative t, or s outside [0, 1].
     """
     labels = _check_logits("softmax_cross_entropy", logits, labels)
     if not 0 <= label_smoothing <= 1:
@@ -40,6 +41,11 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
         _check_labels(labels, classes)
         losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
     elif labels.shape == (n, classes):
+        if not 0 <= labels.min() <= labels.max() < math.inf:
+            raise ValueError(
+                f"softmax_cross_entropy: target probabilities are at least 0, "
+                f"got {labels.min():g} to {labels.max():g}"
+            )
         targets = labels.astype(logits.dtype)
         targets *= 1 - label_smoothing
         targets += label_smoothing / classes
@@ -172,11 +178,12 @@ def hinge(outputs: Array, targets: Array) -> Elementary:
 def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
     """-t log p - (1 - t) log(1 - p) for each element, as `torch.nn.BCELoss`.
 
-    probabilities: p in [0, 1], of any shape. targets: t, of the same shape.
+    probabilities: p in [0, 1], of any shape. targets: t in [0, 1], of the same shape.
     As in torch, each logarithm is at least -100 and the derivative's denominator p (1 - p) at
-    least 1e-12. Raises `ValueError` for different shapes or p outside [0, 1] (NaN passes through).
+    least 1e-12. Raises `ValueError` for different shapes, or p or t outside [0, 1] (a NaN among p
+    passes through).
     """
-    p, t = probabilities, _cast_targets("binary_cross_entropy", probabilities, targets)
+    p, t = probabilities, _cast_probabilities("binary_cross_entropy", probabilities, targets)
     if p.min() < 0 or p.max() > 1:
         raise ValueError(
             f"binary_cross_entropy takes probabilities in [0, 1], got {p.min():g} to {p.max():g}; "
@@ -202,10 +209,10 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementar
     """`binary_cross_entropy` of sigmoid(logits), without its limits: `torch.nn.BCEWithLogitsLoss`.
 
     max(x, 0) - x t + log(1 + exp(-|x|)) for each element.
-    logits: x, any real numbers, of any shape. targets: t, of the same shape.
-    Raises `ValueError` for different shapes.
+    logits: x, any real numbers, of any shape. targets: t in [0, 1], of the same shape.
+    Raises `ValueError` for different shapes or t outside [0, 1].
     """
-    x, t = logits, _cast_targets("binary_cross_entropy_with_logits", logits, targets)
+    x, t = logits, _cast_probabilities("binary_cross_entropy_with_logits", logits, targets)
     power = np.exp(-np.abs(x))  # in (0, 1]
     losses = np.maximum(x, 0) - x * t + np.log1p(power)
 
@@ -240,8 +247,9 @@ def weighted(loss: Loss) -> Loss:
 def _check_logits(name: str, logits: Array, labels: Array) -> Array:
     check_float(name, logits)
     if logits.ndim != 2 or 0 in logits.shape:
-        raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}")
-    return np.asarray(labels)
+        advice = "; Flatten() before a Dense makes rows of images" if logits.ndim > 2 else ""
+        raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}{advice}")
+    return as_array(f"{name}: labels", labels)
 
 
 def _check_labels(labels: Array, classes: int) -> None:
@@ -253,7 +261,7 @@ def _check_labels(labels: Array, classes: int) -> None:
 
 def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:
     check_float(name, outputs)
-    targets = np.asarray(targets)
+    targets = as_array(f"{name}: targets", targets)
     if targets.shape != outputs.shape:
         raise ValueError(
             f"{name}: targets of shape {targets.shape} do not fit outputs of {outputs.shape}"
@@ -261,3 +269,12 @@ def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:
     if targets.size == 0:
         raise ValueError(f"{name}: the batch is empty")
     return targets.astype(outputs.dtype, copy=False)
+
+
+def _cast_probabilities(name: str, outputs: Array, targets: Array) -> Array:
+    t = _cast_targets(name, outputs, targets)
+    if not 0 <= t.min() <= t.max() <= 1:  # which a NaN is not either
+        raise ValueError(
+            f"{name}: targets are probabilities in [0, 1], got {t.min():g} to {t.max():g}"
+        )
+    return t

@@ -1,65 +1,90 @@
 """How good outputs are: plain numbers, no derivatives.
 
 outputs are scores or probabilities, `(N, K)` for K classes or `(N, 1)` for the probability of
-class 1 of two. targets are classes `(N,)`, one-hot rows `(N, K)`, or 0 and 1 `(N, 1)`.
+class 1 of two. targets are classes `(N,)`, one-hot rows `(N, K)`, or 0 (or -1) and 1 `(N, 1)`.
+
+threshold: of a single column, what predicts class 1, if it is above it. None is 0.5, and the column
+has to be probabilities; with a number it may be any scores: 0.0 is right for logits.
 """
 
 import numpy as np
 
 from funcnn.activations import softmax
+from funcnn.arguments import as_array, check_number
 from funcnn.types import Array
 
 
-def predicted_classes(outputs: Array) -> Array:
+def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Array:
     """The class with the highest score, int64 of shape `(N,)`; the first of equal ones.
 
-    A single column is the probability of class 1, which is predicted above 0.5.
-    Raises `ValueError` for outputs of another shape, or none.
+    A single column is the probability of class 1, which is predicted above 0.5; for logits there is
+    `threshold=0.0`. NaN is not above it.
+    Raises `ValueError` for outputs of another shape, or none; for a single column outside [0, 1]
+    without a threshold; and for several with one.
     """
+    outputs = as_array("outputs", outputs)
     if 0 in outputs.shape:
         raise ValueError(f"outputs are empty: their shape is {outputs.shape}")
     if outputs.ndim != 2:
         raise ValueError(f"outputs are (N, K) or (N, 1), got shape {outputs.shape}")
     if outputs.shape[1] == 1:
-        return (outputs[:, 0] > 0.5).astype(np.int64)
+        return (outputs[:, 0] > _threshold(outputs, threshold)).astype(np.int64)
+    if threshold is not None:
+        raise ValueError(f"a threshold is for a single column, got outputs {outputs.shape}")
     classes: Array = outputs.argmax(1)
     return classes
 
 
-def accuracy(outputs: Array, targets: Array) -> float:
+def _threshold(column: Array, threshold: float | None) -> float:
+    if threshold is not None:
+        return check_number("threshold", threshold)
+    if ((column < 0) | (column > 1)).any():  # and NaN, of what diverged, is neither
+        raise ValueError(
+            "outputs (N, 1) are probabilities in [0, 1], "
+            f"got {np.nanmin(column):g} to {np.nanmax(column):g}; for logits: threshold=0.0"
+        )
+    return 0.5
+
+
+def accuracy(outputs: Array, targets: Array, *, threshold: float | None = None) -> float:
     """The fraction of rows whose predicted class is the target, in [0, 1].
 
-    Raises `ValueError` for shapes that do not fit, or a label that is no class.
+    threshold: as for `predicted_classes`.
+    Raises `ValueError` for shapes that do not fit, a label that is no class, and as that.
     """
-    predicted = predicted_classes(outputs)
+    outputs = as_array("outputs", outputs)
+    predicted = predicted_classes(outputs, threshold=threshold)
     return float((predicted == _target_classes(outputs, targets)).mean())
 
 
-def confusion_matrix(outputs: Array, targets: Array) -> Array:
+def confusion_matrix(outputs: Array, targets: Array, *, threshold: float | None = None) -> Array:
     """Counts, int64 of shape `(K, K)`: row the true class, column the predicted one.
 
-    Raises `ValueError` for shapes that do not fit, or a label that is no class.
+    threshold: as for `predicted_classes`.
+    Raises `ValueError` for shapes that do not fit, a label that is no class, and as that.
     """
-    predicted, classes = predicted_classes(outputs), max(outputs.shape[1], 2)
+    outputs = as_array("outputs", outputs)
+    predicted = predicted_classes(outputs, threshold=threshold)
+    classes = max(outputs.shape[1], 2)
     cells = _target_classes(outputs, targets) * classes + predicted
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def precision(outputs: Array, targets: Array) -> Array:
+def precision(outputs: Array, targets: Array, *, threshold: float | None = None) -> Array:
     """Of each class, the fraction of its predictions that are right, float64 of shape `(K,)`.
 
-    0 for a class that is never predicted. Raises `ValueError` as `confusion_matrix`.
+    0 for a class that is never predicted. threshold, and what it raises: as `confusion_matrix`.
     """
-    matrix = confusion_matrix(outputs, targets)
+    matrix = confusion_matrix(outputs, targets, threshold=threshold)
     return _fractions(matrix.diagonal(), matrix.sum(0))
 
 
-def recall(outputs: Array, targets: Array) -> Array:
+def recall(outputs: Array, targets: Array, *, threshold: float | None = None) -> Array:
     """Of each class, the fraction of its examples that are predicted, float64 of shape `(K,)`.
 
-    0 for a class without examples. Raises `ValueError` as `confusion_matrix`.
+    0 for a class without examples. threshold, and what it raises: as `confusion_matrix`.
     """
-    matrix = confusion_matrix(outputs, targets)
+    matrix = confusion_matrix(outputs, targets, threshold=threshold)
     return _fractions(matrix.diagonal(), matrix.sum(1))
 
 
@@ -74,6 +99,7 @@ def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
     outputs: `(N, K)`, K at least 2. k: from 1 to K. Raises `ValueError` for another k, and as
     `accuracy`.
     """
+    outputs = as_array("outputs", outputs)
     _check_columns("top_k_accuracy: outputs", outputs)
     classes = _target_classes(outputs, targets)[:, None]  # (N, 1)
     if not 1 <= k <= outputs.shape[1]:
@@ -92,6 +118,7 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     logits: `(N, K)`, K at least 2, as for `softmax_cross_entropy`. bins: M, at least 1.
     Raises `ValueError` for another shape or number of bins. Guo et al. 2017, equation 3.
     """
+    logits = as_array("logits", logits)
     _check_columns("expected_calibration_error: logits", logits)
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
@@ -108,9 +135,13 @@ def _check_columns(name: str, outputs: Array) -> None:
 
 
 def _target_classes(outputs: Array, targets: Array) -> Array:
-    targets = np.asarray(targets)
+    targets = as_array("targets", targets)
     if targets.shape == outputs.shape:
-        return predicted_classes(targets)
+        if targets.shape[1] == 1 and not -1 <= targets.min() <= targets.max() <= 1:
+            raise ValueError(
+                f"targets (N, 1) are 0 and 1, got {targets.min():g} to {targets.max():g}"
+            )
+        return predicted_classes(targets, threshold=0.5 if targets.shape[1] == 1 else None)
     if targets.shape != outputs.shape[:1] or targets.dtype.kind not in "iu":
         raise ValueError(
             f"targets are integers {outputs.shape[:1]} or rows {outputs.shape}, "

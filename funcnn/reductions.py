@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from funcnn.arguments import as_array
 from funcnn.types import Array, LossVjp, check_cotangent
 
 Reduction = Literal["mean", "sum", "none"]
@@ -69,7 +70,7 @@ def _reduce(
         return doutputs
 
     def array_vjp(dvalue: Array) -> Array:
-        dvalue = np.asarray(dvalue)
+        dvalue = as_array("dvalue", dvalue)
         check_cotangent(dvalue, losses.shape, losses.dtype)
         return scaled(dvalue)
 
@@ -84,7 +85,7 @@ def _stretched(values: Array, like: Array) -> Array:
 
 
 def _check_weights(weights: Array, losses: Array) -> Array:
-    weights = np.asarray(weights)
+    weights = as_array("weights", weights)
     if losses.ndim == 0 or weights.shape != losses.shape[:1] or weights.dtype.kind not in "biuf":
         raise ValueError(
             f"weights are numbers, one for each of {len(losses) if losses.ndim else 0} examples, "

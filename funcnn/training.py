@@ -1,28 +1,26 @@
-"""Training: a gradient, a step, and passes over data.
+"""Training: a gradient, a step, and what a model gives for data.
 
 A step is a pure function of a state and a batch. Everything that training changes is in the
 state, so keeping a state is a checkpoint and going back to it is exact.
 """
 
-import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.arguments import as_array, as_arrays
+from funcnn.batching import Batch, Preprocess, batches, check_data, count_rows
 from funcnn.composition import Optimizer, State, apply_updates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
 from funcnn.transformations import last_learning_rate
 from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
 
-Batch = tuple[Arrays, Arrays]
-"""Inputs and targets, of one length; each an array, or a tuple of arrays."""
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
-Preprocess = Callable[[Array], Array]
-"""What makes a batch of stored inputs (pixels, say) into a batch that the model takes."""
 
 
 class Aux(NamedTuple):
@@ -45,6 +43,9 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     def compute(
         params: Tree, x: Array, y: Array, *, rng: Key | None = None, train: bool = True
     ) -> tuple[tuple[float, Aux], Tree]:
+        x = as_arrays("x", x)
+        if isinstance(y, list) or hasattr(y, "__array__"):
+            y = as_array("y", y)  # all else is between the user and the loss
         outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
         value, loss_vjp = loss(outputs, y)
         assert vjp is not None  # it is, for wrt="params"
@@ -113,72 +114,38 @@ def make_train_step(
 
 
 def write_statistics(params: Tree, statistics: Tree) -> Tree:
-    """The params, with the leaves of `statistics` in place of theirs where these are not None."""
+    """The params, with the running statistics that a training pass gave in the place of theirs.
+
+    A loop of one's own writes them after the update, as `make_train_step` does by itself:
+
+        ((loss, aux), grads) = gradient(params, x, y, rng=rng)
+        updates, state = optimizer.update(grads, state, params)
+        params = fn.write_statistics(fn.apply_updates(params, updates), aux.statistics)
+
+    statistics: `aux.statistics`, a tree like params with None for what stays (or None for all that
+    does). Arrays keep their shapes: `(C,)` for a `BatchNorm` of C channels.
+    Raises `ValueError` where it does not fit the params.
+    """
     if statistics is None:
         return params
     if isinstance(statistics, dict):
+        if not isinstance(params, dict) or not statistics.keys() <= params.keys():
+            raise ValueError(f"params have no entries {sorted(statistics)} to write statistics to")
         return {key: write_statistics(params[key], statistics.get(key)) for key in params}
     if isinstance(statistics, (list, tuple)):
+        if not isinstance(params, (list, tuple)) or len(params) != len(statistics):
+            raise ValueError(f"params have no {len(statistics)} entries to write statistics to")
         entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
+    if np.shape(statistics) != np.shape(params):
+        shape = np.shape(statistics)
+        raise ValueError(f"statistics of shape {shape} do not fit those of {np.shape(params)}")
     return statistics
-
-
-def batches(
-    data: Batch, batch_size: int, *, rng: Key | None = None, preprocess: Preprocess | None = None
-) -> Iterator[Batch]:
-    """The `(x, y)` batches of one pass over `data`, the last one smaller if it must be.
-
-    data: `(x, y)`, `(N, ...)` each, or a tuple of such arrays: x of a network with several inputs,
-    y as for `weighted`. batch_size: 1 to N.
-    rng: the order, shuffled anew for each key; None keeps the order of the data.
-    preprocess: applied to each batch of x, so that x may stay bytes in memory.
-    Raises `ValueError` for another batch size or different lengths, at once.
-    """
-    x, y = _pair(data)
-    examples = _count(x)
-    if _count(y) != examples:
-        raise ValueError(f"data has {examples} inputs but {_count(y)} targets")
-    batch_size = operator.index(batch_size)
-    if not 1 <= batch_size <= examples:
-        raise ValueError(f"batch_size must be from 1 to the {examples} examples, got {batch_size}")
-    order = None if rng is None else random.permutation(rng, examples)
-
-    def generate() -> Iterator[Batch]:
-        for start in range(0, examples, batch_size):
-            stop = start + batch_size
-            chosen: Any = slice(start, stop) if order is None else order[start:stop]
-            inputs = _pick(x, chosen)
-            yield (inputs if preprocess is None else preprocess(inputs)), _pick(y, chosen)
-
-    return generate()
-
-
-def _pair(data: Any) -> Batch:
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data is a pair (x, y) of inputs and targets, got a {type(data).__name__}")
-    return data[0], data[1]
 
 
 def _check_metrics(metrics: Any) -> None:
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics are {{name: function}}, got a {type(metrics).__name__}")
-
-
-def _count(arrays: Arrays) -> int:
-    """The length of an array, or of every array in a tuple."""
-    if not isinstance(arrays, tuple):
-        return len(arrays)
-    lengths = {len(array) for array in arrays}
-    if len(lengths) != 1:
-        raise ValueError(f"data has arrays of different lengths, {sorted(lengths)}")
-    return lengths.pop()
-
-
-def _pick(arrays: Arrays, chosen: Any) -> Arrays:
-    if isinstance(arrays, tuple):
-        return tuple(array[chosen] for array in arrays)
-    return arrays[chosen]
 
 
 def evaluate(
@@ -195,15 +162,14 @@ def evaluate(
 
     x: `(N, ...)`. The model works in batches and keeps nothing for a vjp; loss and metrics see all
     the outputs at once, so the batch size does not show but in rounding.
-    Raises `ValueError` if there are no examples.
+    Raises `ValueError` if there are no examples. Warns (`UserWarning`) where the running statistics
+    of every `BatchNorm` are still the initial ones: see `write_statistics`.
     """
-    x, y = _pair(data)
+    x, y = check_data(data)
     _check_metrics(metrics)
-    if _count(x) == 0:
+    if count_rows(x) == 0:
         raise ValueError("evaluate: there are no examples")
-    if _count(y) != _count(x):
-        raise ValueError(f"data has {_count(x)} inputs but {_count(y)} targets")
-    outputs = predict(apply, params, x, batch_size=batch_size, preprocess=preprocess)
+    outputs = _predict(apply, params, x, batch_size, preprocess)
     measured = {name: metric(outputs, y) for name, metric in (metrics or {}).items()}
     return {"loss": loss(outputs, y)[0], **measured}
 
@@ -219,11 +185,20 @@ def predict(
     """The outputs for all rows of x, in evaluation mode, in batches, keeping nothing for a vjp.
 
     x: `(N, ...)`; returns `(N, ...)`. Raises `ValueError` if there are no inputs.
+    Warns, as `evaluate`, of running statistics that are still the initial ones.
     """
-    examples = _count(x)
-    if examples == 0:
+    x = as_arrays("x", x)
+    if count_rows(x) == 0:
         raise ValueError("predict: there are no inputs")
+    return _predict(apply, params, x, batch_size, preprocess)
+
+
+def _predict(
+    apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
+) -> Arrays:
     apply = with_wrt(apply)
+    _warn_of_first_statistics(params)
+    examples = count_rows(x)
     rows = np.arange(examples)
     with single_threaded_blas():
         parts = [
@@ -231,3 +206,23 @@ def predict(
             for inputs, _ in batches((x, rows), min(batch_size, examples), preprocess=preprocess)
         ]
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _warn_of_first_statistics(params: Tree) -> None:
+    """Warn if the model has running statistics, and all of them are still those of `init`."""
+    found = list(_running_statistics(params))
+    if found and all(not mean.any() and (variance == 1).all() for mean, variance in found):
+        warnings.warn(
+            "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
+            "your own writes them by fn.write_statistics(params, aux.statistics)",
+            UserWarning,
+            stacklevel=4,  # whoever called evaluate or predict
+        )
+
+
+def _running_statistics(params: Tree) -> Iterator[tuple[Array, Array]]:
+    if isinstance(params, dict) and {"running_mean", "running_var"} <= params.keys():
+        yield params["running_mean"], params["running_var"]
+    elif isinstance(params, (dict, list, tuple)):
+        for entry in params.values() if isinstance(params, dict) else params:
+            yield from _running_statistics(entry)

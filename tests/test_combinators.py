@@ -523,3 +523,57 @@ def test_misuse_of_branches_says_what_to_do(name):
     misuse, message = MISUSE[name]
     with pytest.raises((ValueError, TypeError), match=message):
         misuse()
+
+
+# --- a Dense on images -----------------------------------------------------------------------
+
+FORGOTTEN = {
+    "at once": ((fn.Conv(2, 2), fn.Dense(3)), r"layer 1 \(Dense\)"),
+    "after others": (
+        (fn.Conv(2, 2), fn.BatchNorm(), fn.Relu(), fn.MaxPool(2), fn.Dropout(0.1), fn.Dense(3)),
+        r"layer 5 \(Dense\)",
+    ),
+    "inside": (
+        (fn.serial(fn.Conv(2, 2), fn.Relu()), fn.serial(fn.Tanh(), fn.Dense(3))),
+        r"layer 1 \(serial\): layer 1 \(Dense\)",
+    ),
+    "residual": ((fn.residual(fn.Conv(1, 1)), fn.Dense(3)), r"layer 1 \(Dense\)"),
+    "in a branch": (
+        (fn.AvgPool(2), fn.FanOut(2), fn.parallel(fn.Dense(3), fn.Identity())),
+        r"layer 2 \(parallel\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "where"), FORGOTTEN.values(), ids=FORGOTTEN)
+def test_a_dense_on_images_is_told_of_flatten(layers, where):
+    message = rf"^{where}: it would work along the width of images: put Flatten\(\) before it$"
+    model = fn.serial(*layers)
+    with pytest.raises(ValueError, match=message):
+        model.init(KEY, (1, 8, 8))
+    with pytest.raises(ValueError, match=message):
+        model.apply([{}] * len(layers), np.ones((2, 1, 8, 8), np.float32))
+
+
+OWN = fn.Layer(
+    lambda rng, shape: ((shape[1], shape[0]), {}),
+    lambda params, x, *, rng=None, train=False: (x.swapaxes(1, 2), lambda dy: ({}, dy)),
+)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "expected"),
+    [
+        ((fn.Dense(3), fn.Relu(), fn.Dense(2)), (5, 4), (5, 2)),  # a sequence
+        ((fn.Conv(2, 2), fn.Flatten(), fn.Dense(3)), (1, 4, 4), (3,)),
+        ((fn.Conv(2, 2), fn.GlobalAvgPool(), fn.Dense(3)), (1, 4, 4), (3,)),
+        ((fn.Conv(2, 2), fn.Reshape((2, 9)), fn.Dense(3)), (1, 4, 4), (2, 3)),
+        ((fn.Conv(2, 2), OWN, fn.Dense(3)), (1, 4), (3, 3)),  # channels last by a user's own
+        ((fn.serial(fn.Conv(2, 2), fn.Flatten()), fn.Dense(3)), (1, 4, 4), (3,)),
+    ],
+)
+def test_a_dense_elsewhere_is_left_alone(layers, shape, expected):
+    model = fn.serial(*layers)
+    found, params = model.init(KEY, shape)
+    y, _ = model.apply(params, np.ones((2, *shape), np.float32))
+    assert found == expected == y.shape[1:]

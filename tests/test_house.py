@@ -39,10 +39,10 @@ STOREYS = [
         "normalization",
         "batch_normalization",
     },
-    {"sharding", "branches", "combinators"},
+    {"sharding", "branches", "image_axes", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
-    {"training", "snapshots", "differences", "checks", "introspection"},
+    {"batching", "training", "snapshots", "differences", "checks", "introspection"},
     {"__init__"},
 ]
 STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}

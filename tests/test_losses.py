@@ -582,3 +582,36 @@ def test_weights_that_the_outputs_dtype_cannot_hold_are_refused(size):
 def test_weights_that_are_none_are_refused(outputs, weights):
     with pytest.raises(ValueError, match="weights are numbers, one for each of"):
         fn.mean_squared_error(outputs, outputs, weights=weights)
+
+
+# --- targets that are no probabilities -------------------------------------------------------
+
+BINARY = [fn.binary_cross_entropy, fn.binary_cross_entropy_with_logits]
+
+
+@pytest.mark.parametrize("loss", BINARY)
+@pytest.mark.parametrize("wrong", [3.0, -1.0, 1.001, np.nan])
+def test_binary_targets_outside_0_to_1_are_refused(loss, wrong):
+    outputs = np.full((2, 1), 0.5)
+    with pytest.raises(ValueError, match=f"^{loss.__name__}: targets are probabilities in"):
+        loss(outputs, np.array([[1.0], [wrong]]))
+
+
+@pytest.mark.parametrize("loss", BINARY)
+def test_the_ends_and_what_is_between_are_targets(loss):
+    outputs = np.full((3, 1), 0.5)
+    for targets in (np.array([[0], [1], [1]]), np.array([[0], [0.25], [1]]), np.ones((3, 1), bool)):
+        assert np.isfinite(loss(outputs, targets)[0])
+
+
+@pytest.mark.parametrize("wrong", [-0.5, np.nan, np.inf])
+def test_target_probabilities_of_classes_are_not_negative(wrong):
+    with pytest.raises(
+        ValueError, match="softmax_cross_entropy: target probabilities are at least"
+    ):
+        fn.softmax_cross_entropy(np.zeros((2, 2)), np.array([[0.5, 0.5], [1, wrong]]))
+
+
+def test_logits_of_images_are_told_of_flatten():
+    with pytest.raises(ValueError, match=r"logits are \(N, K\), got shape \(2, 3, 4\); Flatten"):
+        fn.softmax_cross_entropy(np.zeros((2, 3, 4)), np.zeros(2, int))

@@ -283,3 +283,53 @@ def test_a_label_that_is_no_class_is_refused_by_name(metric, label):
 def test_an_empty_batch_is_refused(metric):
     with pytest.raises(ValueError, match="empty"):
         metric(np.zeros((0, 3)), np.zeros(0, np.int64))
+
+
+# --- a single column: probabilities, or scores with a threshold ------------------------------
+
+LOGITS = np.float32([[-0.3], [0.2], [0.4], [3], [-2]])
+LABELS = np.array([0, 1, 0, 1, 1])
+OF_ONE_COLUMN = [fn.predicted_classes, fn.accuracy, fn.confusion_matrix, fn.precision, fn.recall]
+
+
+@pytest.mark.parametrize("metric", OF_ONE_COLUMN)
+@pytest.mark.parametrize("outside", [-0.001, 1.001, 3.0])
+def test_a_single_column_outside_0_to_1_is_refused(metric, outside):
+    targets = () if metric is fn.predicted_classes else (np.array([1, 0, 1]),)
+    outputs = np.array([[0.5], [outside], [np.nan]])
+    with pytest.raises(ValueError, match=r"probabilities in \[0, 1\], got .*threshold=0.0"):
+        metric(outputs, *targets)
+
+
+def test_logits_have_their_threshold():
+    assert fn.predicted_classes(LOGITS, threshold=0.0).tolist() == [0, 1, 1, 1, 0]
+    assert fn.accuracy(LOGITS, LABELS, threshold=0.0) == 0.6
+    assert fn.confusion_matrix(LOGITS, LABELS, threshold=0.0).tolist() == [[1, 1], [1, 2]]
+    assert fn.precision(LOGITS, LABELS, threshold=0.0).tolist() == [1 / 2, 2 / 3]
+    assert fn.recall(LOGITS, LABELS, threshold=0.0).tolist() == [1 / 2, 2 / 3]
+
+
+def test_logits_and_their_probabilities_have_the_same_classes():
+    probabilities, _ = fn.activations.sigmoid(LOGITS)
+    assert fn.accuracy(probabilities, LABELS) == fn.accuracy(LOGITS, LABELS, threshold=0.0)
+    strict = fn.predicted_classes(probabilities, threshold=0.9)
+    assert strict.tolist() == [0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("zero", [0, -1])
+def test_the_threshold_is_not_that_of_the_targets(zero):
+    targets = np.where(LABELS == 1, 1, zero)[:, None]  # -1 and 1, as for hinge
+    assert fn.accuracy(LOGITS, targets, threshold=-5) == 0.6
+    with pytest.raises(ValueError, match=r"targets \(N, 1\) are 0 and 1, got .* to 3"):
+        fn.accuracy(LOGITS, 3 * abs(targets), threshold=-5)
+
+
+def test_what_diverged_is_measured_all_the_same():
+    assert fn.predicted_classes(np.full((3, 1), np.nan)).tolist() == [0, 0, 0]
+
+
+def test_a_threshold_is_a_number_and_for_a_single_column():
+    with pytest.raises(ValueError, match="threshold must be a finite number, got nan"):
+        fn.predicted_classes(LOGITS, threshold=math.nan)
+    with pytest.raises(ValueError, match=r"a threshold is for a single column, got outputs \(4, 3"):
+        fn.predicted_classes(SCORES, threshold=0.0)

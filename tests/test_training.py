@@ -310,6 +310,107 @@ def test_inputs_and_targets_of_different_lengths_are_refused_at_once():
         fn.batches((np.ones(5), (np.ones(5), np.ones(4))), 2)
 
 
+def orders(loader, passes):
+    return [np.concatenate([y for _, y in loader]).tolist() for _ in range(passes)]
+
+
+def test_batches_can_be_gone_through_again_each_time_in_another_order():
+    loader = fn.batches(numbered(50), 8, rng=KEY)
+    found = orders(loader, 3)
+    assert found[0] == fn.random.permutation(KEY, 50).tolist()  # the order of a single pass
+    for i in (1, 2):
+        assert found[i] == fn.random.permutation(fn.random.fold_in(KEY, i), 50).tolist()
+    assert len({tuple(order) for order in found}) == 3
+    assert orders(fn.batches(numbered(50), 8), 2) == [list(range(50))] * 2
+
+
+def test_passes_at_once_are_independent():
+    loader = fn.batches(numbered(50), 8, rng=KEY)
+    first, second = iter(loader), iter(loader)
+    pairs = list(zip(first, second, strict=True))
+    found = [np.concatenate([pair[i][1] for pair in pairs]).tolist() for i in range(2)]
+    assert found == orders(fn.batches(numbered(50), 8, rng=KEY), 2)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "drop_last", "sizes"),
+    [(3, False, [3, 3, 1]), (3, True, [3, 3]), (7, True, [7]), (4, True, [4])],
+)
+def test_the_length_is_the_number_of_batches(batch_size, drop_last, sizes):
+    loader = fn.batches(numbered(7), batch_size, drop_last=drop_last)
+    assert len(loader) == len(sizes)
+    assert [len(x) for x, _ in loader] == sizes
+
+
+def test_next_draws_from_one_pass():
+    loader = fn.batches(numbered(7), 4)
+    assert [len(next(loader)[0]), len(next(loader)[0])] == [4, 3]
+    with pytest.raises(StopIteration):
+        next(loader)
+
+
+def test_an_order_of_no_key_is_refused_at_once():
+    with pytest.raises(TypeError, match="rng must be a key"):
+        fn.batches(numbered(7), 2, rng=0)
+    with pytest.raises(TypeError, match="drop_last is True or False, got 1"):
+        fn.batches(numbered(7), 2, drop_last=1)
+
+
+# --- running statistics in a loop of one's own -----------------------------------------------
+
+
+def normalised(steps, write):
+    """A net with BatchNorm, and its params after some steps of a loop of one's own."""
+    model = fn.serial(fn.Dense(6), fn.BatchNorm(), fn.Relu(), fn.Dense(3))
+    _, params = model.init(KEY, (4,))
+    optimizer = fn.adam(0.01)
+    gradient = fn.value_and_grad(model.apply, fn.softmax_cross_entropy)
+    state = optimizer.init(params)
+    x, y = fn.random.normal(KEY, (30, 4)) * 3 + 1, np.arange(30) % 3
+    stepped = fn.TrainState.create(params, optimizer)
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    for _ in range(steps):
+        (_, aux), grads = gradient(params, x, y)
+        updates, state = optimizer.update(grads, state, params)
+        params = fn.apply_updates(params, updates)
+        if write:
+            params = fn.write_statistics(params, aux.statistics)
+        stepped, _ = step(stepped, (x, y))
+    return model, params, (x, y), stepped.params
+
+
+def test_a_loop_of_ones_own_that_writes_statistics_is_the_training_step():
+    model, params, data, stepped = normalised(5, True)
+    assert fn.tree.all_close(params, stepped, 0, 0)
+    loss = fn.softmax_cross_entropy
+    measured = fn.evaluate(model.apply, loss, params, data)
+    assert measured == fn.evaluate(model.apply, loss, stepped, data)
+
+
+def test_statistics_that_are_still_the_initial_ones_are_warned_of():
+    model, params, data, _ = normalised(5, False)
+    loss = fn.softmax_cross_entropy
+    for call in (
+        lambda: fn.evaluate(model.apply, loss, params, data),
+        lambda: fn.predict(model.apply, params, data[0]),
+    ):
+        with pytest.warns(UserWarning, match=r"fn.write_statistics\(params, aux.stat") as found:
+            call()
+        assert [warning.filename for warning in found] == [__file__]
+
+
+def test_statistics_that_do_not_fit_are_refused():
+    params = [{}, {"running_mean": np.zeros(3)}]
+    for statistics, message in (
+        ([None], "no 1 entries"),
+        ([None, {"mean": np.zeros(3)}], r"no entries \['mean'\]"),
+        ([None, {"running_mean": np.zeros(4)}], r"of shape \(4,\) do not fit those of \(3,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fn.write_statistics(params, statistics)
+    assert fn.write_statistics(params, None) is params
+
+
 # --- evaluate and predict --------------------------------------------------------------------
 
 

@@ -1,0 +1,221 @@
+"""What is no array is taken by position, or refused in one line: Series, lists, tensors, masks."""
+
+import types
+import warnings
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits
+
+import funcnn as fn
+
+pandas = pytest.importorskip("pandas")
+torch = pytest.importorskip("torch")
+
+KEY = fn.random.key(0)
+X = fn.random.normal(fn.random.key(1), (7, 3))
+Y = np.arange(7) % 3
+ONES = np.ones((7, 3), np.float32)
+SHUFFLED = [3, 6, 0, 2, 5, 1, 4]
+MODEL = fn.serial(fn.Dense(4), fn.Relu(), fn.Dense(3))
+PARAMS = MODEL.init(KEY, (3,))[1]
+
+# The same rows in the same order; an index says otherwise.
+KINDS = {
+    "Series": (
+        lambda x: pandas.DataFrame(x, index=SHUFFLED),
+        lambda y: pandas.Series(y, index=SHUFFLED),
+    ),
+    "list": (lambda x: [list(row) for row in x], list),
+    "Tensor": (torch.tensor, torch.tensor),
+    "unmasked": (np.ma.array, np.ma.array),
+}
+
+
+@pytest.fixture(params=KINDS, ids=KINDS)
+def kind(request):
+    as_x, as_y = KINDS[request.param]
+    return types.SimpleNamespace(x=as_x(X), y=as_y(Y), like=as_y)
+
+
+def assert_same_batches(found, expected):
+    for ours, right in zip(list(found), list(expected), strict=True):
+        for part, of in zip(ours, right, strict=True):
+            assert type(part) is np.ndarray
+            np.testing.assert_array_equal(part, of)
+
+
+@pytest.mark.parametrize("rng", [None, KEY])
+def test_batches_take_rows_by_position(kind, rng):
+    assert_same_batches(fn.batches((kind.x, kind.y), 3, rng=rng), fn.batches((X, Y), 3, rng=rng))
+    several = fn.batches(((kind.x, kind.y), Y), 3, rng=rng)
+    right = fn.batches(((X, Y), Y), 3, rng=rng)
+    for (ours, _), (expected, _) in zip(several, right, strict=True):
+        for part, of in zip(ours, expected, strict=True):
+            np.testing.assert_array_equal(part, of)
+
+
+def test_shuffled_labels_stay_with_their_rows():
+    frame = pandas.DataFrame({"a": np.arange(50) * 10, "b": np.arange(50)}).sample(
+        50, random_state=0
+    )
+    for x, y in fn.batches((frame["a"], frame["b"]), 8, rng=KEY):
+        assert_same_bits(x, 10 * y)
+
+
+def test_evaluate_and_predict_take_rows_by_position(kind):
+    x = X.tolist() if isinstance(kind.x, list) else kind.x
+    model = fn.serial(fn.Dense(3))
+    params = model.init(KEY, (3,), dtype=np.float64)[1]
+    to = {"preprocess": lambda part: part.astype(np.float64)}
+    metrics = {"accuracy": fn.accuracy}
+    loss = fn.softmax_cross_entropy
+    ours = fn.evaluate(model.apply, loss, params, (x, kind.y), metrics=metrics, batch_size=3, **to)
+    right = fn.evaluate(model.apply, loss, params, (X, Y), metrics=metrics, batch_size=3, **to)
+    assert ours == right
+    found = fn.predict(model.apply, params, x, batch_size=3, **to)
+    assert_same_bits(found, fn.predict(model.apply, params, X, batch_size=3, **to))
+
+
+def test_a_step_takes_rows_by_position(kind):
+    optimizer = fn.sgd(0.1)
+    step = fn.make_train_step(
+        MODEL.apply, fn.softmax_cross_entropy, optimizer, {"accuracy": fn.accuracy}
+    )
+    x = X if isinstance(kind.x, list) else kind.x  # a list of floats is float64
+    state = fn.TrainState.create(PARAMS, optimizer)
+    ours, measured = step(state, (x, kind.y))
+    right, expected = step(state, (X, Y))
+    assert measured == expected
+    assert fn.tree.all_close(ours.params, right.params, 0, 0)
+
+
+def test_losses_and_weights_are_taken_by_position(kind):
+    logits = X
+    weights = np.arange(7) / 7
+    for of_y, of_weights in ((kind.y, weights), (Y, kind.like(weights))):
+        value, vjp = fn.softmax_cross_entropy(logits, of_y, weights=of_weights)
+        expected, right = fn.softmax_cross_entropy(logits, Y, weights=weights)
+        assert value == expected
+        assert_same_bits(vjp(), right())
+    assert fn.huber(X[:, 0], kind.y)[0] == fn.huber(X[:, 0], Y)[0]
+
+
+@pytest.mark.parametrize(
+    "metric", [fn.accuracy, fn.confusion_matrix, fn.precision, fn.recall, fn.top_k_accuracy]
+)
+def test_metrics_take_rows_by_position(kind, metric):
+    keywords = {"k": 2} if metric is fn.top_k_accuracy else {}
+    np.testing.assert_array_equal(metric(kind.x, kind.y, **keywords), metric(X, Y, **keywords))
+
+
+def test_calibration_and_inner_outputs_too(kind):
+    assert fn.expected_calibration_error(X, kind.y) == fn.expected_calibration_error(X, Y)
+    if not isinstance(kind.x, list):
+        ours, right = (fn.inner_outputs(MODEL, PARAMS, x) for x in (kind.x, X))
+        assert_same_bits(ours["1"], right["1"])
+
+
+def test_updates_are_added_by_position():
+    params = [np.arange(7.0)]
+    updates = [pandas.Series(np.arange(7.0), index=SHUFFLED)]
+    assert_same_bits(fn.apply_updates(params, updates)[0], 2 * np.arange(7.0))
+
+
+# --- refused ---------------------------------------------------------------------------------
+
+MASKED = np.ma.array(Y, mask=[True] + [False] * 6)
+NO_ARRAYS = {
+    "masked": (MASKED, "is a MaskedArray with masked entries"),
+    "objects": (np.array([None] * 7), "is a ndarray of objects"),
+    "names": (pandas.Series([1, None, "a", 2, 3, 4, 5], dtype=object), "is a Series of objects"),
+    "generator": ((i for i in range(7)), "is a generator of objects"),
+    "set": ({1, 2}, "is a set of objects"),
+    "ragged": ([[1], [1, 2]], "is a list that is no array of numbers"),
+    "gradient": (torch.ones(7, requires_grad=True), "is a Tensor that is no array of numbers"),
+}
+
+
+@pytest.mark.parametrize(("value", "message"), NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_what_is_no_array_is_refused_in_one_line(value, message):
+    calls = {
+        "x": lambda: fn.batches((value, Y), 2),
+        "y": lambda: fn.batches((X, value), 2),
+        "weights": lambda: fn.softmax_cross_entropy(X, Y, weights=value),
+        "softmax_cross_entropy: labels": lambda: fn.softmax_cross_entropy(X, value),
+        "huber: targets": lambda: fn.huber(X[:, 0], value),
+        "targets": lambda: fn.accuracy(X, value),
+        "outputs": lambda: fn.predicted_classes(value),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=f"^{name} {message}") as found:
+            call()
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        MODEL,
+        fn.Dense(4),
+        fn.Relu(),
+        fn.Flatten(),
+        fn.Reshape((3, 1)),
+        fn.PRelu(),
+        fn.BatchNorm(),
+        fn.LayerNorm(),
+        fn.Dropout(),
+        fn.Softmax(),
+    ],
+)
+@pytest.mark.parametrize(
+    "x",
+    [
+        pandas.DataFrame(ONES),
+        torch.ones(7, 3),
+        ONES.tolist(),
+        np.ma.array(ONES, mask=np.eye(7, 3)),
+        ONES.view(np.matrix),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_layers_convert_nothing(layer, x):
+    _, params = layer.init(KEY, (3,))
+    with pytest.raises(TypeError, match=f"got a {type(x).__name__}"):
+        layer.apply(params, x)
+
+
+def test_convolutions_neither():
+    for layer in (fn.Conv(2, 1), fn.ConvTranspose(2, 1), fn.MaxPool(1), fn.GlobalAvgPool()):
+        _, params = layer.init(KEY, (2, 3))
+        with pytest.raises(TypeError, match="got a Tensor"):
+            layer.apply(params, torch.ones(1, 2, 3))
+
+
+def test_a_file_mapped_to_memory_is_an_array(tmp_path):
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=X.shape)
+    mapped[:] = X
+    assert_same_bits(MODEL.apply(PARAMS, mapped)[0], MODEL.apply(PARAMS, X)[0])
+    assert_same_batches(fn.batches((mapped, Y), 3, rng=KEY), fn.batches((X, Y), 3, rng=KEY))
+
+
+def test_derivatives_are_checked_by_arrays_alone():
+    def square(x):
+        return (x * x).sum(), lambda dy: 2 * x * dy
+
+    fn.check_vjp(square, np.arange(3.0))
+    for x in (pandas.Series([1.0, 2.0]), np.ma.array([1.0, 2.0])):
+        with pytest.raises(TypeError, match=f"x must be float64 .*, got {type(x).__name__}"):
+            fn.check_vjp(square, x)
+
+
+def test_a_single_number_is_no_data():
+    with pytest.raises(ValueError, match="a single number where it needs an array of rows"):
+        fn.batches((3.0, Y), 2)
+
+
+def test_arrays_are_not_copied():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ((x, _),) = fn.batches((X, Y), 7)
+    assert np.shares_memory(x, X)
