@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import INITS, RunConfig
+from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.sweep_plan import TRIAL
@@ -175,6 +175,24 @@ _SETTINGS = (
         f"{by_arch('label_smoothing')[:-1]}; 0 for squared-error]",
     ),
     dropout_option,
+    click.option(
+        "--class-weights",
+        type=click.Choice(CLASS_WEIGHTS),
+        help="How much an example counts in training: all the same, or balanced, N / (K n) for one "
+        f"of K classes that n of N examples are of. {by_arch('class_weights')}",
+    ),
+    click.option(
+        "--drop-last",
+        is_flag=True,
+        default=None,
+        help="Leave out an epoch's last batch if it is smaller than the others.",
+    ),
+    click.option(
+        "--patience",
+        type=int,
+        help="Stop when so many recorded epochs in turn had no better validation accuracy. "
+        "[default: never]",
+    ),
     seed_option,
     click.option(
         "--test-curve",

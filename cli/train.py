@@ -92,7 +92,8 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     "resume_run",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Go on with the run in this folder, with its settings.",
+    help="Go on with the run in this folder, with its settings; with --epochs to another number "
+    "of them, even if it is finished.",
 )
 @click.option(
     "--distributed",
@@ -120,6 +121,7 @@ def train(
       funcnn train --arch mlp2 --data mnist --hidden 64 --activation tanh
       funcnn train --arch points --data points-linear
       funcnn train --resume runs/mlp3-fashion-mnist-001
+      funcnn train --resume runs/mlp3-fashion-mnist-001 --epochs 60
     """
     if not distributed:
         expect_alone()
@@ -134,6 +136,7 @@ def train(
     options = given(settings)
     if resume_run is not None:
         also = [*options, *given({"out": out, "config": config_file})]
+        also = [name for name in also if name != "epochs"]
         if also:
             name = also[0].replace("_", "-")
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
@@ -141,7 +144,9 @@ def train(
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
-            run = TrainingRun.resume(RunFolder.open(resume_run), learner_of)
+            run = TrainingRun.resume(RunFolder.open(resume_run), learner_of, options.get("epochs"))
+            if run.extension is not None and not quiet:
+                click.echo(run.extension, err=as_json)
         else:
             config = RunConfig.resolve(
                 RunConfig.changed(config_file, options)
@@ -164,6 +169,12 @@ def train(
     if as_json:
         print_json({"run": str(run.folder)} | summary)
         return
+    if summary.get("stopped_early"):
+        config = run.folder.read_config()
+        click.echo(
+            f"stopped after epoch {summary['epochs']} of {config.epochs}: --patience "
+            f"{config.patience} has seen no better validation accuracy"
+        )
     if summary["test_accuracy"] is None:
         tested = (
             f"no test accuracy, for the {summary['test_examples']:,} test examples have no labels"

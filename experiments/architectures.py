@@ -197,6 +197,9 @@ _CLASSIFIER: dict[str, Any] = {
     "dropout": 0.0,
     "seed": 0,
     "split": "stratified",
+    "class_weights": "none",
+    "drop_last": False,
+    "patience": None,
     "test_curve": False,
 }
 _IMAGE_CLASSIFIER = _CLASSIFIER | {
@@ -277,11 +280,14 @@ def loss_of(arch: str, loss: str, label_smoothing: float = 0.0) -> Loss:
     return partial(fn.softmax_cross_entropy, label_smoothing=label_smoothing)
 
 
-def _half_squared_error(outputs: Array, labels: Array) -> tuple[float, LossVjp]:
+def _half_squared_error(
+    outputs: Array, labels: Array, weights: Array | None = None
+) -> tuple[float, LossVjp]:
     """E = 1/2 sum_k (y_k - t_k)^2, t the one-hot row of a label: its mean over the examples.
 
-    outputs: `(N, K)`, any real numbers. labels: integers `(N,)` in 0 .. K-1.
+    outputs: `(N, K)`, any real numbers. labels: integers `(N,)` in 0 .. K-1. weights: as
+    `fn.half_squared_error`.
     """
     one_hot = np.zeros_like(outputs)  # (N, K)
     one_hot[np.arange(len(labels)), labels] = 1
-    return fn.half_squared_error(outputs, one_hot)
+    return fn.half_squared_error(outputs, one_hot, weights=weights)

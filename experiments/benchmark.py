@@ -17,7 +17,7 @@ from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.machine import describe_machine, in_one_line, is_busy
-from funcnn.experiments.places import make_folder
+from funcnn.experiments.places import new_folder
 
 from funcnn.files import write_whole
 
@@ -84,7 +84,7 @@ class Benchmark:
 
     net, peer, measure: names; none means all nets, all peers that are installed, the step. Raises
     `InputError` if a peer is asked for that is not installed, if no peer can do any of the nets,
-    and as `make_folder`.
+    and as `new_folder`.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Benchmark:
         self.machine = describe_machine()
         self.results: list[Row] = []
         self.notes: list[str] = []
-        self.folder = make_folder(out, "bench")
+        with new_folder(out, "bench") as self.folder:
+            write_whole(self.folder / "machine.txt", f"{in_one_line(self.machine)}\n".encode())
         self.csv = self.folder / "results.csv"
-        write_whole(self.folder / "machine.txt", f"{in_one_line(self.machine)}\n".encode())
 
     def finish(self, watch: Watch) -> dict[str, Any]:
         """Measure everything, and keep it as it comes; then draw it. Returns all that came out.

@@ -17,11 +17,12 @@ from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
+from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.machine import describe_machine
 from funcnn.experiments.memory import keep_freed_memory
-from funcnn.experiments.places import RUNS, make_folder
+from funcnn.experiments.places import RUNS, new_folder
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.tasks import Task
@@ -89,8 +90,9 @@ class Comparison:
         }
         name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
         try:
-            comparison = cls(make_folder(out, name), record)
-            comparison._write()
+            with new_folder(out, name) as folder:
+                comparison = cls(folder, record)
+                comparison._write()
         except OSError as error:
             raise InputError(
                 f"--out {out or RUNS}: a comparison cannot be written there ({error.strerror})"
@@ -125,8 +127,13 @@ class Comparison:
     def finish(self, watch: Watch) -> dict[str, Any]:
         """Do what is not done yet, then write what came out, which is returned.
 
-        Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done.
+        Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done, or another
+        process is at work in the folder.
         """
+        with alone_in(self.folder):
+            return self._finish(watch)
+
+    def _finish(self, watch: Watch) -> dict[str, Any]:
         runs: Mapping[str, list[RunFolder]] = {}
         with fn.threads.use_threads(self._record["threads"]):
             if "free" in self._record["modes"]:

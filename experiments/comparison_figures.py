@@ -43,13 +43,16 @@ def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]], loss_unit: 
         ):
             for backend, tables in runs.items():
                 colour, style = _LOOKS[backend]
-                epochs = [each.epoch for each in tables[0]]
-                values = np.array(
-                    [[scale * getattr(each, f"{part}_{name}") for each in rows] for rows in tables]
-                )  # (seeds, epochs)
-                marker = "o" if len(epochs) == 1 else None
+                curves_of = [
+                    [scale * getattr(each, f"{part}_{name}") for each in rows] for rows in tables
+                ]
+                shortest = min(map(len, curves_of))  # with --patience they stop by themselves
+                epochs = [each.epoch for each in tables[0]][:shortest]
+                values = np.array([curve[:shortest] for curve in curves_of])  # (seeds, epochs)
+                marker = "o" if shortest == 1 else None
                 thin = {"linewidth": 0.6, "alpha": 0.5, "marker": marker, "markersize": 3}
-                axis.plot(epochs, values.T, color=colour, **thin)
+                for rows, curve in zip(tables, curves_of, strict=True):
+                    axis.plot([each.epoch for each in rows], curve, color=colour, **thin)
                 label = f"{backend} ({'mean of ' if len(tables) > 1 else ''}{_seeds(len(tables))})"
                 axis.plot(epochs, values.mean(0), style, color=colour, label=label, marker=marker)
             axis.set_xlabel("epoch")

@@ -37,6 +37,8 @@ BACKENDS = ("numpy", "torch")
 """What can train: funcnn, and PyTorch."""
 INITS = ("own", "shared")
 """What torch begins with: the usual weights of its modules, or funcnn's for this seed."""
+CLASS_WEIGHTS = ("none", "balanced")
+"""How much an example counts in the loss: all the same, or all classes together the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,12 @@ class RunConfig:
     label_smoothing: float
     dropout: float
     seed: int
+    class_weights: str
+    """In the loss: `none`, or `balanced`, by how rare a class is in the training set."""
+    drop_last: bool
+    """Whether an epoch ends before its last batch if that is smaller than the others."""
+    patience: int | None
+    """Recorded epochs without a better validation accuracy, after which it stops; None: never."""
     test_curve: bool
     """Whether the test set is measured after every recorded epoch too."""
 
@@ -84,14 +92,21 @@ class RunConfig:
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("loss", LOSSES),
+            ("class_weights", CLASS_WEIGHTS),
         ):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
         if not isinstance(self.data, str) or not self.data:
             _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a path")
-        for name, least in (("val_size", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, least in (
+            ("val_size", 0),
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("seed", 0),
+            ("patience", 1),
+        ):
             value = getattr(self, name)
-            if value is None and name == "batch_size":
+            if value is None and name in ("batch_size", "patience"):
                 continue
             if type(value) is not int or not least <= value < 2**63:
                 _refuse(name, value, f"an integer from {least} to 2**63 - 1")
@@ -109,8 +124,9 @@ class RunConfig:
                 if getattr(self, name):
                     expected = f"left out for --arch {self.arch}, which has no convolutions"
                     _refuse(name, getattr(self, name), expected)
-        if type(self.test_curve) is not bool:
-            _refuse("test_curve", self.test_curve, "true or false")
+        for name in ("test_curve", "drop_last"):
+            if type(getattr(self, name)) is not bool:
+                _refuse(name, getattr(self, name), "true or false")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "momentum", 0, 1, "at least 0 and below 1")

@@ -28,6 +28,10 @@ class Learner(Protocol):
     def parameters(self) -> int:
         """How many numbers are learned: running statistics are not."""
 
+    @property
+    def steps_done(self) -> int:
+        """How many steps the optimizer has made."""
+
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """What is to hold around all the steps of a run."""
 
@@ -35,7 +39,10 @@ class Learner(Protocol):
         """Write a snapshot of all that the next steps depend on, with the notes."""
 
     def load(self, path: Path) -> Any:
-        """Go on from what `save` wrote; the notes. Raises `SnapshotError`."""
+        """Go on from what `save` wrote; the notes. Raises `SnapshotError`.
+
+        The learning rate is from then on that of this task, if the state was of another one.
+        """
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of an epoch, counted from 1: inputs and targets, `(N, ...)` each."""
@@ -72,6 +79,11 @@ class NumpyLearner:
         leaves = fn.tree.leaves_with_path(self.params)
         return sum(leaf.size for path, leaf in leaves if "running_" not in path)
 
+    @property
+    def steps_done(self) -> int:
+        """How many steps the optimizer has made."""
+        return _steps_of(self._state.opt_state) or 0
+
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """BLAS on one thread, for the same bits on any number of threads."""
         return fn.threads.single_threaded_blas()
@@ -100,6 +112,14 @@ class NumpyLearner:
         data, model = self._task.data, self._task.model
         outputs: Array = fn.predict(model.apply, params, x, preprocess=data.normalization)
         return outputs
+
+
+def _steps_of(state: Any) -> int | None:
+    """The count beside the learning rate in an optimizer's state."""
+    if hasattr(state, "learning_rate"):
+        return int(state.step)
+    inner = map(_steps_of, state) if isinstance(state, tuple) else ()
+    return next((steps for steps in inner if steps is not None), None)
 
 
 def make_learner(task: Task) -> Learner:

@@ -15,7 +15,7 @@ import numpy as np
 from funcnn.experiments.config import build_optimizer
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import NumpyLearner
-from funcnn.experiments.tasks import Batch, Task
+from funcnn.experiments.tasks import Batch, Task, labels_of
 
 import funcnn as fn
 from funcnn.random import Key
@@ -82,13 +82,22 @@ def _dropout_of_rows(dropout: Layer, rows: Rows) -> Layer:
 
 
 def make_shared_step(
-    comm: Any, model: Layer, loss: Loss, optimizer: fn.Optimizer, metrics: Mapping[str, Metric]
+    comm: Any,
+    model: Layer,
+    loss: Loss,
+    optimizer: fn.Optimizer,
+    metrics: Mapping[str, Metric],
+    class_weights: Array | None = None,
 ) -> Callable[[fn.TrainState, Batch], tuple[fn.TrainState, dict[str, float]]]:
     """As `fn.make_train_step`, of the ranks of `comm`, which all call it with the same arguments.
 
     Loss and metrics are means over the rows of a batch. The gradient is the sum over the ranks of
     (n / N) times that of the mean over a rank's n of the N rows.
+    class_weights: `(K,)`, by which each row counts in the loss; then n and N are sums of these.
     """
+
+    def weight_of(y: Array) -> float:
+        return len(y) if class_weights is None else float(class_weights[labels_of(y)].sum())
 
     @functools.cache  # a run has batches of two sizes
     def of_size(total: int) -> tuple[Rows, Callable[..., Any]]:
@@ -102,21 +111,24 @@ def make_shared_step(
         if rows.size:
             targets = rows.take(y)
             (value, aux), grads = gradient(state.params, rows.take(x), targets, rng=step_rng)
-            means = [value, *(metric(aux.outputs, targets) for metric in metrics.values())]
+            means = [metric(aux.outputs, targets) for metric in metrics.values()]
+            weight = weight_of(targets)
         else:
             grads = fn.tree.map(np.zeros_like, state.params)
-            means = [0.0] * (1 + len(metrics))
+            value, means, weight = 0.0, [0.0] * len(metrics), 0
+        whole = weight_of(y)
         # How many are right, and not their share: float32 has these integers without rounding.
-        sums = np.array([mean * rows.size for mean in means], np.float32)
+        sums = np.array([value * weight, *(mean * rows.size for mean in means)], np.float32)
         vector, unravel = fn.tree.ravel((grads, sums))
-        vector[: -len(sums)] *= rows.size / rows.total
+        vector[: -len(sums)] *= weight / whole
         summed = np.empty_like(vector)
         comm.Allreduce(vector, summed)
         grads, sums = unravel(summed)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = fn.apply_updates(state.params, updates)
-        totals = zip(("loss", *metrics), sums.tolist(), strict=True)
-        measured = {name: total / rows.total for name, total in totals}
+        loss_sum, *totals = sums.tolist()
+        measured = {"loss": loss_sum / whole}
+        measured |= {name: total / rows.total for name, total in zip(metrics, totals, strict=True)}
         rate = last_learning_rate(opt_state)
         if rate is not None:
             measured["learning_rate"] = rate
@@ -136,7 +148,9 @@ class MpiLearner(NumpyLearner):
         super().__init__(task)
         self._comm = comm
         optimizer = build_optimizer(task.config, task.total_steps)
-        self._step = make_shared_step(comm, task.model, task.loss, optimizer, task.metrics)
+        self._step = make_shared_step(
+            comm, task.model, task.loss, optimizer, task.metrics, task.class_weights
+        )
 
     def meet(self) -> None:
         """Begin at the state of rank 0, when all are there."""

@@ -7,7 +7,7 @@ from funcnn.experiments.hand_in_files import modules
 from funcnn.experiments.hand_in_networks import task_of
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.notebook_files import build, lab_configs
-from funcnn.experiments.places import make_folder
+from funcnn.experiments.places import new_folder
 
 
 def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
@@ -22,7 +22,7 @@ def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
     for piece in hand_in.pieces:
         if piece.kind == "notebook":
             files[plain(piece.name)] = build(piece.of, lab_configs(piece.of))
-    folder = make_folder(out, f"{lab.name}-notebook")
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
+    with new_folder(out, f"{lab.name}-notebook") as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
     return [folder / name for name in files]

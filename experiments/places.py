@@ -1,10 +1,13 @@
 """Where data sets are looked for, where downloads are kept, and a free place for a result."""
 
+import contextlib
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.folder_lock import alone_in
 
 from funcnn.files import is_temporary
 
@@ -41,10 +44,29 @@ def make_folder(out: Path | None, name: str) -> Path:
     """
     if out is None:
         return _make_next(name)
-    if out.exists() and not (out.is_dir() and all(map(is_temporary, out.iterdir()))):
-        raise InputError(f"--out {out} exists already, and a run never overwrites one")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        _expect_empty(out)
     return out
+
+
+@contextlib.contextmanager
+def new_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """As `make_folder`, and in the `with` block nobody else who asks so can have it.
+
+    Who writes into it there is the one to whom it belongs from then on.
+    Raises as `make_folder`, and `InputError` if another process is at work in it.
+    """
+    folder = make_folder(out, name)
+    with alone_in(folder):
+        _expect_empty(folder)  # or another process has made it its own meanwhile
+        yield folder
+
+
+def _expect_empty(out: Path) -> None:
+    if not out.is_dir() or not all(map(is_temporary, out.iterdir())):
+        raise InputError(f"--out {out} exists already, and a run never overwrites one")
 
 
 def _make_next(name: str) -> Path:

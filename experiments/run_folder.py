@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import RUNS, make_folder
+from funcnn.experiments.places import RUNS, new_folder
 
 from funcnn.files import write_whole
 
@@ -64,13 +64,14 @@ class RunFolder:
     def create(cls, config: RunConfig, path: Path | None) -> "RunFolder":
         """A new folder with the config in it: `path`, or the next free name under `runs/`.
 
-        Raises `InputError` if `path` exists and is not an empty folder, or cannot be written.
+        Raises `InputError` if `path` exists and is not an empty folder, if another process is at
+        work in it, or if it cannot be written.
         """
         try:
             name = f"{config.arch}-{Path(config.data).resolve().name}"
-            path = make_folder(path, name if config.backend == "numpy" else f"{name}-torch")
-            folder = cls(path)
-            write_whole(folder.config, config.to_json().encode())
+            with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
+                folder = cls(path)
+                folder.write_config(config)
         except OSError as error:
             raise InputError(
                 f"--out {path or RUNS}: a run cannot be written there ({error.strerror})"
@@ -88,6 +89,10 @@ class RunFolder:
     def read_config(self) -> RunConfig:
         """The run's config. Raises `InputError` if the file was damaged."""
         return RunConfig.resolve(RunConfig.read(self.config))
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write config.json, whole."""
+        write_whole(self.config, config.to_json().encode())
 
     def read_metrics(self) -> list[EpochRow]:
         """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""

@@ -1,9 +1,11 @@
 """What a config stands for, built: data, network, loss, and the keys of all that is random."""
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 from funcnn.experiments.config import (
     RunConfig,
     build_loss,
@@ -16,8 +18,9 @@ from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.reductions import Value
 from funcnn.training import Metric
-from funcnn.types import Array, Layer, Loss, Tree
+from funcnn.types import Array, Layer, Loss, LossVjp, Tree
 
 Batch = tuple[Array, Array]
 
@@ -45,8 +48,13 @@ class Task(NamedTuple):
         batch_size = config.batch_size or examples
         if batch_size > examples:
             raise InputError(f"--batch-size {batch_size}: there are {examples} training examples")
+        if config.patience is not None and data.validation is None:
+            raise InputError(
+                f"--patience {config.patience}: there is no validation set; give --val-size"
+            )
         model = build_network(config, len(data.class_names))
-        return cls(config, data, model, batch_size, math.ceil(examples / batch_size))
+        steps = examples // batch_size if config.drop_last else math.ceil(examples / batch_size)
+        return cls(config, data, model, batch_size, steps)
 
     @property
     def total_steps(self) -> int:
@@ -56,11 +64,29 @@ class Task(NamedTuple):
     @property
     def loss(self) -> Loss:
         """The loss that is minimized."""
-        return build_loss(self.config)
+        loss, weights = build_loss(self.config), self.class_weights
+        return loss if weights is None else weighted_by_class(loss, weights)
+
+    @property
+    def class_weights(self) -> Array | None:
+        """How much each class counts in the loss that is minimized, `(K,)`; None: all the same.
+
+        N / (K n_k) for the n_k of N training examples that are of class k, so that all together
+        count as N; 0 for a class without examples.
+        """
+        if self.config.class_weights == "none":
+            return None
+        classes = len(self.data.class_names)
+        labels = labels_of(self.data.train[1])
+        counts = np.bincount(labels, minlength=classes)  # (K,)
+        return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
 
     @property
     def plain_loss(self) -> Loss:
-        """The loss that is reported, of training and validation alike: without label smoothing."""
+        """The loss that is reported, of training and validation alike.
+
+        That is without label smoothing, and of examples that count the same.
+        """
         return build_plain_loss(self.config)
 
     @property
@@ -83,9 +109,33 @@ class Task(NamedTuple):
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
-        return fn.batches(
+        every = fn.batches(
             self.data.train,
             self.batch_size,
-            rng=fn.random.fold_in(self.key(3), epoch) if self.steps_per_epoch > 1 else None,
+            rng=fn.random.fold_in(self.key(3), epoch) if self.shuffles else None,
             preprocess=self.data.normalization,
         )
+        return itertools.islice(every, self.steps_per_epoch)  # the last one may be left out
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether each epoch has an order of its own."""
+        return self.batch_size < len(self.data.train[0])
+
+
+def labels_of(targets: Array) -> Array:
+    """The class of each target: classes `(N,)`, or of two classes numbers `(N, 1)`."""
+    labels: Array = targets.reshape(len(targets)).astype(np.intp)  # (N,)
+    return labels
+
+
+def weighted_by_class(loss: Loss, weights: Array) -> Loss:
+    """The loss in the mean over a batch whose examples count by their classes.
+
+    weights: `(K,)`. As `torch.nn.CrossEntropyLoss(weights)`, where there is no label smoothing.
+    """
+
+    def weighted_loss(outputs: Array, targets: Array) -> tuple[Value, LossVjp]:
+        return loss(outputs, targets, weights=weights[labels_of(targets)])
+
+    return weighted_loss

@@ -7,6 +7,7 @@ weights unless the config says otherwise.
 import contextlib
 import io
 import pickle
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from funcnn.experiments.config import RunConfig, network_that_fits
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import Batch, Task
 from funcnn.experiments.torch_mirror import load_params, mirror, params_of
-from funcnn.experiments.torch_optimizers import torch_optimizer
+from funcnn.experiments.torch_optimizers import torch_optimizer, torch_scheduler
 from torch import nn
 
 import funcnn as fn
@@ -27,14 +28,46 @@ from funcnn.types import Array, Tree
 _PREDICTED_AT_ONCE = 1000
 
 
-def torch_loss(config: RunConfig) -> Any:
-    """The function of the loss that a config minimizes, of outputs and what `as_targets` makes."""
+def torch_loss(config: RunConfig, class_weights: Array | None = None) -> Any:
+    """The function of the loss that a config minimizes, of outputs and what `as_targets` makes.
+
+    class_weights: `(K,)`, by which the examples of a batch count in its mean.
+    """
+    if class_weights is not None:
+        return _weighted(config, torch.from_numpy(class_weights))
     binary = ARCHITECTURES[config.arch].binary
     if config.loss == "squared-error":
         return nn.MSELoss() if binary else _half_squared_error
     if binary:
         return nn.BCELoss()
     return nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+
+
+def _weighted(config: RunConfig, class_weights: Any) -> Any:
+    """sum(w l) / sum(w): CrossEntropyLoss(weight=w) and BCELoss(weight=w) have other means.
+
+    The one weighs what smoothing puts on another class by that one's weight, the other's is over N.
+    """
+    binary, functions = ARCHITECTURES[config.arch].binary, nn.functional
+
+    def of_examples(outputs: Any, targets: Any) -> Any:
+        if config.loss == "squared-error" and binary:
+            return functions.mse_loss(outputs, targets, reduction="none").flatten()
+        if config.loss == "squared-error":
+            one_hot = functions.one_hot(targets, outputs.shape[1]).to(outputs.dtype)  # (N, K)
+            return (outputs - one_hot).square().sum(1) / 2
+        if binary:
+            return functions.binary_cross_entropy(outputs, targets, reduction="none").flatten()
+        smoothing = config.label_smoothing
+        return functions.cross_entropy(
+            outputs, targets, reduction="none", label_smoothing=smoothing
+        )
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        weights = class_weights[targets.flatten().long()].to(outputs.dtype)  # (N,)
+        return weights @ of_examples(outputs, targets) / weights.sum()
+
+    return loss
 
 
 def _half_squared_error(outputs: Any, labels: Any) -> Any:
@@ -59,7 +92,7 @@ class TorchLearner:
         # Orders and masks are drawn from torch's global generator, as in its users' loops: what it
         # is like between two epochs is kept here, whoever else uses it meanwhile.
         self._generator = torch.get_rng_state()
-        self._loss = torch_loss(task.config)
+        self._loss = torch_loss(task.config, task.class_weights)
         self._optimizer, self._scheduler = torch_optimizer(
             task.config, self._module.parameters(), task.total_steps
         )
@@ -74,6 +107,11 @@ class TorchLearner:
         """How many numbers are learned, as torch counts them."""
         return sum(parameter.numel() for parameter in self._module.parameters())
 
+    @property
+    def steps_done(self) -> int:
+        """How many steps the optimizer has made."""
+        return int(self._scheduler.last_epoch)
+
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """None: threads are torch's own affair."""
         return contextlib.nullcontext()
@@ -83,7 +121,7 @@ class TorchLearner:
         rest = io.BytesIO()
         parts = {
             "optimizer": self._optimizer.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
+            "scheduler": {"last_epoch": self._scheduler.last_epoch},
             "generator": self._generator,
         }
         torch.save(parts, rest)
@@ -97,23 +135,42 @@ class TorchLearner:
             load_params(self._module, self._task.model, snapshot.params["params"])
             rest = io.BytesIO(snapshot.params["torch"].tobytes())
             parts = torch.load(rest, weights_only=True)
+            if parts["optimizer"]["param_groups"][0].keys() != self._of_optimizer():
+                raise InputError("it is of another optimizer or schedule")
             self._optimizer.load_state_dict(parts["optimizer"])
-            self._scheduler.load_state_dict(parts["scheduler"])
+            self._scheduler = self._scheduler_after(parts["scheduler"]["last_epoch"])
             self._generator = parts["generator"]
         except (InputError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())
             raise fn.SnapshotError(f"{path}: not the state of such a run ({reason})") from None
         return snapshot.notes
 
+    def _of_optimizer(self) -> Any:
+        """The names of the settings that its state has."""
+        return self._optimizer.state_dict()["param_groups"][0].keys()
+
+    def _scheduler_after(self, steps: int) -> Any:
+        """The scheduler of this run after so many steps, of which the state may have had others.
+
+        Some find a rate from the one before: these steps are gone through again.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._task.config.lr
+        scheduler = torch_scheduler(self._optimizer, self._task.config, self._task.total_steps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of steps without the optimizer's
+            for _ in range(steps):
+                scheduler.step()
+        return scheduler
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, `(x, y)` of `(N, ...)` each, in an order of torch's."""
         torch.set_rng_state(self._generator)
         x, y = self._task.data.train
         size = self._task.batch_size
-        several = self._task.steps_per_epoch > 1
-        order = torch.randperm(len(x)).numpy() if several else np.arange(len(x))
-        for start in range(0, len(x), size):
-            chosen = order[start : start + size]
+        order = torch.randperm(len(x)).numpy() if self._task.shuffles else np.arange(len(x))
+        for step in range(self._task.steps_per_epoch):
+            chosen = order[step * size : (step + 1) * size]
             yield self._task.data.normalization(x[chosen]), y[chosen]
         self._generator = torch.get_rng_state()
 

@@ -24,7 +24,7 @@ class TorchHalf:
         dtype = fn.tree.leaves(params)[0].dtype
         self._module = mirror(task.model, task.data.input_shape, dtype)
         load_params(self._module, task.model, params)
-        self._loss = torch_loss(task.config)
+        self._loss = torch_loss(task.config, task.class_weights)
         self._optimizer, self._scheduler = torch_optimizer(
             task.config, self._module.parameters(), task.total_steps
         )

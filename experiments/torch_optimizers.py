@@ -26,7 +26,12 @@ def torch_optimizer(
     optimizer = OPTIMIZERS[config.optimizer](
         parameters, config.lr, config.momentum, config.weight_decay
     )
-    return optimizer, SCHEDULES[config.schedule](optimizer, config.lr, total_steps)
+    return optimizer, torch_scheduler(optimizer, config, total_steps)
+
+
+def torch_scheduler(optimizer: Any, config: RunConfig, total_steps: int) -> Any:
+    """The scheduler of a run of so many steps, at its beginning."""
+    return SCHEDULES[config.schedule](optimizer, config.lr, total_steps)
 
 
 # --- optimizers that torch lacks -------------------------------------------------------------

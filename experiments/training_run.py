@@ -4,6 +4,7 @@ Everything that happens is a function of the config. The state after each record
 `last.npz`; a run that was killed anywhere goes on from there and gives the same bits.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -15,8 +16,17 @@ from funcnn.experiments import figures
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.folder_lock import alone_in, remove_temporaries
 from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.memory import keep_freed_memory
+from funcnn.experiments.resumption import (
+    Left,
+    best,
+    identity,
+    is_patient,
+    left_in_summary,
+    said_of_schedule,
+)
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, save_model
@@ -44,13 +54,14 @@ class Progress:
 class TrainingRun:
     """A run on its way from a config to a summary; `start` or `resume` one, then `finish` it."""
 
-    def __init__(
-        self, folder: RunFolder, task: Task, learner: Learner, rows: list[EpochRow]
-    ) -> None:
+    def __init__(self, folder: RunFolder, task: Task, learner: Learner, left: Left) -> None:
         self.folder = folder
+        self.extension: str | None = None
+        """What became of the schedule, if it was resumed with another number of epochs."""
         self._task = task
         self._learner = learner
-        self._rows = rows
+        self._left = left
+        self._state = identity(folder.last)
 
     @classmethod
     def start(
@@ -66,49 +77,94 @@ class TrainingRun:
         """
         task = Task.build(config)  # before a folder is made for it
         learner = learner_of(task)
-        run = cls(RunFolder.create(config, out), task, learner, [])
-        run._save_state([])
+        folder = RunFolder.create(config, out)
+        with alone_in(folder.path):
+            run = cls(folder, task, learner, Left([], [], config))
+            run._save_state(run._left)
         return run
 
     @classmethod
     def resume(
-        cls, folder: RunFolder, learner_of: Callable[[Task], Learner] = make_learner
+        cls,
+        folder: RunFolder,
+        learner_of: Callable[[Task], Learner] = make_learner,
+        epochs: int | None = None,
     ) -> "TrainingRun":
         """A run that was stopped, where it was; its result is that of a run that was not.
 
-        Raises `InputError` if it is finished, was imported or has lost its state, `SnapshotError`
-        if what it left is damaged.
+        epochs: how many it is to have from now on, even if it is finished.
+        Raises `InputError` if it is finished, was imported, has lost its state, or its files do
+        not fit each other, or if another process is at work in it; `SnapshotError` if what it left
+        is damaged.
         """
-        if folder.summary.exists():
+        with alone_in(folder.path):
+            remove_temporaries(folder.path / "history")
+            return cls._resume(folder, learner_of, epochs)
+
+    @classmethod
+    def _resume(
+        cls, folder: RunFolder, learner_of: Callable[[Task], Learner], epochs: int | None
+    ) -> "TrainingRun":
+        if folder.summary.exists() and epochs is None:
             raise InputError(f"{folder} is finished: there is nothing to resume")
         if folder.params.exists() and not folder.last.exists():
             if folder.metrics.exists():
                 raise InputError(f"{folder.last} is missing: without it there is no going on")
             raise InputError(f"{folder} was imported: there is no training to resume")
-        task = Task.build(folder.read_config())
+        begun = folder.last.exists()  # or killed before the first checkpoint
+        left = Left.read(folder) if begun else Left([], [], None)
+        config = left.config_of(folder)
+        before = config.epochs
+        if epochs is not None:
+            config = dataclasses.replace(config, epochs=epochs)
+            if epochs != before or folder.summary.exists():
+                left = left.extend(folder, before, epochs)
+        task = Task.build(config)
         learner = learner_of(task)
-        if not folder.last.exists():  # killed before the first checkpoint
-            return cls(folder, task, learner, [])
-        notes = learner.load(folder.last)
-        try:
-            rows = [EpochRow(*row) for row in notes["rows"]]
-        except (TypeError, KeyError):
-            raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
-        return cls(folder, task, learner, rows)
+        if begun:
+            learner.load(folder.last)
+            left.check(folder, task, learner.steps_done, epochs)
+        left = left._replace(config=config)
+        run = cls(folder, task, learner, left)
+        if left.rows:
+            run._mend()
+        if config != folder.read_config() or folder.summary.exists():
+            run._begin_again_with(config)
+        if epochs is not None and left.extended:
+            run.extension = said_of_schedule(task, left)
+        return run
+
+    def _mend(self) -> None:
+        """Write what the state has and the folder has lost."""
+        if not self.folder.params.exists():
+            save_model(self.folder, self._task.model, self._learner.params, self._task.data)
+        self.folder.write_metrics(self._left.rows)
+
+    def _begin_again_with(self, config: RunConfig) -> None:
+        """Have it unfinished with another config; killed anywhere it is finished or resumable."""
+        self._save_state(self._left)
+        self.folder.summary.unlink(missing_ok=True)
+        self.folder.write_config(config)
 
     @property
     def epochs_done(self) -> int:
         """The last epoch that `last.npz` has."""
-        return self._rows[-1].epoch if self._rows else 0
+        return self._left.epochs_done
 
     def finish(self, progress: Progress | None = None, *, draw: bool = True) -> dict[str, Any]:
         """Train to the end, test, and write the summary, which it returns. draw: figures too.
 
         Raises `RunStoppedError` if the loss is no longer finite, and `KeyboardInterrupt` on
-        Ctrl-C; what was done until then can be resumed.
+        Ctrl-C; what was done until then can be resumed. `InputError` if another process is at work
+        in the folder, or went on with the run.
         """
+        with alone_in(self.folder.path):
+            if identity(self.folder.last) != self._state or self.folder.summary.exists():
+                raise InputError(f"{self.folder}: another process went on with it meanwhile")
+            return self._finish(progress or Progress(), draw)
+
+    def _finish(self, progress: Progress, draw: bool) -> dict[str, Any]:
         keep_freed_memory()
-        progress = progress or Progress()
         task, learner, epochs = self._task, self._learner, self._task.config.epochs
         steps = self.epochs_done * task.steps_per_epoch
         progress.begin(task.total_steps, steps)
@@ -116,13 +172,16 @@ class TrainingRun:
         with learner.limits(), np.errstate(all="ignore"):
             since = time.perf_counter()
             for epoch in range(self.epochs_done + 1, epochs + 1):
+                if not is_patient(task.config, self._left):
+                    break
                 sums = {"plain_loss": 0.0, "accuracy": 0.0}
+                seen = 0
                 for x, y in learner.batches(epoch):
                     try:
                         metrics = learner.step((x, y))
                     except ValueError as error:  # such as BatchNorm's, of a batch of one
                         raise InputError(f"in a batch of {len(y)}: {error}") from None
-                    steps += 1
+                    steps, seen = steps + 1, seen + len(y)
                     self._expect_finite("loss", metrics["loss"], steps)
                     for name in sums:
                         sums[name] += metrics[name] * len(y)
@@ -130,7 +189,8 @@ class TrainingRun:
                 if _recorded(task, epoch):
                     rate = metrics["learning_rate"]  # of the epoch's last step
                     params = learner.params
-                    row, loss = self._measure(params, epoch, sums, rate)
+                    means = {name: total / seen for name, total in sums.items()}
+                    row, loss = self._measure(params, epoch, means, rate)
                     self._expect_finite("loss after the update", loss, steps)
                     if row.test_loss is not None:
                         self._expect_finite("test loss", row.test_loss, steps)
@@ -143,7 +203,7 @@ class TrainingRun:
             return self._conclude(draw)
 
     def _measure(
-        self, params: Tree, epoch: int, sums: dict[str, float], learning_rate: float
+        self, params: Tree, epoch: int, means: dict[str, float], learning_rate: float
     ) -> tuple[EpochRow, float]:
         """The row of an epoch but for its seconds, and a loss after its last update.
 
@@ -157,8 +217,8 @@ class TrainingRun:
             tested = self._evaluate(params, (x_test, y_test))[:2]
         row = EpochRow(
             epoch,
-            sums["plain_loss"] / len(x),
-            sums["accuracy"] / len(x),
+            means["plain_loss"],
+            means["accuracy"],
             loss if validation else None,
             accuracy if validation else None,
             learning_rate,
@@ -175,19 +235,20 @@ class TrainingRun:
 
     def _record(self, row: EpochRow, params: Tree) -> None:
         # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
-        rows = [*self._rows, row]
-        if row is _best(rows):
+        left = self._left._replace(rows=[*self._left.rows, row])
+        if row is best(left.rows):
             save_model(self.folder, self._task.model, params, self._task.data)
-        self.folder.write_metrics(rows)
-        self._save_state(rows)
-        self._rows = rows
+        self.folder.write_metrics(left.rows)
+        self._save_state(left)
+        self._left = left
 
-    def _save_state(self, rows: list[EpochRow]) -> None:
-        self._learner.save(self.folder.last, {"rows": [list(row) for row in rows]})
+    def _save_state(self, left: Left) -> None:
+        self._learner.save(self.folder.last, left.notes)
+        self._state = identity(self.folder.last)
 
     def _expect_finite(self, name: str, value: float, step: int) -> None:
         if not math.isfinite(value):
-            kept = f"epoch {self.epochs_done}" if self._rows else "the beginning"
+            kept = f"epoch {self.epochs_done}" if self._left.rows else "the beginning"
             raise RunStoppedError(
                 f"the {name} became {value} at step {step}; the state of {kept} is kept in "
                 f"{self.folder.last} (a smaller --lr may help)"
@@ -195,10 +256,10 @@ class TrainingRun:
 
     def _conclude(self, draw: bool) -> dict[str, Any]:
         """Test the kept model (if there are labels), draw, write the summary: it is finished."""
-        folder, rows = self.folder, self._rows
+        folder, rows = self.folder, self._left.rows
         config, data = self._task.config, self._task.data
         params = load_model(folder).params
-        best = _best(rows)
+        kept = best(rows)
         x, y = data.test
         tested: dict[str, Any] = {
             "test_loss": None,
@@ -230,13 +291,14 @@ class TrainingRun:
             "backend": config.backend,
             "parameters": self._learner.parameters,
             "snapshot": folder.params.name,
-            "snapshot_is": "last" if best.val_accuracy is None else "best on validation",
-            "epochs": config.epochs,
-            "snapshot_epoch": best.epoch,
+            "snapshot_is": "last" if kept.val_accuracy is None else "best on validation",
+            "epochs": rows[-1].epoch,
+            **left_in_summary(config, self._left),
+            "snapshot_epoch": kept.epoch,
             "train_examples": len(data.train[0]),
             "val_examples": len(data.validation[0]) if data.validation else 0,
-            "val_loss": best.val_loss,
-            "val_accuracy": best.val_accuracy,
+            "val_loss": kept.val_loss,
+            "val_accuracy": kept.val_accuracy,
             "test_examples": len(x),
             "test_is": data.test_is,
             **tested,
@@ -251,10 +313,3 @@ def _recorded(task: Task, epoch: int) -> bool:
     epochs = task.config.epochs
     every = min(max(1, epochs // 100), 1000) if task.steps_per_epoch == 1 else 1
     return epoch % every == 0 or epoch == epochs
-
-
-def _best(rows: list[EpochRow]) -> EpochRow:
-    """The first row with the best validation accuracy, or the last where there is none."""
-    if rows[-1].val_accuracy is None:
-        return rows[-1]
-    return max(rows, key=lambda row: row.val_accuracy or 0.0)
