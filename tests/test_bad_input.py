@@ -397,6 +397,8 @@ OPTIONS = [
         "--momentum": ["1", "nan", "-0.5"],
         "--dropout": ["1", "-0.1"],
         "--label-smoothing": ["1", "nan"],
+        "--class-weights": ["balance"],
+        "--patience": ["0", "-1", "1.5", "many"],
         "--epochs": ["0", "1.5", "many"],
         "--batch-size": ["0", "49"],
         "--val-size": ["60", "-1"],
@@ -405,6 +407,11 @@ OPTIONS = [
     }.items()
     for value in values
 ] + [
+    row(
+        "patience without a validation set",
+        TRAIN.replace("--val-size 12", "--val-size 0") + " --val-size 0 --patience 2",
+        *("--patience 2", "--val-size"),
+    ),
     row("adagrad with momentum", TRAIN + " --optimizer adagrad --momentum 0.5", "--momentum"),
     row("nesterov without momentum", TRAIN + " --optimizer nesterov --momentum 0", "--momentum"),
     row(
@@ -534,6 +541,19 @@ RESUMES = [
     row("resume: last.npz is the model's", RESUME, LAST, after=copy(PARAMS, LAST)),
     row("resume: last.npz without rows", RESUME, LAST, after=header(LAST, notes=None)),
     row("resume: last.npz with odd rows", RESUME, LAST, after=header(LAST, notes={"rows": [[1]]})),
+    row(
+        *("resume: config with another lr", RESUME, "stopped/config.json", "lr is 0.123", "begun"),
+        after=edit_json("stopped/config.json", lr=0.123),
+    ),
+    row(
+        *("resume: other epochs in the config", RESUME, "epochs is 77", "--epochs 77"),
+        after=edit_json("stopped/config.json", epochs=77),
+    ),
+    row("resume: no epochs", f"{RESUME} --epochs 0", "--epochs", "0"),
+    row("resume: epochs of a run that ended", "train --resume run --epochs 1", "--epochs 1", "run"),
+    row(
+        "resume: another table", RESUME, LAST, after=copy("run/metrics.csv", "stopped/metrics.csv")
+    ),
     row("resume: the data is gone", RESUME, "images", "test labels", after=delete(TEST_LABELS)),
 ]
 

@@ -215,12 +215,14 @@ def test_settings_given_as_options_are_in_the_config(images):
     options |= {"label_smoothing": 0.0, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
     options |= {"loss": "squared-error", "weight_init": "lecun-normal"}
     options |= {"backend": "numpy", "init": "shared", "split": "last"}
+    options |= {"class_weights": "balanced", "patience": 2}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
-    train(images, *words, "--test-curve", "--out", "it")
+    train(images, *words, "--test-curve", "--drop-last", "--out", "it")
     config = json.loads(Path("it/config.json").read_text())
     assert config.pop("hidden") == [4, 3]
     del options["hidden"]
     others = {"arch": "mlp2", "data": str(images), "val_size": 12, "test_curve": True}
+    others |= {"drop_last": True}
     assert config == options | others | {"channels": [], "kernel_size": None}
 
 
@@ -408,6 +410,30 @@ def test_ctrl_c_before_there_is_a_run_is_one_word(monkeypatch):
 def test_ctrl_c_with_json_leaves_stdout_empty(images):
     done = interrupt_at_step(9, "train", *TINY, "--data", images, "--out", "it", "--json")
     assert (done.returncode, done.stdout) == (130, "")
+
+
+def test_a_finished_run_goes_on_to_more_epochs_and_says_what_the_schedule_does(images):
+    train(images, "--epochs", 1, "--out", "it")
+    result = funcnn("train", "--resume", "it", "--epochs", 2)
+    said, *lines = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"2 epochs instead of 1: from epoch 2 on the cosine schedule is that of 2 epochs, so the "
+        r"learning rate goes from [\d.e-]+ to [\d.e-]+; --epochs 2 from the start would give "
+        "another result",
+        said,
+    )
+    assert lines[0].startswith("epoch 2/2")
+    printed = funcnn("train", "--resume", "it", "--epochs", 3, "--json")
+    assert json.loads(printed.stdout)["epochs"] == 3
+    assert printed.stderr.startswith("3 epochs instead of 2: ")
+
+
+def test_a_run_that_stops_by_itself_says_so(images):
+    settings = ["--epochs", 30, "--patience", 1, "--lr", 1e-9, "--schedule", "constant"]
+    lines = train(images, *settings).stdout.splitlines()
+    assert lines[2] == (
+        "stopped after epoch 2 of 30: --patience 1 has seen no better validation accuracy"
+    )
 
 
 def test_a_finished_run_is_not_resumed(run):

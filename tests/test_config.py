@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import RunConfig, build_network, build_optimizer
+from funcnn.experiments.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -19,6 +19,7 @@ from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
+LATER |= {"class_weights": "none", "drop_last": False, "patience": None}
 MLP3 = ARCHITECTURES["mlp3"].defaults
 CNN3 = ARCHITECTURES["cnn3"].defaults
 
@@ -214,6 +215,9 @@ settings: Any = st.fixed_dictionaries(
         "label_smoothing": rates,
         "dropout": rates,
         "seed": st.integers(0, 2**63 - 1),
+        "class_weights": st.sampled_from(CLASS_WEIGHTS),
+        "drop_last": st.booleans(),
+        "patience": st.none() | st.integers(1, 2**63 - 1),
         "test_curve": st.booleans(),
     },
 ).filter(lambda given: given.get("loss") != "squared-error" or not given.get("label_smoothing"))
@@ -261,6 +265,9 @@ WRONG = [
     ("loss", ["hinge", None, ["squared-error"]]),
     ("seed", [-1, 0.0, "x", None, 2**63]),
     ("test_curve", [1, 0.0, "true", None]),
+    ("class_weights", ["balance", None, ["none"], [1.0, 2.0]]),
+    ("drop_last", [1, 0.0, "true", None]),
+    ("patience", [0, -1, 2.0, "3", True, 2**63]),
     ("hidden", [(0,), (4, -1), (2.0,), (True,), ("4",), 128, "128", None, ((4,),)]),
     ("channels", [(0,), (16, -1), (2.0,), 16, "16x32", None, ()]),
     ("kernel_size", [0, -3, 2.5, "3", None, True]),

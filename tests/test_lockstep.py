@@ -93,6 +93,7 @@ def test_in_float64_nets_of_their_own_size_do_too_and_smaller_last_batches(image
         {"optimizer": "sgd", "schedule": "one-cycle", "label_smoothing": 0.1},
         {"optimizer": "classical-momentum", "schedule": "piecewise", "activation": "prelu"},
         {"optimizer": "rmsprop", "momentum": 0.5, "activation": "gelu", "dropout": 0.5},
+        {"optimizer": "adam", "class_weights": "balanced", "drop_last": True, "batch_size": 20},
     ],
     ids=lambda settings: settings["optimizer"],
 )

@@ -162,6 +162,8 @@ RUNS = {
     "Adam, whose state is larger": (2, {"optimizer": "adam", "lr": 0.001}),
     "no validation set": (2, {"val_size": 0}),
     "a CNN": (2, CNN),
+    "weights of classes": (3, {"class_weights": "balanced", "drop_last": True}),
+    "a run that stops by itself": (2, {"patience": 1, "lr": 1e-9, "epochs": 9}),
     "points": (4, POINTS | {"batch_size": None, "val_size": 0, "dropout": 0.0}),
 }
 

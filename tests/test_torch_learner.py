@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from test_training_run import FILES
 import funcnn as fn
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
-from funcnn.experiments.torch_learner import TorchLearner, torch_loss  # noqa: E402
+from funcnn.experiments.torch_learner import TorchLearner, as_targets, torch_loss  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +234,36 @@ def test_the_loss_is_that_of_the_task(settings):
     ours, _ = Task(config, None, None, 1, 1).loss(outputs, y)
     theirs = torch_loss(config)(torch.from_numpy(outputs), torch.from_numpy(y))
     assert ours == pytest.approx(theirs.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("arch", ["mlp2", "points"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared-error"])
+def test_the_loss_with_weights_of_classes_is_that_of_the_task(arch, loss):
+    config = RunConfig.resolve({"arch": arch, "loss": loss, "class_weights": "balanced"})
+    generator = np.random.default_rng(0)
+    if arch == "points":
+        outputs, y = generator.random((9, 1)), (np.arange(9)[:, None] < 3).astype(float)
+    else:
+        outputs, y = generator.standard_normal((9, 4)), np.array([0, 0, 0, 0, 0, 1, 1, 2, 3])
+    names = ("a", "b") if arch == "points" else ("a", "b", "c", "d")
+    data = SimpleNamespace(train=(outputs, y), class_names=names)
+    task = Task(config, data, None, 9, 1)
+    ours, vjp = task.loss(outputs, y)
+    leaf = torch.from_numpy(outputs).requires_grad_()
+    theirs = torch_loss(config, task.class_weights)(leaf, as_targets(y, leaf))
+    theirs.backward()
+    assert ours == pytest.approx(theirs.item(), rel=1e-12)
+    np.testing.assert_allclose(vjp(), leaf.grad.numpy(), rtol=1e-10, atol=1e-15)
+
+
+def test_weights_of_classes_are_those_of_torchs_own_cross_entropy():
+    config = RunConfig.resolve(
+        {"arch": "mlp2", "class_weights": "balanced", "label_smoothing": 0.0}
+    )
+    outputs = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 3)))
+    weights, y = np.array([0.5, 1.0, 3.0]), torch.tensor([0, 0, 1, 2, 0])
+    expected = torch.nn.CrossEntropyLoss(weight=torch.from_numpy(weights))(outputs, y).item()
+    assert torch_loss(config, weights)(outputs, y).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_it_uses_as_many_threads_as_it_is_told(images):
