@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from funcnn.cli.options import (
+    echo,
     given,
     json_option,
     out_option,
@@ -154,9 +155,9 @@ def train(
         except KeyboardInterrupt:
             bar.close()
             if run.folder.summary.exists():
-                click.echo(f"stopped while it drew; the run is finished: {run.folder}", err=True)
+                echo(f"stopped while it drew; the run is finished: {run.folder}", err=True)
                 sys.exit(130)
-            click.echo(
+            echo(
                 f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
                 f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
                 err=True,
@@ -175,10 +176,8 @@ def train(
         tested = (
             f"test accuracy {summary['test_accuracy']:.2%} on {summary['test_examples']:,} examples"
         )
-    click.echo(
+    echo(
         f"{tested} ({summary['test_is']}), with the params of epoch {summary['snapshot_epoch']} "
         f"({summary['snapshot_is']})"
     )
-    click.echo(
-        f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}"
-    )
+    echo(f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}")
