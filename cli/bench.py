@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from funcnn.cli.options import arch_choice, given, json_option, print_json
+from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
 from funcnn.experiments.benchmark import (
     MEASURES,
     RATIO_MEANS,
@@ -50,7 +50,7 @@ class _Bar(Watch):
     def note(self, line: str) -> None:
         if self._lines:
             with self._tqdm.external_write_mode():
-                click.echo(f"note: {line}")
+                echo(f"note: {line}")
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):
@@ -141,15 +141,15 @@ def bench(
         with contextlib.closing(bar):
             results = benchmark.finish(bar)
     except KeyboardInterrupt:
-        click.echo(f"stopped; what was measured until then is in {benchmark.folder}", err=True)
+        echo(f"stopped; what was measured until then is in {benchmark.folder}", err=True)
         sys.exit(130)
     if as_json:
         print_json(results)
         return
     click.echo("\nin brackets: quartiles over the rounds", nl=False)
     click.echo(f"; x: {RATIO_MEANS}" if any(row.ratio for row in benchmark.results) else "")
-    click.echo(f"{threads} threads; {in_one_line(benchmark.machine)}")
-    click.echo(f"all in {benchmark.folder}")
+    echo(f"{threads} threads; {in_one_line(benchmark.machine)}")
+    echo(f"all in {benchmark.folder}")
 
 
 def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from funcnn.cli.options import (
+    echo,
     given,
     json_option,
     out_option,
@@ -48,7 +49,7 @@ class _Bar(Watch):
     def end(self, line: str) -> None:
         self.close()
         if self._lines:
-            click.echo(line)
+            echo(line)
 
     def close(self) -> None:
         if hasattr(self, "_tqdm"):
@@ -133,7 +134,7 @@ def compare(
             record = comparison.finish(bar)
     except KeyboardInterrupt:
         folder = shlex.quote(str(comparison.folder))
-        click.echo(
+        echo(
             f"stopped; what is finished is kept; go on with: funcnn compare --resume {folder}",
             err=True,
         )
@@ -143,7 +144,8 @@ def compare(
         return
     for part in (*tables(record), *record["statements"]):
         click.echo(f"\n{part}")
-    click.echo(f"\nreport: {comparison.report}")
+    click.echo()
+    echo(f"report: {comparison.report}")
 
 
 def _expect_none(names: list[str], reason: str) -> None:

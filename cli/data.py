@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import click
-from funcnn.cli.options import json_option, print_json
+from funcnn.cli.options import echo, echo_path, json_option, print_json
 
 
 @click.group()
@@ -32,13 +32,13 @@ def list_sets(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['name']:15} {row['title']}")
+        echo(f"{row['name']:15} {row['title']}")
         if row["where"] is None:
             click.echo(f"{'':15} not found; funcnn data fetch {row['name']} ", nl=False)
             click.echo(f"downloads {row['download_bytes'] / 1e6:.0f} MB")
         else:
             size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else ""
-            click.echo(f"{'':15} {row['where']}{size}")
+            echo(f"{'':15} {row['where']}{size}")
 
 
 @data.command()
@@ -57,7 +57,7 @@ def path(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "path": str(place)})
     else:
-        click.echo(place)
+        echo_path(place)
 
 
 @data.command()
@@ -84,7 +84,7 @@ def fetch(name: str, to: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "path": str(place)})
     else:
-        click.echo(place)
+        echo_path(place)
 
 
 @data.command()
@@ -106,7 +106,7 @@ def verify(name: str | None, as_json: bool) -> None:
         print_json(rows)
     else:
         for row in rows:
-            click.echo(f"ok     {row['file']}" if row["ok"] else f"WRONG  {row['wrong']}")
+            echo(f"ok     {row['file']}" if row["ok"] else f"WRONG  {row['wrong']}")
     if not all(row["ok"] for row in rows):
         sys.exit(1)
 
@@ -133,5 +133,5 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")
     for row in described["classes"]:
         test = "without labels" if row["test"] is None else f"{row['test']:>7,} test"
-        click.echo(f"  {row['name']:14} {row['train']:>7,} train {test}")
-    click.echo(f"picture: {described['picture']}")
+        echo(f"  {row['name']:14} {row['train']:>7,} train {test}")
+    echo(f"picture: {described['picture']}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from funcnn.cli.hand_in import notebook, submit
-from funcnn.cli.options import json_option, print_json
+from funcnn.cli.options import echo, json_option, print_json
 from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, is_printed, printed
@@ -171,7 +171,7 @@ def _going_on(lab: Lab, name: str) -> Iterator[None]:
         if name != _ALL:
             raise
         said = str(error)
-        click.echo(f"Error: {said if lab.name in said else f'{lab.name}: {said}'}", err=True)
+        echo(f"Error: {said if lab.name in said else f'{lab.name}: {said}'}", err=True)
 
 
 def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -> None:
@@ -194,7 +194,7 @@ def _place(out: Path | None, lab: Lab, name: str) -> Path | None:
 
 
 def _say_where(page: Path) -> None:
-    click.echo(f"report: {page} and {page.with_suffix('.pdf').name}")
+    echo(f"report: {page} and {page.with_suffix('.pdf').name}")
 
 
 experiment.add_command(submit)

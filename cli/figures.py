@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from funcnn.cli.options import echo
 
 
 @click.group()
@@ -27,7 +28,7 @@ def activations(out: Path) -> None:
     from funcnn.experiments.drawings import draw_activations
 
     draw_activations(out)
-    click.echo(f"picture: {out}")
+    echo(f"picture: {out}")
 
 
 @figure.command()
@@ -51,4 +52,4 @@ def curves(runs: tuple[Path, ...], out: Path) -> None:
     from funcnn.experiments.run_folder import RunFolder
 
     draw_curves([RunFolder.open(run) for run in runs], out)
-    click.echo(f"picture: {out}")
+    echo(f"picture: {out}")

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import click
-from funcnn.cli.options import json_option, print_json
+from funcnn.cli.options import echo, echo_path, json_option, print_json
 
 
 @click.command()
@@ -61,7 +61,7 @@ def submit(
             experiment=folder,
             snapshots=snapshots,
             out=out,
-            told=lambda step: click.echo(step, err=True),
+            told=lambda step: echo(step, err=True),
         )
     except KeyboardInterrupt:
         click.echo("stopped; nothing was written", err=True)
@@ -70,9 +70,9 @@ def submit(
         print_json(submitted)
         return
     for rule in submitted["rules"]:
-        click.echo(f"holds: {rule}")
+        echo(f"holds: {rule}")
     for file in submitted["files"]:
-        click.echo(Path(submitted["out"]) / file)
+        echo_path(Path(submitted["out"]) / file)
 
 
 @click.command()
@@ -91,4 +91,4 @@ def notebook(name: str, out: Path | None) -> None:
     from funcnn.experiments.notebook_folder import write_notebooks
 
     for path in write_notebooks(find_lab(name), out):
-        click.echo(path)
+        echo_path(path)

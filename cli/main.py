@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
-from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.errors import InputError, RunStoppedError, printable
 from funcnn.experiments.mpi_ranks import in_turn
 
 import funcnn as fn
@@ -33,32 +34,40 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _UsageLine(in_turn(" ".join(error.format_message().split()), arguments)) from None
+        raise _line(" ".join(error.format_message().split()), arguments, _UsageLine) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
-        raise click.ClickException(in_turn(str(error), arguments)) from None
+        raise _line(error, arguments) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        if _forget_lost_output():
+        if _is_of_output(error):
+            _forget_output()
             where = "the output cannot be written: "
-        raise click.ClickException(
-            in_turn(f"{where}{error.strerror or error}", arguments)
-        ) from None
+        raise _line(f"{where}{error.strerror or error}", arguments) from None
     except KeyboardInterrupt:  # where no command has more to say
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
 
 
-def _forget_lost_output() -> bool:
-    """Whether what was printed cannot be written; then Python's end does not try it once more."""
-    try:
-        click.echo(nl=False)  # flushes
-    except OSError:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        return True
-    return False
+def _line(
+    said: object,
+    arguments: Sequence[str],
+    kind: type[click.ClickException] = click.ClickException,
+) -> click.ClickException:
+    return kind(in_turn(printable(said), arguments))
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it was raised where a command prints; everything is printed by `click.echo`."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
+
+
+def _forget_output() -> None:
+    """Have Python's end not try once more to write what is left."""
+    with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _Group(click.Group):

@@ -10,6 +10,7 @@ from funcnn.cli.options import (
     allow_changed_option,
     arch_choice,
     channels_option,
+    echo,
     given,
     hidden_option,
     json_option,
@@ -19,6 +20,7 @@ from funcnn.cli.options import (
     seed_option,
 )
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import printable
 
 
 @click.command()
@@ -45,14 +47,15 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
         return
     for part, name in (("val", "validation"), ("test", "test")):
         if f"{part}_loss" in results:
-            click.echo(_evaluation_line(name, part, results))
-    width = max(len(name) for name in ("class", *results["class_names"]))
+            echo(_evaluation_line(name, part, results))
+    names = list(map(printable, results["class_names"]))
+    width = max(map(len, ["class", *names]))
     click.echo(f"\n{'class':{width}}  precision  recall")
     part = "test" if "test_loss" in results else "val"
     precisions, recalls = results[f"{part}_precision"], results[f"{part}_recall"]
-    rows = zip(results["class_names"], precisions, recalls, strict=True)
+    rows = zip(names, precisions, recalls, strict=True)
     for name, precision, recall in rows:
-        click.echo(f"{name:{width}}  {precision:9.2%} {recall:7.2%}")
+        echo(f"{name:{width}}  {precision:9.2%} {recall:7.2%}")
 
 
 def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
@@ -90,7 +93,7 @@ def predict(run: Path, data: str, out: Path, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result['rows']:,} predictions in {out}")
+        echo(f"{result['rows']:,} predictions in {out}")
 
 
 @click.command()
@@ -140,7 +143,7 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
         print_json({"arch": arch, "worst": report.worst._asdict(), "leaves": leaves, "ok": proven})
     else:
         for leaf in report.leaves:
-            click.echo(f"{leaf.path:12} {leaf.probes:4} probes  relative error {leaf.error:.1e}")
-        click.echo(f"worst: {report.worst.error:.1e} at {report.worst.path} (limit {TOLERANCE:g})")
+            echo(f"{leaf.path:12} {leaf.probes:4} probes  relative error {leaf.error:.1e}")
+        echo(f"worst: {report.worst.error:.1e} at {report.worst.path} (limit {TOLERANCE:g})")
     if not proven:
         sys.exit(1)

@@ -1,6 +1,7 @@
 """Options that several commands share, and how numbers are printed."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
 from funcnn.experiments.datasets import SPLITS
+from funcnn.experiments.errors import printable
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.sweep_plan import TRIAL
 
@@ -275,6 +277,17 @@ def print_json(value: Any) -> None:
     """Print a result as JSON; a number that is not finite, which JSON has no word for, as null."""
     finite = json.loads(json.dumps(value), parse_constant=lambda constant: None)
     click.echo(json.dumps(finite, indent=2, allow_nan=False))
+
+
+def echo(line: object, *, err: bool = False) -> None:
+    """Print a line, which may hold paths and names from anywhere."""
+    click.echo(printable(line), err=err)
+
+
+def echo_path(path: Path) -> None:
+    """Print a path on its own as it is, for a program to read."""
+    text = str(path)
+    click.echo(text if text.isprintable() else os.fsencode(text))
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A progress bar over several runs, and lines above it."""
 
-import click
+from funcnn.cli.options import echo
 
 
 class RunsBar:
@@ -40,7 +40,7 @@ class RunsBar:
         """Print a line, if lines are wanted."""
         if self._lines:
             with self._bar.external_write_mode():
-                click.echo(line)
+                echo(line)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from funcnn.cli.options import (
     allow_changed_option,
+    echo,
     given,
     json_option,
     out_option,
@@ -156,7 +157,7 @@ def train(
                 allow_changed=allow_changed_data,
             )
             if run.extension is not None and not quiet:
-                click.echo(run.extension, err=as_json)
+                echo(run.extension, err=as_json)
         else:
             config = RunConfig.resolve(
                 RunConfig.changed(config_file, options)
@@ -169,9 +170,9 @@ def train(
         except KeyboardInterrupt:
             bar.close()
             if run.folder.summary.exists():
-                click.echo(f"stopped while it drew; the run is finished: {run.folder}", err=True)
+                echo(f"stopped while it drew; the run is finished: {run.folder}", err=True)
                 sys.exit(130)
-            click.echo(
+            echo(
                 f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
                 f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
                 err=True,
@@ -196,10 +197,8 @@ def train(
         tested = (
             f"test accuracy {summary['test_accuracy']:.2%} on {summary['test_examples']:,} examples"
         )
-    click.echo(
+    echo(
         f"{tested} ({summary['test_is']}), with the params of epoch {summary['snapshot_epoch']} "
         f"({summary['snapshot_is']})"
     )
-    click.echo(
-        f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}"
-    )
+    echo(f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}")

@@ -10,6 +10,7 @@ from funcnn.cli.options import (
     by_arch,
     channels_option,
     dropout_option,
+    echo,
     given,
     hidden_option,
     json_option,
@@ -47,11 +48,11 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(written)
         return
-    click.echo(f"{written['parameters']:,} parameters in {written['out']}", err=True)
+    echo(f"{written['parameters']:,} parameters in {written['out']}", err=True)
     if "definition" in written:
         click.echo(written["definition"])
         load = f"model.load_state_dict(torch.load({written['out']!r}, weights_only=True))"
-        click.echo(f"load them with: {load}", err=True)
+        echo(f"load them with: {load}", err=True)
 
 
 @click.command("import")
@@ -84,4 +85,4 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     if as_json:
         print_json(made)
     else:
-        click.echo(f"{made['parameters']:,} parameters in {made['run']}")
+        echo(f"{made['parameters']:,} parameters in {made['run']}")

@@ -10,6 +10,7 @@ from funcnn.experiments import statements
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.errors import printable
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.pictures import drawn
@@ -40,7 +41,9 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
         found["statements"] += statements.of_lockstep(found["lockstep"], layers)
         if drawn(figures.growth, folder / "lockstep.png", steps, layers):
             found["figures"].append("lockstep.png")
-    write_whole(folder / "comparison.md", document({**record, **found}).encode())
+    write_whole(
+        folder / "comparison.md", document({**record, **found}).encode(errors="backslashreplace")
+    )
     return found
 
 
@@ -77,5 +80,5 @@ def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) ->
 
 
 def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
-    said = f"numpy: {names[ours]}\ntorch: {names[theirs]}"
-    return said if label is None else f"true: {names[label]}\n{said}"
+    said = f"numpy: {printable(names[ours])}\ntorch: {printable(names[theirs])}"
+    return said if label is None else f"true: {printable(names[label])}\n{said}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from funcnn.experiments.errors import printable
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.pictures import picture
 from funcnn.experiments.run_folder import EpochRow
@@ -102,7 +103,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
 
     unit: of the losses; empty if they have not all the same.
     """
-    labels = [textwrap.fill(run.label, 100) for run in runs]
+    labels = [textwrap.fill(printable(run.label), 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
     figure, (axes,) = new_figure(1, 2, (10, 4 + 0.22 * lines))
@@ -196,7 +197,8 @@ def _draw_shares(
 
 def short_names(names: Sequence[str], most: int = 20) -> list[str]:
     """The names, cut to so many characters where they are too long for their place."""
-    return [name if len(name) <= most else f"{name[: most - 3]}..." for name in names]
+    shown = map(printable, names)
+    return [name if len(name) <= most else f"{name[: most - 3]}..." for name in shown]
 
 
 @picture
@@ -240,7 +242,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
                 top, left = row * height, column * width
                 sheet[top : top + height, left : left + width] = image
         axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
-        shown = titles[first : first + lines]
+        shown = list(map(printable, titles[first : first + lines]))
         axis.set_yticks(
             [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
         )

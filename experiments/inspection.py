@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.extras import require
 from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 
@@ -54,7 +54,7 @@ class Description(NamedTuple):
 
     def __str__(self) -> str:
         data = self.as_data()
-        lines = [f"{self.file}: {self.bytes_on_disk:,} bytes"]
+        lines = [f"{printable(self.file)}: {self.bytes_on_disk:,} bytes"]
         if self.summary is not None:
             lines += ["", f"input {self.snapshot.input_shape}", str(self.summary)]
         lines += ["", "arrays", *map(_line, self._arrays)]
@@ -64,7 +64,7 @@ class Description(NamedTuple):
             if isinstance(value, dict):
                 value = ", ".join(f"{key} {number:g}" for key, number in value.items())
             elif value is not None:
-                value = ", ".join(value)
+                value = printable(", ".join(value))
             lines.append(f"{name.replace('_', ' ')}: {value or 'none'}")
         return "\n".join(lines)
 
@@ -94,26 +94,21 @@ class ForeignDescription(NamedTuple):
 
     def __str__(self) -> str:
         data = self.as_data()
-        lines = [f"{self.file}: {self.bytes_on_disk:,} bytes"]
+        lines = [f"{printable(self.file)}: {self.bytes_on_disk:,} bytes"]
         if self.graph:
             operators = ", ".join(f"{name} {count}" for name, count in data["operators"].items())
-            lines += ["", f"opset {data['opset']}: {operators}"]
+            lines += ["", printable(f"opset {data['opset']}: {operators}")]
             for side in ("inputs", "outputs"):
                 lines += [side, *map(_line, data[side])]
         lines += ["", "arrays", *map(_line, self.arrays), f"  {data['parameters']:,} parameters"]
         said = {name.replace("_", " "): text for name, text in self.metadata.items()}
-        lines += [f"{_printable(name)}: {_printable(text)}" for name, text in said.items()]
+        lines += [f"{printable(name)}: {printable(text)}" for name, text in said.items()]
         return "\n".join(lines)
 
 
 def _line(row: dict[str, Any]) -> str:
     shape = str(tuple(row["shape"])).replace("'", "")  # a size that may be any has a name
-    return f"  {_printable(row['path']):24} {row['dtype']:8} {_printable(shape)}"
-
-
-def _printable(text: str) -> str:
-    """The text, which a file may have from anywhere, without what a terminal would obey."""
-    return text if text.isprintable() else repr(text)
+    return f"  {printable(row['path']):24} {row['dtype']:8} {printable(shape)}"
 
 
 def _size(row: dict[str, Any]) -> int:

@@ -149,7 +149,7 @@ class LabRun:
         (self.results.path / "figures").mkdir(exist_ok=True)
         page = to_html(self.results.lab.report(self.results))
         path = self.results.path / "report.html"
-        write_whole(path, page.encode())
+        write_whole(path, page.encode(errors="backslashreplace"))
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 

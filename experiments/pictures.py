@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 
 _P = ParamSpec("_P")
 _Draw = Callable[Concatenate[Path, _P], None]
@@ -54,7 +54,7 @@ def drawn(draw: _Draw[_P], path: Path, *given: _P.args, **named: _P.kwargs) -> b
             path.unlink(missing_ok=True)
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
-                print(error, file=sys.stderr, flush=True)
+                print(printable(error), file=sys.stderr, flush=True)
         return False
     return True
 

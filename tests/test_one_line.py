@@ -1,0 +1,151 @@
+"""One line is one line: of names from anywhere, and where the output cannot be written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
+from funcnn.experiments import figures
+from funcnn.experiments.errors import printable
+
+UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
+READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"
+SCRIPT = [sys.executable, "-c", "from funcnn.cli import main; main()"]
+
+
+def funcnn(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café 数据\u3000집", "café 数据\u3000집"),
+        (UGLY, READ),
+        ("\u200cnim\u200dfasele", "\u200cnim\u200dfasele"),
+        (Path("a\tb"), r"a\tb"),
+        (ValueError("a\x7fb"), r"a\x7fb"),
+    ],
+)
+def test_what_no_terminal_can_have_is_written_as_python_writes_it(text, shown):
+    assert printable(text) == shown
+
+
+def test_a_long_text_loses_its_middle():
+    assert printable("a" * 10_000_000 + "b" * 10) == "a" * 1495 + " ... " + "a" * 490 + "b" * 10
+    assert printable("a" * 2000) == "a" * 2000
+
+
+COMMANDS = [
+    ("evaluate", UGLY),
+    ("inspect", UGLY),
+    ("compare", UGLY),
+    ("figure", "curves", UGLY),
+    ("train", "--data", UGLY),
+    ("train", "--arch", UGLY),
+    ("train", "--config", UGLY),
+    ("train", "--resume", UGLY),
+    ("data", "show", UGLY),
+    ("data", "path", UGLY),
+    ("sweep", UGLY),
+    ("experiment", "report", UGLY),
+    (UGLY,),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:-1]) or "none")
+def test_an_error_is_one_line_whatever_was_typed(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = UGLY.replace("\0", "")  # which no system has in a name
+    result = funcnn(*command[:-1], name)
+    assert result.exit_code in (1, 2)
+    (line,) = result.stderr.split("\n")[:-1]
+    assert line.startswith("Error: ")
+    assert line.isprintable()
+    assert r"\x1b[31m" in line
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_a_config_with_a_name_that_no_file_has_is_one_line(name, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"arch": "mlp3", "data": name}))
+    result = funcnn("train", "--config", config, "--out", tmp_path / "it")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert printable(name) in result.stderr
+
+
+def test_a_megabyte_of_a_name_is_a_line_that_can_be_read():
+    result = funcnn("data", "path", "a" * 1_000_000)
+    assert len(result.stderr) < 2100
+    assert result.stderr.endswith("aaa: File name too long\n")
+
+
+def test_a_line_with_a_path_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = "a\nb\x1b[31m"
+    result = funcnn("train", "--arch", "points", "--epochs", "1", "--quiet", "--out", run)
+    assert result.exit_code == 0
+    _, last = result.stdout.splitlines()
+    assert last.endswith(r"all in a\nb\x1b[31m")
+    assert Path(run, "summary.json").exists()
+
+
+def test_a_folder_on_its_own_is_printed_as_it_is(tmp_path, monkeypatch):
+    place = tmp_path / "a\nb" / "mine"
+    monkeypatch.setenv("FUNCNN_DATA", str(place.parent))
+    monkeypatch.setattr("funcnn.experiments.gallery.place_of", lambda name: place)
+    assert funcnn("data", "path", "mine").stdout == f"{place}\n"
+
+
+def test_a_figure_has_names_that_can_be_drawn(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
+    figures.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
+    figures.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
+    for figure in kept:
+        assert figure.axes[0].get_yticklabels()[0].get_text() == r"a\nb\udcff"
+        figure.draw_without_rendering()
+
+
+# --- output that cannot be written ------------------------------------------------------------
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@FULL
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "command", ["--version", "train --help", "data list --json", "train --arch points --epochs 2"]
+)
+def test_a_full_disk_is_named_with_and_without_a_buffer(command, unbuffered, tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*SCRIPT, *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            cwd=tmp_path,
+        )
+    said = "Error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@FULL
+def test_a_disk_that_is_full_for_everything_ends_a_command():
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([*SCRIPT, "data", "list"], stdout=full, stderr=full).returncode != 0
+
+
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device", "a.csv")
+
+    monkeypatch.setattr("funcnn.experiments.gallery.list_datasets", full)
+    assert funcnn("data", "list").stderr == "Error: a.csv: No space left on device\n"
