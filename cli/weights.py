@@ -21,7 +21,7 @@ from funcnn.cli.options import (
     split_option,
     val_size_option,
 )
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import RunConfig, unsaid
 from funcnn.experiments.exporting import FORMS, export_model, import_weights
 
 
@@ -80,7 +80,8 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     Example:
       funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
     """
-    made = import_weights(file, RunConfig.resolve(given(settings)), out)
+    options = given(settings)
+    made = import_weights(file, RunConfig.resolve(options), out, unsaid(options))
     if as_json:
         print_json(made)
     else:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,9 +236,20 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 # --- from names to functions -----------------------------------------------------------------
 
 
-def load_data(config: RunConfig) -> Dataset:
-    """The data of a run, split. Raises as `load_dataset`."""
-    return load_dataset(config.data, val_size=config.val_size, seed=config.seed, split=config.split)
+def load_data(config: RunConfig, usual: Collection[str] = ()) -> Dataset:
+    """The data of a run, split. usual: as `unsaid`. Raises as `load_dataset`."""
+    return load_dataset(
+        config.data,
+        val_size=config.val_size,
+        seed=config.seed,
+        split=config.split,
+        fit="val_size" in usual,
+    )
+
+
+def unsaid(given: Collection[str]) -> list[str]:
+    """The sizes that are the usual ones, not among the settings given: small data need smaller."""
+    return [name for name in ("val_size", "batch_size") if name not in given]
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

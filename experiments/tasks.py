@@ -1,7 +1,8 @@
 """What a config stands for, built: data, network, loss, and the keys of all that is random."""
 
+import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from funcnn.experiments.config import (
@@ -32,9 +33,19 @@ class Task(NamedTuple):
     steps_per_epoch: int
 
     @classmethod
-    def build(cls, config: RunConfig) -> "Task":
-        """The task of a config. Raises `InputError` if the data cannot be used."""
-        return cls.of(config, load_data(config))
+    def build(cls, config: RunConfig, usual: Collection[str] = ()) -> "Task":
+        """The task of a config. Raises `InputError` if the data cannot be used.
+
+        usual: the sizes, as of `unsaid`, that the task's config has smaller if the data need it.
+        """
+        data = load_data(config, usual)
+        if "val_size" in usual:
+            size = len(data.validation[0]) if data.validation else 0
+            config = dataclasses.replace(config, val_size=size)
+        if "batch_size" in usual and config.batch_size is not None:
+            size = min(config.batch_size, len(data.train[0]))
+            config = dataclasses.replace(config, batch_size=size)
+        return cls.of(config, data)
 
     @classmethod
     def of(cls, config: RunConfig, data: Dataset) -> "Task":

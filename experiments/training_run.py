@@ -6,7 +6,7 @@ Everything that happens is a function of the config. The state after each record
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,16 @@ class TrainingRun:
         config: RunConfig,
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
+        usual: Collection[str] = (),
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
 
-        learner_of: what makes the steps, by default in this process alone.
+        learner_of: what makes the steps, by default in this process alone. usual: as `Task.build`.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
-        task = Task.build(config)  # before a folder is made for it
+        task = Task.build(config, usual)  # before a folder is made for it
         learner = learner_of(task)
-        run = cls(RunFolder.create(config, out), task, learner, [])
+        run = cls(RunFolder.create(task.config, out), task, learner, [])
         run._save_state([])
         return run
 
@@ -95,6 +96,11 @@ class TrainingRun:
         except (TypeError, KeyError):
             raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
         return cls(folder, task, learner, rows)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings that it is trained with."""
+        return self._task.config
 
     @property
     def epochs_done(self) -> int:
