@@ -81,7 +81,9 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
       funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
     """
     options = given(settings)
-    made = import_weights(file, RunConfig.resolve(options), out, unsaid(options))
+    # Nothing is trained, so that the size of a batch may be any.
+    usual = unsaid({*options, "batch_size"})
+    made = import_weights(file, RunConfig.resolve(options), out, usual)
     if as_json:
         print_json(made)
     else:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.config import RunConfig, network_that_fits
+from funcnn.experiments.config import (
+    RunConfig,
+    build_network,
+    fitted,
+    load_data,
+    network_that_fits,
+)
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
-from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 
@@ -87,13 +92,14 @@ def import_weights(
     """Make a run's folder, as if trained: the config's model, with the params that `file` holds.
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
-    of the config's data. out: by default the next folder under `runs/`. usual: as `Task.build`.
+    of the config's data. out: by default the next folder under `runs/`. usual: as of `unsaid`.
     Raises `InputError` if the tensors do not fit the model, are not finite, or are for other data,
     as the file says, or if `out` is not free; what `load_data` raises; `OSError`.
     """
     tensors = read_tensors(file)
-    task = Task.build(config, usual)
-    config, data, model = task.config, task.data, task.model
+    data = load_data(config, usual)
+    config = fitted(config, data, usual)
+    model = build_network(config, len(data.class_names))
     with network_that_fits(config):
         _, like = model.init(fn.random.key(0), data.input_shape)
     try:

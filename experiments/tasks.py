@@ -1,6 +1,5 @@
 """What a config stands for, built: data, network, loss, and the keys of all that is random."""
 
-import dataclasses
 import math
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from funcnn.experiments.config import (
     build_loss,
     build_network,
     build_plain_loss,
+    fitted,
     load_data,
     network_that_fits,
 )
@@ -39,13 +39,7 @@ class Task(NamedTuple):
         usual: the sizes, as of `unsaid`, that the task's config has smaller if the data need it.
         """
         data = load_data(config, usual)
-        if "val_size" in usual:
-            size = len(data.validation[0]) if data.validation else 0
-            config = dataclasses.replace(config, val_size=size)
-        if "batch_size" in usual and config.batch_size is not None:
-            size = min(config.batch_size, len(data.train[0]))
-            config = dataclasses.replace(config, batch_size=size)
-        return cls.of(config, data)
+        return cls.of(fitted(config, data, usual), data)
 
     @classmethod
     def of(cls, config: RunConfig, data: Dataset) -> "Task":
