@@ -13,12 +13,13 @@ from funcnn.cli.options import (
     json_option,
     out_option,
     print_json,
+    say_chosen,
     settings_options,
     threads_option,
 )
 from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
 from funcnn.experiments.comparison_markdown import tables
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import RunConfig, unsaid
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -119,14 +120,15 @@ def compare(
     else:
         if run is not None:
             _expect_none([*options], f"the settings are those of {run}")
-            config = RunFolder.open(run).read_config()
+            config, usual = RunFolder.open(run).read_config(), []
         else:
-            config = RunConfig.resolve({"arch": "mlp3"} | options)
+            config, usual = RunConfig.resolve({"arch": "mlp3"} | options), unsaid(options)
         for name, needed in (("seeds", "free"), ("steps", "lockstep")):
             if name in chosen and mode not in (None, needed):
                 raise InputError(f"--{name} is for --mode {needed}: leave it out")
         modes = MODES if mode is None else (mode,)
-        comparison = Comparison.start(config, modes, **chosen)
+        comparison = Comparison.start(config, modes, **chosen, usual=usual)
+        say_chosen(config, comparison.config, quiet or as_json)
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     try:

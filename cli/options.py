@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
+from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig, unsaid
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import printable
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -93,7 +93,8 @@ activation_option = click.option(
 val_size_option = click.option(
     "--val-size",
     type=int,
-    help="Training examples set aside for validation. [default: 10000; 0 for points]",
+    help="Training examples set aside for validation. [default: 10000, or a tenth of few examples; "
+    "0 for points]",
 )
 split_option = click.option(
     "--split",
@@ -293,3 +294,14 @@ def echo_path(path: Path) -> None:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """The options that the user gave."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def say_chosen(usual: RunConfig, used: RunConfig, quiet: bool) -> None:
+    """Say on stderr which sizes were chosen smaller than the usual ones, if any were."""
+    smaller = [
+        f"--{name.replace('_', '-')} {getattr(used, name)}"
+        for name in unsaid(())
+        if getattr(used, name) != getattr(usual, name)
+    ]
+    if smaller and not quiet:
+        click.echo(f"too few examples for the usual sizes, so: {' '.join(smaller)}", err=True)

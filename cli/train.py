@@ -14,10 +14,11 @@ from funcnn.cli.options import (
     json_option,
     out_option,
     print_json,
+    say_chosen,
     settings_options,
     threads_option,
 )
-from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.config import BACKENDS, RunConfig, unsaid
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.mpi_ranks import Ranks, expect_alone
@@ -159,12 +160,14 @@ def train(
             if run.extension is not None and not quiet:
                 echo(run.extension, err=as_json)
         else:
-            config = RunConfig.resolve(
+            values = (
                 RunConfig.changed(config_file, options)
                 if config_file
                 else {"arch": "mlp3"} | options
             )
-            run = TrainingRun.start(config, out, learner_of)
+            config = RunConfig.resolve(values)
+            run = TrainingRun.start(config, out, learner_of, unsaid(values))
+            say_chosen(config, run.config, quiet or as_json)
         try:
             summary = run.finish(bar)
         except KeyboardInterrupt:

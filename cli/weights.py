@@ -22,7 +22,7 @@ from funcnn.cli.options import (
     split_option,
     val_size_option,
 )
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.config import RunConfig, unsaid
 from funcnn.experiments.exporting import FORMS, export_model, import_weights
 
 
@@ -81,7 +81,10 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     Example:
       funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
     """
-    made = import_weights(file, RunConfig.resolve(given(settings)), out)
+    options = given(settings)
+    # Nothing is trained, so that the size of a batch may be any.
+    usual = unsaid({*options, "batch_size"})
+    made = import_weights(file, RunConfig.resolve(options), out, usual)
     if as_json:
         print_json(made)
     else:

@@ -9,7 +9,7 @@ lockstep-float64.csv, ...  every step of a lockstep
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Comparison:
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
         self._record = record
-        self._config = RunConfig.resolve(record["config"])
+        self.config = RunConfig.resolve(record["config"])
 
     @classmethod
     def start(
@@ -64,23 +64,25 @@ class Comparison:
         steps: int | None = None,
         threads: int | None = None,
         out: Path | None = None,
+        usual: Collection[str] = (),
     ) -> "Comparison":
         """A comparison of a config's task (its backend aside), in a new folder.
 
         seeds: how many free runs of each backend, from the config's seed on. steps: of a lockstep,
         by default `STEPS`, or the whole run if that is shorter. threads: of each; None: all cores.
+        usual: as `Task.build`.
         Raises `InputError` if torch is not installed or cannot do its runs, the data cannot be
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
         if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
-        task = Task.build(config)
+        task = Task.build(config, usual)
         task.first_params()
         if steps is not None and steps > task.total_steps:
             raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
         record = {
-            "config": dataclasses.asdict(config),
+            "config": dataclasses.asdict(task.config),
             "modes": list(modes),
             "seeds": [config.seed + index for index in range(seeds)],
             "steps": min(steps or STEPS, task.total_steps),
@@ -151,7 +153,7 @@ class Comparison:
                 folder = RunFolder(self.folder / f"{backend}-seed-{seed}")
                 runs[backend].append(folder)
                 if not folder.summary.exists():
-                    config = dataclasses.replace(self._config, backend=backend, seed=seed)
+                    config = dataclasses.replace(self.config, backend=backend, seed=seed)
                     self._run(folder, config, watch)
         return runs
 
@@ -172,7 +174,7 @@ class Comparison:
         watch.end(f"{name}: {_result(json.loads(read_text(folder.summary)))}")
 
     def _locksteps(self, watch: Watch) -> None:
-        task = Task.build(self._config)
+        task = Task.build(self.config)
         keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,15 +254,33 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 # --- from names to functions -----------------------------------------------------------------
 
 
-def load_data(config: RunConfig, expected: Expected | None = None) -> Dataset:
-    """The data of a run, split. Arguments and errors as `load_dataset`."""
+def load_data(
+    config: RunConfig, expected: Expected | None = None, usual: Collection[str] = ()
+) -> Dataset:
+    """The data of a run, split. usual: as `unsaid`. Else as `load_dataset`."""
     return load_dataset(
         config.data,
         val_size=config.val_size,
         seed=config.seed,
         split=config.split,
         expected=expected,
+        fit="val_size" in usual,
     )
+
+
+def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:
+    """The config with the sizes that its data, as of `load_data`, allow. usual: as `unsaid`."""
+    sizes: dict[str, int] = {}
+    if "val_size" in usual:
+        sizes["val_size"] = len(data.validation[0]) if data.validation else 0
+    if "batch_size" in usual and config.batch_size is not None:
+        sizes["batch_size"] = min(config.batch_size, len(data.train[0]))
+    return dataclasses.replace(config, **sizes)
+
+
+def unsaid(given: Collection[str]) -> list[str]:
+    """The sizes that are the usual ones, not among the settings given: small data need smaller."""
+    return [name for name in ("val_size", "batch_size") if name not in given]
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

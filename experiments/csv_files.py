@@ -99,8 +99,9 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
         for path in folder.iterdir()
         if is_csv_name(path.name) and part in path.name and path.name.startswith(prefix)
     )
-    if len(found) > 1 and folder / f"{part}.csv" in found:
-        return folder / f"{part}.csv"
+    found = [path for path in found if path.with_suffix("") not in found]  # packed as well
+    if len(found) > 1:
+        found = [path for path in found if path.name.removesuffix(".gz") == f"{part}.csv"] or found
     if len(found) > 1:
         seen = ", ".join(path.name for path in found)
         raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")

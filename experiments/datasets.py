@@ -93,12 +93,14 @@ def load_dataset(
     seed: int,
     split: str = SPLITS[0],
     expected: Expected | None = None,
+    fit: bool = False,
 ) -> Dataset:
     """A data set by its name in `NAMES`, its path, or its name in a data folder; split by the seed.
 
     val_size: how many training examples become the validation set. split: `stratified`, the same
     share of each class, or `last`, the last of them as they are stored. expected: what was read
     when this was used before; then its path is looked at too, and other content is passed over.
+    fit: choose a smaller val_size where this one leaves too few examples to train on.
     Where there are labelled images but no test set, a fifth of each class is set aside as one, the
     same for every seed. A published set that is nowhere is downloaded.
     Raises `InputError` if it is unknown, not found, damaged, without labels, too small, or not what
@@ -121,6 +123,8 @@ def load_dataset(
         class_names, labels, normalization = images.class_names, images.labels, None
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
         raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
+    if fit:
+        val_size = _fitting(val_size, train[1])
     if split == "last":
         chosen, left = last_split(len(train[1]), val_size)
     else:
@@ -260,6 +264,17 @@ def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
         order = random.permutation(random.fold_in(rng, index), len(members))
         chosen[members[order[:quota]]] = True
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
+
+
+def _fitting(val_size: int, labels: Array) -> int:
+    """The validation size itself if an example of each class is left, else about a tenth of all.
+
+    One of each class where there are enough, but never more than a quarter.
+    """
+    examples, classes = len(labels), len(np.unique(labels))
+    if val_size <= examples - classes:
+        return val_size
+    return min(max(examples // 10, classes), examples // 4, examples - classes)
 
 
 def last_split(examples: int, size: int) -> tuple[Array, Array]:

@@ -2,12 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.config import RunConfig, build_network, load_data, network_that_fits
+from funcnn.experiments.config import (
+    RunConfig,
+    build_network,
+    fitted,
+    load_data,
+    network_that_fits,
+)
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
@@ -80,16 +86,19 @@ def _check_metadata(
             )
 
 
-def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str, Any]:
+def import_weights(
+    file: Path, config: RunConfig, out: Path | None, usual: Collection[str] = ()
+) -> dict[str, Any]:
     """Make a run's folder, as if trained: the config's model, with the params that `file` holds.
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
-    of the config's data. out: by default the next folder under `runs/`. Raises `InputError` if the
-    tensors do not fit the model, are not finite, or are for other data, as the file says, or if
-    `out` is not free; what `load_data` raises; `OSError`.
+    of the config's data. out: by default the next folder under `runs/`. usual: as of `unsaid`.
+    Raises `InputError` if the tensors do not fit the model, are not finite, or are for other data,
+    as the file says, or if `out` is not free; what `load_data` raises; `OSError`.
     """
     tensors = read_tensors(file)
-    data = load_data(config)
+    data = load_data(config, usual)
+    config = fitted(config, data, usual)
     model = build_network(config, len(data.class_names))
     with network_that_fits(config):
         _, like = model.init(fn.random.key(0), data.input_shape)

@@ -34,7 +34,9 @@ def read(path: Path) -> ImageData:
         return _read_folder(path.parent, f"{path.name}-")
     if path.is_dir():
         return _read_folder(path, "")
-    readers = {".csv": csv_files.read_file, ".npz": npz_files.read_npz, ".zip": idx_sets.read_zip}
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        return csv_files.read_file(path)
+    readers = {".npz": npz_files.read_npz, ".zip": idx_sets.read_zip}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path)
     return assemble(None, (check_images(idx.read_idx(path), str(path)), None), str(path))

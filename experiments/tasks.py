@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from funcnn.experiments.config import (
     build_loss,
     build_network,
     build_plain_loss,
+    fitted,
     load_data,
     network_that_fits,
 )
@@ -36,12 +37,16 @@ class Task(NamedTuple):
     steps_per_epoch: int
 
     @classmethod
-    def build(cls, config: RunConfig, expected: Expected | None = None) -> "Task":
+    def build(
+        cls, config: RunConfig, expected: Expected | None = None, usual: Collection[str] = ()
+    ) -> "Task":
         """The task of a config; expected: its data, as of `load_dataset`.
 
+        usual: the sizes, as of `unsaid`, that the task's config has smaller if the data need it.
         Raises `InputError` if the data cannot be used.
         """
-        return cls.of(config, load_data(config, expected))
+        data = load_data(config, expected, usual)
+        return cls.of(fitted(config, data, usual), data)
 
     @classmethod
     def of(cls, config: RunConfig, data: Dataset) -> "Task":

@@ -7,7 +7,7 @@ Everything that happens is a function of the config. The state after each record
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,19 @@ class TrainingRun:
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
         expected: Expected | None = None,
+        usual: Collection[str] = (),
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
 
         learner_of: what makes the steps, by default in this process alone. expected: the data.
+        usual: as `Task.build`.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
-        task = Task.build(config, expected)  # before a folder is made for it
+        task = Task.build(config, expected, usual)  # before a folder is made for it
         learner = learner_of(task)
-        folder = RunFolder.create(config, out)
+        folder = RunFolder.create(task.config, out)
         with alone_in(folder.path):
-            run = cls(folder, task, learner, Left([], [], config))
+            run = cls(folder, task, learner, Left([], [], task.config))
             run._record_data()
             run._save_state(run._left)
         return run
@@ -160,6 +162,11 @@ class TrainingRun:
         self._save_state(self._left)
         self.folder.summary.unlink(missing_ok=True)
         self.folder.write_config(config)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings that it is trained with."""
+        return self._task.config
 
     @property
     def epochs_done(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import csv_files, room
+from funcnn.experiments import csv_files, image_forms, room
 from funcnn.experiments.csv_files import read_file, read_folder
 from funcnn.experiments.errors import InputError
 from hypothesis import given
@@ -135,6 +135,18 @@ def test_a_folder_may_have_longer_names_and_no_test_file(tmp_path):
         read_folder(tmp_path)
     write_csv(tmp_path / "test.csv", TABLE[:3])
     assert len(read_folder(tmp_path).test[0]) == 3
+
+
+def test_packed_files_of_a_folder_are_read_unless_the_text_is_beside_them(tmp_path):
+    write_csv(tmp_path / "train.csv", TABLE)
+    (tmp_path / "train.csv.gz").write_bytes(b"something else")
+    (tmp_path / "test.csv.gz").write_bytes(gzip.compress(text_of(TABLE[:5, 1:])))
+    data = read_folder(tmp_path)
+    expect_table(data)
+    assert len(data.test[0]) == 5
+    packed = tmp_path / "Some.CSV.GZ"
+    packed.write_bytes(gzip.compress(text_of(TABLE)))
+    expect_table(image_forms.read(packed))
 
 
 def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):
