@@ -551,9 +551,6 @@ RESUMES = [
     ),
     row("resume: no epochs", f"{RESUME} --epochs 0", "--epochs", "0"),
     row("resume: epochs of a run that ended", "train --resume run --epochs 1", "--epochs 1", "run"),
-    row(
-        "resume: another table", RESUME, LAST, after=copy("run/metrics.csv", "stopped/metrics.csv")
-    ),
     row("resume: the data is gone", RESUME, "images", "test labels", after=delete(TEST_LABELS)),
 ]
 
