@@ -70,14 +70,12 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if columns == 1 and mark in fields[0]:
             raise InputError(f"{where}: values are separated by {name}; save them with commas")
-    labels = [index for index, field in enumerate(fields) if field in _LABEL_NAMES]
+    header = "label" in fields or _are_names(fields)  # or else y may be the label of a row
+    labels = [i for i, field in enumerate(fields) if header and field in _LABEL_NAMES]
+    ids = [i for i, field in enumerate(fields) if header and field in ("", *_ID_NAMES)]
     if len(labels) > 1:
         names = " and ".join(repr(fields[index]) for index in labels[:2])
         raise InputError(f"{where}: {names} may both be the label; give one of them another name")
-    ids = [index for index, field in enumerate(fields) if field in _ID_NAMES]
-    header = bool(labels or ids) or _are_names(fields)
-    if header:
-        ids = [index for index, field in enumerate(fields) if field in ("", *_ID_NAMES)]
     form = Form(number, header, columns, None, tuple(ids), 0, bool(labels))
     label: int | None = 0
     if labels:
@@ -95,20 +93,14 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
         side = math.isqrt(max(0, pixels))
         if side > 1 and side * side == pixels:
             return form._replace(label=choice, side=side)
-    square = (
-        "a label and a square of pixels" if labels else "a square of pixels, or a label and one"
-    )
-    left_out = f", besides {fields[ids[0]] or 'one without a name'!r}" if ids else ""
-    side = math.isqrt(max(0, columns - 2))
-    more = (
-        f"; if they are both an id and a label, {_HOW}"
-        if side > 1 and side**2 + 2 == columns
-        else ""
-    )
-    raise InputError(
-        f"{where}: {columns} columns are not {square} (785, 784, ...){left_out}"
-        + (more if not header else "")
-    )
+    square = "a square of pixels, or a label and one"
+    if labels:
+        square = "a label and a square of pixels"
+    left_out = f", besides {fields[ids[0]] or 'one without a name'}" if ids else ""
+    side, more = math.isqrt(max(0, columns - 2)), ""
+    if not header and side > 1 and side**2 + 2 == columns:
+        more = f"; if they have an id and a label, {_HOW}"
+    raise InputError(f"{where}: {columns} columns are not {square} (785, 784, ...){left_out}{more}")
 
 
 def _are_names(fields: list[str]) -> bool:
@@ -118,7 +110,7 @@ def _are_names(fields: list[str]) -> bool:
         return True
     first = 0 if len(numbers) == len(fields) or numbers[0] != "1" else 1
     counted = numbers == [str(index) for index in range(first, first + len(numbers))]
-    return counted and len(fields) - len(numbers) <= 2 < len(numbers)
+    return counted and len(fields) - len(numbers) <= 3 < len(numbers)
 
 
 def split_line(line: bytes, path: Path, number: int) -> list[str]:

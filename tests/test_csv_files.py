@@ -222,6 +222,12 @@ def test_labels_that_are_words_may_be_last_without_a_header(tmp_path):
     np.testing.assert_array_equal(data.train[0], TABLE[:, 1:].reshape(-1, 1, 4, 4))
 
 
+def test_a_first_row_whose_label_is_a_name_of_columns_is_a_row(tmp_path):
+    table = TABLE.astype(object)
+    table[:, 0] = ["y", "n", "id"] * 4
+    assert labels_of(read_file(write_csv(tmp_path / "a.csv", table))) == ["y", "n", "id"] * 4
+
+
 def test_numbers_and_words_are_words_where_the_column_has_a_name(tmp_path):
     table = TABLE.astype(object)
     table[:, 0] = ["0", "A", "b"] * 4
