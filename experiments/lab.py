@@ -4,7 +4,6 @@ A definition is a page (`lab_points` is the shortest example): trials, and a fun
 report of their results. `lab_run` trains; nothing here does.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,10 +122,7 @@ class Results:
 
     def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
         """What came out of one run."""
-        found: dict[str, Any] = json.loads(
-            self.folder(trial, backend, seed).summary.read_text("utf-8")
-        )
-        return found
+        return self.folder(trial, backend, seed).read_summary()
 
     def rows(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> list[EpochRow]:
         """The recorded epochs of one run."""
