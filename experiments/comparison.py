@@ -20,15 +20,16 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
-from funcnn.experiments.machine import describe_machine
+from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.places import RUNS, new_folder
+from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.tasks import Task
 
 import funcnn as fn
-from funcnn.files import read_text, write_whole
+from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
@@ -108,15 +109,15 @@ class Comparison:
         Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
         """
         require("torch")
-        path = folder / "comparison.json"
+        path, what = folder / "comparison.json", "the record of a comparison"
+        if not path.exists():
+            raise InputError(f"{folder} is no comparison: it has no comparison.json")
+        record = read_record(path, what)
         try:
-            record = json.loads(read_text(path))
             _check_settings(record)
             comparison = cls(folder, record)
-        except FileNotFoundError:
-            raise InputError(f"{folder} is no comparison: it has no comparison.json") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is not the record of a comparison: {error}") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not {what}: {error}") from None
         if "statements" in record:
             raise InputError(f"{folder} is finished: there is nothing to resume")
         return comparison
@@ -171,7 +172,7 @@ class Comparison:
                     watch.step(answer["done"], answer["steps"])
         self._record["peak_memory"][name] = answer["peak_memory"]
         self._write()
-        watch.end(f"{name}: {_result(json.loads(read_text(folder.summary)))}")
+        watch.end(f"{name}: {_result(folder.read_summary())}")
 
     def _locksteps(self, watch: Watch) -> None:
         task = Task.build(self.config)
@@ -211,8 +212,14 @@ def _check_settings(record: Any) -> None:
     for name, kind in _SETTINGS.items():
         if not isinstance(record.get(name), kind):
             raise ValueError(f"its {name} are {record.get(name)!r}")
-    if not all(isinstance(seed, int) for seed in record["seeds"]):
+    if not all(type(seed) is int for seed in record["seeds"]):
         raise ValueError(f"its seeds are {record['seeds']!r}")
+    if not set(record["modes"]) <= set(MODES):
+        raise ValueError(f"its modes are {record['modes']!r}")
+    for name in ("steps", "threads"):
+        if not 1 <= record[name] < 2**31:
+            raise ValueError(f"its {name} are {record[name]!r}")
+    in_one_line(record["machine"])
 
 
 def _result(summary: Mapping[str, Any]) -> str:

@@ -30,9 +30,9 @@ from funcnn.experiments.datasets import (
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.records import read_record
 
 import funcnn as fn
-from funcnn.files import read_text
 from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")
@@ -191,14 +191,7 @@ class RunConfig:
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """The values in a config file, every one good. Raises `InputError`, naming the file."""
-        try:
-            values = json.loads(read_text(path))
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not a config file: {error}") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{path} is not a config file: it holds a {type(values).__name__}")
+        values = read_record(path, "a config file")
         try:
             cls.resolve(values)
         except InputError as error:

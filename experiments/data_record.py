@@ -10,12 +10,14 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, Inputs
 from funcnn.experiments.places import data_folders
+from funcnn.experiments.records import expect_kinds, read_record
 
 from funcnn.files import write_whole
 
@@ -37,20 +39,13 @@ class DataRecord(NamedTuple):
     @classmethod
     def read(cls, folder: Path) -> "DataRecord | None":
         """That of a run's folder; None if it has none. Raises `InputError` if it is damaged."""
-        path = folder / _FILE
-        try:
-            values = json.loads(path.read_text("utf-8"))
-            record = cls(**values)
-        except FileNotFoundError:
+        path, what = folder / _FILE, "the record of a run's data"
+        if not path.exists():
             return None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"{path} is not the record of a run's data: {error}") from None
-        for name, value in values.items():
-            if not isinstance(value, str) and not (name == "path" and value is None):
-                raise InputError(f"{path} is not the record of a run's data: {name} is {value!r}")
-        return record
+        values = read_record(path, what)
+        kinds = {"data": (str,), "path": (str, NoneType), "sha256": (str,)}
+        expect_kinds(path, what, values, kinds)
+        return cls(**{name: values[name] for name in kinds})
 
 
 class Expected(NamedTuple):

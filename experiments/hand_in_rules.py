@@ -111,7 +111,7 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         counts = [cell["execution_count"] for cell in code]
         kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
         source = "\n".join("".join(cell["source"]) for cell in code)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
         return
     in_turn = bool(code) and counts == list(range(1, len(code) + 1))

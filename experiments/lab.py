@@ -4,7 +4,6 @@ A definition is a page (`lab_points` is the shortest example): trials, and a fun
 report of their results. `lab_run` trains; nothing here does.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,6 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel, load_model
-
-from funcnn.files import read_text
 
 SEEDS, QUICK_SEEDS = 3, 1
 
@@ -125,8 +122,7 @@ class Results:
 
     def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
         """What came out of one run."""
-        found: dict[str, Any] = json.loads(read_text(self.folder(trial, backend, seed).summary))
-        return found
+        return self.folder(trial, backend, seed).read_summary()
 
     def rows(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> list[EpochRow]:
         """The recorded epochs of one run."""

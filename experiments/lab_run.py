@@ -22,11 +22,12 @@ from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.places import RUNS
+from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 
 import funcnn as fn
-from funcnn.files import read_bytes, read_text, write_whole
+from funcnn.files import read_bytes, write_whole
 
 _RECORD = "experiment.json"
 
@@ -221,8 +222,8 @@ def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]
     Raises `InputError` if it is of another.
     """
     path = folder / _RECORD
+    record = read_record(path, "the record of an experiment")
     try:
-        record = json.loads(read_text(path))
         keys = ("experiment", "quick", "machine", "emnist", "measured", "sha256")
         name, was_quick, machine, emnist, measured, digests = (record[key] for key in keys)
         in_one_line(machine)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.places import RUNS, new_folder
+from funcnn.experiments.records import expect_kinds, read_record
 
 from funcnn.files import read_bytes, read_text, write_whole
 
@@ -43,6 +44,16 @@ class EpochRow(NamedTuple):
 
 
 _RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
+_NUMBER = (float, type(None))  # or not measured
+_SUMMARY: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy"), _NUMBER),
+    **dict.fromkeys(("parameters", "epochs", "snapshot_epoch"), (int,)),
+    **dict.fromkeys(("train_examples", "test_examples"), (int,)),
+    "seconds": (float,),
+    "test_is": (str,),
+    "confusion_matrix": (list, type(None)),
+}
+"""What of a summary is read again, and of which kinds it is."""
 _WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
 
 
@@ -123,12 +134,14 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """What came out of a finished run. Raises `InputError` if the file was damaged."""
-        try:
-            summary = json.loads(read_text(self.summary))
-        except ValueError as error:
-            raise InputError(f"{self.summary} is not the summary of a run: {error}") from None
-        if not isinstance(summary, dict):
-            raise InputError(f"{self.summary} is not the summary of a run")
+        what = "the summary of a run"
+        summary = read_record(self.summary, what)
+        expect_kinds(self.summary, what, summary, _SUMMARY)
+        counts = summary["confusion_matrix"] or []
+        if not all(
+            isinstance(row, list) and list(map(type, row)) == [int] * len(counts) for row in counts
+        ):
+            raise InputError(f"{self.summary} is not {what}: its confusion_matrix is no table")
         return summary
 
     def digest(self) -> str:

@@ -1,7 +1,6 @@
 """Finished runs of two backends side by side: what each came to, and how far they are apart."""
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
 
 import funcnn as fn
-from funcnn.files import read_text
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]
@@ -115,7 +113,7 @@ def free_results(runs: Runs, peak_memory: Mapping[str, int | None]) -> dict[str,
 
 def _row(folder: RunFolder, peak_memory: int | None) -> dict[str, Any]:
     """What one run came to."""
-    config, summary, rows = folder.read_config(), _summary(folder), folder.read_metrics()
+    config, summary, rows = folder.read_config(), folder.read_summary(), folder.read_metrics()
     before = [0, *(row.epoch for row in rows)]
     names = (*SCORES, "snapshot_epoch", "parameters", "train_examples", "test_examples", "test_is")
     return {
@@ -128,11 +126,6 @@ def _row(folder: RunFolder, peak_memory: int | None) -> dict[str, Any]:
             row.seconds / (row.epoch - last) for row, last in zip(rows, before, strict=False)
         ],
     }
-
-
-def _summary(folder: RunFolder) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads(read_text(folder.summary))
-    return summary
 
 
 def _side(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -153,7 +146,7 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
     """Counts of both, all seeds together, and the cell in which their shares differ most."""
     counts = {}
     for name, folders in runs.items():
-        found = [_summary(folder)["confusion_matrix"] for folder in folders]
+        found = [folder.read_summary()["confusion_matrix"] for folder in folders]
         if found[0] is None:
             return None
         counts[name] = np.sum(found, 0)

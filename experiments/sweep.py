@@ -12,13 +12,14 @@ import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.pictures import drawn
 from funcnn.experiments.places import RUNS
+from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
 from funcnn.experiments.sweep_figures import draw_sweep
@@ -32,7 +33,7 @@ from funcnn.experiments.sweep_results import (
 )
 
 import funcnn as fn
-from funcnn.files import read_text, write_whole
+from funcnn.files import write_whole
 
 _RECORD = "sweep.json"
 
@@ -207,8 +208,8 @@ def _read(folder: Path, plan: Plan) -> dict[str, str]:
     Raises `InputError` if it is of another.
     """
     path = folder / _RECORD
+    record = read_record(path, "the record of a sweep")
     try:
-        record: dict[str, Any] = json.loads(read_text(path))
         target, fixed, grid, digests = (record[key] for key in ("sweep", "fixed", "grid", "sha256"))
         before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
         keys = list(grid)

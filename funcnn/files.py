@@ -62,8 +62,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A regular file of UTF-8. Raises `OSError` as `open_regular`, `ValueError` for other bytes."""
-    return read_bytes(path).decode("utf-8")
+    """A regular file of UTF-8, without a byte-order mark.
+
+    Raises `OSError` as `open_regular`, `ValueError` for other bytes.
+    """
+    return read_bytes(path).decode("utf-8-sig")
 
 
 def is_temporary(path: Path) -> bool:
