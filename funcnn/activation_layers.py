@@ -13,6 +13,7 @@ import numpy.typing as npt
 from funcnn import activations
 from funcnn.arguments import check_number
 from funcnn.random import Key
+from funcnn.recipes import recorded
 from funcnn.spec import check_shape, constructor
 from funcnn.types import (
     Array,
@@ -26,6 +27,7 @@ from funcnn.types import (
 )
 
 
+@recorded
 def elementwise(function: ArrayFunction) -> Layer:
     """y = function(x)[0], a layer without weights of any `function(x) -> (y, vjp)`.
 

@@ -15,6 +15,7 @@ from funcnn.arguments import is_array
 from funcnn.branches import add_all, check_tuple
 from funcnn.image_axes import dense_on_images
 from funcnn.random import Key
+from funcnn.recipes import recorded
 from funcnn.sharding import apply_run, find_runs
 from funcnn.spec import check_shapes, constructor
 from funcnn.types import (
@@ -197,6 +198,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
     return Layer(init, _with_traits(apply, "residual", layers, "any", residual))
 
 
+@recorded
 def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     """The layer `make_layer(input_shape)`, made anew for each shape, as stax's `shape_dependent`.
 
@@ -256,10 +258,7 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))
-    wrts: list[Wrt] = [None] * first
-    if first < len(params):
-        wrts.append("params")
-    return wrts + ["both"] * (len(params) - len(wrts))
+    return [None if i < first else "both" if i > first else "params" for i in range(len(params))]
 
 
 def _with_statistics(vjp: Vjp, statistics: Sequence[Tree]) -> Vjp:

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn import tree
+from funcnn import recipes, tree
 from funcnn.arguments import as_array, check_number
+from funcnn.recipes import recorded
 from funcnn.types import Array, Tree
 
 State = Any
@@ -31,6 +32,12 @@ class Optimizer(NamedTuple):
 
     init: Callable[[Tree], State]
     update: Callable[[Tree, State, Tree], tuple[Tree, State]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return recipes.reduce(self)
+
+    def __deepcopy__(self, memo: Any) -> "Optimizer":
+        return self  # nothing of it can change
 
 
 def apply_updates(params: Tree, updates: Tree) -> Tree:
@@ -60,6 +67,7 @@ class AverageState(NamedTuple):
     average: Tree
 
 
+@recorded
 def chain(*transformations: Optimizer) -> Optimizer:
     """Each transformation applied to what the one before it returned. As `optax.chain`."""
     for index, transformation in enumerate(transformations):
@@ -83,6 +91,7 @@ def chain(*transformations: Optimizer) -> Optimizer:
 # --- a part of the params, or all as one -----------------------------------------------------
 
 
+@recorded
 def masked(optimizer: Optimizer, mask: Mask) -> Optimizer:
     """`optimizer` for the leaves where `mask` is True; the others pass unchanged.
 
@@ -105,6 +114,7 @@ def masked(optimizer: Optimizer, mask: Mask) -> Optimizer:
     return Optimizer(init, update)
 
 
+@recorded
 def freeze(mask: Mask) -> Optimizer:
     """u = 0 where `mask` is True; the other leaves pass unchanged. As `optax.freeze`.
 
@@ -140,6 +150,7 @@ def _select(chosen: Tree, values: Tree) -> Tree:
     return tree.map(lambda yes, value: value if yes else None, chosen, values)
 
 
+@recorded
 def flatten(optimizer: Optimizer) -> Optimizer:
     """`optimizer` over one vector of all the params, and updates like the params again.
 
@@ -170,6 +181,7 @@ def flatten(optimizer: Optimizer) -> Optimizer:
 # --- the average of the params ---------------------------------------------------------------
 
 
+@recorded
 def average_params(decay: float) -> Optimizer:
     """u = g, beside a running average a of the params: a = a + (1 - decay) (w + u - a).
 

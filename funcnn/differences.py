@@ -39,6 +39,8 @@ class LeafReport(NamedTuple):
     """Directions tried: single entries, and random directions through all of them."""
     error: float
     """The worst relative error."""
+    at_kink: bool = False
+    """Whether it is the error of a direction in which the function has a kink or a jump at x."""
 
 
 class Report(NamedTuple):
@@ -64,13 +66,16 @@ def check_vjp(
 
     x: a tree of float64 arrays. y: an array, or a number; `vjp(dy)` is a tree like x. Every entry
     of a leaf is tried, or of a large one `max_entries` drawn with `rng`. Returns the worst relative
-    error of each leaf; raises `CheckFailure`, naming the leaf, if it is above `tolerance`.
+    error of each leaf; raises `CheckFailure`, naming the leaf, if it is above `tolerance`, and
+    saying so if x is at a kink, where a derivative cannot be compared.
     """
     report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
     if report.leaves and not report.worst.error <= tolerance:
-        path, _, error = report.worst
+        path, _, error, at_kink = report.worst
+        kink = "; x is at a kink or jump of the function, where differences show no derivative: "
         raise CheckFailure(
             f"the derivative by {path or 'x'} has relative error {error:.3g}, above {tolerance:g}"
+            + (f"{kink}move it away" if at_kink else "")
         )
     return report
 
@@ -137,7 +142,7 @@ def _check_leaf(
     flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
     magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
 
-    worst = 0.0
+    worst, at_kink = 0.0, False
     probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
     for direction in probes:
         derivative, step = _derivative(lambda s, d=direction: along(d, s))  # type: ignore[misc]
@@ -151,8 +156,26 @@ def _check_leaf(
             seen = np.abs(flat_dys).sum(1) * np.max(np.abs(rests))  # (K,)
             rounding = np.clip(seen, rounding, _MOST_ROUNDING * rounding)
             error = _error(analytic, numeric, 32 * rounding / step / tolerance)
-        worst = max(worst, error)
-    return LeafReport(path, len(probes), worst)
+        if error > worst:
+            worst = error
+            at_kink = not error <= tolerance and _has_kink(lambda s, d=direction: along(d, s))  # type: ignore[misc]
+    return LeafReport(path, len(probes), worst, at_kink)
+
+
+def _has_kink(along: Callable[[float], Array]) -> bool:
+    """Whether the slopes to both sides of 0 differ, and by no less for a smaller step.
+
+    Of a smooth function the difference shrinks with the step, here to a tenth.
+    """
+    still = along(0)
+    gaps, slopes = [], []
+    for step in (1e-5, 1e-6):
+        right, left = (along(step) - still) / step, (still - along(-step)) / step
+        gaps.append(np.abs(right - left))
+        slopes.append(np.maximum(np.abs(right), np.abs(left)))
+    # Rounding, which grows as the step shrinks, is no kink.
+    noise = 1e-5 * np.max(slopes[1]) + 64 * EPSILON * np.abs(still) / 1e-6
+    return bool(np.any((gaps[1] > 0.5 * gaps[0]) & (gaps[1] > noise)))
 
 
 def _error(analytic: Array, numeric: Array, floor: Array) -> float:

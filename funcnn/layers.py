@@ -10,6 +10,7 @@ A layer without weights has the params `{}`.
 """
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
     an x without axes after the channels.
     Srivastava et al., JMLR 2014; by channel Tompson et al., CVPR 2015.
     """
-    if not 0 <= rate <= 1:
+    if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {rate}")
 
     def check_axes(input_shape: Shape) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from funcnn import tree
 from funcnn.arguments import check_number
 from funcnn.composition import Optimizer, State, chain, zeros_like
+from funcnn.recipes import recorded
 from funcnn.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -31,6 +32,7 @@ class MomentumState(NamedTuple):
     velocity: Tree
 
 
+@recorded
 def sgd(learning_rate: float | Schedule, momentum: float = 0.0) -> Optimizer:
     """v = momentum v + g; w = w - learning_rate v. As `torch.optim.SGD`.
 
@@ -42,6 +44,7 @@ def sgd(learning_rate: float | Schedule, momentum: float = 0.0) -> Optimizer:
     return chain(trace(momentum), last) if momentum else chain(last)
 
 
+@recorded
 def nesterov(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimizer:
     """v = momentum v + g; w = w - learning_rate (g + momentum v).
 
@@ -53,6 +56,7 @@ def nesterov(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimize
     return chain(trace(momentum, nesterov=True), scale_by_learning_rate(learning_rate))
 
 
+@recorded
 def classical_momentum(
     learning_rate: float | Schedule, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> Optimizer:
@@ -83,6 +87,7 @@ def classical_momentum(
     return Optimizer(init, update)
 
 
+@recorded
 def adam(
     learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> Optimizer:
@@ -90,6 +95,7 @@ def adam(
     return chain(scale_by_adam(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
 
+@recorded
 def adamw(
     learning_rate: float | Schedule = 1e-3,
     b1: float = 0.9,
@@ -108,6 +114,7 @@ def adamw(
     )
 
 
+@recorded
 def adamax(
     learning_rate: float | Schedule = 2e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> Optimizer:
@@ -115,6 +122,7 @@ def adamax(
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
 
+@recorded
 def adagrad(learning_rate: float | Schedule = 1e-2, eps: float = 1e-10) -> Optimizer:
     """w = w - learning_rate u, with the u of `scale_by_rss`. As `torch.optim.Adagrad`.
 
@@ -123,6 +131,7 @@ def adagrad(learning_rate: float | Schedule = 1e-2, eps: float = 1e-10) -> Optim
     return chain(scale_by_rss(eps), scale_by_learning_rate(learning_rate))
 
 
+@recorded
 def rmsprop(
     learning_rate: float | Schedule = 1e-2,
     alpha: float = 0.99,
@@ -136,6 +145,7 @@ def rmsprop(
     return chain(scale_by_rms(alpha, eps), sgd(learning_rate, momentum))
 
 
+@recorded
 def sm3(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimizer:
     """w = w - learning_rate u, with the u of `scale_by_sm3`. As `optax.sm3`."""
     return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))

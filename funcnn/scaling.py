@@ -14,6 +14,7 @@ import numpy as np
 from funcnn import tree
 from funcnn.arguments import check_number
 from funcnn.composition import Optimizer, State, zeros_like
+from funcnn.recipes import recorded
 from funcnn.types import Array, Tree
 
 
@@ -55,6 +56,7 @@ def _running_mean(decay: float) -> Callable[[Array, Array], Array]:
     return average
 
 
+@recorded
 def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """u = m' / (sqrt(s') + eps), with m' and s' the unbiased running means of g and g^2.
 
@@ -86,6 +88,7 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
     return Optimizer(lambda params: AdamState(0, zeros_like(params), zeros_like(params)), update)
 
 
+@recorded
 def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """u = m' / s, with m' the unbiased running mean of g and s a decaying maximum of |g|.
 
@@ -113,6 +116,7 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Op
     return Optimizer(lambda params: AdamaxState(0, zeros_like(params), zeros_like(params)), update)
 
 
+@recorded
 def scale_by_rms(alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
     """u = g / (sqrt(s) + eps), s = alpha s + (1 - alpha) g^2, a running mean from 0 on.
 
@@ -123,6 +127,7 @@ def scale_by_rms(alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
     return _scale_by_root(lambda g, s: average(g * g, s), eps)
 
 
+@recorded
 def scale_by_rss(eps: float = 1e-10) -> Optimizer:
     """u = g / (sqrt(s) + eps), s = s + g^2, a sum from 0 on.
 
@@ -146,6 +151,7 @@ def _scale_by_root(accumulate: Callable[[Array, Array], Array], eps: float) -> O
     return Optimizer(lambda params: SquareState(zeros_like(params)), update)
 
 
+@recorded
 def scale_by_sm3(momentum: float = 0.9, eps: float = 1e-8) -> Optimizer:
     """u = the running mean of g / sqrt(s + eps), with s as large as rows and columns of it allow.
 

@@ -10,16 +10,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from funcnn.arguments import check_number, check_steps
+from funcnn.recipes import recorded
 
 Schedule = Callable[[int], float]
 
 
+@recorded
 def constant(value: float) -> Schedule:
     """`value` at every step. As `optax.constant_schedule`."""
     value = check_number("value", value, least=0)
     return lambda step: value
 
 
+@recorded
 def cosine_decay(init_value: float, decay_steps: int, alpha: float = 0.0) -> Schedule:
     """Half a cosine wave from `init_value` at step 0 to `alpha * init_value` at `decay_steps`.
 
@@ -38,6 +41,7 @@ def cosine_decay(init_value: float, decay_steps: int, alpha: float = 0.0) -> Sch
     return schedule
 
 
+@recorded
 def warmup_cosine_decay(
     init_value: float,
     peak_value: float,
@@ -66,6 +70,7 @@ def warmup_cosine_decay(
     return schedule
 
 
+@recorded
 def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, float]) -> Schedule:
     """`init_value`, multiplied by each scale from the step that is its boundary on.
 
@@ -85,6 +90,7 @@ def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, fl
     return schedule
 
 
+@recorded
 def exponential_decay(init_value: float, decay_steps: int, decay_rate: float) -> Schedule:
     """rate(t) = init_value decay_rate^(t / decay_steps).
 
@@ -98,6 +104,7 @@ def exponential_decay(init_value: float, decay_steps: int, decay_rate: float) ->
     return lambda step: init_value * decay_rate ** (step / decay_steps)
 
 
+@recorded
 def inverse_time_decay(init_value: float, decay_steps: int, decay_rate: float) -> Schedule:
     """rate(t) = init_value / (1 + decay_rate t / decay_steps).
 
@@ -110,6 +117,7 @@ def inverse_time_decay(init_value: float, decay_steps: int, decay_rate: float) -
     return lambda step: init_value / (1 + decay_rate * step / decay_steps)
 
 
+@recorded
 def polynomial_decay(
     init_value: float, decay_steps: int, end_value: float = 0.0, power: float = 1.0
 ) -> Schedule:
@@ -133,6 +141,7 @@ def polynomial_decay(
     return schedule
 
 
+@recorded
 def one_cycle(
     peak_value: float,
     total_steps: int,
@@ -166,6 +175,7 @@ def one_cycle(
     return schedule
 
 
+@recorded
 def linear_warmup(init_value: float, peak_value: float, warmup_steps: int) -> Schedule:
     """A line from `init_value` at step 0 to `peak_value` at `warmup_steps`, then constant.
 
@@ -180,6 +190,7 @@ def linear_warmup(init_value: float, peak_value: float, warmup_steps: int) -> Sc
     )
 
 
+@recorded
 def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
     """One schedule after the other, each from its own step 0 on.
 

@@ -11,9 +11,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-
 from funcnn.random import Key
+from funcnn.recipes import Recipe, plain, record
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 
 P = ParamSpec("P")
@@ -42,6 +41,7 @@ def constructor(
 
         @functools.wraps(make)
         def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
+            args, kwargs = plain(args), plain(kwargs)
             layer = make(*args, **kwargs)
 
             def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
@@ -50,7 +50,9 @@ def constructor(
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
                 layer.apply.traits = Traits(name, per_sample, takes, spatial)  # type: ignore[attr-defined]
             spec = _describe("layer", make, args, kwargs)
-            return Layer(functools.wraps(layer.init)(init), layer.apply, spec)
+            described = Layer(functools.wraps(layer.init)(init), layer.apply, spec)
+            record(described, Recipe(construct, args, kwargs))
+            return described
 
         _layers[name] = construct
         return construct
@@ -63,7 +65,9 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> F:
+        args, kwargs = plain(args), plain(kwargs)
         initializer = make(*args, **kwargs)
+        record(initializer, Recipe(construct, args, kwargs))
         initializer.spec = _describe("initializer", make, args, kwargs)  # type: ignore[attr-defined]
         return initializer
 
@@ -128,8 +132,6 @@ def _as_data(value: Any) -> Any:
         return copy.deepcopy(spec)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (np.integer, np.floating, np.bool)):
-        return value.item()
     if isinstance(value, (tuple, list)):
         return [_as_data(item) for item in value]
     raise _NotData

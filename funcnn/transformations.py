@@ -19,6 +19,7 @@ from funcnn.composition import (
     masked,
     zeros_like,
 )
+from funcnn.recipes import recorded
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
@@ -42,6 +43,7 @@ class TraceState(NamedTuple):
     trace: Tree
 
 
+@recorded
 def scale(factor: float) -> Optimizer:
     """u = factor g. As `optax.scale`. factor: finite."""
     factor = check_number("factor", factor)
@@ -52,6 +54,7 @@ def scale(factor: float) -> Optimizer:
     return Optimizer(lambda params: Stateless(), update)
 
 
+@recorded
 def scale_by_schedule(schedule: Schedule) -> Optimizer:
     """u = schedule(step) g, step 0 first. As `optax.scale_by_schedule`."""
 
@@ -62,6 +65,7 @@ def scale_by_schedule(schedule: Schedule) -> Optimizer:
     return Optimizer(lambda params: ScheduleState(0), update)
 
 
+@recorded
 def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     """u = -learning_rate(step) g, step 0 first: the last link of an optimizer.
 
@@ -91,6 +95,7 @@ def last_learning_rate(state: State) -> float | None:
     return None
 
 
+@recorded
 def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     """u = g + weight_decay w. As `optax.add_decayed_weights`.
 
@@ -112,6 +117,7 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     return everywhere if mask is None else masked(everywhere, mask)
 
 
+@recorded
 def trace(decay: float, nesterov: bool = False) -> Optimizer:
     """v = decay v + g; u = v, or with `nesterov` u = g + decay v. As `optax.trace`.
 
@@ -132,6 +138,7 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
     return Optimizer(lambda params: TraceState(zeros_like(params)), update)
 
 
+@recorded
 def clip_by_global_norm(max_norm: float) -> Optimizer:
     """u = g min(1, max_norm / (|g| + 1e-6)), |g| the norm of all leaves together.
 
@@ -148,6 +155,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     return Optimizer(lambda params: Stateless(), update)
 
 
+@recorded
 def clip_by_value(max_value: float) -> Optimizer:
     """u = min(max(g, -max_value), max_value), entry by entry.
 

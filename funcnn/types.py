@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
+from funcnn import recipes
+
 Array = npt.NDArray[Any]
 Arrays = Any
 """One array, or a tuple of arrays where a network has branches."""
@@ -54,6 +56,12 @@ class Layer(NamedTuple):
     init: Init
     apply: Apply
     spec: Spec | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return recipes.reduce(self)
+
+    def __deepcopy__(self, memo: Any) -> "Layer":
+        return self  # nothing of it can change
 
 
 class Traits(NamedTuple):

@@ -657,3 +657,28 @@ def test_a_constructor_not_called_is_named():
         fn.check_layer(fn.Dense, (3,))
     with pytest.raises(TypeError, match="summary: takes layers, got a list"):
         fn.summary([fn.Dense(2)], (3,))
+
+
+def kinked(x):
+    return np.maximum(x, 0).sum(), lambda dy: dy * (x > 0)
+
+
+@pytest.mark.parametrize("near", [0.0, 1e-9, -3e-8])
+def test_check_vjp_says_that_x_is_at_a_kink(near):
+    with pytest.raises(fn.CheckFailure, match=r"^the derivative by x .*; x is at a kink .* away$"):
+        fn.check_vjp(kinked, np.array([0.5, near]))
+
+
+def test_check_vjp_says_nothing_of_kinks_where_the_derivative_is_wrong():
+    for function in (np.exp, np.sin, lambda x: 1e6 * x**2, lambda x: 1e3 + 1e-3 * np.abs(x + 1)):
+
+        def wrong(x, function=function):
+            return function(x), lambda dy: dy * 3.21
+
+        with pytest.raises(fn.CheckFailure, match=r"above 1e-06$"):
+            fn.check_vjp(wrong, np.array([0.5, 0.25]))
+
+
+def test_check_vjp_says_that_x_is_at_a_jump():
+    with pytest.raises(fn.CheckFailure, match="at a kink or jump"):
+        fn.check_vjp(lambda x: (np.floor(x), lambda dy: dy), np.array([2.0]))

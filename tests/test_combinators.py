@@ -555,7 +555,7 @@ def test_a_dense_on_images_is_told_of_flatten(layers, where):
         model.apply([{}] * len(layers), np.ones((2, 1, 8, 8), np.float32))
 
 
-OWN = fn.Layer(
+CHANNELS_LAST = fn.Layer(
     lambda rng, shape: ((shape[1], shape[0]), {}),
     lambda params, x, *, rng=None, train=False: (x.swapaxes(1, 2), lambda dy: ({}, dy)),
 )
@@ -568,7 +568,11 @@ OWN = fn.Layer(
         ((fn.Conv(2, 2), fn.Flatten(), fn.Dense(3)), (1, 4, 4), (3,)),
         ((fn.Conv(2, 2), fn.GlobalAvgPool(), fn.Dense(3)), (1, 4, 4), (3,)),
         ((fn.Conv(2, 2), fn.Reshape((2, 9)), fn.Dense(3)), (1, 4, 4), (2, 3)),
-        ((fn.Conv(2, 2), OWN, fn.Dense(3)), (1, 4), (3, 3)),  # channels last by a user's own
+        (
+            (fn.Conv(2, 2), CHANNELS_LAST, fn.Dense(3)),
+            (1, 4),
+            (3, 3),
+        ),  # channels last by a user's own
         ((fn.serial(fn.Conv(2, 2), fn.Flatten()), fn.Dense(3)), (1, 4, 4), (3,)),
     ],
 )

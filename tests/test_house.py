@@ -18,7 +18,17 @@ PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT 
 
 # Low to high. Modules of one line may import each other, but not in a circle.
 STOREYS = [
-    {"types", "arguments", "tree", "random", "threads", "products", "files", "stored_trees"},
+    {
+        "types",
+        "recipes",
+        "arguments",
+        "tree",
+        "random",
+        "threads",
+        "products",
+        "files",
+        "stored_trees",
+    },
     {
         "activations",
         "moments",
