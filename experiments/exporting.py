@@ -102,6 +102,6 @@ def import_weights(file: Path, config: RunConfig, out: Path | None) -> dict[str,
         if not np.isfinite(array).all():
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
-    save_model(folder, model, params, data)
+    save_model(folder, model, params, data, config.loss)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

@@ -176,8 +176,9 @@ class TrainingRun:
     def _record(self, row: EpochRow, params: Tree) -> None:
         # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
         rows = [*self._rows, row]
+        config = self._task.config
         if row is _best(rows):
-            save_model(self.folder, self._task.model, params, self._task.data)
+            save_model(self.folder, self._task.model, params, self._task.data, config.loss)
         self.folder.write_metrics(rows)
         self._save_state(rows)
         self._rows = rows

@@ -42,7 +42,7 @@ STOREYS = [
     {"sharding", "branches", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
-    {"training", "snapshots", "differences", "checks", "introspection"},
+    {"training", "inference", "snapshots", "differences", "checks", "introspection"},
     {"__init__"},
 ]
 STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}
