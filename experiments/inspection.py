@@ -113,7 +113,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _printable(text: str) -> str:
     """The text, which a file may have from anywhere, without what a terminal would obey."""
-    return text if text.isprintable() else repr(text)
+    return text if text and text.isprintable() else repr(text)
 
 
 def _size(row: dict[str, Any]) -> int:

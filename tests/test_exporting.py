@@ -488,7 +488,7 @@ def test_other_names_are_imported_by_prefix_and_map(names, options):
         (lambda name: f"module.{name}", "", ["--prefix module. takes off"]),
         (lambda name: name.replace("1.", "first."), "", ["--map OLD=NEW renames"]),
         (lambda name: name, "--prefix module.", ["--prefix module.: ", "without it: 1.weight"]),
-        (lambda name: name, "--map first=1", ["--map first=1: there is no tensor first"]),
+        (lambda name: name, "--map first=1", ["--map first=1: no tensor is called first"]),
         (lambda name: name, "--map 1=3", ["two tensors would have the name '3.weight'"]),
         (lambda name: name, "--map first", ["give OLD=NEW, such as features.0=0, not 'first'"]),
         (lambda name: name, "--map =1", ["give OLD=NEW"]),
