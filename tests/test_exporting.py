@@ -497,3 +497,20 @@ def test_other_names_are_imported_by_prefix_and_map(names, options):
 def test_names_that_do_not_fit_say_what_helps(names, options, said):
     expect_one_line(import_of(names, options), said)
     assert not Path("named").exists()
+
+
+@pytest.mark.parametrize(
+    ("arch", "loss", "outputs"),
+    [
+        ("mlp3", "cross-entropy", None),
+        ("mlp3", "squared-error", "scores"),
+        ("points", "squared-error", None),
+    ],
+)
+def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
+    config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
+    data = load_dataset(config.data, val_size=0, seed=0)
+    model = build_network(config, len(data.class_names))
+    _, params = model.init(fn.random.key(0), data.input_shape)
+    save_model(RunFolder.create(config, tmp_path / "run"), model, params, data, config.loss)
+    assert fn.load(tmp_path / "run/params.npz").outputs == outputs
