@@ -55,6 +55,16 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
         echo(f"load them with: {load}", err=True)
 
 
+def _parse_renames(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    pairs = [value.split("=") for value in values]
+    for value, pair in zip(values, pairs, strict=True):
+        if len(pair) != 2 or not pair[0]:
+            raise click.BadParameter(f"give OLD=NEW, such as features.0=0, not {value!r}")
+    return [(old, new) for old, new in pairs]
+
+
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--arch", type=arch_choice, required=True, help="The network that they are of.")
@@ -63,6 +73,15 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
 @hidden_option
 @activation_option
 @dropout_option
+@click.option("--prefix", default="", help="What all names in FILE begin with, to be taken off.")
+@click.option(
+    "--map",
+    "renames",
+    metavar="OLD=NEW",
+    multiple=True,
+    callback=_parse_renames,
+    help="Rename a tensor, or all whose names begin with OLD; may be given again.",
+)
 @click.option(
     "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
 )
@@ -71,11 +90,18 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
 @seed_option
 @out_option
 @json_option
-def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> None:
+def import_(
+    file: Path,
+    prefix: str,
+    renames: list[tuple[str, str]],
+    out: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Make a run of weights from another library: a .pt (a state_dict) or .safetensors FILE.
 
-    Their names and shapes must be those that export writes. The run can be evaluated, predict, and
-    be exported again.
+    Their names and shapes must be those that export writes; --prefix and --map change names first.
+    The run can be evaluated, predict, and be exported again.
 
     \b
     Example:
@@ -84,7 +110,7 @@ def import_(file: Path, out: Path | None, as_json: bool, **settings: Any) -> Non
     options = given(settings)
     # Nothing is trained, so that the size of a batch may be any.
     usual = unsaid({*options, "batch_size"})
-    made = import_weights(file, RunConfig.resolve(options), out, usual)
+    made = import_weights(file, RunConfig.resolve(options), out, usual, prefix, renames)
     if as_json:
         print_json(made)
     else:

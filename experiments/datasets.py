@@ -17,6 +17,7 @@ from funcnn.experiments.points import generate_XOR_easy, linear_points
 from funcnn.experiments.sources import SETS
 
 from funcnn import random
+from funcnn.inference import normalized
 from funcnn.random import Key
 from funcnn.types import Array, Shape
 
@@ -40,10 +41,7 @@ class Normalization:
 
     def __call__(self, x: Array) -> Array:
         """The inputs of a batch of stored values, of the same shape."""
-        inputs = x.astype(np.float32)
-        inputs *= 1 / (self.scale * self.std)
-        inputs -= self.mean / self.std
-        return inputs
+        return normalized(x, self.scale, self.mean, self.std)
 
 
 class Dataset(NamedTuple):

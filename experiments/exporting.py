@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
+from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.trained_model import params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 
@@ -86,13 +86,29 @@ def _check_metadata(
             )
 
 
+def _advice(names: list[str]) -> str:
+    """What may help where these names are not those of the model's tensors, which are numbers."""
+    first = {name.partition(".")[0] for name in names}
+    if all(part.isdecimal() for part in first):
+        return ""
+    if len(first) == 1 and all("." in name for name in names):
+        return f" (--prefix {first.pop()}. takes off what all names begin with)"
+    return " (--map OLD=NEW renames tensors, or all whose names begin with OLD)"
+
+
 def import_weights(
-    file: Path, config: RunConfig, out: Path | None, usual: Collection[str] = ()
+    file: Path,
+    config: RunConfig,
+    out: Path | None,
+    usual: Collection[str] = (),
+    prefix: str = "",
+    renames: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Make a run's folder, as if trained: the config's model, with the params that `file` holds.
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
-    of the config's data. out: by default the next folder under `runs/`. usual: as of `unsaid`.
+    of the config's data. prefix, renames: as for `renamed`. out: by default the next folder under
+    `runs/`. usual: as of `unsaid`.
     Raises `InputError` if the tensors do not fit the model, are not finite, or are for other data,
     as the file says, or if `out` is not free; what `load_data` raises; `OSError`.
     """
@@ -103,9 +119,11 @@ def import_weights(
     with network_that_fits(config):
         _, like = model.init(fn.random.key(0), data.input_shape)
     try:
-        params = from_state_dict(model, like, tensors.arrays)
+        arrays = renamed(tensors.arrays, prefix, renames)
+        params = from_state_dict(model, like, arrays)
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        advice = "" if prefix or renames else _advice(list(tensors.arrays))
+        raise InputError(f"{file}: {error}{advice}") from None
     _check_metadata(file, tensors.metadata, config, data)
     for name, array in tensors.arrays.items():
         if not np.isfinite(array).all():
@@ -113,6 +131,6 @@ def import_weights(
     folder = RunFolder.create(config, out)
     if data.record is not None:
         data.record.write(folder.path)
-    save_model(folder, model, params, data)
+    save_model(folder, model, params, data, config.loss)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

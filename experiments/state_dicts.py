@@ -72,6 +72,36 @@ def from_state_dict(model: Layer, like: Tree, arrays: Mapping[str, Array]) -> Tr
     return fn.tree.unflatten(fn.tree.structure(like), [found[path] for path in leaves])
 
 
+def renamed(
+    arrays: Mapping[str, Array], prefix: str, renames: Sequence[tuple[str, str]]
+) -> dict[str, Array]:
+    """The arrays by other names: without `prefix`, and then NEW in the place of OLD.
+
+    renames: pairs (OLD, NEW) of whole names, or of what names begin with up to a dot; the first
+    that fits counts. Raises `InputError` for a name without the prefix, an OLD that no name has,
+    and two tensors of one name.
+    """
+    without = [name for name in arrays if not name.startswith(prefix)]
+    if without:
+        raise InputError(f"--prefix {prefix}: there are names without it: {_listed(without)}")
+    found: dict[str, Array] = {}
+    used = set()
+    for name, array in arrays.items():
+        new = name.removeprefix(prefix)
+        for old, other in renames:
+            if new == old or new.startswith(f"{old.removesuffix('.')}."):
+                new = other + new[len(old) :]
+                used.add(old)
+                break
+        if new in found:
+            raise InputError(f"two tensors would have the name {new!r}")
+        found[new] = array
+    for old, other in renames:
+        if old not in used:
+            raise InputError(f"--map {old}={other}: no tensor is called {old}, or begins so")
+    return found
+
+
 def _check(tensors: Sequence[_Tensor], arrays: Mapping[str, Array]) -> None:
     known = {tensor.name for tensor in tensors}
     missing = [t.name for t in tensors if t.path is not None and t.name not in arrays]

@@ -13,6 +13,7 @@ from funcnn.experiments.image_data import are_counted
 from funcnn.experiments.run_folder import RunFolder
 
 import funcnn as fn
+from funcnn.inference import in_one_dtype
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
 
@@ -37,8 +38,8 @@ class TrainedModel(NamedTuple):
 
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
-        normalize = self.normalization
-        outputs: Array = fn.predict(self.model.apply, self.params, x, preprocess=normalize)
+        params, prepare = in_one_dtype(self.params, self.normalization)
+        outputs: Array = fn.predict(self.model.apply, params, x, preprocess=prepare)
         return outputs
 
     def evaluate(
@@ -46,18 +47,17 @@ class TrainedModel(NamedTuple):
     ) -> dict[str, Any]:
         """Loss, accuracy and the details over stored examples."""
         metrics: dict[str, Metric] = {"accuracy": fn.accuracy, **details}
+        params, prepare = in_one_dtype(self.params, self.normalization)
         return fn.evaluate(
-            self.model.apply,
-            loss,
-            self.params,
-            examples,
-            metrics=metrics,
-            preprocess=self.normalization,
+            self.model.apply, loss, params, examples, metrics=metrics, preprocess=prepare
         )
 
 
-def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset) -> None:
-    """Write the model that a run on this data keeps."""
+def save_model(
+    folder: RunFolder, model: Layer, params: Tree, data: Dataset, loss: str = "cross-entropy"
+) -> None:
+    """Write the model that a run on this data keeps, trained by this loss of `LOSSES`."""
+    shape, _ = model.init(fn.random.SHAPES_ONLY, data.input_shape)
     fn.save(
         folder.params,
         params,
@@ -65,6 +65,7 @@ def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset) -> 
         input_shape=data.input_shape,
         normalization=dataclasses.asdict(data.normalization),
         class_names=list(data.class_names),
+        outputs="scores" if loss == "squared-error" and shape != (1,) else None,
         notes=None if are_counted(data.labels) else {"labels": list(data.labels)},
     )
 

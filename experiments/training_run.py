@@ -154,7 +154,7 @@ class TrainingRun:
     def _mend(self) -> None:
         """Write what the state has and the folder has lost."""
         if not self.folder.params.exists():
-            save_model(self.folder, self._task.model, self._learner.params, self._task.data)
+            self._keep(self._learner.params)
         self.folder.write_metrics(self._left.rows)
 
     def _begin_again_with(self, config: RunConfig) -> None:
@@ -259,10 +259,14 @@ class TrainingRun:
         # `last.npz` comes last: killed before it, the run repeats this epoch with the same result.
         left = self._left._replace(rows=[*self._left.rows, row])
         if row is best(left.rows):
-            save_model(self.folder, self._task.model, params, self._task.data)
+            self._keep(params)
         self.folder.write_metrics(left.rows)
         self._save_state(left)
         self._left = left
+
+    def _keep(self, params: Tree) -> None:
+        task = self._task
+        save_model(self.folder, task.model, params, task.data, task.config.loss)
 
     def _record_data(self) -> None:
         if self._task.data.record is not None:

@@ -6,6 +6,7 @@ array. There is no time in it, so equal params give equal files; there is no pic
 none is ever read.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -13,15 +14,20 @@ import os
 import struct
 import zipfile
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from funcnn import random, tree
+from funcnn import inference, random, tree
 from funcnn.files import read_bytes, write_whole
+from funcnn.inference import OUTPUTS, Outputs
+from funcnn.metrics import predicted_classes
 from funcnn.spec import describe, from_spec
 from funcnn.stored_trees import SnapshotError, as_loaded, decode, encode, read_array
-from funcnn.types import Layer, Shape, Tree
+from funcnn.training import predict
+from funcnn.types import Array, Layer, Shape, Tree
+
+T = TypeVar("T")
 
 FORMAT = 1
 _HEADER = "header.json"
@@ -36,6 +42,56 @@ class Snapshot(NamedTuple):
     normalization: dict[str, float] | None
     class_names: list[str] | None
     notes: Any
+    outputs: Outputs | None = None
+
+    def predict(self, inputs: Any) -> Array:
+        """The probabilities `(N, K)` of the classes, or `(N, 1)` of class 1.
+
+        inputs: as stored, images `(N, H, W)` or `(N, 1, H, W)` of bytes for instance; they are
+        normalised as the snapshot says. If it does not, floats as the model takes them.
+        Raises `ValueError` for inputs of another shape, or normalised already, and for a network
+        whose outputs are no probabilities.
+        """
+        outputs, model = self.scores(inputs), self._expect(self.model)
+        return inference.probabilities(outputs, model, self.outputs)
+
+    def classes(self, inputs: Any) -> Array:
+        """The names `(N,)` of the predicted classes, or without `class_names` their numbers.
+
+        inputs: as for `predict`. Raises `ValueError` as it does, but not for scores.
+        """
+        scores = self.scores(inputs)
+        if scores.ndim == 2 and scores.shape[1] == 1:
+            scores = inference.probabilities(scores, self._expect(self.model), self.outputs)
+        found = predicted_classes(scores)
+        if self.class_names is None:
+            return found
+        count = max(2, scores.shape[1])
+        if len(self.class_names) != count:
+            raise ValueError(f"it has {len(self.class_names)} class names of {count} classes")
+        return np.array(self.class_names)[found]
+
+    def scores(self, inputs: Any) -> Array:
+        """What the network itself gives, `(N, ...)`: logits, for instance. inputs: as `predict`."""
+        model, shape = self._expect(self.model), self._expect(self.input_shape)
+        if any(isinstance(size, tuple) for size in shape):
+            raise ValueError("the model has several inputs: normalise them, and use fn.predict")
+        normalization = self.normalization
+        if normalization is not None and sorted(normalization) != ["mean", "scale", "std"]:
+            raise ValueError(f"its normalization has not scale, mean and std, but {normalization}")
+        preprocess = None
+        if normalization is not None:
+            scale, mean, std = (normalization[name] for name in ("scale", "mean", "std"))
+            preprocess = functools.partial(inference.normalized, scale=scale, mean=mean, std=std)
+        x = inference.stored_inputs(inputs, shape, None if normalization is None else scale)
+        params, prepare = inference.in_one_dtype(self.params, preprocess)
+        outputs: Array = predict(model.apply, params, x, preprocess=prepare)
+        return outputs
+
+    def _expect(self, value: T | None) -> T:
+        if value is None:
+            raise ValueError("the snapshot does not say which model it is of, or of which inputs")
+        return value
 
 
 def save(
@@ -47,14 +103,20 @@ def save(
     normalization: dict[str, float] | None = None,
     class_names: list[str] | None = None,
     notes: Any = None,
+    outputs: Outputs | None = None,
 ) -> None:
     """Write a tree of arrays, numbers and keys to `path`, whole or not at all.
 
     model: its spec is kept, so that `load` can build it again (a user's own layer without a spec
-    cannot be, and is left out). input_shape: of one sample. notes: anything that JSON can hold.
+    cannot be, and is left out). input_shape: of one sample. normalization: `scale`, `mean` and
+    `std` of (x / scale - mean) / std. notes: anything that JSON can hold. outputs: what the model
+    gives, "logits", "probabilities" or other "scores"; by default what its last layer makes of
+    them, else logits. With these, `load(path).predict(inputs)` takes inputs as stored.
     Raises `TypeError` for a leaf that is none of those, `ValueError` for two equal paths, and
     `SnapshotError` for params that do not fit a model that is kept with its input shape.
     """
+    if outputs is not None and outputs not in OUTPUTS:
+        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {outputs!r}")
     if model is not None and input_shape is not None and describe(model) is not None:
         _fit(params, model, input_shape)
     members: dict[str, bytes] = {}
@@ -67,6 +129,7 @@ def save(
         "normalization": normalization,
         "class_names": class_names,
         "notes": notes,
+        **({} if outputs is None else {"outputs": outputs}),
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
     text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
@@ -168,6 +231,7 @@ def _read(name: str) -> Snapshot:
         header["normalization"],
         header["class_names"],
         header["notes"],
+        header.get("outputs"),  # as of before, it may not be there
     )
 
 
@@ -183,6 +247,8 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
 
 def _check_header(header: dict[str, Any]) -> None:
     """Raise `SnapshotError` for an entry that `save` cannot have written."""
+    if header.get("outputs") not in (None, *OUTPUTS):
+        raise SnapshotError(f"its header has a damaged outputs: {header['outputs']!r}")
     kinds = {"normalization": (dict, str), "class_names": (list, str)}
     for name, (container, kind) in kinds.items():
         value = header[name]

@@ -24,7 +24,7 @@ T = TypeVar("T")
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: Counter[int] = Counter()  # of each thread
 _blas_restore = contextlib.ExitStack()
-_thread_count: int | None = None
+_thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
 
@@ -39,21 +39,22 @@ def available_cores() -> int:
 def use_threads(count: int | None) -> Iterator[None]:
     """Inside the `with` block the library uses `count` threads, at least 1; None: every core.
 
-    Only the speed depends on it. Raises `ValueError` for a count below 1.
+    It holds for this thread or asyncio task (its `contextvars` context), and for no other. Only
+    the speed depends on it. Raises `ValueError` for a count below 1.
     """
-    global _thread_count
     if count is not None and not (isinstance(count, int) and count >= 1):
         raise ValueError(f"the number of threads must be an integer of at least 1, got {count}")
-    before, _thread_count = _thread_count, count
+    before = _thread_count.get()
+    _thread_count.set(count)
     try:
         yield
     finally:
-        _thread_count = before
+        _thread_count.set(before)  # no token, as a generator may be closed in another context
 
 
 def thread_count() -> int:
     """How many threads the library uses here: what `use_threads` said, or every core."""
-    return _thread_count or available_cores()
+    return _thread_count.get() or available_cores()
 
 
 @functools.cache

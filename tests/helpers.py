@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import contextvars
 import threading
 
 import numpy as np
@@ -18,7 +19,8 @@ HANG = 60  # seconds after which a test gives up: none is near it unless it neve
 def finish(function):
     """What the function returns; it fails, and does not hang the suite, if it never ends."""
     results = []
-    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
+    here = contextvars.copy_context()  # the number of threads, for instance, is the context's
+    thread = threading.Thread(target=lambda: results.append(here.run(function)), daemon=True)
     thread.start()
     thread.join(HANG)
     assert not thread.is_alive(), "it never ends"

@@ -448,3 +448,73 @@ def test_a_package_that_is_not_installed_is_one_line_that_says_what_to_install(
         [f"{missing} is not installed: pip install 'funcnn[{missing}]'"],
     )
     assert tree_digest() == before
+
+
+# --- other names ---------------------------------------------------------------------------------
+
+
+def import_of(names, options):
+    """The result of importing net.pt with its names changed."""
+    tensors = torch.load("net.pt", weights_only=True)
+    torch.save({names(name): tensor for name, tensor in tensors.items()}, "other.pt")
+    command = (
+        f"import other.pt {settings('mlp3')} --data images --val-size 12 --out named {options}"
+    )
+    return CliRunner().invoke(main, command)
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (lambda name: f"module.{name}", "--prefix module."),
+        (lambda name: name.replace("1.", "first."), "--map first=1"),
+        (lambda name: name.replace("1.", "first."), "--map first.=1."),
+        (lambda name: "w" if name == "1.weight" else name, "--map w=1.weight"),
+        (
+            lambda name: f"module.net.{name}".replace("net.5", "head"),
+            "--prefix module. --map net.1=1 --map net.3=3 --map head=5",
+        ),
+        (
+            lambda name: f"module.net.{name}",
+            "--prefix module. --map net.1=1 --map net.=",
+        ),
+    ],
+)
+def test_other_names_are_imported_by_prefix_and_map(names, options):
+    result = import_of(names, options)
+    assert result.exit_code == 0, result.output
+    assert Path("named/params.npz").read_bytes() == Path("mlp3/params.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (lambda name: f"module.{name}", "", ["--prefix module. takes off"]),
+        (lambda name: name.replace("1.", "first."), "", ["--map OLD=NEW renames"]),
+        (lambda name: name, "--prefix module.", ["--prefix module.: ", "without it: 1.weight"]),
+        (lambda name: name, "--map first=1", ["--map first=1: no tensor is called first"]),
+        (lambda name: name, "--map 1=3", ["two tensors would have the name '3.weight'"]),
+        (lambda name: name, "--map first", ["give OLD=NEW, such as features.0=0, not 'first'"]),
+        (lambda name: name, "--map =1", ["give OLD=NEW"]),
+    ],
+)
+def test_names_that_do_not_fit_say_what_helps(names, options, said):
+    expect_one_line(import_of(names, options), said)
+    assert not Path("named").exists()
+
+
+@pytest.mark.parametrize(
+    ("arch", "loss", "outputs"),
+    [
+        ("mlp3", "cross-entropy", None),
+        ("mlp3", "squared-error", "scores"),
+        ("points", "squared-error", None),
+    ],
+)
+def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
+    config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
+    data = load_dataset(config.data, val_size=0, seed=0)
+    model = build_network(config, len(data.class_names))
+    _, params = model.init(fn.random.key(0), data.input_shape)
+    save_model(RunFolder.create(config, tmp_path / "run"), model, params, data, config.loss)
+    assert fn.load(tmp_path / "run/params.npz").outputs == outputs

@@ -52,7 +52,7 @@ STOREYS = [
     {"sharding", "branches", "image_axes", "combinators"},
     {"schedules", "metrics"},
     {"composition", "transformations", "scaling", "optimizers"},
-    {"batching", "training", "snapshots", "differences", "checks", "introspection"},
+    {"batching", "training", "inference", "snapshots", "differences", "checks", "introspection"},
     {"__init__"},
 ]
 STOREY = {module: height for height, modules in enumerate(STOREYS) for module in modules}

@@ -173,7 +173,7 @@ def test_everything_else_comes_back(path):
 
 def test_what_was_not_told_is_none(path):
     fn.save(path, [])
-    assert fn.load(path) == ([], None, None, None, None, None)
+    assert fn.load(path) == ([], None, None, None, None, None, None)
 
 
 def test_what_numpy_measured_may_be_told_as_it_is(path):

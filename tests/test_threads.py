@@ -1,3 +1,5 @@
+import asyncio
+import contextvars
 import functools
 import os
 import subprocess
@@ -16,6 +18,7 @@ from funcnn.threads import (
     run_parallel,
     single_threaded_blas,
     spare_blas_threads,
+    thread_count,
     use_threads,
     with_blas_threads,
 )
@@ -72,9 +75,10 @@ def test_a_parallel_call_within_a_task_ends(count):
 
 def test_parallel_calls_of_many_threads_end():
     def one(i):
-        return run_parallel([functools.partial(pow, i, j) for j in range(8)])
+        with use_threads(3):
+            return run_parallel([functools.partial(pow, i, j) for j in range(8)])
 
-    with use_threads(3), ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as pool:
         results = finish(lambda: list(pool.map(one, range(50))))
     assert results == [[i**j for j in range(8)] for i in range(50)]
 
@@ -374,3 +378,84 @@ def test_a_forked_child_has_threads_of_its_own(block):
         [sys.executable, "-c", script], timeout=HANG, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+# --- whose number of threads it is ---------------------------------------------------------------
+
+
+def test_the_number_of_threads_is_that_of_the_thread_that_set_it():
+    both = threading.Barrier(2)
+
+    def counted(count):
+        with use_threads(count):
+            both.wait(HANG)
+            inside = thread_count(), set(run_parallel([thread_count] * 4))
+            both.wait(HANG)
+        both.wait(HANG)
+        return *inside, thread_count()
+
+    with use_threads(7), ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(counted, (2, 3)))
+        assert thread_count() == 7
+    cores = available_cores()
+    assert found == [(2, {2}, cores), (3, {3}, cores)]
+
+
+def test_the_number_of_threads_is_that_of_the_asyncio_task_that_set_it():
+    async def counted(count, mine, other):
+        with use_threads(count):
+            mine.set()
+            await other.wait()
+            return thread_count(), set(run_parallel([thread_count] * 4))
+
+    async def run():
+        with use_threads(5):
+            first, second = asyncio.Event(), asyncio.Event()
+            two = asyncio.gather(counted(2, first, second), counted(3, second, first))
+            return await two, thread_count(), await asyncio.to_thread(thread_count)
+
+    assert asyncio.run(run()) == ([(2, {2}), (3, {3})], 5, 5)
+
+
+def test_a_generator_may_be_closed_in_another_context():
+    def generate():
+        with use_threads(2):
+            yield thread_count()
+
+    paused = generate()
+    assert contextvars.copy_context().run(next, paused) == 2
+    assert thread_count() == available_cores()
+    contextvars.copy_context().run(paused.close)
+    assert thread_count() == available_cores()
+
+
+@pytest.mark.parametrize("first_leaves", [True, False])
+def test_blas_has_its_threads_again_when_the_last_of_several_threads_left(
+    two_blas_threads, first_leaves
+):
+    blocks = [single_threaded_blas() for _ in range(2)]
+    seen = [blas_threads()]
+    order = blocks if first_leaves else blocks[::-1]
+    steps = [*(block.__enter__ for block in blocks)]
+    steps += [functools.partial(block.__exit__, None, None, None) for block in order]
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        threads = [one, other, *([one, other] if first_leaves else [other, one])]
+        for thread, step in zip(threads, steps, strict=True):
+            thread.submit(step).result(HANG)
+            seen.append(blas_threads())
+    assert seen == [[2], [1], [1], [1], [2]]
+
+
+def test_a_block_in_a_paused_generator_is_left_when_it_is_closed(two_blas_threads):
+    def generate():
+        with single_threaded_blas():
+            yield blas_threads()
+
+    paused = generate()
+    assert next(paused) == [1]
+    with single_threaded_blas():
+        pass
+    assert blas_threads() == [1]
+    with ThreadPoolExecutor(1) as other:
+        other.submit(paused.close).result(HANG)
+    assert blas_threads() == [2]

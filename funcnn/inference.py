@@ -1,0 +1,116 @@
+"""What stands before and after a network: its inputs as they are stored, and probabilities."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from funcnn import activations, tree
+from funcnn.training import Preprocess
+from funcnn.types import Array, Layer, Shape, Tree, traits
+
+Outputs = Literal["logits", "probabilities", "scores"]
+OUTPUTS = ("logits", "probabilities", "scores")
+_ENDS_IN_PROBABILITIES = ("Softmax", "Sigmoid", "HardSigmoid")
+
+
+def normalized(x: Array, scale: float, mean: float, std: float) -> Array:
+    """Stored values as a network's inputs: (x / scale - mean) / std, float32 of the same shape."""
+    inputs = x.astype(np.float32)
+    inputs *= 1 / (scale * std)
+    inputs -= mean / std
+    return inputs
+
+
+def in_one_dtype(params: Tree, preprocess: Preprocess | None = None) -> tuple[Tree, Preprocess]:
+    """The params, and a preprocessing whose inputs have their dtype.
+
+    It is theirs, but float32 at least: of float16 the numbers are the same, and more is known of.
+    """
+    dtype = np.result_type(np.float32, *(leaf.dtype for leaf in tree.leaves(params)))
+
+    def prepare(batch: Array) -> Array:
+        inputs = batch if preprocess is None else preprocess(batch)
+        return inputs.astype(dtype, copy=False)
+
+    return tree.map(lambda leaf: leaf.astype(dtype, copy=False), params), prepare
+
+
+def stored_inputs(values: Any, input_shape: Shape, scale: float | None) -> Array:
+    """The inputs `(N, *input_shape)` that a user gave as they are stored.
+
+    Of images `(N, 1, H, W)` the axis of the one channel may be left out. scale: the largest value,
+    or None where no normalisation is known. Raises `ValueError` for another shape, and for values
+    that cannot be stored ones.
+    """
+    x = np.asarray(values)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"inputs are an array of numbers, got one of {x.dtype}")
+    if x.ndim == len(input_shape) and input_shape[0] == 1 and x.shape[1:] == input_shape[1:]:
+        x = x[:, None]  # (N, H, W) to (N, 1, H, W)
+    if x.ndim != len(input_shape) + 1 or x.shape[1:] != input_shape:
+        raise ValueError(
+            f"inputs are {_batch(input_shape)}, got shape {x.shape}"
+            + (": give one image as image[None]" if x.shape in _one(input_shape) else "")
+        )
+    if scale is None:
+        if x.dtype.kind != "f":
+            raise ValueError(
+                f"inputs of {x.dtype} must be normalised first: the snapshot does not say how, so "
+                "give floats, normalised as for training"
+            )
+    elif x.dtype.kind != "b" and x.size and scale > 1:
+        _expect_stored(x, scale)
+    return x
+
+
+def _batch(shape: Shape) -> str:
+    forms = [shape[1:], shape] if len(shape) > 1 and shape[0] == 1 else [shape]
+    return " or ".join(f"({', '.join(map(str, ('N', *form)))})" for form in forms)
+
+
+def _one(shape: Shape) -> tuple[Shape, ...]:
+    return (shape, shape[1:]) if shape[0] == 1 else (shape,)
+
+
+def _expect_stored(x: Array, scale: float) -> None:
+    """Raise `ValueError` for what is normalised already, or half: it would be once more."""
+    least, most = x.min(), x.max()
+    if not (least >= 0 and most <= scale) or (x.dtype.kind == "f" and 0 < most <= 1):
+        raise ValueError(
+            f"inputs are given as stored, from 0 to {scale:g}, and normalised here: these are "
+            f"{x.dtype} from {least:g} to {most:g}"
+        )
+
+
+def probabilities(outputs: Array, model: Layer, kind: Outputs | None) -> Array:
+    """The probabilities `(N, K)`, or `(N, 1)` of class 1, that a network's outputs stand for.
+
+    kind: what the outputs are. None: what the last layer makes of them, else logits.
+    Raises `ValueError` where they stand for none.
+    """
+    last = _last_layer(model)
+    if kind == "scores":
+        raise ValueError(
+            "the network was not trained to give probabilities, only scores: "
+            "use snapshot.scores(inputs), or snapshot.classes(inputs)"
+        )
+    if outputs.ndim != 2:
+        raise ValueError(f"the network gives no (N, K) probabilities, but shape {outputs.shape}")
+    if kind == "probabilities" or (kind is None and last in _ENDS_IN_PROBABILITIES):
+        return outputs
+    if kind is None and last == "LogSoftmax":
+        return np.exp(outputs)
+    if outputs.shape[1] > 1:
+        return activations.softmax(outputs)[0]
+    if kind is None:
+        raise ValueError(
+            "the snapshot does not say what the network's one output is: use "
+            "snapshot.scores(inputs), or tell fn.save that outputs='logits'"
+        )
+    return activations.sigmoid(outputs)[0]
+
+
+def _last_layer(layer: Layer) -> str:
+    while traits(layer).name == "serial" and traits(layer).layers:
+        layer = traits(layer).layers[-1]
+    return traits(layer).name
