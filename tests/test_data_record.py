@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from funcnn.experiments import image_forms
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, digest, expected_data
 from funcnn.experiments.datasets import load_dataset
@@ -91,22 +92,23 @@ def test_no_absolute_path_is_in_anything_else_that_a_run_holds_or_gives(run, hom
 
 
 def test_the_digest_is_of_the_content_and_not_of_how_it_is_stored(home):
-    images = TABLE[:, 1:].reshape(-1, 1, 4, 4).astype(np.uint8)
-    labels = TABLE[:, 0]
-    of = digest((images, labels), None, ("0", "1", "2"))
-    assert of == load_dataset("mine.csv", val_size=0, seed=0).record.sha256
+    data = image_forms.read(home / "mine.csv")
+    images, labels = data.train
+    of = load_dataset("mine.csv", val_size=0, seed=0).record.sha256
+    assert of == digest(data)
     write_csv(home / "again.csv", TABLE, ["label", *PIXELS], end="\r\n")
     assert of == load_dataset("again.csv", val_size=0, seed=5).record.sha256
-    assert of == digest((np.asfortranarray(images), labels.astype("u1")), None, ("0", "1", "2"))
+    train = np.asfortranarray(images), labels.astype("u1")
+    assert of == digest(data._replace(train=train))
     different = [
-        digest((images, labels), None, ("0", "1", "x")),
-        digest((images, labels), (images, None), ("0", "1", "2")),
-        digest((images, labels), (images, labels), ("0", "1", "2")),
-        digest((images[::-1], labels), None, ("0", "1", "2")),
-        digest((images, labels[::-1]), None, ("0", "1", "2")),
-        digest((images.reshape(-1, 1, 2, 8), labels), None, ("0", "1", "2")),
+        data._replace(class_names=("0", "1", "x")),
+        data._replace(test=(images, None)),
+        data._replace(test=(images, labels)),
+        data._replace(train=(images[::-1], labels)),
+        data._replace(train=(images, labels[::-1])),
+        data._replace(train=(images.reshape(-1, 1, 2, 8), labels)),
     ]
-    assert len({of, *different}) == 7
+    assert len({of, *map(digest, different)}) == 7
 
 
 def test_points_and_published_sets_have_a_digest_and_no_path():
