@@ -90,8 +90,7 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
     "--first-id",
     type=click.IntRange(0, 2**31 - 1),
     default=0,
-    show_default=True,
-    help="Id of the first input.",
+    help="Id of the first input. [default: 0]",
 )
 @json_option
 def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:

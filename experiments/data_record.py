@@ -95,6 +95,16 @@ def expected_data(folder: Path, *, allow_changed: bool | None = None) -> Expecte
     return None if record is None else Expected(record, str(folder), allow_changed)
 
 
+def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
+    """What the runs in these folders read, by its name; of each name the first that knows."""
+    found: dict[str, Expected] = {}
+    for folder in folders:
+        expected = expected_data(folder)
+        if expected is not None:
+            found.setdefault(expected.record.data, expected)
+    return found
+
+
 def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
     """Say on stderr what a user of the run in a folder should know of the data that was read."""
     if expected is None:

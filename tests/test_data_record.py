@@ -6,13 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-from funcnn.experiments import image_forms
+from funcnn.experiments import comparison, image_forms, sweep
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, digest, expected_data
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
+from helpers import run_all_here
 from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv
 
@@ -265,3 +266,43 @@ def test_an_imported_run_knows_its_data(run, home):
     shutil.copy(home / "mine.csv", home / "kept.csv")
     change(home)
     assert "is not what back was trained with" in one_error(funcnn("evaluate", "back", code=1))
+
+
+# --- what is made of several runs ------------------------------------------------------------
+
+
+@pytest.fixture
+def comparison_here(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(comparison, "run_all", run_all_here)
+
+
+def test_a_comparison_reads_what_its_run_read_and_goes_on_from_anywhere(
+    run, home, tmp_path, monkeypatch, comparison_here
+):
+    write_csv(tmp_path / "mine.csv", OTHER, ["label", *PIXELS])
+    monkeypatch.chdir(tmp_path)
+    funcnn("compare", run, "--mode", "free", "--seeds", 1, "--threads", 1, "--out", "both")
+    assert DataRecord.read(tmp_path / "both") == DataRecord.read(run)
+    for backend in ("numpy", "torch"):
+        assert DataRecord.read(tmp_path / "both" / f"{backend}-seed-0") == DataRecord.read(run)
+    for name in ("comparison.json", "comparison.md"):
+        assert str(home) not in (tmp_path / "both" / name).read_text()
+
+
+def test_a_comparison_does_not_go_on_with_changed_data(run, home, comparison_here):
+    asked = ("compare", "run", "--mode", "free", "--seeds", 1, "--threads", 1)
+    change(home)
+    result = funcnn(*asked, "--out", "both", code=1)
+    assert re.search("content of .*mine.csv is not what run was trained with", one_error(result))
+    assert "--allow-changed-data" not in result.output
+    assert not (home / "both").exists()
+
+
+def test_a_sweep_trains_no_more_runs_on_changed_data(home, monkeypatch):
+    monkeypatch.setattr(sweep, "run_all", run_all_here)
+    settings = [*TINY[2:], "--data", "mine.csv", "--out", "swept", "--jobs", "1"]
+    funcnn("sweep", "softmax", *settings, "--grid", "lr=0.1")
+    change(home)
+    again = funcnn("sweep", "softmax", *settings, "--grid", "lr=0.1,0.2", code=1)
+    assert re.search("content of .*mine.csv is not what .*lr=0.1_seed=0 was trained", again.output)
