@@ -20,6 +20,7 @@ from funcnn.cli.options import (
 from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
 from funcnn.experiments.comparison_markdown import tables
 from funcnn.experiments.config import RunConfig, unsaid
+from funcnn.experiments.data_record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 
@@ -121,6 +122,10 @@ def compare(
         if run is not None:
             _expect_none([*options], f"the settings are those of {run}")
             config, usual = RunFolder.open(run).read_config(), []
+            expected = expected_data(run)
+            if expected is None:
+                say_what_was_read(run, None, None)
+            chosen["expected"] = expected
         else:
             config, usual = RunConfig.resolve({"arch": "mlp3"} | options), unsaid(options)
         for name, needed in (("seeds", "free"), ("steps", "lockstep")):

@@ -78,18 +78,36 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
     "inputs are meant.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="The probability of each class, in a column of its name, instead of the class.",
+)
+@click.option(
+    "--header",
+    metavar="NAMES",
+    help="Names of the two columns, as ImageId,Label; with --probabilities that of the ids alone. "
+    "[default: Id,Category]",
+)
+@click.option(
+    "--first-id",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    help="Id of the first input. [default: 0]",
+)
 @json_option
-def predict(run: Path, data: str, out: Path, as_json: bool) -> None:
+def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
     """Write the class that a run's model predicts for every input: `Id,Category` from Id 0 on.
 
     \b
-    Example:
+    Examples:
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
+      funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
     from funcnn.experiments.predictions import write_predictions
     from funcnn.experiments.run_folder import RunFolder
 
-    result = write_predictions(RunFolder.open(run), data, out)
+    result = write_predictions(RunFolder.open(run), data, out, **form)
     if as_json:
         print_json(result)
     else:

@@ -1,6 +1,7 @@
 """The same network in NumPy and in torch: what differs, in a folder that says all of it.
 
 comparison.json            the settings, and in the end everything that came out
+data.json                  what was read as the data, see `data_record`
 comparison.md              the report, with the figures
 numpy-seed-0, ...          the free runs, ordinary folders of runs
 lockstep-float64.csv, ...  every step of a lockstep
@@ -15,6 +16,7 @@ from typing import Any
 
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.data_record import Expected, expected_data
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.folder_lock import alone_in
@@ -66,19 +68,20 @@ class Comparison:
         threads: int | None = None,
         out: Path | None = None,
         usual: Collection[str] = (),
+        expected: Expected | None = None,
     ) -> "Comparison":
         """A comparison of a config's task (its backend aside), in a new folder.
 
         seeds: how many free runs of each backend, from the config's seed on. steps: of a lockstep,
         by default `STEPS`, or the whole run if that is shorter. threads: of each; None: all cores.
-        usual: as `Task.build`.
+        usual: as `Task.build`. expected: the data, if they were read before.
         Raises `InputError` if torch is not installed or cannot do its runs, the data cannot be
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
         if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
-        task = Task.build(config, usual)
+        task = Task.build(config, expected, usual)
         task.first_params()
         if steps is not None and steps > task.total_steps:
             raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
@@ -95,6 +98,8 @@ class Comparison:
         try:
             with new_folder(out, name) as folder:
                 comparison = cls(folder, record)
+                if task.data.record is not None:
+                    task.data.record.write(folder)
                 comparison._write()
         except OSError as error:
             raise InputError(
@@ -163,7 +168,7 @@ class Comparison:
         name = folder.path.name
         watch.begin(name)
         threads = self._record["threads"]
-        job = Job(name, config, folder.path, threads)
+        job = Job(name, config, folder.path, threads, expected=expected_data(self.folder))
         with contextlib.closing(run_all([job], at_once=1)) as told:
             for _, answer in told:
                 if "error" in answer:
@@ -175,7 +180,7 @@ class Comparison:
         watch.end(f"{name}: {_result(folder.read_summary())}")
 
     def _locksteps(self, watch: Watch) -> None:
-        task = Task.build(self.config)
+        task = Task.build(self.config, expected_data(self.folder))
         keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)

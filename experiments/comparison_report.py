@@ -10,6 +10,7 @@ from funcnn.experiments import statements
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.data_record import expected_data
 from funcnn.experiments.errors import printable
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
 from funcnn.experiments.outcomes import share_of_class
@@ -28,7 +29,7 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
 
     record: the comparison's settings. Returns what came out, as data that JSON can hold.
     """
-    task = Task.build(RunConfig.resolve(record["config"]))
+    task = Task.build(RunConfig.resolve(record["config"]), expected_data(folder))
     found: dict[str, Any] = {"statements": [], "figures": []}
     if runs:
         found["free"] = free_results(runs, record["peak_memory"])

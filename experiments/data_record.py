@@ -9,13 +9,14 @@ its own, a published set or points. sha256: of the images, labels and class name
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_data import Examples, Inputs
+from funcnn.experiments.image_data import Inputs
 from funcnn.experiments.places import data_folders
 from funcnn.experiments.records import expect_kinds, read_record
 
@@ -89,6 +90,16 @@ def expected_data(folder: Path, *, allow_changed: bool | None = None) -> Expecte
     return None if record is None else Expected(record, str(folder), allow_changed)
 
 
+def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
+    """What the runs in these folders read, by its name; of each name the first that knows."""
+    found: dict[str, Expected] = {}
+    for folder in folders:
+        expected = expected_data(folder)
+        if expected is not None:
+            found.setdefault(expected.record.data, expected)
+    return found
+
+
 def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
     """Say on stderr what a user of the run in a folder should know of the data that was read."""
     if expected is None:
@@ -109,14 +120,14 @@ def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord 
     print(line, file=sys.stderr)
 
 
-def digest(train: Examples | None, test: Inputs | None, class_names: tuple[str, ...]) -> str:
-    """One SHA-256 of inputs, labels and class names; not of how they were stored."""
-    found = hashlib.sha256(json.dumps(class_names).encode())
-    for part in (train, test):
-        if part is None:
-            found.update(b"none")
+def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:
+    """One SHA-256 of inputs with their labels, and of names; not of how they were stored."""
+    found = hashlib.sha256()
+    for part in parts:
+        if part is None or not part or isinstance(part[0], str):
+            found.update(json.dumps(part).encode())
             continue
-        inputs, labels = part
+        inputs, labels = cast(Inputs, part)
         found.update(f"{inputs.shape} {labels is not None}".encode())
         for start in range(0, len(inputs), _CHUNK):
             found.update(np.ascontiguousarray(inputs[start : start + _CHUNK]))

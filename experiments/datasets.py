@@ -112,7 +112,7 @@ def load_dataset(
         class_names = labels = _POINT_CLASSES
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
         always = POINT_SETS[name][1](random.key(0))  # the record is of the set, whatever the seed
-        record = DataRecord(name, None, digest(always, None, class_names))
+        record = DataRecord(name, None, digest([always, class_names]))
         if expected is not None and not expected.allows(record):
             raise expected.differs(name)
     else:
@@ -191,8 +191,7 @@ def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataR
 
 def _read(name: str, place: Path) -> tuple[ImageData, DataRecord]:
     images = image_forms.read(place)
-    sha256 = digest(images.train, images.test, images.class_names)
-    return images, DataRecord(name, str(place.resolve()), sha256)
+    return images, DataRecord(name, str(place.resolve()), digest(images))
 
 
 def _places(name: str, expected: Expected | None = None) -> list[Path]:

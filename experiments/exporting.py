@@ -20,7 +20,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.trained_model import params_file, save_model
+from funcnn.experiments.trained_model import expect_finite, params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 
 import funcnn as fn
@@ -43,6 +43,7 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
     expect_new(out, f".{form}")
     if snapshot.model is None or snapshot.input_shape is None:
         raise InputError(f"{file} does not say which model it is of")
+    expect_finite(snapshot.params, file)
     model, params, input_shape = snapshot.model, snapshot.params, snapshot.input_shape
     written: dict[str, Any] = {"run": str(run), "to": form, "out": str(out)}
     written["parameters"] = sum(leaf.size for leaf in fn.tree.leaves(params))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import POINT_SETS, load_dataset
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
@@ -70,7 +71,13 @@ def _write_data(folder: Path, task: Task, published: str | None) -> None:
     """
     if task.config.data in POINT_SETS:
         return
-    data = load_dataset(task.config.data, val_size=0, seed=0)  # in the order of the files
+    read = task.data.record
+    data = load_dataset(  # in the order of the files
+        task.config.data,
+        val_size=0,
+        seed=0,
+        expected=None if read is None else Expected(read, "the network"),
+    )
     names = _EMNIST_FILES if published is None else [file.name for file in SETS[published].files]
     place = folder / "data" / (published or EMNIST47)
     place.mkdir(parents=True)

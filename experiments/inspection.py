@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.extras import require
+from funcnn.experiments.trained_model import not_finite
 from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 
 import funcnn as fn
@@ -59,6 +60,8 @@ class Description(NamedTuple):
             lines += ["", f"input {self.snapshot.input_shape}", str(self.summary)]
         lines += ["", "arrays", *map(_line, self._arrays)]
         lines.append(f"  {data['parameters']:,} numbers, {data['parameter_bytes']:,} bytes")
+        if wrong := not_finite(self.snapshot.params):
+            lines.append(f"not finite: {', '.join(map(_printable, wrong))}")
         for name in ("normalization", "class_names"):
             value = data["header"][name]
             if isinstance(value, dict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import BACKENDS, RunConfig
+from funcnn.experiments.data_record import expected_data
 from funcnn.experiments.document import Document
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.run_folder import EpochRow, RunFolder
@@ -130,7 +131,8 @@ class Results:
 
     def task(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> Task:
         """What one run learned, from which examples."""
-        return Task.build(self.config(trial, backend, seed))
+        read = expected_data(self.folder(trial, backend, seed).path)
+        return Task.build(self.config(trial, backend, seed), read)
 
     def model(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> TrainedModel:
         """What one run kept."""

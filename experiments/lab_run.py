@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from funcnn.experiments.data_record import known_data
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
@@ -107,13 +108,16 @@ class LabRun:
         self._check_recorded()
         results, planned = self.results, self.results.planned()
         runs = {each.name: each for each in planned if each.name not in self._digests}
+        done = (results.folder(*each[1:]).path for each in planned if each.name in self._digests)
+        known = known_data(done)
         jobs = [
             Job(
                 name,
-                results.config(trial, backend, seed),
+                config := results.config(trial, backend, seed),
                 results.folder(trial, backend, seed).path,
                 keep=trial.history and (backend, seed) == ("numpy", 0),
                 draw=False,  # of hundreds of runs; the report has its own
+                expected=known.get(config.data),
             )
             for name, trial, backend, seed in runs.values()
         ]

@@ -6,42 +6,118 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import are_counted
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.trained_model import TrainedModel, load_model
 
 import funcnn as fn
 from funcnn.files import write_whole
 from funcnn.types import Array
 
+_HEADER = ("Id", "Category")
 
-def write_predictions(folder: RunFolder, data: str, out: Path) -> dict[str, Any]:
+
+def write_predictions(
+    folder: RunFolder,
+    data: str,
+    out: Path,
+    *,
+    probabilities: bool = False,
+    header: str | None = None,
+    first_id: int = 0,
+) -> dict[str, Any]:
     """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
 
-    Ids count from 0, classes are as the training data write them. Raises `InputError` if the inputs
-    do not fit the model, or `out` exists already.
+    Ids count from `first_id`, classes are as the training data write them. probabilities: of each
+    class a column, called by its name, instead of the class. header: other names for the two
+    columns, as `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the
+    inputs do not fit the model, it has no probabilities, a name cannot be one, or `out` exists
+    already.
     """
+    names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
     model = load_model(folder)
     inputs = load_inputs(data)
     model.check_inputs(inputs, data)
-    classes = fn.predicted_classes(model.predict(inputs))
-    save_predictions(out, classes, model.labels)
-    return {"run": str(folder), "data": data, "out": str(out), "rows": len(classes)}
+    outputs = model.predict(inputs)
+    if probabilities:
+        table = probability_table(model, outputs, folder.read_config())
+        if names[0] in table:
+            raise InputError(
+                f"--header {names[0]}: a class is called so too, give the ids another name"
+            )
+        table.insert(0, names[0], np.arange(first_id, first_id + len(table)))
+        write_whole(out, table.to_csv(index=False).encode())
+        columns = list(table.columns)
+    else:
+        classes = fn.predicted_classes(outputs)
+        save_predictions(out, classes, model.labels, columns=names, first_id=first_id)
+        columns = list(names)
+    made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
+    return {**made, "columns": columns, "first_id": first_id}
 
 
-def predictions_text(classes: Array, labels: Sequence[str] = ()) -> str:
+def _names_of(header: str | None, count: int) -> tuple[str, ...]:
+    """The names of the columns that a header gives. Raises `InputError` if it gives others."""
+    if header is None:
+        return _HEADER[:count]
+    names = tuple(name.strip() for name in header.split(","))
+    if len(names) != count:
+        wanted = "two names, as ImageId,Label" if count == 2 else "the name of the ids alone, as Id"
+        also = "" if count == 2 else " with --probabilities, whose columns are called by the class"
+        raise InputError(f"--header {header}: give {wanted}{also}")
+    if not all(name and name.isprintable() for name in names) or len(set(names)) < count:
+        raise InputError(f"--header {header}: give names that differ and are not empty")
+    return names
+
+
+def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) -> pd.DataFrame:
+    """The probability of each class for outputs `(N, K)` or `(N, 1)`, a column for each class.
+
+    Raises `InputError` if the outputs were not trained to be probabilities or logits.
+    """
+    if ARCHITECTURES[config.arch].binary:
+        found = np.hstack([1 - outputs, outputs])  # (N, 1) -> (N, 2)
+    elif config.loss == "cross-entropy":
+        found = fn.Softmax().apply({}, outputs, wrt=None)[0]
+    else:
+        raise InputError(
+            f"--probabilities: a network trained with --loss {config.loss} has none; "
+            "train with --loss cross-entropy"
+        )
+    names = model.class_names or tuple(map(str, range(found.shape[1])))
+    return pd.DataFrame(found, columns=list(names))
+
+
+def predictions_text(
+    classes: Array,
+    labels: Sequence[str] = (),
+    *,
+    columns: Sequence[str] = _HEADER,
+    first_id: int = 0,
+) -> str:
     """The table of predicted classes `(N,)`, by their labels, or by their indices without them."""
     written = classes if are_counted(labels) else np.array(labels, object)[classes]
-    table = pd.DataFrame({"Id": np.arange(len(classes)), "Category": written})
+    ids = np.arange(first_id, first_id + len(classes))
+    table = pd.DataFrame(dict(zip(columns, (ids, written), strict=True)))
     text: str = table.to_csv(index=False)
     return text
 
 
-def save_predictions(out: Path, classes: Array, labels: Sequence[str] = ()) -> list[str]:
+def save_predictions(
+    out: Path,
+    classes: Array,
+    labels: Sequence[str] = (),
+    *,
+    columns: Sequence[str] = _HEADER,
+    first_id: int = 0,
+) -> list[str]:
     """Write the table of predicted classes `(N,)`, as `predictions_text`; its lines."""
-    text = predictions_text(classes, labels)
+    text = predictions_text(classes, labels, columns=columns, first_id=first_id)
     write_whole(out, text.encode())
     return text.splitlines()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 
 
@@ -26,6 +27,8 @@ class Job(NamedTuple):
     """Whether its params after each recorded epoch stay."""
     draw: bool = True
     """Whether it draws figures of its own."""
+    expected: Expected | None = None
+    """Its data, if they were read before."""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -36,6 +39,7 @@ class Job(NamedTuple):
             "threads": self.threads,
             "keep": self.keep,
             "draw": self.draw,
+            "expected": self.expected and [self.expected.record, self.expected.of],
         }
 
 

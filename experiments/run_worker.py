@@ -2,12 +2,14 @@
 
     python -m funcnn.experiments.run_worker
 
-    {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true}
+    {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true,
+     "expected": null}
     ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
         and last {"peak_memory": 1234567} or {"error": "..."}
 
 A folder that has a run already is gone on with, if it is not finished. keep: its params after each
 recorded epoch stay, as history/EPOCH.npz. draw: its figures too.
+expected: null, or the record of its data and what read them before.
 """
 
 import json
@@ -20,6 +22,7 @@ from typing import Any
 
 import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.memory import Peak
 from funcnn.experiments.run_folder import EpochRow, RunFolder
@@ -79,12 +82,21 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
             if folder.config.exists():
                 run = TrainingRun.resume(folder)
             else:
-                run = TrainingRun.start(RunConfig.resolve(asked["config"]), folder.path)
+                run = TrainingRun.start(
+                    RunConfig.resolve(asked["config"]), folder.path, expected=_expected(asked)
+                )
             told = _Told(tell, folder.path / "history" if asked["keep"] else None)
             run.finish(told, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}
     return {"peak_memory": told.peak_memory}
+
+
+def _expected(asked: dict[str, Any]) -> Expected | None:
+    if not asked.get("expected"):
+        return None
+    record, of = asked["expected"]
+    return Expected(DataRecord(*record), of)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.config import BACKENDS
+from funcnn.experiments.data_record import expected_data
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
@@ -162,15 +163,20 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
     }
 
 
+def _task(folder: RunFolder) -> Task:
+    """What a run learned, on the data that it read."""
+    return Task.build(folder.read_config(), expected_data(folder.path))
+
+
 def predicted_by(folder: RunFolder, inputs: Array) -> Array:
     """The classes that a run's model predicts for stored inputs, by the backend that trained it."""
-    learner = make_learner(Task.build(folder.read_config()))
+    learner = make_learner(_task(folder))
     return fn.predicted_classes(learner.predict(load_model(folder).params, inputs))
 
 
 def _agreement(runs: Runs) -> dict[str, Any]:
     """How many test inputs of the first seed get different classes, from which two runs."""
-    inputs, _ = Task.build(runs[BACKENDS[0]][0].read_config()).data.test
+    inputs, _ = _task(runs[BACKENDS[0]][0]).data.test
     predicted = {
         folder.path.name: predicted_by(folder, inputs)
         for folders in runs.values()
@@ -190,7 +196,7 @@ def _agreement(runs: Runs) -> dict[str, Any]:
 
 def _first_weights(runs: Runs) -> list[dict[str, Any]]:
     """The standard deviation of each weight as both backends begin with it, for the first seed."""
-    tasks = [Task.build(folders[0].read_config()) for folders in runs.values()]
+    tasks = [_task(folders[0]) for folders in runs.values()]
     summary = fn.summary(tasks[0].model, tasks[0].data.input_shape)
     layers = {row.path: row.name for row in summary.rows}
     leaves = [fn.tree.leaves_with_path(make_learner(task).params) for task in tasks]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import known_data
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.pictures import drawn
@@ -143,8 +144,16 @@ class Sweep:
             name: Outcome.read(self._folder(name)) for name in runs if name in self._digests
         }
         missing = self._missing()
+        known = known_data(self._folder(name).path for name in outcomes)
         jobs = [
-            Job(run.name, run.config, self._folder(run.name).path, draw=False) for run in missing
+            Job(
+                run.name,
+                run.config,
+                self._folder(run.name).path,
+                draw=False,
+                expected=known.get(run.config.data),
+            )
+            for run in missing
         ]
         watch.begin(len(runs), len(outcomes), sum(run.config.epochs for run in missing))
         self._write_table(outcomes)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from funcnn.experiments.config import build_network, build_plain_loss, load_data
 from funcnn.experiments.data_record import expected_data, say_what_was_read
 from funcnn.experiments.datasets import Dataset, Normalization
@@ -82,9 +83,31 @@ def load_model(folder: RunFolder) -> TrainedModel:
     return read_model(params_file(folder))
 
 
+def expect_finite(params: Tree, file: Path) -> None:
+    """Raise `InputError`, naming the first, if params from a file hold NaN or infinity."""
+    if wrong := not_finite(params):
+        raise InputError(
+            f"{file} holds values that are not finite ({wrong[0]}): it was damaged, or its "
+            "training went wrong; train again, with a smaller --lr"
+        )
+
+
+def not_finite(tree: Tree) -> list[str]:
+    """The paths of the leaves that hold NaN or infinity."""
+    leaves = ((path, np.asarray(leaf)) for path, leaf in fn.tree.leaves_with_path(tree))
+    return [
+        path for path, leaf in leaves if leaf.dtype.kind in "fc" and not np.isfinite(leaf).all()
+    ]
+
+
 def read_model(file: Path) -> TrainedModel:
-    """The model in a snapshot. Raises `InputError` if it does not say which, `SnapshotError`."""
+    """The model in a snapshot.
+
+    Raises `InputError` if it does not say which, or has params that are not finite;
+    `SnapshotError`.
+    """
     snapshot = fn.load(file)
+    expect_finite(snapshot.params, file)
     if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
         raise InputError(f"{file} does not say which model it is of")
     try:

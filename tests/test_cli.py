@@ -503,7 +503,14 @@ def test_predict_takes_the_test_images_of_a_data_set_by_name():
     images = image_folder(Path("images"), side=28, classes=10)
     train(images, "--out", "it")
     printed = parse(funcnn("predict", "it", "--data", "mnist", "--out", "predicted.csv", "--json"))
-    assert printed == {"run": "it", "data": "mnist", "out": "predicted.csv", "rows": 10_000}
+    assert printed == {
+        "run": "it",
+        "data": "mnist",
+        "out": "predicted.csv",
+        "rows": 10_000,
+        "columns": ["Id", "Category"],
+        "first_id": 0,
+    }
     assert len(Path("predicted.csv").read_text().splitlines()) == 10_001
 
 

@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from funcnn.experiments import comparison, image_forms, sweep
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, digest, expected_data
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.training_run import Progress, TrainingRun
+from helpers import run_all_here
 from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv
 
@@ -91,22 +93,23 @@ def test_no_absolute_path_is_in_anything_else_that_a_run_holds_or_gives(run, hom
 
 
 def test_the_digest_is_of_the_content_and_not_of_how_it_is_stored(home):
-    images = TABLE[:, 1:].reshape(-1, 1, 4, 4).astype(np.uint8)
-    labels = TABLE[:, 0]
-    of = digest((images, labels), None, ("0", "1", "2"))
-    assert of == load_dataset("mine.csv", val_size=0, seed=0).record.sha256
+    data = image_forms.read(home / "mine.csv")
+    images, labels = data.train
+    of = load_dataset("mine.csv", val_size=0, seed=0).record.sha256
+    assert of == digest(data)
     write_csv(home / "again.csv", TABLE, ["label", *PIXELS], end="\r\n")
     assert of == load_dataset("again.csv", val_size=0, seed=5).record.sha256
-    assert of == digest((np.asfortranarray(images), labels.astype("u1")), None, ("0", "1", "2"))
+    train = np.asfortranarray(images), labels.astype("u1")
+    assert of == digest(data._replace(train=train))
     different = [
-        digest((images, labels), None, ("0", "1", "x")),
-        digest((images, labels), (images, None), ("0", "1", "2")),
-        digest((images, labels), (images, labels), ("0", "1", "2")),
-        digest((images[::-1], labels), None, ("0", "1", "2")),
-        digest((images, labels[::-1]), None, ("0", "1", "2")),
-        digest((images.reshape(-1, 1, 2, 8), labels), None, ("0", "1", "2")),
+        data._replace(class_names=("0", "1", "x")),
+        data._replace(test=(images, None)),
+        data._replace(test=(images, labels)),
+        data._replace(train=(images[::-1], labels)),
+        data._replace(train=(images, labels[::-1])),
+        data._replace(train=(images.reshape(-1, 1, 2, 8), labels)),
     ]
-    assert len({of, *different}) == 7
+    assert len({of, *map(digest, different)}) == 7
 
 
 def test_points_and_published_sets_have_a_digest_and_no_path():
@@ -263,3 +266,43 @@ def test_an_imported_run_knows_its_data(run, home):
     shutil.copy(home / "mine.csv", home / "kept.csv")
     change(home)
     assert "is not what back was trained with" in one_error(funcnn("evaluate", "back", code=1))
+
+
+# --- what is made of several runs ------------------------------------------------------------
+
+
+@pytest.fixture
+def comparison_here(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(comparison, "run_all", run_all_here)
+
+
+def test_a_comparison_reads_what_its_run_read_and_goes_on_from_anywhere(
+    run, home, tmp_path, monkeypatch, comparison_here
+):
+    write_csv(tmp_path / "mine.csv", OTHER, ["label", *PIXELS])
+    monkeypatch.chdir(tmp_path)
+    funcnn("compare", run, "--mode", "free", "--seeds", 1, "--threads", 1, "--out", "both")
+    assert DataRecord.read(tmp_path / "both") == DataRecord.read(run)
+    for backend in ("numpy", "torch"):
+        assert DataRecord.read(tmp_path / "both" / f"{backend}-seed-0") == DataRecord.read(run)
+    for name in ("comparison.json", "comparison.md"):
+        assert str(home) not in (tmp_path / "both" / name).read_text()
+
+
+def test_a_comparison_does_not_go_on_with_changed_data(run, home, comparison_here):
+    asked = ("compare", "run", "--mode", "free", "--seeds", 1, "--threads", 1)
+    change(home)
+    result = funcnn(*asked, "--out", "both", code=1)
+    assert re.search("content of .*mine.csv is not what run was trained with", one_error(result))
+    assert "--allow-changed-data" not in result.output
+    assert not (home / "both").exists()
+
+
+def test_a_sweep_trains_no_more_runs_on_changed_data(home, monkeypatch):
+    monkeypatch.setattr(sweep, "run_all", run_all_here)
+    settings = [*TINY[2:], "--data", "mine.csv", "--out", "swept", "--jobs", "1"]
+    funcnn("sweep", "softmax", *settings, "--grid", "lr=0.1")
+    change(home)
+    again = funcnn("sweep", "softmax", *settings, "--grid", "lr=0.1,0.2", code=1)
+    assert re.search("content of .*mine.csv is not what .*lr=0.1_seed=0 was trained", again.output)

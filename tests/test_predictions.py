@@ -1,0 +1,158 @@
+"""Predictions as a table: classes or probabilities, under the names that are wanted."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.trained_model import load_model
+from test_cli import funcnn, parse
+from test_data_record import one_error
+from test_datasets import image_folder
+
+import funcnn as fn
+
+SMALL = ["--arch", "softmax", "--val-size", "12", "--epochs", "1", "--batch-size", "8"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return image_folder(tmp_path_factory.mktemp("data") / "images")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch, no_figures):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(images):
+    funcnn("train", *SMALL, "--data", images, "--out", "run")
+    return "run"
+
+
+def table():
+    with open("out.csv", newline="") as text:
+        header, *rows = csv.reader(text)
+    return header, rows
+
+
+def predict(run, data, *arguments, **keywords):
+    return funcnn("predict", run, "--data", data, "--out", "out.csv", *arguments, **keywords)
+
+
+def outputs_of(run, data):
+    return load_model(RunFolder(Path(run))).predict(load_inputs(str(data)))
+
+
+def test_a_header_and_a_first_id_are_as_a_competition_demands_them(run, images):
+    result = predict(run, images, "--header", "ImageId,Label", "--first-id", 1, "--json")
+    printed = parse(result)
+    assert (printed["columns"], printed["first_id"]) == (["ImageId", "Label"], 1)
+    header, rows = table()
+    assert header == ["ImageId", "Label"]
+    labels = outputs_of(run, images).argmax(1)
+    assert rows == [[str(i), str(k)] for i, k in enumerate(labels, start=1)]
+
+
+def test_probabilities_are_the_softmax_of_logits_a_column_for_each_class(run, images):
+    result = predict(run, images, "--probabilities", "--header", "id", "--first-id", 5, "--json")
+    assert parse(result)["columns"] == ["id", "0", "1", "2"]
+    header, rows = table()
+    assert header == ["id", "0", "1", "2"]
+    assert [row[0] for row in rows] == [str(i) for i in range(5, 25)]
+    logits = outputs_of(run, images).astype(np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(np.array(rows, float)[:, 1:], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_probabilities_have_an_id_without_a_header_too(run, images):
+    predict(run, images, "--probabilities")
+    assert table()[0] == ["Id", "0", "1", "2"]
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared-error"])
+def test_one_probability_becomes_two_columns(loss):
+    funcnn("train", "--arch", "points", "--epochs", 5, "--loss", loss, "--out", "it", "--quiet")
+    predict("it", "points-xor", "--probabilities")
+    header, rows = table()
+    assert header == ["Id", "0", "1"]
+    found, p = np.array(rows, float)[:, 1:], outputs_of("it", "points-xor")
+    np.testing.assert_allclose(found, np.hstack([1 - p, p]), rtol=1e-6)
+
+
+def test_outputs_that_are_no_logits_have_no_probabilities(images):
+    funcnn("train", *SMALL, "--loss", "squared-error", "--data", images, "--out", "it")
+    line = one_error(predict("it", images, "--probabilities", code=1))
+    assert line == (
+        "Error: --probabilities: a network trained with --loss squared-error has none; train with "
+        "--loss cross-entropy"
+    )
+    assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--header", "ImageId"], "--header ImageId: give two names, as ImageId,Label"),
+        (["--header", "a,b,c"], "--header a,b,c: give two names, as ImageId,Label"),
+        (["--header", ""], "--header : give two names, as ImageId,Label"),
+        (["--header", "a,"], "--header a,: give names that differ and are not empty"),
+        (["--header", "a,a"], "--header a,a: give names that differ and are not empty"),
+        (
+            ["--header", "Id,0", "--probabilities"],
+            "--header Id,0: give the name of the ids alone, as Id with --probabilities, whose "
+            "columns are called by the class",
+        ),
+        (
+            ["--header", "1", "--probabilities"],
+            "--header 1: a class is called so too, give the ids another name",
+        ),
+    ],
+)
+def test_a_header_that_fits_no_table_is_one_line(run, images, arguments, said):
+    assert one_error(predict(run, images, *arguments, code=1)) == f"Error: {said}"
+    assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("first", ["-1", "x", "1.5", str(2**63)])
+def test_a_first_id_that_is_none_is_one_line(run, images, first):
+    assert "--first-id" in one_error(predict(run, images, "--first-id", first, code=2))
+
+
+# --- params that are not finite --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_params_that_are_not_finite_are_refused_and_named(run, images, value):
+    file = Path(run, "params.npz")
+    snapshot = fn.load(file)
+
+    def spoilt(path, leaf):
+        leaf = leaf.copy()
+        if path == "1/weight":
+            leaf.flat[0] = value
+        return leaf
+
+    params = fn.tree.map_with_path(spoilt, snapshot.params)
+    fn.save(
+        file,
+        params,
+        model=snapshot.model,
+        input_shape=snapshot.input_shape,
+        normalization=snapshot.normalization,
+        class_names=snapshot.class_names,
+    )
+    for result in (
+        funcnn("evaluate", run, code=1),
+        predict(run, images, code=1),
+        funcnn("export", run, "--to", "safetensors", code=1),
+    ):
+        line = one_error(result)
+        assert line.startswith("Error: run/params.npz holds values that are not finite (1/weight):")
+    assert not Path("out.csv").exists()
+    assert "\nnot finite: 1/weight\n" in funcnn("inspect", file).stdout
+    assert json.loads(funcnn("inspect", file, "--json").stdout)["parameters"] == 51
