@@ -73,14 +73,18 @@ def _parse_renames(
 @hidden_option
 @activation_option
 @dropout_option
-@click.option("--prefix", default="", help="What all names in FILE begin with, to be taken off.")
+@click.option(
+    "--prefix",
+    default="",
+    help="What all names in FILE begin with, to be taken off. [default: nothing]",
+)
 @click.option(
     "--map",
     "renames",
     metavar="OLD=NEW",
     multiple=True,
     callback=_parse_renames,
-    help="Rename a tensor, or all whose names begin with OLD; may be given again.",
+    help="Rename a tensor, or all whose names begin with OLD; may be given again. [default: none]",
 )
 @click.option(
     "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
