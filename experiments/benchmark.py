@@ -16,8 +16,8 @@ from funcnn.experiments.benchmark_nets import NETS
 from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.machine import describe_machine, in_one_line, is_busy
-from funcnn.experiments.pictures import drawn
 from funcnn.experiments.places import new_folder
 
 from funcnn.files import write_whole

@@ -20,7 +20,7 @@ from funcnn.experiments.figures import (
 )
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
-from funcnn.experiments.pictures import picture
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.types import Array

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments.figures import ORANGE, new_figure, short_names, write_figure
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
-from funcnn.experiments.pictures import picture
 
 from funcnn.types import Array
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import printable
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.outcomes import share_of_class
-from funcnn.experiments.pictures import picture
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.files import write_whole

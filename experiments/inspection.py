@@ -61,7 +61,7 @@ class Description(NamedTuple):
         lines += ["", "arrays", *map(_line, self._arrays)]
         lines.append(f"  {data['parameters']:,} numbers, {data['parameter_bytes']:,} bytes")
         if wrong := not_finite(self.snapshot.params):
-            lines.append(f"not finite: {', '.join(map(_printable, wrong))}")
+            lines.append(f"not finite: {', '.join(map(printable, wrong))}")
         for name in ("normalization", "class_names"):
             value = data["header"][name]
             if isinstance(value, dict):

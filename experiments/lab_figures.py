@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments.figures import BLUE, COLOURS, ORANGE, STYLES, new_figure, write_figure
-from funcnn.experiments.pictures import picture
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 

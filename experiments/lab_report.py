@@ -9,8 +9,8 @@ from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.lab import SEEDS, Results, Trial
+from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.machine import in_one_line
-from funcnn.experiments.pictures import drawn
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.score_figures import Score
 from funcnn.experiments.side_by_side import Spread

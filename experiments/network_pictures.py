@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.figures import new_figure, write_figure
-from funcnn.experiments.pictures import picture
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.trained_model import TrainedModel
 
 import funcnn as fn

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.figures import COLOURS, MARKERS, new_figure, write_figure
-from funcnn.experiments.pictures import picture
+from funcnn.experiments.lost_figures import picture
 
 LIMIT = 2_000_000  # bytes that a model may have
 _WIDTH = 7.8  # inches

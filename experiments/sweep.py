@@ -18,7 +18,7 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import known_data
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.folder_lock import alone_in
-from funcnn.experiments.pictures import drawn
+from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.places import RUNS
 from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder

@@ -18,7 +18,7 @@ from funcnn.experiments.figures import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.pictures import picture
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.score_figures import Score, dots
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.sweep_plan import as_option

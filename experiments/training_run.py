@@ -19,8 +19,8 @@ from funcnn.experiments.data_record import Expected, expected_data, say_what_was
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.folder_lock import alone_in, remove_temporaries
 from funcnn.experiments.learners import Learner, make_learner
+from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.memory import keep_freed_memory
-from funcnn.experiments.pictures import drawn
 from funcnn.experiments.resumption import (
     Left,
     best,

@@ -14,7 +14,7 @@ from funcnn.cli import main
 from funcnn.experiments import benchmark, comparison_report, figures, sweep
 from funcnn.experiments.document import Picture, Text
 from funcnn.experiments.lab_report import shown
-from funcnn.experiments.pictures import PictureError, drawn, picture
+from funcnn.experiments.lost_figures import PictureError, drawn, picture
 from funcnn.experiments.run_folder import EpochRow
 from PIL import Image
 
