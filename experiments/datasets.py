@@ -1,5 +1,6 @@
 """Data sets by name or path, split and normalised."""
 
+import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments import image_forms, published
+from funcnn.experiments import image_forms, listings, published
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, Inputs
 from funcnn.experiments.places import data_folders
@@ -79,11 +80,12 @@ SPLITS = ("stratified", "last")
 """Which training examples are set aside for validation: some by the seed, or the last ones."""
 
 
-def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0]) -> Dataset:
+def load_dataset(name: str, *, val_size: int | None, seed: int, split: str = SPLITS[0]) -> Dataset:
     """A data set by its name in `NAMES`, its path, or its name in a data folder; split by the seed.
 
     val_size: how many training examples become the validation set. split: `stratified`, the same
-    share of each class, or `last`, the last of them as they are stored.
+    share of each class, or `last`, the last of them as they are stored. A set that brings its own
+    validation set has that one, with the default size, its size or None, and none with 0.
     Where there are labelled images but no test set, a fifth of each class is set aside as one, the
     same for every seed. A published set that is nowhere is downloaded.
     Raises `InputError` if it is unknown, not found, damaged, without labels, or too small.
@@ -95,16 +97,25 @@ def load_dataset(name: str, *, val_size: int, seed: int, split: str = SPLITS[0])
         test_is = "all the points" if val_size else "the training points, as the lab asks"
         class_names: tuple[str, ...] = _POINT_CLASSES
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
+        own = None
     else:
-        train, test, test_is, class_names = _split_off_test(_load_images(name), name)
+        images = _load_images(name)
+        train, test, test_is, class_names = _split_off_test(images, name)
+        own = images.validation
         normalization = None
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
         raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
+    if own is not None and val_size not in (None, 0, DEFAULT_VAL_SIZE, len(own[1])):
+        raise InputError(
+            f"--val-size {val_size}: {name} has a validation set of its own, of {len(own[1])}; "
+            "leave the option out, or give 0 for none"
+        )
+    val_size, own = (0, own) if own is not None and val_size != 0 else (val_size or 0, None)
     if split == "last":
         chosen, left = last_split(len(train[1]), val_size)
     else:
         chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
-    validation = (train[0][chosen], train[1][chosen]) if val_size else None
+    validation = (train[0][chosen], train[1][chosen]) if val_size else own
     if val_size:
         train = train[0][left], train[1][left]
     if normalization is None:
@@ -132,14 +143,36 @@ def _load_images(name: str) -> ImageData:
             return image_forms.read(place)
     raise InputError(
         f"--data {name}: neither a data set ({', '.join(NAMES)}) nor an existing file or folder"
+        f"{_suggestion(path)}"
     )
+
+
+def _suggestion(path: Path) -> str:
+    """What may have been meant instead of a path that is nowhere, or what it can be of."""
+    alone = path.parts == (path.name,)
+    if not alone and not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    known = {_letters(name): name for name in NAMES} if alone else {}
+    for folder in (Path(), *data_folders()) if alone else (path.parent,):
+        if folder.is_dir():
+            names = (*listings.DiskFolder(folder).folders, *listings.DiskFolder(folder).files)
+            for name in names:
+                known.setdefault(_letters(name), name if alone else str(folder / name))
+    near = difflib.get_close_matches(_letters(path.name), known, n=1, cutoff=0.75)
+    if near:
+        return f"; did you mean {known[near[0]]}?"
+    return f" ({image_forms.FORMS})"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str, tuple[str, ...]]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
         raise InputError(
-            f"--data {name} is a file of images without labels; to train, give {image_forms.FORMS}"
+            f"--data {name} has images without labels; to train, give {image_forms.FORMS}"
         )
     if data.test is not None:
         return data.train, data.test, "the test set", data.class_names

@@ -8,7 +8,7 @@ from test_csv_files import TABLE, write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
 from test_idx_sets import emnist_members, expect_upright, write_files, write_zip
-from test_png_folders import png_folder
+from test_picture_folders import png_folder
 
 IMAGES = TABLE[:, 1:].reshape(-1, 4, 4).astype("u1")
 
