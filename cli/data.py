@@ -128,8 +128,7 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(described)
         return
-    own = described["validation"] is not None
-    parts = ("train", "validation", "test") if own else ("train", "test")
+    parts = [part for part in ("train", "validation", "test") if part in described]
     for part in parts:
         sizes = " x ".join(str(size) for size in described["input_shape"])
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")

@@ -95,14 +95,14 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
         "name": name,
         "input_shape": list(data.input_shape),
         "train": len(data.train[0]),
-        "validation": None if own is None else len(own[0]),
+        **({} if own is None else {"validation": len(own[0])}),
         "test": len(data.test[0]),
         "test_is": data.test_is,
         "classes": [
             {
                 "name": label,
                 "train": int(train[index]),
-                "validation": None if validation is None else int(validation[index]),
+                **({} if validation is None else {"validation": int(validation[index])}),
                 "test": None if test is None else int(test[index]),
             }
             for index, label in enumerate(data.class_names)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
-_NOTES = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf")
-_NOTES += (".ini", ".db", ".py", ".ipynb", ".log", ".zip", ".npy", ".npz", ".funcnn")
+_TEXTS = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".log")
+_NOTES = (*_TEXTS, ".pdf", ".ini", ".db", ".py", ".ipynb", ".zip", ".npy", ".npz")
 _NOTE_NAMES = ("readme", "license", "licence")
 
 
