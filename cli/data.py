@@ -128,10 +128,12 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(described)
         return
-    for part in ("train", "test"):
+    parts = [part for part in ("train", "validation", "test") if part in described]
+    for part in parts:
         sizes = " x ".join(str(size) for size in described["input_shape"])
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")
     for row in described["classes"]:
-        test = "without labels" if row["test"] is None else f"{row['test']:>7,} test"
-        echo(f"  {row['name']:14} {row['train']:>7,} train {test}")
+        counts = (f"{row[part]:>7,} {part}" for part in parts if row[part] is not None)
+        test = " without labels" * (row["test"] is None)
+        echo(f"  {row['name']:14} {' '.join(counts)}{test}")
     echo(f"picture: {described['picture']}")

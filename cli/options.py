@@ -93,8 +93,8 @@ activation_option = click.option(
 val_size_option = click.option(
     "--val-size",
     type=int,
-    help="Training examples set aside for validation. [default: 10000, or a tenth of few examples; "
-    "0 for points]",
+    help="Training examples set aside for validation, where the data have no validation set of "
+    "their own. [default: 10000, or a tenth of few examples; 0 for points]",
 )
 split_option = click.option(
     "--split",
@@ -137,7 +137,8 @@ _SETTINGS = (
     click.option(
         "--data",
         help="A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
-        f"test.csv, or of PNGs by class; a .csv, .npz or EMNIST's .zip file. {by_arch('data')}",
+        "test.csv, or of pictures by class; a .csv, an .npz, a .zip of such a folder. "
+        f"{by_arch('data')}",
     ),
     val_size_option,
     split_option,

@@ -36,6 +36,7 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
+from funcnn.experiments.set_parts import is_validation
 
 from funcnn.files import open_regular, read_bytes, write_whole
 from funcnn.types import Array
@@ -73,10 +74,11 @@ def read_file(path: Path) -> ImageData:
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
     """The data set of a folder with `train.csv` and, perhaps, `test.csv` with labels or without.
 
-    The names may be longer (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder
-    has several sets. Raises `InputError`.
+    `val.csv`, with labels, is the validation set. The names may be longer
+    (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
+    Raises `InputError`.
     """
-    found = {part: _only(folder, part, prefix) for part in ("train", "test")}
+    found = {part: _only(folder, part, prefix) for part in ("train", "test", "validation")}
     if found["train"] is None:
         raise InputError(f"{folder}: a CSV file of train images is needed, found none")
     inputs, labels = _read(found["train"])
@@ -88,16 +90,25 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
         )
     train: Examples = (inputs, labels)
     test: Inputs | None = None if found["test"] is None else _read(found["test"])
+    validation = None if found["validation"] is None else _read_validation(found["validation"])
     files = [path for path in found.values() if path is not None]
     split = emnist.split_of([path.name for path in files], str(folder))
-    return assemble(train, test, str(folder), None if split is None else split.class_names)
+    names = None if split is None else split.class_names
+    return assemble(train, test, str(folder), names, validation)
+
+
+def _read_validation(path: Path) -> Examples:
+    inputs, labels = _read(path)
+    if labels is None:
+        raise InputError(f"{path} has no labels to validate with")
+    return inputs, labels
 
 
 def _only(folder: Path, part: str, prefix: str) -> Path | None:
     found = sorted(
         path
         for path in folder.iterdir()
-        if is_csv_name(path.name) and part in path.name and path.name.startswith(prefix)
+        if is_csv_name(path.name) and path.name.startswith(prefix) and _is_of(path.name, part)
     )
     found = [path for path in found if path.with_suffix("") not in found]  # packed as well
     if len(found) > 1:
@@ -106,6 +117,10 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
         seen = ", ".join(path.name for path in found)
         raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")
     return found[0] if found else None
+
+
+def _is_of(file: str, part: str) -> bool:
+    return is_validation(file) if part == "validation" else part in file
 
 
 def _official_names(path: Path) -> tuple[str, ...] | None:

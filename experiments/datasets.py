@@ -1,5 +1,6 @@
 """Data sets by name or path, split and normalised."""
 
+import difflib
 import math
 import os
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments import image_forms, published
+from funcnn.experiments import image_forms, listings, published
 from funcnn.experiments.data_record import DataRecord, Expected, digest
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, Inputs
@@ -87,7 +88,7 @@ SPLITS = ("stratified", "last")
 def load_dataset(
     name: str,
     *,
-    val_size: int,
+    val_size: int | None,
     seed: int,
     split: str = SPLITS[0],
     expected: Expected | None = None,
@@ -96,9 +97,11 @@ def load_dataset(
     """A data set by its name in `NAMES`, its path, or its name in a data folder; split by the seed.
 
     val_size: how many training examples become the validation set. split: `stratified`, the same
-    share of each class, or `last`, the last of them as they are stored. expected: what was read
-    when this was used before; then its path is looked at too, and other content is passed over.
-    fit: choose a smaller val_size where this one leaves too few examples to train on.
+    share of each class, or `last`, the last of them as they are stored. A set that brings its own
+    validation set has that one, with the default size, its size or None, and none with 0.
+    expected: what was read when this was used before; then its path is looked at too, and other
+    content is passed over. fit: choose a smaller val_size where this one leaves too few examples
+    to train on.
     Where there are labelled images but no test set, a fifth of each class is set aside as one, the
     same for every seed. A published set that is nowhere is downloaded.
     Raises `InputError` if it is unknown, not found, damaged, without labels, too small, or not what
@@ -115,19 +118,27 @@ def load_dataset(
         record = DataRecord(name, None, digest([always, class_names]))
         if expected is not None and not expected.allows(record):
             raise expected.differs(name)
+        own = None
     else:
         images, record = _load_images(name, expected)
         train, test, test_is = _split_off_test(images, name)
         class_names, labels, normalization = images.class_names, images.labels, None
+        own = images.validation
     if len(class_names) < 2:  # a column of pixels taken for labels, for instance
         raise InputError(f"--data {name}: every label is {class_names[0]}, nothing to tell apart")
-    if fit:
+    if own is not None and val_size not in (None, 0, DEFAULT_VAL_SIZE, len(own[1])):
+        raise InputError(
+            f"--val-size {val_size}: {name} has a validation set of its own, of {len(own[1])}; "
+            "leave the option out, or give 0 for none"
+        )
+    val_size, own = (0, own) if own is not None and val_size != 0 else (val_size or 0, None)
+    if fit and own is None:
         val_size = _fitting(val_size, train[1])
     if split == "last":
         chosen, left = last_split(len(train[1]), val_size)
     else:
         chosen, left = stratified_split(split_rng, train[1].ravel(), val_size)
-    validation = (train[0][chosen], train[1][chosen]) if val_size else None
+    validation = (train[0][chosen], train[1][chosen]) if val_size else own
     if val_size:
         lost = np.setdiff1d(train[1], train[1][left])
         if len(lost):
@@ -211,15 +222,36 @@ def _places(name: str, expected: Expected | None = None) -> list[Path]:
 def _missing(name: str, also: str = "") -> InputError:
     return InputError(
         f"--data {name}: neither a data set ({', '.join(NAMES)}) nor an existing file or folder"
-        f"{also}"
+        f"{also}{_suggestion(Path(name))}"
     )
+
+
+def _suggestion(path: Path) -> str:
+    """What may have been meant instead of a path that is nowhere, or what it can be of."""
+    alone = path.parts == (path.name,)
+    if not alone and not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    known = {_letters(name): name for name in NAMES} if alone else {}
+    for folder in (Path(), *data_folders()) if alone else (path.parent,):
+        if folder.is_dir():
+            names = (*listings.DiskFolder(folder).folders, *listings.DiskFolder(folder).files)
+            for name in names:
+                known.setdefault(_letters(name), name if alone else str(folder / name))
+    near = difflib.get_close_matches(_letters(path.name), known, n=1, cutoff=0.75)
+    if near:
+        return f"; did you mean {known[near[0]]}?"
+    return f" ({image_forms.FORMS})"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
         raise InputError(
-            f"--data {name} is a file of images without labels; to train, give {image_forms.FORMS}"
+            f"--data {name} has images without labels; to train, give {image_forms.FORMS}"
         )
     images, labels = data.train
     classes = len(data.labels)

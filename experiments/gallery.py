@@ -81,7 +81,7 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
     Raises `InputError` if the data set cannot be used, or `out` exists already.
     """
     expect_new(out, ".png")
-    data = load_dataset(name, val_size=0, seed=0)
+    data = load_dataset(name, val_size=None, seed=0)
     if name in POINT_SETS:
         figures.points(out, data.train, None)
     else:
@@ -89,16 +89,20 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
     train = np.bincount(data.train[1].ravel(), minlength=len(data.class_names))
     labels = data.test[1]
     test = None if labels is None else np.bincount(labels.ravel(), minlength=len(train))
+    own = data.validation
+    validation = None if own is None else np.bincount(own[1].ravel(), minlength=len(train))
     return {
         "name": name,
         "input_shape": list(data.input_shape),
         "train": len(data.train[0]),
+        **({} if own is None else {"validation": len(own[0])}),
         "test": len(data.test[0]),
         "test_is": data.test_is,
         "classes": [
             {
                 "name": label,
                 "train": int(train[index]),
+                **({} if validation is None else {"validation": int(validation[index])}),
                 "test": None if test is None else int(test[index]),
             }
             for index, label in enumerate(data.class_names)

@@ -8,6 +8,8 @@ from funcnn.experiments import emnist, idx
 from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, assemble, check_pair
+from funcnn.experiments.listings import DiskFolder, is_left
+from funcnn.experiments.set_parts import is_validation
 
 from funcnn.files import read_text
 from funcnn.types import Array
@@ -17,17 +19,19 @@ _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 def is_idx_name(file: str) -> bool:
     """Whether a file is called as IDX files are; macOS's `._` file beside one is not."""
-    return "ubyte" in file and not file.startswith(".")
+    return "ubyte" in file.lower() and not is_left(file)
 
 
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
     """The data set of a folder: an IDX file each of train and test images and labels.
 
-    prefix: how their names begin, where a folder has several sets. `mapping.txt`, a line
-    `index name` for each class, names the classes; official EMNIST files need none.
+    There may be two of validation images and labels. Of a file that is there gzipped and plain the
+    plain one is read. prefix: how their names begin, where a folder has several sets.
+    `mapping.txt`, a line `index name` for each class, names the classes; official EMNIST files need
+    none.
     Raises `InputError` if a file is missing or damaged, or they do not fit together.
     """
-    files = [path.name for path in folder.iterdir()]
+    files = DiskFolder(folder).files
     names = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else None
     files = [file for file in files if file.startswith(prefix)]
     return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), names)
@@ -43,7 +47,7 @@ def read_zip(path: Path, prefix: str = "") -> ImageData:
         for info in archive.infolist():
             place = PurePosixPath(info.filename)
             file = place.name
-            if info.is_dir() or "__MACOSX" in place.parts or not is_idx_name(file):
+            if info.is_dir() or any(map(is_left, place.parts[:-1])) or not is_idx_name(file):
                 continue
             if not file.startswith(prefix):
                 continue
@@ -72,13 +76,15 @@ def read_set(
     Raises `InputError`.
     """
     found = sorted(filter(is_idx_name, files))
+    found = [file for file in found if file.removesuffix(".gz") == file or file[:-3] not in found]
     sets = emnist.official_sets(found)
     if len(sets) > 1:
         choices = ", ".join(f"{where}/{name}" for name in sets)
         raise InputError(f"{where} holds several sets; give one of {choices}")
+    parts = ("train", "test", *["validation"] * any(map(is_validation, found)))
     chosen = {
         (part, kind): _only(found, where, part, kind)
-        for part in _PARTS
+        for part in parts
         for kind in ("images", "labels")
     }
     split = emnist.split_of(chosen.values(), where)
@@ -92,19 +98,23 @@ def read_set(
         return check_pair(images, labels, blame)
 
     names = split.class_names if split is not None else class_names
-    return assemble(pair("train"), pair("test"), where, names)
+    validation = pair("validation") if "validation" in parts else None
+    return assemble(pair("train"), pair("test"), where, names, validation)
 
 
 def _only(files: list[str], where: str, part: str, kind: str) -> str:
-    found = [
-        file
-        for file in files
-        if kind in file and any(word in file.split(kind)[0] for word in _PARTS[part])
-    ]
+    found = [file for file in files if kind in file.lower() and _is_of(file.lower(), part, kind)]
     if len(found) != 1:
         seen = ", ".join(found) or "none"
         raise InputError(f"{where}: one IDX file of {part} {kind} is needed, found {seen}")
     return found[0]
+
+
+def _is_of(file: str, part: str, kind: str) -> bool:
+    before = file.split(kind)[0]
+    if is_validation(before):
+        return part == "validation"
+    return any(word in before for word in _PARTS.get(part, ()))
 
 
 def _read_mapping(path: Path) -> tuple[str, ...]:

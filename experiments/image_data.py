@@ -20,6 +20,7 @@ class ImageData(NamedTuple):
     """The images that were read: bytes `(N, 1, H, W)`, and labels `(N,)` from 0 on.
 
     train: None if no image has a label. test: None if no set of its own was set aside for it.
+    validation: None if there is none beside the training images.
     """
 
     train: Examples | None
@@ -27,6 +28,7 @@ class ImageData(NamedTuple):
     class_names: tuple[str, ...]
     labels: tuple[str, ...]
     """How the data write the label of each class."""
+    validation: Examples | None = None
 
     @property
     def inputs(self) -> Array:
@@ -41,9 +43,23 @@ def check_images(images: Array, where: str) -> Array:
     if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise InputError(
             f"{where}: images must be bytes (uint8, 0 to 255) of shape (N, height, width), N at "
-            f"least 1, got {images.dtype} of shape {images.shape}"
+            f"least 1, got {images.dtype} of shape {images.shape}{_remedy(images)}"
         )
     return images[:, np.newaxis]
+
+
+def _remedy(images: Array) -> str:
+    """How images of another kind become bytes, if it is clear."""
+    if images.ndim == 4 and 3 in (images.shape[1], images.shape[3]):
+        return ": these are in colour; save their grey, (N, height, width)"
+    if images.dtype == np.uint8 or images.dtype.kind not in "iufb" or not images.size:
+        return ""
+    low, high = float(images.min()), float(images.max())
+    if low >= 0 and high <= 1:
+        return f", from {low:g} to {high:g}: save (255 * x).round().astype('uint8')"
+    if low >= 0 and high <= 255:
+        return f", from {low:g} to {high:g}: save x.round().astype('uint8')"
+    return f", from {low:g} to {high:g}"
 
 
 def check_pair(images: Array, labels: Array, where: str) -> Examples:
@@ -69,6 +85,7 @@ def assemble(
     test: Inputs | None,
     where: str,
     class_names: tuple[str, ...] | None = None,
+    validation: Examples | None = None,
 ) -> ImageData:
     """A data set of checked parts, whose labels, as they are written, become indices of classes.
 
@@ -79,11 +96,12 @@ def assemble(
     if train is None:
         return ImageData(None, test, class_names or (), ())
     images, written = train
-    if test is not None and test[0].shape[1:] != images.shape[1:]:
-        raise InputError(
-            f"{where}: training images are {images.shape[2:]}, "
-            f"but test images are {test[0].shape[2:]}"
-        )
+    for part, other in (("validation", validation), ("test", test)):
+        if other is not None and other[0].shape[1:] != images.shape[1:]:
+            raise InputError(
+                f"{where}: training images are {images.shape[2:]}, "
+                f"but {part} images are {other[0].shape[2:]}"
+            )
     if class_names is None:
         labels = _classes_of(written)
     elif written.dtype.kind == "U":
@@ -91,9 +109,12 @@ def assemble(
     else:
         labels = tuple(str(index) for index in range(len(class_names)))
     train = images, _indices(written, labels, f"{where}: training")
+    if validation is not None:
+        indices = _indices(validation[1], labels, f"{where}: validation")
+        validation = validation[0], indices
     if test is not None and test[1] is not None:
         test = test[0], _indices(test[1], labels, f"{where}: test")
-    return ImageData(train, test, class_names or labels, labels)
+    return ImageData(train, test, class_names or labels, labels, validation)
 
 
 def _classes_of(labels: Array) -> tuple[str, ...]:

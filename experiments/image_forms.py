@@ -1,15 +1,23 @@
 """Data sets of images by their path, in any form that is known: which reader a path is for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from funcnn.experiments import csv_files, idx, idx_sets, npz_files, png_folders
+from funcnn.experiments import csv_files, idx, idx_sets, npz_files, picture_folders
+from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import ImageData, assemble, check_images
+from funcnn.experiments.listings import DiskFolder, Folder, zipped
+from funcnn.experiments.pictures import is_picture_name
+
+from funcnn.types import Array
 
 FORMS = (
-    "a folder of four IDX files, of train.csv and test.csv or of PNGs by class, "
+    "a folder of four IDX files, of train.csv and test.csv or of pictures by class, "
     "or a .csv, .npz or .zip file"
 )
+_DEEPEST = 2
+"""How many folders a set may be below the one that is given."""
 
 
 def find(path: Path) -> bool:
@@ -19,45 +27,102 @@ def find(path: Path) -> bool:
 
 def is_set(place: Path) -> bool:
     """Whether a place looks like a folder of images in one of `FORMS`; nothing is read."""
-    return place.is_dir() and (bool(_files(place, "")) or png_folders.has_classes(place))
+    return place.is_dir() and len(_sets_in(DiskFolder(place), _is_set)) == 1
 
 
 def read(path: Path) -> ImageData:
-    """The images at a path: in one of `FORMS`, or an IDX file of images without labels.
+    """The images at a path: in one of `FORMS`, or images without labels.
 
+    Those are an IDX file of images, a picture, or a folder of pictures, in order of their names.
+    A folder may also be the one above a set, as `data/MNIST` is above torchvision's `raw`.
     One of several sets in a folder or zip file is `gzip.zip/emnist-letters`, for instance.
     Raises `InputError` if it is in none of these forms, damaged, or too large.
     """
     if not path.exists():
         if path.parent.is_file():
             return idx_sets.read_zip(path.parent, f"{path.name}-")
-        return _read_folder(path.parent, f"{path.name}-")
+        return _read_files(path.parent, f"{path.name}-")
     if path.is_dir():
-        return _read_folder(path, "")
+        return _read_folder(path)
     if path.name.lower().endswith((".csv", ".csv.gz")):
         return csv_files.read_file(path)
-    readers = {".npz": npz_files.read_npz, ".zip": idx_sets.read_zip}
+    readers = {".npz": npz_files.read_npz, ".zip": _read_zip}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path)
-    return assemble(None, (check_images(idx.read_idx(path), str(path)), None), str(path))
+    if is_picture_name(path.name):
+        return _unlabelled(picture_folders.read_one(DiskFolder(path.parent), path.name), path)
+    return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
 
 
-def _read_folder(folder: Path, prefix: str) -> ImageData:
-    files = _files(folder, prefix)
-    if any(map(idx_sets.is_idx_name, files)):
+def _read_folder(path: Path) -> ImageData:
+    folder = DiskFolder(path)
+    found = _only(_sets_in(folder, _is_set), path)
+    if found is not None and not _has_train_file(found):
+        return picture_folders.read_classes(found)
+    if found is not None or _files(path, ""):
+        return _read_files(path if found is None else Path(found.where), "")
+    if picture_folders.has_pictures(folder):
+        return _unlabelled(picture_folders.read_flat(folder), path)
+    raise InputError(f"{path} is no data set: give {FORMS}")
+
+
+def _read_zip(path: Path) -> ImageData:
+    with open_zip(path) as archive:
+        if any(idx_sets.is_idx_name(Path(name).name) for name in archive.namelist()):
+            return idx_sets.read_zip(path)
+        folder = zipped(archive, path)
+        found = _only(_sets_in(folder, picture_folders.has_classes), path)
+        if found is not None:
+            return picture_folders.read_classes(found)
+        if picture_folders.has_pictures(folder):
+            return _unlabelled(picture_folders.read_flat(folder), path)
+    raise InputError(
+        f"{path} has neither IDX files of train images nor folders of pictures, one for each class"
+    )
+
+
+def _read_files(folder: Path, prefix: str) -> ImageData:
+    if any(map(idx_sets.is_idx_name, _files(folder, prefix))):
         return idx_sets.read_folder(folder, prefix)
-    if files:
-        return csv_files.read_folder(folder, prefix)
-    if not prefix and png_folders.has_classes(folder):
-        return png_folders.read_folder(folder)
-    raise InputError(f"{folder} is no data set: give {FORMS}")
+    return csv_files.read_folder(folder, prefix)
+
+
+def _unlabelled(images: Array, path: Path) -> ImageData:
+    return assemble(None, (images, None), str(path))
+
+
+def _is_set(folder: Folder) -> bool:
+    return _has_train_file(folder) or picture_folders.has_classes(folder)
+
+
+def _has_train_file(folder: Folder) -> bool:
+    """Whether it is a folder of IDX or CSV files, not one that has some other table in it."""
+    files = filter(idx_sets.is_idx_name, folder.files)
+    tables = (name for name in folder.files if csv_files.is_csv_name(name) and "train" in name)
+    return any(files) or any(tables)
+
+
+def _sets_in(
+    folder: Folder, is_set: Callable[[Folder], bool], deepest: int = _DEEPEST
+) -> list[Folder]:
+    """The folder if it is a set, or the sets below it."""
+    if is_set(folder):
+        return [folder]
+    below = folder.folders.values() if deepest else ()
+    return [found for inner in below for found in _sets_in(inner, is_set, deepest - 1)]
+
+
+def _only(found: list[Folder], path: Path) -> Folder | None:
+    if len(found) > 1:
+        choices = ", ".join(folder.where for folder in found[:8])
+        raise InputError(f"{path} holds several data sets; give one of {choices}")
+    return found[0] if found else None
 
 
 def _files(folder: Path, prefix: str) -> list[str]:
     """The IDX and CSV files of a folder whose names begin so."""
-    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     return [
         name
-        for name in names
+        for name in (DiskFolder(folder).files if folder.is_dir() else ())
         if name.startswith(prefix) and (idx_sets.is_idx_name(name) or csv_files.is_csv_name(name))
     ]

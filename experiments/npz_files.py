@@ -1,5 +1,6 @@
 """Images in an `.npz` file: `x_train y_train x_test y_test`, as in Keras, or `images labels`."""
 
+import math
 import tokenize
 from pathlib import Path
 from zipfile import ZipFile
@@ -16,51 +17,88 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.room import expect_memory
+from funcnn.experiments.set_parts import part_of
 
 from funcnn.types import Array
 
 
 def read_npz(path: Path) -> ImageData:
-    """The data set of an `.npz` file: bytes `(N, H, W)` or `(N, H, W, 1)` and integer labels.
+    """The data set of an `.npz` file: images and labels, in the arrays that people call so.
 
-    `y_test` or `labels` may be missing. Raises `InputError` if the file is damaged, holds objects
-    or other arrays, or claims more than it holds or than fits in memory.
+    `x_train y_train`, `x_val y_val`, `x_test y_test` (or `train_images train_labels` and so on), or
+    `images labels` alone. Images are bytes `(N, H, W)`, with a channel at either end or without, or
+    rows of a square's pixels `(N, H*H)`; labels are integers. Validation and test set may be
+    missing, and so may the labels of the latter. Raises `InputError` if the file is damaged, holds
+    objects or other arrays, or claims more than it holds or than fits in memory.
     """
     with open_zip(path) as archive:
         members = archive.namelist()
         names = {name.removesuffix(".npy") for name in members if name.endswith(".npy")}
+        pairs = _pairs(names, path)
 
-        def part(images: str, labels: str) -> Inputs:
-            found = _read(archive, images, path)
-            if found.ndim == 4 and found.shape[3] == 1:
-                found = found[..., 0]
-            if labels not in names:
+        def part(images: str, labels: str | None) -> Inputs:
+            found = _with_axes(_read(archive, images, path))
+            if labels is None:
                 return check_images(found, f"{path}: {images}"), None
             values = _read(archive, labels, path)
             if values.ndim == 2 and values.shape[1] == 1:
                 values = values[:, 0]
             return check_pair(found, values, f"{path}: {images} and {labels}")
 
-        if {"x_train", "y_train"} <= names:
-            train = _labelled(part("x_train", "y_train"))
-            return assemble(
-                train, part("x_test", "y_test") if "x_test" in names else None, str(path)
-            )
-        if "images" in names:
-            inputs, labels = part("images", "labels")
-            if labels is None:
+        def labelled(images: str, labels: str | None) -> Examples:
+            inputs, values = part(images, labels)
+            if values is None:
+                raise InputError(f"{path}: {images} has no labels")
+            return inputs, values
+
+        if "train" in pairs:
+            train = labelled(*pairs["train"])
+            test = part(*pairs["test"]) if "test" in pairs else None
+            chosen = pairs.get("validation")
+            validation = None if chosen is None else labelled(*chosen)
+            return assemble(train, test, str(path), validation=validation)
+        if "" in pairs:
+            inputs, values = part(*pairs[""])
+            if values is None:
                 return assemble(None, (inputs, None), str(path))
-            return assemble((inputs, labels), None, str(path))
+            return assemble((inputs, values), None, str(path))
     seen = ", ".join(sorted(members)[:8]) or "nothing"
     raise InputError(
         f"{path} has neither x_train.npy and y_train.npy nor images.npy; it has {seen}"
     )
 
 
-def _labelled(part: Inputs) -> Examples:
-    inputs, labels = part
-    assert labels is not None  # y_train is there
-    return inputs, labels
+def _pairs(names: set[str], path: Path) -> dict[str, tuple[str, str | None]]:
+    """The names of the images and of the labels of each part that is there; `""`: of no part."""
+    by_lower = {name.lower(): name for name in sorted(names)}  # x_train, where X_train is too
+    found: dict[str, tuple[str, str | None]] = {}
+    for lower, name in by_lower.items():
+        if lower == "images":
+            word, labels = "", "labels"
+        elif lower.startswith("x_"):
+            word, labels = lower[2:], f"y_{lower[2:]}"
+        elif lower.endswith("_images"):
+            word = lower.removesuffix("_images")
+            labels = f"{word}_labels"
+        else:
+            continue
+        part = part_of(word) if word else ""
+        if part in found:
+            raise InputError(f"{path}: {found[part][0]} and {name} are both {part} images")
+        if part is not None:
+            found[part] = name, by_lower.get(labels)
+    return found
+
+
+def _with_axes(images: Array) -> Array:
+    """Images `(N, H, W)` of images with a channel, or of rows of a square's pixels."""
+    if images.ndim == 4 and 1 in (images.shape[1], images.shape[3]):
+        return images[..., 0] if images.shape[3] == 1 else images[:, 0]
+    if images.ndim == 2:
+        side = math.isqrt(images.shape[1])
+        if side > 1 and side * side == images.shape[1]:
+            return images.reshape(-1, side, side)  # (N, H, H)
+    return images
 
 
 def _read(archive: ZipFile, name: str, path: Path) -> Array:
@@ -93,4 +131,8 @@ def _read(archive: ZipFile, name: str, path: Path) -> Array:
     except InputError:
         raise
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError, MemoryError) as error:
-        raise InputError(f"{where} is not an array: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{where} is not an array: {_cause(error)}") from None
+
+
+def _cause(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

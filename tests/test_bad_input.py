@@ -355,7 +355,7 @@ FORMS = [
         after=zip_of("a/train-images-ubyte", "b/train-images-ubyte"),
     ),
     row("zip: damaged", ZIP, "a.zip", after=write("a.zip", b"PK")),
-    row("png: colour", PNG, "pictures/train/b/0.png", "RGB", after=picture("RGB")),
+    row("png: see-through", PNG, "train/b/0.png", "transparent", after=picture("RGBA")),
     row("png: another size", PNG, "train/b/0.png", "(5, 4)", after=picture("L", (4, 5))),
     row("png: damaged", PNG, "train/b/0.png", after=cut("pictures/train/b/0.png", 40)),
     row(

@@ -29,6 +29,7 @@ from test_csv_files import write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
 from test_idx_sets import emnist_members, write_zip
+from test_picture_folders import png_folder
 from web import Site
 
 import funcnn as fn
@@ -735,6 +736,21 @@ def test_data_show_takes_a_folder(images):
     text = funcnn("data", "show", images).stdout
     assert "train 60 inputs of 1 x 4 x 4" in text
     assert Path("images.png").exists()
+
+
+def test_a_validation_folder_is_shown_trained_with_and_a_flat_folder_predicted():
+    folder = png_folder(Path("animals"), parts=("Training", "valid", "TEST"))
+    text = funcnn("data", "show", folder, "--out", "it.png").stdout
+    assert "validation 10 inputs of 1 x 3 x 4" in text
+    assert "  cat                  5 train       5 validation       5 test" in text
+    options = ["--arch", "mlp2", "--data", folder, "--batch-size", 5, "--epochs", 1]
+    funcnn("train", *options, "--out", "it", "--quiet")
+    summary = json.loads(Path("it/summary.json").read_text())
+    examples = [summary[f"{part}_examples"] for part in ("train", "val", "test")]
+    assert examples == [10, 10, 10]
+    assert summary["test_is"] == "the test set"
+    place = folder / "TEST" / "cat"
+    assert funcnn("predict", "it", "--data", place, "--out", "p.csv").stdout.startswith("5 ")
 
 
 # --- figures ---------------------------------------------------------------------------------

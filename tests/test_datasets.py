@@ -14,6 +14,7 @@ from funcnn.experiments.datasets import (
     stratified_split,
 )
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.image_forms import FORMS
 from hypothesis import given
 from hypothesis import strategies as st
 from test_idx import write_idx
@@ -97,7 +98,7 @@ def test_a_name_that_is_neither_a_set_nor_a_folder_is_an_input_error(tmp_path):
 
 def test_a_file_of_images_without_labels_is_nothing_to_train_on(tmp_path):
     file = write_idx(tmp_path / "images", np.zeros((5, 4, 4), "u1"))
-    with pytest.raises(InputError, match="is a file of images without labels; to train, give"):
+    with pytest.raises(InputError, match="has images without labels; to train, give"):
         load_dataset(str(file), val_size=0, seed=0)
 
 
@@ -143,6 +144,39 @@ def test_the_emnist47_of_the_lab_reads_if_it_is_there():
     assert "".join(data.class_names) == "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
     counts = np.bincount(data.train[1]) + np.bincount(data.validation[1])
     assert counts[:3].tolist() == [4_983, 5_542, 4_994]
+
+
+@pytest.mark.parametrize(
+    ("meant", "typed"),
+    [
+        ("fashion-mnist", "fashion_mnist"),
+        ("fashion-mnist", "Fashion-MNIST"),
+        ("fashion-mnist", "FashionMNIST"),
+        ("fashion-mnist", "fashion-mnits"),
+        ("points-xor", "xor-points/../point-xor"),
+        ("mine", "Mien"),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_asked_about(tmp_path, monkeypatch, meant, typed):
+    image_folder(tmp_path / "sets" / "mine")
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "sets"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        load_dataset(typed, val_size=0, seed=0)
+    if "/" in typed:
+        assert str(caught.value).endswith("; there is no folder xor-points/..")
+    else:
+        assert str(caught.value).endswith(f"; did you mean {meant}?")
+
+
+def test_a_path_that_is_nearly_one_is_asked_about_and_any_other_may_be_of_these_forms(tmp_path):
+    image_folder(tmp_path / "mine")
+    with pytest.raises(InputError) as caught:
+        load_dataset(f"{tmp_path}/Mine_", val_size=0, seed=0)
+    assert str(caught.value).endswith(f"; did you mean {tmp_path / 'mine'}?")
+    with pytest.raises(InputError) as caught:
+        load_dataset(f"{tmp_path}/zzz", val_size=0, seed=0)
+    assert str(caught.value).endswith(f"nor an existing file or folder ({FORMS})")
 
 
 # --- the split -------------------------------------------------------------------------------
@@ -280,6 +314,49 @@ def test_numbers_of_another_kind_are_not_taken_for_classes(tmp_path):
 def test_a_validation_set_that_leaves_nothing_to_train_on_is_an_input_error(tmp_path, size, split):
     with pytest.raises(InputError, match=f"--val-size {size} .* 60 examples"):
         load_dataset(numbered_folder(tmp_path / "mine"), val_size=size, seed=0, split=split)
+
+
+# --- a validation set of its own ---------------------------------------------------------------
+
+
+def with_validation(path, **others):
+    """60 training images, the i-th of them all i, and 9 to validate, all 200 and more."""
+    images = np.broadcast_to(np.arange(60, dtype="u1")[:, None, None], (60, 4, 4))
+    arrays = {"x_train": images, "y_train": np.arange(60) % 3}
+    arrays |= {"x_val": images[:9] + 200, "y_val": np.arange(9) % 3}
+    np.savez(path, **(arrays | others))
+    return str(path)
+
+
+@pytest.mark.parametrize("val_size", [10_000, 9, None])
+@pytest.mark.parametrize("split", ["stratified", "last"])
+def test_a_set_with_a_validation_set_of_its_own_is_not_split_for_one(tmp_path, val_size, split):
+    test = {"x_test": np.full((6, 4, 4), 150, "u1"), "y_test": np.arange(6) % 3}
+    name = with_validation(tmp_path / "mine.npz", **test)
+    data = load_dataset(name, val_size=val_size, seed=0, split=split)
+    assert data.validation[0][:, 0, 0, 0].tolist() == list(range(200, 209))
+    assert data.validation[1].tolist() == [0, 1, 2] * 3
+    assert data.train[0][:, 0, 0, 0].tolist() == list(range(60))
+    assert data.test[0][:, 0, 0, 0].tolist() == [150] * 6
+    assert data.test_is == "the test set"
+    pixels = np.arange(60) / 255  # of the training images alone
+    assert data.normalization.mean == pytest.approx(pixels.mean(), rel=1e-12)
+
+
+def test_beside_a_validation_set_a_fifth_is_set_aside_to_test_where_there_is_no_test_set(tmp_path):
+    name = with_validation(tmp_path / "mine.npz")
+    data = load_dataset(name, val_size=10_000, seed=0)
+    assert [len(part[0]) for part in (data.train, data.validation, data.test)] == [48, 9, 12]
+    assert data.test_is == "a fifth of each class, set aside"
+    assert load_dataset(name, val_size=0, seed=0).validation is None
+
+
+def test_another_size_than_that_of_its_own_validation_set_is_refused(tmp_path):
+    name = with_validation(tmp_path / "mine.npz")
+    with pytest.raises(InputError) as caught:
+        load_dataset(name, val_size=12, seed=0)
+    said = "has a validation set of its own, of 9; leave the option out, or give 0 for none"
+    assert str(caught.value) == f"--val-size 12: {name} {said}"
 
 
 # --- points and inputs -----------------------------------------------------------------------

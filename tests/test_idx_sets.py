@@ -38,6 +38,40 @@ def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):
     assert len(read_folder(folder).train[0]) == 60
 
 
+@pytest.mark.parametrize("make", ["folder", "zip"])
+def test_of_a_file_that_is_there_twice_the_one_that_is_not_gzipped_is_read(tmp_path, make):
+    plain, packed = image_folder(tmp_path / "plain"), image_folder(tmp_path / "a", suffix=".gz")
+    members = {file.name: file.read_bytes() for file in plain.iterdir()}
+    members |= {file.name: b"never read" for file in packed.iterdir()}
+    if make == "zip":
+        data = read_zip(write_zip(tmp_path / "raw.zip", members))
+    else:
+        data = read_folder(write_files(tmp_path / "raw", members))
+    np.testing.assert_array_equal(data.train[0], read_folder(plain).train[0])
+
+
+def test_folders_that_are_called_as_idx_files_do_not_count(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    for file in list(folder.iterdir()):
+        file.rename(folder / file.name.replace("-idx", ".idx"))
+        (folder / file.name).mkdir()
+    assert len(read_folder(folder).train[0]) == 60
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "my-validation"])
+def test_validation_files_are_the_validation_set(tmp_path, word):
+    folder = image_folder(tmp_path / "mine")
+    assert read_folder(folder).validation is None
+    write_idx(folder / f"{word}-images-idx3-ubyte", np.full((6, 4, 4), 7, "u1"))
+    with pytest.raises(InputError, match="one IDX file of validation labels is needed, found none"):
+        read_folder(folder)
+    write_idx(folder / f"{word}-labels-idx1-ubyte", np.arange(6, dtype="u1") % 3)
+    data = read_folder(folder)
+    assert data.validation[0].shape == (6, 1, 4, 4)
+    assert data.validation[1].tolist() == [0, 1, 2] * 2
+    assert [len(part[0]) for part in (data.train, data.test)] == [60, 20]
+
+
 def replace(file, array):
     return lambda folder: write_idx(folder / file, array)
 
@@ -98,6 +132,12 @@ def test_mapping_txt_names_the_classes(tmp_path):
     (folder / "mapping.txt").write_text("0 zero\n1 T-shirt / top\n2 two\n3 none of these\n")
     names = ("zero", "T-shirt / top", "two", "none of these")
     assert read_folder(folder).class_names == names
+
+
+def test_a_byte_order_mark_before_the_names_does_not_count(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    (folder / "mapping.txt").write_text("0 zéro\n1 un\n2 deux\n", "utf-8-sig")
+    assert read_folder(folder).class_names == ("zéro", "un", "deux")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import FORMS, find, read
+from funcnn.experiments.image_forms import FORMS, find, is_set, read
 from test_csv_files import TABLE, write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
 from test_idx_sets import emnist_members, expect_upright, write_files, write_zip
-from test_png_folders import png_folder
+from test_picture_folders import png_folder
 
 IMAGES = TABLE[:, 1:].reshape(-1, 4, 4).astype("u1")
 
@@ -78,6 +78,53 @@ def test_one_of_several_sets_of_csv_files_goes_by_its_name(tmp_path):
     assert read(tmp_path / "emnist-mnist").class_names == tuple("0123456789")
     with pytest.raises(InputError, match="one CSV file of train images is needed, found"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("above", ["MNIST", "root", "root/MNIST/raw"])
+def test_a_set_is_found_below_the_folder_that_is_given(tmp_path, above):
+    raw = image_folder(tmp_path / "root" / "MNIST" / "raw")
+    (raw.parent / "processed").mkdir()
+    (raw.parent / "processed" / "training.pt").write_bytes(b"x")
+    place = tmp_path / ("root/MNIST" if above == "MNIST" else above)
+    assert is_set(place)
+    np.testing.assert_array_equal(read(place).train[0], read(raw).train[0])
+
+
+def test_of_several_sets_below_a_folder_one_is_to_be_given(tmp_path):
+    raws = [image_folder(tmp_path / name / "raw") for name in ("FashionMNIST", "MNIST")]
+    assert not is_set(tmp_path)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    said = f"holds several data sets; give one of {raws[0]}, {raws[1]}"
+    assert str(caught.value) == f"{tmp_path} {said}"
+
+
+def test_a_table_beside_pictures_by_class_does_not_make_a_set_of_tables(tmp_path):
+    folder = pictures(tmp_path)
+    images = read(folder).train[0]
+    (folder / "labels.csv").write_text("name,class\n0.png,cat\n")
+    np.testing.assert_array_equal(read(folder).train[0], images)
+
+
+def test_val_csv_beside_train_csv_is_the_validation_set(tmp_path):
+    folder = csv_folder(tmp_path)
+    assert read(folder).validation is None
+    write_csv(folder / "val.csv", TABLE[:7])
+    data = read(folder)
+    np.testing.assert_array_equal(data.validation[0], IMAGES[:7, None])
+    np.testing.assert_array_equal(data.validation[1], TABLE[:7, 0])
+    assert len(data.train[0]) == len(TABLE)
+    write_csv(folder / "val.csv", TABLE[:7, 1:])
+    with pytest.raises(InputError, match=r"val\.csv has no labels to validate with"):
+        read(folder)
+
+
+def test_a_zip_file_with_neither_idx_files_nor_pictures_says_so(tmp_path):
+    path = write_zip(tmp_path / "it.zip", {"note.txt": b"hello"})
+    with pytest.raises(InputError) as caught:
+        read(path)
+    said = "has neither IDX files of train images nor folders of pictures, one for each class"
+    assert str(caught.value) == f"{path} {said}"
 
 
 def test_what_is_not_there_is_not_found(tmp_path):

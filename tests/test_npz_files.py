@@ -43,6 +43,16 @@ def write_members(path, members):
         pytest.param({k: np.asfortranarray(v) for k, v in KERAS.items()}, id="column-major"),
         pytest.param(KERAS | {"y_train": LABELS.astype(">i2")}, id="other integers"),
         pytest.param(KERAS | {"z": np.zeros(3)}, id="another array beside"),
+        pytest.param({k: v[:, None] for k, v in KERAS.items()}, id="with a channel first"),
+        pytest.param({k.replace("x", "X"): v for k, v in KERAS.items()}, id="upper case"),
+        pytest.param(
+            {
+                f"{part}_{kind}": KERAS[f"{short}_{part}"]
+                for part in ("train", "test")
+                for kind, short in (("images", "x"), ("labels", "y"))
+            },
+            id="as in MedMNIST",
+        ),
     ],
 )
 def test_keras_arrays_are_a_data_set(tmp_path, save, arrays):
@@ -53,6 +63,40 @@ def test_keras_arrays_are_a_data_set(tmp_path, save, arrays):
     np.testing.assert_array_equal(data.test[0], IMAGES[:6, None])
     np.testing.assert_array_equal(data.test[1], LABELS[:6])
     assert data.class_names == ("0", "1", "2")
+
+
+def test_rows_of_a_squares_pixels_are_images(tmp_path):
+    square = IMAGES[:, :, :4]
+    np.savez(tmp_path / "a.npz", x_train=square.reshape(12, 16), y_train=LABELS)
+    np.testing.assert_array_equal(read_npz(tmp_path / "a.npz").train[0], square[:, None])
+
+
+@pytest.mark.parametrize("names", [("x_val", "y_val"), ("x_valid", "y_valid"), ("X_validation",)])
+def test_a_validation_set_is_read(tmp_path, names):
+    images, labels = names if len(names) == 2 else ("X_validation", "y_validation")
+    np.savez(tmp_path / "a.npz", **KERAS, **{images: IMAGES[3:8], labels: LABELS[3:8]})
+    x, y = read_npz(tmp_path / "a.npz").validation
+    np.testing.assert_array_equal(x, IMAGES[3:8, None])
+    np.testing.assert_array_equal(y, LABELS[3:8])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"x_val": IMAGES}, "x_val has no labels"),
+        ({"x_val": IMAGES, "y_val": LABELS + 1}, "validation label 3 is not one"),
+        ({"x_val": IMAGES[:, 1:], "y_val": LABELS}, "validation images are (3, 5)"),
+        (
+            {"x_val": IMAGES, "x_valid": IMAGES},
+            "x_val and x_valid are both validation images",
+        ),
+    ],
+)
+def test_a_validation_set_that_does_not_fit_is_an_input_error(tmp_path, arrays, said):
+    np.savez(tmp_path / "a.npz", **(KERAS | arrays))
+    with pytest.raises(InputError) as caught:
+        read_npz(tmp_path / "a.npz")
+    assert said in str(caught.value)
 
 
 def test_test_images_may_have_no_labels_or_be_missing(tmp_path):
@@ -116,8 +160,19 @@ def header_of(descr, shape):
         pytest.param({"x_train": np.array([Pickled()], object)}, "Python objects", id="objects"),
         pytest.param({"y_train": LABELS.astype(object)}, "Python objects", id="object labels"),
         pytest.param({"x_train": IMAGES / 255}, "got float64 of shape (12, 4, 5)", id="floats"),
+        pytest.param(
+            {"x_train": IMAGES / 255 * (IMAGES > 9)},
+            f", from 0 to {IMAGES.max() / 255:g}: save (255 * x).round().astype('uint8')",
+            id="floats from 0 to 1",
+        ),
+        pytest.param(
+            {"x_train": (IMAGES // 2).astype("i8")},
+            f", from 0 to {IMAGES.max() // 2}: save x.round().astype('uint8')",
+            id="bytes in larger integers",
+        ),
+        pytest.param({"x_train": IMAGES - 99.0}, ", from -99 to 1", id="floats about 0"),
         pytest.param({"x_train": IMAGES.reshape(12, -1)}, "(12, 20)", id="flat images"),
-        pytest.param({"x_train": np.stack([IMAGES] * 3, 3)}, "(12, 4, 5, 3)", id="colours"),
+        pytest.param({"x_train": np.stack([IMAGES] * 3, 3)}, "these are in colour", id="colours"),
         pytest.param({"x_train": IMAGES[:0]}, "(0, 4, 5)", id="no images"),
         pytest.param({"y_train": LABELS[:5]}, "12 images but 5 labels", id="counts"),
         pytest.param({"y_train": LABELS / 1}, "labels are float64", id="fractions"),
