@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from funcnn import activations, tree
-from funcnn.training import Preprocess
+from funcnn.batching import Preprocess
 from funcnn.types import Array, Layer, Shape, Tree, traits
 
 Outputs = Literal["logits", "probabilities", "scores"]
