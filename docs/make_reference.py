@@ -21,9 +21,8 @@ PAGE = Path(__file__).with_name("reference.md")
 TOP_LEVEL = [
     "types", "layers", "convolution_layers", "pooling_layers", "normalization",
     "batch_normalization", "activation_layers", "branches", "combinators", "losses", "metrics",
-    "optimizers", "composition", "transformations", "scaling", "batching", "training", "snapshots", "stored_trees",
-    "spec",
-    "introspection", "differences", "checks",
+    "optimizers", "composition", "transformations", "scaling", "batching", "training", "snapshots",
+    "stored_trees", "spec", "introspection", "differences", "checks",
 ]  # fmt: skip
 AIDS = {  # for the library itself
     "check_float", "check_initializer", "initialize", "as_schedule",
