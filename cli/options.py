@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig, unsaid
+from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import printable
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.small_data import unsaid
 from funcnn.experiments.sweep_plan import TRIAL
 
 _NO_KEYS = ("seed", "test_curve")  # one has an option of its own, the other changes no result

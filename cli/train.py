@@ -18,12 +18,14 @@ from funcnn.cli.options import (
     settings_options,
     threads_option,
 )
-from funcnn.experiments.config import BACKENDS, RunConfig, unsaid
+from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.mpi_ranks import Ranks, expect_alone
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.small_data import unsaid
+from funcnn.experiments.training_run import TrainingRun
 
 import funcnn as fn
 

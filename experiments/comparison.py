@@ -16,7 +16,7 @@ from typing import Any
 
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.data_record import Expected, expected_data
+from funcnn.experiments.data_record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.folder_lock import alone_in
@@ -98,8 +98,7 @@ class Comparison:
         try:
             with new_folder(out, name) as folder:
                 comparison = cls(folder, record)
-                if task.data.record is not None:
-                    task.data.record.write(folder)
+                write_record(task.data.record, folder)
                 comparison._write()
         except OSError as error:
             raise InputError(

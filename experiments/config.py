@@ -250,7 +250,7 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 def load_data(
     config: RunConfig, expected: Expected | None = None, usual: Collection[str] = ()
 ) -> Dataset:
-    """The data of a run, split. usual: as `unsaid`. Else as `load_dataset`."""
+    """The data of a run, split. usual: as `small_data.unsaid`. Else as `load_dataset`."""
     return load_dataset(
         config.data,
         val_size=config.val_size,
@@ -259,21 +259,6 @@ def load_data(
         expected=expected,
         fit="val_size" in usual,
     )
-
-
-def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:
-    """The config with the sizes that its data, as of `load_data`, allow. usual: as `unsaid`."""
-    sizes: dict[str, int] = {}
-    if "val_size" in usual:
-        sizes["val_size"] = len(data.validation[0]) if data.validation else 0
-    if "batch_size" in usual and config.batch_size is not None:
-        sizes["batch_size"] = min(config.batch_size, len(data.train[0]))
-    return dataclasses.replace(config, **sizes)
-
-
-def unsaid(given: Collection[str]) -> list[str]:
-    """The sizes that are the usual ones, not among the settings given: small data need smaller."""
-    return [name for name in ("val_size", "batch_size") if name not in given]
 
 
 def build_network(config: RunConfig, classes: int) -> Layer:

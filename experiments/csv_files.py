@@ -5,18 +5,16 @@ A table that was read is kept beside its file as `NAME.csv.funcnn.npy`, because 
 takes seconds; the copy is used only if it is whole and of this very text.
 """
 
-import contextlib
 import gzip
-import hashlib
 import io
-import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from funcnn.experiments import emnist
+from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
 from funcnn.experiments.csv_forms import (
     WHOLE,
     Form,
@@ -38,21 +36,12 @@ from funcnn.experiments.image_data import (
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 from funcnn.experiments.set_parts import is_validation
 
-from funcnn.files import open_regular, read_bytes, write_whole
+from funcnn.files import open_regular
 from funcnn.types import Array
 
 _ROWS_AT_ONCE = 4096
 _PIECE = 1 << 16
 _UNPACKED = 1 << 24
-
-
-class Table(NamedTuple):
-    """What a file holds."""
-
-    images: Array
-    """Bytes `(N, H, H)`."""
-    labels: Array | None
-    """`(N,)`, integers or words."""
 
 
 def is_csv_name(file: str) -> bool:
@@ -244,35 +233,17 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
                 raise InputError(f"{where} a whole number from 0 to 255")
 
 
-# --- the copy beside the file --------------------------------------------------------------------
-
-_MARK = b"funcnn-csv-3"  # another number whenever the same text gives another table
-_SEAL = len(_MARK) + hashlib.sha256().digest_size
-_HEADER = 256  # bytes of an array's file before its values, at most
-
-
 def _cached(file: io.BufferedReader, path: Path) -> Table:
     """The table from its copy, or from the text; then a copy is left, if the folder takes one."""
-    copy = path.with_name(f"{path.name}.funcnn.npy")
-    key = _key(file)
     packed = file.peek(2)[:2] == b"\x1f\x8b"
-    # A value is two bytes of text at least, but for the last.
     size = os.fstat(file.fileno()).st_size * (DEFLATE_AT_MOST if packed else 1)
-    most = 2 * _HEADER + (size + 1) // 2 + _SEAL
-    table = _read_copy(copy, key, most)
+    key = key_of(file)
+    table = read_copy(path, key, size)
     if table is not None:
         return table
     table = _from_text(file, path, packed)
-    if _key(file) == key:  # or somebody wrote to it while it was read
-        with contextlib.suppress(OSError):
-            buffer = io.BytesIO()
-            np.save(buffer, table.images)
-            if table.labels is not None:
-                words = table.labels.dtype.kind == "U"
-                np.save(buffer, np.char.encode(table.labels, "utf-8") if words else table.labels)
-            content = buffer.getbuffer()
-            if len(content) + _SEAL <= most:
-                write_whole(copy, b"".join((content, _seal(content, key))))
+    if key_of(file) == key:  # or somebody wrote to it while it was read
+        write_copy(path, table, key, size)
     return table
 
 
@@ -292,44 +263,3 @@ def _from_text(file: io.BufferedReader, path: Path, packed: bool) -> Table:
     # A value is two bytes of text at least; the pieces and the table of them are there at once.
     expect_memory(size, str(path))
     return _parse(file, path, form)
-
-
-def _key(file: io.BufferedReader) -> bytes:
-    """What changes whenever the text does: its length, and when it, or its inode, was written."""
-    status = os.fstat(file.fileno())
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}".encode()
-
-
-def _seal(content: bytes | memoryview, key: bytes) -> bytes:
-    """What follows the arrays in their file, where NumPy does not look."""
-    return _MARK + hashlib.sha256(key + hashlib.sha256(content).digest()).digest()
-
-
-def _read_copy(copy: Path, key: bytes, most: int) -> Table | None:
-    """The table in a copy, read-only, if it is whole, has this key and is of `most` bytes."""
-    try:
-        length = copy.stat().st_size
-        if length > most:
-            return None
-        expect_memory(length, str(copy))
-        content = memoryview(read_bytes(copy))
-    except (OSError, InputError):
-        return None
-    held, seal = content[:-_SEAL], content[-_SEAL:]
-    if bytes(seal) != _seal(held, key):
-        return None
-    images, end = _array_at(held, 0)
-    if end == len(held):
-        return Table(images, None)
-    labels, _ = _array_at(held, end)
-    return Table(images, np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels)
-
-
-def _array_at(held: memoryview, start: int) -> tuple[Array, int]:
-    """The array whose file begins there, and where it ends."""
-    source = io.BytesIO(held[start : start + _HEADER])
-    np.lib.format.read_magic(source)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(source)
-    first, count = start + source.tell(), math.prod(shape)
-    array = np.frombuffer(held, dtype, count, offset=first).reshape(shape)
-    return array, first + array.nbytes

@@ -33,10 +33,6 @@ class DataRecord(NamedTuple):
     path: str | None
     sha256: str
 
-    def write(self, folder: Path) -> None:
-        """Write it to a run's folder, whole."""
-        write_whole(folder / _FILE, (json.dumps(self._asdict(), indent=2) + "\n").encode())
-
     @classmethod
     def read(cls, folder: Path) -> "DataRecord | None":
         """That of a run's folder; None if it has none. Raises `InputError` if it is damaged."""
@@ -47,6 +43,12 @@ class DataRecord(NamedTuple):
         kinds = {"data": (str,), "path": (str, NoneType), "sha256": (str,)}
         expect_kinds(path, what, values, kinds)
         return cls(**{name: values[name] for name in kinds})
+
+
+def write_record(record: DataRecord | None, folder: Path) -> None:
+    """Write the record, if there is one, to the folder of a run or a comparison."""
+    if record is not None:
+        write_whole(folder / _FILE, (json.dumps(record._asdict(), indent=2) + "\n").encode())
 
 
 class Expected(NamedTuple):

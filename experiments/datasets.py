@@ -16,6 +16,7 @@ from funcnn.experiments.image_data import Examples, ImageData, Inputs
 from funcnn.experiments.places import data_folders
 from funcnn.experiments.points import generate_XOR_easy, linear_points
 from funcnn.experiments.sources import SETS
+from funcnn.experiments.splits import fitting_size, last_split, stratified_split
 
 from funcnn import random
 from funcnn.inference import normalized
@@ -133,7 +134,7 @@ def load_dataset(
         )
     val_size, own = (0, own) if own is not None and val_size != 0 else (val_size or 0, None)
     if fit and own is None:
-        val_size = _fitting(val_size, train[1])
+        val_size = fitting_size(val_size, train[1])
     if split == "last":
         chosen, left = last_split(len(train[1]), val_size)
     else:
@@ -269,57 +270,6 @@ def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
         raise InputError(f"--data {name}: {len(labels)} images are too few to set some aside")
     test = images[chosen], labels[chosen]
     return (images[left], labels[left]), test, "a fifth of each class, set aside"
-
-
-def stratified_split(rng: Key, labels: Array, size: int) -> tuple[Array, Array]:
-    """Indices of `size` examples with each class's share of them, and of the rest; both ascending.
-
-    The shares are rounded so that they add up, largest remainder first; but the last example of a
-    class is never taken while others are left.
-    Raises `InputError` unless 0 <= size < the number of labels.
-    """
-    _expect_left(size, len(labels))
-    classes, counts = np.unique(labels, return_counts=True)
-    shares = counts * size / len(labels)
-    quotas = np.floor(shares).astype(int)
-    by_remainder = np.argsort(quotas - shares, kind="stable")
-    while missing := size - int(quotas.sum()):
-        spare = counts[by_remainder] - quotas[by_remainder]
-        open_to = by_remainder[spare > (1 if (spare > 1).any() else 0)]
-        quotas[open_to[:missing]] += 1
-    chosen = np.zeros(len(labels), bool)
-    for index, (label, quota) in enumerate(zip(classes, quotas, strict=True)):
-        members = np.flatnonzero(labels == label)
-        order = random.permutation(random.fold_in(rng, index), len(members))
-        chosen[members[order[:quota]]] = True
-    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
-
-
-def _fitting(val_size: int, labels: Array) -> int:
-    """The validation size itself if an example of each class is left, else about a tenth of all.
-
-    One of each class where there are enough, but never more than a quarter.
-    """
-    examples, classes = len(labels), len(np.unique(labels))
-    if val_size <= examples - classes:
-        return val_size
-    return min(max(examples // 10, classes), examples // 4, examples - classes)
-
-
-def last_split(examples: int, size: int) -> tuple[Array, Array]:
-    """Indices of the last `size` of so many examples, and of the rest; both ascending.
-
-    Raises `InputError` unless 0 <= size < the number of examples.
-    """
-    _expect_left(size, examples)
-    return np.arange(examples - size, examples), np.arange(examples - size)
-
-
-def _expect_left(size: int, examples: int) -> None:
-    if not 0 <= size < examples:
-        raise InputError(
-            f"--val-size {size} leaves nothing to train on: there are {examples} examples"
-        )
 
 
 def _measure_pixels(images: Array) -> Normalization:

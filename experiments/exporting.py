@@ -10,15 +10,16 @@ import numpy as np
 from funcnn.experiments.config import (
     RunConfig,
     build_network,
-    fitted,
     load_data,
     network_that_fits,
 )
+from funcnn.experiments.data_record import write_record
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.places import expect_new
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.small_data import fitted
 from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.trained_model import expect_finite, params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
@@ -130,8 +131,7 @@ def import_weights(
         if not np.isfinite(array).all():
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
-    if data.record is not None:
-        data.record.write(folder.path)
+    write_record(data.record, folder.path)
     save_model(folder, model, params, data, config.loss)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

@@ -25,8 +25,9 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.memory import Peak
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 
 import funcnn as fn
 from funcnn.types import Tree

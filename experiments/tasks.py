@@ -11,13 +11,13 @@ from funcnn.experiments.config import (
     build_loss,
     build_network,
     build_plain_loss,
-    fitted,
     load_data,
     network_that_fits,
 )
 from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.small_data import fitted
 
 import funcnn as fn
 from funcnn.reductions import Value
@@ -64,6 +64,12 @@ class Task(NamedTuple):
         model = build_network(config, len(data.class_names))
         steps = examples // batch_size if config.drop_last else math.ceil(examples / batch_size)
         return cls(config, data, model, batch_size, steps)
+
+    def records(self, epoch: int) -> bool:
+        """Whether an epoch gets a row and a checkpoint; of thousands of single steps not all do."""
+        epochs = self.config.epochs
+        every = min(max(1, epochs // 100), 1000) if self.steps_per_epoch == 1 else 1
+        return epoch % every == 0 or epoch == epochs
 
     @property
     def total_steps(self) -> int:

@@ -15,12 +15,13 @@ import numpy as np
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import Expected, expected_data, say_what_was_read
+from funcnn.experiments.data_record import Expected, expected_data, say_what_was_read, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.folder_lock import alone_in, remove_temporaries
 from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.memory import keep_freed_memory
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.resumption import (
     Left,
     best,
@@ -35,22 +36,6 @@ from funcnn.experiments.trained_model import load_model, save_model
 
 import funcnn as fn
 from funcnn.types import Array, Tree
-
-
-class Progress:
-    """What a run tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, steps: int, done: int) -> None:
-        """The run has so many steps, and so many of them are done already."""
-
-    def step(self, loss: float) -> None:
-        """One more step is done."""
-
-    def row(self, row: EpochRow, epochs: int) -> None:
-        """An epoch of `epochs` was recorded."""
-
-    def params(self, epoch: int, params: Tree) -> None:
-        """The params after an epoch that is going to be recorded."""
 
 
 class TrainingRun:
@@ -85,7 +70,7 @@ class TrainingRun:
         folder = RunFolder.create(task.config, out)
         with alone_in(folder.path):
             run = cls(folder, task, learner, Left([], [], task.config))
-            run._record_data()
+            write_record(task.data.record, folder.path)
             run._save_state(run._left)
         return run
 
@@ -142,7 +127,7 @@ class TrainingRun:
         left = left._replace(config=config)
         run = cls(folder, task, learner, left)
         if not begun and expected is None:
-            run._record_data()
+            write_record(task.data.record, folder.path)
         if left.rows:
             run._mend()
         if config != folder.read_config() or folder.summary.exists():
@@ -208,7 +193,7 @@ class TrainingRun:
                     for name in sums:
                         sums[name] += metrics[name] * len(y)
                     progress.step(metrics["loss"])
-                if _recorded(task, epoch):
+                if task.records(epoch):
                     rate = metrics["learning_rate"]  # of the epoch's last step
                     params = learner.params
                     means = {name: total / seen for name, total in sums.items()}
@@ -267,10 +252,6 @@ class TrainingRun:
     def _keep(self, params: Tree) -> None:
         task = self._task
         save_model(self.folder, task.model, params, task.data, task.config.loss)
-
-    def _record_data(self) -> None:
-        if self._task.data.record is not None:
-            self._task.data.record.write(self.folder.path)
 
     def _save_state(self, left: Left) -> None:
         self._learner.save(self.folder.last, left.notes)
@@ -337,10 +318,3 @@ class TrainingRun:
             if ARCHITECTURES[config.arch].binary:
                 drawn(figures.points, folder.path / "predictions.png", (x, y), outputs)
         return summary
-
-
-def _recorded(task: Task, epoch: int) -> bool:
-    """Whether an epoch gets a row and a checkpoint; of thousands of single steps not all do."""
-    epochs = task.config.epochs
-    every = min(max(1, epochs // 100), 1000) if task.steps_per_epoch == 1 else 1
-    return epoch % every == 0 or epoch == epochs

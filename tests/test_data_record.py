@@ -11,8 +11,9 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, digest, expected_data
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 from helpers import run_all_here
 from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv

@@ -20,8 +20,9 @@ from funcnn.experiments.lockstep_table import (
     summarise,
     write_steps,
 )
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.tasks import Task
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
 
 import funcnn as fn

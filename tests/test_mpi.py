@@ -48,7 +48,8 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import RunStoppedError
 from funcnn.experiments.mpi_ranks import Ranks
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.progress import Progress
+from funcnn.experiments.training_run import TrainingRun
 import funcnn as fn
 
 config, out, plant = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from funcnn.experiments import training_run
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
 from test_training_run import (
     finished,

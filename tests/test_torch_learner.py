@@ -9,10 +9,11 @@ import pytest
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 from helpers import assert_same_bits
 from test_datasets import image_folder
 from test_training_run import FILES

@@ -15,9 +15,10 @@ from funcnn.experiments import training_run
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.trained_model import evaluate_run, load_model
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
 
 import funcnn as fn
@@ -342,7 +343,8 @@ import json, os, signal, sys
 from pathlib import Path
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import Progress, TrainingRun
+from funcnn.experiments.progress import Progress
+from funcnn.experiments.training_run import TrainingRun
 
 class Killer(Progress):
     left = int(sys.argv[3])
