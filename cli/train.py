@@ -168,7 +168,7 @@ def train(
                 else {"arch": "mlp3"} | options
             )
             config = RunConfig.resolve(values)
-            run = TrainingRun.start(config, out, learner_of, unsaid(values))
+            run = TrainingRun.start(config, out, learner_of, usual=unsaid(values))
             say_chosen(config, run.config, quiet or as_json)
         try:
             summary = run.finish(bar)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import InputError
@@ -129,10 +129,10 @@ def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:
         if part is None or not part or isinstance(part[0], str):
             found.update(json.dumps(part).encode())
             continue
-        inputs, labels = cast(Inputs, part)
+        inputs, labels = part
         found.update(f"{inputs.shape} {labels is not None}".encode())
         for start in range(0, len(inputs), _CHUNK):
-            found.update(np.ascontiguousarray(inputs[start : start + _CHUNK]))
+            found.update(memoryview(np.ascontiguousarray(inputs[start : start + _CHUNK])))
         if labels is not None:
-            found.update(np.ascontiguousarray(labels, dtype="<i8"))
+            found.update(memoryview(np.ascontiguousarray(labels, dtype="<i8")))
     return found.hexdigest()

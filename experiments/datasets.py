@@ -113,7 +113,8 @@ def load_dataset(
         train = POINT_SETS[name][1](points_rng)
         test: Inputs = train
         test_is = "all the points" if val_size else "the training points, as the lab asks"
-        class_names = labels = _POINT_CLASSES
+        class_names: tuple[str, ...] = _POINT_CLASSES
+        labels = class_names
         normalization: Normalization | None = Normalization(1.0, 0.0, 1.0)
         always = POINT_SETS[name][1](random.key(0))  # the record is of the set, whatever the seed
         record = DataRecord(name, None, digest([always, class_names]))

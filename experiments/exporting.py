@@ -115,7 +115,7 @@ def import_weights(
     as the file says, or if `out` is not free; what `load_data` raises; `OSError`.
     """
     tensors = read_tensors(file)
-    data = load_data(config, usual)
+    data = load_data(config, usual=usual)
     config = fitted(config, data, usual)
     model = build_network(config, len(data.class_names))
     with network_that_fits(config):

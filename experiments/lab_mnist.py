@@ -112,12 +112,12 @@ def _compared(results: Results) -> Section:
     )
     path = results.path / "figures" / "four.png"
     settings = [Setting(name, trial) for name, trial in _NAMES.items()]
-    scores = scores_of(results, settings, "test_accuracy")
+    reached = scores_of(results, settings, "test_accuracy")
     return Section(
         "Comparison",
         (
             table,
-            shown(path, "Test accuracy of the four.", dots, scores, "test accuracy (%)"),
+            shown(path, "Test accuracy of the four.", dots, reached, "test accuracy (%)"),
             *(
                 Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
                 for name, trial in _NAMES.items()

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection
+from typing import Any
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import Dataset
@@ -9,7 +10,7 @@ from funcnn.experiments.datasets import Dataset
 
 def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:
     """The config with the sizes that its data, as of `load_data`, allow. usual: as `unsaid`."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Any] = {}
     if "val_size" in usual:
         sizes["val_size"] = len(data.validation[0]) if data.validation else 0
     if "batch_size" in usual and config.batch_size is not None:

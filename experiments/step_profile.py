@@ -23,7 +23,7 @@ from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.points import generate_XOR_easy
 
 import funcnn as fn
-from funcnn.training import Batch
+from funcnn.batching import Batch
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
 
 _EXAMPLES = 20_000

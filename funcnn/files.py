@@ -2,11 +2,11 @@
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import threading
 from pathlib import Path
-from typing import BinaryIO
 
 _TEMPORARY = ".funcnn-"
 
@@ -37,7 +37,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             temporary.unlink()
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """The file at `path`, open to be read as bytes; a link is followed.
 
     Raises `OSError` as `open` does, and for a device or a pipe, of which nobody knows whether it
