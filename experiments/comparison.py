@@ -81,7 +81,7 @@ class Comparison:
         require("torch")
         if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
-        task = Task.build(config, expected, usual)
+        task = Task.build(config, expected, usual=usual)
         task.first_params()
         if steps is not None and steps > task.total_steps:
             raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")

@@ -248,7 +248,7 @@ def _check_number(config: RunConfig, name: str, least: float, below: float, word
 
 
 def load_data(
-    config: RunConfig, expected: Expected | None = None, usual: Collection[str] = ()
+    config: RunConfig, expected: Expected | None = None, *, usual: Collection[str] = ()
 ) -> Dataset:
     """The data of a run, split. usual: as `small_data.unsaid`. Else as `load_dataset`."""
     return load_dataset(

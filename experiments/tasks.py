@@ -38,14 +38,14 @@ class Task(NamedTuple):
 
     @classmethod
     def build(
-        cls, config: RunConfig, expected: Expected | None = None, usual: Collection[str] = ()
+        cls, config: RunConfig, expected: Expected | None = None, *, usual: Collection[str] = ()
     ) -> "Task":
         """The task of a config; expected: its data, as of `load_dataset`.
 
         usual: the sizes, as of `unsaid`, that the task's config has smaller if the data need it.
         Raises `InputError` if the data cannot be used.
         """
-        data = load_data(config, expected, usual)
+        data = load_data(config, expected, usual=usual)
         return cls.of(fitted(config, data, usual), data)
 
     @classmethod

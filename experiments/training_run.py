@@ -56,6 +56,7 @@ class TrainingRun:
         config: RunConfig,
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
+        *,
         expected: Expected | None = None,
         usual: Collection[str] = (),
     ) -> "TrainingRun":
@@ -65,7 +66,7 @@ class TrainingRun:
         usual: as `Task.build`.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
-        task = Task.build(config, expected, usual)  # before a folder is made for it
+        task = Task.build(config, expected, usual=usual)  # before a folder is made for it
         learner = learner_of(task)
         folder = RunFolder.create(task.config, out)
         with alone_in(folder.path):

@@ -16,7 +16,7 @@ from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, read_model
 from funcnn.experiments.training_run import TrainingRun
 from test_csv_files import PIXELS, write_csv
-from test_png_folders import png_folder
+from test_picture_folders import png_folder
 
 import funcnn as fn
 
@@ -152,7 +152,7 @@ def test_the_usual_validation_set_is_smaller_where_there_are_few(labels, val_siz
     images = np.zeros((len(labels), 2, 2), np.uint8)
     np.savez("mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     config = RunConfig.resolve({"arch": "mlp2", "data": "mine.npz"})
-    task = Task.build(config, ["val_size", "batch_size"])
+    task = Task.build(config, usual=["val_size", "batch_size"])
     assert task.config.val_size == val_size
     assert task.config.batch_size == min(128, len(labels) - val_size)
     assert np.unique(task.data.train[1]).tolist() == np.unique(labels).tolist()

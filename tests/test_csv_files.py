@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import csv_files, image_forms, room
+from funcnn.experiments import csv_copies, csv_files, image_forms, room
 from funcnn.experiments.csv_files import read_file, read_folder
 from funcnn.experiments.errors import InputError
 from hypothesis import given
@@ -555,7 +555,7 @@ def test_a_folder_that_takes_no_copy_does_not_matter(tmp_path, monkeypatch):
     def refuse(path, content):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(csv_files, "write_whole", refuse)
+    monkeypatch.setattr(csv_copies, "write_whole", refuse)
     expect_table(read_file(write_csv(tmp_path / "a.csv", TABLE)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
