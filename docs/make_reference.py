@@ -25,7 +25,7 @@ TOP_LEVEL = [
     "stored_trees", "spec", "introspection", "differences", "checks",
 ]  # fmt: skip
 AIDS = {  # for the library itself
-    "check_float", "check_initializer", "initialize", "as_schedule",
+    "check_float", "check_initializer", "initialize", "fill", "as_schedule",
     "spare_blas_threads", "with_blas_threads", "NotAloneError",
 }  # fmt: skip
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]

@@ -91,8 +91,7 @@ def _checked_files(
     broken = [str(verdict) for verdict in verdicts if not verdict.holds]
     if broken:
         rules = "a rule does" if len(broken) == 1 else f"{len(broken)} rules do"
-        lines = "\n".join(f"  {line}" for line in broken)
-        raise InputError(f"nothing was written, for {rules} not hold:\n{lines}")
+        raise InputError(f"nothing was written, for {rules} not hold: {'; '.join(broken)}")
     if hand_in.archive and archive is not None:
         files = {student.fill(hand_in.archive): archive}
     return files, verdicts

@@ -401,7 +401,7 @@ def test_ctrl_c_from_outside_stops_a_long_run(images):
 
 
 def test_ctrl_c_before_there_is_a_run_is_one_word(monkeypatch):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TrainingRun, "start", interrupted)

@@ -11,7 +11,16 @@ import funcnn as fn
 FILES = sorted(Path(__file__).parent.glob("test_parity_*.py"))
 FILES.remove(Path(__file__))
 # Modules of functions that no net, loss or optimizer is made of; a new module is not among them.
-OTHERS = {"metrics", "training", "batching", "checks", "differences", "spec", "introspection", "snapshots"}
+OTHERS = {
+    "metrics",
+    "training",
+    "batching",
+    "checks",
+    "differences",
+    "spec",
+    "introspection",
+    "snapshots",
+}
 
 
 def public_functions(namespace, names):
