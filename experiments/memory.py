@@ -4,10 +4,14 @@ import contextlib
 import ctypes
 import functools
 import re
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -36,22 +40,28 @@ class Peak:
         if sys.platform == "linux":
             with contextlib.suppress(OSError, AttributeError):  # freed memory would hide new memory
                 ctypes.CDLL(None).malloc_trim(0)
-        self._highest: Callable[[], int] = _peak_so_far
+        self._highest: Callable[[], int | None] = _peak_so_far
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
-            self._before = _peak_so_far()
+            self._before: int | None = _peak_so_far()
         else:
             self._before = _of_status("VmRSS")
             self._highest = functools.partial(_of_status, "VmHWM")
 
-    def growth(self) -> int:
-        """The bytes so far."""
-        return max(0, self._highest() - self._before)
+    def growth(self) -> int | None:
+        """The bytes so far, or None where the system does not tell them."""
+        highest = self._highest()
+        if highest is None or self._before is None:
+            return None
+        return max(0, highest - self._before)
 
 
-def peak_growth(work: Callable[[], object]) -> int:
-    """The bytes by which the process's resident memory, at its highest, rises in `work()`."""
+def peak_growth(work: Callable[[], object]) -> int | None:
+    """The bytes by which the process's resident memory, at its highest, rises in `work()`.
+
+    None where the system does not tell them.
+    """
     peak = Peak()
     work()
     return peak.growth()
@@ -63,6 +73,8 @@ def _of_status(name: str) -> int:
     return int(found[1]) * 1024
 
 
-def _peak_so_far() -> int:
+def _peak_so_far() -> int | None:
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

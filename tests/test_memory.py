@@ -55,3 +55,12 @@ def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, un
     )
     monkeypatch.setattr(sys, "platform", platform)
     assert memory.peak_growth(lambda: None) == 30 * unit
+
+
+def test_where_the_system_does_not_tell_memory_there_is_none(monkeypatch):
+    def refuse(path, text):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(memory, "resource", None)  # as on Windows
+    assert memory.peak_growth(lambda: None) is None
