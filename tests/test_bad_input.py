@@ -213,15 +213,20 @@ DATA = [
         after=store(TEST_LABELS, np.full(20, 7, "u1")),
     ),
     row(
-        *("label below 0", TRAIN, TRAIN_LABELS, "-3"),
+        *("label below 0", TRAIN, "images: test label", "1 classes (-3)"),
         after=store(TRAIN_LABELS, np.full(60, -3, "i1")),
     ),
     row(
-        *("label far above the number of images", TRAIN, TRAIN_LABELS, "5000000"),
+        *(
+            "label far above the number of images",
+            TRAIN,
+            "images: test label",
+            "1 classes (5000000)",
+        ),
         after=store(TRAIN_LABELS, np.full(60, 5_000_000, "i4")),
     ),
     row(
-        *("label of a class with no other image", TRAIN, "images", "200"),
+        *("label of a class with no training image", TRAIN, "images: test label", "(0, 1, 2, 200)"),
         after=store(TRAIN_LABELS, np.array([0, 1, 2, 200] * 15, "u1")),
     ),
     row("labels that are fractions", TRAIN, TRAIN_LABELS, after=store(TRAIN_LABELS, np.ones(60))),
@@ -230,7 +235,13 @@ DATA = [
         after=store(TEST_IMAGES, np.zeros((20, 5, 5), "u1")),
     ),
     row("empty file", TRAIN, TRAIN_IMAGES, "empty", after=write(TRAIN_IMAGES, b"")),
-    row("folder for a file", TRAIN, TRAIN_IMAGES, "folder", after=folder_for_file(TRAIN_IMAGES)),
+    row(
+        "folder for a file",
+        TRAIN,
+        "images",
+        "train images is needed, found none",
+        after=folder_for_file(TRAIN_IMAGES),
+    ),
     row("missing file", TRAIN, "images", "test labels", after=delete(TEST_LABELS)),
     row("file for a folder", TRAIN + " --data note.txt", "note.txt", "0x6e6f7420"),
     row(
@@ -690,7 +701,10 @@ def tree_digest():
 
 @pytest.fixture
 def place(prepared, tmp_path, monkeypatch):
-    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "place"))
+    place = shutil.copytree(prepared, tmp_path / "place")
+    for record in place.glob("*/data.json"):  # or the data would be found where they were copied
+        record.write_text(record.read_text().replace(str(prepared.resolve()), str(place.resolve())))
+    monkeypatch.chdir(place)
     monkeypatch.setenv("FUNCNN_DATA", "sets")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where EMNIST might be
 
@@ -731,7 +745,7 @@ def test_a_loss_that_becomes_nan_gives_one_line_with_the_step_and_keeps_the_stat
     result = CliRunner().invoke(main, f"{TRAIN} --optimizer sgd {option}")
     expect_one_line(result, ["the loss became", "at step", "new/last.npz"])
     after = tree_digest()
-    assert set(after) - set(before) == {"new", "new/config.json", "new/last.npz"}
+    assert set(after) - set(before) == {"new", "new/config.json", "new/data.json", "new/last.npz"}
     assert {path: after[path] for path in before} == before
     assert CliRunner().invoke(main, "inspect new/last.npz").exit_code == 0
 

@@ -84,7 +84,7 @@ def test_a_comparison_writes_its_files_and_no_others(compared):
     pictures = {"curves.png", "confusion.png", "disagreements.png", "lockstep.png"}
     tables = {"lockstep-float64.csv", "lockstep-float32.csv"}
     found = {file.name for file in folder.iterdir()}
-    assert found == {"comparison.json", "comparison.md", *tables, *pictures, *RUNS}
+    assert found == {"comparison.json", "comparison.md", "data.json", *tables, *pictures, *RUNS}
     for picture in pictures:
         assert (folder / picture).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
@@ -279,7 +279,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
     folder = Path("stopped")
     unfinished(whole, folder, "torch-seed-1", "lockstep-float32.csv")
     kept = {path: path.read_bytes() for path in folder.glob("*-seed-*/*")}
-    assert len(kept) == 3 * 7
+    assert len(kept) == 3 * 8
     with pytest.raises(KeyboardInterrupt):
         Comparison.resume(folder).finish(Stops("torch-seed-1"))
     assert not (folder / "comparison.md").exists()

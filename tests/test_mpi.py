@@ -322,19 +322,25 @@ def test_what_is_wrong_for_all_is_said_once(images, tmp_path, options, line):
 
 @needs_mpiexec
 def test_what_is_wrong_on_one_rank_names_it_and_leaves_no_folder(images, tmp_path):
-    (tmp_path / "other").mkdir()
-    command = [FUNCNN, "train", "--distributed", *OPTIONS, "--out", str(tmp_path / "it")]
+    damaged = tmp_path / "other" / "fashion-mnist"
+    damaged.mkdir(parents=True)
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (damaged / f"{part}-ubyte").write_bytes(b"not what was published")
+    command = [FUNCNN, "train", "--distributed", *OPTIONS, "--data", "fashion-mnist"]
+    command += ["--out", str(tmp_path / "it")]
     first = mpiexec(2, *command)
     first[first.index("-n") + 1] = "1"
     job = start(
-        [*first, ":", "-n", "1", "--wdir", str(tmp_path / "other"), *command], cwd=images.parent
+        [*first, ":", "-n", "1", "env", f"FUNCNN_DATA={tmp_path / 'other'}", *command],
+        cwd=images.parent,
     )
     code, out, errors = finish(job)
     assert code != 0
     assert out == ""
     (line,) = errors
     assert line.startswith("Error: rank 1 on ")
-    assert "--data images: neither a data set" in line
+    assert "fashion-mnist" in line
+    assert "magic number" in line
     assert not (tmp_path / "it").exists()
 
 
