@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,17 @@ def _expect_empty(out: Path) -> None:
         raise InputError(f"--out {out} exists already, and a run never overwrites one")
 
 
+def safe_name(name: str) -> str:
+    """`name` as a file or folder can be called on every system: `aux` is `aux_`, `a:b` is `a_b`."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).rstrip(". ") or "_"
+    stem, dot, rest = name.partition(".")
+    if re.fullmatch(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]) *", stem, re.IGNORECASE):
+        return f"{stem}_{dot}{rest}"  # Windows takes it for a device, whatever its ending
+    return name
+
+
 def _make_next(name: str) -> Path:
+    name = safe_name(name)
     for number in itertools.count(1):
         path = RUNS / f"{name}-{number:03d}"
         try:

@@ -3,7 +3,7 @@
 import pytest
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import expect_new, make_folder
+from funcnn.experiments.places import expect_new, make_folder, safe_name
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,21 @@ def test_a_folder_for_results_is_new_or_empty(tmp_path, monkeypatch):
         assert make_folder(tmp_path / name, "it").is_dir()
     with pytest.raises(InputError, match=r"^--out \S+/new exists already"):
         make_folder(tmp_path / "new", "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("mlp3-mnist", "mlp3-mnist"),
+        ("aux", "aux_"),
+        ("NUL.txt", "NUL_.txt"),
+        ("com1", "com1_"),
+        ("console", "console"),
+        ("a:b", "a_b"),
+        ("data. .", "data"),
+        ("...", "_"),
+        ("数字", "数字"),
+    ],
+)
+def test_a_name_is_one_that_every_system_takes(name, safe):
+    assert safe_name(name) == safe
