@@ -132,7 +132,7 @@ def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:
         inputs, labels = part
         found.update(f"{inputs.shape} {labels is not None}".encode())
         for start in range(0, len(inputs), _CHUNK):
-            found.update(memoryview(np.ascontiguousarray(inputs[start : start + _CHUNK])))
+            found.update(np.ascontiguousarray(inputs[start : start + _CHUNK]).data)
         if labels is not None:
-            found.update(memoryview(np.ascontiguousarray(labels, dtype="<i8")))
+            found.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return found.hexdigest()
