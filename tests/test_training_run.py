@@ -17,6 +17,7 @@ from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
@@ -344,6 +345,7 @@ from pathlib import Path
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.progress import Progress
+from funcnn.experiments.tasks import Task
 from funcnn.experiments.training_run import TrainingRun
 
 class Killer(Progress):
@@ -580,7 +582,7 @@ def test_points_are_learnt_to_the_last_one_with_the_defaults_for_8_of_10_seeds(
     data, tmp_path, monkeypatch, no_figures
 ):
     # The snapshots take half of the time: only the last one is written.
-    monkeypatch.setattr(training_run, "_recorded", lambda task, epoch: epoch == task.config.epochs)
+    monkeypatch.setattr(Task, "records", lambda task, epoch: epoch == task.config.epochs)
     perfect, failed = 0, []
     for seed in range(10):
         config = RunConfig.resolve({"arch": "points", "data": data, "seed": seed})
