@@ -345,7 +345,6 @@ from pathlib import Path
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.progress import Progress
-from funcnn.experiments.tasks import Task
 from funcnn.experiments.training_run import TrainingRun
 
 class Killer(Progress):
