@@ -1,6 +1,7 @@
 """The command group, and the one place where errors of the user become one line."""
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -66,14 +67,22 @@ def _is_of_output(error: OSError) -> bool:
 
 def _forget_output() -> None:
     """Have Python's end not try once more to write what is left."""
-    with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _print_whatever() -> None:
+    """Have what an output's code page lacks printed as an escape: names are in any language."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Group(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], *rest: Any, **keywords: Any
     ) -> click.Context:
+        _print_whatever()
         with _errors_as_one_line(args):
             return super().make_context(info_name, args, *rest, **keywords)
 

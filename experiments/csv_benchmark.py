@@ -19,7 +19,7 @@ def main() -> None:
     table = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.csv"
-        with path.open("w") as file:
+        with path.open("w", encoding="ascii") as file:
             file.writelines(",".join(map(str, row)) + "\n" for row in table.tolist())
         loadtxt = _seconds(lambda: np.loadtxt(path, delimiter=",", dtype=np.int64))
         print(f"np.loadtxt   {loadtxt:6.2f} s")

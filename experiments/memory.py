@@ -42,7 +42,7 @@ class Peak:
                 ctypes.CDLL(None).malloc_trim(0)
         self._highest: Callable[[], int | None] = _peak_so_far
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
         except OSError:
             self._before: int | None = _peak_so_far()
         else:
@@ -68,7 +68,8 @@ def peak_growth(work: Callable[[], object]) -> int | None:
 
 
 def _of_status(name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    status = Path("/proc/self/status").read_text("utf-8", "replace")
+    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
 

@@ -29,7 +29,7 @@ class ModuleProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            text=True,
+            encoding="utf-8",
         )
 
     def ask(self, request: Any) -> dict[str, Any]:

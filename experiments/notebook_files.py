@@ -176,7 +176,8 @@ def _finish(client: Any, data: Path | None) -> None:
     with tempfile.TemporaryDirectory() as settings, ThreadPoolExecutor(1) as thread:
         startup = Path(settings) / "profile_default" / "startup"
         startup.mkdir(parents=True)
-        (startup / "without_funcnn.py").write_text("import sys\nsys.modules['funcnn'] = None\n")
+        blocked = "import sys\nsys.modules['funcnn'] = None\n"
+        (startup / "without_funcnn.py").write_text(blocked, "ascii")
         env = {**os.environ, "IPYTHONDIR": settings}
         if data is not None:
             env["FUNCNN_DATA"] = str(data)

@@ -68,7 +68,13 @@ def predict_alone(
         command = [sys.executable, "-I", "-S", "-c", _SCRIPT, packages, network[:-3], *modules]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, check=False, timeout=_PATIENCE
+                command,
+                cwd=folder,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_PATIENCE,
             )
         except subprocess.TimeoutExpired:
             raise InputError(f"it did not end within {_PATIENCE} s") from None

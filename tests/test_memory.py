@@ -45,7 +45,7 @@ def test_the_growth_of_memory_is_that_of_the_work_alone():
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
 def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, unit):
-    def refuse(path, text):
+    def refuse(path, *text):
         raise OSError
 
     peaks = iter([100, 130])
@@ -58,7 +58,7 @@ def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, un
 
 
 def test_where_the_system_does_not_tell_memory_there_is_none(monkeypatch):
-    def refuse(path, text):
+    def refuse(path, *text):
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "write_text", refuse)
