@@ -189,10 +189,9 @@ def train(
         print_json({"run": str(run.folder)} | summary)
         return
     if summary.get("stopped_early"):
-        config = run.folder.read_config()
         click.echo(
-            f"stopped after epoch {summary['epochs']} of {config.epochs}: --patience "
-            f"{config.patience} has seen no better validation accuracy"
+            f"stopped after epoch {summary['epochs']} of {run.config.epochs}: --patience "
+            f"{run.config.patience} has seen no better validation accuracy"
         )
     if summary["test_accuracy"] is None:
         tested = (

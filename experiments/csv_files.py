@@ -255,9 +255,10 @@ def _from_text(file: io.BufferedReader, path: Path, packed: bool) -> Table:
             unpacked.seek(0)
             text = io.BytesIO()
             while piece := unpacked.read(_UNPACKED):
-                # The pieces and the table of them are there at once.
-                expect_memory(2 * len(piece), str(path))
+                # It may have to be moved to grow.
+                expect_memory(text.tell() + 2 * len(piece), str(path))
                 text.write(piece)
+        expect_memory(text.tell(), str(path))  # as below
         return _parse(text, path, form)
     form = read_form(file, path)
     # A value is two bytes of text at least; the pieces and the table of them are there at once.

@@ -3,13 +3,14 @@
 import functools
 import io
 import os
-import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from funcnn.experiments.errors import InputError
+
+from funcnn.files import open_regular
 
 _LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx")
 
@@ -64,9 +65,7 @@ class DiskFolder:
         """One of its files. Raises `InputError` if it cannot be read, or is a pipe or a device."""
         path = self.path / file
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-                raise InputError(f"{path} is not a file, but a pipe or a device")
-            return open(path, "rb")
+            return open_regular(path)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
 

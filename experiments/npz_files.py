@@ -19,6 +19,7 @@ from funcnn.experiments.image_data import (
 from funcnn.experiments.room import expect_memory
 from funcnn.experiments.set_parts import part_of
 
+from funcnn.stored_trees import read_array_header
 from funcnn.types import Array
 
 
@@ -107,15 +108,7 @@ def _read(archive: ZipFile, name: str, path: Path) -> Array:
     info = archive.getinfo(f"{name}.npy")
     try:
         with archive.open(info) as file:
-            version = np.lib.format.read_magic(file)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"format {version}")
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
+            shape, _, dtype = read_array_header(file)
             if dtype.hasobject:
                 raise InputError(f"{where} holds Python objects, which are never loaded")
             claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize

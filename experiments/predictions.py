@@ -17,6 +17,7 @@ from funcnn.experiments.trained_model import TrainedModel, load_model
 
 import funcnn as fn
 from funcnn.files import write_whole
+from funcnn.inference import probabilities
 from funcnn.types import Array
 
 _HEADER = ("Id", "Category")
@@ -81,15 +82,14 @@ def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) ->
 
     Raises `InputError` if the outputs were not trained to be probabilities or logits.
     """
-    if ARCHITECTURES[config.arch].binary:
-        found = np.hstack([1 - outputs, outputs])  # (N, 1) -> (N, 2)
-    elif config.loss == "cross-entropy":
-        found = fn.Softmax().apply({}, outputs, wrt=None)[0]
-    else:
+    if config.loss != "cross-entropy" and not ARCHITECTURES[config.arch].binary:
         raise InputError(
             f"--probabilities: a network trained with --loss {config.loss} has none; "
             "train with --loss cross-entropy"
         )
+    found = probabilities(outputs, model.model, None)
+    if found.shape[1] == 1:
+        found = np.hstack([1 - found, found])  # (N, 1) -> (N, 2)
     names = model.class_names or tuple(map(str, range(found.shape[1])))
     return pd.DataFrame(found, columns=list(names))
 

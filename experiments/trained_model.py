@@ -54,9 +54,7 @@ class TrainedModel(NamedTuple):
         )
 
 
-def save_model(
-    folder: RunFolder, model: Layer, params: Tree, data: Dataset, loss: str = "cross-entropy"
-) -> None:
+def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset, loss: str) -> None:
     """Write the model that a run on this data keeps, trained by this loss of `LOSSES`."""
     shape, _ = model.init(fn.random.SHAPES_ONLY, data.input_shape)
     fn.save(

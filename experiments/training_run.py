@@ -68,10 +68,9 @@ class TrainingRun:
         """
         task = Task.build(config, expected, usual=usual)  # before a folder is made for it
         learner = learner_of(task)
-        folder = RunFolder.create(task.config, out)
-        with alone_in(folder.path):
-            run = cls(folder, task, learner, Left([], [], task.config))
-            write_record(task.data.record, folder.path)
+        run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
+        with alone_in(run.folder.path):
+            write_record(task.data.record, run.folder.path)
             run._save_state(run._left)
         return run
 

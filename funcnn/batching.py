@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funcnn import random, tree
+from funcnn import random
 from funcnn.arguments import as_arrays, check_flag
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
@@ -109,10 +109,11 @@ def check_data(data: Any) -> Batch:
 
 def count_rows(arrays: Arrays) -> int:
     """The length of an array, or of every array in a tuple. Raises `ValueError` if they differ."""
-    parts = tree.leaves(arrays)
-    if any(part.ndim == 0 for part in parts):
-        raise ValueError("data has a single number where it needs an array of rows")
-    lengths = {len(part) for part in parts}
+    if not isinstance(arrays, tuple):
+        if arrays.ndim == 0:
+            raise ValueError("data has a single number where it needs an array of rows")
+        return len(arrays)
+    lengths = set(map(count_rows, arrays))
     if len(lengths) != 1:
         raise ValueError(f"data has arrays of different lengths, {sorted(lengths)}")
     return lengths.pop()

@@ -38,11 +38,13 @@ def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Arra
 def _threshold(column: Array, threshold: float | None) -> float:
     if threshold is not None:
         return check_number("threshold", threshold)
-    if ((column < 0) | (column > 1)).any():  # and NaN, of what diverged, is neither
-        raise ValueError(
-            "outputs (N, 1) are probabilities in [0, 1], "
-            f"got {np.nanmin(column):g} to {np.nanmax(column):g}; for logits: threshold=0.0"
-        )
+    if not 0 <= column.min() <= column.max() <= 1:  # or there is NaN, of what diverged
+        numbers = column[~np.isnan(column)]
+        if ((numbers < 0) | (numbers > 1)).any():
+            raise ValueError(
+                "outputs (N, 1) are probabilities in [0, 1], "
+                f"got {numbers.min():g} to {numbers.max():g}; for logits: threshold=0.0"
+            )
     return 0.5
 
 
@@ -137,11 +139,13 @@ def _check_columns(name: str, outputs: Array) -> None:
 def _target_classes(outputs: Array, targets: Array) -> Array:
     targets = as_array("targets", targets)
     if targets.shape == outputs.shape:
-        if targets.shape[1] == 1 and not -1 <= targets.min() <= targets.max() <= 1:
+        if targets.shape[1] > 1:
+            return predicted_classes(targets)
+        if not -1 <= targets.min() <= targets.max() <= 1:
             raise ValueError(
                 f"targets (N, 1) are 0 and 1, got {targets.min():g} to {targets.max():g}"
             )
-        return predicted_classes(targets, threshold=0.5 if targets.shape[1] == 1 else None)
+        return (targets[:, 0] > 0.5).astype(np.int64)
     if targets.shape != outputs.shape[:1] or targets.dtype.kind not in "iu":
         raise ValueError(
             f"targets are integers {outputs.shape[:1]} or rows {outputs.shape}, "

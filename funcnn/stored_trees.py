@@ -6,13 +6,13 @@ import io
 import math
 import re
 import tokenize
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from funcnn import random
 from funcnn.random import Key
-from funcnn.types import Array, Tree
+from funcnn.types import Array, Shape, Tree
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -92,12 +92,11 @@ def decode(node: Any, arrays: dict[str, Array]) -> Tree:
     return array.item() if kind == "number" else array
 
 
-def read_array(data: bytes) -> Array:
-    """The array that a `.npy` file holds, in this machine's byte order.
+def read_array_header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
+    """What a `.npy` file says of its array: the shape, Fortran's order or not, and the dtype.
 
-    Nothing is allocated before it is known to be there. Raises `ValueError` for what is none.
+    Raises `ValueError` for what is no such header.
     """
-    file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -107,9 +106,18 @@ def read_array(data: bytes) -> Array:
             if version == (1, 0)
             else np.lib.format.read_array_header_2_0
         )
-        shape, fortran_order, dtype = read_header(file)
+        return read_header(file)
     except (SyntaxError, TypeError, tokenize.TokenError) as error:
         raise ValueError(f"its header is damaged ({error})") from None
+
+
+def read_array(data: bytes) -> Array:
+    """The array that a `.npy` file holds, in this machine's byte order.
+
+    Nothing is allocated before it is known to be there. Raises `ValueError` for what is none.
+    """
+    file = io.BytesIO(data)
+    shape, fortran_order, dtype = read_array_header(file)
     if dtype.kind not in "biufc":
         raise ValueError(f"it holds {dtype}, no numbers: a pickle is never read")
     held = data[file.tell() :]

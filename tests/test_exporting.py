@@ -60,7 +60,7 @@ def make_run(arch, path):
     params = fn.tree.map(
         lambda leaf: leaf + generator.uniform(0.01, 0.2, leaf.shape).astype(np.float32), params
     )
-    save_model(RunFolder.create(config, path), model, params, data)
+    save_model(RunFolder.create(config, path), model, params, data, config.loss)
 
 
 @pytest.fixture(scope="module")

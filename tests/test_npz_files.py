@@ -118,17 +118,14 @@ def test_images_alone_are_inputs_to_predict_and_with_labels_examples(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("written", "classes"),
+    ("written", "classes", "kind"),
     [
-        pytest.param(["1", "7", "26"], ("1", "7", "26"), id="from 1"),
-        pytest.param(["-3", "0", "12"], ("-3", "0", "12"), id="below 0"),
-        pytest.param(["b", "A", "é"], ("A", "b", "é"), id="words"),
+        *((["1", "7", "26"], ("1", "7", "26"), kind) for kind in ("U", "S", "i8")),
+        *((["-3", "0", "12"], ("-3", "0", "12"), kind) for kind in ("U", "S", "i8")),
+        *((["b", "A", "é"], ("A", "b", "é"), kind) for kind in ("U", "S")),
     ],
 )
-@pytest.mark.parametrize("kind", ["U", "S", "i8"])
 def test_labels_may_be_any_integers_or_words(tmp_path, written, classes, kind):
-    if kind == "i8" and classes[1] == "b":
-        pytest.skip("no integers")
     raw = np.char.encode(written, "utf-8") if kind == "S" else np.array(written).astype(kind)
     labels = raw[LABELS]
     np.savez(tmp_path / "a.npz", **(KERAS | {"y_train": labels, "y_test": labels[:6]}))

@@ -323,7 +323,7 @@ def bomb(path):
         (cut_jpeg, "cannot be read as a picture: image file is truncated"),
         (flipped, "cannot be read as a picture: broken data stream"),
         (bomb, "cannot be read as a picture: Image size (10000000000 pixels) exceeds limit"),
-        (pipe, "is not a file, but a pipe or a device"),
+        (pipe, "cannot be read: Not a regular file"),
         (dangling, "cannot be read: No such file or directory"),
         (loop, "cannot be read: Too many levels of symbolic links"),
     ],
