@@ -163,7 +163,15 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 
 def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
-    kind: Any = _node_type(tree)
+    if type(tree) is dict:  # nearly every node, so it is asked first
+        mapped = {}
+        _expect_alike(tree, rest)
+        for key in _sorted_keys(tree) if tree else ():
+            child, others = tree[key], [other[key] for other in rest]
+            is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
+            mapped[key] = function(child, *others) if is_array else _map(function, child, others)
+        return mapped
+    kind = _node_type(tree)
     if kind is None:
         return function(tree, *rest)
     if tree is None:
@@ -171,18 +179,16 @@ def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
             if other is not None:
                 raise StructureMismatchError
         return None
-    for other in rest:
-        if type(other) is not kind or len(other) != len(tree):
-            raise StructureMismatchError
-    if kind is dict:
-        mapped = {}
-        for key in _sorted_keys(tree):
-            child, others = tree[key], [other[key] for other in rest]
-            is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
-            mapped[key] = function(child, *others) if is_array else _map(function, child, others)
-        return mapped
+    _expect_alike(tree, rest)
     children = [_map(function, child, others) for child, *others in zip(tree, *rest, strict=True)]
     return _rebuild(kind, (), children)
+
+
+def _expect_alike(tree: Tree, rest: Sequence[Any]) -> None:
+    kind, length = type(tree), len(tree)
+    for other in rest:
+        if type(other) is not kind or len(other) != length:
+            raise StructureMismatchError
 
 
 class StructureMismatchError(ValueError):
