@@ -91,15 +91,37 @@ class _Group(click.Group):
             return super().invoke(ctx)
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    click.echo(f"funcnn, version {fn.__version__}")
+    if ctx.params["verbose"]:
+        from funcnn.experiments.machine import describe_machine, in_one_line, same_bits
+
+        for line in (in_one_line(describe_machine()), *same_bits()):
+            click.echo(line)
+    ctx.exit()
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(fn.__version__, prog_name="funcnn")
-def main() -> None:
+@click.option(
+    "--verbose",
+    is_flag=True,
+    is_eager=True,  # so that --version knows of it
+    help="With --version: also of what it works with, and when its results have the same bits.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, callback=_print_version, help="Say which it is."
+)
+def main(verbose: bool) -> None:
     """Neural networks of pure functions, in NumPy: train, look inside, check the gradients.
 
     \b
     Example:
       funcnn train --arch mlp3
     """
+    if verbose:
+        raise click.UsageError("--verbose goes with --version: funcnn --version --verbose")
 
 
 for command in (

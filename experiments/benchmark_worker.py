@@ -21,7 +21,6 @@ from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
 from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
 from funcnn.experiments.memory import peak_growth
 
-import funcnn as fn
 from funcnn.types import Array
 
 _LEAST_STEPS, _STEPS_FOR_MEMORY = 5, 30
@@ -88,7 +87,7 @@ def main() -> None:
     """Serve until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
     peer, threads = PEERS[sys.argv[1]], int(sys.argv[2])
-    if hasattr(os, "sched_setaffinity") and threads < fn.threads.available_cores():
+    if hasattr(os, "sched_setaffinity") and hasattr(os, "sched_getaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # JAX knows no other way
     module = peer.load()
     server = _Server(peer, module)

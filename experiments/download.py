@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.folder_lock import alone_in
 
 import funcnn as fn
 
@@ -49,7 +50,7 @@ def download(url: str, target: Path, check: Check, most: int, note: str = "") ->
     made = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone_in(target.parent):
+        with alone_in(target.parent, wait=True):
             if not target.exists():  # or somebody else has brought it meanwhile
                 _verified(url, part, check, most, note)
                 os.replace(part, target)
@@ -76,22 +77,6 @@ def _verified(url: str, part: Path, check: Check, most: int, note: str) -> None:
     if wrong:
         part.unlink()
         raise InputError(f"{url}: the download was not kept: {wrong}")
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which leaves no file and ends with the process."""
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _bring(url: str, part: Path, most: int, note: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +17,14 @@ except ImportError:  # Windows
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep others who ask for this folder out of it until the end of the `with` block.
 
     What killed processes left there of files that they were writing goes away.
-    Raises `InputError` if one is at work in it, `OSError` if it is no folder. A file system that
-    knows no locks has none.
+    wait: for one that is at work in it; else that is an `InputError`. Raises `OSError` if it is no
+    folder. A file system that knows no locks has none.
     """
-    with _locked(folder):
+    with _locked(folder, wait):
         remove_temporaries(folder)
         yield
 
@@ -41,14 +42,14 @@ _LOCK_FILE = ".funcnn-lock"
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, wait: bool) -> Iterator[None]:
     busy = InputError(f"{folder}: another process is at work in it")
-    if fcntl is None:
+    if sys.platform == "win32" or fcntl is None:
         from filelock import FileLock, Timeout  # not needed for --help
 
         with contextlib.ExitStack() as closing:
             try:
-                closing.enter_context(FileLock(folder / _LOCK_FILE, timeout=0))
+                closing.enter_context(FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0))
             except Timeout:
                 raise busy from None
             yield
@@ -57,7 +58,7 @@ def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise busy from None
         except OSError:  # such as of a network's file system

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""What a measurement was made on, and what may be expected to be the same there."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from funcnn.experiments.benchmark_peers import PEERS
 
 import funcnn as fn
@@ -55,8 +56,26 @@ def _processor() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _blas() -> str:
-    from threadpoolctl import threadpool_info
+def same_bits() -> list[str]:
+    """Which results are the same to the last bit here, as lines: it depends on NumPy's BLAS."""
+    blas = fn.threads.blas()
+    again = "the same bits again, with any number of threads, stopped and resumed"
+    if not blas:
+        name = _built_with()
+        verdict = f"only if {name} multiplies alike each time: its threads cannot be set from here"
+    elif any(library.internal_api == "mkl" for library in blas):
+        verdict = "only if MKL_CBWR is set, as Intel's manual says of reproducible results"
+    else:
+        verdict = "yes"
+    return [f"{again}: {verdict}", "the same bits on another processor or with another BLAS: no"]
 
-    found = [each for each in threadpool_info() if each["user_api"] == "blas"]
-    return ", ".join(f"{each['internal_api']} {each['version']}" for each in found) or "unknown"
+
+def _blas() -> str:
+    return ", ".join(map(str, fn.threads.blas())) or _built_with()
+
+
+def _built_with() -> str:
+    """What NumPy says that it was built with, for where its BLAS is one that cannot be set."""
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name', 'an unknown BLAS')} {blas.get('version', '')}".strip()

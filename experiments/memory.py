@@ -75,7 +75,7 @@ def _of_status(name: str) -> int:
 
 
 def _peak_so_far() -> int | None:
-    if resource is None:
+    if sys.platform == "win32" or resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

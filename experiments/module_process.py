@@ -37,7 +37,7 @@ class ModuleProcess:
         assert self._process.stdin is not None
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
+        except OSError:  # a broken pipe, which is called otherwise on Windows
             raise ProcessEndedError(self._why_it_ended()) from None
         return self.answer()
 
@@ -72,7 +72,7 @@ class ModuleProcess:
         self.end()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             assert stream is not None
-            with contextlib.suppress(BrokenPipeError):  # of a question that nobody read
+            with contextlib.suppress(OSError):  # of a question that nobody read
                 stream.close()
 
     def _why_it_ended(self) -> str:

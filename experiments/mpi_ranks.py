@@ -140,7 +140,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 def _cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
+        mine: set[int] = os.sched_getaffinity(0)
+        return mine
     return set(range(fn.threads.available_cores()))
 
 

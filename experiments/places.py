@@ -18,13 +18,20 @@ RUNS = Path("runs")
 def data_folders() -> list[Path]:
     """The folders that hold data sets, a folder each: `$FUNCNN_DATA`, the project's, the cache."""
     given = os.environ.get("FUNCNN_DATA")
-    project = Path(__file__).resolve().parent.parent / "data"
-    return [*([Path(given)] if given else []), project, cache_folder()]
+    folders = [Path(given)] if given else []
+    folders.append(Path(__file__).resolve().parent.parent / "data")
+    with contextlib.suppress(InputError):  # without a home there is none
+        folders.append(cache_folder())
+    return folders
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for funcnn."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "funcnn"
+    """The user's cache folder for funcnn. Raises `InputError` for a user without a home folder."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(given or Path.home() / ".cache") / "funcnn"
+    except RuntimeError:
+        raise InputError("this user has no home folder: set XDG_CACHE_HOME to one") from None
 
 
 def expect_new(out: Path, suffix: str = "") -> None:

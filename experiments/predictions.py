@@ -53,7 +53,7 @@ def write_predictions(
                 f"--header {names[0]}: a class is called so too, give the ids another name"
             )
         table.insert(0, names[0], np.arange(first_id, first_id + len(table)))
-        write_whole(out, table.to_csv(index=False).encode())
+        write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
         columns = list(table.columns)
     else:
         classes = fn.predicted_classes(outputs)
@@ -105,7 +105,7 @@ def predictions_text(
     written = classes if are_counted(labels) else np.array(labels, object)[classes]
     ids = np.arange(first_id, first_id + len(classes))
     table = pd.DataFrame(dict(zip(columns, (ids, written), strict=True)))
-    text: str = table.to_csv(index=False)
+    text: str = table.to_csv(index=False, lineterminator="\n")
     return text
 
 

@@ -36,7 +36,8 @@ def _free_memory() -> int:
         pass
     if not hasattr(os, "sysconf"):  # nor POSIX
         return sys.maxsize
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return whole
 
 
 # --- a container's limit, which the system's free memory says nothing of -------------------------

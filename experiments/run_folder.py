@@ -130,7 +130,7 @@ class RunFolder:
         table = pd.DataFrame(rows, columns=list(EpochRow._fields))
         if rows[0].test_loss is None:
             table = table[list(_WITHOUT_TEST)]
-        write_whole(self.metrics, table.to_csv(index=False).encode())
+        write_whole(self.metrics, table.to_csv(index=False, lineterminator="\n").encode())
 
     def read_summary(self) -> dict[str, Any]:
         """What came out of a finished run. Raises `InputError` if the file was damaged."""

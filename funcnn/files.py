@@ -47,9 +47,10 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
+    if os.path.isdir(path):  # Windows would say that it is not permitted
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows has not
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # of a folder, `open` says itself that it is one
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "Not a regular file", path)

@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from threadpoolctl import LibController, ThreadpoolController
@@ -69,6 +69,31 @@ def _blas_libraries() -> "list[LibController]":
     return [library for library in _controller().lib_controllers if library.user_api == "blas"]
 
 
+class Blas(NamedTuple):
+    """A BLAS whose threads the library sets; `internal_api` is `openblas`, `mkl` or another."""
+
+    internal_api: str
+    version: str | None
+    kernels: str | None
+    """For which processors, where that is told: `Haswell`, say."""
+
+    def __str__(self) -> str:
+        told = " ".join(part for part in (self.internal_api, self.version) if part)
+        return f"{told} ({self.kernels})" if self.kernels else told
+
+
+def blas() -> list[Blas]:
+    """What multiplies matrices here; none where it is one that threadpoolctl does not know.
+
+    Then nothing is known of its threads, nor of whether their number shows in its bits: so with
+    Apple's Accelerate.
+    """
+    return [
+        Blas(library.internal_api, library.version, getattr(library, "architecture", None))
+        for library in _blas_libraries()
+    ]
+
+
 def _take_control() -> None:
     """Let this thread set the limit: threadpoolctl obeys only the first that did, until told."""
     for library in _controller().lib_controllers:
@@ -118,9 +143,11 @@ def _set_blas_threads(count: int) -> None:
 def spare_blas_threads() -> int:
     """How many threads BLAS may have for a moment, with `with_blas_threads`.
 
-    All of the library's, for the one thread that is in a `single_threaded_blas` block; else one.
+    All of the library's, for the one thread that is in a `single_threaded_blas` block; else one,
+    as where its threads cannot be set.
     """
-    return thread_count() if _is_alone() and not getattr(_local, "in_task", False) else 1
+    spare = _is_alone() and not getattr(_local, "in_task", False) and _blas_libraries()
+    return thread_count() if spare else 1
 
 
 def with_blas_threads(count: int, work: Callable[[], T]) -> T:

@@ -794,3 +794,12 @@ def test_a_set_of_one_s_own_in_a_data_folder_is_listed_and_has_a_path(tables, mo
     assert funcnn("data", "path", "lab3").stdout == f"{place}\n"
     for other in ("nothing", "data", "empty"):  # a folder here is no data set by name
         assert "known: fashion-mnist" in funcnn("data", "path", other, code=1).stderr
+
+
+def test_verbose_says_what_it_works_with_and_only_beside_version():
+    said = funcnn("--version", "--verbose")
+    assert said.stdout.startswith("funcnn, version ")
+    assert all(f" {name} " in said.stdout for name in ("Python", "numpy", "BLAS"))
+    assert "the same bits again" in said.stdout
+    alone = funcnn("--verbose", "check", "points", code=2)
+    assert "--verbose goes with --version" in alone.stderr

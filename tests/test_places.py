@@ -1,9 +1,17 @@
 """A result goes where nothing is; every command says so in the same words."""
 
+from pathlib import Path
+
 import pytest
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import expect_new, make_folder, safe_name
+from funcnn.experiments.places import (
+    cache_folder,
+    data_folders,
+    expect_new,
+    make_folder,
+    safe_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +74,15 @@ def test_a_folder_for_results_is_new_or_empty(tmp_path, monkeypatch):
 )
 def test_a_name_is_one_that_every_system_takes(name, safe):
     assert safe_name(name) == safe
+
+
+def test_a_user_without_a_home_has_data_all_the_same(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert [folder.name for folder in data_folders()] == ["data"]
+    with pytest.raises(InputError, match="no home folder: set XDG_CACHE_HOME"):
+        cache_folder()

@@ -1,0 +1,52 @@
+"""Commands, one after another in one process, on another system: see `sitecustomize.py`.
+
+    python every_command.py CODE_PAGE < commands.json > results.json
+
+Each command is a list of arguments; of each comes its exit code and what it wrote.
+"""
+
+import contextlib
+import io
+import json
+import sys
+
+from funcnn.cli import main
+from funcnn.experiments.document import Document, Section, Text
+from funcnn.experiments.hand_in import HAND_INS, HandIn, Piece
+from funcnn.experiments.lab import Lab, Trial
+from funcnn.experiments.labs import LABS
+
+TRIAL = Trial("one", {"arch": "points", "epochs": 2}, backends=("numpy",), main=True, history=True)
+LABS["tiny"] = Lab(
+    "tiny",
+    "A tiny experiment",
+    (TRIAL,),
+    {"epochs": 2},
+    lambda row: f"epoch {row.epoch}",
+    lambda results: Document("Tiny", "", (), (Section("猫", (Text("é"),)),)),
+)
+HAND_INS["tiny"] = HandIn(
+    (
+        Piece("tiny_{name}.pdf", "report"),
+        Piece("layer.py", "layer"),
+        Piece("net.py", "network", "one"),
+    )
+)
+
+
+def run(arguments, code_page):
+    """The exit code of a command, and the bytes of what it wrote to stdout and to stderr."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), code_page, "strict") for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments, prog_name="funcnn")
+        except SystemExit as end:
+            code = end.code
+    for stream in (out, err):
+        stream.flush()
+    return [code, *(stream.buffer.getvalue().decode(code_page) for stream in (out, err))]
+
+
+if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    json.dump([run(arguments, sys.argv[1]) for arguments in asked], sys.stdout)
