@@ -11,20 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations
-from funcnn.arguments import check_number
+from funcnn.arguments import check_cotangent, check_number
 from funcnn.random import Key
 from funcnn.recipes import recorded
 from funcnn.spec import check_shape, constructor
-from funcnn.types import (
-    Array,
-    ArrayFunction,
-    Layer,
-    Shape,
-    Tree,
-    Vjp,
-    Wrt,
-    check_cotangent,
-)
+from funcnn.types import Array, ArrayFunction, Layer, Shape, Tree, Vjp, Wrt
 
 
 @recorded

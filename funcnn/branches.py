@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from funcnn import tree
 from funcnn.activations import check_float
+from funcnn.arguments import check_cotangent
 from funcnn.random import Key
 from funcnn.spec import constructor
-from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
+from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt
 
 _MOST_ARRAYS = 1000
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.arguments import is_array
+from funcnn.arguments import check_arrays
 from funcnn.branches import add_all, check_tuple
 from funcnn.image_axes import dense_on_images
 from funcnn.random import Key
@@ -68,8 +68,8 @@ def serial(*layers: Layer) -> Layer:
         if misplaced:
             raise ValueError(misplaced)
         _check_params("serial", params, layers)
-        if not isinstance(x, tuple) and not is_array(x):
-            raise TypeError(f"x is an array, or a tuple of arrays, got a {type(x).__name__}")
+        if type(x) is not np.ndarray or x.ndim == 0:  # asked here, it saves most networks a call
+            check_arrays(x)
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []
@@ -143,6 +143,7 @@ def parallel(*layers: Layer) -> Layer:
             return tuple(ys), None
 
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
+            check_tuple("the vjp of parallel", dy)
             check_count(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)

@@ -235,4 +235,4 @@ def _expect_optimizer(argument: str, value: Any) -> None:
 
 def zeros_like(params: Tree) -> Tree:
     """A tree like params, of zeros."""
-    return tree.map(np.zeros_like, params)
+    return tree.map(lambda w: np.zeros_like(as_array("params", w)), params)

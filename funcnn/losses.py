@@ -40,7 +40,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     if labels.shape == (n,) and labels.dtype.kind in "iu":
         _check_labels(labels, classes)
         losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
-    elif labels.shape == (n, classes):
+    elif labels.shape == (n, classes) and labels.dtype.kind in "fiub":
         if not 0 <= labels.min() <= labels.max() < math.inf:
             raise ValueError(
                 f"softmax_cross_entropy: target probabilities are at least 0, "
@@ -249,7 +249,7 @@ def _check_logits(name: str, logits: Array, labels: Array) -> Array:
     if logits.ndim != 2 or 0 in logits.shape:
         advice = "; Flatten() before a Dense makes rows of images" if logits.ndim > 2 else ""
         raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}{advice}")
-    return as_array(f"{name}: labels", labels)
+    return as_array(f"{name}: labels", labels, numbers=False)  # text is refused as no integers
 
 
 def _check_labels(labels: Array, classes: int) -> None:

@@ -137,8 +137,8 @@ def _check_columns(name: str, outputs: Array) -> None:
 
 
 def _target_classes(outputs: Array, targets: Array) -> Array:
-    targets = as_array("targets", targets)
-    if targets.shape == outputs.shape:
+    targets = as_array("targets", targets, numbers=False)  # text is refused as no integers
+    if targets.shape == outputs.shape and targets.dtype.kind in "fiub":
         if targets.shape[1] > 1:
             return predicted_classes(targets)
         if not -1 <= targets.min() <= targets.max() <= 1:

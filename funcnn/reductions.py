@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from funcnn.arguments import as_array
-from funcnn.types import Array, LossVjp, check_cotangent
+from funcnn.arguments import as_array, check_cotangent
+from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]
 Value = Any
@@ -85,7 +85,7 @@ def _stretched(values: Array, like: Array) -> Array:
 
 
 def _check_weights(weights: Array, losses: Array) -> Array:
-    weights = as_array("weights", weights)
+    weights = as_array("weights", weights, numbers=False)
     if losses.ndim == 0 or weights.shape != losses.shape[:1] or weights.dtype.kind not in "biuf":
         raise ValueError(
             f"weights are numbers, one for each of {len(losses) if losses.ndim else 0} examples, "

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from funcnn import random
+from funcnn.arguments import as_array
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 
@@ -58,7 +59,9 @@ def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
     elif isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
         kind, array = "number", np.asarray(leaf)
     else:
-        kind, array = "array", np.asarray(leaf, order="C")
+        kind = "array"
+        array = as_array(f"{path}: the leaf", leaf, numbers=False)
+        array = np.asarray(array, order="C")
     if array.dtype.kind not in "biufc":
         what = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
         raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {what}")

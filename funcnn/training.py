@@ -137,8 +137,9 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
             raise ValueError(f"params have no {len(statistics)} entries to write statistics to")
         entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
-    if np.shape(statistics) != np.shape(params):
-        shape = np.shape(statistics)
+    statistics = as_array("statistics", statistics)
+    if statistics.shape != np.shape(params):
+        shape = statistics.shape
         raise ValueError(f"statistics of shape {shape} do not fit those of {np.shape(params)}")
     return statistics
 
