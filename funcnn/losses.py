@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.arguments import as_array
+from funcnn.arguments import as_array, extremes
 from funcnn.reductions import Elementary, Value, reduced
 from funcnn.types import Array, Loss, LossVjp
 
@@ -41,10 +41,11 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
         _check_labels(labels, classes)
         losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
     elif labels.shape == (n, classes) and labels.dtype.kind in "fiub":
-        if not 0 <= labels.min() <= labels.max() < math.inf:
+        least, most = extremes(labels)
+        if not 0 <= least <= most < math.inf:
             raise ValueError(
                 f"softmax_cross_entropy: target probabilities are at least 0, "
-                f"got {labels.min():g} to {labels.max():g}"
+                f"got {least:g} to {most:g}"
             )
         targets = labels.astype(logits.dtype)
         targets *= 1 - label_smoothing
@@ -184,9 +185,10 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
     passes through).
     """
     p, t = probabilities, _cast_probabilities("binary_cross_entropy", probabilities, targets)
-    if p.min() < 0 or p.max() > 1:
+    least, most = extremes(p)
+    if least < 0 or most > 1:
         raise ValueError(
-            f"binary_cross_entropy takes probabilities in [0, 1], got {p.min():g} to {p.max():g}; "
+            f"binary_cross_entropy takes probabilities in [0, 1], got {least:g} to {most:g}; "
             "for logits there is binary_cross_entropy_with_logits"
         )
     losses = -(t * _log_clamped(p) + (1 - t) * _log_clamped(1 - p))
@@ -253,9 +255,8 @@ def _check_logits(name: str, logits: Array, labels: Array) -> Array:
 
 
 def _check_labels(labels: Array, classes: int) -> None:
-    highest = labels.astype(np.uint64, copy=False).max()  # one pass: -1 becomes far too large
-    if highest >= classes:
-        low, high = labels.min(), labels.max()
+    low, high = extremes(labels)
+    if low < 0 or high >= classes:
         raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 
 
@@ -273,8 +274,7 @@ def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:
 
 def _cast_probabilities(name: str, outputs: Array, targets: Array) -> Array:
     t = _cast_targets(name, outputs, targets)
-    if not 0 <= t.min() <= t.max() <= 1:  # which a NaN is not either
-        raise ValueError(
-            f"{name}: targets are probabilities in [0, 1], got {t.min():g} to {t.max():g}"
-        )
+    least, most = extremes(t)
+    if not 0 <= least <= most <= 1:  # which a NaN is not either
+        raise ValueError(f"{name}: targets are probabilities in [0, 1], got {least:g} to {most:g}")
     return t

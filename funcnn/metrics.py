@@ -10,7 +10,7 @@ has to be probabilities; with a number it may be any scores: 0.0 is right for lo
 import numpy as np
 
 from funcnn.activations import softmax
-from funcnn.arguments import as_array, check_number
+from funcnn.arguments import as_array, check_number, extremes
 from funcnn.types import Array
 
 
@@ -38,7 +38,8 @@ def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Arra
 def _threshold(column: Array, threshold: float | None) -> float:
     if threshold is not None:
         return check_number("threshold", threshold)
-    if not 0 <= column.min() <= column.max() <= 1:  # or there is NaN, of what diverged
+    least, most = extremes(column)
+    if not 0 <= least <= most <= 1:  # or there is NaN, of what diverged
         numbers = column[~np.isnan(column)]
         if ((numbers < 0) | (numbers > 1)).any():
             raise ValueError(
@@ -141,17 +142,16 @@ def _target_classes(outputs: Array, targets: Array) -> Array:
     if targets.shape == outputs.shape and targets.dtype.kind in "fiub":
         if targets.shape[1] > 1:
             return predicted_classes(targets)
-        if not -1 <= targets.min() <= targets.max() <= 1:
-            raise ValueError(
-                f"targets (N, 1) are 0 and 1, got {targets.min():g} to {targets.max():g}"
-            )
+        least, most = extremes(targets)
+        if not -1 <= least <= most <= 1:
+            raise ValueError(f"targets (N, 1) are 0 and 1, got {least:g} to {most:g}")
         return (targets[:, 0] > 0.5).astype(np.int64)
     if targets.shape != outputs.shape[:1] or targets.dtype.kind not in "iu":
         raise ValueError(
             f"targets are integers {outputs.shape[:1]} or rows {outputs.shape}, "
             f"got {targets.dtype} of shape {targets.shape}"
         )
-    low, high, classes = targets.min(), targets.max(), max(outputs.shape[1], 2)
+    (low, high), classes = extremes(targets), max(outputs.shape[1], 2)
     if low < 0 or high >= classes:
         raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
     return targets.astype(np.int64)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from funcnn.arguments import as_array, check_cotangent
+from funcnn.arguments import as_array, check_cotangent, extremes
 from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]
@@ -93,9 +93,11 @@ def _check_weights(weights: Array, losses: Array) -> Array:
         )
     with np.errstate(over="ignore"):  # what is too large for the dtype is refused as infinite
         cast = weights.astype(losses.dtype, copy=False)
-    if not (cast.min() >= 0 and 0 < cast.max() < math.inf):
+    least, most = extremes(cast)
+    if not (least >= 0 and 0 < most < math.inf):
+        least, most = extremes(weights)
         raise ValueError(
             f"weights must be finite, at least 0 and not all 0, "
-            f"got {weights.min():g} to {weights.max():g} for {cast.dtype} outputs"
+            f"got {least:g} to {most:g} for {cast.dtype} outputs"
         )
     return cast

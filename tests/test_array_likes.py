@@ -237,7 +237,7 @@ def test_params_of_another_kind_are_named():
 
 def test_a_single_number_has_no_axis_of_samples():
     one = np.array(1, np.float32)
-    for layer in (MODEL, fn.Flatten(), fn.Dense(3), fn.parallel(MODEL)):
+    for layer in (MODEL, fn.Flatten(), fn.parallel(MODEL)):
         _, params = layer.init(KEY, ((3,),) if layer.spec["layer"] == "parallel" else (3,))
         x = (one,) if layer.spec["layer"] == "parallel" else one
         with pytest.raises(ValueError, match="x has no axis of samples"):
