@@ -59,6 +59,17 @@ def as_arrays(name: str, value: Any) -> Arrays:
     return as_array(name, value, numbers=False)
 
 
+def labels_advice(name: str, labels: Array, examples: int) -> str:
+    """What makes labels of what is none, to end a message with; nothing if it is not known."""
+    if labels.shape == (examples, 1) and examples > 1 and labels.dtype.kind in "iu":
+        return f": {name}[:, 0]"
+    if labels.shape == (examples,) and labels.dtype.kind in "fb":
+        return f": {name}.astype(int)"
+    if labels.dtype.kind in "US":
+        return f": number them, by np.unique({name}, return_inverse=True)[1]"
+    return ""
+
+
 def extremes(values: Array) -> tuple[Any, Any]:
     """The least and the largest, as Python numbers, or NaN if there is one among them.
 
@@ -150,6 +161,8 @@ def check_number(
 
     Raises `ValueError`, naming the argument, unless it is a finite number in range.
     """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     finite = isinstance(value, Real) and math.isfinite(value)
     if finite and least <= value <= most and above < value < below:
         return float(value)

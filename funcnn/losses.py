@@ -17,9 +17,10 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.arguments import as_array, extremes
+from funcnn.arguments import as_array, check_number, extremes, labels_advice
+from funcnn.recipes import recorded
 from funcnn.reductions import Elementary, Value, reduced
-from funcnn.types import Array, Loss, LossVjp
+from funcnn.types import Array, Loss, LossVjp, accepts
 
 
 @reduced
@@ -33,8 +34,8 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     Raises `ValueError` for another shape, a label out of range, a negative t, or s outside [0, 1].
     """
     labels = _check_logits("softmax_cross_entropy", logits, labels)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+    if type(label_smoothing) is not float or label_smoothing != 0:
+        label_smoothing = check_number("label_smoothing", label_smoothing, least=0, most=1)
     n, classes = logits.shape
     log_p, _ = log_softmax(logits, 1)  # (N, K)
     if labels.shape == (n,) and labels.dtype.kind in "iu":
@@ -54,7 +55,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     else:
         raise ValueError(
             f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"got {labels.dtype} of shape {labels.shape}{labels_advice('labels', labels, n)}"
         )
     return losses, derivative
 
@@ -104,7 +105,7 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"multiclass_hinge: labels are integers ({n},), "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"got {labels.dtype} of shape {labels.shape}{labels_advice('labels', labels, n)}"
         )
     _check_labels(labels, classes)
     at_labels = np.arange(n), labels
@@ -152,9 +153,7 @@ def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
     Raises `ValueError` for different shapes, or delta out of range. Huber 1964.
     """
     targets = _cast_targets("huber", outputs, targets)
-    if not 0 < delta < math.inf:
-        raise ValueError(f"huber: delta must be a finite number above 0, got {delta}")
-    delta = float(delta)
+    delta = check_number("huber: delta", delta, above=0)
     difference = outputs - targets
     slope = np.clip(difference, -delta, delta)
     return slope * (difference - slope * 0.5), slope.copy
@@ -226,15 +225,19 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementar
     return losses, derivative
 
 
+@recorded
 def weighted(loss: Loss) -> Loss:
     """The same loss with targets `(targets, weights)`, to train with a weight for each example.
 
     Then y is that pair in `value_and_grad`, in a training step, where a metric takes its part of it
     (`lambda outputs, y: accuracy(outputs, y[0])`), in `batches` and in `evaluate`.
-    Raises `TypeError` for a loss that is no function, `ValueError` for targets that are no pair.
+    Raises `TypeError` for a loss that is no function of weights, `ValueError` for targets that are
+    no pair.
     """
     if not callable(loss):
         raise TypeError(f"weighted takes a loss function, got {loss!r}")
+    if not accepts(loss, "weights"):
+        raise TypeError(f"weighted takes a loss with the keyword weights, which {loss!r} has not")
 
     def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
         if not isinstance(targets, tuple) or len(targets) != 2:

@@ -226,7 +226,8 @@ def as_schedule(learning_rate: float | Schedule) -> Schedule:
     Raises `ValueError` for a bad number, `TypeError` for a function of other arguments.
     """
     if not callable(learning_rate):
-        return constant(check_number("the learning rate", learning_rate, least=0))
+        rate = check_number("the learning rate", learning_rate, least=0)
+        return lambda step: rate
     try:
         learning_rate(0)
     except TypeError as error:  # a constructor that was not called, for instance

@@ -66,8 +66,7 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> F:
         args, kwargs = plain(args), plain(kwargs)
-        initializer = make(*args, **kwargs)
-        record(initializer, Recipe(construct, args, kwargs))
+        initializer: F = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
         initializer.spec = _describe("initializer", make, args, kwargs)  # type: ignore[attr-defined]
         return initializer
 

@@ -132,7 +132,15 @@ def read_array(data: bytes) -> Array:
 
 @functools.cache
 def _namedtuple(name: str, fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple(name, fields)
+    def reduce(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _of_namedtuple, (name, fields, tuple(values))
+
+    kind = collections.namedtuple(name, fields)  # type: ignore[misc]
+    return type(name, (kind,), {"__slots__": (), "__reduce__": reduce})
+
+
+def _of_namedtuple(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _namedtuple(name, fields)(*values)
 
 
 def as_loaded(node: Tree) -> Tree:
