@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations
-from funcnn.arguments import check_cotangent, check_number
+from funcnn.arguments import check_cotangent, check_number, shown
 from funcnn.random import Key
 from funcnn.recipes import recorded
 from funcnn.spec import check_shape, constructor
@@ -26,7 +26,7 @@ def elementwise(function: ArrayFunction) -> Layer:
     Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
     """
     if not callable(function):
-        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {function!r}")
+        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {shown(function)}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32

@@ -10,6 +10,12 @@ import numpy as np
 from funcnn.types import Array, Arrays, Shape, Tree
 
 
+def shown(value: Any) -> str:
+    """The value as a message names it: on one line, and no longer than a line has room for."""
+    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
 def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     """The value as an array, its rows in the order in which they lie: an array itself, at no cost.
 
@@ -172,7 +178,8 @@ def check_number(
         limits = "a finite number"
         limits += f" of at least {least:g}" if least > -math.inf else ""
         limits += f" above {above:g}" if above > -math.inf else ""
-    raise ValueError(f"{name} must be {limits}, got {value}")
+    got = value if isinstance(value, str) else shown(value)
+    raise ValueError(f"{name} must be {limits}, got {got}")
 
 
 def check_count(name: str, value: Any) -> int:
@@ -182,14 +189,14 @@ def check_count(name: str, value: Any) -> int:
     except TypeError:
         count = 0
     if count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least 1, got {shown(value)}")
     return count
 
 
 def check_flag(name: str, value: Any) -> None:
     """Raise `TypeError`, naming the argument, unless the value is True or False."""
     if not isinstance(value, (bool, np.bool)):
-        raise TypeError(f"{name} is True or False, got {value!r}")
+        raise TypeError(f"{name} is True or False, got {shown(value)}")
 
 
 def check_steps(name: str, value: Any, least: int) -> int:
@@ -199,5 +206,5 @@ def check_steps(name: str, value: Any, least: int) -> int:
     except TypeError:
         steps = least - 1
     if steps < least:
-        raise ValueError(f"{name} must be a step of at least {least}, got {value}")
+        raise ValueError(f"{name} must be a step of at least {least}, got {shown(value)}")
     return steps

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from funcnn import tree
 from funcnn.activations import check_float
-from funcnn.arguments import check_cotangent
+from funcnn.arguments import check_cotangent, shown
 from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt
@@ -30,9 +30,9 @@ def FanOut(num: int) -> Layer:
     x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num, or
     if y has more than 1,000 arrays.
     """
+    if not hasattr(num, "__index__") or num < 1:
+        raise ValueError(f"FanOut: num must be at least 1, got {shown(num)}")
     num = operator.index(num)
-    if num < 1:
-        raise ValueError(f"FanOut: num must be at least 1, got {num}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.arguments import check_arrays
+from funcnn.arguments import check_arrays, shown
 from funcnn.branches import add_all, check_tuple
 from funcnn.image_axes import dense_on_images
 from funcnn.random import Key
@@ -208,7 +208,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     outside. Raises `TypeError` for what is no function, or makes no layer.
     """
     if not callable(make_layer):
-        raise TypeError(f"shape_dependent: make_layer is a function, got {make_layer!r}")
+        raise TypeError(f"shape_dependent: make_layer is a function, got {shown(make_layer)}")
 
     @functools.lru_cache(maxsize=16)  # making it again would only take longer
     def made(input_shape: Shape) -> Layer:
@@ -255,7 +255,7 @@ def _init_at(
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     """What each layer is asked for: nothing before the first weights, then params, then both."""
     if wrt not in ("both", "params", None):
-        raise ValueError(f"wrt is 'both', 'params' or None, got {wrt!r}")
+        raise ValueError(f"wrt is 'both', 'params' or None, got {shown(wrt)}")
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))
@@ -298,7 +298,7 @@ def check_layers(name: str, layers: Sequence[Any]) -> None:
             if callable(layer) and constructor_name
             else "make one with fn.Layer(init, apply)"
         )
-        raise TypeError(f"{name}: layer {index} is not a layer but {layer!r}: {advice}")
+        raise TypeError(f"{name}: layer {index} is not a layer but {shown(layer)}: {advice}")
 
 
 def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:

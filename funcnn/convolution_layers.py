@@ -18,6 +18,7 @@ from funcnn.arguments import (
     check_flag,
     check_param,
     param_of,
+    shown,
 )
 from funcnn.convolution import (
     add_bias,
@@ -244,7 +245,7 @@ def _check_padding(padding: Any, stride: Sizes) -> Sizes | str:
     if not isinstance(padding, str):
         return check_sizes("Conv", "padding", padding, least=0)
     if padding not in ("same", "valid"):
-        raise ValueError(f"Conv: padding is a number, 'same' or 'valid', got {padding!r}")
+        raise ValueError(f"Conv: padding is a number, 'same' or 'valid', got {shown(padding)}")
     if padding == "same" and any(s != 1 for s in np.atleast_1d(stride)):
         raise ValueError(f"Conv: padding='same' needs stride 1, got {stride}")
     return padding

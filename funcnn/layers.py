@@ -20,10 +20,12 @@ from funcnn import activations, initializers, random
 from funcnn.arguments import (
     check_array,
     check_cotangent,
+    check_count,
     check_flag,
     check_number,
     check_param,
     param_of,
+    shown,
 )
 from funcnn.initializers import Initializer, check_initializer, fill, initialize
 from funcnn.products import matmul
@@ -49,7 +51,7 @@ def Dense(
     Raises `ValueError` if x has another number of features than the weight, `TypeError` if it has
     another dtype.
     """
-    (out_features,) = check_shape("Dense", (out_features,))
+    out_features = check_count("Dense: out_features", out_features)
     check_flag("Dense: bias", bias)  # torch's Linear takes in_features first
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
@@ -168,7 +170,7 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
     Srivastava et al., JMLR 2014; by channel Tompson et al., CVPR 2015.
     """
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
-        raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {rate}")
+        raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {shown(rate)}")
 
     def check_axes(input_shape: Shape) -> None:
         if by_channel and len(input_shape) < 2:

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.arguments import as_array, check_number, extremes, labels_advice
+from funcnn.arguments import as_array, check_number, extremes, labels_advice, shown
 from funcnn.recipes import recorded
 from funcnn.reductions import Elementary, Value, reduced
 from funcnn.types import Array, Loss, LossVjp, accepts
@@ -235,9 +235,9 @@ def weighted(loss: Loss) -> Loss:
     no pair.
     """
     if not callable(loss):
-        raise TypeError(f"weighted takes a loss function, got {loss!r}")
+        raise TypeError(f"weighted takes a loss function, got {shown(loss)}")
     if not accepts(loss, "weights"):
-        raise TypeError(f"weighted takes a loss with the keyword weights, which {loss!r} has not")
+        raise TypeError(f"weighted takes a loss with the keyword weights, got {shown(loss)}")
 
     def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
         if not isinstance(targets, tuple) or len(targets) != 2:

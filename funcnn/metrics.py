@@ -10,7 +10,7 @@ has to be probabilities; with a number it may be any scores: 0.0 is right for lo
 import numpy as np
 
 from funcnn.activations import softmax
-from funcnn.arguments import as_array, check_number, extremes, labels_advice
+from funcnn.arguments import as_array, check_number, extremes, labels_advice, shown
 from funcnn.types import Array
 
 
@@ -107,7 +107,7 @@ def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
     _check_columns("top_k_accuracy: outputs", outputs)
     classes = _target_classes(outputs, targets)[:, None]  # (N, 1)
     if k not in range(1, outputs.shape[1] + 1):  # and no fraction
-        raise ValueError(f"k must be from 1 to the {outputs.shape[1]} classes, got {k}")
+        raise ValueError(f"k must be from 1 to the {outputs.shape[1]} classes, got {shown(k)}")
     own = np.take_along_axis(outputs, classes, 1)  # (N, 1)
     earlier = np.arange(outputs.shape[1]) < classes  # (N, K)
     higher = ~(outputs <= own) | (earlier & (outputs == own))  # a NaN is higher than all
@@ -125,7 +125,7 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     logits = as_array("logits", logits)
     _check_columns("expected_calibration_error: logits", logits)
     if not hasattr(bins, "__index__"):
-        raise TypeError(f"bins is an integer, got {bins!r}")
+        raise TypeError(f"bins is an integer, got {shown(bins)}")
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     right = predicted_classes(logits) == _target_classes(logits, targets)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from funcnn.arguments import as_array, check_cotangent, extremes
+from funcnn.arguments import as_array, check_cotangent, extremes, shown
 from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]
@@ -53,7 +53,7 @@ def _reduce(
     derivative: a new array of the outputs' shape, the derivative of all losses by the outputs.
     """
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {shown(reduction)}")
     total: float = losses.size
     if weights is not None:
         weights = _check_weights(weights, losses)

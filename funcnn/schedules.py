@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from funcnn.arguments import check_number, check_steps
+from funcnn.arguments import check_number, check_steps, shown
 from funcnn.recipes import recorded
 
 Schedule = Callable[[int], float]
@@ -209,7 +209,9 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
         )
     for index, schedule in enumerate(schedules):
         if not callable(schedule):
-            raise TypeError(f"join: schedule {index} is not a function of the step: {schedule!r}")
+            raise TypeError(
+                f"join: schedule {index} is not a function of the step: {shown(schedule)}"
+            )
     for previous, boundary in itertools.pairwise(starts):
         check_steps("a boundary", boundary, previous + 1)
 

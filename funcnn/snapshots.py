@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from funcnn import inference, random, tree
+from funcnn.arguments import shown
 from funcnn.files import read_bytes, write_whole
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes
@@ -116,7 +117,7 @@ def save(
     `SnapshotError` for params that do not fit a model that is kept with its input shape.
     """
     if outputs is not None and outputs not in OUTPUTS:
-        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {outputs!r}")
+        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
     if model is not None and input_shape is not None and describe(model) is not None:
         _fit(params, model, input_shape)
     members: dict[str, bytes] = {}
@@ -144,7 +145,7 @@ def save(
 def _as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"the header cannot hold {value!r}: it is not JSON serializable")
+    raise TypeError(f"the header cannot hold {shown(value)}: it is not JSON serializable")
 
 
 def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
@@ -203,7 +204,7 @@ def _read(name: str) -> Snapshot:
         header = json.loads(archive.read(_HEADER))
         if header["format"] != FORMAT:
             raise SnapshotError(
-                f"format {header['format']!r} is not the format {FORMAT} known here"
+                f"format {shown(header['format'])} is not the format {FORMAT} known here"
             )
         digests: dict[str, str] = header["sha256"]
         arrays = {}
@@ -248,24 +249,24 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
 def _check_header(header: dict[str, Any]) -> None:
     """Raise `SnapshotError` for an entry that `save` cannot have written."""
     if header.get("outputs") not in (None, *OUTPUTS):
-        raise SnapshotError(f"its header has a damaged outputs: {header['outputs']!r}")
+        raise SnapshotError(f"its header has a damaged outputs: {shown(header['outputs'])}")
     kinds = {"normalization": (dict, str), "class_names": (list, str)}
     for name, (container, kind) in kinds.items():
         value = header[name]
         if value is None:
             continue
         if not isinstance(value, container) or not all(isinstance(item, kind) for item in value):
-            raise SnapshotError(f"its header has a damaged {name}: {value!r}")
+            raise SnapshotError(f"its header has a damaged {name}: {shown(value)}")
     for key, number in (header["normalization"] or {}).items():
         if not isinstance(number, (int, float)):
-            raise SnapshotError(f"its header has a damaged normalization: {key} is {number!r}")
+            raise SnapshotError(f"its header has a damaged normalization: {key} is {shown(number)}")
 
 
 def _read_shape(value: Any) -> Shape | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(size, (int, list)) for size in value):
-        raise SnapshotError(f"its header has a damaged input_shape: {value!r}")
+        raise SnapshotError(f"its header has a damaged input_shape: {shown(value)}")
     return tuple(_read_shape(size) if isinstance(size, list) else size for size in value)
 
 

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from funcnn.arguments import shown
 from funcnn.random import Key
 from funcnn.recipes import Recipe, plain, record
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
@@ -84,7 +85,7 @@ def check_shape(name: str, shape: Shape) -> Shape:
     try:
         sizes = tuple(operator.index(size) for size in shape)
     except TypeError:
-        raise ValueError(f"{name}: a shape is a tuple of integers, got {shape!r}") from None
+        raise ValueError(f"{name}: a shape is a tuple of integers, got {shown(shape)}") from None
     if any(size < 1 for size in sizes):
         raise ValueError(f"{name}: every size must be at least 1, got shape {sizes}")
     return sizes
@@ -148,7 +149,7 @@ def from_spec(spec: Spec) -> Layer:
     """
     layer = _from_data(spec)
     if not isinstance(layer, Layer):
-        raise ValueError(f"not the spec of a layer: {spec!r}")
+        raise ValueError(f"not the spec of a layer: {shown(spec)}")
     return layer
 
 
@@ -168,7 +169,7 @@ def _construct(
     kind: str, known: dict[str, Callable[..., Any]], name: Any, arguments: dict[str, Any]
 ) -> Any:
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{name!r} is not a {kind} of this library (known: {sorted(known)})")
+        raise ValueError(f"{shown(name)} is not a {kind} of this library (known: {sorted(known)})")
     make = known[name]
     positional: list[Any] = []
     try:
@@ -178,4 +179,4 @@ def _construct(
                 arguments = {k: v for k, v in arguments.items() if k != parameter.name}
         return make(*positional, **arguments)
     except TypeError as error:
-        raise ValueError(f"{kind} {name!r} with arguments {arguments}: {error}") from None
+        raise ValueError(f"{kind} {name!r} with arguments {shown(arguments)}: {error}") from None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.arguments import as_array, as_arrays
+from funcnn.arguments import as_array, as_arrays, shown
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.composition import Optimizer, State, apply_updates
 from funcnn.random import Key
@@ -70,7 +70,7 @@ class TrainState(NamedTuple):
         Raises `TypeError` for an rng that is no key.
         """
         if rng is not None and not isinstance(rng, Key):
-            raise TypeError(f"rng is a key, such as fn.random.key(0), got {rng!r}")
+            raise TypeError(f"rng is a key, such as fn.random.key(0), got {shown(rng)}")
         return cls(params, optimizer.init(params), rng)
 
 
@@ -89,7 +89,7 @@ def make_train_step(
     `ValueError` for a metric of one of these two names.
     """
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
+        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics)
     for name in ("loss", "learning_rate"):

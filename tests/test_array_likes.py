@@ -324,6 +324,50 @@ def test_a_single_number_is_no_data():
         fn.batches((3.0, Y), 2)
 
 
+SQUARE = np.arange(400.0).reshape(20, 20)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fn.Conv(4, SQUARE),
+        lambda: fn.Conv(4, 3, padding=SQUARE),
+        lambda: fn.Dense(SQUARE),
+        lambda: fn.Dense(4, bias=SQUARE),
+        lambda: fn.Dense(4, weight_init=SQUARE),
+        lambda: fn.Dropout(SQUARE),
+        lambda: fn.LeakyRelu(SQUARE),
+        lambda: fn.FanOut(SQUARE),
+        lambda: fn.FanOut(2.5),
+        lambda: fn.Reshape(SQUARE),
+        lambda: fn.serial(fn.Relu(), SQUARE),
+        lambda: fn.shape_dependent(SQUARE),
+        lambda: fn.elementwise(SQUARE),
+        lambda: fn.sgd(SQUARE),
+        lambda: fn.schedules.cosine_decay(0.1, SQUARE),
+        lambda: fn.schedules.join([SQUARE], []),
+        lambda: fn.chain(fn.sgd(0.1), SQUARE),
+        lambda: fn.masked(fn.sgd(0.1), {"a": SQUARE}).init({"a": SQUARE}),
+        lambda: fn.weighted(SQUARE),
+        lambda: fn.huber(X, X, SQUARE),
+        lambda: fn.huber(X, X, reduction=SQUARE.tolist()),
+        lambda: MODEL.init(SQUARE, (3,)),
+        lambda: MODEL.apply(PARAMS, X, wrt=SQUARE.tolist()),
+        lambda: fn.TrainState.create(PARAMS, fn.sgd(0.1), SQUARE),
+        lambda: fn.make_train_step(MODEL.apply, fn.huber, SQUARE),
+        lambda: fn.random.key(SQUARE),
+        lambda: fn.batches((X, Y), 2, rng=SQUARE),
+        lambda: fn.from_spec({"layer": "Dense", "out_features": SQUARE.tolist()}),
+        lambda: fn.save("never", PARAMS, outputs=SQUARE.tolist()),
+    ],
+)
+def test_an_array_in_the_wrong_place_is_shown_on_one_line(call):
+    with pytest.raises((TypeError, ValueError)) as found:
+        call()
+    assert "\n" not in str(found.value)
+    assert len(str(found.value)) < 300
+
+
 def test_arrays_are_not_copied():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -618,7 +618,7 @@ def test_logits_of_images_are_told_of_flatten():
 
 
 def test_a_weighted_loss_takes_weights():
-    with pytest.raises(TypeError, match="weighted takes a loss with the keyword weights, which"):
+    with pytest.raises(TypeError, match="weighted takes a loss with the keyword weights, got"):
         fn.weighted(lambda outputs, targets: fn.huber(outputs, targets))
 
 
