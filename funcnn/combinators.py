@@ -4,6 +4,7 @@ Where there are several branches, x or y is a tuple of arrays, and a shape a tup
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,8 +43,8 @@ def serial(*layers: Layer) -> Layer:
 
     params: a list, one entry a layer, so that a leaf's path is `0/weight`. With an `rng`, layer i
     uses `fold_in(rng, i)`. An error inside a layer says which: `layer 3 (Dense): ...`.
-    Raises `TypeError` for an argument that is not a layer; `init` and `apply` raise `ValueError`
-    for params of the wrong length, and for a `Dense` on the images of a `Conv` or a pool.
+    Raises `TypeError` for an argument that is not a layer, `ValueError` for params of another
+    length, and in `init` for a `Dense` on the images of a `Conv` or a pool: `apply` warns of it.
     """
     check_layers("serial", layers)
     misplaced = dense_on_images(layers)
@@ -53,7 +54,7 @@ def serial(*layers: Layer) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        if misplaced:
+        if misplaced and rng != random.SHAPES_ONLY:
             raise ValueError(misplaced)
         params = []
         shape = input_shape
@@ -65,8 +66,8 @@ def serial(*layers: Layer) -> Layer:
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
-        if misplaced:
-            raise ValueError(misplaced)
+        if misplaced:  # of params that there are, from a file of before, it gives what it gave
+            warnings.warn(misplaced, UserWarning, stacklevel=2)
         _check_params("serial", params, layers)
         if type(x) is not np.ndarray or x.ndim == 0:  # asked here, it saves most networks a call
             check_arrays(x)
@@ -100,9 +101,8 @@ def parallel(*layers: Layer) -> Layer:
     """The layers beside each other: y_i = layer_i(x_i), as stax's `parallel`.
 
     x, y: tuples of one array a layer. params: a list, one entry a layer. With an `rng`, layer i
-    uses `fold_in(rng, i)`.
-    Raises `TypeError` for an argument that is not a layer, `ValueError` for params or inputs of
-    another number.
+    uses `fold_in(rng, i)`. Raises `TypeError` for an argument that is not a layer, `ValueError` for
+    params or inputs of another number.
     """
     check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]

@@ -552,3 +552,17 @@ def test_the_shapes_of_several_inputs_come_back(tmp_path):
     snapshot = fn.load(tmp_path / "pair.npz")
     assert snapshot.input_shape == shapes
     assert snapshot.model.init(fn.random.key(0), snapshot.input_shape)[0] == ((2,), (2, 2))
+
+
+def test_a_dense_on_images_of_before_is_read_and_said(tmp_path):
+    model = fn.serial(fn.Conv(2, 2), fn.Relu(), fn.Dense(3), fn.Flatten())
+    shapes = model.init(fn.random.SHAPES_ONLY, (1, 4, 4))[1]
+    params = fn.tree.map(lambda leaf: np.full(leaf.shape, 0.5, np.float32), shapes)
+    fn.save(tmp_path / "x", params, model=model, input_shape=(1, 4, 4))  # of before has the same
+    snapshot = fn.load(tmp_path / "x")
+    message = r"^layer 2 \(Dense\): it would work along the width of images"
+    with pytest.warns(UserWarning, match=message):
+        found = snapshot.scores(np.ones((2, 4, 4), np.float32))
+    np.testing.assert_array_equal(found, np.full((2, 2 * 3 * 3), 3 * (4 * 0.5 + 0.5) * 0.5 + 0.5))
+    with pytest.raises(ValueError, match=message):
+        snapshot.model.init(fn.random.key(0), (1, 4, 4))
