@@ -169,7 +169,10 @@ def check_number(
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    finite = isinstance(value, Real) and math.isfinite(value)
+    try:
+        finite = isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        finite = False
     if finite and least <= value <= most and above < value < below:
         return float(value)
     if most < math.inf or below < math.inf:

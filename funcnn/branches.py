@@ -38,7 +38,9 @@ def FanOut(num: int) -> Layer:
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         if num * _count_arrays(input_shape) > _MOST_ARRAYS:  # a file asked for a thousand million
-            raise ValueError(f"{num} times {input_shape} is more than {_MOST_ARRAYS:,} arrays")
+            raise ValueError(
+                f"{num} times {shown(input_shape)} is more than {_MOST_ARRAYS:,} arrays"
+            )
         return (input_shape,) * num, {}
 
     def apply(

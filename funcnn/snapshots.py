@@ -10,17 +10,19 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from funcnn import inference, random, tree
-from funcnn.arguments import shown
-from funcnn.files import read_bytes, write_whole
+from funcnn.arguments import check_number, shown
+from funcnn.files import open_regular, write_whole
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes
 from funcnn.spec import describe, from_spec
@@ -82,7 +84,10 @@ class Snapshot(NamedTuple):
             raise ValueError(f"its normalization has not scale, mean and std, but {normalization}")
         preprocess = None
         if normalization is not None:
-            scale, mean, std = (normalization[name] for name in ("scale", "mean", "std"))
+            scale, mean, std = (
+                check_number(f"its normalization's {name}", normalization[name], above=above)
+                for name, above in (("scale", 0), ("mean", -math.inf), ("std", 0))
+            )
             preprocess = functools.partial(inference.normalized, scale=scale, mean=mean, std=std)
         x = inference.stored_inputs(inputs, shape, None if normalization is None else scale)
         params, prepare = inference.in_one_dtype(self.params, preprocess)
@@ -163,7 +168,8 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
     except SnapshotError as error:
         raise SnapshotError(f"{name}: {error}") from None
     except _DAMAGE as error:
-        raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({error})") from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({reason})") from None
     try:
         if like is not None:
             return snapshot._replace(params=_match(snapshot.params, like))
@@ -195,7 +201,11 @@ _DAMAGE = (
 
 
 def _read(name: str) -> Snapshot:
-    content = read_bytes(name)  # in memory, where damage cannot cause an OSError
+    with open_regular(name) as file:
+        if not zipfile.is_zipfile(file):  # asked first, for the file may be larger than the memory
+            raise SnapshotError("not a snapshot, or a damaged one (File is not a zip file)")
+        file.seek(0)
+        content = file.read()  # in memory, where damage cannot cause an OSError
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         _check_members(archive.infolist(), len(content))
         present = set(archive.namelist())
@@ -244,6 +254,9 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
     claimed = sum(member.file_size for member in members)
     if claimed > length:
         raise SnapshotError(f"its members claim {claimed:,} bytes of a file of {length:,}")
+    for name, count in Counter(member.filename for member in members).most_common(1):
+        if count > 1:
+            raise SnapshotError(f"there are {count} members {name}")
 
 
 def _check_header(header: dict[str, Any]) -> None:

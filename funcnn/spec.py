@@ -23,6 +23,9 @@ _layers: dict[str, Callable[..., Layer]] = {}
 _initializers: dict[str, Callable[..., Any]] = {}
 
 
+_signature = functools.cache(inspect.signature)  # of the constructors here, which are few
+
+
 class _NotData(Exception):
     """An argument that a spec cannot hold, such as a user's own function."""
 
@@ -102,7 +105,8 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
         several = False
     if takes == "array" and several:
         raise ValueError(
-            f"{name} takes one array, got shapes {shape}: join them with FanInSum or FanInConcat"
+            f"{name} takes one array, got shapes {shown(shape)}: "
+            "join them with FanInSum or FanInConcat"
         )
     if takes == "tuple" and not several:
         raise ValueError(f"{name} takes a tuple of arrays, got one of shape {shape}: see FanOut")
@@ -114,7 +118,7 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
 def _describe(
     kind: str, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Spec | None:
-    bound = inspect.signature(make).bind(*args, **kwargs)
+    bound = _signature(make).bind(*args, **kwargs)
     bound.apply_defaults()
     try:
         return {kind: make.__name__} | {
@@ -173,7 +177,7 @@ def _construct(
     make = known[name]
     positional: list[Any] = []
     try:
-        for parameter in inspect.signature(make).parameters.values():
+        for parameter in _signature(make).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
                 positional = list(arguments.get(parameter.name, ()))
                 arguments = {k: v for k, v in arguments.items() if k != parameter.name}

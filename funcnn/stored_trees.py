@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from funcnn import random
-from funcnn.arguments import as_array
+from funcnn.arguments import as_array, shown
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 
@@ -125,7 +125,7 @@ def read_array(data: bytes) -> Array:
         raise ValueError(f"it holds {dtype}, no numbers: a pickle is never read")
     held = data[file.tell() :]
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(held):
-        raise ValueError(f"it claims {shape} {dtype}, but holds {len(held):,} bytes")
+        raise ValueError(f"it claims {shown(shape)} {dtype}, but holds {len(held):,} bytes")
     array = np.frombuffer(held, dtype).reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy, which may be written to
 

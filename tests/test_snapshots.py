@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import warnings
 import zipfile
 from typing import Any, NamedTuple
 
@@ -566,3 +567,51 @@ def test_a_dense_on_images_of_before_is_read_and_said(tmp_path):
     np.testing.assert_array_equal(found, np.full((2, 2 * 3 * 3), 3 * (4 * 0.5 + 0.5) * 0.5 + 0.5))
     with pytest.raises(ValueError, match=message):
         snapshot.model.init(fn.random.key(0), (1, 4, 4))
+
+
+def rewritten(path, change):
+    """The file with its members, a list of (name, bytes), as `change` returns them."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of two equal names
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in change(members):
+                archive.writestr(zipfile.ZipInfo(name), data)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_member_that_is_there_twice_is_refused(tmp_path, place):
+    path = tmp_path / "x"
+    fn.save(path, [np.ones(2)])
+    rewritten(path, lambda members: [*members, members[place]])
+    name = ["header.json", "0.npy"][place]
+    with pytest.raises(fn.SnapshotError, match=f"there are 2 members {name}$"):
+        fn.load(path)
+
+
+def test_a_large_file_that_is_no_snapshot_is_not_read(tmp_path):
+    path = tmp_path / "x"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)  # a hole: on the disk it takes nothing
+    with pytest.raises(fn.SnapshotError, match="File is not a zip file"):
+        fn.load(path)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "message"),
+    [
+        ({"scale": 0, "mean": 0.0, "std": 1.0}, "scale must be a finite number above 0, got 0"),
+        ({"scale": 1, "mean": 0.0, "std": 0.0}, "std must be a finite number above 0, got 0.0"),
+        ({"scale": 1, "mean": 10**400, "std": 1}, "mean must be a finite number, got 1000"),
+    ],
+)
+def test_a_normalization_that_cannot_be_is_named(tmp_path, normalization, message):
+    model = fn.Dense(2)
+    params = model.init(fn.random.key(0), (3,))[1]
+    keywords = {"model": model, "input_shape": (3,), "normalization": normalization}
+    fn.save(tmp_path / "x", params, **keywords)
+    snapshot = fn.load(tmp_path / "x")
+    for call in (snapshot.predict, snapshot.classes, snapshot.scores):
+        with pytest.raises(ValueError, match=f"^its normalization's {message}"):
+            call(np.ones((1, 3), np.float32))
