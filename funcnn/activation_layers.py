@@ -210,7 +210,7 @@ def _along(dim: int, function: Any) -> Layer:
         check_dim(x.shape[1:])
         return function(x, dim)
 
-    layer = elementwise(checked)
+    layer = _layer_of(checked)
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32

@@ -83,6 +83,17 @@ def _expect_stored(x: Array, scale: float) -> None:
         )
 
 
+def known(outputs: Array) -> Array:
+    """The outputs. Raises `ValueError` for NaN, of which a class would be made all the same."""
+    unknown = np.isnan(outputs).reshape(len(outputs), -1).any(1)  # (N,)
+    if unknown.any():
+        raise ValueError(
+            f"the network gives NaN for {np.count_nonzero(unknown)} of {len(outputs)} inputs, "
+            f"input {int(unknown.argmax())} first: they hold it, or its params do"
+        )
+    return outputs
+
+
 def probabilities(outputs: Array, model: Layer, kind: Outputs | None) -> Array:
     """The probabilities `(N, K)`, or `(N, 1)` of class 1, that a network's outputs stand for.
 

@@ -53,9 +53,9 @@ class Snapshot(NamedTuple):
         inputs: as stored, images `(N, H, W)` or `(N, 1, H, W)` of bytes for instance; they are
         normalised as the snapshot says. If it does not, floats as the model takes them.
         Raises `ValueError` for inputs of another shape, or normalised already, and for a network
-        whose outputs are no probabilities.
+        whose outputs are no probabilities, or NaN.
         """
-        outputs, model = self.scores(inputs), self._expect(self.model)
+        outputs, model = inference.known(self.scores(inputs)), self._expect(self.model)
         return inference.probabilities(outputs, model, self.outputs)
 
     def classes(self, inputs: Any) -> Array:
@@ -63,7 +63,7 @@ class Snapshot(NamedTuple):
 
         inputs: as for `predict`. Raises `ValueError` as it does, but not for scores.
         """
-        scores = self.scores(inputs)
+        scores = inference.known(self.scores(inputs))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = inference.probabilities(scores, self._expect(self.model), self.outputs)
         found = predicted_classes(scores)
