@@ -11,20 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations
-from funcnn.arguments import check_number
+from funcnn.arguments import check_cotangent, check_number, shown
 from funcnn.random import Key
 from funcnn.recipes import recorded
 from funcnn.spec import check_shape, constructor
-from funcnn.types import (
-    Array,
-    ArrayFunction,
-    Layer,
-    Shape,
-    Tree,
-    Vjp,
-    Wrt,
-    check_cotangent,
-)
+from funcnn.types import Array, ArrayFunction, Layer, Shape, Traits, Tree, Vjp, Wrt
 
 
 @recorded
@@ -35,8 +26,13 @@ def elementwise(function: ArrayFunction) -> Layer:
     Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
     """
     if not callable(function):
-        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {function!r}")
+        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {shown(function)}")
+    layer = _layer_of(function)
+    layer.apply.traits = Traits("elementwise")  # type: ignore[attr-defined]
+    return layer
 
+
+def _layer_of(function: ArrayFunction) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
@@ -65,37 +61,37 @@ def elementwise(function: ArrayFunction) -> Layer:
 @constructor(per_sample="always")
 def Identity() -> Layer:
     """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.identity)
+    return _layer_of(activations.identity)
 
 
 @constructor(per_sample="always")
 def BinaryStep() -> Layer:
     """y = 1 where x > 0, else 0, so 0 at 0; derivative 0 everywhere. x, y: floats `(N, ...)`."""
-    return elementwise(activations.binary_step)
+    return _layer_of(activations.binary_step)
 
 
 @constructor(per_sample="always")
 def Sigmoid() -> Layer:
     """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.sigmoid)
+    return _layer_of(activations.sigmoid)
 
 
 @constructor(per_sample="always")
 def Tanh() -> Layer:
     """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.tanh)
+    return _layer_of(activations.tanh)
 
 
 @constructor(per_sample="always")
 def ArcTan() -> Layer:
     """y = arctan(x), as `torch.arctan`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.arctan)
+    return _layer_of(activations.arctan)
 
 
 @constructor(per_sample="always")
 def Relu() -> Layer:
     """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.relu)
+    return _layer_of(activations.relu)
 
 
 @constructor(per_sample="always")
@@ -105,7 +101,7 @@ def LeakyRelu(negative_slope: float = 0.01) -> Layer:
     negative_slope: a finite number, or `ValueError`; `PRelu` learns it. x, y: floats `(N, ...)`.
     """
     negative_slope = check_number("negative_slope", negative_slope)
-    return elementwise(partial(activations.leaky_relu, negative_slope=negative_slope))
+    return _layer_of(partial(activations.leaky_relu, negative_slope=negative_slope))
 
 
 @constructor(per_sample="always")
@@ -115,7 +111,7 @@ def Elu(alpha: float = 1.0) -> Layer:
     alpha: a finite number, or `ValueError`. x, y: floats `(N, ...)`. Clevert et al. 2016.
     """
     alpha = check_number("alpha", alpha)
-    return elementwise(partial(activations.elu, alpha=alpha))
+    return _layer_of(partial(activations.elu, alpha=alpha))
 
 
 @constructor(per_sample="always")
@@ -124,7 +120,7 @@ def Selu() -> Layer:
 
     For weights begun with `lecun_normal`. x, y: floats `(N, ...)`. Klambauer et al. 2017.
     """
-    return elementwise(activations.selu)
+    return _layer_of(activations.selu)
 
 
 @constructor(per_sample="always")
@@ -136,7 +132,7 @@ def Gelu(approximate: Literal["none", "tanh"] = "none") -> Layer:
     """
     function = partial(activations.gelu, approximate=approximate)
     function(np.zeros(0))  # says now that the word is wrong
-    return elementwise(function)
+    return _layer_of(function)
 
 
 @constructor(per_sample="always")
@@ -147,13 +143,13 @@ def Softplus(beta: float = 1.0, threshold: float = 20.0) -> Layer:
     """
     beta = check_number("beta", beta, above=0)
     threshold = check_number("threshold", threshold)
-    return elementwise(partial(activations.softplus, beta=beta, threshold=threshold))
+    return _layer_of(partial(activations.softplus, beta=beta, threshold=threshold))
 
 
 @constructor(per_sample="always")
 def Silu() -> Layer:
     """y = x / (1 + exp(-x)), as `torch.nn.SiLU`. x, y: floats `(N, ...)`."""
-    return elementwise(activations.silu)
+    return _layer_of(activations.silu)
 
 
 @constructor(per_sample="always")
@@ -164,7 +160,7 @@ def HardTanh(min_val: float = -1.0, max_val: float = 1.0) -> Layer:
     """
     min_val = check_number("min_val", min_val)
     max_val = check_number("max_val", max_val, above=min_val)
-    return elementwise(partial(activations.hard_tanh, min_val=min_val, max_val=max_val))
+    return _layer_of(partial(activations.hard_tanh, min_val=min_val, max_val=max_val))
 
 
 @constructor(per_sample="always")
@@ -173,13 +169,13 @@ def HardSigmoid() -> Layer:
 
     x, y: floats `(N, ...)`.
     """
-    return elementwise(activations.hard_sigmoid)
+    return _layer_of(activations.hard_sigmoid)
 
 
 @constructor(per_sample="always")
 def Exp() -> Layer:
     """y = exp(x), which overflows for a large x as `np.exp` does. x, y: floats `(N, ...)`."""
-    return elementwise(activations.exp)
+    return _layer_of(activations.exp)
 
 
 @constructor(per_sample="always")
@@ -214,7 +210,7 @@ def _along(dim: int, function: Any) -> Layer:
         check_dim(x.shape[1:])
         return function(x, dim)
 
-    layer = elementwise(checked)
+    layer = _layer_of(checked)
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32

@@ -288,7 +288,7 @@ def _shift(x: Array, dim: int) -> Array:
 
 def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
-    if not is_array(x):
+    if type(x) is not np.ndarray and not is_array(x):  # asked here, it saves most calls another
         raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn.activations import check_float
-from funcnn.arguments import check_number
+from funcnn.arguments import check_cotangent, check_number, check_param
 from funcnn.initializers import fill
 from funcnn.moments import sum_over
 from funcnn.normalization import count_channels
 from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.threads import run_parallel
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
 from funcnn.windows import batch_first, batch_last
 
 T = TypeVar("T")
@@ -66,9 +66,7 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
         check_float("BatchNorm", x)
         count_channels(x.shape[1:])
         channels = x.shape[1]
-        given = {
-            name: check_param(name, params[name], (channels,), x.dtype) for name in first_values
-        }
+        given = {name: check_param(params, name, (channels,), x.dtype) for name in first_values}
         old_mean, old_variance = (given[name] for name in running)
         weight = given.get("weight", np.ones_like(old_mean))
         bias = given.get("bias", np.zeros_like(old_mean))

@@ -57,12 +57,12 @@ class Batches:
         order = None if rng is None else random.permutation(rng, count_rows(self._x))
         size = self._batch_size
         for start in range(0, len(self) * size, size):
-            stop = start + size
-            chosen: Any = slice(start, stop) if order is None else order[start:stop]
-            inputs = _pick(self._x, chosen)
+            rows = slice(start, start + size)
+            chosen: Any = rows if order is None else order[rows]
+            inputs = pick(self._x, chosen)
             if self._preprocess is not None:
                 inputs = self._preprocess(inputs)
-            yield inputs, _pick(self._y, chosen)
+            yield inputs, pick(self._y, chosen)
 
 
 def batches(
@@ -85,13 +85,19 @@ def batches(
     """
     x, y = check_data(data)
     examples = count_rows(x)
-    batch_size = operator.index(batch_size)
-    if not 1 <= batch_size <= examples:
-        raise ValueError(f"batch_size must be from 1 to the {examples} examples, got {batch_size}")
+    batch_size = check_batch_size(batch_size, examples)
     check_flag("drop_last", drop_last)
     if rng is not None:
         random.key_data(rng)  # says now that it is no key
     return Batches((x, y), batch_size, rng, preprocess, drop_last)
+
+
+def check_batch_size(batch_size: int, examples: int) -> int:
+    """The value as a Python int. Raises `ValueError` unless it is from 1 to the examples."""
+    size = operator.index(batch_size)
+    if not 1 <= size <= examples:
+        raise ValueError(f"batch_size must be from 1 to the {examples} examples, got {size}")
+    return size
 
 
 def check_data(data: Any) -> Batch:
@@ -101,9 +107,10 @@ def check_data(data: Any) -> Batch:
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise TypeError(f"data is a pair (x, y) of inputs and targets, got a {type(data).__name__}")
-    x, y = (as_arrays(name, part) for name, part in zip("xy", data, strict=True))
-    if count_rows(y) != count_rows(x):
-        raise ValueError(f"data has {count_rows(x)} inputs but {count_rows(y)} targets")
+    x, y = as_arrays("x", data[0]), as_arrays("y", data[1])
+    inputs, targets = count_rows(x), count_rows(y)
+    if inputs != targets:
+        raise ValueError(f"data has {inputs} inputs but {targets} targets")
     return x, y
 
 
@@ -111,7 +118,10 @@ def count_rows(arrays: Arrays) -> int:
     """The length of an array, or of every array in a tuple. Raises `ValueError` if they differ."""
     if not isinstance(arrays, tuple):
         if arrays.ndim == 0:
-            raise ValueError("data has a single number where it needs an array of rows")
+            raise ValueError(
+                "data has a single number where it needs an array of rows: a tuple is several "
+                "arrays, so make one of a tuple of numbers"
+            )
         return len(arrays)
     lengths = set(map(count_rows, arrays))
     if len(lengths) != 1:
@@ -119,7 +129,8 @@ def count_rows(arrays: Arrays) -> int:
     return lengths.pop()
 
 
-def _pick(arrays: Arrays, chosen: Any) -> Arrays:
+def pick(arrays: Arrays, chosen: Any) -> Arrays:
+    """These rows, a slice or an array of their numbers, of an array or of every one in a tuple."""
     if isinstance(arrays, tuple):
-        return tuple(_pick(part, chosen) for part in arrays)
+        return tuple(pick(part, chosen) for part in arrays)
     return arrays[chosen]

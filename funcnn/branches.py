@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from funcnn import tree
 from funcnn.activations import check_float
+from funcnn.arguments import check_cotangent, shown
 from funcnn.random import Key
 from funcnn.spec import constructor
-from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
+from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt
 
 _MOST_ARRAYS = 1000
 
@@ -29,15 +30,17 @@ def FanOut(num: int) -> Layer:
     x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num, or
     if y has more than 1,000 arrays.
     """
+    if not hasattr(num, "__index__") or num < 1:
+        raise ValueError(f"FanOut: num must be at least 1, got {shown(num)}")
     num = operator.index(num)
-    if num < 1:
-        raise ValueError(f"FanOut: num must be at least 1, got {num}")
 
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         if num * _count_arrays(input_shape) > _MOST_ARRAYS:  # a file asked for a thousand million
-            raise ValueError(f"{num} times {input_shape} is more than {_MOST_ARRAYS:,} arrays")
+            raise ValueError(
+                f"{num} times {shown(input_shape)} is more than {_MOST_ARRAYS:,} arrays"
+            )
         return (input_shape,) * num, {}
 
     def apply(

@@ -4,6 +4,7 @@ Where there are several branches, x or y is a tuple of arrays, and a shape a tup
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.arguments import is_array
+from funcnn.arguments import check_arrays, shown
 from funcnn.branches import add_all, check_tuple
 from funcnn.image_axes import dense_on_images
 from funcnn.random import Key
@@ -42,8 +43,8 @@ def serial(*layers: Layer) -> Layer:
 
     params: a list, one entry a layer, so that a leaf's path is `0/weight`. With an `rng`, layer i
     uses `fold_in(rng, i)`. An error inside a layer says which: `layer 3 (Dense): ...`.
-    Raises `TypeError` for an argument that is not a layer; `init` and `apply` raise `ValueError`
-    for params of the wrong length, and for a `Dense` on the images of a `Conv` or a pool.
+    Raises `TypeError` for an argument that is not a layer, `ValueError` for params of another
+    length, and in `init` for a `Dense` on the images of a `Conv` or a pool: `apply` warns of it.
     """
     check_layers("serial", layers)
     misplaced = dense_on_images(layers)
@@ -53,7 +54,7 @@ def serial(*layers: Layer) -> Layer:
     def init(
         rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
-        if misplaced:
+        if misplaced and rng != random.SHAPES_ONLY:
             raise ValueError(misplaced)
         params = []
         shape = input_shape
@@ -65,11 +66,11 @@ def serial(*layers: Layer) -> Layer:
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
-        if misplaced:
-            raise ValueError(misplaced)
+        if misplaced:  # of params that there are, from a file of before, it gives what it gave
+            warnings.warn(misplaced, UserWarning, stacklevel=2)
         _check_params("serial", params, layers)
-        if not isinstance(x, tuple) and not is_array(x):
-            raise TypeError(f"x is an array, or a tuple of arrays, got a {type(x).__name__}")
+        if type(x) is not np.ndarray or x.ndim == 0:  # asked here, it saves most networks a call
+            check_arrays(x)
         wrts = _wrt_of_each(params, wrt)
         y = x
         pull_backs = []
@@ -100,9 +101,8 @@ def parallel(*layers: Layer) -> Layer:
     """The layers beside each other: y_i = layer_i(x_i), as stax's `parallel`.
 
     x, y: tuples of one array a layer. params: a list, one entry a layer. With an `rng`, layer i
-    uses `fold_in(rng, i)`.
-    Raises `TypeError` for an argument that is not a layer, `ValueError` for params or inputs of
-    another number.
+    uses `fold_in(rng, i)`. Raises `TypeError` for an argument that is not a layer, `ValueError` for
+    params or inputs of another number.
     """
     check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
@@ -143,6 +143,7 @@ def parallel(*layers: Layer) -> Layer:
             return tuple(ys), None
 
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
+            check_tuple("the vjp of parallel", dy)
             check_count(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
@@ -207,7 +208,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     outside. Raises `TypeError` for what is no function, or makes no layer.
     """
     if not callable(make_layer):
-        raise TypeError(f"shape_dependent: make_layer is a function, got {make_layer!r}")
+        raise TypeError(f"shape_dependent: make_layer is a function, got {shown(make_layer)}")
 
     @functools.lru_cache(maxsize=16)  # making it again would only take longer
     def made(input_shape: Shape) -> Layer:
@@ -254,7 +255,7 @@ def _init_at(
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
     """What each layer is asked for: nothing before the first weights, then params, then both."""
     if wrt not in ("both", "params", None):
-        raise ValueError(f"wrt is 'both', 'params' or None, got {wrt!r}")
+        raise ValueError(f"wrt is 'both', 'params' or None, got {shown(wrt)}")
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))
@@ -297,7 +298,7 @@ def check_layers(name: str, layers: Sequence[Any]) -> None:
             if callable(layer) and constructor_name
             else "make one with fn.Layer(init, apply)"
         )
-        raise TypeError(f"{name}: layer {index} is not a layer but {layer!r}: {advice}")
+        raise TypeError(f"{name}: layer {index} is not a layer but {shown(layer)}: {advice}")
 
 
 def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import recipes, tree
-from funcnn.arguments import as_array, check_number
+from funcnn.arguments import as_array, check_number, shown
 from funcnn.recipes import recorded
 from funcnn.types import Array, Tree
 
@@ -135,7 +135,7 @@ def _expand(mask: Mask, params: Tree) -> Tree:
 
     def fill(path: str, yes: Any, below: Tree) -> Tree:
         if not isinstance(yes, (bool, np.bool_)):
-            raise TypeError(f"the mask at {path or 'the root'} must be a bool, got {yes!r}")
+            raise TypeError(f"the mask at {path or 'the root'} must be a bool, got {shown(yes)}")
         return tree.map(lambda _: bool(yes), below)
 
     given = mask(params) if callable(mask) else mask
@@ -228,11 +228,9 @@ def averaged_params(state: State) -> Tree:
 
 def _expect_optimizer(argument: str, value: Any) -> None:
     if not isinstance(value, Optimizer):
-        shown = repr(value)
-        shown = shown if len(shown) < 80 else f"a {type(value).__name__}"
-        raise TypeError(f"{argument} is not an Optimizer: {shown}")
+        raise TypeError(f"{argument} is not an Optimizer: {shown(value)}")
 
 
 def zeros_like(params: Tree) -> Tree:
     """A tree like params, of zeros."""
-    return tree.map(np.zeros_like, params)
+    return tree.map(lambda w: np.zeros_like(as_array("params", w)), params)

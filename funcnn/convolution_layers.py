@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import initializers, random
-from funcnn.arguments import check_array, check_count, check_flag
+from funcnn.arguments import (
+    check_array,
+    check_cotangent,
+    check_count,
+    check_flag,
+    check_param,
+    param_of,
+    shown,
+)
 from funcnn.convolution import (
     add_bias,
     convolve,
@@ -22,7 +30,7 @@ from funcnn.convolution import (
 from funcnn.initializers import Initializer, check_initializer, initialize
 from funcnn.random import Key
 from funcnn.spec import constructor
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
 from funcnn.windows import (
     Sizes,
     Windows,
@@ -93,11 +101,11 @@ def Conv(
     ) -> tuple[Array, Vjp | None]:
         check_array(x)
         windows, shape = place(x.shape[1:])
-        weight = _check_weight(params["weight"], shape, x, axis=1)
+        weight = _check_weight(params, shape, x, axis=1)
         x = batch_last(x)
         y = convolve(x, weight, windows)
         if bias:
-            add_bias(y, check_param("bias", params["bias"], (out_channels,), x.dtype))
+            add_bias(y, check_param(params, "bias", (out_channels,), x.dtype))
         y = batch_first(y)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
@@ -191,11 +199,11 @@ def ConvTranspose(
     ) -> tuple[Array, Vjp | None]:
         check_array(x)
         windows, shape = place(x.shape[1:])
-        weight = _check_weight(params["weight"], shape, x, axis=0)
+        weight = _check_weight(params, shape, x, axis=0)
         x = np.ascontiguousarray(batch_last(x))
         y = cotangent_of_x(x, weight, windows, groups)
         if bias:
-            add_bias(y, check_param("bias", params["bias"], (out_channels,), x.dtype))
+            add_bias(y, check_param(params, "bias", (out_channels,), x.dtype))
         y = batch_first(y)
         y_shape, dtype = y.shape, y.dtype
 
@@ -237,7 +245,7 @@ def _check_padding(padding: Any, stride: Sizes) -> Sizes | str:
     if not isinstance(padding, str):
         return check_sizes("Conv", "padding", padding, least=0)
     if padding not in ("same", "valid"):
-        raise ValueError(f"Conv: padding is a number, 'same' or 'valid', got {padding!r}")
+        raise ValueError(f"Conv: padding is a number, 'same' or 'valid', got {shown(padding)}")
     if padding == "same" and any(s != 1 for s in np.atleast_1d(stride)):
         raise ValueError(f"Conv: padding='same' needs stride 1, got {stride}")
     return padding
@@ -259,11 +267,12 @@ def _check_divides(groups: int, channels: int, what: str) -> None:
         raise ValueError(f"{what} cannot be divided in {groups} groups")
 
 
-def _check_weight(weight: Array, shape: Shape, x: Array, axis: int) -> Array:
+def _check_weight(params: Tree, shape: Shape, x: Array, axis: int) -> Array:
     """The weight, of the shape that x needs, which has x's channels (or a group's) on this axis.
 
     Raises `ValueError` for another shape, `TypeError` for another dtype than x's.
     """
+    weight = param_of(params, "weight")
     if weight.ndim != x.ndim:
         expected = f"for a weight of shape {weight.shape} expected images (N, C, ...)"
         raise ValueError(f"{expected} of {weight.ndim} axes, got x of shape {x.shape}")
@@ -272,4 +281,4 @@ def _check_weight(weight: Array, shape: Shape, x: Array, axis: int) -> Array:
         if weight.shape == others:
             channels = x.shape[1] // shape[axis] * weight.shape[axis]
             raise ValueError(f"expected images of {channels} channels, got x of shape {x.shape}")
-    return check_param("weight", weight, shape, x.dtype)
+    return check_param(params, "weight", shape, x.dtype)

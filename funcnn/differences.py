@@ -106,6 +106,8 @@ def measure_vjp(
     """
     rng = random.key(0) if rng is None else rng
     y, vjp = function(x)
+    if np.size(y) == 0:
+        raise ValueError(f"y is empty, of shape {np.shape(y)}: there is nothing to compare")
     return Report(
         tuple(
             _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
@@ -137,8 +139,8 @@ def _check_leaf(
         return np.asarray(function(tree.unflatten(treedef, moved))[0], np.float64)
 
     dys = _cotangents(np.asarray(y, np.float64), random.fold_in(rng, 0))  # (K, *y.shape)
-    rows = [tree.leaves(vjp(dy if np.ndim(y) else float(dy)))[index] for dy in dys]
-    gradients = np.stack([np.asarray(row, np.float64).ravel() for row in rows])  # (K, leaf.size)
+    rows = [_cotangent(vjp(dy if np.ndim(y) else float(dy)), index, path, leaf) for dy in dys]
+    gradients = np.stack([row.ravel() for row in rows])  # (K, leaf.size)
     flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
     magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
 
@@ -160,6 +162,16 @@ def _check_leaf(
             worst = error
             at_kink = not error <= tolerance and _has_kink(lambda s, d=direction: along(d, s))  # type: ignore[misc]
     return LeafReport(path, len(probes), worst, at_kink)
+
+
+def _cotangent(dx: Tree, index: int, path: str, leaf: Array) -> Array:
+    """What a vjp gave for one leaf. Raises `CheckFailure` if it is none for it."""
+    leaves = tree.leaves(dx)
+    found = np.asarray(leaves[index], np.float64) if index < len(leaves) else None
+    if found is None or found.shape != leaf.shape:
+        shape = "no cotangent" if found is None else f"a cotangent of shape {found.shape}"
+        raise CheckFailure(f"the vjp gives {shape} for {path or 'x'}, which is {leaf.shape}")
+    return found
 
 
 def _has_kink(along: Callable[[float], Array]) -> bool:

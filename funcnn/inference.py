@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from funcnn import activations, tree
+from funcnn.arguments import as_array
 from funcnn.batching import Preprocess
 from funcnn.types import Array, Layer, Shape, Tree, traits
 
@@ -40,9 +41,9 @@ def stored_inputs(values: Any, input_shape: Shape, scale: float | None) -> Array
 
     Of images `(N, 1, H, W)` the axis of the one channel may be left out. scale: the largest value,
     or None where no normalisation is known. Raises `ValueError` for another shape, and for values
-    that cannot be stored ones.
+    that cannot be stored ones; `TypeError` for what is no array.
     """
-    x = np.asarray(values)
+    x = as_array("inputs", values, numbers=False)
     if x.dtype.kind not in "biuf":
         raise ValueError(f"inputs are an array of numbers, got one of {x.dtype}")
     if x.ndim == len(input_shape) and input_shape[0] == 1 and x.shape[1:] == input_shape[1:]:
@@ -80,6 +81,17 @@ def _expect_stored(x: Array, scale: float) -> None:
             f"inputs are given as stored, from 0 to {scale:g}, and normalised here: these are "
             f"{x.dtype} from {least:g} to {most:g}"
         )
+
+
+def known(outputs: Array) -> Array:
+    """The outputs. Raises `ValueError` for NaN, of which a class would be made all the same."""
+    unknown = np.isnan(outputs).reshape(len(outputs), -1).any(1)  # (N,)
+    if unknown.any():
+        raise ValueError(
+            f"the network gives NaN for {np.count_nonzero(unknown)} of {len(outputs)} inputs, "
+            f"input {int(unknown.argmax())} first: they hold it, or its params do"
+        )
+    return outputs
 
 
 def probabilities(outputs: Array, model: Layer, kind: Outputs | None) -> Array:

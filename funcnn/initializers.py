@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random
-from funcnn.arguments import check_number
+from funcnn.arguments import check_number, shown
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas
@@ -29,7 +29,7 @@ def check_initializer(argument: str, initializer: Initializer) -> None:
         name = initializer.__name__
         raise TypeError(f"{argument}: call the initializer's constructor, {name}(...)")
     if not callable(initializer):
-        raise TypeError(f"{argument} is a function (rng, shape, dtype), got {initializer!r}")
+        raise TypeError(f"{argument} is a function (rng, shape, dtype), got {shown(initializer)}")
 
 
 def initialize(

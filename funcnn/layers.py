@@ -17,21 +17,21 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
-from funcnn.arguments import check_array, check_flag, check_number
+from funcnn.arguments import (
+    check_array,
+    check_cotangent,
+    check_count,
+    check_flag,
+    check_number,
+    check_param,
+    param_of,
+    shown,
+)
 from funcnn.initializers import Initializer, check_initializer, fill, initialize
 from funcnn.products import matmul
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
-from funcnn.types import (
-    Array,
-    Layer,
-    Shape,
-    Tree,
-    Vjp,
-    Wrt,
-    check_cotangent,
-    check_param,
-)
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
 from funcnn.windows import batch_first, batch_last
 
 # --- layers with weights ---------------------------------------------------------------------
@@ -51,7 +51,7 @@ def Dense(
     Raises `ValueError` if x has another number of features than the weight, `TypeError` if it has
     another dtype.
     """
-    (out_features,) = check_shape("Dense", (out_features,))
+    out_features = check_count("Dense: out_features", out_features)
     check_flag("Dense: bias", bias)  # torch's Linear takes in_features first
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
@@ -72,22 +72,24 @@ def Dense(
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        weight = params["weight"]
+        weight = param_of(params, "weight")
         if weight.ndim != 2 or weight.shape[1] != out_features:
             raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
-        if bias and (params["bias"].shape, params["bias"].dtype) != ((out_features,), weight.dtype):
-            got = f"{params['bias'].dtype} {params['bias'].shape}"
+        shift = param_of(params, "bias") if bias else None
+        if shift is not None and (shift.shape, shift.dtype) != ((out_features,), weight.dtype):
+            got = f"{shift.dtype} {shift.shape}"
             raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
         in_features = weight.shape[0]
-        check_array(x)
+        if type(x) is not np.ndarray:  # asked here, it saves most calls another
+            check_array(x)
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
             raise TypeError(f"x is {x.dtype} but params are {weight.dtype}: convert one of them")
         rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
         y = matmul(rows, weight)  # (N*..., in) @ (in, out)
-        if bias:
-            y += params["bias"]
+        if shift is not None:
+            y += shift
         y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
@@ -135,7 +137,7 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
     ) -> tuple[Array, Vjp | None]:
         check_array(x)
         check_channels(x.shape[1:])
-        weight = check_param("weight", params["weight"], (num_parameters,), x.dtype)
+        weight = check_param(params, "weight", (num_parameters,), x.dtype)
         if num_parameters > 1:
             weight = weight.reshape(num_parameters, *(1,) * (x.ndim - 2))  # (C, 1, ...)
         negative = np.minimum(x, 0)
@@ -168,7 +170,7 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
     Srivastava et al., JMLR 2014; by channel Tompson et al., CVPR 2015.
     """
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
-        raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {rate}")
+        raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {shown(rate)}")
 
     def check_axes(input_shape: Shape) -> None:
         if by_channel and len(input_shape) < 2:

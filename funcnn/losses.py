@@ -17,9 +17,10 @@ import math
 import numpy as np
 
 from funcnn.activations import check_float, log_softmax
-from funcnn.arguments import as_array
+from funcnn.arguments import as_array, check_number, extremes, labels_advice, shown
+from funcnn.recipes import recorded
 from funcnn.reductions import Elementary, Value, reduced
-from funcnn.types import Array, Loss, LossVjp
+from funcnn.types import Array, Loss, LossVjp, accepts
 
 
 @reduced
@@ -33,18 +34,19 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     Raises `ValueError` for another shape, a label out of range, a negative t, or s outside [0, 1].
     """
     labels = _check_logits("softmax_cross_entropy", logits, labels)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+    if type(label_smoothing) is not float or label_smoothing != 0:
+        label_smoothing = check_number("label_smoothing", label_smoothing, least=0, most=1)
     n, classes = logits.shape
     log_p, _ = log_softmax(logits, 1)  # (N, K)
     if labels.shape == (n,) and labels.dtype.kind in "iu":
         _check_labels(labels, classes)
         losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
-    elif labels.shape == (n, classes):
-        if not 0 <= labels.min() <= labels.max() < math.inf:
+    elif labels.shape == (n, classes) and labels.dtype.kind in "fiub":
+        least, most = extremes(labels)
+        if not 0 <= least <= most < math.inf:
             raise ValueError(
                 f"softmax_cross_entropy: target probabilities are at least 0, "
-                f"got {labels.min():g} to {labels.max():g}"
+                f"got {least:g} to {most:g}"
             )
         targets = labels.astype(logits.dtype)
         targets *= 1 - label_smoothing
@@ -53,7 +55,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     else:
         raise ValueError(
             f"softmax_cross_entropy: labels are integers ({n},) or probabilities {logits.shape}, "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"got {labels.dtype} of shape {labels.shape}{labels_advice('labels', labels, n)}"
         )
     return losses, derivative
 
@@ -103,7 +105,7 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"multiclass_hinge: labels are integers ({n},), "
-            f"got {labels.dtype} of shape {labels.shape}"
+            f"got {labels.dtype} of shape {labels.shape}{labels_advice('labels', labels, n)}"
         )
     _check_labels(labels, classes)
     at_labels = np.arange(n), labels
@@ -151,9 +153,7 @@ def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
     Raises `ValueError` for different shapes, or delta out of range. Huber 1964.
     """
     targets = _cast_targets("huber", outputs, targets)
-    if not 0 < delta < math.inf:
-        raise ValueError(f"huber: delta must be a finite number above 0, got {delta}")
-    delta = float(delta)
+    delta = check_number("huber: delta", delta, above=0)
     difference = outputs - targets
     slope = np.clip(difference, -delta, delta)
     return slope * (difference - slope * 0.5), slope.copy
@@ -184,9 +184,10 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
     passes through).
     """
     p, t = probabilities, _cast_probabilities("binary_cross_entropy", probabilities, targets)
-    if p.min() < 0 or p.max() > 1:
+    least, most = extremes(p)
+    if least < 0 or most > 1:
         raise ValueError(
-            f"binary_cross_entropy takes probabilities in [0, 1], got {p.min():g} to {p.max():g}; "
+            f"binary_cross_entropy takes probabilities in [0, 1], got {least:g} to {most:g}; "
             "for logits there is binary_cross_entropy_with_logits"
         )
     losses = -(t * _log_clamped(p) + (1 - t) * _log_clamped(1 - p))
@@ -224,15 +225,19 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementar
     return losses, derivative
 
 
+@recorded
 def weighted(loss: Loss) -> Loss:
     """The same loss with targets `(targets, weights)`, to train with a weight for each example.
 
     Then y is that pair in `value_and_grad`, in a training step, where a metric takes its part of it
     (`lambda outputs, y: accuracy(outputs, y[0])`), in `batches` and in `evaluate`.
-    Raises `TypeError` for a loss that is no function, `ValueError` for targets that are no pair.
+    Raises `TypeError` for a loss that is no function of weights, `ValueError` for targets that are
+    no pair.
     """
     if not callable(loss):
-        raise TypeError(f"weighted takes a loss function, got {loss!r}")
+        raise TypeError(f"weighted takes a loss function, got {shown(loss)}")
+    if not accepts(loss, "weights"):
+        raise TypeError(f"weighted takes a loss with the keyword weights, got {shown(loss)}")
 
     def weighted_loss(outputs: Array, targets: tuple[Array, Array]) -> tuple[Value, LossVjp]:
         if not isinstance(targets, tuple) or len(targets) != 2:
@@ -249,13 +254,12 @@ def _check_logits(name: str, logits: Array, labels: Array) -> Array:
     if logits.ndim != 2 or 0 in logits.shape:
         advice = "; Flatten() before a Dense makes rows of images" if logits.ndim > 2 else ""
         raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}{advice}")
-    return as_array(f"{name}: labels", labels)
+    return as_array(f"{name}: labels", labels, numbers=False)  # text is refused as no integers
 
 
 def _check_labels(labels: Array, classes: int) -> None:
-    highest = labels.astype(np.uint64, copy=False).max()  # one pass: -1 becomes far too large
-    if highest >= classes:
-        low, high = labels.min(), labels.max()
+    low, high = extremes(labels)
+    if low < 0 or high >= classes:
         raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 
 
@@ -273,8 +277,7 @@ def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:
 
 def _cast_probabilities(name: str, outputs: Array, targets: Array) -> Array:
     t = _cast_targets(name, outputs, targets)
-    if not 0 <= t.min() <= t.max() <= 1:  # which a NaN is not either
-        raise ValueError(
-            f"{name}: targets are probabilities in [0, 1], got {t.min():g} to {t.max():g}"
-        )
+    least, most = extremes(t)
+    if not 0 <= least <= most <= 1:  # which a NaN is not either
+        raise ValueError(f"{name}: targets are probabilities in [0, 1], got {least:g} to {most:g}")
     return t

@@ -10,7 +10,7 @@ has to be probabilities; with a number it may be any scores: 0.0 is right for lo
 import numpy as np
 
 from funcnn.activations import softmax
-from funcnn.arguments import as_array, check_number
+from funcnn.arguments import as_array, check_number, extremes, labels_advice, shown
 from funcnn.types import Array
 
 
@@ -26,7 +26,8 @@ def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Arra
     if 0 in outputs.shape:
         raise ValueError(f"outputs are empty: their shape is {outputs.shape}")
     if outputs.ndim != 2:
-        raise ValueError(f"outputs are (N, K) or (N, 1), got shape {outputs.shape}")
+        advice = ": outputs[:, None] is (N, 1)" if outputs.ndim == 1 else ""
+        raise ValueError(f"outputs are (N, K) or (N, 1), got shape {outputs.shape}{advice}")
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > _threshold(outputs, threshold)).astype(np.int64)
     if threshold is not None:
@@ -38,7 +39,8 @@ def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Arra
 def _threshold(column: Array, threshold: float | None) -> float:
     if threshold is not None:
         return check_number("threshold", threshold)
-    if not 0 <= column.min() <= column.max() <= 1:  # or there is NaN, of what diverged
+    least, most = extremes(column)
+    if not 0 <= least <= most <= 1:  # or there is NaN, of what diverged
         numbers = column[~np.isnan(column)]
         if ((numbers < 0) | (numbers > 1)).any():
             raise ValueError(
@@ -104,8 +106,8 @@ def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
     outputs = as_array("outputs", outputs)
     _check_columns("top_k_accuracy: outputs", outputs)
     classes = _target_classes(outputs, targets)[:, None]  # (N, 1)
-    if not 1 <= k <= outputs.shape[1]:
-        raise ValueError(f"k must be from 1 to the {outputs.shape[1]} classes, got {k}")
+    if k not in range(1, outputs.shape[1] + 1):  # and no fraction
+        raise ValueError(f"k must be from 1 to the {outputs.shape[1]} classes, got {shown(k)}")
     own = np.take_along_axis(outputs, classes, 1)  # (N, 1)
     earlier = np.arange(outputs.shape[1]) < classes  # (N, K)
     higher = ~(outputs <= own) | (earlier & (outputs == own))  # a NaN is higher than all
@@ -122,6 +124,8 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     """
     logits = as_array("logits", logits)
     _check_columns("expected_calibration_error: logits", logits)
+    if not hasattr(bins, "__index__"):
+        raise TypeError(f"bins is an integer, got {shown(bins)}")
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     right = predicted_classes(logits) == _target_classes(logits, targets)
@@ -133,25 +137,35 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
 
 def _check_columns(name: str, outputs: Array) -> None:
     if outputs.ndim != 2 or outputs.shape[1] < 2 or 0 in outputs.shape:
-        raise ValueError(f"{name} are (N, K) with K at least 2, got shape {outputs.shape}")
+        advice = "; for one column there is accuracy" if outputs.shape[1:] == (1,) else ""
+        raise ValueError(f"{name} are (N, K) with K at least 2, got shape {outputs.shape}{advice}")
 
 
 def _target_classes(outputs: Array, targets: Array) -> Array:
-    targets = as_array("targets", targets)
-    if targets.shape == outputs.shape:
+    targets = as_array("targets", targets, numbers=False)  # text is refused as no integers
+    if targets.shape == outputs.shape and targets.dtype.kind in "fiub":
         if targets.shape[1] > 1:
+            _expect_one_class_a_row(targets)
             return predicted_classes(targets)
-        if not -1 <= targets.min() <= targets.max() <= 1:
-            raise ValueError(
-                f"targets (N, 1) are 0 and 1, got {targets.min():g} to {targets.max():g}"
-            )
+        least, most = extremes(targets)
+        if not -1 <= least <= most <= 1:
+            raise ValueError(f"targets (N, 1) are 0 and 1, got {least:g} to {most:g}")
         return (targets[:, 0] > 0.5).astype(np.int64)
     if targets.shape != outputs.shape[:1] or targets.dtype.kind not in "iu":
         raise ValueError(
             f"targets are integers {outputs.shape[:1]} or rows {outputs.shape}, "
             f"got {targets.dtype} of shape {targets.shape}"
+            + labels_advice("targets", targets, len(outputs))
         )
-    low, high, classes = targets.min(), targets.max(), max(outputs.shape[1], 2)
+    (low, high), classes = extremes(targets), max(outputs.shape[1], 2)
     if low < 0 or high >= classes:
         raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
     return targets.astype(np.int64)
+
+
+def _expect_one_class_a_row(targets: Array) -> None:
+    """Raise `ValueError` for a row of equal numbers, or with NaN: class 0 would be made of it."""
+    none = ~(targets.max(1) > targets.min(1))
+    if none.any():
+        row = int(none.argmax())
+        raise ValueError(f"row {row} of the targets has no highest: {targets[row].tolist()[:10]}")

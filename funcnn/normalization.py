@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn.activations import check_float
-from funcnn.arguments import check_number
+from funcnn.arguments import check_cotangent, check_number, check_param
 from funcnn.initializers import fill
 from funcnn.moments import mean_over, normalize, normalize_vjp, sum_over
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt, check_cotangent, check_param
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
 
 # --- what the layers share -------------------------------------------------------------------
 
@@ -29,7 +29,7 @@ def count_channels(input_shape: Shape) -> int:
 def _beside(x: Array, params: Tree, name: str) -> Array:
     """The param of one number a channel, `(C,)`, as `(1, C, 1, ...)` to stand beside x."""
     channels = x.shape[1]
-    param = check_param(name, params[name], (channels,), x.dtype)
+    param = check_param(params, name, (channels,), x.dtype)
     return param.reshape(1, channels, *(1,) * (x.ndim - 2))
 
 
@@ -79,10 +79,10 @@ def LayerNorm(
         normal, _, _, scale = normalize(x, axes, eps)  # scale: (N, ..., 1, ...)
         y = normal
         if elementwise_affine:
-            weight = check_param("weight", params["weight"], shape, x.dtype)
+            weight = check_param(params, "weight", shape, x.dtype)
             y = np.multiply(normal, weight, out=np.empty_like(normal))  # in the memory order of x
             if bias:
-                y += check_param("bias", params["bias"], shape, x.dtype)
+                y += check_param(params, "bias", shape, x.dtype)
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, normal.shape, normal.dtype)

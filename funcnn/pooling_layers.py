@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn.activations import check_float
-from funcnn.arguments import check_flag
+from funcnn.arguments import check_cotangent, check_flag
 from funcnn.pooling import count_elements, max_pool, sum_pool
 from funcnn.random import Key
 from funcnn.spec import constructor
-from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt, check_cotangent
+from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt
 from funcnn.windows import (
     Sizes,
     Windows,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from funcnn.arguments import shown
 from funcnn.types import Array, Shape
 
 _BYTES = 16
@@ -28,7 +29,7 @@ class Key:
 
 def _bits(rng: Key) -> bytes:
     if not isinstance(rng, Key):
-        raise TypeError(f"rng must be a key, such as fn.random.key(0), got {rng!r}")
+        raise TypeError(f"rng must be a key, such as fn.random.key(0), got {shown(rng)}")
     return rng.bits
 
 
@@ -47,7 +48,7 @@ def _derive(bits: bytes, purpose: bytes, index: int) -> Key:
 
 def _check_index(name: str, value: int, least: int = -(2**127)) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if not -(2**127) <= value < 2**127:
         raise ValueError(f"{name} must fit in 128 bits, got {value}")
     if value < least:

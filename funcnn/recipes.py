@@ -1,11 +1,12 @@
 """How a thing was made: its constructor and arguments, so that what holds closures can be pickled.
 
 Functions that are made inside others cannot be pickled, and layers and optimizers are pairs of
-those. A constructor that is decorated by `recorded` leaves what it was called with on the function
-that it makes; a pickle has that recipe, and reading it calls the constructor again.
+those. A constructor that is decorated by `recorded` leaves what it was called with on what it
+makes; a pickle has that recipe, and reading it calls the constructor again.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -23,6 +24,32 @@ class Recipe(NamedTuple):
     kwargs: dict[str, Any]
 
 
+class Made:
+    """A function that a constructor made, and how: it is called as it is, and can be pickled."""
+
+    def __init__(self, function: Callable[..., Any], recipe: Recipe) -> None:
+        self.function, self.recipe = function, recipe
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function gives."""
+        return self.function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    def __repr__(self) -> str:
+        arguments = [*map(repr, self.recipe.args)]
+        arguments += [f"{name}={value!r}" for name, value in self.recipe.kwargs.items()]
+        return f"{self.recipe.make.__name__}({', '.join(arguments)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _build, tuple(self.recipe)
+
+    def __deepcopy__(self, memo: Any) -> "Made":
+        return self  # nothing of it can change
+
+
 def recorded(make: Callable[P, R]) -> Callable[P, R]:
     """Decorate a constructor: its arguments become plain, and what it makes can be pickled.
 
@@ -32,23 +59,25 @@ def recorded(make: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs = plain(args), plain(kwargs)
-        made = make(*args, **kwargs)
-        record(made, Recipe(construct, args, kwargs))
+        made: R = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
         return made
 
     return construct
 
 
-def record(made: Any, recipe: Recipe) -> None:
-    """Leave the recipe on a function, or on all the functions of a NamedTuple."""
-    for function in made if isinstance(made, tuple) else (made,):
+def record(made: Any, recipe: Recipe) -> Any:
+    """The function as a `Made`, or the NamedTuple with the recipe left on all its functions."""
+    if not isinstance(made, tuple):
+        return Made(made, recipe)
+    for function in made:
         if callable(function):
             function.recipe = recipe
+    return made
 
 
 def recipe_of(made: Any) -> Recipe | None:
-    """The recipe of a function or a NamedTuple; None if it has none, or parts were replaced."""
-    functions = [part for part in made if callable(part)] if isinstance(made, tuple) else [made]
+    """The recipe of a NamedTuple of functions; None if it has none, or parts were replaced."""
+    functions = [part for part in made if callable(part)]
     found = [getattr(function, "recipe", None) for function in functions]
     own = all(recipe is found[0] for recipe in found)
     if not own or not isinstance(found[0], Recipe):
@@ -83,7 +112,7 @@ def reduce(made: Any) -> tuple[Any, ...]:
     """
     recipe = recipe_of(made)
     if recipe is not None:
-        return _build, tuple(_packed(recipe))
+        return _build, tuple(recipe)
     for function in made:
         name = getattr(function, "__qualname__", "")
         if "<locals>" in name or "<lambda>" in name:
@@ -94,28 +123,5 @@ def reduce(made: Any) -> tuple[Any, ...]:
     return type(made), tuple(made)
 
 
-def _packed(value: Any) -> Any:
-    """The value with functions that have a recipe replaced by it; layers pickle by themselves."""
-    kind = type(value)
-    if kind is tuple or kind is list or kind is Recipe:
-        entries = map(_packed, value)
-        return Recipe(*entries) if kind is Recipe else kind(entries)
-    if kind is dict:
-        return {key: _packed(entry) for key, entry in value.items()}
-    recipe = None if isinstance(value, tuple) else recipe_of(value)
-    return value if recipe is None else _packed(recipe)
-
-
-def _unpacked(value: Any) -> Any:
-    kind = type(value)
-    if kind is Recipe:
-        return _build(*value)
-    if kind is tuple or kind is list:
-        return kind(map(_unpacked, value))
-    if kind is dict:
-        return {key: _unpacked(entry) for key, entry in value.items()}
-    return value
-
-
 def _build(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return make(*_unpacked(args), **_unpacked(kwargs))
+    return make(*args, **kwargs)

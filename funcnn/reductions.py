@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from funcnn.arguments import as_array
-from funcnn.types import Array, LossVjp, check_cotangent
+from funcnn.arguments import as_array, check_cotangent, extremes, shown
+from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]
 Value = Any
@@ -53,7 +53,7 @@ def _reduce(
     derivative: a new array of the outputs' shape, the derivative of all losses by the outputs.
     """
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none', got {shown(reduction)}")
     total: float = losses.size
     if weights is not None:
         weights = _check_weights(weights, losses)
@@ -85,7 +85,7 @@ def _stretched(values: Array, like: Array) -> Array:
 
 
 def _check_weights(weights: Array, losses: Array) -> Array:
-    weights = as_array("weights", weights)
+    weights = as_array("weights", weights, numbers=False)
     if losses.ndim == 0 or weights.shape != losses.shape[:1] or weights.dtype.kind not in "biuf":
         raise ValueError(
             f"weights are numbers, one for each of {len(losses) if losses.ndim else 0} examples, "
@@ -93,9 +93,11 @@ def _check_weights(weights: Array, losses: Array) -> Array:
         )
     with np.errstate(over="ignore"):  # what is too large for the dtype is refused as infinite
         cast = weights.astype(losses.dtype, copy=False)
-    if not (cast.min() >= 0 and 0 < cast.max() < math.inf):
+    least, most = extremes(cast)
+    if not (least >= 0 and 0 < most < math.inf):
+        least, most = extremes(weights)
         raise ValueError(
             f"weights must be finite, at least 0 and not all 0, "
-            f"got {weights.min():g} to {weights.max():g} for {cast.dtype} outputs"
+            f"got {least:g} to {most:g} for {cast.dtype} outputs"
         )
     return cast

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from funcnn.arguments import check_number, check_steps
+from funcnn.arguments import check_number, check_steps, shown
 from funcnn.recipes import recorded
 
 Schedule = Callable[[int], float]
@@ -209,7 +209,9 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
         )
     for index, schedule in enumerate(schedules):
         if not callable(schedule):
-            raise TypeError(f"join: schedule {index} is not a function of the step: {schedule!r}")
+            raise TypeError(
+                f"join: schedule {index} is not a function of the step: {shown(schedule)}"
+            )
     for previous, boundary in itertools.pairwise(starts):
         check_steps("a boundary", boundary, previous + 1)
 
@@ -226,7 +228,8 @@ def as_schedule(learning_rate: float | Schedule) -> Schedule:
     Raises `ValueError` for a bad number, `TypeError` for a function of other arguments.
     """
     if not callable(learning_rate):
-        return constant(check_number("the learning rate", learning_rate, least=0))
+        rate = check_number("the learning rate", learning_rate, least=0)
+        return lambda step: rate
     try:
         learning_rate(0)
     except TypeError as error:  # a constructor that was not called, for instance

@@ -124,7 +124,6 @@ def _apply_whole(
                 dparams.append(params[step.position])
                 dy = None
             else:
-                assert dy is not None
                 dparams_of_layer, dy = vjp(dy)
                 dparams.append(dparams_of_layer)
         return dparams[::-1], dy

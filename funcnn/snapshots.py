@@ -10,16 +10,19 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from funcnn import inference, random, tree
-from funcnn.files import read_bytes, write_whole
+from funcnn.arguments import check_number, shown
+from funcnn.files import open_regular, write_whole
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes
 from funcnn.spec import describe, from_spec
@@ -50,9 +53,9 @@ class Snapshot(NamedTuple):
         inputs: as stored, images `(N, H, W)` or `(N, 1, H, W)` of bytes for instance; they are
         normalised as the snapshot says. If it does not, floats as the model takes them.
         Raises `ValueError` for inputs of another shape, or normalised already, and for a network
-        whose outputs are no probabilities.
+        whose outputs are no probabilities, or NaN.
         """
-        outputs, model = self.scores(inputs), self._expect(self.model)
+        outputs, model = inference.known(self.scores(inputs)), self._expect(self.model)
         return inference.probabilities(outputs, model, self.outputs)
 
     def classes(self, inputs: Any) -> Array:
@@ -60,7 +63,7 @@ class Snapshot(NamedTuple):
 
         inputs: as for `predict`. Raises `ValueError` as it does, but not for scores.
         """
-        scores = self.scores(inputs)
+        scores = inference.known(self.scores(inputs))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = inference.probabilities(scores, self._expect(self.model), self.outputs)
         found = predicted_classes(scores)
@@ -81,7 +84,10 @@ class Snapshot(NamedTuple):
             raise ValueError(f"its normalization has not scale, mean and std, but {normalization}")
         preprocess = None
         if normalization is not None:
-            scale, mean, std = (normalization[name] for name in ("scale", "mean", "std"))
+            scale, mean, std = (
+                check_number(f"its normalization's {name}", normalization[name], above=above)
+                for name, above in (("scale", 0), ("mean", -math.inf), ("std", 0))
+            )
             preprocess = functools.partial(inference.normalized, scale=scale, mean=mean, std=std)
         x = inference.stored_inputs(inputs, shape, None if normalization is None else scale)
         params, prepare = inference.in_one_dtype(self.params, preprocess)
@@ -116,7 +122,7 @@ def save(
     `SnapshotError` for params that do not fit a model that is kept with its input shape.
     """
     if outputs is not None and outputs not in OUTPUTS:
-        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {outputs!r}")
+        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
     if model is not None and input_shape is not None and describe(model) is not None:
         _fit(params, model, input_shape)
     members: dict[str, bytes] = {}
@@ -144,7 +150,7 @@ def save(
 def _as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"the header cannot hold {value!r}: it is not JSON serializable")
+    raise TypeError(f"the header cannot hold {shown(value)}: it is not JSON serializable")
 
 
 def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
@@ -162,7 +168,8 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
     except SnapshotError as error:
         raise SnapshotError(f"{name}: {error}") from None
     except _DAMAGE as error:
-        raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({error})") from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({reason})") from None
     try:
         if like is not None:
             return snapshot._replace(params=_match(snapshot.params, like))
@@ -194,7 +201,11 @@ _DAMAGE = (
 
 
 def _read(name: str) -> Snapshot:
-    content = read_bytes(name)  # in memory, where damage cannot cause an OSError
+    with open_regular(name) as file:
+        if not zipfile.is_zipfile(file):  # asked first, for the file may be larger than the memory
+            raise SnapshotError("not a snapshot, or a damaged one (File is not a zip file)")
+        file.seek(0)
+        content = file.read()  # in memory, where damage cannot cause an OSError
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         _check_members(archive.infolist(), len(content))
         present = set(archive.namelist())
@@ -203,7 +214,7 @@ def _read(name: str) -> Snapshot:
         header = json.loads(archive.read(_HEADER))
         if header["format"] != FORMAT:
             raise SnapshotError(
-                f"format {header['format']!r} is not the format {FORMAT} known here"
+                f"format {shown(header['format'])} is not the format {FORMAT} known here"
             )
         digests: dict[str, str] = header["sha256"]
         arrays = {}
@@ -243,29 +254,32 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
     claimed = sum(member.file_size for member in members)
     if claimed > length:
         raise SnapshotError(f"its members claim {claimed:,} bytes of a file of {length:,}")
+    for name, count in Counter(member.filename for member in members).most_common(1):
+        if count > 1:
+            raise SnapshotError(f"there are {count} members {name}")
 
 
 def _check_header(header: dict[str, Any]) -> None:
     """Raise `SnapshotError` for an entry that `save` cannot have written."""
     if header.get("outputs") not in (None, *OUTPUTS):
-        raise SnapshotError(f"its header has a damaged outputs: {header['outputs']!r}")
+        raise SnapshotError(f"its header has a damaged outputs: {shown(header['outputs'])}")
     kinds = {"normalization": (dict, str), "class_names": (list, str)}
     for name, (container, kind) in kinds.items():
         value = header[name]
         if value is None:
             continue
         if not isinstance(value, container) or not all(isinstance(item, kind) for item in value):
-            raise SnapshotError(f"its header has a damaged {name}: {value!r}")
+            raise SnapshotError(f"its header has a damaged {name}: {shown(value)}")
     for key, number in (header["normalization"] or {}).items():
         if not isinstance(number, (int, float)):
-            raise SnapshotError(f"its header has a damaged normalization: {key} is {number!r}")
+            raise SnapshotError(f"its header has a damaged normalization: {key} is {shown(number)}")
 
 
 def _read_shape(value: Any) -> Shape | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(size, (int, list)) for size in value):
-        raise SnapshotError(f"its header has a damaged input_shape: {value!r}")
+        raise SnapshotError(f"its header has a damaged input_shape: {shown(value)}")
     return tuple(_read_shape(size) if isinstance(size, list) else size for size in value)
 
 

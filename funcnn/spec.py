@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from funcnn.arguments import shown
 from funcnn.random import Key
 from funcnn.recipes import Recipe, plain, record
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
@@ -20,6 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _layers: dict[str, Callable[..., Layer]] = {}
 _initializers: dict[str, Callable[..., Any]] = {}
+
+
+_signature = functools.cache(inspect.signature)  # of the constructors here, which are few
 
 
 class _NotData(Exception):
@@ -66,8 +70,7 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> F:
         args, kwargs = plain(args), plain(kwargs)
-        initializer = make(*args, **kwargs)
-        record(initializer, Recipe(construct, args, kwargs))
+        initializer: F = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
         initializer.spec = _describe("initializer", make, args, kwargs)  # type: ignore[attr-defined]
         return initializer
 
@@ -85,7 +88,7 @@ def check_shape(name: str, shape: Shape) -> Shape:
     try:
         sizes = tuple(operator.index(size) for size in shape)
     except TypeError:
-        raise ValueError(f"{name}: a shape is a tuple of integers, got {shape!r}") from None
+        raise ValueError(f"{name}: a shape is a tuple of integers, got {shown(shape)}") from None
     if any(size < 1 for size in sizes):
         raise ValueError(f"{name}: every size must be at least 1, got shape {sizes}")
     return sizes
@@ -102,7 +105,8 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
         several = False
     if takes == "array" and several:
         raise ValueError(
-            f"{name} takes one array, got shapes {shape}: join them with FanInSum or FanInConcat"
+            f"{name} takes one array, got shapes {shown(shape)}: "
+            "join them with FanInSum or FanInConcat"
         )
     if takes == "tuple" and not several:
         raise ValueError(f"{name} takes a tuple of arrays, got one of shape {shape}: see FanOut")
@@ -114,7 +118,7 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
 def _describe(
     kind: str, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Spec | None:
-    bound = inspect.signature(make).bind(*args, **kwargs)
+    bound = _signature(make).bind(*args, **kwargs)
     bound.apply_defaults()
     try:
         return {kind: make.__name__} | {
@@ -149,7 +153,7 @@ def from_spec(spec: Spec) -> Layer:
     """
     layer = _from_data(spec)
     if not isinstance(layer, Layer):
-        raise ValueError(f"not the spec of a layer: {spec!r}")
+        raise ValueError(f"not the spec of a layer: {shown(spec)}")
     return layer
 
 
@@ -169,14 +173,14 @@ def _construct(
     kind: str, known: dict[str, Callable[..., Any]], name: Any, arguments: dict[str, Any]
 ) -> Any:
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{name!r} is not a {kind} of this library (known: {sorted(known)})")
+        raise ValueError(f"{shown(name)} is not a {kind} of this library (known: {sorted(known)})")
     make = known[name]
     positional: list[Any] = []
     try:
-        for parameter in inspect.signature(make).parameters.values():
+        for parameter in _signature(make).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
                 positional = list(arguments.get(parameter.name, ()))
                 arguments = {k: v for k, v in arguments.items() if k != parameter.name}
         return make(*positional, **arguments)
     except TypeError as error:
-        raise ValueError(f"{kind} {name!r} with arguments {arguments}: {error}") from None
+        raise ValueError(f"{kind} {name!r} with arguments {shown(arguments)}: {error}") from None

@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from funcnn import random
+from funcnn.arguments import as_array, shown
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 
@@ -58,7 +59,9 @@ def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
     elif isinstance(leaf, (bool, int, float)) and not isinstance(leaf, np.generic):
         kind, array = "number", np.asarray(leaf)
     else:
-        kind, array = "array", np.asarray(leaf, order="C")
+        kind = "array"
+        array = as_array(f"{path}: the leaf", leaf, numbers=False)
+        array = np.asarray(array, order="C")
     if array.dtype.kind not in "biufc":
         what = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
         raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {what}")
@@ -122,14 +125,22 @@ def read_array(data: bytes) -> Array:
         raise ValueError(f"it holds {dtype}, no numbers: a pickle is never read")
     held = data[file.tell() :]
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(held):
-        raise ValueError(f"it claims {shape} {dtype}, but holds {len(held):,} bytes")
+        raise ValueError(f"it claims {shown(shape)} {dtype}, but holds {len(held):,} bytes")
     array = np.frombuffer(held, dtype).reshape(shape, order="F" if fortran_order else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy, which may be written to
 
 
 @functools.cache
 def _namedtuple(name: str, fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple(name, fields)
+    def reduce(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _of_namedtuple, (name, fields, tuple(values))
+
+    kind = collections.namedtuple(name, fields)  # type: ignore[misc]
+    return type(name, (kind,), {"__slots__": (), "__reduce__": reduce})
+
+
+def _of_namedtuple(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _namedtuple(name, fields)(*values)
 
 
 def as_loaded(node: Tree) -> Tree:

@@ -5,14 +5,14 @@ state, so keeping a state is a checkpoint and going back to it is exact.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.arguments import as_array, as_arrays
-from funcnn.batching import Batch, Preprocess, batches, check_data, count_rows
+from funcnn.arguments import as_array, as_arrays, shown
+from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.composition import Optimizer, State, apply_updates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
@@ -43,9 +43,10 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     def compute(
         params: Tree, x: Array, y: Array, *, rng: Key | None = None, train: bool = True
     ) -> tuple[tuple[float, Aux], Tree]:
-        x = as_arrays("x", x)
-        if isinstance(y, list) or hasattr(y, "__array__"):
-            y = as_array("y", y)  # all else is between the user and the loss
+        if type(x) is not np.ndarray:
+            x = as_arrays("x", x)
+        if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
+            y = as_array("y", y, numbers=False)  # all else is between the user and the loss
         outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
         value, loss_vjp = loss(outputs, y)
         assert vjp is not None  # it is, for wrt="params"
@@ -69,7 +70,7 @@ class TrainState(NamedTuple):
         Raises `TypeError` for an rng that is no key.
         """
         if rng is not None and not isinstance(rng, Key):
-            raise TypeError(f"rng is a key, such as fn.random.key(0), got {rng!r}")
+            raise TypeError(f"rng is a key, such as fn.random.key(0), got {shown(rng)}")
         return cls(params, optimizer.init(params), rng)
 
 
@@ -88,7 +89,7 @@ def make_train_step(
     `ValueError` for a metric of one of these two names.
     """
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {optimizer!r}")
+        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics)
     for name in ("loss", "learning_rate"):
@@ -137,8 +138,9 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
             raise ValueError(f"params have no {len(statistics)} entries to write statistics to")
         entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
-    if np.shape(statistics) != np.shape(params):
-        shape = np.shape(statistics)
+    statistics = as_array("statistics", statistics)
+    if statistics.shape != np.shape(params):
+        shape = statistics.shape
         raise ValueError(f"statistics of shape {shape} do not fit those of {np.shape(params)}")
     return statistics
 
@@ -197,32 +199,37 @@ def _predict(
     apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
 ) -> Arrays:
     apply = with_wrt(apply)
-    _warn_of_first_statistics(params)
+    warn_of_first_statistics(params, stacklevel=4)  # whoever called evaluate or predict
     examples = count_rows(x)
-    rows = np.arange(examples)
+    size = check_batch_size(min(batch_size, examples), examples)
+    parts = []
     with single_threaded_blas():
-        parts = [
-            apply(params, inputs, train=False, wrt=None)[0]
-            for inputs, _ in batches((x, rows), min(batch_size, examples), preprocess=preprocess)
-        ]
+        for start in range(0, examples, size):
+            inputs = pick(x, slice(start, start + size))
+            if preprocess is not None:
+                inputs = preprocess(inputs)
+            parts.append(apply(params, inputs, train=False, wrt=None)[0])
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _warn_of_first_statistics(params: Tree) -> None:
+def warn_of_first_statistics(params: Tree, stacklevel: int) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
-    found = list(_running_statistics(params))
-    if found and all(not mean.any() and (variance == 1).all() for mean, variance in found):
+    found, pending = False, [params]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if "running_mean" in node and "running_var" in node:
+                if node["running_mean"].any() or (node["running_var"] != 1).any():
+                    return
+                found = True
+            else:
+                pending += node.values()
+        elif isinstance(node, (list, tuple)):
+            pending += node
+    if found:
         warnings.warn(
             "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
             "your own writes them by fn.write_statistics(params, aux.statistics)",
             UserWarning,
-            stacklevel=4,  # whoever called evaluate or predict
+            stacklevel=stacklevel,
         )
-
-
-def _running_statistics(params: Tree) -> Iterator[tuple[Array, Array]]:
-    if isinstance(params, dict) and {"running_mean", "running_var"} <= params.keys():
-        yield params["running_mean"], params["running_var"]
-    elif isinstance(params, (dict, list, tuple)):
-        for entry in params.values() if isinstance(params, dict) else params:
-            yield from _running_statistics(entry)

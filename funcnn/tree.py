@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.arguments import as_array
 from funcnn.types import Array, Tree
 
 
@@ -245,10 +246,11 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
 
     As `jax.flatten_util.ravel_pytree`: the vector, of shape `(size,)`, has the leaves' common
     dtype; each leaf that `unravel(vector)` returns has its own dtype again.
-    `unravel` raises `ValueError` for a vector of another shape.
+    Raises `TypeError` for a leaf that is no array; `unravel`, `ValueError` for a vector of another
+    shape.
     """
     found, treedef = flatten(tree)
-    arrays = [np.asarray(leaf) for leaf in found]
+    arrays = [as_array("a leaf", leaf, numbers=False) for leaf in found]
     vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
     ends = np.cumsum([a.size for a in arrays])
 
@@ -268,11 +270,12 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
 def all_close(tree: Tree, other: Tree, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     """Whether corresponding leaves have one shape and close values, as `numpy.allclose`.
 
-    Raises `ValueError`, naming the path, where the structures differ.
+    Raises `ValueError`, naming the path, where the structures differ, `TypeError` for a leaf that
+    is no array of numbers.
     """
-    close = map(
-        lambda a, b: np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=rtol, atol=atol),
-        tree,
-        other,
-    )
-    return builtins.all(leaves(close))
+
+    def alike(a: Any, b: Any) -> bool:
+        a, b = (as_array("a leaf", leaf, numbers=False) for leaf in (a, b))
+        return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=atol)
+
+    return builtins.all(leaves(map(alike, tree, other)))

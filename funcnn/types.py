@@ -5,8 +5,7 @@
     apply(params, x, *, rng=None, train=False, wrt=...)  -> (y, vjp)
     vjp(dy)                                              -> (dparams, dx)
 
-Shapes leave out the batch axis; arrays always have it, first. The checks of arrays that layers
-share are here too; nothing here computes.
+Shapes leave out the batch axis; arrays always have it, first. Nothing here computes.
 """
 
 import functools
@@ -123,21 +122,6 @@ def accepts(function: Callable[..., Any], keyword: str) -> bool:
     return keyword in parameters or any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
     )
-
-
-def check_cotangent(dy: Array, shape: Shape, dtype: Any) -> None:
-    """Raise `ValueError` unless dy has the shape and dtype of the y that it is a cotangent of."""
-    if dy.shape != shape or dy.dtype != dtype:
-        raise ValueError(f"dy must be {dtype} of shape {shape}, got {dy.dtype} of {dy.shape}")
-
-
-def check_param(name: str, param: Array, shape: Shape, dtype: Any) -> Array:
-    """The param. Raises `ValueError` for another shape, `TypeError` for another dtype than x's."""
-    if param.shape != shape:
-        raise ValueError(f"expected a {name} of shape {shape}, got {param.shape}")
-    if param.dtype != dtype:
-        raise TypeError(f"x is {dtype} but params are {param.dtype}: convert one of them")
-    return param
 
 
 def with_wrt(apply: Apply) -> Apply:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from funcnn.arguments import shown
 from funcnn.types import Array, Shape
 
 # What is made for each window is made for a few rows of windows at a time, which bounds it. With
@@ -135,9 +136,9 @@ def check_sizes(layer: str, argument: str, value: Sizes, least: int = 1) -> Size
         sizes = tuple(map(operator.index, value if several else (value,)))  # type: ignore[arg-type]
     except TypeError:
         expected = "an integer, or a tuple of one for each spatial axis"
-        raise TypeError(f"{layer}: {argument} is {expected}, got {value!r}") from None
+        raise TypeError(f"{layer}: {argument} is {expected}, got {shown(value)}") from None
     if not sizes or min(sizes) < least:
-        raise ValueError(f"{layer}: {argument} must be at least {least}, got {value!r}")
+        raise ValueError(f"{layer}: {argument} must be at least {least}, got {shown(value)}")
     return sizes if several else sizes[0]
 
 

@@ -199,6 +199,116 @@ def test_a_file_mapped_to_memory_is_an_array(tmp_path):
     assert_same_batches(fn.batches((mapped, Y), 3, rng=KEY), fn.batches((X, Y), 3, rng=KEY))
 
 
+NOT_ARRAYS = [
+    pandas.DataFrame(ONES),
+    torch.ones(7, 3),
+    ONES.tolist(),
+    np.ma.array(ONES, mask=np.eye(7, 3)),
+    ONES.view(np.matrix),
+    None,
+]
+
+
+@pytest.mark.parametrize("dy", NOT_ARRAYS, ids=lambda dy: type(dy).__name__)
+def test_cotangents_and_params_are_arrays_alone(dy):
+    for layer in (fn.serial(fn.Dense(3)), fn.Relu(), fn.BatchNorm(), fn.LayerNorm(), fn.Flatten()):
+        _, vjp = layer.apply(layer.init(KEY, (3,))[1], ONES, train=True)
+        with pytest.raises(TypeError, match=f"dy is an array, got a {type(dy).__name__}"):
+            vjp(dy)
+    for layer in (fn.Dense(3), fn.BatchNorm(), fn.PRelu(), fn.LayerNorm()):
+        params = layer.init(KEY, (3,))[1] | {"weight": dy}
+        with pytest.raises(TypeError, match=f"a {type(dy).__name__} as 'weight', which is no"):
+            layer.apply(params, ONES)
+    convolution = fn.Conv(3, 1)
+    with pytest.raises(TypeError, match="as 'weight', which is no array"):
+        convolution.apply({"weight": dy, "bias": ONES[0]}, np.ones((1, 3, 2, 2), np.float32))
+
+
+def test_params_of_another_kind_are_named():
+    for layer in (fn.Dense(3), fn.Conv(3, 1), fn.BatchNorm(), fn.PRelu()):
+        for params, kind in (
+            ([{}], "list"),
+            (layer.init(KEY, (3, 3)), "tuple"),
+            (None, "NoneType"),
+        ):
+            with pytest.raises(ValueError, match=f"no 'weight': they are a {kind}, no dict"):
+                layer.apply(params, np.ones((2, 3, 3), np.float32))
+
+
+def test_a_single_number_has_no_axis_of_samples():
+    one = np.array(1, np.float32)
+    for layer in (MODEL, fn.Flatten(), fn.parallel(MODEL)):
+        _, params = layer.init(KEY, ((3,),) if layer.spec["layer"] == "parallel" else (3,))
+        x = (one,) if layer.spec["layer"] == "parallel" else one
+        with pytest.raises(ValueError, match="x has no axis of samples"):
+            layer.apply(params, x)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([["1", "2", "0"]] * 7), "text, such as '1', not of numbers"),
+        (np.array([[1, 2, 0]] * 7, "M8[s]"), r"datetime64\[s\], not of real numbers"),
+        (np.array([[1, 2, 0]] * 7, complex), "complex128, not of real numbers"),
+        (pandas.DataFrame([["a"] * 3] * 7), "text, such as 'a', not of numbers"),
+        ([*np.ma.array(ONES, mask=np.eye(7, 3))], "is a list with masked entries"),
+    ],
+    ids=["text", "dates", "complex", "DataFrame of text", "masked rows"],
+)
+def test_what_is_no_number_is_refused_where_it_is_computed_with(value, message):
+    calls = {
+        "outputs": lambda: fn.accuracy(value, Y),
+        "logits": lambda: fn.expected_calibration_error(value, Y),
+        "huber: targets": lambda: fn.huber(X, value),
+        "hinge: targets": lambda: fn.hinge(X, value),
+        "binary_cross_entropy: targets": lambda: fn.binary_cross_entropy(abs(ONES), value),
+        "dvalue": lambda: fn.huber(X, X, reduction="none")[1](value),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=f"^{name} .*{message}"):
+            call()
+
+
+def test_masked_leaves_are_refused(tmp_path):
+    masked = np.ma.array(np.ones(3), mask=[1, 0, 0])
+    statistics = {"running_mean": np.zeros(3)}
+    calls = [
+        lambda: fn.save(tmp_path / "x", [masked]),
+        lambda: fn.tree.ravel([masked]),
+        lambda: fn.tree.all_close([masked], [np.ones(3)]),
+        lambda: fn.write_statistics(statistics, {"running_mean": masked}),
+        *(lambda optimizer=optimizer: optimizer(0.1).init([masked]) for optimizer in STATEFUL),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="is a MaskedArray with masked entries"):
+            call()
+
+
+STATEFUL = fn.adam, fn.adamax, fn.rmsprop, fn.adagrad, fn.nesterov, fn.classical_momentum, fn.sm3
+
+
+def test_leaves_are_taken_by_position(tmp_path):
+    leaf = pandas.Series(np.arange(7.0), index=SHUFFLED)
+    fn.save(tmp_path / "x", [leaf])
+    (loaded,) = fn.load(tmp_path / "x").params
+    (written,) = fn.write_statistics([np.zeros(7)], [leaf])
+    for found in (loaded, written, fn.tree.ravel([leaf])[0]):
+        assert type(found) is np.ndarray
+        assert found.tolist() == list(range(7))
+    for optimizer in STATEFUL:
+        for zeros in fn.tree.leaves(optimizer(0.1).init([leaf])):
+            assert not isinstance(zeros, pandas.Series)
+
+
+def test_a_snapshot_takes_inputs_by_position_and_no_masks(kind, tmp_path):
+    fn.save(tmp_path / "x", PARAMS, model=MODEL, input_shape=(3,))
+    snapshot = fn.load(tmp_path / "x")
+    assert_same_bits(snapshot.predict(kind.x), snapshot.predict(X))
+    for call in (snapshot.predict, snapshot.classes, snapshot.scores):
+        with pytest.raises(TypeError, match=r"^inputs is a MaskedArray with masked entries"):
+            call(np.ma.array(X, mask=np.eye(7, 3)))
+
+
 def test_derivatives_are_checked_by_arrays_alone():
     def square(x):
         return (x * x).sum(), lambda dy: 2 * x * dy
@@ -212,6 +322,50 @@ def test_derivatives_are_checked_by_arrays_alone():
 def test_a_single_number_is_no_data():
     with pytest.raises(ValueError, match="a single number where it needs an array of rows"):
         fn.batches((3.0, Y), 2)
+
+
+SQUARE = np.arange(400.0).reshape(20, 20)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fn.Conv(4, SQUARE),
+        lambda: fn.Conv(4, 3, padding=SQUARE),
+        lambda: fn.Dense(SQUARE),
+        lambda: fn.Dense(4, bias=SQUARE),
+        lambda: fn.Dense(4, weight_init=SQUARE),
+        lambda: fn.Dropout(SQUARE),
+        lambda: fn.LeakyRelu(SQUARE),
+        lambda: fn.FanOut(SQUARE),
+        lambda: fn.FanOut(2.5),
+        lambda: fn.Reshape(SQUARE),
+        lambda: fn.serial(fn.Relu(), SQUARE),
+        lambda: fn.shape_dependent(SQUARE),
+        lambda: fn.elementwise(SQUARE),
+        lambda: fn.sgd(SQUARE),
+        lambda: fn.schedules.cosine_decay(0.1, SQUARE),
+        lambda: fn.schedules.join([SQUARE], []),
+        lambda: fn.chain(fn.sgd(0.1), SQUARE),
+        lambda: fn.masked(fn.sgd(0.1), {"a": SQUARE}).init({"a": SQUARE}),
+        lambda: fn.weighted(SQUARE),
+        lambda: fn.huber(X, X, SQUARE),
+        lambda: fn.huber(X, X, reduction=SQUARE.tolist()),
+        lambda: MODEL.init(SQUARE, (3,)),
+        lambda: MODEL.apply(PARAMS, X, wrt=SQUARE.tolist()),
+        lambda: fn.TrainState.create(PARAMS, fn.sgd(0.1), SQUARE),
+        lambda: fn.make_train_step(MODEL.apply, fn.huber, SQUARE),
+        lambda: fn.random.key(SQUARE),
+        lambda: fn.batches((X, Y), 2, rng=SQUARE),
+        lambda: fn.from_spec({"layer": "Dense", "out_features": SQUARE.tolist()}),
+        lambda: fn.save("never", PARAMS, outputs=SQUARE.tolist()),
+    ],
+)
+def test_an_array_in_the_wrong_place_is_shown_on_one_line(call):
+    with pytest.raises((TypeError, ValueError)) as found:
+        call()
+    assert "\n" not in str(found.value)
+    assert len(str(found.value)) < 300
 
 
 def test_arrays_are_not_copied():

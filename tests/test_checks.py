@@ -682,3 +682,21 @@ def test_check_vjp_says_nothing_of_kinks_where_the_derivative_is_wrong():
 def test_check_vjp_says_that_x_is_at_a_jump():
     with pytest.raises(fn.CheckFailure, match="at a kink or jump"):
         fn.check_vjp(lambda x: (np.floor(x), lambda dy: dy), np.array([2.0]))
+
+
+def test_a_cotangent_that_is_none_for_x_is_named():
+    def function(x):
+        return x * x, lambda dy: (2 * x * dy)[:1]
+
+    with pytest.raises(
+        fn.CheckFailure, match=r"a cotangent of shape \(1,\) for x, which is \(3,\)$"
+    ):
+        fn.check_vjp(function, np.arange(3.0))
+
+    def forgetful(x):
+        return x["a"] * x["b"], lambda dy: {"a": x["b"] * dy}
+
+    with pytest.raises(fn.CheckFailure, match=r"gives no cotangent for b, which is \(2,\)$"):
+        fn.check_vjp(forgetful, {"a": np.ones(2), "b": np.ones(2)})
+    with pytest.raises(ValueError, match=r"y is empty, of shape \(0,\)"):
+        fn.check_vjp(function, np.zeros(0))

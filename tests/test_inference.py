@@ -192,3 +192,21 @@ def test_what_outputs_are_is_one_of_three_words_and_only_written_if_told(path):
         assert "outputs" not in json.loads(archive.read("header.json"))
     with pytest.raises(ValueError, match="one of logits, probabilities, scores, got 'odds'"):
         fn.save(path, [], outputs="odds")
+
+
+def test_outputs_that_are_nan_are_no_classes(tmp_path):
+    model = fn.Dense(2)
+    params = model.init(fn.random.key(0), (3,))[1]
+    x = np.ones((4, 3), np.float32)
+    x[[1, 2]] = np.nan
+    fn.save(tmp_path / "x", params, model=model, input_shape=(3,))
+    snapshot = fn.load(tmp_path / "x")
+    assert np.isnan(snapshot.scores(x)).sum() == 4
+    damaged = snapshot._replace(params=fn.tree.map(lambda leaf: leaf * np.nan, params))
+    for of, given, message in (
+        (snapshot, x, "2 of 4 .* 1 first"),
+        (damaged, x, "4 of 4 .* 0 first"),
+    ):
+        for call in (of.predict, of.classes):
+            with pytest.raises(ValueError, match=f"the network gives NaN for {message}"):
+                call(given)

@@ -615,3 +615,17 @@ def test_target_probabilities_of_classes_are_not_negative(wrong):
 def test_logits_of_images_are_told_of_flatten():
     with pytest.raises(ValueError, match=r"logits are \(N, K\), got shape \(2, 3, 4\); Flatten"):
         fn.softmax_cross_entropy(np.zeros((2, 3, 4)), np.zeros(2, int))
+
+
+def test_a_weighted_loss_takes_weights():
+    with pytest.raises(TypeError, match="weighted takes a loss with the keyword weights, got"):
+        fn.weighted(lambda outputs, targets: fn.huber(outputs, targets))
+
+
+@pytest.mark.parametrize("number", ["a", None, math.nan, -1, np.array([0.5, 0.5])])
+def test_what_is_no_number_is_no_argument_of_a_loss(number):
+    with pytest.raises(ValueError, match="label_smoothing must be in"):
+        fn.softmax_cross_entropy(np.eye(2), np.arange(2), label_smoothing=number)
+    with pytest.raises(ValueError, match="huber: delta must be a finite number above 0"):
+        fn.huber(np.eye(2), np.eye(2), number)
+    assert fn.huber(np.eye(2), np.zeros((2, 2)), np.array(0.5))[0] == 0.1875

@@ -333,3 +333,60 @@ def test_a_threshold_is_a_number_and_for_a_single_column():
         fn.predicted_classes(LOGITS, threshold=math.nan)
     with pytest.raises(ValueError, match=r"a threshold is for a single column, got outputs \(4, 3"):
         fn.predicted_classes(SCORES, threshold=0.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row"),
+    [
+        (np.eye(3)[[0, 1]] * [[1], [0]], 1),
+        (np.eye(3)[[0, 1]] * [[np.nan], [1]], 0),
+        (np.full((2, 3), -1), 0),
+    ],
+    ids=["no class", "NaN", "all -1"],
+)
+def test_a_row_of_targets_has_a_highest(rows, row):
+    outputs = np.eye(3)[[0, 1]]
+    for metric in (fn.accuracy, fn.expected_calibration_error, fn.recall):
+        with pytest.raises(ValueError, match=f"row {row} of the targets has no highest"):
+            metric(outputs, rows)
+    assert fn.accuracy(outputs, 2 * np.eye(3)[[0, 2]] - 1) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("targets", "advice"),
+    [
+        (np.array([[0], [1]]), r": targets\[:, 0\]$"),
+        (np.array([0.0, 1.0]), r": targets.astype\(int\)$"),
+        (np.array([False, True]), r": targets.astype\(int\)$"),
+        (np.array(["a", "b"]), r": number them, by np.unique\(targets, return_inverse=True\)"),
+    ],
+    ids=["column", "floats", "bools", "text"],
+)
+def test_what_makes_labels_is_said(targets, advice):
+    with pytest.raises(ValueError, match=f"^targets are integers .*{advice}"):
+        fn.accuracy(np.eye(3)[[0, 1]], targets)
+    losses = fn.softmax_cross_entropy, fn.multiclass_hinge
+    for loss in losses:
+        with pytest.raises(
+            ValueError, match=f"^{loss.__name__}: .*{advice.replace('targets', 'labels')}"
+        ):
+            loss(np.eye(3)[[0, 1]], targets)
+
+
+@pytest.mark.parametrize("number", ["2", 1.5, math.nan, None])
+def test_k_and_bins_are_integers(number):
+    with pytest.raises(ValueError, match=r"^k must be from 1 to the 3 classes, got "):
+        fn.top_k_accuracy(np.eye(3), np.arange(3), number)
+    with pytest.raises(TypeError, match=r"^bins is an integer, got "):
+        fn.expected_calibration_error(np.eye(3), np.arange(3), number)
+
+
+def test_one_column_of_scores_is_told_where_to_go():
+    column = np.array([[-1.0], [2.0]])
+    for metric in (fn.top_k_accuracy, fn.expected_calibration_error):
+        with pytest.raises(ValueError, match=r"shape \(2, 1\); for one column there is accuracy"):
+            metric(column, np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"shape \(2,\): outputs\[:, None\] is \(N, 1\)"):
+        fn.accuracy(column[:, 0], np.array([0, 1]))
+    for threshold in (np.float32(0), np.array(0.0), 0):
+        assert fn.accuracy(column, np.array([0, 1]), threshold=threshold) == 1

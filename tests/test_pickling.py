@@ -1,8 +1,12 @@
 """Layers, models, optimizers and states are pickled by how they were made; NumPy's numbers too."""
 
 import copy
+import functools
+import inspect
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +134,87 @@ def test_a_train_state_can_be_pickled():
     other = again(state)
     assert (other.rng, fn.tree.structure(other)) == (KEY, fn.tree.structure(state))
     assert copy.deepcopy(state).rng == KEY
+
+
+# --- functions that constructors make, and what a file holds ----------------------------------
+
+
+def own_loss(outputs, targets, weights=None):
+    return fn.huber(outputs, targets, weights=weights)
+
+
+FUNCTIONS = {
+    "schedule": (schedules.cosine_decay(0.1, 8, alpha=0.5), (3,)),
+    "joined": (schedules.join([schedules.constant(0.1), schedules.constant(0.2)], [2]), (2,)),
+    "initializer": (initializers.truncated_normal(0.5), (KEY, (2, 3))),
+    "scaled": (initializers.he_uniform(), (KEY, (2, 3))),
+    "weighted": (fn.weighted(fn.huber), (np.ones(2), (np.zeros(2), np.array([1, 3])))),
+    "of a partial": (
+        fn.weighted(functools.partial(fn.huber, delta=2.0)),
+        (np.ones(2), (np.zeros(2), np.array([1, 3]))),
+    ),
+    "of one's own": (fn.weighted(own_loss), (np.ones(2), (np.zeros(2), np.array([1, 3])))),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_constructors_make_can_be_pickled(name):
+    function, arguments = FUNCTIONS[name]
+    other, copied = again(function), copy.deepcopy(function)
+    for ours in (other(*arguments), copied(*arguments)):
+        value, right = ours, function(*arguments)
+        if isinstance(right, tuple):
+            value, right = value[0], right[0]
+        assert_same_bits(value, right)
+    assert inspect.signature(other) == inspect.signature(function)
+
+
+def test_functions_show_how_they_were_made():
+    assert repr(schedules.cosine_decay(0.1, 8, alpha=0.5)) == "cosine_decay(0.1, 8, alpha=0.5)"
+    assert repr(again(initializers.normal(np.array(0.5)))) == "normal(0.5)"
+
+
+def test_what_a_file_holds_can_be_pickled(tmp_path):
+    model, optimizer = fn.serial(fn.Dense(2), fn.BatchNorm()), fn.adam()
+    state = fn.TrainState.create(model.init(KEY, (3,))[1], optimizer, KEY)
+    fn.save(tmp_path / "state", state, model=model)  # with the NamedTuples that it has in the file
+    snapshot = fn.load(tmp_path / "state")
+    other = again(snapshot)
+    assert type(other) is fn.Snapshot
+    assert fn.tree.structure(other.params) == fn.tree.structure(snapshot.params)
+    assert other.params.opt_state[0].step == 0
+    assert other.params.rng == KEY
+    assert copy.deepcopy(snapshot).model.spec == model.spec
+
+
+SPAWNED = """
+import multiprocessing
+import funcnn as fn
+
+def work(given):
+    model, optimizer, loss, rate, state = given
+    step = fn.make_train_step(model.apply, loss, optimizer)
+    x = fn.random.normal(fn.random.key(1), (4, 3))
+    return step(state, (x, (x[:, :2], x[:, 2] ** 2)))[1]["loss"], rate(2)
+
+if __name__ == "__main__":
+    model = fn.serial(fn.Dense(4, weight_init=fn.initializers.he_normal()), fn.Relu(), fn.Dense(2))
+    rate = fn.schedules.linear_warmup(0.0, 0.5, 4)
+    optimizer, loss = fn.adam(rate), fn.weighted(fn.mean_squared_error)
+    state = fn.TrainState.create(model.init(fn.random.key(0), (3,))[1], optimizer)
+    given = (model, optimizer, loss, rate, state)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (there,) = pool.map(work, [given])
+    assert there == work(given), there
+    print(there[1])
+"""
+
+
+def test_a_spawned_process_is_given_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED, encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.returncode) == ("0.25\n", 0), ran.stderr
 
 
 # --- numbers of NumPy ------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import warnings
 import zipfile
 from typing import Any, NamedTuple
 
@@ -552,3 +553,65 @@ def test_the_shapes_of_several_inputs_come_back(tmp_path):
     snapshot = fn.load(tmp_path / "pair.npz")
     assert snapshot.input_shape == shapes
     assert snapshot.model.init(fn.random.key(0), snapshot.input_shape)[0] == ((2,), (2, 2))
+
+
+def test_a_dense_on_images_of_before_is_read_and_said(tmp_path):
+    model = fn.serial(fn.Conv(2, 2), fn.Relu(), fn.Dense(3), fn.Flatten())
+    shapes = model.init(fn.random.SHAPES_ONLY, (1, 4, 4))[1]
+    params = fn.tree.map(lambda leaf: np.full(leaf.shape, 0.5, np.float32), shapes)
+    fn.save(tmp_path / "x", params, model=model, input_shape=(1, 4, 4))  # of before has the same
+    snapshot = fn.load(tmp_path / "x")
+    message = r"^layer 2 \(Dense\): it would work along the width of images"
+    with pytest.warns(UserWarning, match=message):
+        found = snapshot.scores(np.ones((2, 4, 4), np.float32))
+    np.testing.assert_array_equal(found, np.full((2, 2 * 3 * 3), 3 * (4 * 0.5 + 0.5) * 0.5 + 0.5))
+    with pytest.raises(ValueError, match=message):
+        snapshot.model.init(fn.random.key(0), (1, 4, 4))
+
+
+def rewritten(path, change):
+    """The file with its members, a list of (name, bytes), as `change` returns them."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns of two equal names
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in change(members):
+                archive.writestr(zipfile.ZipInfo(name), data)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_member_that_is_there_twice_is_refused(tmp_path, place):
+    path = tmp_path / "x"
+    fn.save(path, [np.ones(2)])
+    rewritten(path, lambda members: [*members, members[place]])
+    name = ["header.json", "0.npy"][place]
+    with pytest.raises(fn.SnapshotError, match=f"there are 2 members {name}$"):
+        fn.load(path)
+
+
+def test_a_large_file_that_is_no_snapshot_is_not_read(tmp_path):
+    path = tmp_path / "x"
+    with open(path, "wb") as file:
+        file.truncate(1 << 40)  # a hole: on the disk it takes nothing
+    with pytest.raises(fn.SnapshotError, match="File is not a zip file"):
+        fn.load(path)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "message"),
+    [
+        ({"scale": 0, "mean": 0.0, "std": 1.0}, "scale must be a finite number above 0, got 0"),
+        ({"scale": 1, "mean": 0.0, "std": 0.0}, "std must be a finite number above 0, got 0.0"),
+        ({"scale": 1, "mean": 10**400, "std": 1}, "mean must be a finite number, got 1000"),
+    ],
+)
+def test_a_normalization_that_cannot_be_is_named(tmp_path, normalization, message):
+    model = fn.Dense(2)
+    params = model.init(fn.random.key(0), (3,))[1]
+    keywords = {"model": model, "input_shape": (3,), "normalization": normalization}
+    fn.save(tmp_path / "x", params, **keywords)
+    snapshot = fn.load(tmp_path / "x")
+    for call in (snapshot.predict, snapshot.classes, snapshot.scores):
+        with pytest.raises(ValueError, match=f"^its normalization's {message}"):
+            call(np.ones((1, 3), np.float32))
