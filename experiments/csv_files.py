@@ -9,6 +9,7 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import numpy as np
 from funcnn.experiments import emnist
 from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
 from funcnn.experiments.csv_forms import (
+    LONGEST_LINE,
     WHOLE,
     Form,
     as_labels,
     expect_first,
     is_label,
+    is_whole,
     read_form,
     split_line,
 )
@@ -46,7 +49,7 @@ _UNPACKED = 1 << 24
 
 def is_csv_name(file: str) -> bool:
     """Whether a file is called as CSV files are; macOS's `._` file beside one is not."""
-    return file.endswith((".csv", ".csv.gz")) and not file.startswith(".")
+    return file.lower().endswith((".csv", ".csv.gz")) and not file.startswith(".")
 
 
 def read_file(path: Path) -> ImageData:
@@ -165,50 +168,76 @@ def _parse(file: io.BufferedIOBase, path: Path, form: Form) -> Table:
     """The images as bytes `(N, H, H)`, and what their labels say."""
     import pandas as pd  # half a second, and only here
 
-    pieces: list[Array] = []
-    texts: list[Array] = []
-    kinds: Any = np.int64
-    if form.texts:
-        kinds = dict.fromkeys(range(form.columns), np.int64) | dict.fromkeys(form.texts, str)
-    try:
-        with (
-            np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
-            pd.read_csv(
-                io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
-                header=None,
-                skiprows=form.before,
-                dtype=kinds,
-                na_filter=False,  # an empty field is an error then, not a missing number
-                skip_blank_lines=False,
-                encoding="utf-8",
-                chunksize=_ROWS_AT_ONCE,
-            ) as reader,
-        ):
-            for piece in reader:
-                if piece.shape[1] != form.columns:
-                    raise ValueError(f"{piece.shape[1]} columns")
-                if form.label is not None:
-                    found = piece[form.label].to_numpy(object)
-                    if not all(map(is_label, set(found))):
-                        raise ValueError("a label is missing")
-                    texts.append(found.astype(str))
-                values = piece.drop(columns=list(form.texts)).to_numpy()
-                if not 0 <= values.min() <= values.max() <= 255:
-                    raise ValueError("a value is not from 0 to 255")
-                pieces.append(values.astype(np.uint8, order="C"))
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path} has no rows of pixels") from None
-    except (ValueError, TypeError, OverflowError) as error:
-        rows = sum(len(piece) for piece in pieces)
-        _blame_line(file, path, form, rows)
-        raise InputError(f"{path} is not a table of pixels: {str(error).splitlines()[0]}") from None
-    images = np.concatenate(pieces).reshape(-1, form.side, form.side)
-    if not texts:
+    # Words among labels or ids need another kind of column, which takes longer.
+    words = dict.fromkeys(form.pixels, np.int64) | dict.fromkeys(form.texts, str)
+    every: list[Any] = [np.int64, words] if form.texts else [np.int64]
+    for kinds in every[len(every) - 1 if _starts_with_words(file, path, form) else 0 :]:
+        pieces: list[tuple[Array, Array | None]] = []
+        try:
+            pieces += _pieces(file, form, kinds)
+        except pd.errors.EmptyDataError:
+            raise InputError(f"{path} has no rows of pixels") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            if kinds is every[-1]:
+                _blame_line(file, path, form, sum(len(values) for values, _ in pieces))
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path} is not a table of pixels: {reason}") from None
+        else:
+            break
+    images = np.concatenate([values for values, _ in pieces]).reshape(-1, form.side, form.side)
+    if form.label is None:
         return Table(images, None)
-    labels = as_labels(np.concatenate(texts), form, path)
-    if not form.named and form.label == 0:
+    labels = np.concatenate([found for _, found in pieces if found is not None])
+    labels = as_labels(labels, form, path)
+    if not form.named:
         expect_first(labels, images[:, -1, -1], path)
     return Table(images, labels)
+
+
+def _starts_with_words(file: io.BufferedIOBase, path: Path, form: Form) -> bool:
+    """Whether the first row has some among its label and ids; of True, pandas would make a 1."""
+    file.seek(0)
+    lines = [file.readline(LONGEST_LINE) for _ in range(form.before + 1)]
+    fields = split_line(lines[-1], path, form.before + 1)
+    return not all(map(is_whole, (fields[index] for index in form.texts if index < len(fields))))
+
+
+def _pieces(
+    file: io.BufferedIOBase, form: Form, kinds: Any
+) -> Iterator[tuple[Array, Array | None]]:
+    """Pixels `(n, H*H)` and labels of some rows after the other, of columns of these kinds."""
+    import pandas as pd
+
+    first, last = form.pixels[0], form.pixels[-1] + 1
+    columns: Any = list(form.pixels)
+    if columns == list(range(first, last)):
+        columns = slice(first, last)  # which takes no copy
+    with (
+        np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
+        pd.read_csv(
+            io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
+            header=None,
+            skiprows=form.before,
+            dtype=kinds,
+            na_filter=False,  # an empty field is an error then, not a missing number
+            skip_blank_lines=False,
+            encoding="utf-8",
+            chunksize=_ROWS_AT_ONCE,
+        ) as reader,
+    ):
+        for piece in reader:
+            if piece.shape[1] != form.columns:
+                raise ValueError(f"{piece.shape[1]} columns")
+            labels = None if form.label is None else piece[form.label].to_numpy()
+            if kinds is np.int64:
+                values = piece.to_numpy()[:, columns]
+            else:
+                values = piece.iloc[:, columns].to_numpy()
+                if labels is not None and not all(map(is_label, set(labels))):
+                    raise ValueError("a label is missing")
+            if not 0 <= values.min() <= values.max() <= 255:
+                raise ValueError("a value is not from 0 to 255")
+            yield values.astype(np.uint8, order="C"), labels
 
 
 def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> None:
