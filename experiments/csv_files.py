@@ -37,7 +37,7 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
-from funcnn.experiments.set_parts import is_validation
+from funcnn.experiments.set_parts import PARTS, file_part
 
 from funcnn.files import open_regular
 from funcnn.types import Array
@@ -60,7 +60,8 @@ def read_file(path: Path) -> ImageData:
     inputs, labels = _read(path)
     train = None if labels is None else (inputs, labels)
     test = (inputs, None) if labels is None else None
-    return assemble(train, test, str(path), _official_names(path))
+    split = emnist.split_of([path.name], str(path))
+    return assemble(train, test, str(path), **emnist.classes_of(split))
 
 
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
@@ -70,9 +71,11 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
     Raises `InputError`.
     """
-    found = {part: _only(folder, part, prefix) for part in ("train", "test", "validation")}
+    found = {part: _only(folder, part, prefix) for part in PARTS}
     if found["train"] is None:
-        raise InputError(f"{folder}: a CSV file of train images is needed, found none")
+        others = [path.name for path in sorted(folder.iterdir()) if is_csv_name(path.name)]
+        instead = f" called train, found {', '.join(others[:4])}" if others else ", found none"
+        raise InputError(f"{folder}: a CSV file of train images is needed{instead}")
     inputs, labels = _read(found["train"])
     if labels is None:
         side = inputs.shape[-1]
@@ -85,8 +88,7 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     validation = None if found["validation"] is None else _read_validation(found["validation"])
     files = [path for path in found.values() if path is not None]
     split = emnist.split_of([path.name for path in files], str(folder))
-    names = None if split is None else split.class_names
-    return assemble(train, test, str(folder), names, validation)
+    return assemble(train, test, str(folder), validation=validation, **emnist.classes_of(split))
 
 
 def _read_validation(path: Path) -> Examples:
@@ -100,7 +102,7 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
     found = sorted(
         path
         for path in folder.iterdir()
-        if is_csv_name(path.name) and path.name.startswith(prefix) and _is_of(path.name, part)
+        if is_csv_name(path.name) and path.name.startswith(prefix) and file_part(path.name) == part
     )
     found = [path for path in found if path.with_suffix("") not in found]  # packed as well
     if len(found) > 1:
@@ -109,15 +111,6 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
         seen = ", ".join(path.name for path in found)
         raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")
     return found[0] if found else None
-
-
-def _is_of(file: str, part: str) -> bool:
-    return is_validation(file) if part == "validation" else part in file
-
-
-def _official_names(path: Path) -> tuple[str, ...] | None:
-    split = emnist.split_of([path.name], str(path))
-    return None if split is None else split.class_names
 
 
 def _read(path: Path) -> Inputs:
@@ -135,7 +128,8 @@ def _read(path: Path) -> Inputs:
     split = emnist.split_of([path.name], str(path))
     if split is not None:
         images = emnist.upright(images)
-        labels = None if labels is None else split.from_first(labels, str(path))
+        if labels is not None:
+            split.expect_first(labels, str(path))
     if labels is None:
         return check_images(images, str(path)), None
     return check_pair(images, labels, str(path))
