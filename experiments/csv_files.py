@@ -8,6 +8,7 @@ takes seconds; the copy is used only if it is whole and of this very text.
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,7 +243,7 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             continue
         fields = split_line(line, path, number)
         if not line.strip():
-            raise InputError(f"{path}, line {number}: empty")
+            raise InputError(f"{path}, line {number}: empty; take it out, or what is below it")
         if len(fields) != form.columns:
             raise InputError(
                 f"{path}, line {number}: {len(fields)} values, where line {form.line} has "
@@ -253,7 +254,13 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             if index == form.label and not is_label(field):
                 raise InputError(f"{where} a label, a whole number or a word")
             if index not in form.texts and not (WHOLE.fullmatch(field) and float(field) <= 255):
-                raise InputError(f"{where} a whole number from 0 to 255")
+                raise InputError(f"{where} a whole number from 0 to 255{_remedy(field)}")
+
+
+def _remedy(field: str) -> str:
+    """What to do with a pixel, if it is clear."""
+    fraction = re.fullmatch(r"\s*(0?\.\d+|\d(\.\d+)?e-\d+)\s*", field, re.IGNORECASE)
+    return "; of pixels from 0 to 1, save 255 times them, rounded" if fraction else ""
 
 
 def _cached(file: io.BufferedReader, path: Path) -> Table:

@@ -63,7 +63,9 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             PIL.ImageOps.exif_transpose(image, in_place=True)
             size = image.size[::-1]
             if shape is not None and size != shape:
-                raise InputError(f"{where} has {size} pixels, but the first image {shape}")
+                raise InputError(
+                    f"{where} has {size} pixels, but the first image {shape}: save all in one size"
+                )
             return _grey(image, where)
     except InputError:
         raise

@@ -443,6 +443,11 @@ def with_field(number, column, field):
         pytest.param(text_of(TABLE).replace(b",", b" "), "there is no comma in", id="spaces alone"),
         pytest.param(b"# mine\n" + text_of(TABLE), "no comma in '# mine'", id="a comment"),
         pytest.param(with_field(7, 1, b"a" * 101), "line 7, column 1: 'aaa", id="endless label"),
+        pytest.param(
+            with_field(7, 3, b"0.25"),
+            "'0.25' is not a whole number from 0 to 255; of pixels",
+            id="0..1",
+        ),
         pytest.param(b"\0" * 100, "line 1", id="zeros"),
         pytest.param(b"1" * (1 << 25), "longer than 16,777,216 bytes", id="one endless line"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "line 1", id="a picture"),
