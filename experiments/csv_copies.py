@@ -18,7 +18,7 @@ from funcnn.experiments.room import expect_memory
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
-_MARK = b"funcnn-csv-3"  # another number whenever the same text gives another table
+_MARK = b"funcnn-csv-4"  # another number whenever the same text gives another table
 _SEAL = len(_MARK) + hashlib.sha256().digest_size
 _HEADER = 256  # bytes of an array's file before its values, at most
 

@@ -8,7 +8,9 @@ takes seconds; the copy is used only if it is whole and of this very text.
 import gzip
 import io
 import os
+import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ import numpy as np
 from funcnn.experiments import emnist
 from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
 from funcnn.experiments.csv_forms import (
+    LONGEST_LINE,
     WHOLE,
     Form,
     as_labels,
     expect_first,
     is_label,
+    is_whole,
     read_form,
     split_line,
 )
@@ -34,7 +38,7 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
-from funcnn.experiments.set_parts import is_validation
+from funcnn.experiments.set_parts import PARTS, file_part
 
 from funcnn.files import open_regular
 from funcnn.types import Array
@@ -46,7 +50,7 @@ _UNPACKED = 1 << 24
 
 def is_csv_name(file: str) -> bool:
     """Whether a file is called as CSV files are; macOS's `._` file beside one is not."""
-    return file.endswith((".csv", ".csv.gz")) and not file.startswith(".")
+    return file.lower().endswith((".csv", ".csv.gz")) and not file.startswith(".")
 
 
 def read_file(path: Path) -> ImageData:
@@ -57,7 +61,8 @@ def read_file(path: Path) -> ImageData:
     inputs, labels = _read(path)
     train = None if labels is None else (inputs, labels)
     test = (inputs, None) if labels is None else None
-    return assemble(train, test, str(path), _official_names(path))
+    split = emnist.split_of([path.name], str(path))
+    return assemble(train, test, str(path), **emnist.classes_of(split))
 
 
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
@@ -67,9 +72,11 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
     Raises `InputError`.
     """
-    found = {part: _only(folder, part, prefix) for part in ("train", "test", "validation")}
+    found = {part: _only(folder, part, prefix) for part in PARTS}
     if found["train"] is None:
-        raise InputError(f"{folder}: a CSV file of train images is needed, found none")
+        others = [path.name for path in sorted(folder.iterdir()) if is_csv_name(path.name)]
+        instead = f" called train, found {', '.join(others[:4])}" if others else ", found none"
+        raise InputError(f"{folder}: a CSV file of train images is needed{instead}")
     inputs, labels = _read(found["train"])
     if labels is None:
         side = inputs.shape[-1]
@@ -82,8 +89,7 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     validation = None if found["validation"] is None else _read_validation(found["validation"])
     files = [path for path in found.values() if path is not None]
     split = emnist.split_of([path.name for path in files], str(folder))
-    names = None if split is None else split.class_names
-    return assemble(train, test, str(folder), names, validation)
+    return assemble(train, test, str(folder), validation=validation, **emnist.classes_of(split))
 
 
 def _read_validation(path: Path) -> Examples:
@@ -97,7 +103,7 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
     found = sorted(
         path
         for path in folder.iterdir()
-        if is_csv_name(path.name) and path.name.startswith(prefix) and _is_of(path.name, part)
+        if is_csv_name(path.name) and path.name.startswith(prefix) and file_part(path.name) == part
     )
     found = [path for path in found if path.with_suffix("") not in found]  # packed as well
     if len(found) > 1:
@@ -106,15 +112,6 @@ def _only(folder: Path, part: str, prefix: str) -> Path | None:
         seen = ", ".join(path.name for path in found)
         raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")
     return found[0] if found else None
-
-
-def _is_of(file: str, part: str) -> bool:
-    return is_validation(file) if part == "validation" else part in file
-
-
-def _official_names(path: Path) -> tuple[str, ...] | None:
-    split = emnist.split_of([path.name], str(path))
-    return None if split is None else split.class_names
 
 
 def _read(path: Path) -> Inputs:
@@ -132,7 +129,8 @@ def _read(path: Path) -> Inputs:
     split = emnist.split_of([path.name], str(path))
     if split is not None:
         images = emnist.upright(images)
-        labels = None if labels is None else split.from_first(labels, str(path))
+        if labels is not None:
+            split.expect_first(labels, str(path))
     if labels is None:
         return check_images(images, str(path)), None
     return check_pair(images, labels, str(path))
@@ -165,50 +163,76 @@ def _parse(file: io.BufferedIOBase, path: Path, form: Form) -> Table:
     """The images as bytes `(N, H, H)`, and what their labels say."""
     import pandas as pd  # half a second, and only here
 
-    pieces: list[Array] = []
-    texts: list[Array] = []
-    kinds: Any = np.int64
-    if form.texts:
-        kinds = dict.fromkeys(range(form.columns), np.int64) | dict.fromkeys(form.texts, str)
-    try:
-        with (
-            np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
-            pd.read_csv(
-                io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
-                header=None,
-                skiprows=form.before,
-                dtype=kinds,
-                na_filter=False,  # an empty field is an error then, not a missing number
-                skip_blank_lines=False,
-                encoding="utf-8",
-                chunksize=_ROWS_AT_ONCE,
-            ) as reader,
-        ):
-            for piece in reader:
-                if piece.shape[1] != form.columns:
-                    raise ValueError(f"{piece.shape[1]} columns")
-                if form.label is not None:
-                    found = piece[form.label].to_numpy(object)
-                    if not all(map(is_label, set(found))):
-                        raise ValueError("a label is missing")
-                    texts.append(found.astype(str))
-                values = piece.drop(columns=list(form.texts)).to_numpy()
-                if not 0 <= values.min() <= values.max() <= 255:
-                    raise ValueError("a value is not from 0 to 255")
-                pieces.append(values.astype(np.uint8, order="C"))
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path} has no rows of pixels") from None
-    except (ValueError, TypeError, OverflowError) as error:
-        rows = sum(len(piece) for piece in pieces)
-        _blame_line(file, path, form, rows)
-        raise InputError(f"{path} is not a table of pixels: {str(error).splitlines()[0]}") from None
-    images = np.concatenate(pieces).reshape(-1, form.side, form.side)
-    if not texts:
+    # Words among labels or ids need another kind of column, which takes longer.
+    words = dict.fromkeys(form.pixels, np.int64) | dict.fromkeys(form.texts, str)
+    every: list[Any] = [np.int64, words] if form.texts else [np.int64]
+    for kinds in every[len(every) - 1 if _starts_with_words(file, path, form) else 0 :]:
+        pieces: list[tuple[Array, Array | None]] = []
+        try:
+            pieces += _pieces(file, form, kinds)
+        except pd.errors.EmptyDataError:
+            raise InputError(f"{path} has no rows of pixels") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            if kinds is every[-1]:
+                _blame_line(file, path, form, sum(len(values) for values, _ in pieces))
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path} is not a table of pixels: {reason}") from None
+        else:
+            break
+    images = np.concatenate([values for values, _ in pieces]).reshape(-1, form.side, form.side)
+    if form.label is None:
         return Table(images, None)
-    labels = as_labels(np.concatenate(texts), form, path)
-    if not form.named and form.label == 0:
+    labels = np.concatenate([found for _, found in pieces if found is not None])
+    labels = as_labels(labels, form, path)
+    if not form.named:
         expect_first(labels, images[:, -1, -1], path)
     return Table(images, labels)
+
+
+def _starts_with_words(file: io.BufferedIOBase, path: Path, form: Form) -> bool:
+    """Whether the first row has some among its label and ids; of True, pandas would make a 1."""
+    file.seek(0)
+    lines = [file.readline(LONGEST_LINE) for _ in range(form.before + 1)]
+    fields = split_line(lines[-1], path, form.before + 1)
+    return not all(map(is_whole, (fields[index] for index in form.texts if index < len(fields))))
+
+
+def _pieces(
+    file: io.BufferedIOBase, form: Form, kinds: Any
+) -> Iterator[tuple[Array, Array | None]]:
+    """Pixels `(n, H*H)` and labels of some rows after the other, of columns of these kinds."""
+    import pandas as pd
+
+    first, last = form.pixels[0], form.pixels[-1] + 1
+    columns: Any = list(form.pixels)
+    if columns == list(range(first, last)):
+        columns = slice(first, last)  # which takes no copy
+    with (
+        np.errstate(invalid="ignore"),  # a number beyond integers is an error soon enough
+        pd.read_csv(
+            io.BufferedReader(_WithoutEmptyEnd(file), _PIECE),
+            header=None,
+            skiprows=form.before,
+            dtype=kinds,
+            na_filter=False,  # an empty field is an error then, not a missing number
+            skip_blank_lines=False,
+            encoding="utf-8",
+            chunksize=_ROWS_AT_ONCE,
+        ) as reader,
+    ):
+        for piece in reader:
+            if piece.shape[1] != form.columns:
+                raise ValueError(f"{piece.shape[1]} columns")
+            labels = None if form.label is None else piece[form.label].to_numpy()
+            if kinds is np.int64:
+                values = piece.to_numpy()[:, columns]
+            else:
+                values = piece.iloc[:, columns].to_numpy()
+                if labels is not None and not all(map(is_label, set(labels))):
+                    raise ValueError("a label is missing")
+            if not 0 <= values.min() <= values.max() <= 255:
+                raise ValueError("a value is not from 0 to 255")
+            yield values.astype(np.uint8, order="C"), labels
 
 
 def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> None:
@@ -219,7 +243,7 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             continue
         fields = split_line(line, path, number)
         if not line.strip():
-            raise InputError(f"{path}, line {number}: empty")
+            raise InputError(f"{path}, line {number}: empty; take it out, or what is below it")
         if len(fields) != form.columns:
             raise InputError(
                 f"{path}, line {number}: {len(fields)} values, where line {form.line} has "
@@ -230,7 +254,13 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             if index == form.label and not is_label(field):
                 raise InputError(f"{where} a label, a whole number or a word")
             if index not in form.texts and not (WHOLE.fullmatch(field) and float(field) <= 255):
-                raise InputError(f"{where} a whole number from 0 to 255")
+                raise InputError(f"{where} a whole number from 0 to 255{_remedy(field)}")
+
+
+def _remedy(field: str) -> str:
+    """What to do with a pixel, if it is clear."""
+    fraction = re.fullmatch(r"\s*(0?\.\d+|\d(\.\d+)?e-\d+)\s*", field, re.IGNORECASE)
+    return "; of pixels from 0 to 1, save 255 times them, rounded" if fraction else ""
 
 
 def _cached(file: io.BufferedReader, path: Path) -> Table:

@@ -1,20 +1,23 @@
 """What the columns of a CSV file of images are: by their names, or by what is in them.
 
-Names: label, class, target, y or category is the label; id, ImageId, index and the column without
-a name that pandas writes are left out; else the label is the only name without a digit.
+Names: label, class, target, y or category is the label; id, ImageId, row_id, index and the column
+without a name that pandas writes are left out; else the label is the only name without a digit.
+Pixels whose names differ by a number are in the order of these numbers.
 Without names the label is the first column, as in the labs' files. If the last one may as well be
 it, or the first counts the rows, then names are asked for.
 """
 
 import csv
 import io
+import itertools
 import math
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.room import expect_memory
 
 from funcnn.types import Array
 
@@ -22,7 +25,10 @@ LONGEST_LINE = 1 << 24
 WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
 _LABEL = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 _LABEL_NAMES = "label", "class", "target", "y", "category"
-_ID_NAMES = "id", "imageid", "image_id", "index", "unnamed: 0"
+_ID_NAME = re.compile(
+    r"(unnamed: 0|((image|img|row|sample|example|picture)[ _-]?)?(id|idx|index))?"
+)
+_LONGEST_LABEL = 100
 _MOST_CLASSES = 100  # of columns without names; what has more values are pixels
 _FEW = 8  # rows that do not say enough about their columns
 _HOW = "name the columns in a first line, as label,pixel0,pixel1,..."
@@ -40,9 +46,15 @@ class Form(NamedTuple):
     """The column that has the label."""
     ids: tuple[int, ...]
     """The columns that are left out."""
-    side: int
+    pixels: tuple[int, ...]
+    """The columns of the pixels, row by row of the image."""
     named: bool
     """Whether the names say which column is the label."""
+
+    @property
+    def side(self) -> int:
+        """How high and wide an image is."""
+        return math.isqrt(len(self.pixels))
 
     @property
     def before(self) -> int:
@@ -72,16 +84,16 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
             raise InputError(f"{where}: values are separated by {name}; save them with commas")
     header = "label" in fields or _are_names(fields)  # or else y may be the label of a row
     labels = [i for i, field in enumerate(fields) if header and field in _LABEL_NAMES]
-    ids = [i for i, field in enumerate(fields) if header and field in ("", *_ID_NAMES)]
+    ids = [i for i, field in enumerate(fields) if header and _ID_NAME.fullmatch(field)]
     if len(labels) > 1:
         names = " and ".join(repr(fields[index]) for index in labels[:2])
         raise InputError(f"{where}: {names} may both be the label; give one of them another name")
-    form = Form(number, header, columns, None, tuple(ids), 0, bool(labels))
+    form = Form(number, header, columns, None, tuple(ids), (), bool(labels))
     label: int | None = 0
+    odd = [i for i, name in enumerate(fields) if i not in ids and not re.search(r"\d", name)]
     if labels:
         label = labels[0]
     elif header:
-        odd = [i for i, name in enumerate(fields) if i not in ids and not re.search(r"\d", name)]
         if len(odd) == 1:
             label, form = odd[0], form._replace(named=True)
         elif ids == [0]:
@@ -89,18 +101,41 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
     elif WHOLE.fullmatch(fields[0]) and not WHOLE.fullmatch(fields[-1]):
         label = columns - 1
     for choice in [label] if labels else [None, label]:
-        pixels = columns - len(ids) - (choice is not None)
-        side = math.isqrt(max(0, pixels))
-        if side > 1 and side * side == pixels:
-            return form._replace(label=choice, side=side)
+        pixels = [index for index in range(columns) if index not in (choice, *ids)]
+        if len(pixels) > 1 and math.isqrt(len(pixels)) ** 2 == len(pixels):
+            if header:
+                pixels = _in_order(pixels, fields, where)
+            return form._replace(label=choice, pixels=tuple(pixels))
     square = "a square of pixels, or a label and one"
     if labels:
         square = "a label and a square of pixels"
     left_out = f", besides {fields[ids[0]] or 'one without a name'}" if ids else ""
-    side, more = math.isqrt(max(0, columns - 2)), ""
-    if not header and side > 1 and side**2 + 2 == columns:
+    strange = [fields[index] for index in odd if index not in labels]
+    side, colours, more = math.isqrt(max(0, columns - 2)), (columns - 1) // 3, ""
+    if header and labels and 0 < len(strange) < columns // 2:
+        more = f"; what is {strange[0][:40]!r}? Take such columns out, or call one of them id"
+    elif not header and side > 1 and side**2 + 2 == columns:
         more = f"; if they have an id and a label, {_HOW}"
+    elif columns == 1 and fields[0]:
+        more = f"; there is no comma in {fields[0][:40]!r}"
+    elif colours > 15 and math.isqrt(colours) ** 2 == colours and columns - 3 * colours < 2:
+        more = "; if they are in colour, save their grey"
     raise InputError(f"{where}: {columns} columns are not {square} (785, 784, ...){left_out}{more}")
+
+
+def _in_order(pixels: list[int], fields: list[str], where: str) -> list[int]:
+    """The columns by the numbers in their names, which may be sorted as words: 1, 10, 2."""
+    names = [fields[index] for index in pixels]
+    numbers = [re.findall(r"\d+", name) for name in names]
+    alike = len({re.sub(r"\d+", "", name) for name in names}) == 1
+    if not alike or any(len(found) != 1 for found in numbers):
+        return pixels
+    values = [int(found[0]) for found in numbers]
+    order = sorted(range(len(values)), key=values.__getitem__)
+    for one, other in itertools.pairwise(order):
+        if values[one] == values[other]:
+            raise InputError(f"{where}: two columns are called {names[other][:40]!r}")
+    return [pixels[index] for index in order]
 
 
 def _are_names(fields: list[str]) -> bool:
@@ -115,68 +150,87 @@ def _are_names(fields: list[str]) -> bool:
 
 def split_line(line: bytes, path: Path, number: int) -> list[str]:
     """The fields of a line. Raises `InputError` if it is none."""
+    where = f"{path}, line {number}"
     try:
-        return next(csv.reader([line.decode("utf-8-sig")]), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}, line {number}: not comma-separated UTF-8 text") from None
+        text = line.decode("utf-8-sig")
+        if "\r" in text.rstrip("\r\n"):
+            raise InputError(f"{where}: lines end as on old Macs (CR); save them with LF or CR LF")
+        return next(csv.reader([text]), [])
+    except UnicodeDecodeError:
+        wide = ": it is UTF-16" * line.startswith((b"\xff\xfe", b"\xfe\xff"))
+        raise InputError(f"{where}: not comma-separated UTF-8 text{wide}") from None
+    except csv.Error as error:
+        raise InputError(f"{where}: not comma-separated UTF-8 text ({error})") from None
+
+
+def is_whole(text: str) -> bool:
+    """Whether this is a whole number, as a label may be."""
+    return bool(_LABEL.fullmatch(text.strip()))
 
 
 def is_label(text: str) -> bool:
     """Whether this may be a label: a whole number, or a word; no fraction and nothing missing."""
     text = text.strip()
-    if _LABEL.fullmatch(text):
+    if is_whole(text):
         return True
     try:
         float(text)
     except ValueError:
-        return bool(text) and text.isprintable()
+        return bool(text) and printable(text, _LONGEST_LABEL) == text
     return False
 
 
 def as_labels(texts: Array, form: Form, path: Path) -> Array:
-    """The label of each row, `(N,)`: integers if all are, else the words.
+    """The label of each row, `(N,)`, of integers, or of texts (objects): the words, if any is one.
 
+    Integers are in as few bytes as will do.
     Raises `InputError` for one that is none, and for numbers among words in a column without name.
     """
-    written, rows, which = np.unique(np.char.strip(texts), return_index=True, return_inverse=True)
-    whole = np.array([bool(_LABEL.fullmatch(text)) for text in written.tolist()])
-    if whole.all():
-        values = np.array([int(text.partition(".")[0]) for text in written.tolist()])
-        small = np.promote_types(np.min_scalar_type(values.min()), np.min_scalar_type(values.max()))
-        return values.astype(small)[which]
-    for text, row, number in sorted(
-        zip(written.tolist(), rows, whole, strict=True), key=lambda x: x[1]
-    ):
+    if texts.dtype != object:
+        return _small(texts)
+    found, rows, which = np.unique(texts, return_index=True, return_inverse=True)
+    written = [text.strip() for text in found.tolist()]
+    whole = list(map(is_whole, written))
+    if all(whole):
+        return _small(np.array([int(text.partition(".")[0]) for text in written]))[which]
+    for row, text, number in sorted(zip(rows.tolist(), written, whole, strict=True)):
         mixed = not form.named and number != whole[which[0]]
         if mixed or not is_label(text):
-            expected = (
-                "a label, a whole number or a word" if form.named else "a label as those before"
-            )
+            expected = "a label, a whole number or a word"
+            if not form.named:
+                expected = "a label as those before"
             raise InputError(
-                f"{path}, line {form.before + int(row) + 1}, column {form.texts[-1] + 1}: "
+                f"{path}, line {form.before + row + 1}, column {form.texts[-1] + 1}: "
                 f"{text[:40]!r} is not {expected}"
             )
-    return written[which]
+    words = np.array(written)
+    expect_memory(words.itemsize * len(texts), str(path))
+    return words[which]
+
+
+def _small(labels: Array) -> Array:
+    least, most = (np.min_scalar_type(value) for value in (labels.min(), labels.max()))
+    return labels.astype(np.promote_types(least, most))
 
 
 def expect_first(labels: Array, last: Array, path: Path) -> None:
     """Raise `InputError` unless the first of columns without names has the labels, not the last."""
-    if len(labels) < _FEW or labels.dtype.kind == "U":
+    if labels.dtype.kind == "U":
         return
-    if len(labels) > 10 and (np.diff(labels.astype(np.int64)) == 1).all():
+    if len(labels) > 3 and (np.diff(labels.astype(np.int64)) == 1).all():
         raise InputError(f"{path}: the first column counts the rows, as an id does; {_HOW}")
-    if _classes(last) >= max(2, _classes(labels)):
+    if labels.min() >= 0 and labels.max() <= 255 and _may_be_labels(last):
         raise InputError(f"{path}: the label may be the first column or the last one; {_HOW}")
 
 
-def _classes(column: Array) -> int:
-    """How many classes a column has if it looks like labels: almost without gaps, none rare; or 0.
+def _may_be_labels(column: Array) -> bool:
+    """Whether a column looks like labels: almost without gaps, no class rare.
 
-    A column of pixels has one value almost everywhere, or very many.
+    A column of pixels has one value almost everywhere, or very many. Few rows say less.
     """
+    if len(column) < _FEW:
+        return bool(column.any() and column.max() < _MOST_CLASSES)
     values, counts = np.unique(column, return_counts=True)
     gaps = int(values[-1]) - int(values[0]) + 1 - len(values)
-    few = len(values) <= min(_MOST_CLASSES, len(column) // 2)
-    return len(values) * bool(
-        few and gaps <= 1 + len(values) // 10 and counts.max() <= 0.9 * len(column)
-    )
+    few = 1 < len(values) <= min(_MOST_CLASSES, max(_FEW, len(column) // 2))
+    return bool(few and gaps <= 1 + len(values) // 10 and counts.max() <= 0.9 * len(column))

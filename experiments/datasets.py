@@ -268,7 +268,9 @@ def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     spare = len(labels) - len(np.unique(labels))  # one of each class is left to train on
     chosen, left = stratified_split(random.key(0), labels, min(len(labels) // 5, spare))
     if not len(chosen):
-        raise InputError(f"--data {name}: {len(labels)} images are too few to set some aside")
+        raise InputError(
+            f"--data {name}: {len(labels)} images are too few to set some aside to test"
+        )
     test = images[chosen], labels[chosen]
     return (images[left], labels[left]), test, "a fifth of each class, set aside"
 

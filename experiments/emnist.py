@@ -7,7 +7,7 @@ image of the official files (IDX, and the CSV made from them) has rows and colum
 import re
 import string
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import InputError
@@ -28,15 +28,13 @@ class Split(NamedTuple):
         """The names of the classes, in order."""
         return tuple(self.characters)
 
-    def from_first(self, labels: Array, where: str) -> Array:
-        """Labels from 0 on. Raises `InputError` for a label below the first."""
-        if labels.dtype.kind not in "iu":
-            return labels  # whoever checks them says so
-        if labels.size and int(labels.min()) < self.first_label:
+    def expect_first(self, labels: Array, where: str) -> None:
+        """Raise `InputError` for a label below the first, as those of other files may be."""
+        numbers = labels.dtype.kind in "iu" and labels.size  # whoever checks them says it of others
+        if numbers and int(labels.min()) < self.first_label:
             raise InputError(
                 f"{where}: label {int(labels.min())}, but these begin at {self.first_label}"
             )
-        return np.subtract(labels, self.first_label, dtype=labels.dtype)
 
 
 SPLITS = {
@@ -72,6 +70,13 @@ def split_of(files: Iterable[str], where: str) -> Split | None:
         raise InputError(f"{where}: the files are of different sets ({names})")
     (name,) = found
     return None if name is None else SPLITS[name.removeprefix("emnist-")]
+
+
+def classes_of(split: Split | None) -> dict[str, Any]:
+    """What `assemble` is to be told of the classes of a split; of other files, nothing."""
+    if split is None:
+        return {}
+    return {"class_names": split.class_names, "first_label": split.first_label}
 
 
 def upright(images: Array) -> Array:

@@ -68,6 +68,8 @@ def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:
     """What a snapshot says about its params and their inputs, each as the text of JSON."""
     names = ("input_shape", "normalization", "class_names")
     said = {name: getattr(snapshot, name) for name in names}
+    if isinstance(snapshot.notes, dict):
+        said["labels"] = snapshot.notes.get("labels")
     return {name: json.dumps(value) for name, value in said.items() if value is not None}
 
 
@@ -77,6 +79,7 @@ def _check_metadata(
     """Raise `InputError` if the file says that its params are for other data."""
     ours = {
         "class_names": list(data.class_names),
+        "labels": list(data.labels),
         "normalization": dataclasses.asdict(data.normalization),
     }
     for name, value in ours.items():

@@ -25,6 +25,10 @@ _CODES = {np.dtype(dtype): code for code, dtype in _TYPES.items()}
 _PIECE = 1 << 20
 
 
+class NoIdxError(InputError):
+    """What was to be read is in some other form."""
+
+
 def read_idx(path: str | os.PathLike[str]) -> Array:
     """The array in an IDX file, read-only; gzip is told by the first bytes, not by the name.
 
@@ -81,7 +85,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, size: int, name: str, *, packed: bool
         raise InputError(f"{name} is too short to be an IDX file: {len(magic)} bytes")
     zeros, code, axes = struct.unpack(">HBB", magic)
     if zeros != 0 or code not in _TYPES or axes == 0:
-        raise InputError(f"{name} is not an IDX file: its magic number is 0x{magic.hex()}")
+        raise NoIdxError(f"{name} is not an IDX file: its magic number is 0x{magic.hex()}")
     sizes = file.read(4 * axes)
     if len(sizes) < 4 * axes:
         raise InputError(f"{name} ends within its IDX header")

@@ -1,7 +1,9 @@
-"""Four IDX files that make a data set, in a folder or in a zip file."""
+"""IDX files that make a data set, two or four or six, in a folder or in a zip file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
 from zipfile import ZipInfo
 
 from funcnn.experiments import emnist, idx
@@ -9,12 +11,10 @@ from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, assemble, check_pair
 from funcnn.experiments.listings import DiskFolder, is_left
-from funcnn.experiments.set_parts import is_validation
+from funcnn.experiments.set_parts import PARTS, file_part
 
 from funcnn.files import read_text
 from funcnn.types import Array
-
-_PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 
 def is_idx_name(file: str) -> bool:
@@ -25,16 +25,17 @@ def is_idx_name(file: str) -> bool:
 def read_folder(folder: Path, prefix: str = "") -> ImageData:
     """The data set of a folder: an IDX file each of train and test images and labels.
 
-    There may be two of validation images and labels. Of a file that is there gzipped and plain the
-    plain one is read. prefix: how their names begin, where a folder has several sets.
-    `mapping.txt`, a line `index name` for each class, names the classes; official EMNIST files need
+    There may be two of validation images and labels, and those of the test set may be missing. Of a
+    file that is there gzipped and plain the plain one is read. prefix: how their names begin, where
+    a folder has several sets.
+    `mapping.txt`, a line `label name` for each class, names the classes; official EMNIST files need
     none.
     Raises `InputError` if a file is missing or damaged, or they do not fit together.
     """
     files = DiskFolder(folder).files
-    names = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else None
+    classes = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else {}
     files = [file for file in files if file.startswith(prefix)]
-    return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), names)
+    return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), classes)
 
 
 def read_zip(path: Path, prefix: str = "") -> ImageData:
@@ -68,20 +69,24 @@ def read_set(
     files: Iterable[str],
     where: str,
     read: Callable[[str], Array],
-    class_names: tuple[str, ...] | None = None,
+    classes: Mapping[str, Any] = MappingProxyType({}),
 ) -> ImageData:
-    """The data set of the four IDX files among `files`, each read with `read`; `where` they are.
+    """The data set of the IDX files among `files`, each read with `read`; `where` they are.
 
-    Official EMNIST files are known by their names, are turned upright and have names for classes.
-    Raises `InputError`.
+    classes: what `assemble` is told of them. Official EMNIST files are known by their names, are
+    turned upright and have names for classes. Raises `InputError`.
     """
-    found = sorted(filter(is_idx_name, files))
-    found = [file for file in found if file.removesuffix(".gz") == file or file[:-3] not in found]
+    packed_first = sorted(
+        filter(is_idx_name, files), key=lambda file: (not file.endswith(".gz"), file)
+    )
+    found = sorted({_plain_name(file): file for file in packed_first}.values())
     sets = emnist.official_sets(found)
     if len(sets) > 1:
         choices = ", ".join(f"{where}/{name}" for name in sets)
         raise InputError(f"{where} holds several sets; give one of {choices}")
-    parts = ("train", "test", *["validation"] * any(map(is_validation, found)))
+    # What is of no part may be meant to be the test set.
+    there = {file_part(file) or "test" for file in found} | {"train"}
+    parts = [part for part in PARTS if part in there]
     chosen = {
         (part, kind): _only(found, where, part, kind)
         for part in parts
@@ -94,40 +99,45 @@ def read_set(
         images, labels = read(file_of["images"]), read(file_of["labels"])
         blame = f"{where}/{file_of['images']} and {where}/{file_of['labels']}"
         if split is not None:
-            images, labels = emnist.upright(images), split.from_first(labels, blame)
+            images = emnist.upright(images)
+            split.expect_first(labels, blame)
         return check_pair(images, labels, blame)
 
-    names = split.class_names if split is not None else class_names
-    validation = pair("validation") if "validation" in parts else None
-    return assemble(pair("train"), pair("test"), where, names, validation)
+    train, test, validation = (
+        pair(part) if part in parts else None for part in ("train", "test", "validation")
+    )
+    if split is not None:
+        classes = emnist.classes_of(split)
+    return assemble(train, test, where, validation=validation, **classes)
+
+
+def _plain_name(file: str) -> str:
+    """The same for files that are there twice: gzipped and plain, with -idx3 and with .idx3."""
+    return file.lower().removesuffix(".gz").replace(".idx", "-idx")
 
 
 def _only(files: list[str], where: str, part: str, kind: str) -> str:
-    found = [file for file in files if kind in file.lower() and _is_of(file.lower(), part, kind)]
+    found = [file for file in files if kind in file.lower() and file_part(file) == part]
     if len(found) != 1:
         seen = ", ".join(found) or "none"
         raise InputError(f"{where}: one IDX file of {part} {kind} is needed, found {seen}")
     return found[0]
 
 
-def _is_of(file: str, part: str, kind: str) -> bool:
-    before = file.split(kind)[0]
-    if is_validation(before):
-        return part == "validation"
-    return any(word in before for word in _PARTS.get(part, ()))
-
-
-def _read_mapping(path: Path) -> tuple[str, ...]:
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """What `assemble` is told of the classes."""
     try:
         lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as text: {error}") from None
+    first = 1 if lines and lines[0].startswith("1 ") else 0
     names = []
     for number, line in enumerate(lines):
-        index, _, name = line.partition(" ")
-        if index != str(number) or not name.strip():
-            raise InputError(f"{path}, line {number + 1}: {line[:40]!r} is not '{number} NAME'")
+        label, _, name = line.partition(" ")
+        if label != str(first + number) or not name.strip():
+            wanted = f"'{first + number} NAME'"
+            raise InputError(f"{path}, line {number + 1}: {line[:40]!r} is not {wanted}")
         names.append(name.strip())
     if not names:
         raise InputError(f"{path} is empty")
-    return tuple(names)
+    return {"class_names": tuple(names), "first_label": first}

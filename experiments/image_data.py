@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 
 from funcnn.types import Array
 
@@ -63,21 +63,37 @@ def _remedy(images: Array) -> str:
 
 
 def check_pair(images: Array, labels: Array, where: str) -> Examples:
-    """Images `(N, H, W)` and labels `(N,)`, integers or words, as examples. Raises `InputError`."""
+    """Images `(N, H, W)` and labels `(N,)`, integers, truth values or words, as examples.
+
+    Raises `InputError`.
+    """
     with_channel = check_images(images, where)
     if labels.dtype.kind == "S":
         try:
             labels = np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
             raise InputError(f"{where}: labels are bytes that are no UTF-8 text") from None
+    if labels.dtype.kind == "b":
+        labels = labels.astype(str)
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise InputError(
             f"{where}: labels are {labels.dtype} of shape {labels.shape}, "
-            "not integers or words (N,)"
+            f"not integers or words (N,){_remedy_of_labels(labels)}"
         )
     if len(images) != len(labels):
         raise InputError(f"{where}: {len(images)} images but {len(labels)} labels")
     return with_channel, labels
+
+
+def _remedy_of_labels(labels: Array) -> str:
+    """How labels of another kind become integers, if it is clear."""
+    if labels.dtype.kind not in "iuf" or not labels.size:
+        return ""
+    if labels.ndim == 2 and ((labels != 0).sum(axis=1) == 1).all():
+        return ": these are one-hot, save y.argmax(axis=1)"
+    if labels.ndim == 1 and (labels == np.floor(labels)).all():
+        return ": save y.astype(int)"
+    return ""
 
 
 def assemble(
@@ -86,12 +102,14 @@ def assemble(
     where: str,
     class_names: tuple[str, ...] | None = None,
     validation: Examples | None = None,
+    first_label: int = 0,
 ) -> ImageData:
     """A data set of checked parts, whose labels, as they are written, become indices of classes.
 
-    class_names: of the labels 0, 1, ..., or the words that the labels are. Without them the classes
-    are what the training labels are: numbers by value, words by code point.
-    Raises `InputError` if the parts do not fit together, or a label has no class.
+    class_names: of the labels `first_label` and those after it, or the words that the labels are.
+    Without them the classes are what the training labels are: numbers by value, words by code
+    point.
+    Raises `InputError` if the parts do not fit together, a label has no class, or a class no name.
     """
     if train is None:
         return ImageData(None, test, class_names or (), ())
@@ -107,7 +125,11 @@ def assemble(
     elif written.dtype.kind == "U":
         labels = class_names
     else:
-        labels = tuple(str(index) for index in range(len(class_names)))
+        labels = tuple(str(first_label + index) for index in range(len(class_names)))
+    for name in class_names or labels:
+        if not name or printable(name) != name:
+            shown = f"called {name[:40]!r}" if name else "called nothing"
+            raise InputError(f"{where}: a class is {shown}: give it a name that can be printed")
     train = images, _indices(written, labels, f"{where}: training")
     if validation is not None:
         indices = _indices(validation[1], labels, f"{where}: validation")

@@ -9,6 +9,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import ImageData, assemble, check_images
 from funcnn.experiments.listings import DiskFolder, Folder, zipped
 from funcnn.experiments.pictures import is_picture_name
+from funcnn.experiments.set_parts import file_part
 
 from funcnn.types import Array
 
@@ -16,6 +17,7 @@ FORMS = (
     "a folder of four IDX files, of train.csv and test.csv or of pictures by class, "
     "or a .csv, .npz or .zip file"
 )
+_UNPACKED = (".csv", ".csv.gz", ".npz", ".npy")  # are not read inside a zip file
 _DEEPEST = 2
 """How many folders a set may be below the one that is given."""
 
@@ -33,7 +35,8 @@ def is_set(place: Path) -> bool:
 def read(path: Path) -> ImageData:
     """The images at a path: in one of `FORMS`, or images without labels.
 
-    Those are an IDX file of images, a picture, or a folder of pictures, in order of their names.
+    Those are an IDX file of images, an `.npy` file, a picture, or a folder of pictures, in order of
+    their names.
     A folder may also be the one above a set, as `data/MNIST` is above torchvision's `raw`.
     One of several sets in a folder or zip file is `gzip.zip/emnist-letters`, for instance.
     Raises `InputError` if it is in none of these forms, damaged, or too large.
@@ -49,9 +52,16 @@ def read(path: Path) -> ImageData:
     readers = {".npz": npz_files.read_npz, ".zip": _read_zip}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path)
+    if path.suffix.lower() == ".npy":
+        return _unlabelled(npz_files.read_npy(path), path)
     if is_picture_name(path.name):
         return _unlabelled(picture_folders.read_one(DiskFolder(path.parent), path.name), path)
-    return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
+    try:
+        return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
+    except idx.NoIdxError as error:
+        if idx_sets.is_idx_name(path.name):
+            raise
+        raise InputError(f"{error}, nor in another form that is read: give {FORMS}") from None
 
 
 def _read_folder(path: Path) -> ImageData:
@@ -76,8 +86,10 @@ def _read_zip(path: Path) -> ImageData:
             return picture_folders.read_classes(found)
         if picture_folders.has_pictures(folder):
             return _unlabelled(picture_folders.read_flat(folder), path)
+        inside = [name for name in archive.namelist() if name.lower().endswith(_UNPACKED)]
     raise InputError(
         f"{path} has neither IDX files of train images nor folders of pictures, one for each class"
+        + (f"; unpack it, and give {inside[0]} or the folder that has it" if inside else "")
     )
 
 
@@ -98,7 +110,9 @@ def _is_set(folder: Folder) -> bool:
 def _has_train_file(folder: Folder) -> bool:
     """Whether it is a folder of IDX or CSV files, not one that has some other table in it."""
     files = filter(idx_sets.is_idx_name, folder.files)
-    tables = (name for name in folder.files if csv_files.is_csv_name(name) and "train" in name)
+    tables = (
+        name for name in folder.files if csv_files.is_csv_name(name) and file_part(name) == "train"
+    )
     return any(files) or any(tables)
 
 

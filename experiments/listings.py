@@ -12,7 +12,7 @@ from funcnn.experiments.errors import InputError
 
 from funcnn.files import open_regular
 
-_LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx")
+_LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "__pycache__")
 
 
 def is_left(name: str) -> bool:
@@ -103,7 +103,10 @@ class ZippedFolder:
 def zipped(archive: zipfile.ZipFile, path: Path) -> ZippedFolder:
     """The outermost folder of an open zip file. Raises `InputError` if two files have one path."""
     top = ZippedFolder(archive, str(path))
-    members = [(PurePosixPath(info.filename), info) for info in archive.infolist()]
+    # Some programs on Windows write paths in its own way.
+    members = [
+        (PurePosixPath(info.filename.replace("\\", "/")), info) for info in archive.infolist()
+    ]
     for place, info in sorted(members, key=lambda member: member[0].parts):
         if not info.is_dir() and place.name and not any(map(is_left, place.parts)):
             top.add(place, info)

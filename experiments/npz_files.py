@@ -1,8 +1,15 @@
-"""Images in an `.npz` file: `x_train y_train x_test y_test`, as in Keras, or `images labels`."""
+"""Images in an `.npz` file: `x_train y_train x_test y_test`, as in Keras, or `images labels`.
+
+And images alone, in a `.npy` file.
+"""
 
 import math
+import os
+import re
 import tokenize
+from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
@@ -19,18 +26,26 @@ from funcnn.experiments.image_data import (
 from funcnn.experiments.room import expect_memory
 from funcnn.experiments.set_parts import part_of
 
+from funcnn.files import open_regular
 from funcnn.stored_trees import read_array_header
 from funcnn.types import Array
+
+_WORDS = (
+    ({"x", "images"}, {"y", "labels"}),
+    ({"x", "images", "image", "imgs", "data"}, {"y", "labels", "label", "target", "targets"}),
+)
+"""What arrays of images and of labels are called; the latter ones where there are none such."""
 
 
 def read_npz(path: Path) -> ImageData:
     """The data set of an `.npz` file: images and labels, in the arrays that people call so.
 
     `x_train y_train`, `x_val y_val`, `x_test y_test` (or `train_images train_labels` and so on), or
-    `images labels` alone. Images are bytes `(N, H, W)`, with a channel at either end or without, or
-    rows of a square's pixels `(N, H*H)`; labels are integers. Validation and test set may be
-    missing, and so may the labels of the latter. Raises `InputError` if the file is damaged, holds
-    objects or other arrays, or claims more than it holds or than fits in memory.
+    `images labels`, or `X y`, alone. Images are bytes `(N, H, W)`, with a channel at either end or
+    without, or rows of a square's pixels `(N, H*H)`; labels are integers, truth values or words.
+    Validation and test set may be missing, and so may the labels of the latter.
+    Raises `InputError` if the file is damaged, holds objects or other arrays, or claims more than
+    it holds or than fits in memory.
     """
     with open_zip(path) as archive:
         members = archive.namelist()
@@ -71,23 +86,29 @@ def read_npz(path: Path) -> ImageData:
 
 def _pairs(names: set[str], path: Path) -> dict[str, tuple[str, str | None]]:
     """The names of the images and of the labels of each part that is there; `""`: of no part."""
+    for of_images, of_labels in _WORDS:
+        images, labels = _named(names, of_images, path), _named(names, of_labels, path)
+        if "train" in images or "" in images:
+            return {part: (name, labels.get(part)) for part, name in images.items()}
+    return {}
+
+
+def _named(names: set[str], words: Collection[str], path: Path) -> dict[str, str]:
+    """The array of each part whose name is one of the words, and the part if it has one."""
+    found: dict[str, str] = {}
     by_lower = {name.lower(): name for name in sorted(names)}  # x_train, where X_train is too
-    found: dict[str, tuple[str, str | None]] = {}
     for lower, name in by_lower.items():
-        if lower == "images":
-            word, labels = "", "labels"
-        elif lower.startswith("x_"):
-            word, labels = lower[2:], f"y_{lower[2:]}"
-        elif lower.endswith("_images"):
-            word = lower.removesuffix("_images")
-            labels = f"{word}_labels"
-        else:
+        said = re.split(r"[^a-z]+", lower)
+        others = [word for word in said if word not in words]
+        parts = {part_of(word) for word in others} or {""}
+        if len(others) != len(said) - 1 or None in parts or len(parts) > 1:
             continue
-        part = part_of(word) if word else ""
+        (part,) = parts
+        assert part is not None
         if part in found:
-            raise InputError(f"{path}: {found[part][0]} and {name} are both {part} images")
-        if part is not None:
-            found[part] = name, by_lower.get(labels)
+            kind = f"{part} images".strip() if "images" in words else f"{part} labels".strip()
+            raise InputError(f"{path}: {found[part]} and {name} are both {kind}")
+        found[part] = name
     return found
 
 
@@ -102,25 +123,45 @@ def _with_axes(images: Array) -> Array:
     return images
 
 
-def _read(archive: ZipFile, name: str, path: Path) -> Array:
-    """One array, whose claims are checked before it is made."""
-    where = f"{path}: {name}"
-    info = archive.getinfo(f"{name}.npy")
+def read_npy(path: Path) -> Array:
+    """The images `(N, 1, H, W)` of an `.npy` file, in any form as in `read_npz`.
+
+    Raises `InputError`.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a file")
     try:
-        with archive.open(info) as file:
-            shape, _, dtype = read_array_header(file)
-            if dtype.hasobject:
-                raise InputError(f"{where} holds Python objects, which are never loaded")
-            claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            held = info.file_size - file.tell()
+        with open_regular(path) as file:
+            array = _array(file, os.fstat(file.fileno()).st_size, str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    return check_images(_with_axes(array), str(path))
+
+
+def _read(archive: ZipFile, name: str, path: Path) -> Array:
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        return _array(file, info.file_size, f"{path}: {name}")
+
+
+def _array(file: IO[bytes], size: int, where: str) -> Array:
+    """The array in a file of so many bytes, whose claims are checked before it is made."""
+    try:
+        shape, _, dtype = read_array_header(file)
+        if dtype.hasobject:
+            raise InputError(
+                f"{where} holds Python objects, which are never loaded; save x.astype(str) of words"
+            )
+        claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        held = size - file.tell()
         if claimed != held:
             raise InputError(
                 f"{where} claims {shape} {dtype} ({claimed:,} bytes), but holds {held:,}"
             )
         expect_memory(claimed, where)
-        with archive.open(info) as file:
-            array: Array = np.lib.format.read_array(file, allow_pickle=False)
-            return array
+        file.seek(0)
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        return array
     except InputError:
         raise
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError, MemoryError) as error:

@@ -14,13 +14,21 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.listings import Folder
-from funcnn.experiments.pictures import is_note, is_picture_name, read_picture, refuse_bombs
+from funcnn.experiments.pictures import (
+    eight_bits,
+    is_note,
+    is_picture_name,
+    read_picture,
+    refuse_bombs,
+)
 from funcnn.experiments.room import expect_memory
 from funcnn.experiments.set_parts import part_of
 
 from funcnn.types import Array
 
 _Files = list[tuple[Folder, str]]
+_DEEPEST = 2  # folders below a class where pictures are looked for, to say that they are not read
+_FEWER_BITS = 12
 
 
 def has_classes(folder: Folder) -> bool:
@@ -50,6 +58,11 @@ def read_classes(folder: Folder) -> ImageData:
         return assemble(_read(folder, names), None, folder.where, names)
     names = _class_names(parts["train"])
     for part, inner in parts.items():
+        if inner.folders and has_pictures(inner):
+            raise InputError(
+                f"{inner.where} has pictures beside the folders of its classes, which would not be "
+                "read: move them into one of these, or away"
+            )
         for name in () if part == "train" else _class_names(inner):
             if name not in names:
                 raise InputError(f"{inner.where}/{name}: there is no class {name} in train")
@@ -100,19 +113,21 @@ def _class_names(folder: Folder) -> tuple[str, ...]:
     if names and all(name.isdecimal() for name in names):
         names.sort(key=int)
     for name in names:
-        _expect_no_deeper(folder.folders[name])
+        _expect_no_deeper(folder.folders[name], folder.folders[name])
         if not _files(folder.folders[name]):
             raise InputError(f"{folder.where}/{name} has no images")
     return tuple(names)
 
 
-def _expect_no_deeper(folder: Folder) -> None:
-    for name, inner in folder.folders.items():
+def _expect_no_deeper(folder: Folder, to: Folder, deepest: int = _DEEPEST) -> None:
+    for inner in folder.folders.values():
         if has_pictures(inner):
             raise InputError(
-                f"{folder.where}/{name} has pictures, but is inside the folder of a class: move "
-                f"them to {folder.where}"
+                f"{inner.where} has pictures, but is inside the folder of a class: move "
+                f"them to {to.where}"
             )
+        if deepest > 1:
+            _expect_no_deeper(inner, to, deepest - 1)
 
 
 def _files(folder: Folder) -> list[str]:
@@ -149,13 +164,25 @@ def _images(files: _Files, where: str) -> Array:
     """The pictures `(N, H, W)`, all as large as the first."""
     if not files:
         raise InputError(f"{where} has no images")
+    deepest = 0  # of the pictures of 16 bits
+    images = shape = None
     with refuse_bombs():
-        first = _picture(*files[0], None)
-        expect_memory(len(files) * first.size, f"{where} ({len(files):,} images)")
-        images = np.empty((len(files), *first.shape), np.uint8)
-        images[0] = first
-        for index, (folder, file) in enumerate(files[1:], 1):
-            images[index] = _picture(folder, file, (first.shape[0], first.shape[1]))
+        for index, (folder, file) in enumerate(files):
+            image = _picture(folder, file, shape)
+            if images is None:
+                shape = image.shape[0], image.shape[1]
+                expect_memory(len(files) * image.size, f"{where} ({len(files):,} images)")
+                images = np.empty((len(files), *shape), np.uint8)
+            if image.dtype == np.uint16:
+                deepest = max(deepest, int(image.max()))
+                image = eight_bits(image)
+            images[index] = image
+    if 0 < deepest < 1 << _FEWER_BITS:  # as cameras and scanners write 12 bits: almost black
+        raise InputError(
+            f"{where}: no pixel of its 16-bit pictures is above {deepest}, as if of "
+            f"{_FEWER_BITS} bits or fewer; save them with 8 bits a pixel"
+        )
+    assert images is not None
     return images
 
 

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
+_NOT_READ = (".tif", ".tiff", ".heic", ".avif", ".svg", ".jp2")
 _TEXTS = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".log")
 _NOTES = (*_TEXTS, ".pdf", ".ini", ".db", ".py", ".ipynb", ".zip", ".npy", ".npz")
 _NOTE_NAMES = ("readme", "license", "licence")
 
 
 def is_picture_name(file: str) -> bool:
-    """Whether a file is called as pictures that are read here are, in upper or lower case."""
-    return file.lower().endswith(_SUFFIXES)
+    """Whether a file is called as pictures are, in upper or lower case; not all can be read."""
+    return file.lower().endswith((*_SUFFIXES, *_NOT_READ))
 
 
 def is_note(file: str) -> bool:
@@ -45,9 +46,9 @@ def refuse_bombs() -> Iterator[None]:
 def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
     """The pixels `(H, W)` of a picture, which must have this shape if one is given.
 
-    Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B), 16 bits 8. A photograph is
-    turned as its orientation says. Raises `InputError` if it is damaged, sees through, moves, or is
-    too large. To be called in `refuse_bombs`.
+    Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 16 bits stay so, as uint16.
+    A photograph is turned as its orientation says. Raises `InputError` if it is damaged, sees
+    through, moves, or is too large. To be called in `refuse_bombs`.
     """
     import PIL.Image
     import PIL.ImageOps
@@ -62,7 +63,9 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             PIL.ImageOps.exif_transpose(image, in_place=True)
             size = image.size[::-1]
             if shape is not None and size != shape:
-                raise InputError(f"{where} has {size} pixels, but the first image {shape}")
+                raise InputError(
+                    f"{where} has {size} pixels, but the first image {shape}: save all in one size"
+                )
             return _grey(image, where)
     except InputError:
         raise
@@ -75,12 +78,17 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
         raise InputError(f"{where} cannot be read as a picture: {said}") from None
 
 
+def eight_bits(deep: Array) -> Array:
+    """16 bits as 8."""
+    shades = (deep.astype(np.int64) + 128) // 257  # 65535 / 255 is 257
+    return shades.astype(np.uint8)
+
+
 def _grey(image: "Image", where: str) -> Array:
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))
     if image.mode.startswith("I"):  # 16 bits, which Pillow would cut at 255
-        deep = np.asarray(image).astype(np.int64)
-        return ((deep + 128) // 257).astype(np.uint8)  # 65535 / 255 is 257
+        return np.asarray(image).astype(np.uint16)
     if image.mode == "F":
         raise InputError(f"{where} has fractions for pixels; save it with 8 bits a pixel")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:

@@ -28,12 +28,17 @@ class Verdict(NamedTuple):
 
 
 def search_places(name: str) -> list[Path]:
-    """Where a published set may be, in the order in which it is looked for: folders, zip files."""
+    """Where a published set may be, in the order in which it is looked for: folders, zip files.
+
+    Those of torchvision only where there are such.
+    """
     archive, places = SETS[name].archive, []
     for folder in data_folders():
-        places.append(folder / name)
+        raw = folder / SETS[name].torchvision
+        places += [folder / name, *[raw] * raw.is_dir()]
         if archive is not None:
             places.append(folder / archive.folder / archive.file)
+            places += [raw / archive.file] * raw.is_dir()
     return places + [Path(folder) for folder in SETS[name].packaged]
 
 

@@ -4,7 +4,7 @@ import re
 
 PARTS = {
     "train": ("train", "training"),
-    "validation": ("val", "valid", "validation"),
+    "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing", "t10k"),
 }
 
@@ -14,7 +14,10 @@ def part_of(name: str) -> str | None:
     return next((part for part, words in PARTS.items() if name.lower() in words), None)
 
 
-def is_validation(file: str) -> bool:
-    """Whether one of the words in a file's name is one for a validation set, and for no other."""
-    parts = {part_of(word) for word in re.split(r"[^a-z]+", file.lower())}
-    return parts - {None} == {"validation"}
+def file_part(file: str) -> str | None:
+    """The part that a file is of: one of the words in its name says so, or train or test in one."""
+    name = file.lower()
+    found = {part_of(word) for word in re.split(r"[^a-z]+", name)} - {None}
+    if len(found) != 1:
+        found = {part for part in ("train", "test") if any(word in name for word in PARTS[part])}
+    return found.pop() if len(found) == 1 else None

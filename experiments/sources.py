@@ -43,6 +43,8 @@ class PublishedSet(NamedTuple):
     download: int
     """How many bytes the publisher sends."""
     files: tuple[PublishedFile, PublishedFile, PublishedFile, PublishedFile]
+    torchvision: str
+    """The folder in which torchvision keeps it, in the one that is given as its `root`."""
     archive: Archive | None = None
     packed_sums: bool = False
     packaged: tuple[str, ...] = ()
@@ -95,6 +97,7 @@ SETS = {
                 10_008,
             ),
         ),
+        torchvision="FashionMNIST/raw",
         packaged=("/usr/share/datasets/fashion-mnist",),
     ),
     "mnist": PublishedSet(
@@ -126,6 +129,7 @@ SETS = {
                 10_008,
             ),
         ),
+        torchvision="MNIST/raw",
     ),
     "emnist-balanced": PublishedSet(
         "EMNIST Balanced: 131,600 handwritten digits and letters, 28 x 28 grey, 47 classes",
@@ -155,6 +159,7 @@ SETS = {
                 8 + 18_800,
             ),
         ),
+        "EMNIST/raw",
         _EMNIST_ARCHIVE,
         packed_sums=True,
     ),
@@ -186,6 +191,7 @@ SETS = {
                 8 + 116_323,
             ),
         ),
+        "EMNIST/raw",
         _EMNIST_ARCHIVE,
         packed_sums=True,
     ),

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -20,6 +21,13 @@ from funcnn.types import Array
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
 _SAFE_SINCE = (2, 10)
 """Releases of torch before it could be made to do harm by a file, in spite of `weights_only`."""
+_LONGEST_PICKLE = 1 << 22
+"""Bytes that say what the tensors are called; some 200 for each."""
+_GROWING = ("builtins.bytearray", "_codecs.encode")
+"""What torch calls as a file says, and makes gigabytes of a few bytes; no tensor needs it."""
+_PERHAPS_CALLED = ("torch.", "collections.", "builtins.", "_codecs.")
+_PICKLES = 5
+"""How many a file of torch's older form begins with."""
 _OF_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
@@ -45,7 +53,8 @@ def read_state_dict(path: Path) -> StoredTensors:
     arrays, dtypes = {}, {}
     for name, tensor in content.items():
         if not isinstance(name, str) or not name.isprintable():
-            raise InputError(f"{path} is not a state_dict: {name!r} is not the name of a tensor")
+            shown = repr(name) if isinstance(name, str | int) else f"a {type(name).__name__}"
+            raise InputError(f"{path} is not a state_dict: {shown} is not the name of a tensor")
         if not isinstance(tensor, torch.Tensor):
             kind = type(tensor).__name__
             raise InputError(f"{path}: {name!r} is a {kind}, not a tensor: {_ADVICE}")
@@ -74,8 +83,12 @@ def _load(path: Path) -> Any:
             with zipfile.ZipFile(content) as archive:
                 _check_members(path, archive.infolist(), len(content.getvalue()))
                 broken = archive.testzip()
-            if broken is not None:
-                raise InputError(f"{path} is damaged: the checksum of {broken!r} differs")
+                if broken is not None:
+                    raise InputError(f"{path} is damaged: the checksum of {broken!r} differs")
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        _check_pickles(path, io.BytesIO(archive.read(name)))
+        _check_pickles(path, content)  # for what ends as a zip file may begin as a pickle
         content.seek(0)
         with warnings.catch_warnings():  # of files that it then refuses
             warnings.simplefilter("ignore")
@@ -103,6 +116,28 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], length: int) -> N
     claimed = sum(member.file_size for member in members)
     if claimed > length:
         raise InputError(f"{path}: its members claim {claimed:,} bytes of a file of {length:,}")
+
+
+def _check_pickles(path: Path, content: io.BytesIO) -> None:
+    """Raise `InputError` for pickles that take more memory than tensors by their names need."""
+    content.seek(0)
+    for _ in range(_PICKLES):
+        try:
+            for opcode, argument, at in pickletools.genops(content):
+                name = str(argument).replace("__builtin__", "builtins").replace(" ", ".")
+                if opcode.name == "GLOBAL" and not name.startswith(_PERHAPS_CALLED):
+                    return  # torch refuses it
+                if opcode.name == "GLOBAL" and name in _GROWING:
+                    raise InputError(f"{path} calls {name}, which no tensor needs: {_ADVICE}")
+                if at is not None and at > _LONGEST_PICKLE:
+                    raise InputError(
+                        f"{path} has more than {_LONGEST_PICKLE:,} bytes beside its tensors: "
+                        f"{_ADVICE}"
+                    )
+        except InputError:
+            raise
+        except Exception:  # no pickle, or the end: torch says what is wrong
+            return
 
 
 def _as_array(tensor: torch.Tensor, name: str) -> Array:

@@ -19,6 +19,7 @@ TABLE = np.random.default_rng(0).integers(0, 256, (12, 17))
 TABLE[:, 0] = np.arange(12) % 3
 MIDDLE = np.insert(TABLE[:, 1:], 2, TABLE[:, 0], axis=1)
 PIXELS = [f"pixel{i}" for i in range(16)]
+BY_WORD = np.array(sorted(range(16), key=str))
 
 
 def text_of(table, header=(), *, end="\n"):
@@ -83,6 +84,8 @@ def expect_table(data, table=TABLE):
                 (0, ["", "label", *PIXELS]),
                 (0, ["", *map(str, range(17))]),
                 (0, ["Unnamed: 0", "digit", *PIXELS]),
+                (0, ["row_id", "label", *PIXELS]),
+                (17, ["labels", *PIXELS, "img idx"]),
             )
         ),
         pytest.param(
@@ -90,7 +93,14 @@ def expect_table(data, table=TABLE):
             id="ids that are words",
         ),
         pytest.param(text_of(TABLE, ["digit", *map(str, range(16))]), id="a word and numbers"),
+        pytest.param(
+            text_of(TABLE[:, [0, *(1 + BY_WORD)]], ["label", *(PIXELS[i] for i in BY_WORD)]),
+            id="pixels sorted as words",
+        ),
         pytest.param(gzip.compress(text_of(TABLE)), id="gzip"),
+        pytest.param(
+            gzip.compress(text_of(TABLE[:5])) + gzip.compress(text_of(TABLE[5:])), id="two gzips"
+        ),
         pytest.param(gzip.compress(b"\n" + text_of(TABLE, ["label", *PIXELS])), id="gzip, header"),
     ],
 )
@@ -179,6 +189,8 @@ def test_official_emnist_is_turned_upright_and_named(tmp_path):
 def test_what_is_written_is_what_is_read(tmp_path_factory, table, end, header):
     table[:, 0] %= 2
     table[0, :2] = 0  # or it may be 0, 1, 2 and so on: a header
+    if not header:
+        table[0, -1] = 255  # or the labels may be last as well
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     names = ["label", *map(str, range(1, table.shape[1]))] if header else []
     data = read_file(write_csv(path, table, names, end=end))
@@ -277,6 +289,42 @@ def test_without_names_the_label_is_first_and_a_table_with_the_label_last_is_ref
     expect_table(read_file(write_csv(tmp_path / "c.csv", last, [*PIXELS, "label"])), table)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 7, 40])
+def test_also_few_rows_or_small_pixels_do_not_hide_that_the_label_is_last(tmp_path, rows):
+    table = digits()[:rows]
+    table[:, 0] = np.arange(1, rows + 1) * 7 % 10
+    table[:, 1:] = np.random.default_rng(2).integers(0, 10, (rows, 16))
+    table[:, -1] = 0
+    data = read_file(write_csv(tmp_path / "a.csv", table))
+    np.testing.assert_array_equal(data.train[0], table[:, 1:].reshape(-1, 1, 4, 4))
+    assert labels_of(data) == [*map(str, table[:, 0])]
+    with pytest.raises(InputError, match="the label may be the first column or the last one"):
+        read_file(write_csv(tmp_path / "b.csv", np.roll(table, -1, 1)))
+
+
+def test_labels_that_can_be_no_pixels_are_first_whatever_is_last(tmp_path):
+    table = digits()
+    table[:, -1] = table[:, 0]
+    table[:, 0] += 1000
+    assert labels_of(read_file(write_csv(tmp_path / "a.csv", table))) == [*map(str, table[:, 0])]
+
+
+def test_words_that_pandas_takes_for_numbers_are_words(tmp_path):
+    table = TABLE.astype(object)
+    table[:, 0] = [True, False] * 6
+    assert labels_of(read_file(write_csv(tmp_path / "a.csv", table))) == ["True", "False"] * 6
+
+
+def test_a_word_after_thousands_of_numbers_is_a_word(tmp_path):
+    table = np.tile(TABLE.astype(object), (500, 1))
+    table[:, 0] = 7
+    table[-1, 0] = "x"
+    path = write_csv(tmp_path / "a.csv", table, ["label", *PIXELS])
+    assert labels_of(read_file(path)) == ["7"] * 5999 + ["x"]
+    with pytest.raises(InputError, match="line 6000, column 1: 'x' is not a label as those before"):
+        read_file(write_csv(tmp_path / "b.csv", table))
+
+
 @pytest.mark.parametrize("first", [0, 1, 1000])
 def test_a_first_column_without_a_name_that_counts_the_rows_is_refused(tmp_path, first):
     table = digits()
@@ -298,6 +346,23 @@ def test_two_names_that_may_be_the_label_are_refused(tmp_path):
     table = np.insert(TABLE, 0, 0, 1)
     with pytest.raises(InputError, match="line 1: 'class' and 'y' may both be the label; give one"):
         read_file(write_csv(tmp_path / "a.csv", table, ["Class", "y", *PIXELS]))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (["label", *PIXELS[:15], "pixel3"], "line 1: two columns are called 'pixel3'"),
+        (
+            ["label", "file", *PIXELS],
+            "what is 'file'\\? Take such columns out, or call one of them",
+        ),
+        (["label", *(f"p{i}" for i in range(48))], "49 columns .* in colour, save their grey"),
+    ],
+)
+def test_columns_that_are_neither_pixels_nor_labels_are_named(tmp_path, header, said):
+    table = np.ones((12, len(header)), int)
+    with pytest.raises(InputError, match=said):
+        read_file(write_csv(tmp_path / "a.csv", table, header))
 
 
 # --- damage ----------------------------------------------------------------------------------
@@ -373,6 +438,16 @@ def with_field(number, column, field):
         ),
         pytest.param(text_of(TABLE[:, :1]), "1 columns are not", id="labels alone"),
         pytest.param(text_of(TABLE).decode().encode("utf-16"), "line 1", id="UTF-16"),
+        pytest.param(text_of(TABLE).decode().encode("utf-16"), "it is UTF-16", id="it is UTF-16"),
+        pytest.param(text_of(TABLE, end="\r"), "line 1: lines end as on old Macs (CR)", id="CR"),
+        pytest.param(text_of(TABLE).replace(b",", b" "), "there is no comma in", id="spaces alone"),
+        pytest.param(b"# mine\n" + text_of(TABLE), "no comma in '# mine'", id="a comment"),
+        pytest.param(with_field(7, 1, b"a" * 101), "line 7, column 1: 'aaa", id="endless label"),
+        pytest.param(
+            with_field(7, 3, b"0.25"),
+            "'0.25' is not a whole number from 0 to 255; of pixels",
+            id="0..1",
+        ),
         pytest.param(b"\0" * 100, "line 1", id="zeros"),
         pytest.param(b"1" * (1 << 25), "longer than 16,777,216 bytes", id="one endless line"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "line 1", id="a picture"),

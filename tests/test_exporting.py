@@ -239,6 +239,28 @@ def test_an_imported_run_is_used_as_any_other():
     funcnn("train --config back/config.json --epochs 1 --batch-size 24 --quiet --out trained")
 
 
+def test_the_labels_of_the_data_come_back_with_the_weights():
+    data = load_dataset("images", val_size=0, seed=0)
+    for name, written in (("gaps", [5, 7, 24]), ("others", [5, 7, 23])):
+        (x, y), (test_x, test_y) = data.train, data.test
+        labels = np.array(written)
+        np.savez(f"{name}.npz", x_train=x, y_train=labels[y], x_test=test_x, y_test=labels[test_y])
+    options = f"{settings('mlp3')} --val-size 12 --data"
+    funcnn(f"import net.pt {options} gaps.npz --out gaps")
+    funcnn("predict gaps --data gaps.npz --out predicted.csv")
+    rows = Path("predicted.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[1] for row in rows} <= {"5", "7", "24"}
+    for suffix in SUFFIXES:
+        funcnn(f"export gaps --to {suffix} --out gaps.{suffix}")
+        if suffix != "pt":
+            said = json.loads(funcnn(f"inspect gaps.{suffix} --json").stdout)["metadata"]
+            assert json.loads(said["labels"]) == ["5", "7", "24"]
+    funcnn(f"import gaps.safetensors {options} gaps.npz --out back")
+    assert load_model(RunFolder(Path("back"))).labels == ("5", "7", "24")
+    result = CliRunner().invoke(main, f"import gaps.safetensors {options} others.npz --out no")
+    expect_one_line(result, ["gaps.safetensors has another class names than --data others.npz"])
+
+
 def test_what_torch_trained_is_imported_with_its_own_names_and_dtypes():
     """In float64, with the counter that torch's BatchNorm keeps, saved by torch itself."""
     space = {}

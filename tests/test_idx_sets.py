@@ -50,6 +50,25 @@ def test_of_a_file_that_is_there_twice_the_one_that_is_not_gzipped_is_read(tmp_p
     np.testing.assert_array_equal(data.train[0], read_folder(plain).train[0])
 
 
+def test_of_names_with_a_dot_and_a_dash_one_is_read(tmp_path):
+    members = {file.name: file.read_bytes() for file in image_folder(tmp_path / "a").iterdir()}
+    members |= {f"{name}/{name.replace('-idx', '.idx')}": c for name, c in members.items()}
+    path = write_zip(tmp_path / "archive.zip", members, folder="")
+    np.testing.assert_array_equal(read_zip(path).train[1], np.arange(60) % 3)
+
+
+def test_train_files_alone_have_no_test_set(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    for file in folder.glob("t10k*"):
+        file.unlink()
+    data = read_folder(folder)
+    assert len(data.train[0]) == 60
+    assert data.test is None
+    write_idx(folder / "other-images-idx3-ubyte", np.zeros((2, 4, 4), "u1"))
+    with pytest.raises(InputError, match="one IDX file of test images is needed, found none"):
+        read_folder(folder)
+
+
 def test_folders_that_are_called_as_idx_files_do_not_count(tmp_path):
     folder = image_folder(tmp_path / "mine")
     for file in list(folder.iterdir()):
@@ -58,7 +77,7 @@ def test_folders_that_are_called_as_idx_files_do_not_count(tmp_path):
     assert len(read_folder(folder).train[0]) == 60
 
 
-@pytest.mark.parametrize("word", ["val", "valid", "my-validation"])
+@pytest.mark.parametrize("word", ["val", "valid", "my-validation", "dev"])
 def test_validation_files_are_the_validation_set(tmp_path, word):
     folder = image_folder(tmp_path / "mine")
     assert read_folder(folder).validation is None
@@ -140,12 +159,27 @@ def test_a_byte_order_mark_before_the_names_does_not_count(tmp_path):
     assert read_folder(folder).class_names == ("zéro", "un", "deux")
 
 
+def test_a_mapping_may_count_from_1_as_the_labels_do(tmp_path):
+    folder = image_folder(tmp_path / "mine")
+    for file in folder.glob("*labels*"):
+        write_idx(file, 1 + np.arange(60 if "train" in file.name else 20, dtype="u1") % 3)
+    (folder / "mapping.txt").write_text("1 a\n2 b\n3 c\n")
+    data = read_folder(folder)
+    assert (data.labels, data.class_names) == (("1", "2", "3"), ("a", "b", "c"))
+    np.testing.assert_array_equal(data.train[1], np.arange(60) % 3)
+    (folder / "mapping.txt").write_text("0 a\n1 b\n2 c\n")
+    with pytest.raises(InputError, match=r"training label 3 is not one of the 3 classes \(0 .. 2"):
+        read_folder(folder)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         pytest.param(b"0 a\n1 b\n", "training label 2 is not one of the 2 classes", id="too few"),
         pytest.param(b"0 a\n2 b\n", "line 2: '2 b'", id="a gap"),
         pytest.param(b"0 a\n1\n", "line 2: '1'", id="no name"),
+        pytest.param(b"2 a\n3 b\n", "line 1: '2 a' is not '0 NAME'", id="neither 0 nor 1"),
+        pytest.param(b"0 a\n1 \x1b[2m\n2 c", "a class is called '\\x1b[2m'", id="an escape code"),
         pytest.param(b"", "empty", id="empty"),
         pytest.param(b"0 \xff\n", "cannot be read as text", id="not text"),
     ],
@@ -216,6 +250,7 @@ def test_official_emnist_is_turned_upright_and_its_labels_begin_at_0(
     expect_upright(data)
     assert data.class_names == tuple(names)
     np.testing.assert_array_equal(data.train[1], np.arange(94) % len(names))
+    assert data.labels == tuple(str(first + index) for index in range(len(names)))
 
 
 def test_the_upright_emnist47_is_not_turned(tmp_path):

@@ -127,6 +127,35 @@ def test_a_zip_file_with_neither_idx_files_nor_pictures_says_so(tmp_path):
     assert str(caught.value) == f"{path} {said}"
 
 
+@pytest.mark.parametrize("name", ["a.csv", "in/train.csv.gz", "b.NPZ"])
+def test_tables_in_a_zip_file_are_to_be_unpacked(tmp_path, name):
+    path = write_zip(tmp_path / "it.zip", {name: b"hello"})
+    with pytest.raises(
+        InputError, match=f"one for each class; unpack it, and give gzip/{name} or the"
+    ):
+        read(path)
+
+
+def test_what_is_in_no_known_form_says_which_there_are(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(InputError, match="nor in another form that is read: give a folder of four"):
+        read(tmp_path / "notes.txt")
+    (tmp_path / "train-images-idx3-ubyte").write_text("hello")
+    with pytest.raises(InputError, match=r"is not an IDX file: its magic number is 0x68656c6c$"):
+        read(tmp_path / "train-images-idx3-ubyte")
+
+
+def test_a_folder_of_csv_files_names_them_in_any_case(tmp_path):
+    write_csv(tmp_path / "Train.CSV", TABLE)
+    write_csv(tmp_path / "Latest-Test.csv", TABLE[:4])
+    data = read(tmp_path)
+    assert [len(part[0]) for part in (data.train, data.test)] == [len(TABLE), 4]
+    (tmp_path / "Train.CSV").rename(tmp_path / "data.csv")
+    said = "a CSV file of train images is needed called train, found Latest-Test.csv, data.csv"
+    with pytest.raises(InputError, match=said):
+        read(tmp_path)
+
+
 def test_what_is_not_there_is_not_found(tmp_path):
     write_csv(tmp_path / "train.csv", TABLE)
     for path in (tmp_path / "it", tmp_path / "none" / "it", tmp_path / "tra"):

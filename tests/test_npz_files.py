@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from funcnn.experiments import room
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.image_forms import read
 from funcnn.experiments.npz_files import read_npz
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +64,69 @@ def test_keras_arrays_are_a_data_set(tmp_path, save, arrays):
     np.testing.assert_array_equal(data.test[0], IMAGES[:6, None])
     np.testing.assert_array_equal(data.test[1], LABELS[:6])
     assert data.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        *(("X", "y"), ("x", "Y"), ("data", "target"), ("data", "labels"), ("image", "label")),
+        *(("train_x", "train_y"), ("train/imgs", "train/labels"), ("Images-Train", "Labels-Train")),
+    ],
+)
+def test_arrays_may_be_called_as_people_call_them(tmp_path, images, labels):
+    np.savez(tmp_path / "a.npz", **{images: IMAGES, labels: LABELS, "meta": np.zeros(3)})
+    data = read_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(data.train[0], IMAGES[:, None])
+    np.testing.assert_array_equal(data.train[1], LABELS)
+
+
+def test_less_usual_names_count_only_where_there_are_no_usual_ones(tmp_path):
+    np.savez(tmp_path / "a.npz", **KERAS, data=np.zeros(3), train_data=np.zeros(3))
+    np.testing.assert_array_equal(read_npz(tmp_path / "a.npz").train[0], IMAGES[:, None])
+    np.savez(tmp_path / "a.npz", data=IMAGES, image=IMAGES)
+    with pytest.raises(InputError, match="data and image are both images"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES, IMAGES[:, None], IMAGES[..., None], np.asfortranarray(IMAGES)]
+)
+def test_an_npy_file_is_images_to_predict(tmp_path, images):
+    np.save(tmp_path / "a.npy", images)
+    data = read(tmp_path / "a.npy")
+    assert data.train is None
+    np.testing.assert_array_equal(data.inputs, IMAGES[:, None])
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"a\.npy claims .* \(240 bytes\), but holds 239"):
+        read(tmp_path / "a.npy")
+
+
+def test_truth_values_are_words_as_in_a_csv(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS > 0)
+    assert read_npz(tmp_path / "a.npz").labels == ("False", "True")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (
+            np.eye(3)[LABELS],
+            r"not integers or words \(N,\): these are one-hot, save y.argmax\(axis=1",
+        ),
+        (LABELS.astype(float), r"labels are float64 of shape \(12,\), .*: save y.astype\(int\)"),
+        (LABELS + 0.5, r"labels are float64 of shape \(12,\), not integers or words \(N,\)$"),
+        (LABELS.astype(object), r"never loaded; save x.astype\(str\) of words"),
+        (np.array(["", "a", "b"])[LABELS], "a class is called nothing"),
+        (
+            np.array(["a\nb", "a", "b"])[LABELS],
+            r"a class is called 'a\\nb': give it a name that can",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_used_say_what_to_save(tmp_path, labels, said):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=labels)
+    with pytest.raises(InputError, match=said):
+        read_npz(tmp_path / "a.npz")
 
 
 def test_rows_of_a_squares_pixels_are_images(tmp_path):

@@ -1,6 +1,7 @@
 """Folders of pictures: read in a fixed order, as grey, and every odd picture named."""
 
 import os
+import re
 import shutil
 import struct
 import zipfile
@@ -113,6 +114,23 @@ def test_any_picture_becomes_8_bit_grey(tmp_path, picture, expected):
     np.testing.assert_array_equal(read(tmp_path / "it.png").inputs, [[expected]])
 
 
+@pytest.mark.parametrize("most", [1, 200, 4095])
+def test_12_bits_in_16_are_refused_and_not_almost_black(tmp_path, most):
+    for index in range(3):
+        deep = np.full((4, 4), most * (index == 1), "u2")
+        write_png(tmp_path / "a" / f"{index}.png", deep)
+    said = f"{tmp_path}: no pixel of its 16-bit pictures is above {most}, as if of 12 bits or fewer"
+    with pytest.raises(InputError, match=re.escape(said)):
+        read(tmp_path)
+    write_png(tmp_path / "a" / "1.png", np.full((4, 4), 65_535, "u2"))
+    assert read(tmp_path).train[0].max(axis=(1, 2, 3)).tolist() == [0, 255, 0]
+
+
+def test_black_pictures_of_16_bits_are_black(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((4, 4), "u2"))
+    assert not read(tmp_path / "a.png").inputs.any()
+
+
 @pytest.mark.parametrize(
     "suffix", [".png", ".PNG", ".bmp", ".gif", ".pgm", ".webp", ".jpg", ".JPEG"]
 )
@@ -176,13 +194,21 @@ def test_a_test_set_without_classes_has_no_labels_and_the_order_of_numbers(tmp_p
     np.testing.assert_array_equal(read(tmp_path / "test").inputs, inputs)
 
 
-def test_pictures_inside_of_a_class_s_folder_are_said_to_be_there(tmp_path):
-    write_png(png_folder(tmp_path) / "train" / "cat" / "a" / "1.png", GREY[0])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_pictures_beside_the_classes_of_a_part_are_said_to_be_there(tmp_path, part):
+    write_png(png_folder(tmp_path) / part / "1.png", GREY[0])
+    with pytest.raises(InputError, match=f"{part} has pictures beside the folders of its classes"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("deep", ["a", "a/b"])
+def test_pictures_inside_of_a_class_s_folder_are_said_to_be_there(tmp_path, deep):
+    write_png(png_folder(tmp_path) / "train" / "cat" / deep / "1.png", GREY[0])
     with pytest.raises(InputError) as caught:
         read(tmp_path)
     cat = tmp_path / "train" / "cat"
     said = f"has pictures, but is inside the folder of a class: move them to {cat}"
-    assert str(caught.value) == f"{cat / 'a'} {said}"
+    assert str(caught.value) == f"{cat / deep} {said}"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +254,17 @@ def test_a_picture_in_a_zip_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError) as caught:
         read(zip_of(tmp_path / "it.zip", tmp_path / "it"))
     assert f"{tmp_path / 'it.zip'}/train/cat/3.png cannot be read" in str(caught.value)
+
+
+def test_a_zip_file_may_have_the_paths_of_windows(tmp_path):
+    png_folder(tmp_path / "it", parts=["train", "test"])
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        for file in sorted((tmp_path / "it").rglob("*.png")):
+            name = str(file.relative_to(tmp_path)).replace(os.sep, "\\")
+            archive.writestr(name, file.read_bytes())
+    data = read(tmp_path / "it.zip")
+    assert data.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(data.test[1], read(tmp_path / "it").test[1])
 
 
 def test_pictures_side_by_side_in_a_zip_file_are_inputs_to_predict(tmp_path):

@@ -61,6 +61,22 @@ def test_a_copy_that_was_unpacked_is_as_good(no_places, monkeypatch, tmp_path):
     assert len(load_dataset("mnist", val_size=0, seed=0).train[0]) == 60_000
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_copy_of_torchvisions_is_found_in_its_root(no_places, monkeypatch, tmp_path, suffix):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in (SHIPPED / "mnist").glob("*.gz"):
+        content = file.read_bytes()
+        (raw / f"{file.stem}{suffix}").write_bytes(content if suffix else gzip.decompress(content))
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
+    assert find("mnist") == raw
+    assert find("fashion-mnist") == SHIPPED / "fashion-mnist"
+    assert published.verify("mnist")[0].wrong is None
+    (tmp_path / "EMNIST" / "raw").mkdir(parents=True)
+    path = write_zip(tmp_path / "EMNIST" / "raw" / "gzip.zip", emnist_members())
+    assert find("emnist-balanced") == path
+
+
 # --- where they are looked for ---------------------------------------------------------------
 
 

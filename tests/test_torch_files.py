@@ -11,6 +11,7 @@ import pytest
 from funcnn.experiments.errors import InputError
 
 torch = pytest.importorskip("torch", reason="the files are torch's: pip install 'funcnn[torch]'")
+from funcnn.experiments import torch_files  # noqa: E402
 from funcnn.experiments.torch_files import read_state_dict, write_state_dict  # noqa: E402
 
 ARRAYS = {
@@ -221,6 +222,40 @@ def test_a_compressed_file_is_refused_before_it_is_unpacked(file):
         for name, content in members.items():
             archive.writestr(name, content)
     refused(file, "data.pkl' is compressed")
+
+
+def with_pickle(file, pickled):
+    """A file of torch's with this pickle in the place of the one that names the tensors."""
+    write_state_dict(file, ARRAYS)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else content)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("called", "argument"),
+    [
+        ("builtins\nbytearray", b"\x8a\x05\x00\x00\x00\x00\x01"),  # LONG1: 2**32
+        ("__builtin__\nbytearray", b"\x8a\x05\x00\x00\x00\x00\x01"),
+        ("_codecs\nencode", b"X\x01\x00\x00\x00aX\x03\x00\x00\x00hex"),
+    ],
+)
+def test_a_pickle_that_makes_much_of_little_is_refused(file, called, argument, zipped):
+    pickled = b"\x80\x02c" + called.encode() + b"\n(" + argument + b"tR."
+    if zipped:
+        with_pickle(file, pickled)
+    else:
+        file.write_bytes(pickled)
+    refused(file, f"{called.split()[-1]}, which no tensor needs: torch.save(model.state_dict()")
+
+
+def test_a_pickle_of_more_than_names_is_refused(file, monkeypatch):
+    monkeypatch.setattr(torch_files, "_LONGEST_PICKLE", 2000)
+    with_pickle(file, b"\x80\x02(" + b"N" * 2001 + b"l.")
+    refused(file, "has more than 2,000 bytes beside its tensors")
 
 
 def test_members_that_share_their_bytes_cannot_claim_more_than_the_file(file):
