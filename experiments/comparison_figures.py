@@ -13,6 +13,7 @@ from funcnn.experiments.figures import (
     COLOURS,
     ORANGE,
     STYLES,
+    hide_axis,
     new_figure,
     short_names,
     whole_epochs,
@@ -123,7 +124,7 @@ def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None
     rows = math.ceil(len(found) / columns)
     figure, axes = new_figure(rows, columns, (1.45 * columns, 1.75 * rows + 0.4))
     for axis in axes.ravel():
-        axis.set_axis_off()
+        hide_axis(axis)
     for axis, (image, caption) in zip(axes.ravel(), found, strict=False):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(caption, fontsize=7, loc="left", parse_math=False)

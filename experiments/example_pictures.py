@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.figures import ORANGE, new_figure, short_names, write_figure
+from funcnn.experiments.figures import ORANGE, hide_axis, new_figure, short_names, write_figure
 from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
 
@@ -33,7 +33,7 @@ def mistakes(
     rows = max(1, math.ceil(len(found.indices) / _COLUMNS))
     figure, axes = new_figure(rows, _COLUMNS, (_WIDTH, 1.65 * rows))
     for axis in axes.ravel():
-        axis.set_axis_off()
+        hide_axis(axis)
     for axis, index, sureness in zip(axes.ravel(), *found, strict=False):
         axis.imshow(images[index, 0], **_GREYS)
         taken_for = names[outputs[index].argmax()]
@@ -69,7 +69,7 @@ def top_three(
     figure, axes = new_figure(rows, blocks, (_WIDTH, height))
     framed = False
     for axis in axes.ravel():
-        axis.set_axis_off()
+        hide_axis(axis)
     for number, (axis, caption) in enumerate(zip(axes.T.ravel(), captions, strict=False)):
         indices = top.indices[number]
         axis.imshow(_in_a_row(images[indices, 0]), **_GREYS)

@@ -42,8 +42,18 @@ def new_figure(
     return figure, axes
 
 
+def hide_axis(axis: Any) -> None:
+    """Leave nothing of it but what is drawn in it, and its title."""
+    axis.set_axis_off()
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_ticks([])  # beside a title even those that are hidden are laid out
+
+
 def write_figure(figure: Any, path: Path) -> None:
     """Write it as a PNG, whole."""
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # or matplotlib draws it twice, once to lay it out
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
@@ -132,7 +142,7 @@ def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> N
     rows = -(-len(panels) // columns)
     figure, axes = new_figure(rows, columns, (2.5 * columns, 2.1 * rows + 0.4))
     for axis in axes.ravel()[len(panels) :]:
-        axis.set_axis_off()
+        hide_axis(axis)
     for axis, (title, y, derivative) in zip(axes.ravel(), panels, strict=False):
         axis.plot(x, _broken(y), "-", color=BLUE, label="$y = f(x)$")
         axis.plot(x, _broken(derivative), "--", color=ORANGE, label="derivative $dy/dx$")
@@ -285,7 +295,7 @@ def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
     width, height = 2.4 * columns + 1.6, (0.3 * len(shown) + 1.0) * rows + 0.5
     figure, axes = new_figure(rows, columns, (width, height))
     for axis in axes.ravel()[len(panels) :]:
-        axis.set_axis_off()
+        hide_axis(axis)
     for number, (axis, panel) in enumerate(zip(axes.ravel(), panels, strict=False)):
         longest = max(bar.high for bar in panel.bars)
         for bar in panel.bars:

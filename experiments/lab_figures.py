@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.figures import BLUE, COLOURS, ORANGE, STYLES, new_figure, write_figure
+from funcnn.experiments.figures import (
+    BLUE,
+    COLOURS,
+    ORANGE,
+    STYLES,
+    hide_axis,
+    new_figure,
+    write_figure,
+)
 from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
@@ -82,7 +90,7 @@ def boundaries(
         image = _draw(axis, epoch, probabilities(snapshot), examples)
         axis.label_outer()
     for axis in axes.ravel()[len(chosen) :]:
-        axis.set_axis_off()
+        hide_axis(axis)
     figure.colorbar(image, ax=axes, label="probability of class 1")
     write_figure(figure, still)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.figures import new_figure, write_figure
+from funcnn.experiments.figures import hide_axis, new_figure, write_figure
 from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.trained_model import TrainedModel
 
@@ -60,7 +60,7 @@ def filters(path: Path, found: Filters) -> None:
     figure, ((axis,),) = new_figure(1, 1, (width + 1.2, height + 0.5))
     limit = float(np.abs(found.images).max()) or 1.0
     image = axis.imshow(sheet, "PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axis.set_axis_off()
+    hide_axis(axis)
     figure.suptitle(found.caption, fontsize=9)
     figure.colorbar(image, label="weight", fraction=0.05)
     write_figure(figure, path)
@@ -127,7 +127,7 @@ def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
         axis.imshow(sheet, colours, vmin=low, vmax=high, interpolation="nearest")
         axis.set_anchor("W")
         axis.set_title(title, fontsize=9, loc="left")
-        axis.set_axis_off()
+        hide_axis(axis)
     write_figure(figure, path)
 
 

@@ -14,6 +14,7 @@ from funcnn.experiments.figures import (
     COLOURS,
     MARKERS,
     ORANGE,
+    hide_axis,
     new_figure,
     short_names,
     write_figure,
@@ -184,7 +185,7 @@ def _draw_panels(path: Path, swept: _Swept) -> None:
     rows = -(-len(swept.keys) // columns)
     figure, axes = new_figure(rows, columns, (3.4 * columns, 3.2 * rows + 0.5))
     for axis in axes.ravel()[len(swept.keys) :]:
-        axis.set_axis_off()
+        hide_axis(axis)
     for axis, key in zip(axes.ravel(), swept.keys, strict=False):
         values = swept.grid[key]
         values = sorted(values) if _is_numeric(values) else values

@@ -9,6 +9,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,15 @@ class TorchLearner:
         # is like between two epochs is kept here, whoever else uses it meanwhile.
         self._generator = torch.get_rng_state()
         self._loss = torch_loss(task.config, task.class_weights)
-        self._optimizer, self._scheduler = torch_optimizer(
-            task.config, self._module.parameters(), task.total_steps
-        )
+
+    @cached_property
+    def _training(self) -> list[Any]:
+        """Optimizer and scheduler, made for the first step or state that is kept.
+
+        Who only predicts needs none, nor the seconds of importing what an optimizer needs.
+        """
+        parameters = self._module.parameters()
+        return list(torch_optimizer(self._task.config, parameters, self._task.total_steps))
 
     @property
     def params(self) -> Tree:
@@ -110,7 +117,7 @@ class TorchLearner:
     @property
     def steps_done(self) -> int:
         """How many steps the optimizer has made."""
-        return int(self._scheduler.last_epoch)
+        return int(self._training[1].last_epoch)
 
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """None: threads are torch's own affair."""
@@ -119,9 +126,10 @@ class TorchLearner:
     def save(self, path: Path, notes: Any) -> None:
         """Write the params as ever, and the rest as the bytes of a file of torch's."""
         rest = io.BytesIO()
+        optimizer, scheduler = self._training
         parts = {
-            "optimizer": self._optimizer.state_dict(),
-            "scheduler": {"last_epoch": self._scheduler.last_epoch},
+            "optimizer": optimizer.state_dict(),
+            "scheduler": {"last_epoch": scheduler.last_epoch},
             "generator": self._generator,
         }
         torch.save(parts, rest)
@@ -137,8 +145,8 @@ class TorchLearner:
             parts = torch.load(rest, weights_only=True)
             if parts["optimizer"]["param_groups"][0].keys() != self._of_optimizer():
                 raise InputError("it is of another optimizer or schedule")
-            self._optimizer.load_state_dict(parts["optimizer"])
-            self._scheduler = self._scheduler_after(parts["scheduler"]["last_epoch"])
+            self._training[0].load_state_dict(parts["optimizer"])
+            self._training[1] = self._scheduler_after(parts["scheduler"]["last_epoch"])
             self._generator = parts["generator"]
         except (InputError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())
@@ -147,16 +155,17 @@ class TorchLearner:
 
     def _of_optimizer(self) -> Any:
         """The names of the settings that its state has."""
-        return self._optimizer.state_dict()["param_groups"][0].keys()
+        return self._training[0].state_dict()["param_groups"][0].keys()
 
     def _scheduler_after(self, steps: int) -> Any:
         """The scheduler of this run after so many steps, of which the state may have had others.
 
         Some find a rate from the one before: these steps are gone through again.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._task.config.lr
-        scheduler = torch_scheduler(self._optimizer, self._task.config, self._task.total_steps)
+        optimizer, config = self._training[0], self._task.config
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr
+        scheduler = torch_scheduler(optimizer, config, self._task.total_steps)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of steps without the optimizer's
             for _ in range(steps):
@@ -177,13 +186,14 @@ class TorchLearner:
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""
         x, y = batch
-        self._optimizer.zero_grad()
+        optimizer, scheduler = self._training
+        optimizer.zero_grad()
         outputs = self._module(torch.from_numpy(x))
         loss = self._loss(outputs, as_targets(y, outputs))
         loss.backward()
-        self._optimizer.step()
-        rate = self._scheduler.get_last_lr()[0]
-        self._scheduler.step()
+        optimizer.step()
+        rate = scheduler.get_last_lr()[0]
+        scheduler.step()
         found = outputs.detach().numpy()
         measured = {name: metric(found, y) for name, metric in self._task.metrics.items()}
         return {"loss": loss.item(), **measured, "learning_rate": rate}

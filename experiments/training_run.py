@@ -112,9 +112,8 @@ class TrainingRun:
         begun = folder.last.exists()  # or killed before the first checkpoint
         left = Left.read(folder) if begun else Left([], [], None)
         config = left.config_of(folder)
-        before = config.epochs
         if epochs is not None:
-            config = dataclasses.replace(config, epochs=epochs)
+            before, config = config.epochs, dataclasses.replace(config, epochs=epochs)
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
         expected = expected_data(folder.path, allow_changed=allow_changed)
@@ -126,8 +125,10 @@ class TrainingRun:
             say_what_was_read(folder.path, expected, task.data.record)
         left = left._replace(config=config)
         run = cls(folder, task, learner, left)
-        if not begun and expected is None:
-            write_record(task.data.record, folder.path)
+        if not begun:  # as in `start`
+            if expected is None:
+                write_record(task.data.record, folder.path)
+            run._save_state(left)
         if left.rows:
             run._mend()
         if config != folder.read_config() or folder.summary.exists():
@@ -269,8 +270,7 @@ class TrainingRun:
         """Test the kept model (if there are labels), write the summary: it is finished. Draw."""
         folder, rows = self.folder, self._left.rows
         config, data = self._task.config, self._task.data
-        params = load_model(folder).params
-        kept = best(rows)
+        params, kept = load_model(folder).params, best(rows)
         x, y = data.test
         tested: dict[str, Any] = {
             "test_loss": None,

@@ -26,6 +26,7 @@ from funcnn.experiments.labs import LABS
 from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.run_folder import EpochRow
 from helpers import need_weasyprint, run_all_here
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from test_datasets import image_folder
 
 import funcnn as fn
@@ -130,6 +131,9 @@ def done(tmp_path_factory):
             patch.setattr(lab_run, "run_all", run_all_here)
             # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
             patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
+            # What lies where in a picture is seen in test_pictures: to lay it out takes half its
+            # time.
+            patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
             page = run.finish(Watch())
         found[lab.name] = Done(run.results, page.read_text())
     return found
