@@ -134,7 +134,7 @@ def compare(
                 raise InputError(f"--{name} is for --mode {needed}: leave it out")
         modes = MODES if mode is None else (mode,)
         comparison = Comparison.start(config, modes, **chosen, usual=usual)
-        say_chosen(config, comparison.config, quiet or as_json)
+        say_chosen([config], [comparison.config], quiet or as_json)
 
     bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
     try:

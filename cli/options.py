@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -298,12 +298,19 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def say_chosen(usual: RunConfig, used: RunConfig, quiet: bool) -> None:
-    """Say on stderr which sizes were chosen smaller than the usual ones, if any were."""
-    smaller = [
-        f"--{name.replace('_', '-')} {getattr(used, name)}"
-        for name in unsaid(())
-        if getattr(used, name) != getattr(usual, name)
-    ]
-    if smaller and not quiet:
-        click.echo(f"too few examples for the usual sizes, so: {' '.join(smaller)}", err=True)
+def say_chosen(usual: Sequence[RunConfig], used: Sequence[RunConfig], quiet: bool) -> None:
+    """Say on stderr which sizes were chosen smaller than the usual ones, if any were, once each.
+
+    usual, used: the configs of runs before and after.
+    """
+    lines = {}
+    for before, after in zip(usual, used, strict=True):
+        smaller = [
+            f"--{name.replace('_', '-')} {getattr(after, name)}"
+            for name in unsaid(())
+            if getattr(after, name) != getattr(before, name)
+        ]
+        if smaller and not quiet:
+            lines[f"too few examples for the usual sizes, so: {' '.join(smaller)}"] = None
+    for line in lines:
+        click.echo(line, err=True)

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from funcnn.cli.options import given, grid_option, json_option, print_json, settings_but_arch
+from funcnn.cli.options import (
+    given,
+    grid_option,
+    json_option,
+    print_json,
+    say_chosen,
+    settings_but_arch,
+)
 from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -95,6 +102,8 @@ def sweep(
         closing.callback(bar.close)
         try:
             made = Sweep.open(plan, pool, out)
+            usual, plan = [run.config for run in plan.runs], made.plan
+            say_chosen(usual, [run.config for run in plan.runs], quiet or as_json)
             results, outcomes = made.finish(bar)
         except KeyboardInterrupt:
             bar.close()

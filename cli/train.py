@@ -169,7 +169,7 @@ def train(
             )
             config = RunConfig.resolve(values)
             run = TrainingRun.start(config, out, learner_of, usual=unsaid(values))
-            say_chosen(config, run.config, quiet or as_json)
+            say_chosen([config], [run.config], quiet or as_json)
         try:
             summary = run.finish(bar)
         except KeyboardInterrupt:

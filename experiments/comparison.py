@@ -26,6 +26,7 @@ from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.places import RUNS, new_folder
 from funcnn.experiments.records import read_record
+from funcnn.experiments.resumption import identity
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.tasks import Task
@@ -35,6 +36,7 @@ from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
+_RECORD = "comparison.json"
 
 
 class Watch:
@@ -56,6 +58,7 @@ class Comparison:
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
         self._record = record
+        self._state = identity(folder / _RECORD)
         self.config = RunConfig.resolve(record["config"])
 
     @classmethod
@@ -113,7 +116,7 @@ class Comparison:
         Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
         """
         require("torch")
-        path, what = folder / "comparison.json", "the record of a comparison"
+        path, what = folder / _RECORD, "the record of a comparison"
         if not path.exists():
             raise InputError(f"{folder} is no comparison: it has no comparison.json")
         record = read_record(path, what)
@@ -135,9 +138,11 @@ class Comparison:
         """Do what is not done yet, then write what came out, which is returned.
 
         Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done, or another
-        process is at work in the folder.
+        process is at work in the folder, or went on with the comparison.
         """
         with alone_in(self.folder):
+            if identity(self.folder / _RECORD) != self._state:
+                raise InputError(f"{self.folder}: another process went on with it meanwhile")
             return self._finish(watch)
 
     def _finish(self, watch: Watch) -> dict[str, Any]:
@@ -197,7 +202,8 @@ class Comparison:
 
     def _write(self) -> None:
         text = json.dumps(self._record, indent=2, allow_nan=False)
-        write_whole(self.folder / "comparison.json", f"{text}\n".encode())
+        write_whole(self.folder / _RECORD, f"{text}\n".encode())
+        self._state = identity(self.folder / _RECORD)
 
 
 _SETTINGS = {

@@ -8,14 +8,15 @@ its own, a published set or points. sha256: of the images, labels and class name
 
 import hashlib
 import json
-import sys
+import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.image_data import Inputs
 from funcnn.experiments.places import data_folders
 from funcnn.experiments.records import expect_kinds, read_record
@@ -92,6 +93,13 @@ def expected_data(folder: Path, *, allow_changed: bool | None = None) -> Expecte
     return None if record is None else Expected(record, str(folder), allow_changed)
 
 
+def same_place(data: str, other: str) -> bool:
+    """Whether both are one name or path of data: sweeps once made paths absolute for their runs."""
+    return data == other or (
+        any(map(os.path.isabs, (data, other))) and os.path.realpath(data) == os.path.realpath(other)
+    )
+
+
 def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
     """What the runs in these folders read, by its name; of each name the first that knows."""
     found: dict[str, Expected] = {}
@@ -103,7 +111,7 @@ def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
 
 
 def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
-    """Say on stderr what a user of the run in a folder should know of the data that was read."""
+    """Have in the log what a user of the run in a folder should know of the data that was read."""
     if expected is None:
         line = (
             f"{folder} has no digest of its data, as older runs have none: whether they are still "
@@ -119,7 +127,7 @@ def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord 
     else:
         place = read.path or read.data
         line = f"the content of {place} is not what {folder} was trained with: going on regardless"
-    print(line, file=sys.stderr)
+    logging.getLogger(__name__).warning("%s", printable(line))
 
 
 def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:

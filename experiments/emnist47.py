@@ -1,7 +1,5 @@
 """EMNIST with its 47 classes: where it is, for it is too large to ship."""
 
-from pathlib import Path
-
 from funcnn.experiments import image_forms, published
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
@@ -24,8 +22,7 @@ def find_emnist() -> str | None:
 
 
 def expect_emnist(name: str) -> str:
-    """The name or path of data with 47 classes, a path made absolute. Raises `InputError`."""
-    name = str(Path(name).resolve()) if Path(name).exists() else name
+    """The name or path of data with 47 classes, as it is given. Raises `InputError`."""
     classes = len(load_dataset(name, val_size=0, seed=0).class_names)
     if classes != _CLASSES:
         raise InputError(f"--data {name}: it has {classes} classes, and EMNIST here has {_CLASSES}")

@@ -9,7 +9,6 @@ from funcnn.experiments.document import Document, Formula, Listing, Picture, Sec
 from funcnn.experiments.lab import Lab, Results, Trial, printed
 from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.run_folder import EpochRow
-from funcnn.experiments.tasks import Task
 
 from funcnn.types import Array
 
@@ -177,7 +176,7 @@ def _results(results: Results) -> Section:
 
 def _results_of(results: Results, name: str, trial: Trial) -> Section:
     folder = results.path / "figures"
-    task = Task.build(results.config(trial))
+    task = results.task(trial)
     inputs, labels = task.data.test
     assert labels is not None
     outputs = results.model(trial).predict(inputs)

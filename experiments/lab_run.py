@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from funcnn.experiments.data_record import known_data
+from funcnn.experiments.data_record import known_data, same_place
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
@@ -108,8 +108,7 @@ class LabRun:
         self._check_recorded()
         results, planned = self.results, self.results.planned()
         runs = {each.name: each for each in planned if each.name not in self._digests}
-        done = (results.folder(*each[1:]).path for each in planned if each.name in self._digests)
-        known = known_data(done)
+        known = known_data(results.folder(*each[1:]).path for each in planned)
         jobs = [
             Job(
                 name,
@@ -181,7 +180,7 @@ class LabRun:
     def _go_on_with(self, emnist: str | None) -> None:
         """Take this EMNIST for what is not trained yet. Raises `InputError` if another was used."""
         before = self.results.emnist
-        if emnist in (None, before):
+        if emnist is None or (before is not None and same_place(emnist, before)):
             return
         used = [trial.name for trial in self.results.trials if trial.on_emnist]
         if any(name.partition("/")[0] in used for name in self._digests):

@@ -6,6 +6,7 @@ for whoever else uses it in this process.
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 import warnings
@@ -45,16 +46,14 @@ def picture(draw: _Draw[_P]) -> _Draw[_P]:
 def drawn(draw: _Draw[_P], path: Path, *given: _P.args, **named: _P.kwargs) -> bool:
     """Draw it beside numbers that are written already; returns whether it could be.
 
-    If not, that is a line on stderr, and no older picture stays in its place.
+    If not, that is a warning in the log, and no older picture stays in its place.
     """
     try:
         draw(path, *given, **named)
     except PictureError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        if sys.stderr is not None:
-            with contextlib.suppress(OSError):
-                print(printable(error), file=sys.stderr, flush=True)
+        logging.getLogger(__name__).warning("%s", printable(error))
         return False
     return True
 
@@ -77,9 +76,13 @@ def _defaults() -> Iterator[None]:
 def _import_matplotlib() -> Any:
     """It refuses to be imported where `MPLBACKEND` is a name that it does not know."""
     chosen = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)  # a folder that it cannot keep its fonts in is nobody's affair
     try:
         import matplotlib
     finally:
+        log.setLevel(level)
         if chosen is not None:
             os.environ["MPLBACKEND"] = chosen
     if chosen:  # for whoever shows figures in this process

@@ -124,12 +124,13 @@ class Left(NamedTuple):
         """A run that was killed may have one row more there, which it will write again."""
         if not folder.metrics.exists():
             return
-        rows = folder.read_metrics()
+        again = f"delete {folder.metrics} if the state is right: it is written again from that"
+        try:
+            rows = folder.read_metrics()
+        except InputError as error:
+            raise InputError(f"{error}; {again}") from None
         if rows[: len(self.rows)] != self.rows or len(rows) > len(self.rows) + 1:
-            raise InputError(
-                f"{folder.metrics} has other rows than {folder.last}; "
-                f"delete {folder.metrics} if the state is right: it is written again from that"
-            )
+            raise InputError(f"{folder.metrics} has other rows than {folder.last}; {again}")
 
     def _check_params(self, folder: RunFolder, task: Task) -> None:
         if self.rows and folder.params.exists():
@@ -159,6 +160,21 @@ class Left(NamedTuple):
         if folder.summary.exists() and epochs == done:
             raise InputError(f"--epochs {epochs}: {folder} is finished with these; give more")
         return self._replace(extended=[*self.extended, Extension(done, before, epochs)])
+
+
+def expect_unfinished(folder: RunFolder) -> None:
+    """Raise `InputError` if there is a summary: it is finished, or that is another run's."""
+    if not folder.summary.exists():
+        return
+    summary = folder.read_summary()
+    if folder.last.exists():
+        done = Left.read(folder).epochs_done
+        if done != summary["epochs"]:
+            raise InputError(
+                f"{folder.summary} is of a run of {summary['epochs']} epochs, but {folder.last} "
+                f"has {done}: delete {folder.summary} if the state is right"
+            )
+    raise InputError(f"{folder} is finished: there is nothing to resume")
 
 
 def best(rows: Sequence[EpochRow]) -> EpochRow:

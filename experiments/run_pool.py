@@ -5,6 +5,7 @@ Runs of small networks gain less from a second thread than from a second run bes
 
 import contextlib
 import dataclasses
+import logging
 import queue
 import threading
 from collections.abc import Generator, Sequence
@@ -29,6 +30,8 @@ class Job(NamedTuple):
     """Whether it draws figures of its own."""
     expected: Expected | None = None
     """Its data, if they were read before."""
+    usual: tuple[str, ...] = ()
+    """The sizes in its config, as of `small_data.unsaid`, that small data may have smaller."""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -74,6 +77,9 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Told:
             job, answer = told.get()
             if answer.pop("ended", False) and not waiting.empty():
                 begin()  # in the place of the process that ended
+            if "note" in answer:
+                logging.getLogger(__name__).warning("%s: %s", job.name, answer["note"])
+                continue
             unfinished -= bool(answer.keys() & {"peak_memory", "error"})
             yield job, answer
 

@@ -5,6 +5,7 @@
     {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true,
      "expected": null}
     ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
+        {"note": "..."} for what is a warning in its log,
         and last {"peak_memory": 1234567} or {"error": "..."}
 
 A folder that has a run already is gone on with, if it is not finished. keep: its params after each
@@ -13,6 +14,7 @@ expected: null, or the record of its data and what read them before.
 """
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -100,12 +102,28 @@ def _expected(asked: dict[str, Any]) -> Expected | None:
     return Expected(DataRecord(*record), of)
 
 
+class _Notes(logging.Handler):
+    """What is a warning, as an answer."""
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell({"note": record.getMessage()})
+
+
 def main() -> None:
     """Do the runs that the input asks for, a line each."""
+
+    def tell(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer), flush=True)
+
+    logging.getLogger("funcnn.experiments").addHandler(_Notes(tell))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
     for line in sys.stdin:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
-        do(json.loads(line), lambda answer: print(json.dumps(answer), flush=True))
+        do(json.loads(line), tell)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: nothing is left to put away
 
 

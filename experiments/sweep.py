@@ -9,13 +9,14 @@ Runs of points that the grid no longer has stay, and are used when it has them a
 """
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import known_data
+from funcnn.experiments.data_record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lost_figures import drawn
@@ -23,8 +24,9 @@ from funcnn.experiments.places import RUNS
 from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
+from funcnn.experiments.small_data import unsaid
 from funcnn.experiments.sweep_figures import draw_sweep
-from funcnn.experiments.sweep_plan import Plan, SweptRun, as_option, check_configs
+from funcnn.experiments.sweep_plan import Plan, SweptRun, as_option, made_ready
 from funcnn.experiments.sweep_results import (
     Outcome,
     PointResult,
@@ -55,8 +57,8 @@ class Watch:
 class Pool(Protocol):
     """What trains the runs of a sweep."""
 
-    def check(self, configs: Sequence[RunConfig]) -> None:
-        """Raise `InputError` if one of them cannot be trained there."""
+    def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
+        """As `sweep_plan.made_ready`, where they are to be trained."""
 
     def run(self, jobs: Sequence[Job]) -> Told:
         """What the runs tell; it ends with the last of them, or when it is closed."""
@@ -76,9 +78,9 @@ class Processes:
         if not self._threads:
             raise InputError(f"--jobs {jobs}: each needs a core, and there are {cores} here")
 
-    def check(self, configs: Sequence[RunConfig]) -> None:
-        """Raise `InputError` if one of them cannot be trained here."""
-        check_configs(configs)
+    def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
+        """As `sweep_plan.made_ready`."""
+        return made_ready(jobs, of)
 
     def run(self, jobs: Sequence[Job]) -> Told:
         """What the runs tell."""
@@ -92,6 +94,8 @@ class Sweep:
         self.plan, self.path = plan, path
         self._pool = pool
         self._digests = digests
+        self._jobs: list[Job] = []
+        """The runs that are not finished."""
 
     @classmethod
     def open(cls, plan: Plan, pool: Pool, out: Path | None = None) -> "Sweep":
@@ -99,7 +103,7 @@ class Sweep:
 
         Raises `InputError` if the folder holds anything else, another sweep, or finished runs that
         were changed, if it cannot be written, if another process is at work in it, or if the pool
-        cannot train what is missing.
+        cannot train what is missing, or not on the data that the others were trained with.
         """
         path = out or RUNS / f"sweep-{plan.target.replace(':', '-')}"
         if (path / _RECORD).is_file():
@@ -109,8 +113,7 @@ class Sweep:
             raise InputError(f"--out {path} exists already, and is no sweep")
         else:
             sweep = cls(plan, pool, path, {})
-        first = {run.point.label: run.config for run in reversed(sweep._missing())}
-        pool.check(list(reversed(first.values())))
+        sweep._make_ready()
         try:
             path.mkdir(parents=True, exist_ok=True)
             with alone_in(path):
@@ -143,21 +146,9 @@ class Sweep:
         outcomes = {
             name: Outcome.read(self._folder(name)) for name in runs if name in self._digests
         }
-        missing = self._missing()
-        known = known_data(self._folder(name).path for name in outcomes)
-        jobs = [
-            Job(
-                run.name,
-                run.config,
-                self._folder(run.name).path,
-                draw=False,
-                expected=known.get(run.config.data),
-            )
-            for run in missing
-        ]
-        watch.begin(len(runs), len(outcomes), sum(run.config.epochs for run in missing))
+        watch.begin(len(runs), len(outcomes), sum(job.config.epochs for job in self._jobs))
         self._write_table(outcomes)
-        with contextlib.closing(self._pool.run(jobs)) as told:
+        with contextlib.closing(self._pool.run(self._jobs)) as told:
             for job, answer in told:
                 if "row" in answer:
                     watch.advance(job.name, EpochRow(*answer["row"]).epoch)
@@ -178,8 +169,39 @@ class Sweep:
         self._write_record()
         return Outcome.read(self._folder(job.name))
 
-    def _missing(self) -> list[SweptRun]:
-        return [run for run in self.plan.runs if run.name not in self._digests]
+    def _make_ready(self) -> None:
+        """Find the jobs, and give the plan's runs the sizes that they have for their data."""
+        folders = {run.name: self._folder(run.name) for run in self.plan.runs}
+        known = known_data(folder.path for folder in folders.values())
+        missing = [run for run in self.plan.runs if run.name not in self._digests]
+        firsts: dict[str, Job] = {}  # of each point, whose seeds all have as many examples
+        for run in missing:
+            expected = known.get(run.config.data)
+            usual = tuple(unsaid(run.point.settings))
+            job = Job(
+                run.name, run.config, folders[run.name].path, 1, False, False, expected, usual
+            )
+            firsts.setdefault(run.point.label, job)
+        ready = dict(
+            zip(firsts, self._pool.make_ready(list(firsts.values()), str(self.path)), strict=True)
+        )
+        runs = []
+        for run in self.plan.runs:
+            if folders[run.name].config.exists():
+                run = run._replace(config=folders[run.name].read_config())
+            elif run.point.label in ready:
+                config = ready[run.point.label].config
+                sizes = {name: getattr(config, name) for name in unsaid(())}
+                run = run._replace(config=dataclasses.replace(run.config, **sizes))
+            runs.append(run)
+        self.plan = self.plan._replace(runs=runs)
+        self._jobs = [
+            ready[run.point.label]._replace(
+                name=run.name, config=run.config, folder=folders[run.name].path
+            )
+            for run in runs
+            if run.name not in self._digests
+        ]
 
     def _folder(self, name: str) -> RunFolder:
         return RunFolder(self.path / "runs" / name)
@@ -190,7 +212,7 @@ class Sweep:
             folder = self._folder(run.name)
             if run.name in self._digests and folder.digest() != self._digests[run.name]:
                 wrong = "was changed since it was trained"
-            elif folder.config.exists() and folder.read_config() != run.config:
+            elif folder.config.exists() and not _is_of(folder.read_config(), run):
                 wrong = "has other settings than the sweep has now"
             else:
                 continue
@@ -209,6 +231,14 @@ class Sweep:
             "sha256": self._digests,
         }
         write_whole(self.path / _RECORD, f"{json.dumps(record, indent=2)}\n".encode())
+
+
+def _is_of(config: RunConfig, run: SweptRun) -> bool:
+    """Whether a run with this config is this one: small data may have given it smaller sizes."""
+    chosen = {name: getattr(run.config, name) for name in unsaid(run.point.settings)}
+    if same_place(config.data, run.config.data):
+        chosen["data"] = run.config.data
+    return dataclasses.replace(config, **chosen) == run.config
 
 
 def _read(folder: Path, plan: Plan) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """The runs of a sweep on a Dask cluster, which hands them to its workers and, if one dies, again.
 
-A worker needs funcnn in the same version, and the data; each run is trained there in a process of
-its own with one thread, so that a worker of N threads trains N at once.
+A worker needs funcnn in the same version, and the data, which are the same for all of them, and as
+here if they are here; each run is trained there in a process of its own with one thread, so that a
+worker of N threads trains N at once.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import os
 import pkgutil
 import tempfile
 import time
@@ -16,10 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import Expected
+from funcnn.experiments.datasets import NAMES, load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.run_pool import Job, Told, run_all
-from funcnn.experiments.sweep_plan import check_configs
+from funcnn.experiments.sweep_plan import made_ready
 
 import funcnn as fn
 from funcnn.files import is_temporary, write_whole
@@ -30,16 +34,27 @@ _WITHOUT = 10  # seconds that it may have none, such as while one starts again
 _LAST = "summary.json"  # a folder that has it is finished
 
 
-def why_not(configs: Sequence[dict[str, Any]]) -> str | None:
-    """Why this worker cannot train one of them, such as for want of the data; or None."""
+Plain = tuple[dict[str, Any], tuple[str, ...], Expected | None]
+"""What a worker needs to know of a job: its config, which of its sizes are usual ones, its data."""
+
+
+def ready(jobs: Sequence[Plain], of: str) -> list[Plain] | str:
+    """The jobs as `made_ready` has them on this worker, or why it cannot train one of them."""
+    asked = [
+        Job("", RunConfig.resolve(config), Path(), usual=usual, expected=expected)
+        for config, usual, expected in jobs
+    ]
     try:
-        check_configs([RunConfig.resolve(config) for config in configs])
+        return list(map(_plain, made_ready(asked, of)))
     except (InputError, OSError) as error:
         return str(error)
-    return None
 
 
-def train(version: str, config: dict[str, Any]) -> dict[str, Any]:
+def _plain(job: Job) -> Plain:
+    return dataclasses.asdict(job.config), job.usual, job.expected
+
+
+def train(version: str, config: dict[str, Any], expected: Expected | None) -> dict[str, Any]:
     """A whole run, trained on this worker: the `files` of its folder, and an `error` or None.
 
     In an error the folder is called by its path here, `folder`.
@@ -51,7 +66,7 @@ def train(version: str, config: dict[str, Any]) -> dict[str, Any]:
         return {"files": {}, "folder": "", "error": wrong}
     with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as place:
         folder = Path(place) / "run"
-        job = Job("run", RunConfig.resolve(config), folder, draw=False)
+        job = Job("run", RunConfig.resolve(config), folder, draw=False, expected=expected)
         with contextlib.closing(run_all([job], at_once=1)) as told:
             *_, (_, last) = told
         files = {
@@ -68,8 +83,13 @@ class Cluster:
     def __init__(self, client: Any, address: str) -> None:
         self._client, self._address = client, address
 
-    def check(self, configs: Sequence[RunConfig]) -> None:
-        """Raise `InputError` if there is no worker, or one cannot train one of these."""
+    def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
+        """The jobs as `made_ready` has them on every worker.
+
+        Raises `InputError` if there is none, or one cannot train one of them, or has other data
+        than are here or than another one has.
+        """
+        jobs = [job._replace(expected=job.expected or _here(job.config.data, of)) for job in jobs]
         # A function of funcnn's would end a worker that has no funcnn: first one that all have.
         versions = self._client.run(pkgutil.resolve_name, "funcnn:__version__", on_error="return")
         if not versions:
@@ -79,14 +99,27 @@ class Cluster:
                 self._refuse(worker, f"it has no funcnn ({_in_one_line(version)})")
             if version != fn.__version__:
                 self._refuse(worker, f"it has funcnn {version}, and here is {fn.__version__}")
-        plain = list(map(dataclasses.asdict, configs))
+        plain = list(map(_plain, jobs))
         asked = {
-            self._client.submit(why_not, plain, workers=[worker], pure=False): worker
+            self._client.submit(ready, plain, of, workers=[worker], pure=False): worker
             for worker in versions
         }
+        found: list[Plain] = []
         for future, answer in self._answers(list(asked)):
-            if answer is not None:
+            if isinstance(answer, str):
                 self._refuse(asked[future], answer)
+            for (_, _, first), (_, _, other) in zip(found, answer, strict=False):
+                if first is not None and not first.allows(other.record):
+                    self._refuse(
+                        asked[future],
+                        f"--data {first.record.data}: the content of {other.record.path} is not "
+                        "what the other workers have under this name",
+                    )
+            found = found or answer
+        return [
+            job._replace(config=RunConfig.resolve(config), usual=usual, expected=expected)
+            for job, (config, usual, expected) in zip(jobs, found, strict=True)
+        ]
 
     def run(self, jobs: Sequence[Job]) -> Told:
         """What the runs tell, which is the end of each.
@@ -95,7 +128,7 @@ class Cluster:
         """
         futures = {
             self._client.submit(
-                train, fn.__version__, dataclasses.asdict(job.config), pure=False
+                train, fn.__version__, dataclasses.asdict(job.config), job.expected, pure=False
             ): job
             for job in jobs
         }
@@ -172,6 +205,14 @@ def connect(address: str) -> Iterator[Cluster]:
             raise InputError(f"--scheduler {address}: {why}") from None
         with client:
             yield Cluster(client, address)
+
+
+def _here(data: str, of: str) -> Expected | None:
+    """What is read as these data on this machine, if they are a path that is here."""
+    if data in NAMES or not os.path.exists(data):
+        return None
+    record = load_dataset(data, val_size=0, seed=0).record
+    return None if record is None else Expected(record, of)
 
 
 async def _kind(address: str) -> str:

@@ -3,22 +3,22 @@
 All of it is found and checked here, before anything is trained.
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, load_data
-from funcnn.experiments.datasets import NAMES
+from funcnn.experiments.data_record import Expected
 from funcnn.experiments.emnist47 import EMNIST47, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
+from funcnn.experiments.run_pool import Job
+from funcnn.experiments.small_data import fitted
 from funcnn.experiments.tasks import Task
 
 TRIAL = "trial"
@@ -94,7 +94,7 @@ class Plan(NamedTuple):
             of_trial = trials[values[TRIAL]] if TRIAL in values else next(iter(trials.values()))
             chosen = {name: value for name, value in values.items() if name != TRIAL}
             settings = {**_with_emnist(target, of_trial, {**fixed, **chosen}), **fixed, **chosen}
-            points.append(Point(values, _located(settings)))
+            points.append(Point(values, settings))
         runs = [_run(point, first + index) for point in points for index in range(seeds)]
         return cls(target, dict(grid), fixed, range(first, first + seeds), points, runs)
 
@@ -112,19 +112,31 @@ def find_target(name: str) -> Target:
     return Target(name, {trial.name: trial.settings for trial in lab.trials if trial.main})
 
 
-def check_configs(configs: Sequence[RunConfig]) -> None:
-    """Raise `InputError` for the first of them that cannot be trained here.
+def made_ready(jobs: Sequence[Job], of: str) -> list[Job]:
+    """The jobs with the sizes that their data need, and with what was read as these data.
 
-    For want of its data or of PyTorch, or since the network does not fit the data or the memory.
+    of: what is trained with them, for messages. Raises `InputError` for the first that cannot be
+    trained here: for want of its data or of PyTorch, or since the network does not fit the data or
+    the memory; or if the data are not those expected, which are the same for all of a name.
     """
+    known = {job.config.data: job.expected for job in jobs if job.expected is not None}
     loaded: dict[tuple[Any, ...], Any] = {}
-    for config in configs:
+    ready = []
+    for job in jobs:
+        config = job.config
         if config.backend == "torch":
             require("torch")
-        key = (config.data, config.val_size, config.split, config.seed)
-        if key not in loaded:
-            loaded = {key: load_data(config)}  # one at a time in memory
-        Task.of(config, loaded[key]).first_params()
+        usual = "val_size" in job.usual
+        key = (config.data, config.val_size, usual, config.split, config.seed)
+        if key not in loaded:  # one at a time in memory
+            loaded = {key: load_data(config, known.get(config.data), usual=job.usual)}
+        data = loaded[key]
+        config = fitted(config, data, job.usual)
+        Task.of(config, data).first_params()
+        if data.record is not None:
+            known.setdefault(config.data, Expected(data.record, of))
+        ready.append(job._replace(config=config, usual=(), expected=known.get(config.data)))
+    return ready
 
 
 def train_command(settings: Mapping[str, Any], seed: int) -> str:
@@ -178,17 +190,6 @@ def _with_emnist(
     if found is None:
         raise missing_emnist(target)
     return {**of_trial, "data": found}
-
-
-def _located(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with a path to the data that holds in any folder."""
-    data = settings.get("data")
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # no path can be so: who loads it says what it is
-        if data is not None and data not in NAMES and Path(data).exists():
-            return {**settings, "data": str(Path(data).resolve())}
-    return settings
 
 
 def _run(point: Point, seed: int) -> SweptRun:

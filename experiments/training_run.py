@@ -25,6 +25,7 @@ from funcnn.experiments.progress import Progress
 from funcnn.experiments.resumption import (
     Left,
     best,
+    expect_unfinished,
     identity,
     is_patient,
     left_in_summary,
@@ -103,8 +104,8 @@ class TrainingRun:
         epochs: int | None,
         allow_changed: bool | None,
     ) -> "TrainingRun":
-        if folder.summary.exists() and epochs is None:
-            raise InputError(f"{folder} is finished: there is nothing to resume")
+        if epochs is None:
+            expect_unfinished(folder)
         if folder.params.exists() and not folder.last.exists():
             if folder.metrics.exists():
                 raise InputError(f"{folder.last} is missing: without it there is no going on")
@@ -117,8 +118,7 @@ class TrainingRun:
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
         expected = expected_data(folder.path, allow_changed=allow_changed)
-        task = Task.build(config, expected)
-        learner = learner_of(task)
+        learner = learner_of(task := Task.build(config, expected))
         if begun:
             learner.load(folder.last)
             left.check(folder, task, learner.steps_done, epochs)

@@ -19,6 +19,7 @@ from funcnn.cli import main
 from funcnn.experiments import comparison, extras, statements
 from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.lockstep_table import read_steps
 from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.outcomes import share_of_class
@@ -295,6 +296,18 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
     assert record_of(folder)["statements"] == record_of(whole)["statements"]
     again = funcnn("compare", "--resume", folder, code=1)
     assert again.stderr == f"Error: {folder} is finished: there is nothing to resume\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_what_another_process_did_meanwhile_is_not_done_again(images):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    settings = {"arch": "mlp2", "hidden": (5,), "val_size": 12, "epochs": 2, "batch_size": 8}
+    config = RunConfig.resolve({**settings, "data": str(images)})
+    first = Comparison.start(config, ("lockstep",), steps=2, threads=1, out=Path("it"))
+    second = Comparison.resume(Path("it"))
+    first.finish(Watch())
+    with pytest.raises(InputError, match=r"^it: another process went on with it meanwhile$"):
+        second.finish(Watch())
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")

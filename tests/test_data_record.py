@@ -13,6 +13,7 @@ from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.sweep_plan import Plan
 from funcnn.experiments.training_run import TrainingRun
 from helpers import run_all_here
 from test_cli import funcnn, parse
@@ -307,3 +308,82 @@ def test_a_sweep_trains_no_more_runs_on_changed_data(home, monkeypatch):
     change(home)
     again = funcnn("sweep", "softmax", *settings, "--grid", "lr=0.1,0.2", code=1)
     assert re.search("content of .*mine.csv is not what .*lr=0.1_seed=0 was trained", again.output)
+
+
+SWEPT = ["sweep", "softmax", "--epochs", "2", "--data", "mine.csv", "--out", "swept", "--jobs", "1"]
+
+
+@pytest.fixture
+def sweep_here(monkeypatch):
+    monkeypatch.setattr(sweep, "run_all", run_all_here)
+
+
+def test_a_sweep_on_changed_data_is_refused_once_and_before_anything_is_trained(home, sweep_here):
+    funcnn(*SWEPT, "--grid", "lr=0.1")
+    written = (home / "swept/results.csv").read_bytes()
+    change(home)
+    again = funcnn(*SWEPT, "--grid", "lr=0.1,0.2,0.3", code=1)
+    assert again.output.count("Error") == 1
+    assert (home / "swept/results.csv").read_bytes() == written
+    assert [path.name for path in (home / "swept/runs").iterdir()] == ["lr=0.1_seed=0"]
+    # What is finished is shown all the same, for nothing is read for it.
+    assert "best: lr=0.1" in funcnn(*SWEPT, "--grid", "lr=0.1").output
+
+
+def test_data_that_change_while_a_sweep_trains_are_refused(home, sweep_here):
+    plan = Plan.make("softmax", {"lr": (0.1,)}, {"epochs": 1, "data": "mine.csv"}, 1)
+    begun = sweep.Sweep.open(plan, sweep.Processes(1), home / "swept")
+    change(home)
+    _, outcomes = begun.finish(sweep.Watch())
+    assert re.search("content of .* is not what .*swept was", outcomes["lr=0.1_seed=0"].error)
+
+
+def test_paths_of_a_sweep_stay_as_typed_and_its_runs_are_found_from_anywhere(
+    home, tmp_path, monkeypatch, sweep_here
+):
+    sizes = ["--val-size", "10", "--batch-size", "8"]
+    shown = funcnn(*SWEPT, *sizes, "--grid", "lr=0.1")
+    assert "--data mine.csv" in shown.output
+    for path in (home / "swept").rglob("*"):
+        if path.is_file() and path.name != "data.json":
+            assert str(home).encode() not in path.read_bytes(), path
+    monkeypatch.chdir(tmp_path)
+    elsewhere = [home / "swept" if word == "swept" else word for word in SWEPT]
+    funcnn(*elsewhere, *sizes, "--grid", "lr=0.1,0.2")
+    read = [DataRecord.read(path) for path in (home / "swept/runs").iterdir()]
+    assert read == [DataRecord("mine.csv", str(home / "mine.csv"), read[0].sha256)] * 2
+
+
+def test_a_sweep_of_before_whose_runs_have_absolute_paths_goes_on(home, sweep_here):
+    sizes = ["--val-size", "10", "--batch-size", "8"]
+    shown = funcnn(*SWEPT, *sizes, "--grid", "lr=0.1")
+    run = RunFolder(home / "swept/runs/lr=0.1_seed=0")
+    for path in (run.config, run.summary):
+        path.write_text(path.read_text().replace('"mine.csv"', f'"{home / "mine.csv"}"'))
+    (run.path / "data.json").unlink()
+    record = json.loads((home / "swept/sweep.json").read_text())
+    record["sha256"] = {run.path.name: run.digest()}
+    (home / "swept/sweep.json").write_text(json.dumps(record))
+    again = funcnn(*SWEPT, *sizes, "--grid", "lr=0.1").stdout
+    assert again.splitlines()[1:] == shown.stdout.splitlines()[1:]
+    funcnn(*SWEPT, *sizes, "--grid", "lr=0.1,0.2")
+    assert len(list((home / "swept/runs").iterdir())) == 2
+
+
+def test_a_sweep_has_smaller_sizes_for_few_examples_and_says_so_once(home, sweep_here):
+    write_csv(home / "mine.csv", TABLE[:10], ["label", *PIXELS])
+    first = funcnn(*SWEPT, "--grid", "lr=0.1,0.2", "--seeds", 2)
+    said = "too few examples for the usual sizes, so: --val-size 2 --batch-size 6\n"
+    assert first.stderr == said
+    for path in (home / "swept/runs").iterdir():
+        config = RunFolder(path).read_config()
+        assert (config.val_size, config.batch_size) == (2, 6)
+    assert "val accuracy" in first.stdout
+    again = funcnn(*SWEPT, "--grid", "lr=0.1,0.2", "--seeds", 2)
+    assert again.stderr == said
+    assert "4 of 4 runs were finished before" in again.stdout
+    # The best point's command chooses the same.
+    command = re.search(r"funcnn (train .*)", first.stdout)[1].split()
+    assert funcnn(*command, "--out", "run").stderr == said
+    other = funcnn(*SWEPT, "--val-size", 3, "--grid", "lr=0.1,0.2", code=1)
+    assert "without --val-size, not --val-size 3" in other.output

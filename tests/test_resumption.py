@@ -96,6 +96,23 @@ def refused(folder, *words):
 # --- what does not fit ------------------------------------------------------------------------
 
 
+def test_a_summary_of_another_run_is_refused(folder, images, tmp_path, no_figures):
+    other = finished(tiny(images), tmp_path / "other")
+    shutil.copy(other.summary, folder.summary)
+    words = f"{folder.summary} is of a run of 3 epochs, but {folder.last} has 2: delete "
+    refused(folder, words)
+    folder.summary.write_text("{" * 9)
+    refused(folder, f"{folder.summary} is not the summary of a run")
+
+
+def test_a_damaged_table_is_written_again_when_it_is_gone(folder, no_figures):
+    folder.metrics.write_text(folder.metrics.read_text()[:-9])
+    refused(folder, f"delete {folder.metrics} if the state is right: it is written again from that")
+    folder.metrics.unlink()
+    TrainingRun.resume(folder).finish()
+    assert [row.epoch for row in folder.read_metrics()] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "was"),
     [("lr", 0.2, "0.05"), ("batch_size", 9, "8"), ("epochs", 7, "3"), ("seed", 4, "0")],

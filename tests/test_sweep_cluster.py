@@ -1,6 +1,7 @@
 """Sweeps on a Dask cluster: a real scheduler and workers on loopback, one of them killed."""
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -11,10 +12,12 @@ import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments import sweep_cluster
+from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_cluster import connect
 from funcnn.experiments.sweep_plan import Plan
+from test_csv_files import PIXELS, TABLE, write_csv
 
 pytest.importorskip("distributed", reason="a cluster needs Dask: pip install 'funcnn[cluster]'")
 
@@ -105,6 +108,13 @@ def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask)
         with pytest.raises(InputError, match=r"worker tcp://\S+: --data nowhere: neither a data"):
             Sweep.open(nowhere, cluster, Path("nowhere"))
         assert not Path("nowhere").exists()
+        write_csv(Path("few.csv"), TABLE[:10], ["label", *PIXELS])
+        small = Plan.make("softmax", {}, {"data": "few.csv", "epochs": 1}, 1)
+        sweep = Sweep.open(small, cluster, Path("few"))
+        assert sweep.finish(Watch())[1]["seed=0"].error is None
+        assert sweep.plan.runs[0].config.batch_size == 6
+        record = DataRecord.read(Path("few/runs/seed=0"))
+        assert record[:2] == ("few.csv", str(Path("few.csv").resolve()))
         exploding = {"activation": "exp", "loss": "squared-error", "epochs": 4, "lr": 1e30}
         plan = Plan.make("points", {}, exploding, 1)
         _, outcomes = Sweep.open(plan, cluster, Path("bad")).finish(Watch())
@@ -194,3 +204,50 @@ def test_a_scheduler_that_does_not_answer_is_one_line(listens, tmp_path, monkeyp
     assert result.exit_code == 1
     assert result.stderr == f"Error: --scheduler {address}: no Dask scheduler answers\n"
     assert not Path("runs").exists()
+
+
+class Machines(sweep_cluster.Cluster):
+    """Workers that each stand in a folder of their own, in this process."""
+
+    def __init__(self, *folders):
+        super().__init__(self, "tcp://here")
+        self._folders = {f"tcp://{folder.name}": folder for folder in folders}
+
+    def run(self, function, *given, **named):
+        return dict.fromkeys(self._folders, function(*given))
+
+    def submit(self, function, *given, workers, pure):
+        with contextlib.chdir(self._folders[workers[0]]):
+            return workers[0], json.dumps(function(*given))
+
+    def _answers(self, futures):
+        for worker, answer in futures:
+            answer = json.loads(answer)
+            if isinstance(answer, list):
+                answer = [
+                    (config, usual, Expected(DataRecord(*record), of))
+                    for config, usual, (record, of, _) in answer
+                ]
+            yield (worker, json.dumps(answer)), answer
+
+
+def test_workers_with_other_data_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changed = TABLE.copy()
+    changed[3, 3] ^= 1
+    for name, table in (("a", TABLE), ("b", TABLE), ("c", changed)):
+        write_csv(tmp_path / name / "few.csv", table, ["label", *PIXELS])
+    plan = Plan.make("softmax", {}, {"data": "few.csv", "epochs": 1}, 1)
+    folders = [tmp_path / name for name in "abc"]
+    made = Sweep.open(plan, Machines(*folders[:2]), Path("made"))
+    assert [run.config.val_size for run in made.plan.runs] == [2]
+    with pytest.raises(InputError) as refused:
+        Sweep.open(plan, Machines(*folders), Path("out"))
+    assert str(refused.value) == (
+        f"--scheduler tcp://here: worker tcp://c: --data few.csv: the content of "
+        f"{folders[2] / 'few.csv'} is not what the other workers have under this name"
+    )
+    assert not Path("out").exists()
+    # Where they are here too, those are meant, wherever a worker stands.
+    write_csv(Path("few.csv"), changed, ["label", *PIXELS])
+    Sweep.open(plan, Machines(folders[0]), Path("out"))
