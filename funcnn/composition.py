@@ -125,7 +125,7 @@ def freeze(mask: Mask) -> Optimizer:
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
         # w + -0.0 is w to the bit; w + 0.0 is not, where w is -0.0.
-        return tree.map(lambda g: np.full_like(g, -0.0), grads), state
+        return tree.map_arrays(lambda g: np.full_like(g, -0.0), grads), state
 
     return masked(Optimizer(lambda params: Stateless(), update), mask)
 

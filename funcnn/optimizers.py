@@ -78,7 +78,7 @@ def classical_momentum(
             new -= g * rate
             return new
 
-        velocity = tree.map(accelerate, grads, state.velocity, params)
+        velocity = tree.map_arrays(accelerate, grads, state.velocity, params)
         return velocity, MomentumState(state.step + 1, rate, velocity)
 
     def init(params: Tree) -> State:

@@ -71,8 +71,8 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
 
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, State]:
         step = state.step + 1
-        mean = tree.map(first, grads, state.mean)
-        square = tree.map(lambda g, s: second(g * g, s), grads, state.square)
+        mean = tree.map_arrays(first, grads, state.mean)
+        square = tree.map_arrays(lambda g, s: second(g * g, s), grads, state.square)
         correction = 1 - b1**step
         root_correction = math.sqrt(1 - b2**step)
 
@@ -107,8 +107,8 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Op
 
     def update(grads: Tree, state: AdamaxState, params: Tree) -> tuple[Tree, State]:
         step = state.step + 1
-        mean = tree.map(first, grads, state.mean)
-        maximum = tree.map(largest, grads, state.maximum)
+        mean = tree.map_arrays(first, grads, state.mean)
+        maximum = tree.map_arrays(largest, grads, state.maximum)
         correction = 1 - b1**step
         updates = tree.map(lambda m, s: m / (s * correction), mean, maximum)
         return updates, AdamaxState(step, mean, maximum)
@@ -145,8 +145,8 @@ def _scale_by_root(accumulate: Callable[[Array, Array], Array], eps: float) -> O
         return g / denominator
 
     def update(grads: Tree, state: SquareState, params: Tree) -> tuple[Tree, State]:
-        square = tree.map(accumulate, grads, state.square)
-        return tree.map(direction, grads, square), SquareState(square)
+        square = tree.map_arrays(accumulate, grads, state.square)
+        return tree.map_arrays(direction, grads, square), SquareState(square)
 
     return Optimizer(lambda params: SquareState(zeros_like(params)), update)
 
@@ -172,8 +172,8 @@ def scale_by_sm3(momentum: float = 0.9, eps: float = 1e-8) -> Optimizer:
         return g * g + functools.reduce(np.minimum, maxima)
 
     def update(grads: Tree, state: Sm3State, params: Tree) -> tuple[Tree, State]:
-        square = tree.map(accumulate, grads, state.maxima)
-        scaled = tree.map(lambda g, s: g / np.sqrt(s + eps), grads, square)
+        square = tree.map_arrays(accumulate, grads, state.maxima)
+        scaled = tree.map_arrays(lambda g, s: g / np.sqrt(s + eps), grads, square)
         mean = tree.map(average, scaled, state.mean)
         return mean, Sm3State(tree.map(reduce_axes, square), mean)
 

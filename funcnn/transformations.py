@@ -49,7 +49,7 @@ def scale(factor: float) -> Optimizer:
     factor = check_number("factor", factor)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map(lambda g: g * factor, grads), state
+        return tree.map_arrays(lambda g: g * factor, grads), state
 
     return Optimizer(lambda params: Stateless(), update)
 
@@ -60,7 +60,7 @@ def scale_by_schedule(schedule: Schedule) -> Optimizer:
 
     def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
         factor = float(schedule(state.step))
-        return tree.map(lambda g: g * factor, grads), ScheduleState(state.step + 1)
+        return tree.map_arrays(lambda g: g * factor, grads), ScheduleState(state.step + 1)
 
     return Optimizer(lambda params: ScheduleState(0), update)
 
@@ -77,7 +77,7 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     def update(grads: Tree, state: LearningRateState, params: Tree) -> tuple[Tree, State]:
         rate = float(schedule(state.step))
         factor = -rate
-        return tree.map(lambda g: g * factor, grads), LearningRateState(state.step + 1, rate)
+        return tree.map_arrays(lambda g: g * factor, grads), LearningRateState(state.step + 1, rate)
 
     return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
 
@@ -111,7 +111,7 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
         return u
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map(add, grads, params), state
+        return tree.map_arrays(add, grads, params), state
 
     everywhere = Optimizer(lambda params: Stateless(), update)
     return everywhere if mask is None else masked(everywhere, mask)
@@ -131,8 +131,8 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
         return new
 
     def update(grads: Tree, state: TraceState, params: Tree) -> tuple[Tree, State]:
-        new = tree.map(accumulate, grads, state.trace)
-        updates = tree.map(lambda g, v: g + v * decay, grads, new) if nesterov else new
+        new = tree.map_arrays(accumulate, grads, state.trace)
+        updates = tree.map_arrays(lambda g, v: g + v * decay, grads, new) if nesterov else new
         return updates, TraceState(new)
 
     return Optimizer(lambda params: TraceState(zeros_like(params)), update)
@@ -150,7 +150,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
         factor = max_norm / (norm + 1e-6)
         factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
-        return tree.map(lambda g: g * factor, grads), state
+        return tree.map_arrays(lambda g: g * factor, grads), state
 
     return Optimizer(lambda params: Stateless(), update)
 
@@ -164,6 +164,6 @@ def clip_by_value(max_value: float) -> Optimizer:
     max_value = check_number("max_value", max_value, above=0)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map(lambda g: np.clip(g, -max_value, max_value), grads), state
+        return tree.map_arrays(lambda g: np.clip(g, -max_value, max_value), grads), state
 
     return Optimizer(lambda params: Stateless(), update)

@@ -6,6 +6,7 @@ A leaf has a path such as `0/weight`. Trees of different structures raise `Value
 """
 
 import builtins
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -155,33 +156,61 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     Raises `ValueError`, naming the path, where the structures differ.
     """
     try:
-        return _map(function, tree, rest)
+        return _map(function, tree, rest, None)
     except (KeyError, StructureMismatchError):
-        # Where is found out only now, so that a match pays nothing for its path.
-        for other in rest:
-            _check_same_structure(tree, other, "")
+        _explain_mismatch(tree, rest)
         raise
 
 
-def _map(function: Callable[..., Any], tree: Tree, rest: Sequence[Any]) -> Tree:
+def map_arrays(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+    """As `map`, of arrays: what is none among the leaves of `tree`, a Series say, is made one.
+
+    Its rows are taken by position. Raises `TypeError` for what is no array of numbers too.
+    """
+    try:
+        return _map(function, tree, rest, _leaf_as_array)
+    except (KeyError, StructureMismatchError):
+        _explain_mismatch(tree, rest)
+        raise
+
+
+_leaf_as_array = functools.partial(as_array, "a leaf")
+
+
+def _explain_mismatch(tree: Tree, rest: Sequence[Any]) -> None:
+    # Where is found out only now, so that a match pays nothing for its path.
+    for other in rest:
+        _check_same_structure(tree, other, "")
+
+
+def _map(
+    function: Callable[..., Any],
+    tree: Tree,
+    rest: Sequence[Any],
+    convert: Callable[[Any], Any] | None,
+) -> Tree:
     if type(tree) is dict:  # nearly every node, so it is asked first
         mapped = {}
         _expect_alike(tree, rest)
         for key in _sorted_keys(tree) if tree else ():
             child, others = tree[key], [other[key] for other in rest]
             is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
-            mapped[key] = function(child, *others) if is_array else _map(function, child, others)
+            mapped[key] = (
+                function(child, *others) if is_array else _map(function, child, others, convert)
+            )
         return mapped
     kind = _node_type(tree)
     if kind is None:
-        return function(tree, *rest)
+        return function(tree if convert is None else convert(tree), *rest)
     if tree is None:
         for other in rest:
             if other is not None:
                 raise StructureMismatchError
         return None
     _expect_alike(tree, rest)
-    children = [_map(function, child, others) for child, *others in zip(tree, *rest, strict=True)]
+    children = [
+        _map(function, child, others, convert) for child, *others in zip(tree, *rest, strict=True)
+    ]
     return _rebuild(kind, (), children)
 
 
@@ -250,7 +279,7 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
     shape.
     """
     found, treedef = flatten(tree)
-    arrays = [as_array("a leaf", leaf, numbers=False) for leaf in found]
+    arrays = [_leaf_as_array(leaf, numbers=False) for leaf in found]
     vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
     ends = np.cumsum([a.size for a in arrays])
 
@@ -275,7 +304,7 @@ def all_close(tree: Tree, other: Tree, rtol: float = 1e-5, atol: float = 1e-8) -
     """
 
     def alike(a: Any, b: Any) -> bool:
-        a, b = (as_array("a leaf", leaf, numbers=False) for leaf in (a, b))
+        a, b = (_leaf_as_array(leaf, numbers=False) for leaf in (a, b))
         return a.shape == b.shape and np.allclose(a, b, rtol=rtol, atol=atol)
 
     return builtins.all(leaves(map(alike, tree, other)))

@@ -300,6 +300,22 @@ def test_leaves_are_taken_by_position(tmp_path):
             assert not isinstance(zeros, pandas.Series)
 
 
+def test_gradients_are_taken_by_position_step_after_step():
+    params = [np.arange(7.0)]
+    whole = fn.chain(fn.clip_by_value(3.0), fn.scale(0.5), fn.add_decayed_weights(0.1))
+    optimizers = [fn.chain(whole, optimizer(0.1)) for optimizer in (fn.sgd, *STATEFUL)]
+    for optimizer in [*optimizers, *(optimizer(0.1) for optimizer in STATEFUL)]:
+        state = right_state = optimizer.init(params)
+        for step in range(3):
+            gradient = np.cos(np.arange(7.0) + step)
+            given = [pandas.Series(gradient, index=np.roll(SHUFFLED, step))]
+            updates, state = optimizer.update(given, state, params)
+            right, right_state = optimizer.update([gradient], right_state, params)
+            assert_same_bits((updates, state), (right, right_state))
+        with pytest.raises(TypeError, match="a leaf is a MaskedArray with masked entries"):
+            optimizer.update([np.ma.array(np.ones(7), mask=np.eye(7)[0])], state, params)
+
+
 def test_a_snapshot_takes_inputs_by_position_and_no_masks(kind, tmp_path):
     fn.save(tmp_path / "x", PARAMS, model=MODEL, input_shape=(3,))
     snapshot = fn.load(tmp_path / "x")
