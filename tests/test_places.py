@@ -3,7 +3,7 @@
 import pytest
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import expect_new, make_folder, safe_name
+from funcnn.experiments.places import expect_new, make_folder, new_file, safe_name
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,18 @@ def test_a_folder_for_results_is_new_or_empty(tmp_path, monkeypatch):
 )
 def test_a_name_is_one_that_every_system_takes(name, safe):
     assert safe_name(name) == safe
+
+
+def test_a_file_that_another_process_made_meanwhile_stays(tmp_path, monkeypatch):
+    out = tmp_path / "a.png"
+    out.write_text("its own")
+    monkeypatch.setattr(drawings, "expect_new", lambda *asked: None)  # both had asked before
+    with pytest.raises(InputError, match=r"a\.png exists already; give the name of a new file$"):
+        drawings.draw_activations(out)
+    assert out.read_text() == "its own"
+
+
+def test_of_a_file_that_could_not_be_written_nothing_stays(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a.csv"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "a.csv").exists()
