@@ -11,7 +11,7 @@ from funcnn.experiments.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER
-from funcnn.experiments.places import expect_new
+from funcnn.experiments.places import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
 
 import funcnn as fn
@@ -33,7 +33,8 @@ def draw_activations(out: Path) -> None:
         _, derivative = vjp(np.ones_like(y))
         assert derivative is not None
         panels.append((name, y[:, 0], derivative[:, 0]))
-    figures.functions(out, x[:, 0], panels)
+    with new_file(out):
+        figures.functions(out, x[:, 0], panels)
 
 
 def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
@@ -62,7 +63,8 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
     units = {LOSSES[folder.read_config().loss] for folder in folders}
     unit = units.pop() if len(units) == 1 else ""
-    figures.curves(out, runs, words[parts[0]] if same else "", unit)
+    with new_file(out):
+        figures.curves(out, runs, words[parts[0]] if same else "", unit)
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:

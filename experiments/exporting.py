@@ -17,7 +17,7 @@ from funcnn.experiments.data_record import write_record
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.places import expect_new
+from funcnn.experiments.places import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.small_data import fitted
 from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
@@ -53,14 +53,16 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
         from funcnn.experiments.onnx_export import onnx_model
 
         graph = onnx_model(model, params, input_shape, _metadata(snapshot))
-        write_whole(out, graph.SerializeToString(deterministic=True))
+        with new_file(out):
+            write_whole(out, graph.SerializeToString(deterministic=True))
         return written
     if form == "pt":
         require("torch")
         from funcnn.experiments.torch_mirror import definition
 
         written["definition"] = definition(model, input_shape)
-    write_tensors(out, to_state_dict(model, params), _metadata(snapshot))
+    with new_file(out):
+        write_tensors(out, to_state_dict(model, params), _metadata(snapshot))
     return written
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from funcnn.experiments import figures, image_forms, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import data_folders, expect_new
+from funcnn.experiments.places import data_folders, expect_new, new_file
 from funcnn.experiments.sources import SETS
 
 _PER_CLASS = 12
@@ -82,10 +82,11 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
     """
     expect_new(out, ".png")
     data = load_dataset(name, val_size=None, seed=0)
-    if name in POINT_SETS:
-        figures.points(out, data.train, None)
-    else:
-        _draw_images(data, out)
+    with new_file(out):
+        if name in POINT_SETS:
+            figures.points(out, data.train, None)
+        else:
+            _draw_images(data, out)
     train = np.bincount(data.train[1].ravel(), minlength=len(data.class_names))
     labels = data.test[1]
     test = None if labels is None else np.bincount(labels.ravel(), minlength=len(train))

@@ -45,6 +45,24 @@ def expect_new(out: Path, suffix: str = "") -> None:
         raise InputError(f"--out {out}: give a name that ends in {suffix}")
 
 
+@contextlib.contextmanager
+def new_file(out: Path) -> Iterator[None]:
+    """In the `with` block the file `out` is the caller's to write; if that fails, there is none.
+
+    Raises `InputError` if it is there by now, such as of another process; `OSError`.
+    """
+    try:
+        open(out, "xb").close()
+    except FileExistsError:
+        raise InputError(f"--out {out} exists already; give the name of a new file") from None
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            out.unlink()
+        raise
+
+
 def make_folder(out: Path | None, name: str) -> Path:
     """A new folder for results: `out`, or the next free one of `runs/NAME-001` and so on.
 

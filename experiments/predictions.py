@@ -11,7 +11,7 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import are_counted
-from funcnn.experiments.places import expect_new
+from funcnn.experiments.places import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import TrainedModel, load_model
 
@@ -53,11 +53,13 @@ def write_predictions(
                 f"--header {names[0]}: a class is called so too, give the ids another name"
             )
         table.insert(0, names[0], np.arange(first_id, first_id + len(table)))
-        write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
+        with new_file(out):
+            write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
         columns = list(table.columns)
     else:
         classes = fn.predicted_classes(outputs)
-        save_predictions(out, classes, model.labels, columns=names, first_id=first_id)
+        with new_file(out):
+            save_predictions(out, classes, model.labels, columns=names, first_id=first_id)
         columns = list(names)
     made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
     return {**made, "columns": columns, "first_id": first_id}

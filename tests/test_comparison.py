@@ -299,6 +299,19 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
 
 
 @pytest.mark.usefixtures("here")
+def test_sides_that_lose_patience_at_different_epochs_are_compared(images):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    tiny = [*TINY, "--epochs", 9, "--patience", 1, "--class-weights", "balanced", "--drop-last"]
+    tiny += ["--data", images, "--threads", 1, "--seeds", 1, "--steps", 4, "--out", "it"]
+    record = parse(funcnn("compare", *tiny, "--json"))
+    for name in ("numpy-seed-0", "torch-seed-0"):
+        summary = RunFolder(Path("it", name)).read_summary()
+        assert summary["epochs"] == len(RunFolder(Path("it", name)).read_metrics())
+        assert summary["stopped_early"] == (summary["epochs"] < 9)
+    assert record["lockstep"]["float64"]["below_rounding"]
+
+
+@pytest.mark.usefixtures("here")
 def test_what_another_process_did_meanwhile_is_not_done_again(images):
     pytest.importorskip("torch", reason=NEEDS_TORCH)
     settings = {"arch": "mlp2", "hidden": (5,), "val_size": 12, "epochs": 2, "batch_size": 8}

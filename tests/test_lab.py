@@ -397,14 +397,19 @@ def test_emnist_is_found_under_its_official_names(monkeypatch):
 @pytest.mark.usefixtures("here")
 def test_emnist_is_taken_from_where_the_user_says_and_only_there(nowhere):
     run = LabRun.open(LETTERS, True, data="elsewhere")
-    assert run.results.config(LETTERS.trials[0]).data == str(nowhere)
+    assert run.results.config(LETTERS.trials[0]).data == "elsewhere"
     again = LabRun.open(LETTERS, True)
-    assert again.results.emnist == str(nowhere)
-    other = image_folder(Path("other"), train=120, test=50, classes=47).resolve()
-    assert LabRun.open(LETTERS, True, data="other").results.emnist == str(other)  # not used yet
+    assert again.results.emnist == "elsewhere"
+    image_folder(Path("other"), train=120, test=50, classes=47)
+    assert LabRun.open(LETTERS, True, data="other").results.emnist == "other"  # not used yet
     again.finish(Told(), at_once=1)
-    with pytest.raises(InputError, match=f"^--data {other}: .* was begun with {nowhere}$"):
+    with pytest.raises(InputError, match=r"^--data other: .* was begun with elsewhere$"):
         LabRun.open(LETTERS, True, data="other")
+    # As typed everywhere but in what a run notes for itself; the same place by its other name.
+    for path in again.results.path.rglob("*"):
+        if path.is_file() and path.name != "data.json":
+            assert str(nowhere).encode() not in path.read_bytes(), path
+    assert LabRun.open(LETTERS, True, data=str(nowhere)).results.emnist == "elsewhere"
 
 
 @pytest.mark.parametrize(

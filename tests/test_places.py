@@ -10,6 +10,7 @@ from funcnn.experiments.places import (
     data_folders,
     expect_new,
     make_folder,
+    new_file,
     safe_name,
 )
 
@@ -86,3 +87,18 @@ def test_a_user_without_a_home_has_data_all_the_same(monkeypatch):
     assert [folder.name for folder in data_folders()] == ["data"]
     with pytest.raises(InputError, match="no home folder: set XDG_CACHE_HOME"):
         cache_folder()
+
+
+def test_a_file_that_another_process_made_meanwhile_stays(tmp_path, monkeypatch):
+    out = tmp_path / "a.png"
+    out.write_text("its own")
+    monkeypatch.setattr(drawings, "expect_new", lambda *asked: None)  # both had asked before
+    with pytest.raises(InputError, match=r"a\.png exists already; give the name of a new file$"):
+        drawings.draw_activations(out)
+    assert out.read_text() == "its own"
+
+
+def test_of_a_file_that_could_not_be_written_nothing_stays(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a.csv"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "a.csv").exists()

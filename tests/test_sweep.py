@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_figures import draw_sweep
 from funcnn.experiments.sweep_plan import Plan, train_command
 from funcnn.experiments.sweep_results import Outcome, best_of, summarise, write_table
+from helpers import run_all_here
+from test_csv_files import PIXELS, TABLE, write_csv
 
 QUICK = ["sweep", "points", "--epochs", "4"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "hidden=4,8x8"]
@@ -203,6 +206,29 @@ def test_a_sweep_writes_its_table_figure_and_runs_and_only_the_rest_when_it_grow
     name = f"lr={best['lr']}_hidden={best['hidden']}_seed=0"
     again = Path("again/params.npz").read_bytes()
     assert again == Path("runs/sweep-points/runs", name, "params.npz").read_bytes()
+
+
+def test_a_grid_over_what_ends_weighs_and_leaves_out(monkeypatch):
+    monkeypatch.setattr(module, "run_all", run_all_here)
+    write_csv(Path("mine.csv"), TABLE, ["label", *PIXELS])
+    sizes = ["--val-size", 3, "--batch-size", 4, "--epochs", 6]
+    grid = ["--grid", "patience=1,9", "--grid", "class-weights=none,balanced"]
+    grid += ["--grid", "drop-last=true,false"]
+    printed = funcnn("sweep", "softmax", "--data", "mine.csv", *sizes, *grid, "--jobs", 1).stdout
+    found = {}
+    for row in rows("runs/sweep-softmax"):
+        config = RunFolder(Path("runs/sweep-softmax/runs", row["run"])).read_config()
+        key = (config.patience, config.class_weights, config.drop_last)
+        assert key == (int(row["patience"]), row["class_weights"], row["drop_last"] == "True")
+        found[key] = int(row["epochs"])
+    assert len(found) == 8
+    assert all(epochs == 6 for (patience, *_), epochs in found.items() if patience == 9)
+    assert any(epochs < 6 for (patience, *_), epochs in found.items() if patience == 1)
+    best = re.search(r"best: (.*)\n  (funcnn train .*)", printed)
+    assert ("--drop-last" in best[2]) == ("drop-last=True" in best[1])
+    refused = ["--val-size", 0, "--grid", "patience=0,2", "--out", "other"]
+    said = funcnn("sweep", "softmax", "--data", "mine.csv", *refused, code=1).stderr
+    assert said == "Error: --patience 0: must be an integer from 1 to 2**63 - 1 (patience=0)\n"
 
 
 class Stop(Watch):
