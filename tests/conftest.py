@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import types
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ import threadpoolctl
 # Nothing is downloaded by accident, here or in a process that a test starts: nobody listens there.
 os.environ["FUNCNN_MIRROR"] = "http://127.0.0.1:9"
 os.environ["no_proxy"] = "127.0.0.1"
+
+# What Python compiles is kept, whatever the environment says: some hundred processes import it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Processes that tests interrupt hear it, even if this one was started in the background of a shell.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,7 @@
 """The benchmark: that all peers do the same work, and what comes of it. Nothing about the times."""
 
 import csv
+import functools
 import importlib.util
 import itertools
 import re
@@ -58,22 +59,33 @@ def trained(name, net):
 # --- the same work ---------------------------------------------------------------------------
 
 
+def by_peer(name, net):
+    """Losses on the way, outputs and scores in the end, of a peer at rates that show in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaded(name), "LEARNING_RATE", 0.05)
+        patch.setattr(loaded(name), "WEIGHT_DECAY", 0.1)
+        learner, losses = trained(name, net)
+        return losses, learner.predict(), learner.evaluate()
+
+
+@pytest.fixture(scope="module")
+def by_torch():
+    """What `by_peer` gives of torch; made in a test, for it needs `quick`."""
+    return functools.cache(functools.partial(by_peer, "torch"))
+
+
 @pytest.mark.parametrize("net", ["tiny", "mlp3-32", "cnn3-64"])
 @pytest.mark.parametrize("name", ["funcnn", "torch-channels-last", "jax"])
-def test_all_peers_train_the_same_net_on_the_same_batches(net, name, monkeypatch):
+def test_all_peers_train_the_same_net_on_the_same_batches(net, name, by_torch):
     if not PEERS[name].fits(NETS[net]):
         pytest.skip(f"{name} has no {net}")
-    for module in (loaded("torch"), loaded(name)):  # so large that each shows in the losses
-        monkeypatch.setattr(module, "LEARNING_RATE", 0.05)
-        monkeypatch.setattr(module, "WEIGHT_DECAY", 0.1)
-    expected, expected_losses = trained("torch", net)
-    learner, losses = trained(name, net)
+    losses, outputs, scores = by_peer(name, net)
+    expected_losses, expected_outputs, expected_scores = by_torch(net)
     assert all(type(loss) is float for loss in losses)
     np.testing.assert_allclose(losses, expected_losses, rtol=2e-5)
-    outputs = learner.predict()
     assert outputs.dtype == np.float32
-    np.testing.assert_allclose(outputs, expected.predict(), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(learner.evaluate(), expected.evaluate(), rtol=1e-4, atol=3e-4)
+    np.testing.assert_allclose(outputs, expected_outputs, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=3e-4)
 
 
 def test_scikit_learn_trains_the_same_net_though_its_loss_has_the_penalty():

@@ -166,7 +166,7 @@ def test_other_bad_input_is_one_line(arguments, said):
 # --- to the end, and again -------------------------------------------------------------------
 
 
-def test_a_sweep_writes_its_table_figure_and_runs_and_only_the_rest_when_it_grows():
+def test_a_sweep_writes_its_table_figure_and_runs_and_only_the_rest_when_it_grows(monkeypatch):
     said = funcnn(*QUICK, *GRID, "--seeds", 2).stdout
     assert said.count(": train accuracy ") == 8
     assert "test" not in said
@@ -189,6 +189,7 @@ def test_a_sweep_writes_its_table_figure_and_runs_and_only_the_rest_when_it_grow
     assert data["best"] == data["points"][:1]
     means = [point["train_accuracy"]["mean"] for point in data["points"]]
     assert means == sorted(means, reverse=True)
+    monkeypatch.setattr(module, "run_all", run_all_here)
     # More values and more seeds: the finished runs stay as they are.
     grown = ["--grid", "lr=0.01,0.1,1", "--grid", "hidden=4,8x8", "--seeds", 3]
     funcnn(*QUICK, *grown)
@@ -299,7 +300,8 @@ def test_a_run_that_diverges_is_a_row_and_ends_no_other():
     assert [point["failed"] for point in json.loads(again.stdout)["points"]] == [0, 1]
 
 
-def test_without_any_result_there_is_no_best_and_no_figure():
+def test_without_any_result_there_is_no_best_and_no_figure(monkeypatch):
+    monkeypatch.setattr(module, "run_all", run_all_here)
     result = funcnn(*DIVERGES, "--grid", "lr=1e30,1e31", code=1)
     assert "best" not in result.stdout
     assert not Path("runs/sweep-points/sweep.png").exists()
@@ -359,7 +361,8 @@ def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too
 # --- refusals --------------------------------------------------------------------------------
 
 
-def test_another_sweeps_folder_and_changed_runs_are_refused():
+def test_another_sweeps_folder_and_changed_runs_are_refused(monkeypatch):
+    monkeypatch.setattr(module, "run_all", run_all_here)
     quick = [*QUICK, "--grid", "lr=0.01"]
     funcnn(*quick)
     other = "runs/sweep-points was begun with"
