@@ -30,7 +30,7 @@ def picture(draw: _Draw[_P]) -> _Draw[_P]:
     @functools.wraps(draw)
     def drawing(path: Path, /, *given: _P.args, **named: _P.kwargs) -> None:
         try:
-            with _defaults():
+            with _defaults(), _missing_signs(path):
                 draw(path, *given, **named)
         except PictureError:
             raise
@@ -62,6 +62,29 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+_FONTS = (
+    *("Noto Sans CJK TC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR"),
+    *("WenQuanYi Micro Hei", "Microsoft JhengHei", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("PingFang TC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS"),
+)
+"""Fonts of Linux, Windows and Macs with signs that matplotlib's own lacks: names of classes."""
+
+
+@contextlib.contextmanager
+def _missing_signs(path: Path) -> Iterator[None]:
+    """Say in one line of the log that signs are boxes; matplotlib warns of each by itself."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", "Glyph")
+        yield
+    others = [each for each in caught if "missing from" not in str(each.message)]
+    if len(others) < len(caught):
+        logging.getLogger(__name__).warning(
+            "%s", printable(f"{path} has boxes for signs that no font here has; one is {_FONTS[0]}")
+        )
+    for each in others:
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
 @contextlib.contextmanager
 def _defaults() -> Iterator[None]:
     """Matplotlib's own settings, not the user's, for as long as this is open."""
@@ -70,6 +93,10 @@ def _defaults() -> Iterator[None]:
     with matplotlib.rc_context():
         with warnings.catch_warnings(action="ignore"):  # some of its own settings are going
             matplotlib.rcParams.update(own)
+        from matplotlib.font_manager import fontManager
+
+        installed = set(fontManager.get_font_names())
+        matplotlib.rcParams["font.family"] = ["sans-serif", *(f for f in _FONTS if f in installed)]
         yield
 
 

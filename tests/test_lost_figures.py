@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import benchmark, comparison_report, figures, sweep
+from funcnn.experiments import benchmark, comparison_report, figures, lost_figures, sweep
 from funcnn.experiments.document import Picture, Text
 from funcnn.experiments.lab_report import shown
 from funcnn.experiments.lost_figures import PictureError, drawn, picture
@@ -183,3 +183,26 @@ def test_every_figure_is_drawn_with_nobody_s_settings(module):
     assert drawing
     for node in drawing:
         assert [decorator.id for decorator in node.decorator_list] == ["picture"], node.name
+
+
+# --- names of classes in any language -----------------------------------------------------------
+
+SIGN = "\u23b0"  # which STIX has, and matplotlib's first font has not
+
+
+def draw_name(path):
+    figure, ((axis,),) = figures.new_figure(1, 1, (1, 1))
+    axis.set_title(SIGN)
+    figures.write_figure(figure, path)
+
+
+def test_a_sign_comes_from_another_font_if_there_is_one(monkeypatch, caplog):
+    picture(draw_name)(Path("boxes.png"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "boxes.png has boxes for signs that no font here has; one is Noto Sans CJK TC"
+    ]
+    caplog.clear()
+    monkeypatch.setattr(lost_figures, "_FONTS", ("Not Installed", "STIXSizeOneSym"))
+    picture(draw_name)(Path("signs.png"))
+    assert not caplog.records
+    assert Path("boxes.png").read_bytes() != Path("signs.png").read_bytes()
