@@ -2,7 +2,7 @@
 
 Names: label, class, target, y or category is the label; id, ImageId, row_id, index and the column
 without a name that pandas writes are left out; else the label is the only name without a digit.
-Pixels whose names differ by a number are in the order of these numbers.
+Pixels whose names differ by a number, or two, are in the order of these numbers.
 Without names the label is the first column, as in the labs' files. If the last one may as well be
 it, or the first counts the rows, then names are asked for.
 """
@@ -124,18 +124,24 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
 
 
 def _in_order(pixels: list[int], fields: list[str], where: str) -> list[int]:
-    """The columns by the numbers in their names, which may be sorted as words: 1, 10, 2."""
+    """The columns by the numbers in their names, which may be sorted as words: 1, 10, 2.
+
+    Of two, as in 3x14, the first is the row; but where columns are as if it were not, they stay.
+    """
     names = [fields[index] for index in pixels]
     numbers = [re.findall(r"\d+", name) for name in names]
-    alike = len({re.sub(r"\d+", "", name) for name in names}) == 1
-    if not alike or any(len(found) != 1 for found in numbers):
+    if any(len(number) > 9 for found in numbers for number in found):
         return pixels
-    values = [int(found[0]) for found in numbers]
+    values = [tuple(map(int, found)) for found in numbers]
+    alike = len({re.sub(r"\d+", "", name) for name in names}) == 1
+    columns_first = values == sorted(values, key=lambda pair: pair[::-1])  # x0y0, x1y0, ...
+    if not alike or len(values[0]) not in (1, 2):
+        return pixels
     order = sorted(range(len(values)), key=values.__getitem__)
     for one, other in itertools.pairwise(order):
         if values[one] == values[other]:
             raise InputError(f"{where}: two columns are called {names[other][:40]!r}")
-    return [pixels[index] for index in order]
+    return pixels if columns_first else [pixels[index] for index in order]
 
 
 def _are_names(fields: list[str]) -> bool:

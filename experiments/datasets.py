@@ -230,6 +230,8 @@ def _missing(name: str, also: str = "") -> InputError:
 
 def _suggestion(path: Path) -> str:
     """What may have been meant instead of a path that is nowhere, or what it can be of."""
+    if path.is_symlink():
+        return "; it is a link to what is not there"
     alone = path.parts == (path.name,)
     if not alone and not path.parent.is_dir():
         return f"; there is no folder {path.parent}"

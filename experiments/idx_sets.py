@@ -128,8 +128,10 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     """What `assemble` is told of the classes."""
     try:
         lines = read_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{path} cannot be read as text: it is not UTF-8") from None
     first = 1 if lines and lines[0].startswith("1 ") else 0
     names = []
     for number, line in enumerate(lines):

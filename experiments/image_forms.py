@@ -24,7 +24,12 @@ _DEEPEST = 2
 
 def find(path: Path) -> bool:
     """Whether there is something to read at a path, one of several sets in a folder included."""
-    return path.exists() or path.parent.is_file() or bool(_files(path.parent, f"{path.name}-"))
+    return path.exists() or _in_zip(path) or bool(_files(path.parent, f"{path.name}-"))
+
+
+def _in_zip(path: Path) -> bool:
+    """Whether it names one of several sets in a zip file."""
+    return path.parent.suffix.lower() == ".zip" and path.parent.is_file()
 
 
 def is_set(place: Path) -> bool:
@@ -42,7 +47,7 @@ def read(path: Path) -> ImageData:
     Raises `InputError` if it is in none of these forms, damaged, or too large.
     """
     if not path.exists():
-        if path.parent.is_file():
+        if _in_zip(path):
             return idx_sets.read_zip(path.parent, f"{path.name}-")
         return _read_files(path.parent, f"{path.name}-")
     if path.is_dir():

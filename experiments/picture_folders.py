@@ -111,7 +111,7 @@ def _parts(folder: Folder) -> dict[str, Folder] | None:
 def _class_names(folder: Folder) -> tuple[str, ...]:
     names = list(folder.folders)
     if names and all(name.isdecimal() for name in names):
-        names.sort(key=int)
+        names.sort(key=_value)
     for name in names:
         _expect_no_deeper(folder.folders[name], folder.folders[name])
         if not _files(folder.folders[name]):
@@ -139,10 +139,16 @@ def _may_be_picture(file: str) -> bool:
     return is_picture_name(file) or not named
 
 
+def _value(digits: str) -> tuple[int, str]:
+    """What orders numbers by their value, also those of more digits than Python reads."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
+
+
 def _ordered(folder: Folder) -> _Files:
-    def key(name: str) -> list[tuple[int, str]]:
+    def key(name: str) -> list[tuple[int, str, str]]:
         words = re.split(r"(\d+)", name)
-        return [(int(word), word) if word.isdecimal() else (-1, word) for word in words]
+        return [(*_value(word), word) if word.isdecimal() else (-1, word, "") for word in words]
 
     return [(folder, file) for file in sorted(_files(folder), key=key)]
 

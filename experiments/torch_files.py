@@ -79,7 +79,8 @@ def _load(path: Path) -> Any:
     if content.getvalue()[257:262] == b"ustar":
         raise InputError(f"{path} is in torch's oldest form, an archive of pickles: {_ADVICE}")
     try:
-        if zipfile.is_zipfile(content):  # torch itself does not compare the checksums
+        if content.getvalue().startswith(b"PK\3\4"):  # as torch tells a zip file
+            # torch itself does not compare the checksums.
             with zipfile.ZipFile(content) as archive:
                 _check_members(path, archive.infolist(), len(content.getvalue()))
                 broken = archive.testzip()
@@ -88,7 +89,8 @@ def _load(path: Path) -> Any:
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):
                         _check_pickles(path, io.BytesIO(archive.read(name)))
-        _check_pickles(path, content)  # for what ends as a zip file may begin as a pickle
+        else:
+            _check_pickles(path, content)
         content.seek(0)
         with warnings.catch_warnings():  # of files that it then refuses
             warnings.simplefilter("ignore")

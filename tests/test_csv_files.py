@@ -20,6 +20,8 @@ TABLE[:, 0] = np.arange(12) % 3
 MIDDLE = np.insert(TABLE[:, 1:], 2, TABLE[:, 0], axis=1)
 PIXELS = [f"pixel{i}" for i in range(16)]
 BY_WORD = np.array(sorted(range(16), key=str))
+PAIRS = np.array([f"{i // 4 + 8}x{i % 4 + 8}" for i in range(16)])
+PAIRS_BY_WORD = np.argsort(PAIRS)
 
 
 def text_of(table, header=(), *, end="\n"):
@@ -96,6 +98,14 @@ def expect_table(data, table=TABLE):
         pytest.param(
             text_of(TABLE[:, [0, *(1 + BY_WORD)]], ["label", *(PIXELS[i] for i in BY_WORD)]),
             id="pixels sorted as words",
+        ),
+        pytest.param(
+            text_of(TABLE[:, [0, *(1 + PAIRS_BY_WORD)]], ["label", *PAIRS[PAIRS_BY_WORD]]),
+            id="rows and columns sorted as words",
+        ),
+        pytest.param(
+            text_of(TABLE, ["label", *(f"x{i % 4 + 8}y{i // 4 + 8}" for i in range(16))]),
+            id="x first",
         ),
         pytest.param(gzip.compress(text_of(TABLE)), id="gzip"),
         pytest.param(
@@ -342,6 +352,11 @@ def test_an_id_and_a_label_without_names_are_refused(tmp_path):
         read_file(write_csv(tmp_path / "a.csv", table))
 
 
+def test_a_name_of_more_digits_than_python_reads_is_a_name(tmp_path):
+    header = ["label", *PIXELS[:15], "pixel" + "9" * 5000]
+    expect_table(read_file(write_csv(tmp_path / "a.csv", TABLE, header)))
+
+
 def test_two_names_that_may_be_the_label_are_refused(tmp_path):
     table = np.insert(TABLE, 0, 0, 1)
     with pytest.raises(InputError, match="line 1: 'class' and 'y' may both be the label; give one"):
@@ -352,6 +367,7 @@ def test_two_names_that_may_be_the_label_are_refused(tmp_path):
     ("header", "said"),
     [
         (["label", *PIXELS[:15], "pixel3"], "line 1: two columns are called 'pixel3'"),
+        (["label", *PAIRS[:15], "9x9"], "line 1: two columns are called '9x9'"),
         (
             ["label", "file", *PIXELS],
             "what is 'file'\\? Take such columns out, or call one of them",

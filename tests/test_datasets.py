@@ -405,3 +405,12 @@ def test_labels_that_tell_nothing_apart_are_an_input_error(tmp_path):
     np.savez(tmp_path / "mine.npz", images=np.zeros((9, 2, 2), "u1"), labels=np.zeros(9, int))
     with pytest.raises(InputError, match=r"mine\.npz: every label is 0, nothing to tell apart"):
         load_dataset(str(tmp_path / "mine.npz"), val_size=0, seed=0)
+
+
+def test_a_link_to_nothing_and_what_is_in_a_file_are_said_to_be_so(tmp_path):
+    (tmp_path / "it").symlink_to(tmp_path / "it")
+    with pytest.raises(InputError, match=r"; it is a link to what is not there$"):
+        load_dataset(str(tmp_path / "it"), val_size=0, seed=0)
+    (tmp_path / "a.csv").write_text("0,1\n")
+    with pytest.raises(InputError, match=r"existing file or folder; there is no folder .*a\.csv$"):
+        load_dataset(str(tmp_path / "a.csv" / "x"), val_size=0, seed=0)

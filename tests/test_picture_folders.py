@@ -256,6 +256,20 @@ def test_a_picture_in_a_zip_file_that_cannot_be_read_is_named(tmp_path):
     assert f"{tmp_path / 'it.zip'}/train/cat/3.png cannot be read" in str(caught.value)
 
 
+def test_names_of_more_digits_than_python_reads_are_numbers(tmp_path):
+    endless = "9" * 5000
+    for names in (["2", endless, "10"], ["2/0", f"{endless}/0", "10/0"]):
+        with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+            for index, name in enumerate(names):
+                write_png(tmp_path / "it.png", np.full((3, 4), index, "u1"))
+                archive.write(tmp_path / "it.png", f"{name}.png")
+        if names[0] == "2":
+            assert read(tmp_path / "it.zip").inputs[:, 0, 0, 0].tolist() == [0, 2, 1]
+        else:
+            with pytest.raises(InputError, match="give it a name that can be printed"):
+                read(tmp_path / "it.zip")
+
+
 def test_a_zip_file_may_have_the_paths_of_windows(tmp_path):
     png_folder(tmp_path / "it", parts=["train", "test"])
     with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:

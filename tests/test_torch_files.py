@@ -252,6 +252,19 @@ def test_a_pickle_that_makes_much_of_little_is_refused(file, called, argument, z
     refused(file, f"{called.split()[-1]}, which no tensor needs: torch.save(model.state_dict()")
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_large_tensors_of_zeros_are_no_pickles(file, zipped):
+    torch.save({"a": torch.zeros(1 << 21)}, file, _use_new_zipfile_serialization=zipped)
+    assert not read_state_dict(file).arrays["a"].any()
+
+
+def test_what_ends_as_a_zip_file_may_begin_as_a_pickle(file):
+    write_state_dict(file, ARRAYS)
+    pickled = b"\x80\x02cbuiltins\nbytearray\n(\x8a\x05\x00\x00\x00\x00\x01tR."
+    file.write_bytes(pickled + file.read_bytes())
+    refused(file, "calls builtins.bytearray")
+
+
 def test_a_pickle_of_more_than_names_is_refused(file, monkeypatch):
     monkeypatch.setattr(torch_files, "_LONGEST_PICKLE", 2000)
     with_pickle(file, b"\x80\x02(" + b"N" * 2001 + b"l.")
