@@ -28,7 +28,7 @@ def elementwise(function: ArrayFunction) -> Layer:
     if not callable(function):
         raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {shown(function)}")
     layer = _layer_of(function)
-    layer.apply.traits = Traits("elementwise")  # type: ignore[attr-defined]
+    layer.apply.traits = Traits(takes="array")  # type: ignore[attr-defined]
     return layer
 
 

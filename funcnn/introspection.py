@@ -10,7 +10,6 @@ from funcnn import random, tree
 from funcnn.arguments import as_arrays
 from funcnn.combinators import check_layers, init_layer
 from funcnn.random import Key
-from funcnn.training import warn_of_first_statistics
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
 
 
@@ -89,10 +88,8 @@ def inner_outputs(
 
     A path is that of the layer's params: `inner_outputs(model, params, x)["1"]` is `(N, ...)`, what
     layer 1 gives. An inner combinator comes after its own layers. The model's own output is that of
-    the last layer. Raises what `model.apply` raises; warns as `evaluate` does.
+    the last layer. Raises what `model.apply` raises.
     """
-    if not train:
-        warn_of_first_statistics(params, stacklevel=3)  # whoever called it
     outputs: dict[str, Any] = {}
 
     def note(path: str, layer: Layer) -> Layer:

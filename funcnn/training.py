@@ -199,7 +199,7 @@ def _predict(
     apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
 ) -> Arrays:
     apply = with_wrt(apply)
-    warn_of_first_statistics(params, stacklevel=4)  # whoever called evaluate or predict
+    _warn_of_first_statistics(params)
     examples = count_rows(x)
     size = check_batch_size(min(batch_size, examples), examples)
     parts = []
@@ -212,7 +212,7 @@ def _predict(
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def warn_of_first_statistics(params: Tree, stacklevel: int) -> None:
+def _warn_of_first_statistics(params: Tree) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
     found, pending = False, [params]
     while pending:
@@ -231,5 +231,5 @@ def warn_of_first_statistics(params: Tree, stacklevel: int) -> None:
             "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
             "your own writes them by fn.write_statistics(params, aux.statistics)",
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=4,  # whoever called evaluate or predict
         )
