@@ -144,7 +144,11 @@ _SETTINGS = (
     val_size_option,
     split_option,
     click.option("--epochs", type=int, help=f"Passes over the training set. {by_arch('epochs')}"),
-    click.option("--batch-size", type=int, help=f"Examples in a step. {by_arch('batch_size')}"),
+    click.option(
+        "--batch-size",
+        type=int,
+        help=f"Examples in a step. {by_arch('batch_size')[:-1]}; all, where there are fewer]",
+    ),
     click.option(
         "--optimizer",
         type=click.Choice(list(OPTIMIZERS)),

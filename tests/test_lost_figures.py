@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,11 +12,21 @@ import matplotlib as mpl
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import benchmark, comparison_report, figures, lost_figures, sweep
+from funcnn.experiments import (
+    benchmark,
+    comparison_report,
+    figures,
+    lost_figures,
+    run_pool,
+    run_worker,
+    sweep,
+)
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.document import Picture, Text
 from funcnn.experiments.lab_report import shown
 from funcnn.experiments.lost_figures import PictureError, drawn, picture
 from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.run_pool import Job
 from PIL import Image
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
@@ -183,6 +194,42 @@ def test_every_figure_is_drawn_with_nobody_s_settings(module):
     assert drawing
     for node in drawing:
         assert [decorator.id for decorator in node.decorator_list] == ["picture"], node.name
+
+
+def test_what_a_worker_has_to_say_is_a_line_that_names_its_run(monkeypatch, caplog):
+    answers = [{"done": 1, "steps": 2}, {"note": "the picture it/a.png is lost"}]
+
+    class Process:
+        def __init__(self, module):
+            self._answers = iter([*answers, {"peak_memory": 5}])
+
+        def ask(self, request):
+            return next(self._answers)
+
+        def answer(self):
+            return next(self._answers)
+
+        def end(self):
+            pass
+
+        close = end
+
+    monkeypatch.setattr(run_pool, "ModuleProcess", Process)
+    job = Job("torch-seed-0", RunConfig.resolve({"arch": "points"}), Path("it"))
+    assert [answer for _, answer in run_pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
+    assert caplog.messages == ["torch-seed-0: the picture it/a.png is lost"]
+
+
+def test_a_worker_tells_its_warnings():
+    told = []
+    log = logging.getLogger("funcnn.experiments.of_a_test")
+    log.addHandler(notes := run_worker._Notes(told.append))
+    try:
+        log.warning("%s is lost", "a.png")
+        log.info("nothing to say")
+    finally:
+        log.removeHandler(notes)
+    assert told == [{"note": "a.png is lost"}]
 
 
 # --- names of classes in any language -----------------------------------------------------------
