@@ -66,7 +66,10 @@ class NumpyLearner:
         params = task.first_params()
         with network_that_fits(task.config):
             self._state = fn.TrainState.create(params, optimizer, rng=task.key(2))
-        self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, task.metrics)
+        metrics = task.metrics
+        if task.reports_its_loss:  # which the step has already
+            del metrics["plain_loss"]
+        self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, metrics)
 
     @property
     def params(self) -> Tree:
@@ -105,7 +108,7 @@ class NumpyLearner:
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""
         self._state, measured = self._step(self._state, batch)
-        return measured
+        return {"plain_loss": measured["loss"], **measured}
 
     def predict(self, params: Tree, x: Array) -> Array:
         """The outputs for stored inputs."""

@@ -105,6 +105,11 @@ class Task(NamedTuple):
         return build_plain_loss(self.config)
 
     @property
+    def reports_its_loss(self) -> bool:
+        """Whether the loss that is minimized is the one that is reported."""
+        return not self.config.label_smoothing and self.config.class_weights == "none"
+
+    @property
     def metrics(self) -> dict[str, Metric]:
         """What a step measures beside the loss that it minimizes."""
         plain_loss = self.plain_loss

@@ -241,6 +241,14 @@ def test_a_layer_of_rows_does_to_them_what_the_layer_does_in_the_whole_batch():
 
 # --- resumed ---------------------------------------------------------------------------------
 
+# As `AfterTwo`, which the ranks would import a module of tests for.
+ENDS_AFTER_TWO = """
+def row(progress, row, epochs):
+    if row.epoch == 2:
+        raise KeyboardInterrupt
+Progress.row = row
+"""
+
 
 @needs_mpiexec
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1), (2, 3)])
@@ -252,9 +260,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(images, tmp_path, first, the
         with pytest.raises(KeyboardInterrupt):
             TrainingRun.start(RunConfig.resolve(config), out).finish(AfterTwo())
     else:
-        plant = "from test_training_run import AfterTwo; Progress.row = AfterTwo.row"
-        plant = f"sys.path.insert(0, {str(Path(__file__).parent)!r}); {plant}"
-        assert drive(first, config, out, plant)[0] != 0
+        assert drive(first, config, out, ENDS_AFTER_TWO)[0] != 0
     assert len(fn.load(RunFolder(out).last).notes["rows"]) == 2
     if then == 1:
         TrainingRun.resume(RunFolder(out)).finish(draw=False)

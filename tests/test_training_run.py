@@ -15,6 +15,7 @@ from funcnn.experiments import training_run
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.learners import make_learner
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
@@ -571,6 +572,21 @@ def test_an_existing_run_is_never_overwritten(run, images):
 
 def test_an_empty_folder_may_become_a_run(images, tmp_path):
     assert TrainingRun.start(tiny(images), tmp_path).folder.config.exists()
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "weights"), [(0.0, "none"), (0.1, "none"), (0.0, "balanced")]
+)
+def test_a_step_reports_the_plain_loss_of_its_outputs(images, smoothing, weights):
+    config = tiny(images, dropout=0.0, label_smoothing=smoothing, class_weights=weights)
+    task = Task.build(config)
+    learner = make_learner(task)
+    x, y = next(iter(learner.batches(1)))
+    y = np.minimum(y, 1)  # of unequal counts, and so of unequal weights
+    outputs, _ = task.model.apply(learner.params, x, train=True)
+    measured = learner.step((x, y))
+    assert measured["plain_loss"] == task.plain_loss(outputs, y)[0]
+    assert measured["loss"] == task.loss(outputs, y)[0]
 
 
 # --- the lab's points ------------------------------------------------------------------------
