@@ -598,7 +598,7 @@ def test_check_proves_the_gradients_of_every_architecture(arch):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_check_takes_hidden_sizes_activation_and_seed(activation):
     arguments = ("--hidden", "6x5", "--activation", activation, "--seed", 3, "--json")
-    printed = parse(funcnn("check", "points", *arguments))  # of few inputs, so few numbers
+    printed = parse(funcnn("check", "mlp2", *arguments))
     assert printed["ok"] is True
     assert len(printed["leaves"]) == (8 if activation == "prelu" else 6)
     assert printed["worst"]["error"] == max(leaf["error"] for leaf in printed["leaves"]) < 1e-6
