@@ -6,9 +6,12 @@ import io
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 _TEMPORARY = ".funcnn-"
+_AGAIN = (0.01, 0.1, 1.0) if os.name == "nt" else ()
+"""Seconds before a rename is tried again: Windows refuses it while a virus scanner looks."""
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -29,12 +32,21 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except OSError as error:  # it names the temporary file, which nobody asked for
         raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
         with contextlib.suppress(OSError):  # gone if all went well
             temporary.unlink()
+
+
+def _replace(source: Path, target: Path) -> None:
+    for pause in _AGAIN:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(source, target)
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:

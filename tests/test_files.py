@@ -1,8 +1,10 @@
+import contextlib
 import errno
 import os
 
 import pytest
 
+from funcnn import files
 from funcnn.files import write_whole
 
 
@@ -129,3 +131,22 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     with pytest.raises(OSError, match="pipe"):
         write_whole(pipe, b"new")
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(("pauses", "written"), [((0, 0), True), ((0,), False)])
+def test_a_file_that_another_program_looks_at_is_waited_for(tmp_path, monkeypatch, pauses, written):
+    refusals = iter([True, True, False])
+    replace = os.replace
+
+    def refuse_twice(source, target):
+        if next(refusals):
+            raise PermissionError(13, "Access is denied", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(files, "_AGAIN", pauses)  # as on Windows
+    monkeypatch.setattr(os, "replace", refuse_twice)
+    (tmp_path / "it").write_bytes(b"old")
+    with contextlib.nullcontext() if written else pytest.raises(PermissionError, match="it"):
+        write_whole(tmp_path / "it", b"new")
+    assert (tmp_path / "it").read_bytes() == (b"new" if written else b"old")
+    assert len(os.listdir(tmp_path)) == 1
