@@ -43,9 +43,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 def _replace(source: Path, target: Path) -> None:
     for pause in _AGAIN:
         try:
-            return os.replace(source, target)
+            os.replace(source, target)
         except PermissionError:
             time.sleep(pause)
+        else:
+            return
     os.replace(source, target)
 
 
