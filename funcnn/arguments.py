@@ -181,8 +181,7 @@ def check_number(
         limits = "a finite number"
         limits += f" of at least {least:g}" if least > -math.inf else ""
         limits += f" above {above:g}" if above > -math.inf else ""
-    got = value if isinstance(value, str) else shown(value)
-    raise ValueError(f"{name} must be {limits}, got {got}")
+    raise ValueError(f"{name} must be {limits}, got {shown(value)}")
 
 
 def check_count(name: str, value: Any) -> int:

@@ -1,17 +1,40 @@
 """What stands before and after a network: its inputs as they are stored, and probabilities."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from funcnn import activations, tree
-from funcnn.arguments import as_array
+from funcnn.arguments import as_array, check_number, shown
 from funcnn.batching import Preprocess
 from funcnn.types import Array, Layer, Shape, Tree, traits
 
 Outputs = Literal["logits", "probabilities", "scores"]
 OUTPUTS = ("logits", "probabilities", "scores")
 _ENDS_IN_PROBABILITIES = ("Softmax", "Sigmoid", "HardSigmoid")
+
+
+def check_normalization(values: Any) -> tuple[float, float, float]:
+    """The scale, mean and std. Raises `ValueError` for other names, or a number out of range."""
+    if not isinstance(values, dict) or set(values) != {"scale", "mean", "std"}:
+        raise ValueError(
+            f"normalization is {{'scale': ..., 'mean': ..., 'std': ...}}, of (x / scale - mean) / "
+            f"std, got {shown(values)}"
+        )
+    limits = (("scale", 0), ("mean", -math.inf), ("std", 0))
+    scale, mean, std = (
+        check_number(f"normalization: {name}", values[name], above=above) for name, above in limits
+    )
+    return scale, mean, std
+
+
+def check_names(names: Sequence[str], output_shape: Shape) -> None:
+    """Raise `ValueError` unless there is a name for each class of outputs `(K,)`, or `(1,)`."""
+    count = max(2, output_shape[0])
+    if len(names) != count:
+        raise ValueError(f"there are {len(names)} class names for {count} classes")
 
 
 def normalized(x: Array, scale: float, mean: float, std: float) -> Array:

@@ -10,23 +10,24 @@ import functools
 import hashlib
 import io
 import json
-import math
 import os
 import struct
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from funcnn import inference, random, tree
-from funcnn.arguments import check_number, shown
+from funcnn.arguments import shown
 from funcnn.files import open_regular, write_whole
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes
-from funcnn.spec import describe, from_spec
-from funcnn.stored_trees import SnapshotError, as_loaded, decode, encode, read_array
+from funcnn.recipes import plain
+from funcnn.spec import check_shapes, describe, from_spec
+from funcnn.stored_trees import SnapshotError, decode, encode, match, read_array
 from funcnn.training import predict
 from funcnn.types import Array, Layer, Shape, Tree
 
@@ -69,9 +70,7 @@ class Snapshot(NamedTuple):
         found = predicted_classes(scores)
         if self.class_names is None:
             return found
-        count = max(2, scores.shape[1])
-        if len(self.class_names) != count:
-            raise ValueError(f"it has {len(self.class_names)} class names of {count} classes")
+        inference.check_names(self.class_names, scores.shape[1:])
         return np.array(self.class_names)[found]
 
     def scores(self, inputs: Any) -> Array:
@@ -79,17 +78,11 @@ class Snapshot(NamedTuple):
         model, shape = self._expect(self.model), self._expect(self.input_shape)
         if any(isinstance(size, tuple) for size in shape):
             raise ValueError("the model has several inputs: normalise them, and use fn.predict")
-        normalization = self.normalization
-        if normalization is not None and sorted(normalization) != ["mean", "scale", "std"]:
-            raise ValueError(f"its normalization has not scale, mean and std, but {normalization}")
-        preprocess = None
-        if normalization is not None:
-            scale, mean, std = (
-                check_number(f"its normalization's {name}", normalization[name], above=above)
-                for name, above in (("scale", 0), ("mean", -math.inf), ("std", 0))
-            )
+        scale = preprocess = None
+        if self.normalization is not None:
+            scale, mean, std = inference.check_normalization(self.normalization)
             preprocess = functools.partial(inference.normalized, scale=scale, mean=mean, std=std)
-        x = inference.stored_inputs(inputs, shape, None if normalization is None else scale)
+        x = inference.stored_inputs(inputs, shape, scale)
         params, prepare = inference.in_one_dtype(self.params, preprocess)
         outputs: Array = predict(model.apply, params, x, preprocess=prepare)
         return outputs
@@ -107,7 +100,7 @@ def save(
     model: Layer | None = None,
     input_shape: Shape | None = None,
     normalization: dict[str, float] | None = None,
-    class_names: list[str] | None = None,
+    class_names: Sequence[str | int] | None = None,
     notes: Any = None,
     outputs: Outputs | None = None,
 ) -> None:
@@ -115,16 +108,19 @@ def save(
 
     model: its spec is kept, so that `load` can build it again (a user's own layer without a spec
     cannot be, and is left out). input_shape: of one sample. normalization: `scale`, `mean` and
-    `std` of (x / scale - mean) / std. notes: anything that JSON can hold. outputs: what the model
-    gives, "logits", "probabilities" or other "scores"; by default what its last layer makes of
-    them, else logits. With these, `load(path).predict(inputs)` takes inputs as stored.
-    Raises `TypeError` for a leaf that is none of those, `ValueError` for two equal paths, and
-    `SnapshotError` for params that do not fit a model that is kept with its input shape.
+    `std` of (x / scale - mean) / std. class_names: one a class, of integers their text. notes:
+    anything that JSON can hold. outputs: what the model gives, "logits", "probabilities" or other
+    "scores"; by default what its last layer makes of them, else logits. With these,
+    `load(path).predict(inputs)` takes inputs as stored. Raises `TypeError` for a leaf that is none
+    of those, `ValueError` for two equal paths, and for what `load` or `predict` would refuse.
     """
-    if outputs is not None and outputs not in OUTPUTS:
-        raise ValueError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
-    if model is not None and input_shape is not None and describe(model) is not None:
-        _fit(params, model, input_shape)
+    if model is not None and not isinstance(model, Layer):
+        raise TypeError(f"model is a layer, such as fn.serial(...), got {shown(model)}")
+    normalization, names = plain(normalization), _as_names(class_names)
+    if input_shape is not None:
+        input_shape = check_shapes("input_shape", plain(input_shape))
+    if normalization is not None:
+        inference.check_normalization(normalization)
     members: dict[str, bytes] = {}
     structure = encode(params, "", members)
     header = {
@@ -133,11 +129,16 @@ def save(
         "spec": None if model is None else describe(model),
         "input_shape": None if input_shape is None else list(input_shape),
         "normalization": normalization,
-        "class_names": class_names,
+        "class_names": names,
         "notes": notes,
         **({} if outputs is None else {"outputs": outputs}),
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
+    _check_header(header)
+    if model is not None and input_shape is not None and describe(model) is not None:
+        output_shape, _ = _fit(params, model, input_shape)
+        if names is not None and len(output_shape) == 1:
+            inference.check_names(names, output_shape)
     text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # a ZipInfo by itself has a constant time
@@ -147,10 +148,19 @@ def save(
     write_whole(path, buffer.getvalue())
 
 
+def _as_names(values: Any) -> Any:
+    """Names of classes as a list of text; what is no list of any is left as it is."""
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(values, (list, tuple, range)):
+        return values
+    return [str(v) if type(v) is int or isinstance(v, (np.integer, str)) else v for v in values]
+
+
 def _as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"the header cannot hold {shown(value)}: it is not JSON serializable")
+    advice = ": its .tolist() is" if isinstance(value, np.ndarray) else ""
+    raise TypeError(f"the notes cannot hold {shown(value)}, which is no JSON{advice}")
 
 
 def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
@@ -161,6 +171,10 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
     cannot be read at all.
     """
     name = os.fspath(path)
+    if os.path.isdir(name):
+        inside = os.path.join(name, "params.npz")
+        advice = f": give {inside}" if os.path.exists(inside) else ""
+        raise SnapshotError(f"{name}: a folder, not a snapshot{advice}")
     try:
         snapshot = _read(name)
     except OSError:
@@ -172,9 +186,9 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({reason})") from None
     try:
         if like is not None:
-            return snapshot._replace(params=_match(snapshot.params, like))
+            return snapshot._replace(params=match(snapshot.params, like))
         if snapshot.model is not None and snapshot.input_shape is not None:
-            params = _fit(snapshot.params, snapshot.model, snapshot.input_shape)
+            _, params = _fit(snapshot.params, snapshot.model, snapshot.input_shape)
             snapshot = snapshot._replace(params=params)
     except _DAMAGE as error:
         raise SnapshotError(f"{name}: {error}") from None
@@ -260,19 +274,18 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    """Raise `SnapshotError` for an entry that `save` cannot have written."""
-    if header.get("outputs") not in (None, *OUTPUTS):
-        raise SnapshotError(f"its header has a damaged outputs: {shown(header['outputs'])}")
-    kinds = {"normalization": (dict, str), "class_names": (list, str)}
-    for name, (container, kind) in kinds.items():
-        value = header[name]
-        if value is None:
-            continue
-        if not isinstance(value, container) or not all(isinstance(item, kind) for item in value):
-            raise SnapshotError(f"its header has a damaged {name}: {shown(value)}")
-    for key, number in (header["normalization"] or {}).items():
-        if not isinstance(number, (int, float)):
-            raise SnapshotError(f"its header has a damaged normalization: {key} is {shown(number)}")
+    """Raise `SnapshotError` for what no snapshot says: `save` asks before it writes."""
+    outputs, names = header.get("outputs"), header["class_names"]
+    if outputs not in (None, *OUTPUTS):
+        raise SnapshotError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not texts:
+        raise SnapshotError(f"class_names are a list of text, one a class, got {shown(names)}")
+    normalization = header["normalization"]
+    if normalization is not None:  # of before, it may be without one of the three
+        numbers = isinstance(normalization, dict) and normalization.values()
+        if numbers is False or not all(isinstance(number, (int, float)) for number in numbers):
+            raise SnapshotError(f"normalization are numbers by name, got {shown(normalization)}")
 
 
 def _read_shape(value: Any) -> Shape | None:
@@ -283,33 +296,15 @@ def _read_shape(value: Any) -> Shape | None:
     return tuple(_read_shape(size) if isinstance(size, list) else size for size in value)
 
 
-def _fit(params: Tree, model: Layer, input_shape: Shape) -> Tree:
-    """params with the structure of the model's. Raises `SnapshotError` if they do not fit it."""
+def _fit(params: Tree, model: Layer, input_shape: Shape) -> tuple[Shape, Tree]:
+    """The model's output shape, and the params with the structure of its own.
+
+    Raises `SnapshotError` if they do not fit it.
+    """
     dtype: Any = np.dtype(np.float32)
     for path, leaf in tree.leaves_with_path(params):
         dtype = np.asarray(leaf).dtype
         if dtype.kind != "f":
             raise SnapshotError(f"array {path} is {dtype}, not floats")
-    _, expected = model.init(random.SHAPES_ONLY, input_shape, dtype=dtype)
-    return _match(params, expected)
-
-
-def _match(params: Tree, like: Tree) -> Tree:
-    """params with the structure of `like`. Raises `SnapshotError` at the first difference."""
-    found, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
-    for path in expected:
-        if path not in found:
-            raise SnapshotError(f"array {path} is missing")
-    for path in found:
-        if path not in expected:
-            raise SnapshotError(f"there is an extra array {path}")
-    for path, leaf in expected.items():
-        if np.shape(found[path]) != np.shape(leaf):
-            raise SnapshotError(
-                f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
-            )
-        dtypes = [np.asarray(value).dtype.newbyteorder("=") for value in (found[path], leaf)]
-        if dtypes[0] != dtypes[1]:
-            raise SnapshotError(f"array {path} is {dtypes[0]}, not {dtypes[1]}")
-    tree.map(lambda *_: None, as_loaded(like), params)  # raises if only the nodes differ
-    return tree.unflatten(tree.structure(like), [found[path] for path in expected])
+    output_shape, expected = model.init(random.SHAPES_ONLY, input_shape, dtype=dtype)
+    return output_shape, match(params, expected)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from funcnn import random
+from funcnn import random, tree
 from funcnn.arguments import as_array, shown
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
@@ -150,3 +150,24 @@ def as_loaded(node: Tree) -> Tree:
     if isinstance(node, tuple) and hasattr(node, "_fields"):
         return _namedtuple(type(node).__name__, node._fields)(*[as_loaded(v) for v in node])
     return type(node)(as_loaded(v) for v in node) if type(node) in (list, tuple) else node
+
+
+def match(params: Tree, like: Tree) -> Tree:
+    """params with the structure of `like`. Raises `SnapshotError` at the first difference."""
+    found, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
+    for path in expected:
+        if path not in found:
+            raise SnapshotError(f"array {path} is missing")
+    for path in found:
+        if path not in expected:
+            raise SnapshotError(f"there is an extra array {path}")
+    for path, leaf in expected.items():
+        if np.shape(found[path]) != np.shape(leaf):
+            raise SnapshotError(
+                f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
+            )
+        dtypes = [np.asarray(value).dtype.newbyteorder("=") for value in (found[path], leaf)]
+        if dtypes[0] != dtypes[1]:
+            raise SnapshotError(f"array {path} is {dtypes[0]}, not {dtypes[1]}")
+    tree.map(lambda *_: None, as_loaded(like), params)  # raises if only the nodes differ
+    return tree.unflatten(tree.structure(like), [found[path] for path in expected])

@@ -572,7 +572,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: fn.BatchNorm(momentum=1.5), r"momentum must be in \[0, 1\], got 1.5"),
         (lambda: fn.BatchNorm(momentum=None), r"momentum must be in \[0, 1\], got None"),
         (lambda: fn.LeakyRelu(INF), "negative_slope must be a finite number, got inf"),
-        (lambda: fn.LeakyRelu("0.1"), "negative_slope must be a finite number, got 0.1"),
+        (lambda: fn.LeakyRelu("0.1"), "negative_slope must be a finite number, got '0.1'"),
         (lambda: fn.Elu(NAN), "alpha must be a finite number, got nan"),
         (lambda: fn.Softplus(0), "beta must be a finite number above 0, got 0"),
         (lambda: fn.Softplus(threshold=NAN), "threshold must be a finite number, got nan"),

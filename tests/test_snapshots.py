@@ -158,8 +158,8 @@ def test_numpy_reads_the_arrays_under_their_paths(path):
 def test_everything_else_comes_back(path):
     about = {
         "input_shape": (2, 2),
-        "normalization": {"mean": 0.1307, "std": 0.3081},
-        "class_names": ["T-shirt", "Mañana", ""],
+        "normalization": {"scale": 255, "mean": 0.1307, "std": 0.3081},
+        "class_names": ["T-shirt", "Mañana"],
         "notes": {"epoch": 3, "nested": [1, None, True, "text", 0.5]},
     }
     fn.save(path, PARAMS, model=MODEL, **about)
@@ -179,9 +179,64 @@ def test_what_was_not_told_is_none(path):
 
 def test_what_numpy_measured_may_be_told_as_it_is(path):
     images = np.arange(6, dtype=np.float32).reshape(2, 3)
-    fn.save(path, [], input_shape=(np.int64(3),), normalization={"mean": images.mean()})
+    measured = {"scale": images.max(), "mean": images.mean(), "std": np.array(2)}
+    fn.save(path, [], input_shape=np.array([3]), normalization=measured)
     assert fn.load(path).input_shape == (3,)
-    assert fn.load(path).normalization == {"mean": 2.5}
+    assert fn.load(path).normalization == {"scale": 5, "mean": 2.5, "std": 2}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0", "1"],
+        ("0", "1"),
+        [0, 1],
+        range(2),
+        np.arange(2),
+        np.array(["0", "1"]),
+        [np.uint8(0), 1],
+    ],
+    ids=["list", "tuple", "integers", "range", "array", "text", "scalars"],
+)
+def test_class_names_are_text_and_of_integers_theirs(path, names):
+    fn.save(path, PARAMS, model=MODEL, input_shape=(2, 2), class_names=names)
+    snapshot = fn.load(path)
+    assert snapshot.class_names == ["0", "1"]
+    found = snapshot.classes(np.ones((1, 2, 2), np.float32))
+    assert found.tolist() == [str(snapshot.scores(np.ones((1, 2, 2), np.float32))[0].argmax())]
+
+
+NEVER_LOADED = {
+    "one text": ({"class_names": "ab"}, "class_names are a list of text, one a class, got 'ab'"),
+    "floats": ({"class_names": [0.0, 1.0]}, r"list of text, one a class, got \[0.0, 1.0\]"),
+    "by name": ({"class_names": {"cat": 0, "dog": 1}}, "list of text, one a class, got {'cat'"),
+    "rows": ({"class_names": np.eye(2)}, "class_names are a list of text"),
+    "one name": ({"class_names": ["a"]}, "there are 1 class names for 2 classes"),
+    "three names": ({"class_names": [1, 2, 3]}, "there are 3 class names for 2 classes"),
+    "a mean alone": ({"normalization": {"mean": 0.5}}, "normalization is {'scale': .*'mean': 0.5}"),
+    "no names": ({"normalization": (0.5, 0.5)}, r"normalization is .*, got \(0.5, 0.5\)$"),
+    "std 0": (
+        {"normalization": {"scale": 1, "mean": 0, "std": 0}},
+        "std must be .* above 0, got 0",
+    ),
+    "std in words": ({"normalization": {"scale": 1, "mean": 0, "std": "1"}}, "std must be .*'1'$"),
+    "a size": ({"input_shape": 4}, "input_shape: a shape is a tuple of integers, got 4"),
+    "no size": ({"input_shape": (2, 0.5)}, "input_shape: a shape is a tuple of integers"),
+    "no model": ({"model": MODEL.apply}, r"model is a layer, such as fn.serial\(...\), got "),
+    "an array": (
+        {"notes": {"loss": np.ones(2)}},
+        r"notes cannot hold array.*: its \.tolist\(\) is",
+    ),
+}
+
+
+@pytest.mark.parametrize(("about", "said"), NEVER_LOADED.values(), ids=NEVER_LOADED)
+def test_what_would_be_refused_later_is_not_saved(path, about, said):
+    fn.save(path, [])
+    with pytest.raises((ValueError, TypeError), match=said) as raised:
+        fn.save(path, PARAMS, **{"model": MODEL, "input_shape": (2, 2)} | about)
+    assert "\n" not in str(raised.value)
+    assert fn.load(path).params == []
 
 
 def test_a_user_s_own_model_is_left_out(path):
@@ -482,7 +537,15 @@ def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError) as raised:
         fn.load(tmp_path / "missing.npz")
     assert raised.value.filename == str(tmp_path / "missing.npz")
-    with pytest.raises(IsADirectoryError):
+
+
+def test_a_folder_is_no_snapshot_but_may_have_one(tmp_path):
+    with pytest.raises(SnapshotError, match=f"^{tmp_path}: a folder, not a snapshot$"):
+        fn.load(tmp_path)
+    fn.save(tmp_path / "params.npz", PARAMS)
+    with pytest.raises(
+        SnapshotError, match=f"a folder, not a snapshot: give {tmp_path}/params.npz$"
+    ):
         fn.load(tmp_path)
 
 
@@ -499,7 +562,7 @@ OTHERS = {
 def save_unchecked(path, model, input_shape):
     """A file of params and a model that do not fit, as another program may write it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_fit", lambda params, model, input_shape: params)
+        patch.setattr(snapshots, "_fit", lambda params, model, input_shape: ((2,), params))
         fn.save(path, PARAMS, model=model, input_shape=input_shape)
 
 
@@ -609,9 +672,12 @@ def test_a_large_file_that_is_no_snapshot_is_not_read(tmp_path):
 def test_a_normalization_that_cannot_be_is_named(tmp_path, normalization, message):
     model = fn.Dense(2)
     params = model.init(fn.random.key(0), (3,))[1]
-    keywords = {"model": model, "input_shape": (3,), "normalization": normalization}
-    fn.save(tmp_path / "x", params, **keywords)
+    keywords = {"model": model, "input_shape": (3,)}
+    with pytest.raises(ValueError, match=f"^normalization: {message}"):
+        fn.save(tmp_path / "x", params, **keywords, normalization=normalization)
+    written = {"normalization": normalization}  # by another program
+    rewrite(tmp_path / "x", lambda _, header: header.update(written), params, **keywords)
     snapshot = fn.load(tmp_path / "x")
     for call in (snapshot.predict, snapshot.classes, snapshot.scores):
-        with pytest.raises(ValueError, match=f"^its normalization's {message}"):
+        with pytest.raises(ValueError, match=f"^normalization: {message}"):
             call(np.ones((1, 3), np.float32))
