@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError, expect_text, printable
 
 from funcnn.types import Array
 
@@ -127,6 +127,7 @@ def assemble(
     else:
         labels = tuple(str(first_label + index) for index in range(len(class_names)))
     for name in class_names or labels:
+        expect_text(name, f"{where}: the name of class {name[:40]!r}")
         if not name or printable(name) != name:
             shown = f"called {name[:40]!r}" if name else "called nothing"
             raise InputError(f"{where}: a class is {shown}: give it a name that can be printed")
