@@ -149,8 +149,11 @@ class RunConfig:
                 "whose modules else begin with weights of their own"
             )
         if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
-            fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
-            _refuse("data", self.data, f"one of {', '.join(fitting)} for --arch {self.arch}")
+            binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
+            wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
+            if ARCHITECTURES[self.arch].binary:
+                wanted = f"one of {', '.join(POINT_SETS)} for --arch {self.arch}"
+            _refuse("data", self.data, wanted)
 
     @classmethod
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":

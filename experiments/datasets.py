@@ -255,9 +255,8 @@ def _letters(name: str) -> str:
 def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
-        raise InputError(
-            f"--data {name} has images without labels; to train, give {image_forms.FORMS}"
-        )
+        missing = image_forms.label_missing(name)
+        raise InputError(f"--data {name} has images without labels: {missing}")
     images, labels = data.train
     classes = len(data.labels)
     # Of published classes some may be rare; of labels that are numbers of another kind all are.
