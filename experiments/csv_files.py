@@ -134,7 +134,7 @@ def _read(path: Path) -> Inputs:
             split.expect_first(labels, str(path))
     if labels is None:
         return check_images(images, str(path)), None
-    return check_pair(images, labels, str(path))
+    return check_pair(images, labels, str(path), str(path))
 
 
 # --- from text to a table ----------------------------------------------------------------------
@@ -252,14 +252,11 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             )
         for index, field in enumerate(fields):
             where = f"{path}, line {number}, column {index + 1}: {field[:40]!r} is not"
+            also = _remedy(field, pixel=index != form.label)
             if index == form.label and not is_label(field):
-                raise InputError(
-                    f"{where} a label, a whole number or a word{_remedy(field, pixel=False)}"
-                )
+                raise InputError(f"{where} a label, a whole number or a word{also}")
             if index not in form.texts and not (WHOLE.fullmatch(field) and float(field) <= 255):
-                raise InputError(
-                    f"{where} a whole number from 0 to 255{_remedy(field, pixel=True)}"
-                )
+                raise InputError(f"{where} a whole number from 0 to 255{also}")
 
 
 def _remedy(field: str, *, pixel: bool) -> str:

@@ -238,7 +238,7 @@ DATA = [
         after=folder_for_file(TRAIN_IMAGES),
     ),
     row("missing file", TRAIN, "images", "test labels", after=delete(TEST_LABELS)),
-    row("file for a folder", TRAIN + " --data note.txt", "note.txt", ".csv.gz, .npz or .zip"),
+    row("file for a folder", TRAIN + " --data note.txt", "note.txt", ".csv.gz"),
     row(
         "images without labels", TRAIN + " --data small-images", "--data", "small-images", "labels"
     ),
