@@ -28,7 +28,7 @@ from funcnn.experiments.datasets import (
     Dataset,
     load_dataset,
 )
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, expect_text
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.records import read_record
 
@@ -100,6 +100,7 @@ class RunConfig:
                 _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
         if not isinstance(self.data, str) or not self.data:
             _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a path")
+        expect_text(self.data, f"--data {self.data}")
         for name, least in (
             ("val_size", 0),
             ("epochs", 1),
@@ -148,8 +149,11 @@ class RunConfig:
                 "whose modules else begin with weights of their own"
             )
         if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
-            fitting = [n for n in NAMES if (n in POINT_SETS) == ARCHITECTURES[self.arch].binary]
-            _refuse("data", self.data, f"one of {', '.join(fitting)} for --arch {self.arch}")
+            binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
+            wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
+            if ARCHITECTURES[self.arch].binary:
+                wanted = f"one of {', '.join(POINT_SETS)} for --arch {self.arch}"
+            _refuse("data", self.data, wanted)
 
     @classmethod
     def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":

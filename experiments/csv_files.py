@@ -19,6 +19,7 @@ from funcnn.experiments import emnist
 from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
 from funcnn.experiments.csv_forms import (
     LONGEST_LINE,
+    PICTURES,
     WHOLE,
     Form,
     as_labels,
@@ -133,7 +134,7 @@ def _read(path: Path) -> Inputs:
             split.expect_first(labels, str(path))
     if labels is None:
         return check_images(images, str(path)), None
-    return check_pair(images, labels, str(path))
+    return check_pair(images, labels, str(path), str(path))
 
 
 # --- from text to a table ----------------------------------------------------------------------
@@ -251,16 +252,20 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
             )
         for index, field in enumerate(fields):
             where = f"{path}, line {number}, column {index + 1}: {field[:40]!r} is not"
+            also = _remedy(field, pixel=index != form.label)
             if index == form.label and not is_label(field):
-                raise InputError(f"{where} a label, a whole number or a word")
+                raise InputError(f"{where} a label, a whole number or a word{also}")
             if index not in form.texts and not (WHOLE.fullmatch(field) and float(field) <= 255):
-                raise InputError(f"{where} a whole number from 0 to 255{_remedy(field)}")
+                raise InputError(f"{where} a whole number from 0 to 255{also}")
 
 
-def _remedy(field: str) -> str:
-    """What to do with a pixel, if it is clear."""
-    fraction = re.fullmatch(r"\s*(0?\.\d+|\d(\.\d+)?e-\d+)\s*", field, re.IGNORECASE)
-    return "; of pixels from 0 to 1, save 255 times them, rounded" if fraction else ""
+def _remedy(field: str, *, pixel: bool) -> str:
+    """What to do with a number that is no pixel, or no label, if it is one."""
+    if not re.fullmatch(r"\s*[+-]?(\d+\.?|\d*\.\d+)(e[+-]?\d+)?\s*", field, re.IGNORECASE):
+        return ""
+    if pixel and 0 < float(field) < 1:
+        return "; of pixels from 0 to 1, save 255 times them, rounded"
+    return f"; {PICTURES}"
 
 
 def _cached(file: io.BufferedReader, path: Path) -> Table:

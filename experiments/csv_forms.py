@@ -25,6 +25,8 @@ LONGEST_LINE = 1 << 24
 WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
 _LABEL = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 _LABEL_NAMES = "label", "class", "target", "y", "category"
+NO_LABEL = f"no column is called {', '.join(_LABEL_NAMES[:-1])} or {_LABEL_NAMES[-1]}"
+PICTURES = "funcnn reads pictures, in a row a square of whole numbers from 0 to 255"
 _ID_NAME = re.compile(
     r"(unnamed: 0|((image|img|row|sample|example|picture)[ _-]?)?(id|idx|index))?"
 )
@@ -111,15 +113,22 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
         square = "a label and a square of pixels"
     left_out = f", besides {fields[ids[0]] or 'one without a name'}" if ids else ""
     strange = [fields[index] for index in odd if index not in labels]
-    side, colours, more = math.isqrt(max(0, columns - 2)), (columns - 1) // 3, ""
-    if header and labels and 0 < len(strange) < columns // 2:
-        more = f"; what is {strange[0][:40]!r}? Take such columns out, or call one of them id"
+    side, colours, more = math.isqrt(max(0, columns - 2)), (columns - 1) // 3, f"; {PICTURES}"
+    there = columns - len(ids) - len(labels)
+    nearest = round(math.sqrt(there))
+    if header and 0 < len(strange) < columns // 2:
+        names = " and ".join(repr(name[:40]) for name in strange[:2])
+        more = f"; what is {names}? Take such columns out, or call one of them id"
+        if not labels:
+            more = f"; which of {names} is the label? Call it so, and take the other out"
     elif not header and side > 1 and side**2 + 2 == columns:
         more = f"; if they have an id and a label, {_HOW}"
     elif columns == 1 and fields[0]:
         more = f"; there is no comma in {fields[0][:40]!r}"
     elif colours > 15 and math.isqrt(colours) ** 2 == colours and columns - 3 * colours < 2:
         more = "; if they are in colour, save their grey"
+    elif labels and nearest > 3 and abs(nearest**2 - there) < nearest:
+        more = f"; they have {there} pixels, where {nearest} x {nearest} are {nearest**2}"
     raise InputError(f"{where}: {columns} columns are not {square} (785, 784, ...){left_out}{more}")
 
 

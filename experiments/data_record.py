@@ -16,7 +16,7 @@ from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError, expect_nameable, printable
 from funcnn.experiments.image_data import Inputs
 from funcnn.experiments.places import data_folders
 from funcnn.experiments.records import expect_kinds, read_record
@@ -75,9 +75,10 @@ class Expected(NamedTuple):
 
     @property
     def missing(self) -> str:
-        """What to say beside that nothing was found."""
+        """What to say beside that nothing was found. Raises `InputError` if it cannot be looked."""
         if self.record.path is None:
             return ""
+        expect_nameable(self.record.path, f"{self.of} read {self.record.path}, which")
         return (
             f", and {self.of} read {self.record.path}, which is gone: put it back, or set "
             "FUNCNN_DATA to the folder that has it"

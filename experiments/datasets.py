@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from funcnn.experiments import image_forms, listings, published
 from funcnn.experiments.data_record import DataRecord, Expected, digest
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, expect_nameable
 from funcnn.experiments.image_data import Examples, ImageData, Inputs
 from funcnn.experiments.places import data_folders
 from funcnn.experiments.points import generate_XOR_easy, linear_points
@@ -209,6 +209,7 @@ def _read(name: str, place: Path) -> tuple[ImageData, DataRecord]:
 
 def _places(name: str, expected: Expected | None = None) -> list[Path]:
     """Where there is something of this name, in the order in which it is looked for."""
+    expect_nameable(name, f"--data {name}")
     path = Path(name)
     places = [path]
     if path.parts == (name,):
@@ -254,9 +255,8 @@ def _letters(name: str) -> str:
 def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
-        raise InputError(
-            f"--data {name} has images without labels; to train, give {image_forms.FORMS}"
-        )
+        missing = image_forms.label_missing(name)
+        raise InputError(f"--data {name} has images without labels: {missing}")
     images, labels = data.train
     classes = len(data.labels)
     # Of published classes some may be rare; of labels that are numbers of another kind all are.

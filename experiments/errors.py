@@ -1,5 +1,6 @@
 """What a user can cause and should read as one line."""
 
+import sys
 from unicodedata import category
 
 
@@ -25,6 +26,31 @@ def printable(text: object, most: int = 2000) -> str:
     if said.isprintable():
         return said
     return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in said)
+
+
+def expect_text(name: str, where: str) -> None:
+    """Raise `InputError` for the name of a file or folder that no text file can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where} {_remedy(name)}") from None
+
+
+def expect_nameable(name: str, where: str) -> None:
+    """Raise `InputError` for a text that no file can be called in this locale."""
+    try:
+        name.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+    except UnicodeEncodeError:
+        raise InputError(f"{where} {_remedy(name)}") from None
+
+
+def _remedy(name: str) -> str:
+    """What is wrong with a name that is no text here, and what to do."""
+    try:
+        name.encode(errors="surrogateescape").decode()
+    except UnicodeError:
+        return "is no UTF-8 text: rename it"
+    return f"is not {sys.getfilesystemencoding()}, this locale's encoding: set PYTHONUTF8=1"
 
 
 _NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

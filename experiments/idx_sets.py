@@ -97,11 +97,11 @@ def read_set(
     def pair(part: str) -> Examples:
         file_of = {kind: chosen[part, kind] for kind in ("images", "labels")}
         images, labels = read(file_of["images"]), read(file_of["labels"])
-        blame = f"{where}/{file_of['images']} and {where}/{file_of['labels']}"
+        of_images, of_labels = (f"{where}/{file_of[kind]}" for kind in ("images", "labels"))
         if split is not None:
             images = emnist.upright(images)
-            split.expect_first(labels, blame)
-        return check_pair(images, labels, blame)
+            split.expect_first(labels, of_labels)
+        return check_pair(images, labels, of_images, of_labels)
 
     train, test, validation = (
         pair(part) if part in parts else None for part in ("train", "test", "validation")

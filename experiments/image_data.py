@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError, expect_text, printable
 
 from funcnn.types import Array
 
@@ -54,34 +54,42 @@ def _remedy(images: Array) -> str:
         return ": these are in colour; save their grey, (N, height, width)"
     if images.dtype == np.uint8 or images.dtype.kind not in "iufb" or not images.size:
         return ""
+    if images.ndim == 1:
+        return ""
     low, high = float(images.min()), float(images.max())
     if low >= 0 and high <= 1:
         return f", from {low:g} to {high:g}: save (255 * x).round().astype('uint8')"
-    if low >= 0 and high <= 255:
+    if low >= 0 and high <= 255 and (images.ndim > 2 or (images == np.floor(images)).all()):
         return f", from {low:g} to {high:g}: save x.round().astype('uint8')"
     return f", from {low:g} to {high:g}"
 
 
-def check_pair(images: Array, labels: Array, where: str) -> Examples:
+def check_pair(images: Array, labels: Array, where: str, labels_where: str) -> Examples:
     """Images `(N, H, W)` and labels `(N,)`, integers, truth values or words, as examples.
 
-    Raises `InputError`.
+    Raises `InputError`, which says where the images are, or the labels.
     """
+    if images.ndim == 1 and labels.ndim > 1:
+        raise InputError(
+            f"{where} has shape {images.shape}, and {labels_where} {labels.shape}: images and "
+            "labels are exchanged"
+        )
     with_channel = check_images(images, where)
     if labels.dtype.kind == "S":
         try:
             labels = np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{where}: labels are bytes that are no UTF-8 text") from None
+            raise InputError(f"{labels_where}: labels are bytes that are no UTF-8 text") from None
     if labels.dtype.kind == "b":
         labels = labels.astype(str)
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
         raise InputError(
-            f"{where}: labels are {labels.dtype} of shape {labels.shape}, "
+            f"{labels_where}: labels are {labels.dtype} of shape {labels.shape}, "
             f"not integers or words (N,){_remedy_of_labels(labels)}"
         )
     if len(images) != len(labels):
-        raise InputError(f"{where}: {len(images)} images but {len(labels)} labels")
+        within = "" if labels_where == where else f" in {labels_where}"
+        raise InputError(f"{where}: {len(images)} images but {len(labels)} labels{within}")
     return with_channel, labels
 
 
@@ -127,6 +135,7 @@ def assemble(
     else:
         labels = tuple(str(first_label + index) for index in range(len(class_names)))
     for name in class_names or labels:
+        expect_text(name, f"{where}: the name of class {name[:40]!r}")
         if not name or printable(name) != name:
             shown = f"called {name[:40]!r}" if name else "called nothing"
             raise InputError(f"{where}: a class is {shown}: give it a name that can be printed")

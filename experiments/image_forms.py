@@ -5,6 +5,7 @@ from pathlib import Path
 
 from funcnn.experiments import csv_files, idx, idx_sets, npz_files, picture_folders
 from funcnn.experiments.archives import open_zip
+from funcnn.experiments.csv_forms import NO_LABEL
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import ImageData, assemble, check_images
 from funcnn.experiments.listings import DiskFolder, Folder, zipped
@@ -15,11 +16,16 @@ from funcnn.types import Array
 
 FORMS = (
     "a folder of four IDX files, of train.csv and test.csv or of pictures by class, "
-    "or a .csv, .npz or .zip file"
+    "or a .csv, .csv.gz, .npz or .zip file"
 )
 _UNPACKED = (".csv", ".csv.gz", ".npz", ".npy")  # are not read inside a zip file
 _DEEPEST = 2
 """How many folders a set may be below the one that is given."""
+
+
+def label_missing(name: str) -> str:
+    """Why images that were read from a path of this name have no labels, or what has some."""
+    return NO_LABEL if csv_files.is_csv_name(Path(name).name) else f"give {FORMS}"
 
 
 def find(path: Path) -> bool:
@@ -63,10 +69,10 @@ def read(path: Path) -> ImageData:
         return _unlabelled(picture_folders.read_one(DiskFolder(path.parent), path.name), path)
     try:
         return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
-    except idx.NoIdxError as error:
+    except idx.NoIdxError:
         if idx_sets.is_idx_name(path.name):
             raise
-        raise InputError(f"{error}, nor in another form that is read: give {FORMS}") from None
+        raise InputError(f"{path} is in no form that is read: give {FORMS}") from None
 
 
 def _read_folder(path: Path) -> ImageData:

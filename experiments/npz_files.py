@@ -59,7 +59,7 @@ def read_npz(path: Path) -> ImageData:
             values = _read(archive, labels, path)
             if values.ndim == 2 and values.shape[1] == 1:
                 values = values[:, 0]
-            return check_pair(found, values, f"{path}: {images} and {labels}")
+            return check_pair(found, values, f"{path}: {images}", f"{path}: {labels}")
 
         def labelled(images: str, labels: str | None) -> Examples:
             inputs, values = part(images, labels)
@@ -78,9 +78,13 @@ def read_npz(path: Path) -> ImageData:
             if values is None:
                 return assemble(None, (inputs, None), str(path))
             return assemble((inputs, values), None, str(path))
-    seen = ", ".join(sorted(members)[:8]) or "nothing"
+    shown = [
+        name.removesuffix(".npy") if name.endswith(".npy") else f"{name} (no .npy file)"
+        for name in sorted(members)
+    ]
     raise InputError(
-        f"{path} has neither x_train.npy and y_train.npy nor images.npy; it has {seen}"
+        f"{path} has neither arrays x_train and y_train nor images and labels; it has "
+        f"{', '.join(shown[:8]) or 'nothing'}"
     )
 
 
@@ -113,7 +117,12 @@ def _named(names: set[str], words: Collection[str], path: Path) -> dict[str, str
 
 
 def _with_axes(images: Array) -> Array:
-    """Images `(N, H, W)` of images with a channel, or of rows of a square's pixels."""
+    """Images `(N, H, W)` of images with a channel, or of rows of a square's pixels.
+
+    What cannot be images stays as it is, to be shown so.
+    """
+    if images.dtype != np.uint8:
+        return images
     if images.ndim == 4 and 1 in (images.shape[1], images.shape[3]):
         return images[..., 0] if images.shape[3] == 1 else images[:, 0]
     if images.ndim == 2:

@@ -163,7 +163,8 @@ def _read(folder: Folder, names: tuple[str, ...]) -> Examples:
         labels += [label] * len(found)
     if not files:
         raise InputError(f"{folder.where} has no folders of images, one for each class")
-    return check_pair(_images(files, folder.where), np.array(names)[labels], folder.where)
+    images = _images(files, folder.where)
+    return check_pair(images, np.array(names)[labels], folder.where, folder.where)
 
 
 def _images(files: _Files, where: str) -> Array:

@@ -238,7 +238,7 @@ DATA = [
         after=folder_for_file(TRAIN_IMAGES),
     ),
     row("missing file", TRAIN, "images", "test labels", after=delete(TEST_LABELS)),
-    row("file for a folder", TRAIN + " --data note.txt", "note.txt", "0x6e6f7420"),
+    row("file for a folder", TRAIN + " --data note.txt", "note.txt", ".csv.gz"),
     row(
         "images without labels", TRAIN + " --data small-images", "--data", "small-images", "labels"
     ),
@@ -646,7 +646,12 @@ PREDICTS = [
     row("predict: a folder", "predict run --data folder --out new.csv", "folder", "no data set"),
     row("predict: labels", "predict run --data some-labels --out new.csv", "some-labels", "(3,)"),
     row("predict: empty", "predict run --data empty --out new.csv", "empty"),
-    row("predict: text", "predict run --data note.txt --out new.csv", "note.txt", "0x6e6f7420"),
+    row(
+        "predict: text",
+        "predict run --data note.txt --out new.csv",
+        "note.txt",
+        ".csv.gz, .npz or .zip",
+    ),
     row("predict: gz truncated", PREDICT, TEST_IMAGES, after=cut(TEST_IMAGES)),
     row("predict: flipped byte in the model", PREDICT, PARAMS, after=flip(PARAMS)),
     row("predict: no such run", PREDICT.replace("run", "none"), "none"),

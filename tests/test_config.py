@@ -306,6 +306,10 @@ def test_every_setting_has_a_row_of_wrong_values():
     ("values", "said"),
     [
         ({"arch": "points", "data": "mnist"}, "--data mnist.* points-linear, points-xor"),
+        (
+            {"arch": "mlp2", "data": "points-xor"},
+            "^--data points-xor: must be of images for --arch mlp2; points are for --arch points$",
+        ),
         ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
         (
             {"arch": "mlp3", "loss": "squared-error", "label_smoothing": 0.1},

@@ -372,6 +372,13 @@ def test_two_names_that_may_be_the_label_are_refused(tmp_path):
             ["label", "file", *PIXELS],
             "what is 'file'\\? Take such columns out, or call one of them",
         ),
+        (
+            ["digit", "file", *PIXELS],
+            "which of 'digit' and 'file' is the label\\? Call it so, and take the other out",
+        ),
+        (["label", *PIXELS, "pixel16"], "they have 17 pixels, where 4 x 4 are 16"),
+        (["label", *PIXELS[:15]], "they have 15 pixels, where 4 x 4 are 16"),
+        (["label", "a", "b"], r"3 columns .*; funcnn reads pictures, in a row a square of whole"),
         (["label", *(f"p{i}" for i in range(48))], "49 columns .* in colour, save their grey"),
     ],
 )
@@ -411,6 +418,16 @@ def with_field(number, column, field):
         pytest.param(with_field(7, 3, b"-1"), "line 7, column 3: '-1'", id="pixel of -1"),
         pytest.param(with_field(7, 1, b""), "line 7, column 1: '' is not a label", id="no label"),
         pytest.param(with_field(7, 1, b"0.5"), "line 7, column 1: '0.5' is not a label", id="half"),
+        pytest.param(
+            with_field(7, 1, b"4.5"),
+            "'4.5' is not a label, a whole number or a word; funcnn reads pictures, in a row a sq",
+            id="no table of pixels",
+        ),
+        pytest.param(
+            with_field(7, 3, b"-1.5"),
+            "'-1.5' is not a whole number from 0 to 255; funcnn reads pictures, in a row a square",
+            id="a measured value",
+        ),
         pytest.param(with_field(7, 1, b"nan"), "line 7, column 1: 'nan' is not a label", id="nan"),
         pytest.param(with_field(7, 1, b"9" * 30), "line 7, column 1: '999", id="enormous label"),
         pytest.param(with_field(7, 1, b"a\tb"), "line 7, column 1: 'a", id="a tab in a label"),

@@ -98,8 +98,16 @@ def test_a_name_that_is_neither_a_set_nor_a_folder_is_an_input_error(tmp_path):
 
 def test_a_file_of_images_without_labels_is_nothing_to_train_on(tmp_path):
     file = write_idx(tmp_path / "images", np.zeros((5, 4, 4), "u1"))
-    with pytest.raises(InputError, match="has images without labels; to train, give"):
+    with pytest.raises(InputError, match="has images without labels: give a folder of four"):
         load_dataset(str(file), val_size=0, seed=0)
+    table = tmp_path / "it.csv"
+    table.write_text("a0,a1,a2,a3\n1,2,3,4\n")
+    with pytest.raises(InputError) as caught:
+        load_dataset(str(table), val_size=0, seed=0)
+    assert str(caught.value) == (
+        f"--data {table} has images without labels: "
+        "no column is called label, class, target, y or category"
+    )
 
 
 def test_a_folder_in_a_data_folder_goes_by_its_name(tmp_path, monkeypatch):

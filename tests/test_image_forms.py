@@ -138,7 +138,7 @@ def test_tables_in_a_zip_file_are_to_be_unpacked(tmp_path, name):
 
 def test_what_is_in_no_known_form_says_which_there_are(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match="nor in another form that is read: give a folder of four"):
+    with pytest.raises(InputError, match="is in no form that is read: give a folder of four"):
         read(tmp_path / "notes.txt")
     (tmp_path / "train-images-idx3-ubyte").write_text("hello")
     with pytest.raises(InputError, match=r"is not an IDX file: its magic number is 0x68656c6c$"):

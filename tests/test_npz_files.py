@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,10 +234,19 @@ def header_of(descr, shape):
         ),
         pytest.param({"x_train": IMAGES - 99.0}, ", from -99 to 1", id="floats about 0"),
         pytest.param({"x_train": IMAGES.reshape(12, -1)}, "(12, 20)", id="flat images"),
+        pytest.param(
+            {"x_train": LABELS, "y_train": IMAGES},
+            "x_train has shape (12,), and a.npz: y_train (12, 4, 5): images and labels are",
+            id="exchanged",
+        ),
         pytest.param({"x_train": np.stack([IMAGES] * 3, 3)}, "these are in colour", id="colours"),
         pytest.param({"x_train": IMAGES[:0]}, "(0, 4, 5)", id="no images"),
-        pytest.param({"y_train": LABELS[:5]}, "12 images but 5 labels", id="counts"),
-        pytest.param({"y_train": LABELS / 1}, "labels are float64", id="fractions"),
+        pytest.param(
+            {"y_train": LABELS[:5]},
+            "x_train: 12 images but 5 labels in a.npz: y_train",
+            id="counts",
+        ),
+        pytest.param({"y_train": LABELS / 1}, "a.npz: y_train: labels are float64", id="fractions"),
         pytest.param({"y_train": LABELS - 1}, "test label 2 is not one", id="below 0"),
         pytest.param({"y_train": LABELS * 2}, "classes (0, 2, 4)", id="a class without images"),
         pytest.param({"y_test": np.array(["a"] * 6)}, "test label 'a' is not one", id="a word"),
@@ -249,8 +259,8 @@ def test_arrays_that_cannot_be_used_are_an_input_error(tmp_path, monkeypatch, ar
     monkeypatch.chdir(tmp_path)
     np.savez("a.npz", **(KERAS | arrays))
     with pytest.raises(InputError) as caught:
-        read_npz(tmp_path / "a.npz")
-    assert str(tmp_path / "a.npz") in str(caught.value)
+        read_npz(Path("a.npz"))
+    assert "a.npz" in str(caught.value)
     assert said in str(caught.value)
     assert not (tmp_path / "unpickled").exists()
 
@@ -291,16 +301,32 @@ def test_arrays_that_memory_cannot_hold_are_refused(tmp_path, monkeypatch):
         read_npz(tmp_path / "a.npz")
 
 
+def test_a_table_of_measurements_is_shown_as_it_is_and_not_to_be_rounded(tmp_path):
+    np.savez(tmp_path / "a.npz", X=LABELS[:, None] * np.linspace(0.25, 1, 4), y=LABELS)
+    with pytest.raises(InputError) as caught:
+        read_npz(tmp_path / "a.npz")
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.npz'}: X: images must be bytes (uint8, 0 to 255) of shape (N, height, "
+        "width), N at least 1, got float64 of shape (12, 4), from 0 to 2"
+    )
+
+
 def test_other_arrays_are_an_input_error_that_lists_them(tmp_path):
     np.savez(tmp_path / "a.npz", weight=LABELS, bias=LABELS)
-    with pytest.raises(InputError, match=r"nor images\.npy; it has bias\.npy, weight\.npy"):
+    with pytest.raises(InputError, match=r"nor images and labels; it has bias, weight$"):
         read_npz(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("names", [["images"], ["x_train", "y_train.npy"]])
-def test_members_that_are_not_called_npy_are_no_arrays(tmp_path, names):
+@pytest.mark.parametrize(
+    ("names", "seen"),
+    [
+        (["images"], r"images \(no .npy file\)"),
+        (["x_train", "y_train.npy"], r"x_train \(no .npy file\), y_train"),
+    ],
+)
+def test_members_that_are_not_called_npy_are_no_arrays(tmp_path, names, seen):
     path = write_members(tmp_path / "a.npz", dict.fromkeys(names, npy(IMAGES)))
-    with pytest.raises(InputError, match=rf"it has {', '.join(names)}$"):
+    with pytest.raises(InputError, match=f"it has {seen}$"):
         read_npz(path)
 
 

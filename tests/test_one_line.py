@@ -11,7 +11,11 @@ import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments import figures
-from funcnn.experiments.errors import printable
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data_record import DataRecord, Expected
+from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.image_data import assemble
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
 READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"
@@ -149,3 +153,38 @@ def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(tmp_path, monkeyp
 
     monkeypatch.setattr("funcnn.experiments.gallery.list_datasets", full)
     assert funcnn("data", "list").stderr == "Error: a.csv: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "remedy"),
+    [
+        ("\udcc4pfel", "utf-8", "is no UTF-8 text: rename it"),
+        ("\udcc4pfel", "ascii", "is no UTF-8 text: rename it"),
+        ("\ud800", "utf-8", "is no UTF-8 text: rename it"),
+        ("\udcc3\udc84pfel", "ascii", "is not ascii, this locale's encoding: set PYTHONUTF8=1"),
+    ],
+)
+def test_a_name_that_no_text_file_can_hold_is_refused_before_training(
+    name, encoding, remedy, monkeypatch
+):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    with pytest.raises(InputError) as caught:
+        RunConfig.resolve({"arch": "mlp3", "data": name})
+    assert str(caught.value) == f"--data {name} {remedy}"
+    images, labels = np.zeros((2, 1, 4, 4), np.uint8), np.array([0, 1])
+    with pytest.raises(InputError) as caught:
+        assemble((images, labels), None, "it", ("a", name))
+    assert str(caught.value) == f"it: the name of class {name!r} {remedy}"
+    assert RunConfig.resolve({"arch": "mlp3", "data": "Äpfel"}).data == "Äpfel"
+
+
+def test_data_that_cannot_be_called_so_in_this_locale_are_not_said_to_be_gone(monkeypatch):
+    expected = Expected(DataRecord("data", "/home/äda/data", "0"), "runs/it")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    remedy = "is not ascii, this locale's encoding: set PYTHONUTF8=1"
+    with pytest.raises(InputError) as caught:
+        load_dataset("Äpfel", val_size=0, seed=0)
+    assert str(caught.value) == f"--data Äpfel {remedy}"
+    with pytest.raises(InputError) as caught:
+        load_dataset("no-such-data", val_size=0, seed=0, expected=expected)
+    assert str(caught.value) == f"runs/it read /home/äda/data, which {remedy}"
