@@ -1,5 +1,6 @@
 """What a user can cause and should read as one line."""
 
+import shlex
 from unicodedata import category
 
 
@@ -25,6 +26,11 @@ def printable(text: object, most: int = 2000) -> str:
     if said.isprintable():
         return said
     return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in said)
+
+
+def quoted(text: object) -> str:
+    """A path or a value as a shell takes it, for a command to be pasted."""
+    return shlex.quote(str(text))
 
 
 _NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -439,7 +439,9 @@ def test_a_run_that_stops_by_itself_says_so(images):
 
 def test_a_finished_run_is_not_resumed(run):
     result = funcnn("train", "--resume", run, code=1)
-    assert result.stderr == f"Error: {run} is finished: there is nothing to resume\n"
+    assert result.stderr == (
+        f"Error: {run} is finished after epoch 3: to go on, give --epochs 4 or more\n"
+    )
 
 
 # --- what can be done with a run -------------------------------------------------------------
