@@ -1,4 +1,4 @@
-"""`funcnn figure`: pictures of what the library has and of what runs gave."""
+"""`funcnn figure`: figures of what the library has and of what runs gave."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def activations(out: Path) -> None:
     from funcnn.experiments.drawings import draw_activations
 
     draw_activations(out)
-    echo(f"picture: {out}")
+    echo(f"figure: {out}")
 
 
 @figure.command()
@@ -52,4 +52,4 @@ def curves(runs: tuple[Path, ...], out: Path) -> None:
     from funcnn.experiments.run_folder import RunFolder
 
     draw_curves([RunFolder.open(run) for run in runs], out)
-    echo(f"picture: {out}")
+    echo(f"figure: {out}")

@@ -21,7 +21,7 @@ from funcnn.experiments.figures import (
 )
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
 
 from funcnn.types import Array
@@ -30,7 +30,7 @@ MOST_LAYERS = 9
 _LOOKS = dict(zip(BACKENDS, ((BLUE, "-"), (ORANGE, "--")), strict=True))
 
 
-@picture
+@figure_file
 def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]], loss_unit: str) -> None:
     """Loss and accuracy over epochs: every run thin, and the mean of each backend's runs.
 
@@ -70,7 +70,7 @@ def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count > 1 else ''}"
 
 
-@picture
+@figure_file
 def confusions(path: Path, shares: Mapping[str, Array], class_names: Sequence[str]) -> None:
     """The confusion matrices of both, as shares of the true class, and torch's less NumPy's."""
     classes = len(class_names)
@@ -117,7 +117,7 @@ class Disagreement(NamedTuple):
     caption: str
 
 
-@picture
+@figure_file
 def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None:
     """Grey images of bytes, each with its caption."""
     columns = 8
@@ -132,7 +132,7 @@ def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str, str]) -> None:
     """How far both sides are apart at every step, in both dtypes; and each layer's share of it.
 

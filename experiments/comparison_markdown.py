@@ -110,7 +110,7 @@ def _parts(record: Mapping[str, Any]) -> Iterator[str]:
         if "disagreements.png" not in record["figures"]:
             same = free["agreement"]["pairs"][0]["different"] == 0
             why = "none was classified differently" if same else "they are no images"
-            yield f"There is no picture of test inputs: {why}."
+            yield f"There is no figure of test inputs: {why}."
         yield "Every run, and the initial weights of the first seed:"
         yield _table([_RUN, *(_of_run(row) for row in free["runs"])])
         yield _table(

@@ -4,6 +4,8 @@
 
 data: the name or path as it was typed. path: where that was, absolute; null for what has no file of
 its own, a published set or points. sha256: of the images, labels and class names, however stored.
+A run that was gone on with on other data has "changed" beside these: a list of
+{"after_epoch": 3, "path": ..., "sha256": ...}, of which the last is what it is trained with now.
 """
 
 import hashlib
@@ -13,7 +15,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import InputError, expect_nameable, printable
@@ -36,20 +38,67 @@ class DataRecord(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> "DataRecord | None":
-        """That of a run's folder; None if it has none. Raises `InputError` if it is damaged."""
-        path, what = folder / _FILE, "the record of a run's data"
-        if not path.exists():
-            return None
-        values = read_record(path, what)
-        kinds = {"data": (str,), "path": (str, NoneType), "sha256": (str,)}
-        expect_kinds(path, what, values, kinds)
-        return cls(**{name: values[name] for name in kinds})
+        """What a run's folder was trained with last; None if it says nothing.
+
+        Raises `InputError` if its record is damaged.
+        """
+        found, changed = _read(folder)
+        if found is None or not changed:
+            return found
+        return cls(found.data, changed[-1].path, changed[-1].sha256)
+
+
+class Change(NamedTuple):
+    """Other data that a run was gone on with."""
+
+    after_epoch: int
+    path: str | None
+    sha256: str
+
+
+def changes_in(folder: Path) -> list[Change]:
+    """The other data that the run in a folder was gone on with, in turn; raises as `read`."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[DataRecord | None, list[Change]]:
+    path, what = folder / _FILE, "the record of a run's data"
+    if not path.exists():
+        return None, []
+    values = read_record(path, what)
+    kinds = {"path": (str, NoneType), "sha256": (str,)}
+    expect_kinds(path, what, values, {"data": (str,), **kinds})
+    changed = values.get("changed", [])
+    if not isinstance(changed, list) or not all(isinstance(each, dict) for each in changed):
+        raise InputError(f"{path} is not {what}: its changed is no list of records")
+    for each in changed:
+        expect_kinds(path, what, each, {"after_epoch": (int,), **kinds})
+    first = DataRecord(*(values[name] for name in DataRecord._fields))
+    return first, [Change(*(each[name] for name in Change._fields)) for each in changed]
 
 
 def write_record(record: DataRecord | None, folder: Path) -> None:
     """Write the record, if there is one, to the folder of a run or a comparison."""
     if record is not None:
-        write_whole(folder / _FILE, (json.dumps(record._asdict(), indent=2) + "\n").encode())
+        _write(folder, record._asdict())
+
+
+def note_change(folder: Path, after_epoch: int, read: DataRecord | None) -> None:
+    """Have the record of a run's folder say if after an epoch it went on with other data."""
+    first, changed = _read(folder)
+    if first is None or read is None or read.sha256 == (changed[-1] if changed else first).sha256:
+        return
+    if after_epoch == 0:  # nothing was trained with those of before
+        write_record(read, folder)
+        return
+    now = [each for each in changed if each.after_epoch < after_epoch]
+    if read.sha256 != (now[-1] if now else first).sha256:
+        now.append(Change(after_epoch, read.path, read.sha256))
+    _write(folder, first._asdict() | {"changed": [each._asdict() for each in now]})
+
+
+def _write(folder: Path, values: dict[str, Any]) -> None:
+    write_whole(folder / _FILE, (json.dumps(values, indent=2) + "\n").encode())
 
 
 class Expected(NamedTuple):
@@ -113,22 +162,29 @@ def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
 
 def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
     """Have in the log what a user of the run in a folder should know of the data that was read."""
-    if expected is None:
-        line = (
-            f"{folder} has no digest of its data, as older runs have none: whether they are still "
-            "those that it was trained with is not known"
+    lines = []
+    if changed := changes_in(folder):
+        epochs = ", ".join(str(each.after_epoch) for each in changed)
+        lines.append(
+            f"{folder} was gone on with on other data after epoch {epochs}: data.json says which"
         )
-    elif read is None:
-        return
-    elif read.sha256 == expected.record.sha256:
-        usual = [folder / read.data for folder in (Path(), *data_folders())]
-        if read.path is None or read.path in [str(place.resolve()) for place in usual]:
-            return
-        line = f"--data {read.data}: {read.path} has the content that {folder} was trained with"
-    else:
+    if expected is None:
+        lines.append(
+            f"{folder} has no digest of its data (older runs have none, or its data.json was "
+            "deleted): whether they are still those that it was trained with is not known"
+        )
+    elif read is not None and read.sha256 != expected.record.sha256:
         place = read.path or read.data
-        line = f"the content of {place} is not what {folder} was trained with: going on regardless"
-    logging.getLogger(__name__).warning("%s", printable(line))
+        lines.append(
+            f"the content of {place} is not what {folder} was trained with: going on regardless"
+        )
+    elif read is not None and read.path is not None:
+        usual = [folder / read.data for folder in (Path(), *data_folders())]
+        if read.path not in [str(place.resolve()) for place in usual]:
+            found = f"{read.path} has the content that {folder} was trained with"
+            lines.append(f"--data {read.data}: {found}")
+    for line in lines:
+        logging.getLogger(__name__).warning("%s", printable(line))
 
 
 def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:

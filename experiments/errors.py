@@ -1,5 +1,6 @@
 """What a user can cause and should read as one line."""
 
+import shlex
 import sys
 from unicodedata import category
 
@@ -51,6 +52,11 @@ def _remedy(name: str) -> str:
     except UnicodeError:
         return "is no UTF-8 text: rename it"
     return f"is not {sys.getfilesystemencoding()}, this locale's encoding: set PYTHONUTF8=1"
+
+
+def quoted(text: object) -> str:
+    """A path or a value as a shell takes it, for a command to be pasted."""
+    return shlex.quote(str(text))
 
 
 _NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

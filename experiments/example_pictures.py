@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from funcnn.experiments.figures import ORANGE, hide_axis, new_figure, short_names, write_figure
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
 
 from funcnn.types import Array
@@ -19,7 +19,7 @@ _LONGEST = 11  # name of a class in a caption
 _GREYS = {"cmap": "gray_r", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
 
 
-@picture
+@figure_file
 def mistakes(
     path: Path, images: Array, labels: Array, outputs: Array, class_names: Sequence[str]
 ) -> None:
@@ -44,7 +44,7 @@ def mistakes(
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def top_three(
     path: Path, images: Array, labels: Array, outputs: Array, class_names: Sequence[str]
 ) -> None:

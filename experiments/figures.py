@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from funcnn.experiments.errors import printable
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import EpochRow
 
@@ -59,7 +59,7 @@ def write_figure(figure: Any, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-@picture
+@figure_file
 def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
     """Loss and accuracy over epochs, in training and on what else was measured after each.
 
@@ -107,7 +107,7 @@ class Curve(NamedTuple):
     """In per cent."""
 
 
-@picture
+@figure_file
 def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words.
 
@@ -135,7 +135,7 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> None:
     """Functions of one number, a panel each: a title, y at every x, and the derivative there."""
     columns = 4
@@ -166,13 +166,13 @@ def _broken(y: Array) -> Array:
     return broken
 
 
-@picture
+@figure_file
 def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
     _draw_shares(path, 100 * share_of_class(counts), class_names, 100, " (%)")
 
 
-@picture
+@figure_file
 def probabilities(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix as probabilities: those of each predicted class, given the true one."""
     _draw_shares(path, share_of_class(counts), class_names, 1, ", from 0 to 1")
@@ -211,7 +211,7 @@ def short_names(names: Sequence[str], most: int = 20) -> list[str]:
     return [name if len(name) <= most else f"{name[: most - 3]}..." for name in shown]
 
 
-@picture
+@figure_file
 def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> None:
     """Points in the plane: their labels and, beside them, the classes predicted by `outputs`."""
     x, labels = examples
@@ -234,7 +234,7 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
     """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns."""
     height, width = next(image.shape for row in rows for image in row)
@@ -281,7 +281,7 @@ class Panel(NamedTuple):
     bars: list[Bar]
 
 
-@picture
+@figure_file
 def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
     """Panels of horizontal bars, their ratios beside them; a name has one colour in them all.
 

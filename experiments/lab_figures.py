@@ -15,7 +15,7 @@ from funcnn.experiments.figures import (
     new_figure,
     write_figure,
 )
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 
@@ -28,7 +28,7 @@ _SECONDS = 6  # of a moving picture
 _GRID = 101
 
 
-@picture
+@figure_file
 def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     """The training loss of several runs over epochs, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))
@@ -48,7 +48,7 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     """How far two trainings are apart, step by step, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))
@@ -64,7 +64,7 @@ def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def boundaries(
     still: Path,
     moving: Path,

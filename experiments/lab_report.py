@@ -154,10 +154,10 @@ def sweep(
 
 
 def shown(path: Path, caption: str, draw: Callable[..., None], *given: Any) -> Block:
-    """The picture that `draw(path, *given)` makes, or what is said in its place if it cannot."""
+    """The figure that `draw(path, *given)` makes, or what is said in its place if it cannot."""
     if drawn(draw, path, *given):
         return Picture(path, caption)
-    return Text(f"{caption} (This picture could not be drawn.)")
+    return Text(f"{caption} (This figure could not be drawn.)")
 
 
 def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:

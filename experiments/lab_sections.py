@@ -70,13 +70,13 @@ class Examined:
         right: Array = fn.predicted_classes(self.outputs) == self.labels
         return right
 
-    def picture(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Block:
+    def figure(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Block:
         """A figure of it, drawn by `draw(path, *given)`; whose it is stands in the caption."""
         path = self._out / f"{kind}-{self._name}.png"
         return shown(path, f"{caption} ({self._whose}).", draw, *given)
 
     def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
-        """Images, labels, outputs and class names, as the pictures take them."""
+        """Images, labels, outputs and class names, as the figures take them."""
         return self.images, self.labels, self.outputs, self.task.data.class_names
 
 
@@ -145,24 +145,24 @@ def confusion(examined: Examined) -> list[Block]:
     counts = fn.confusion_matrix(examined.outputs, examined.labels)
     caption = f"Confusion matrix of the {examined.part} set, as probabilities"
     names = examined.task.data.class_names
-    return [examined.picture("probabilities", caption, figures.probabilities, counts, names)]
+    return [examined.figure("probabilities", caption, figures.probabilities, counts, names)]
 
 
 def surest(examined: Examined) -> list[Block]:
     """The three images of every class with the highest probabilities of it."""
     caption = f"The {examined.part} images with the three highest probabilities of every class"
     draw = example_pictures.top_three
-    return [examined.picture("top-three", caption, draw, *examined.examples())]
+    return [examined.figure("top-three", caption, draw, *examined.examples())]
 
 
 def inside(examined: Examined) -> list[Block]:
     """What its first layer learned to look for, what it gets wrong, an image on its way through."""
     found = network_pictures.first_filters(examined.trained)
     blocks: list[Block] = [
-        examined.picture(
+        examined.figure(
             "filters", "What the first layer looks for", network_pictures.filters, found
         ),
-        examined.picture(
+        examined.figure(
             "mistakes",
             f"The surest mistakes on the {examined.part} set",
             example_pictures.mistakes,
@@ -173,7 +173,7 @@ def inside(examined: Examined) -> list[Block]:
         image = examined.images[int(np.argmax(examined.right))]
         caption = f"The first {examined.part} image that it recognises, layer by layer"
         draw = network_pictures.feature_maps
-        blocks.append(examined.picture("feature-maps", caption, draw, examined.trained, image))
+        blocks.append(examined.figure("feature-maps", caption, draw, examined.trained, image))
     return blocks
 
 

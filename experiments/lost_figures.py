@@ -1,4 +1,4 @@
-"""Where every picture is drawn: with matplotlib as it comes, whatever its user has set.
+"""Where every figure is drawn: with matplotlib as it comes, whatever its user has set.
 
 Its backend (`MPLBACKEND`), a matplotlibrc and styles change nothing here, and nothing is changed
 for whoever else uses it in this process.
@@ -20,24 +20,24 @@ _P = ParamSpec("_P")
 _Draw = Callable[Concatenate[Path, _P], None]
 
 
-class PictureError(InputError):
-    """A picture could not be drawn, and why."""
+class FigureError(InputError):
+    """A figure could not be drawn, and why."""
 
 
-def picture(draw: _Draw[_P]) -> _Draw[_P]:
-    """Have `draw(path, ...)` draw as it does anywhere. It raises `PictureError` if it cannot."""
+def figure_file(draw: _Draw[_P]) -> _Draw[_P]:
+    """Have `draw(path, ...)` draw as it does anywhere. It raises `FigureError` if it cannot."""
 
     @functools.wraps(draw)
     def drawing(path: Path, /, *given: _P.args, **named: _P.kwargs) -> None:
         try:
             with _defaults(), _missing_signs(path):
                 draw(path, *given, **named)
-        except PictureError:
+        except FigureError:
             raise
         except Exception as error:  # of matplotlib, its fonts, the disk: whatever it is
             why = error.strerror if isinstance(error, OSError) else None
-            raise PictureError(
-                f"the picture {path} could not be drawn: {why or _in_words(error)}"
+            raise FigureError(
+                f"the figure {path} could not be drawn: {why or _in_words(error)}"
             ) from error
 
     return drawing
@@ -46,11 +46,11 @@ def picture(draw: _Draw[_P]) -> _Draw[_P]:
 def drawn(draw: _Draw[_P], path: Path, *given: _P.args, **named: _P.kwargs) -> bool:
     """Draw it beside numbers that are written already; returns whether it could be.
 
-    If not, that is a warning in the log, and no older picture stays in its place.
+    If not, that is a warning in the log, and no older figure stays in its place.
     """
     try:
         draw(path, *given, **named)
-    except PictureError as error:
+    except FigureError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         logging.getLogger(__name__).warning("%s", printable(error))

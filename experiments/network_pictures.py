@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from funcnn.experiments.figures import hide_axis, new_figure, write_figure
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.trained_model import TrainedModel
 
 import funcnn as fn
@@ -51,7 +51,7 @@ def first_filters(trained: TrainedModel) -> Filters:
     raise ValueError(f"weights {weight.shape} cannot be seen as images {trained.input_shape}")
 
 
-@picture
+@figure_file
 def filters(path: Path, found: Filters) -> None:
     """The filters in one grid, on one scale that is symmetric about 0."""
     sheet = _side_by_side(found.images, _COLUMNS)
@@ -99,7 +99,7 @@ def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
     return found
 
 
-@picture
+@figure_file
 def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
     """A stored image `(1, H, W)` on its way through a network of convolutions.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.data_record import changes_in
+from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.optimizers import SCHEDULES
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
@@ -97,7 +98,7 @@ class Left(NamedTuple):
             if was == now or (field.name == "epochs" and epochs is not None):
                 continue
             name = field.name.replace("_", "-")
-            more = f", or give --resume {folder} --epochs {now}" if name == "epochs" else ""
+            more = f", or give --resume {quoted(folder)} --epochs {now}" if name == "epochs" else ""
             raise InputError(
                 f"{folder.config} was changed: {name} is {_said(now)}, but the run was begun with "
                 f"{_said(was)}; put that back{more}"
@@ -116,7 +117,7 @@ class Left(NamedTuple):
             if wrong is not None:
                 raise InputError(
                     f"{folder.last} does not fit {folder.config}: row {number}, {wrong}; "
-                    f"begin again with: funcnn train --config {folder.config}"
+                    f"begin again with: funcnn train --config {quoted(folder.config)}"
                 )
             last = row.epoch
 
@@ -139,12 +140,12 @@ class Left(NamedTuple):
             if not same or kept.class_names != task.data.class_names:
                 raise InputError(
                     f"{folder.params} is of another network or other classes than {folder.config}; "
-                    f"begin again with: funcnn train --config {folder.config}"
+                    f"begin again with: funcnn train --config {quoted(folder.config)}"
                 )
         elif self.rows and best(self.rows) is not self.rows[-1]:
             raise InputError(
                 f"{folder.params} is missing, the params of epoch {best(self.rows).epoch}; "
-                f"begin again with: funcnn train --config {folder.config}"
+                f"begin again with: funcnn train --config {quoted(folder.config)}"
             )
 
     def extend(self, folder: RunFolder, before: int, epochs: int) -> "Left":
@@ -153,12 +154,10 @@ class Left(NamedTuple):
         Raises `InputError` if more are done already.
         """
         done = self.epochs_done
-        if epochs < done:
-            raise InputError(
-                f"--epochs {epochs}: {folder} has {done} epochs already; give {done} or more"
-            )
-        if folder.summary.exists() and epochs == done:
-            raise InputError(f"--epochs {epochs}: {folder} is finished with these; give more")
+        least = done + folder.summary.exists()
+        if epochs < least:
+            has = f"is finished after epoch {done}" if least > done else f"has done {done} epochs"
+            raise InputError(f"--epochs {epochs}: {folder} {has}; give {least} or more")
         return self._replace(extended=[*self.extended, Extension(done, before, epochs)])
 
 
@@ -174,7 +173,11 @@ def expect_unfinished(folder: RunFolder) -> None:
                 f"{folder.summary} is of a run of {summary['epochs']} epochs, but {folder.last} "
                 f"has {done}: delete {folder.summary} if the state is right"
             )
-    raise InputError(f"{folder} is finished: there is nothing to resume")
+    epochs = summary["epochs"]
+    more = f"to go on, give --epochs {epochs + 1} or more"
+    if not folder.last.exists():
+        more = f"without {folder.last}, which is missing, there is no going on"
+    raise InputError(f"{folder} is finished after epoch {epochs}: {more}")
 
 
 def best(rows: Sequence[EpochRow]) -> EpochRow:
@@ -200,6 +203,8 @@ def said_of_schedule(task: Task, left: Left) -> str:
     said = f"{config.epochs} epochs instead of {before}: "
     if config.epochs == before:  # it had stopped by itself
         return f"it goes on after epoch {done} of {before}, with the schedule that it had"
+    if config.epochs == done:
+        return f"{said}it ends after epoch {done}, which is done, and is tested"
     if config.schedule == "constant" or not done:
         return f"{said}the result is as if --epochs {config.epochs} had been given from the start"
     schedule = SCHEDULES[config.schedule](config.lr, task.total_steps)
@@ -211,13 +216,17 @@ def said_of_schedule(task: Task, left: Left) -> str:
     )
 
 
-def left_in_summary(config: RunConfig, left: Left) -> dict[str, Any]:
-    """What a summary says about the number of epochs, where there is more to say."""
+def left_in_summary(folder: RunFolder, config: RunConfig, left: Left) -> dict[str, Any]:
+    """What a summary says about the number of epochs and the data, where there is more to say."""
     said: dict[str, Any] = {}
     if config.patience is not None:
         said["stopped_early"] = left.epochs_done < config.epochs
     if left.extended:  # then config.json from the start may give another result
         said["extended"] = [each._asdict() for each in left.extended]
+    if changed := changes_in(folder.path):
+        said["changed_data"] = [
+            {"after_epoch": each.after_epoch, "sha256": each.sha256} for each in changed
+        ]
     return said
 
 

@@ -114,14 +114,22 @@ class RunFolder:
                 raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
             rows = [_epoch_row(header, line) for line in lines[1:]]
         except FileNotFoundError:
-            raise InputError(
-                f"{self}: no epoch was recorded yet, there is no metrics.csv"
-            ) from None
+            raise InputError(self.lacks(self.metrics)) from None
         except (ValueError, csv.Error) as error:
             raise InputError(f"{self.metrics} is not the table of a run: {error}") from None
         if not rows:
             raise InputError(f"{self.metrics} is not the table of a run: it has no rows")
         return rows
+
+    def lacks(self, path: Path) -> str:
+        """What to say of one of its results that is not there, as far as its others tell."""
+        others = [it for it in (self.summary, self.metrics, self.params) if it != path]
+        there = [it.name for it in others if it.exists()]
+        if not there:
+            return f"{self} has no {path.name}: no epoch was recorded yet"
+        if there == [self.params.name] and not self.last.exists():
+            return f"{self} has no {path.name}: it was imported, or the file was deleted"
+        return f"{path} is missing, but {there[0]} is there: it was moved or deleted"
 
     def write_metrics(self, rows: list[EpochRow]) -> None:
         """Write metrics.csv anew, whole: at least one row."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.figures import COLOURS, MARKERS, new_figure, write_figure
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 
 LIMIT = 2_000_000  # bytes that a model may have
 _WIDTH = 7.8  # inches
@@ -24,7 +24,7 @@ class Score(NamedTuple):
     """None for one run."""
 
 
-@picture
+@figure_file
 def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
     """A row for each setting: means as dots, standard deviations as whiskers.
 
@@ -56,7 +56,7 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
     write_figure(figure, path)
 
 
-@picture
+@figure_file
 def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]]) -> None:
     """Accuracy in per cent over bytes, on a logarithmic axis, with the limit of 2 MB.
 

@@ -19,7 +19,7 @@ from funcnn.experiments.figures import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.score_figures import Score, dots
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.sweep_plan import as_option
@@ -57,7 +57,7 @@ class _Swept(NamedTuple):
         return several + (f"; failed and left out: {failed}" if failed else "")
 
 
-@picture
+@figure_file
 def draw_sweep(
     path: Path, grid: Mapping[str, Sequence[Any]], results: Sequence[PointResult], part: str
 ) -> None:

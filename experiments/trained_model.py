@@ -72,7 +72,7 @@ def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset, los
 def params_file(folder: RunFolder) -> Path:
     """The snapshot of the model that a run kept. Raises `InputError` if it has none yet."""
     if not folder.params.exists():
-        raise InputError(f"{folder} has no params.npz: the run kept no model yet")
+        raise InputError(folder.lacks(folder.params))
     return folder.params
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments import figures
+from funcnn.experiments import data_record, figures
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import Expected, expected_data, say_what_was_read, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.folder_lock import alone_in, remove_temporaries
 from funcnn.experiments.learners import Learner, make_learner
@@ -58,7 +57,7 @@ class TrainingRun:
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
         *,
-        expected: Expected | None = None,
+        expected: data_record.Expected | None = None,
         usual: Collection[str] = (),
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
@@ -71,7 +70,7 @@ class TrainingRun:
         learner = learner_of(task)
         run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
         with alone_in(run.folder.path):
-            write_record(task.data.record, run.folder.path)
+            data_record.write_record(task.data.record, run.folder.path)
             run._save_state(run._left)
         return run
 
@@ -106,28 +105,27 @@ class TrainingRun:
     ) -> "TrainingRun":
         if epochs is None:
             expect_unfinished(folder)
-        if folder.params.exists() and not folder.last.exists():
-            if folder.metrics.exists():
-                raise InputError(f"{folder.last} is missing: without it there is no going on")
-            raise InputError(f"{folder} was imported: there is no training to resume")
         begun = folder.last.exists()  # or killed before the first checkpoint
+        if not begun and (folder.metrics.exists() or folder.summary.exists()):
+            raise InputError(f"{folder.last} is missing: without it there is no going on")
+        if not begun and folder.params.exists():
+            raise InputError(f"{folder} was imported: there is no training to resume")
         left = Left.read(folder) if begun else Left([], [], None)
         config = left.config_of(folder)
         if epochs is not None:
             before, config = config.epochs, dataclasses.replace(config, epochs=epochs)
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
-        expected = expected_data(folder.path, allow_changed=allow_changed)
+        expected = data_record.expected_data(folder.path, allow_changed=allow_changed)
         learner = learner_of(task := Task.build(config, expected))
         if begun:
             learner.load(folder.last)
             left.check(folder, task, learner.steps_done, epochs)
-            say_what_was_read(folder.path, expected, task.data.record)
-        left = left._replace(config=config)
-        run = cls(folder, task, learner, left)
+            data_record.say_what_was_read(folder.path, expected, task.data.record)
+        run = cls(folder, task, learner, left := left._replace(config=config))
         if not begun:  # as in `start`
             if expected is None:
-                write_record(task.data.record, folder.path)
+                data_record.write_record(task.data.record, folder.path)
             run._save_state(left)
         if left.rows:
             run._mend()
@@ -247,6 +245,7 @@ class TrainingRun:
         if row is best(left.rows):
             self._keep(params)
         self.folder.write_metrics(left.rows)
+        data_record.note_change(self.folder.path, self.epochs_done, self._task.data.record)
         self._save_state(left)
         self._left = left
 
@@ -270,6 +269,7 @@ class TrainingRun:
         """Test the kept model (if there are labels), write the summary: it is finished. Draw."""
         folder, rows = self.folder, self._left.rows
         config, data = self._task.config, self._task.data
+        data_record.note_change(folder.path, self.epochs_done, data.record)  # for the test
         params, kept = load_model(folder).params, best(rows)
         x, y = data.test
         tested: dict[str, Any] = {
@@ -297,7 +297,7 @@ class TrainingRun:
             "snapshot": folder.params.name,
             "snapshot_is": "last" if kept.val_accuracy is None else "best on validation",
             "epochs": rows[-1].epoch,
-            **left_in_summary(config, self._left),
+            **left_in_summary(folder, config, self._left),
             "snapshot_epoch": kept.epoch,
             "train_examples": len(data.train[0]),
             "val_examples": len(data.validation[0]) if data.validation else 0,

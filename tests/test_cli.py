@@ -439,7 +439,9 @@ def test_a_run_that_stops_by_itself_says_so(images):
 
 def test_a_finished_run_is_not_resumed(run):
     result = funcnn("train", "--resume", run, code=1)
-    assert result.stderr == f"Error: {run} is finished: there is nothing to resume\n"
+    assert result.stderr == (
+        f"Error: {run} is finished after epoch 3: to go on, give --epochs 4 or more\n"
+    )
 
 
 # --- what can be done with a run -------------------------------------------------------------
@@ -757,14 +759,14 @@ def test_a_validation_folder_is_shown_trained_with_and_a_flat_folder_predicted()
 
 
 def test_figure_activations_draws_them():
-    assert funcnn("figure", "activations").stdout == "picture: activations.png\n"
+    assert funcnn("figure", "activations").stdout == "figure: activations.png\n"
     assert Path("activations.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_figure_curves_draws_several_runs(images, run):
     train(images, "--activation", "gelu", "--out", "gelu", "--quiet")
     result = funcnn("figure", "curves", run, "gelu", "--out", "both.png")
-    assert result.stdout == "picture: both.png\n"
+    assert result.stdout == "figure: both.png\n"
     assert Path("both.png").read_bytes().startswith(b"\x89PNG")
 
 

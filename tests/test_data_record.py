@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from funcnn.experiments import comparison, image_forms, sweep
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import DataRecord, digest, expected_data
+from funcnn.experiments.data_record import (
+    DataRecord,
+    changes_in,
+    digest,
+    expected_data,
+    note_change,
+)
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.progress import Progress
@@ -126,7 +132,16 @@ def test_points_and_published_sets_have_a_digest_and_no_path():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "[" * 100_000, '{"data": "a", "path": 1, "sha256": "b"}', '{"x": 1}', "\xff"],
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"data": "a", "path": 1, "sha256": "b"}',
+        '{"x": 1}',
+        '{"data": "a", "path": null, "sha256": "b", "changed": [{"after_epoch": "1"}]}',
+        "\xff",
+    ],
 )
 def test_a_damaged_record_is_one_line(run, text):
     (run / "data.json").write_bytes(text.encode("latin-1"))
@@ -201,7 +216,7 @@ def test_a_run_of_before_says_that_it_has_no_digest_and_is_measured(run, home):
     result = funcnn("evaluate", "run", "--json")
     assert json.loads(result.stdout) == with_record
     (line,) = result.stderr.splitlines()
-    assert line.startswith("run has no digest of its data")
+    assert line.startswith("run has no digest of its data (older runs have none, or its data.json")
 
 
 # --- train -----------------------------------------------------------------------------------
@@ -224,7 +239,48 @@ def test_a_run_is_not_resumed_on_changed_data_but_with_the_option(home):
     assert {name: (folder / name).read_bytes() for name in NEEDED} == before
     result = funcnn("train", "--resume", "run", "--allow-changed-data", "--quiet")
     assert "is not what run was trained with: going on regardless" in result.stderr
-    assert (folder / "data.json").read_bytes() == before["data.json"]
+    # That is kept: beside the first digest, in the summary, and said wherever the run is used.
+    now = load_dataset("mine.csv", val_size=0, seed=0).record
+    assert json.loads((folder / "data.json").read_text()) == json.loads(before["data.json"]) | {
+        "changed": [{"after_epoch": 1, "path": now.path, "sha256": now.sha256}]
+    }
+    assert DataRecord.read(folder) == now
+    assert RunFolder(folder).read_summary()["changed_data"] == [
+        {"after_epoch": 1, "sha256": now.sha256}
+    ]
+    said = "run was gone on with on other data after epoch 1: data.json says which"
+    assert funcnn("evaluate", "run").stderr.splitlines() == [said]
+    change(home, TABLE)
+    assert re.search(REFUSED, one_error(funcnn("evaluate", "run", code=1)))
+    assert funcnn("evaluate", "run", "--allow-changed-data").stderr.splitlines()[0] == said
+
+
+def test_data_are_changed_by_an_epoch_and_not_by_the_wish(home):
+    first = (folder := stopped(home / "run")) / "data.json"
+    before = first.read_bytes()
+    change(home)
+    TrainingRun.resume(RunFolder(folder), allow_changed=True)  # and stopped at once
+    assert first.read_bytes() == before
+    change(home, TABLE)
+    funcnn("train", "--resume", "run", "--epochs", 4, "--quiet")
+    assert first.read_bytes() == before
+    assert "changed_data" not in RunFolder(folder).read_summary()
+    for table, epochs in ((OTHER, 5), (TABLE, 6)):
+        change(home, table)
+        more = ["--epochs", epochs, "--allow-changed-data", "--quiet"]
+        funcnn("train", "--resume", "run", *more)
+    assert [each.after_epoch for each in changes_in(folder)] == [4, 5]
+    assert DataRecord.read(folder).sha256 == json.loads(before)["sha256"]
+
+
+def test_of_a_kill_between_the_record_and_the_state_nothing_stays(home):
+    folder = stopped(home / "run")
+    old, other = DataRecord.read(folder), DataRecord("mine.csv", None, "0" * 64)
+    note_change(folder, 1, other)
+    note_change(folder, 1, old)
+    assert (DataRecord.read(folder), changes_in(folder)) == (old, [])
+    note_change(folder, 0, other)  # nothing was trained with the first
+    assert (DataRecord.read(folder), changes_in(folder)) == (other, [])
 
 
 def test_a_run_of_before_is_resumed_with_a_line(run, home):

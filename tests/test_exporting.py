@@ -358,7 +358,7 @@ EXPORTS = [
     ("export images --to pt", ["images is not the folder of a run"], nothing),
     (
         "export mlp3 --to onnx",
-        ["mlp3 has no params.npz: the run kept no model yet"],
+        ["mlp3 has no params.npz: no epoch was recorded yet"],
         lambda: Path("mlp3/params.npz").unlink(),
     ),
     ("export mlp3 --to pt", ["mlp3/params.npz", "not a snapshot"], cut("mlp3/params.npz")),

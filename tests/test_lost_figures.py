@@ -1,4 +1,4 @@
-"""Numbers come before pictures: nobody's matplotlib changes these, a lost one costs a line."""
+"""Numbers come before figures: nobody's matplotlib changes these, a lost one costs a line."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ from funcnn.experiments import (
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.document import Picture, Text
 from funcnn.experiments.lab_report import shown
-from funcnn.experiments.lost_figures import PictureError, drawn, picture
+from funcnn.experiments.lost_figures import FigureError, drawn, figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.run_pool import Job
 from PIL import Image
@@ -42,7 +42,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@picture
+@figure_file
 def impossible(path, *given):
     raise RuntimeError("latex could\nnot be found")
 
@@ -54,7 +54,7 @@ def lines(result):
 @pytest.mark.parametrize(
     "backend", ["module://matplotlib_inline.not_installed", "NoSuchBackend", "TkAgg"]
 )
-def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_pictures(backend, tmp_path):
+def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_figures(backend, tmp_path):
     Path("matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\n")
     done = subprocess.run(
         [sys.executable, "-c", "from funcnn.cli import main; main()", *RUN.split()],
@@ -79,7 +79,7 @@ def _points_of(run):
     return points, load_model(folder).predict(points[0])
 
 
-def test_a_picture_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s():
+def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s():
     figures.learning_curve(Path("plain.png"), ROWS)
     with mpl.rc_context({"figure.facecolor": "red", "text.usetex": True, "font.size": 30}):
         figures.learning_curve(Path("own.png"), ROWS)
@@ -89,7 +89,7 @@ def test_a_picture_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s
     assert Image.open("own.png").getpixel((0, 0)) == (255, 255, 255, 255)
 
 
-def test_a_run_whose_pictures_cannot_be_drawn_is_finished(monkeypatch):
+def test_a_run_whose_figures_cannot_be_drawn_is_finished(monkeypatch):
     for name in ("learning_curve", "confusion", "points"):
         monkeypatch.setattr(figures, name, impossible)
     result = funcnn(f"{RUN} --json")
@@ -97,12 +97,12 @@ def test_a_run_whose_pictures_cannot_be_drawn_is_finished(monkeypatch):
     assert json.loads(result.stdout)["epochs"] == 2
     assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
     assert lines(result) == [
-        f"the picture it/{name}.png could not be drawn: RuntimeError: latex could not be found"
+        f"the figure it/{name}.png could not be drawn: RuntimeError: latex could not be found"
         for name in ("learning_curve", "confusion_matrix", "predictions")
     ]
 
 
-def test_the_summary_is_there_when_the_first_picture_begins(monkeypatch):
+def test_the_summary_is_there_when_the_first_figure_begins(monkeypatch):
     def stopped(*given):
         assert Path("it/summary.json").exists()
         raise KeyboardInterrupt
@@ -113,7 +113,7 @@ def test_the_summary_is_there_when_the_first_picture_begins(monkeypatch):
     assert lines(result) == ["stopped while it drew; the run is finished: it"]
 
 
-def test_a_sweep_whose_picture_cannot_be_drawn_is_finished(monkeypatch):
+def test_a_sweep_whose_figure_cannot_be_drawn_is_finished(monkeypatch):
     command = "sweep points --data points-xor --grid lr=0.1,0.2 --epochs 1 --jobs 1 --out it"
     first = funcnn(f"{command} --quiet")
     assert first.output.endswith("\ntable: it/results.csv, figure: it/sweep.png\n")
@@ -122,12 +122,12 @@ def test_a_sweep_whose_picture_cannot_be_drawn_is_finished(monkeypatch):
     assert result.exit_code == 0
     assert result.stdout.endswith("\ntable: it/results.csv\n")
     assert lines(result) == [
-        "the picture it/sweep.png could not be drawn: RuntimeError: latex could not be found"
+        "the figure it/sweep.png could not be drawn: RuntimeError: latex could not be found"
     ]
     assert not Path("it/sweep.png").exists(), "that of other numbers"
 
 
-def test_a_comparison_names_the_pictures_that_it_has(monkeypatch):
+def test_a_comparison_names_the_figures_that_it_has(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setattr(comparison_report.figures, "growth", impossible)
     options = "--arch points --data points-xor --epochs 1 --mode lockstep --steps 1 --out it"
@@ -137,7 +137,7 @@ def test_a_comparison_names_the_pictures_that_it_has(monkeypatch):
     assert "lockstep.png" not in Path("it/comparison.md").read_text()
 
 
-def test_a_benchmark_whose_picture_cannot_be_drawn_has_its_numbers(monkeypatch):
+def test_a_benchmark_whose_figure_cannot_be_drawn_has_its_numbers(monkeypatch):
     monkeypatch.setattr(benchmark.figures, "bars", impossible)
     bench = benchmark.Benchmark(["mlp3-128"], ["funcnn"], rounds=1, threads=1, out=Path("it"))
     bench.results = [benchmark.Row("a", 1, "step", "funcnn", "ms", *[1.0] * 6, 1, 1)]
@@ -145,8 +145,8 @@ def test_a_benchmark_whose_picture_cannot_be_drawn_has_its_numbers(monkeypatch):
     assert not Path("it/results.png").exists()
 
 
-def test_a_report_says_where_a_picture_is_missing():
-    assert shown(Path("a.png"), "A.", impossible) == Text("A. (This picture could not be drawn.)")
+def test_a_report_says_where_a_figure_is_missing():
+    assert shown(Path("a.png"), "A.", impossible) == Text("A. (This figure could not be drawn.)")
     assert shown(Path("a.png"), "A.", figures.learning_curve, ROWS) == Picture(Path("a.png"), "A.")
 
 
@@ -154,25 +154,25 @@ def test_a_figure_that_is_asked_for_by_name_is_an_error(monkeypatch):
     monkeypatch.setattr(figures, "functions", impossible)
     result = funcnn("figure activations --out a.png")
     assert result.exit_code == 1
-    said = "the picture a.png could not be drawn: RuntimeError: latex could not be found"
+    said = "the figure a.png could not be drawn: RuntimeError: latex could not be found"
     assert lines(result) == [f"Error: {said}"]
 
 
-def test_no_older_picture_stays_in_the_place_of_one_that_is_lost(capsys):
+def test_no_older_figure_stays_in_the_place_of_one_that_is_lost(capsys):
     Path("a.png").write_bytes(b"of other numbers")
     assert not drawn(impossible, Path("a.png"))
     assert not Path("a.png").exists()
     assert capsys.readouterr().out == ""
 
 
-def test_a_picture_is_lost_without_a_stderr_too(monkeypatch, capsys):
+def test_a_figure_is_lost_without_a_stderr_too(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", None)
     assert not drawn(impossible, Path("a.png"))
     assert capsys.readouterr().out == ""
 
 
 def test_a_folder_that_is_gone_is_the_error_of_the_system():
-    with pytest.raises(PictureError, match=r"none/a.png could not be drawn: No such file"):
+    with pytest.raises(FigureError, match=r"none/a.png could not be drawn: No such file"):
         figures.learning_curve(Path("none/a.png"), ROWS)
 
 
@@ -193,11 +193,11 @@ def test_every_figure_is_drawn_with_nobody_s_settings(module):
     ]
     assert drawing
     for node in drawing:
-        assert [decorator.id for decorator in node.decorator_list] == ["picture"], node.name
+        assert [decorator.id for decorator in node.decorator_list] == ["figure_file"], node.name
 
 
 def test_what_a_worker_has_to_say_is_a_line_that_names_its_run(monkeypatch, caplog):
-    answers = [{"done": 1, "steps": 2}, {"note": "the picture it/a.png is lost"}]
+    answers = [{"done": 1, "steps": 2}, {"note": "the figure it/a.png is lost"}]
 
     class Process:
         def __init__(self, module):
@@ -217,7 +217,7 @@ def test_what_a_worker_has_to_say_is_a_line_that_names_its_run(monkeypatch, capl
     monkeypatch.setattr(run_pool, "ModuleProcess", Process)
     job = Job("torch-seed-0", RunConfig.resolve({"arch": "points"}), Path("it"))
     assert [answer for _, answer in run_pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
-    assert caplog.messages == ["torch-seed-0: the picture it/a.png is lost"]
+    assert caplog.messages == ["torch-seed-0: the figure it/a.png is lost"]
 
 
 def test_a_worker_tells_its_warnings():
@@ -244,12 +244,12 @@ def draw_name(path):
 
 
 def test_a_sign_comes_from_another_font_if_there_is_one(monkeypatch, caplog):
-    picture(draw_name)(Path("boxes.png"))
+    figure_file(draw_name)(Path("boxes.png"))
     assert [record.getMessage() for record in caplog.records] == [
         "boxes.png has boxes for signs that no font here has; one is Noto Sans CJK TC"
     ]
     caplog.clear()
     monkeypatch.setattr(lost_figures, "_FONTS", ("Not Installed", "STIXSizeOneSym"))
-    picture(draw_name)(Path("signs.png"))
+    figure_file(draw_name)(Path("signs.png"))
     assert not caplog.records
     assert Path("boxes.png").read_bytes() != Path("signs.png").read_bytes()

@@ -229,6 +229,30 @@ def test_what_a_kill_left_of_a_save_goes_away(folder, no_figures):
     assert not list(folder.path.rglob(".funcnn-*"))
 
 
+def test_a_file_that_is_gone_is_said_to_be_as_far_as_the_others_tell(left, tmp_path, no_figures):
+    new = TrainingRun.start(left["numpy"].read_config(), tmp_path / "new").folder
+    assert new.lacks(new.params) == f"{new} has no params.npz: no epoch was recorded yet"
+    for begun in (left["numpy"], finished(left["numpy"].read_config(), tmp_path / "finished")):
+        folder = RunFolder(shutil.copytree(begun.path, tmp_path / "copies" / begun.path.name))
+        first = "summary.json" if folder.summary.exists() else "params.npz"
+        folder.metrics.unlink()
+        with pytest.raises(InputError) as caught:
+            folder.read_metrics()
+        gone = f"{folder.metrics} is missing, but {first} is there: it was moved or deleted"
+        assert str(caught.value) == gone
+        folder.last.unlink()
+        if folder.summary.exists():
+            with pytest.raises(InputError, match=f"epoch 3: without {folder.last}, which is miss"):
+                TrainingRun.resume(folder)
+            for name in ("params.npz", "none"):
+                with pytest.raises(InputError, match=f"^{folder.last} is missing: without it"):
+                    TrainingRun.resume(folder, epochs=9)
+                (folder.path / name).unlink(missing_ok=True)
+        else:
+            with pytest.raises(InputError, match="it was imported, or the file was deleted"):
+                folder.read_metrics()
+
+
 # --- another number of epochs -----------------------------------------------------------------
 
 
@@ -290,11 +314,17 @@ def test_other_schedules_are_those_of_the_new_number_from_there_on(
 
 def test_fewer_epochs_end_a_run_earlier(left, tmp_path, no_figures):
     folder = RunFolder(shutil.copytree(left["numpy"].path, tmp_path / "it"))
-    with pytest.raises(InputError, match=r"^--epochs 1: \S+ has 2 epochs already; give 2 or more$"):
+    with pytest.raises(InputError, match=r"^--epochs 1: \S+ has done 2 epochs; give 2 or more$"):
         TrainingRun.resume(folder, epochs=1)
-    assert TrainingRun.resume(folder, epochs=2).finish()["epochs"] == 2
-    with pytest.raises(InputError, match=r"^--epochs 2: \S+ is finished with these; give more$"):
-        TrainingRun.resume(folder, epochs=2)
+    run = TrainingRun.resume(folder, epochs=2)
+    assert run.extension == (
+        "2 epochs instead of 3: it ends after epoch 2, which is done, and is tested"
+    )
+    assert run.finish()["epochs"] == 2
+    for epochs in (1, 2):
+        words = rf"^--epochs {epochs}: \S+ is finished after epoch 2; give 3 or more$"
+        with pytest.raises(InputError, match=words):
+            TrainingRun.resume(folder, epochs=epochs)
 
 
 @pytest.mark.parametrize("call", range(3))
@@ -362,6 +392,11 @@ def test_patience_ends_a_run_when_validation_is_no_longer_better(
     other = resumed(stopped(patient, tmp_path / "stopped", at - 1).path)
     assert other.params.read_bytes() == folder.params.read_bytes()
     assert other.read_summary()["epochs"] == at
+    # Those that never ran are not counted.
+    with pytest.raises(InputError, match=f"is finished after epoch {at}: to go on, give --epochs "):
+        resumed(folder.path)
+    with pytest.raises(InputError, match=f"finished after epoch {at}; give {at + 1} or more$"):
+        TrainingRun.resume(folder, epochs=at)
     # Who asks for more has given new hope, for as many epochs.
     more = TrainingRun.resume(folder, epochs=12)
     assert more.extension == f"it goes on after epoch {at} of 12, with the schedule that it had"

@@ -453,7 +453,9 @@ def test_a_resumed_run_says_how_much_is_done_already(images, tmp_path, no_figure
 
 
 def test_a_finished_run_cannot_be_resumed(run):
-    with pytest.raises(InputError, match="is finished: there is nothing to resume"):
+    with pytest.raises(
+        InputError, match="is finished after epoch 3: to go on, give --epochs 4 or more"
+    ):
         TrainingRun.resume(run)
 
 
