@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
 from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
+from funcnn.experiments.machine import own_cores
 from funcnn.experiments.memory import peak_growth
 
 from funcnn.types import Array
@@ -87,8 +88,8 @@ def main() -> None:
     """Serve until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
     peer, threads = PEERS[sys.argv[1]], int(sys.argv[2])
-    if hasattr(os, "sched_setaffinity") and hasattr(os, "sched_getaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # JAX knows no other way
+    if hasattr(os, "sched_setaffinity"):  # JAX knows no other way
+        os.sched_setaffinity(0, sorted(own_cores())[:threads])
     module = peer.load()
     server = _Server(peer, module)
     with module.limits(threads):

@@ -32,6 +32,14 @@ def describe_machine() -> Machine:
     return described | {"BLAS": _blas()}
 
 
+def own_cores() -> set[int]:
+    """The numbers of the cores that this process may use; where they are not told, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        told: set[int] = os.sched_getaffinity(0)
+        return told
+    return set(range(fn.threads.available_cores()))
+
+
 def in_one_line(machine: Machine) -> str:
     """A machine in words."""
     about = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"

@@ -16,11 +16,10 @@ from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
+from funcnn.experiments.machine import own_cores
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.mpi_learner import MpiLearner
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 
 _HEAD_START = 5.0  # seconds, for rank 0 to say something first
 
@@ -60,8 +59,9 @@ class Ranks:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         on_host = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        cores = set().union(*on_host.allgather(_cores()))  # mpiexec may give each rank its own
-        return cls(comm, max(1, min(len(_cores()), len(cores) // on_host.size)))
+        own = own_cores()  # mpiexec may give each rank some
+        cores = set().union(*on_host.allgather(own))
+        return cls(comm, max(1, min(len(own), len(cores) // on_host.size)))
 
     def learner(self, task: Task) -> MpiLearner:
         """On rank 0: the learner of all ranks. Raises `InputError` if they cannot learn this."""
@@ -136,13 +136,6 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     for again in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C may come as both
         signal.signal(again, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        mine: set[int] = os.sched_getaffinity(0)
-        return mine
-    return set(range(fn.threads.available_cores()))
 
 
 def _expect_numpy(config: RunConfig) -> None:
