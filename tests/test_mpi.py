@@ -466,7 +466,7 @@ def test_the_ranks_of_a_host_share_its_cores(cores, threads):
     code = f"""
 from funcnn.experiments import mpi_ranks
 rank = mpi_ranks._of_environment("RANK", 0)
-mpi_ranks._cores = lambda: set({cores}[rank])
+mpi_ranks.own_cores = lambda: set({cores}[rank])
 print(mpi_ranks.Ranks.join().threads)
 """
     _, out, _ = finish(start(mpiexec(len(cores), sys.executable, "-c", code)))
