@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from funcnn import activations, initializers, random
 from funcnn.arguments import (
+    another_dtype,
     check_array,
     check_cotangent,
     check_count,
@@ -52,7 +53,9 @@ def Dense(
     another dtype.
     """
     out_features = check_count("Dense: out_features", out_features)
-    check_flag("Dense: bias", bias)  # torch's Linear takes in_features first
+    if type(bias) is int:  # as torch's Linear(in_features, out_features)
+        raise TypeError(f"Dense takes no number of inputs, which init's shape has: Dense({bias})")
+    check_flag("Dense: bias", bias)
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
@@ -85,7 +88,7 @@ def Dense(
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
-            raise TypeError(f"x is {x.dtype} but params are {weight.dtype}: convert one of them")
+            raise another_dtype(x.dtype, weight.dtype)
         rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
         y = matmul(rows, weight)  # (N*..., in) @ (in, out)
         if shift is not None:
