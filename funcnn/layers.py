@@ -79,7 +79,7 @@ def Dense(
         if weight.ndim != 2 or weight.shape[1] != out_features:
             raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
         shift = param_of(params, "bias") if bias else None
-        if shift is not None and (shift.shape, shift.dtype) != ((out_features,), weight.dtype):
+        if shift is not None and (shift.shape != (out_features,) or shift.dtype != weight.dtype):
             got = f"{shift.dtype} {shift.shape}"
             raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
         in_features = weight.shape[0]
@@ -93,11 +93,14 @@ def Dense(
         y = matmul(rows, weight)  # (N*..., in) @ (in, out)
         if shift is not None:
             y += shift
-        y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
+        if rows is not x:
+            y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
+        y_shape = y.shape  # and y itself need not be kept
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, (*x.shape[:-1], out_features), x.dtype)
-            dy = dy.reshape(-1, out_features)  # (N*..., out)
+            check_cotangent(dy, y_shape, x.dtype)
+            if rows is not x:
+                dy = dy.reshape(-1, out_features)  # (N*..., out)
             dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
             if bias:
                 dparams["bias"] = dy.sum(0)  # (out,)
