@@ -124,7 +124,7 @@ def import_weights(
     config = fitted(config, data, usual)
     model = build_network(config, len(data.class_names))
     with network_that_fits(config):
-        _, like = model.init(fn.random.key(0), data.input_shape)
+        _, like = model.init(fn.random.SHAPES_ONLY, data.input_shape)
     try:
         arrays = renamed(tensors.arrays, prefix, renames)
         params = from_state_dict(model, like, arrays)

@@ -50,7 +50,7 @@ def _part(layer: Layer, shape: Shape, path: str) -> tuple[Part, Shape]:
     if spec is None:
         raise InputError(f"{where} has no spec: only the library's own layers exist in torch too")
     try:
-        output_shape, _ = layer.init(fn.random.key(0), shape)
+        output_shape, _ = layer.init(fn.random.SHAPES_ONLY, shape)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
     if name in _CONTAINERS:

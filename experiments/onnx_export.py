@@ -87,7 +87,7 @@ def _add(graph: Graph, layer: Layer, path: str, x: Any, shape: Shape) -> tuple[A
         raise InputError(f"{where}: ONNX has no operator for it")
     graph.path = path
     y = OPERATORS[name](graph, spec, x, shape)
-    return y, layer.init(fn.random.key(0), shape)[0]
+    return y, layer.init(fn.random.SHAPES_ONLY, shape)[0]
 
 
 def _numbered(name: str, shape: Shape) -> Any:

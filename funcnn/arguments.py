@@ -67,8 +67,8 @@ def as_arrays(name: str, value: Any) -> Arrays:
 
 def labels_advice(name: str, labels: Array, examples: int) -> str:
     """What makes labels of what is none, to end a message with; nothing if it is not known."""
-    if labels.shape == (examples, 1) and examples > 1 and labels.dtype.kind in "iu":
-        return f": {name}[:, 0]"
+    if labels.shape == (examples, 1) and examples > 1 and labels.dtype.kind in "fiub":
+        return f": {name}.ravel()" + ("" if labels.dtype.kind in "iu" else ".astype(int)")
     if labels.shape == (examples,) and labels.dtype.kind in "fb":
         return f": {name}.astype(int)"
     if labels.dtype.kind in "US":
@@ -150,8 +150,13 @@ def check_param(params: Tree, name: str, shape: Shape, dtype: Any) -> Array:
     if param.shape != shape:
         raise ValueError(f"expected a {name} of shape {shape}, got {param.shape}")
     if param.dtype != dtype:
-        raise TypeError(f"x is {dtype} but params are {param.dtype}: convert one of them")
+        raise another_dtype(dtype, param.dtype)
     return param
+
+
+def another_dtype(dtype: Any, params_dtype: Any) -> TypeError:
+    """The error for an x of another dtype than the params, with what to type instead."""
+    return TypeError(f'x is {dtype} but params are {params_dtype}: x.astype("{params_dtype}")')
 
 
 def check_number(

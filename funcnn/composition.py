@@ -77,12 +77,17 @@ def chain(*transformations: Optimizer) -> Optimizer:
         return tuple(transformation.init(params) for transformation in transformations)
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        if len(state) != len(transformations):
-            raise ValueError(f"chain of {len(transformations)} got a state of {len(state)}")
+        if not isinstance(state, (tuple, list)) or len(state) != len(transformations):
+            raise _another_state(state)
         states = []
-        for transformation, old in zip(transformations, state, strict=True):
-            grads, new = transformation.update(grads, old, params)
-            states.append(new)
+        try:
+            for transformation, old in zip(transformations, state, strict=True):
+                grads, new = transformation.update(grads, old, params)
+                states.append(new)
+        except AttributeError as error:
+            if error.obj is old:
+                raise _another_state(state) from error
+            raise
         return grads, tuple(states)
 
     return Optimizer(init, update)
@@ -229,6 +234,12 @@ def averaged_params(state: State) -> Tree:
 def _expect_optimizer(argument: str, value: Any) -> None:
     if not isinstance(value, Optimizer):
         raise TypeError(f"{argument} is not an Optimizer: {shown(value)}")
+
+
+def _another_state(state: Any) -> ValueError:
+    names = [type(part).__name__ for part in state] if isinstance(state, tuple) else []
+    got = f"({', '.join(names)})" if names else f"a {type(state).__name__}"
+    return ValueError(f"this is no state of this optimizer, but {got}: optimizer.init(params)")
 
 
 def zeros_like(params: Tree) -> Tree:

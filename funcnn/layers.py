@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from funcnn import activations, initializers, random
 from funcnn.arguments import (
+    another_dtype,
     check_array,
     check_cotangent,
     check_count,
@@ -52,7 +53,9 @@ def Dense(
     another dtype.
     """
     out_features = check_count("Dense: out_features", out_features)
-    check_flag("Dense: bias", bias)  # torch's Linear takes in_features first
+    if type(bias) is int:  # as torch's Linear(in_features, out_features)
+        raise TypeError(f"Dense takes no number of inputs, which init's shape has: Dense({bias})")
+    check_flag("Dense: bias", bias)
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
@@ -76,7 +79,7 @@ def Dense(
         if weight.ndim != 2 or weight.shape[1] != out_features:
             raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
         shift = param_of(params, "bias") if bias else None
-        if shift is not None and (shift.shape, shift.dtype) != ((out_features,), weight.dtype):
+        if shift is not None and (shift.shape != (out_features,) or shift.dtype != weight.dtype):
             got = f"{shift.dtype} {shift.shape}"
             raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
         in_features = weight.shape[0]
@@ -85,16 +88,19 @@ def Dense(
         if x.ndim < 2 or x.shape[-1] != in_features:
             raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
         if x.dtype != weight.dtype:
-            raise TypeError(f"x is {x.dtype} but params are {weight.dtype}: convert one of them")
+            raise another_dtype(x.dtype, weight.dtype)
         rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
         y = matmul(rows, weight)  # (N*..., in) @ (in, out)
         if shift is not None:
             y += shift
-        y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
+        if rows is not x:
+            y = y.reshape(*x.shape[:-1], out_features)  # (N, ..., out)
+        y_shape = y.shape  # and y itself need not be kept
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, (*x.shape[:-1], out_features), x.dtype)
-            dy = dy.reshape(-1, out_features)  # (N*..., out)
+            check_cotangent(dy, y_shape, x.dtype)
+            if rows is not x:
+                dy = dy.reshape(-1, out_features)  # (N*..., out)
             dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
             if bias:
                 dparams["bias"] = dy.sum(0)  # (out,)

@@ -267,8 +267,10 @@ def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:
     check_float(name, outputs)
     targets = as_array(f"{name}: targets", targets)
     if targets.shape != outputs.shape:
+        column = outputs.shape == (*targets.shape, 1)
         raise ValueError(
             f"{name}: targets of shape {targets.shape} do not fit outputs of {outputs.shape}"
+            + (": targets[..., None]" if column else "")
         )
     if targets.size == 0:
         raise ValueError(f"{name}: the batch is empty")

@@ -120,7 +120,8 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     The confidence of a row is its highest probability, softmax(logits) at the predicted class; bin
     i of M holds the rows with confidences in (i / M, (i + 1) / M]. 0 is perfect calibration.
     logits: `(N, K)`, K at least 2, as for `softmax_cross_entropy`. bins: M, at least 1.
-    Raises `ValueError` for another shape or number of bins. Guo et al. 2017, equation 3.
+    Raises `ValueError` for another shape or number of bins, and for probabilities in the place of
+    logits, of which it would make others. Guo et al. 2017, equation 3.
     """
     logits = as_array("logits", logits)
     _check_columns("expected_calibration_error: logits", logits)
@@ -129,6 +130,11 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
     right = predicted_classes(logits) == _target_classes(logits, targets)
+    least, most = extremes(logits)
+    if 0 <= least <= most <= 1 and (abs(logits.sum(1, np.float64) - 1) < 0.01).all():
+        raise ValueError(
+            "expected_calibration_error takes logits, these are probabilities: np.log(them)"
+        )
     confidence = softmax(logits.astype(np.float64), 1)[0].max(1)
     index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
     gaps = np.bincount(index, weights=right - confidence)  # N_i (accuracy - confidence)

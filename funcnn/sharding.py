@@ -44,18 +44,21 @@ class Run(NamedTuple):
 
     steps: Sequence[Step]
     per_sample: bool
+    spatial: bool
+    """Whether one of them works on images."""
 
 
 def find_runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> list[Run]:
     """The maximal runs of layers that treat every sample by itself, and of those that do not."""
     accepted = ("always",) if train else ("always", "evaluation")
     steps = [Step(*step) for step in zip(itertools.count(), layers, applies, strict=False)]
-    return [
-        Run(_pool_first(list(run)), per_sample)
-        for per_sample, run in itertools.groupby(
-            steps, lambda step: traits(step.layer).per_sample in accepted
-        )
-    ]
+    runs = []
+    for per_sample, run in itertools.groupby(
+        steps, lambda step: traits(step.layer).per_sample in accepted
+    ):
+        ordered = _pool_first(list(run))
+        runs.append(Run(ordered, per_sample, any(traits(step.layer).spatial for step in ordered)))
+    return runs
 
 
 def _pool_first(steps: list[Step]) -> list[Step]:
@@ -133,7 +136,7 @@ def _apply_whole(
 
 def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     samples = len(x) if type(x) is np.ndarray else min(map(len, tree.leaves(x)), default=0)
-    spatial = any(traits(step.layer).spatial for step in run.steps)
+    spatial = run.spatial
     least = LEAST_IMAGES if spatial else SHARD_ROWS
     if not run.per_sample or samples < 2 * least:
         return 1

@@ -97,12 +97,19 @@ def make_train_step(
             raise ValueError(f"a metric cannot be named {name!r}: the step has one of its own")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
-        x, y = batch
-        rng, step_rng = (None, None) if state.rng is None else random.split(state.rng)
+        try:
+            params, opt_state, rng = state.params, state.opt_state, state.rng
+            x, y = batch
+        except AttributeError:
+            made = "fn.TrainState.create(params, optimizer)"
+            raise TypeError(f"state is as of {made}, got a {type(state).__name__}") from None
+        except (TypeError, ValueError):
+            raise TypeError(f"batch is a pair (x, y), got a {type(batch).__name__}") from None
+        rng, step_rng = (None, None) if rng is None else random.split(rng)
         with single_threaded_blas():
-            (value, aux), grads = gradient(state.params, x, y, rng=step_rng, train=True)
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-            params = apply_updates(state.params, updates)
+            (value, aux), grads = gradient(params, x, y, rng=step_rng, train=True)
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            params = apply_updates(params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)
         measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}

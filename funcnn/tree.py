@@ -191,7 +191,9 @@ def _map(
 ) -> Tree:
     if type(tree) is dict:  # nearly every node, so it is asked first
         mapped = {}
-        _expect_alike(tree, rest)
+        for other in rest:  # here and not in a function, which would cost more than it does
+            if type(other) is not dict or len(other) != len(tree):
+                raise StructureMismatchError
         for key in _sorted_keys(tree) if tree else ():
             child, others = tree[key], [other[key] for other in rest]
             is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
@@ -199,7 +201,7 @@ def _map(
                 function(child, *others) if is_array else _map(function, child, others, convert)
             )
         return mapped
-    kind = _node_type(tree)
+    kind: Any = _node_type(tree)
     if kind is None:
         return function(tree if convert is None else convert(tree), *rest)
     if tree is None:
@@ -207,18 +209,13 @@ def _map(
             if other is not None:
                 raise StructureMismatchError
         return None
-    _expect_alike(tree, rest)
+    for other in rest:
+        if type(other) is not kind or len(other) != len(tree):
+            raise StructureMismatchError
     children = [
         _map(function, child, others, convert) for child, *others in zip(tree, *rest, strict=True)
     ]
     return _rebuild(kind, (), children)
-
-
-def _expect_alike(tree: Tree, rest: Sequence[Any]) -> None:
-    kind, length = type(tree), len(tree)
-    for other in rest:
-        if type(other) is not kind or len(other) != length:
-            raise StructureMismatchError
 
 
 class StructureMismatchError(ValueError):

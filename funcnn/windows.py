@@ -149,7 +149,10 @@ def for_each_axis(argument: str, value: Sizes, axes: int) -> Shape:
     """
     sizes = value if isinstance(value, tuple) else (value,) * axes
     if len(sizes) != axes:
-        raise ValueError(f"{argument} {value} is for {len(sizes)} spatial axes, x has {axes}")
+        batch = ": samples are (C, H, W), without N" if (len(sizes), axes) == (2, 3) else ""
+        raise ValueError(
+            f"{argument} {value} is for {len(sizes)} spatial axes, x has {axes}{batch}"
+        )
     return sizes
 
 

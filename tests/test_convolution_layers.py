@@ -359,8 +359,8 @@ def test_images_of_another_shape_are_an_error(make, groups, shape, message):
 def test_images_of_another_dtype_than_the_params_are_an_error(make, dtype):
     model = fn.serial(make(4, 3))
     _, params = model.init(KEY, SHAPE)
-    said = f"x is {np.dtype(dtype)} but params are float32: convert one of them"
-    with pytest.raises(TypeError, match=rf"^layer 0 \({make.__name__}\): {said}$"):
+    said = f'x is {np.dtype(dtype)} but params are float32: x.astype("float32")'
+    with pytest.raises(TypeError, match=rf"^layer 0 \({make.__name__}\): {re.escape(said)}$"):
         model.apply(params, np.ones((2, *SHAPE), dtype))
 
 

@@ -1,6 +1,7 @@
 """Every layer and combinator keeps every promise; spot values; what misuse says."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -693,3 +694,19 @@ def test_a_bias_that_does_not_fit_is_an_error(bias):
     params = [{"weight": params[0]["weight"], "bias": bias}]
     with pytest.raises(ValueError, match=r"layer 0 \(Dense\): expected a bias float32 \(3,\)"):
         layer.apply(params, np.ones((4, 2), np.float32))
+
+
+def test_a_dense_that_was_given_its_inputs_is_told_what_to_type():
+    with pytest.raises(TypeError, match=r"^Dense takes no number of inputs, .*: Dense\(10\)$"):
+        fn.Dense(784, 10)
+    with pytest.raises(TypeError, match=r"^Dense: bias is True or False, got 'no'$"):
+        fn.Dense(10, "no")
+
+
+def test_inputs_of_another_dtype_are_told_how_to_have_that_of_the_params():
+    params = fn.Dense(2).init(KEY, (3,))[1]
+    for x in (np.ones((4, 3)), np.ones((4, 3), np.uint8), np.ones((4, 3), ">f4")):
+        said = f'x is {x.dtype} but params are float32: x.astype("float32")'
+        with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+            fn.Dense(2).apply(params, x)
+        fn.Dense(2).apply(params, x.astype("float32"))

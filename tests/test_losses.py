@@ -629,3 +629,15 @@ def test_what_is_no_number_is_no_argument_of_a_loss(number):
     with pytest.raises(ValueError, match="huber: delta must be a finite number above 0"):
         fn.huber(np.eye(2), np.eye(2), number)
     assert fn.huber(np.eye(2), np.zeros((2, 2)), np.array(0.5))[0] == 0.1875
+
+
+@pytest.mark.parametrize(
+    "loss", [fn.binary_cross_entropy_with_logits, fn.half_squared_error, fn.mean_squared_error]
+)
+def test_targets_that_only_lack_the_column_are_told_how_to_have_it(loss):
+    outputs, targets = np.full((3, 1), 0.5), np.array([0, 1, 1])
+    with pytest.raises(ValueError, match=r"shape \(3,\) do not fit .*: targets\[\.\.\., None\]$"):
+        loss(outputs, targets)
+    loss(outputs, targets[..., None])
+    with pytest.raises(ValueError, match=r"do not fit outputs of \(3, 1\)$"):
+        loss(outputs, targets[:2])

@@ -355,12 +355,13 @@ def test_a_row_of_targets_has_a_highest(rows, row):
 @pytest.mark.parametrize(
     ("targets", "advice"),
     [
-        (np.array([[0], [1]]), r": targets\[:, 0\]$"),
+        (np.array([[0], [1]]), r": targets.ravel\(\)$"),
+        (np.array([[0.0], [1.0]]), r": targets.ravel\(\).astype\(int\)$"),
         (np.array([0.0, 1.0]), r": targets.astype\(int\)$"),
         (np.array([False, True]), r": targets.astype\(int\)$"),
         (np.array(["a", "b"]), r": number them, by np.unique\(targets, return_inverse=True\)"),
     ],
-    ids=["column", "floats", "bools", "text"],
+    ids=["column", "column of floats", "floats", "bools", "text"],
 )
 def test_what_makes_labels_is_said(targets, advice):
     with pytest.raises(ValueError, match=f"^targets are integers .*{advice}"):
@@ -371,6 +372,21 @@ def test_what_makes_labels_is_said(targets, advice):
             ValueError, match=f"^{loss.__name__}: .*{advice.replace('targets', 'labels')}"
         ):
             loss(np.eye(3)[[0, 1]], targets)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_calibration_error_of_probabilities_is_that_of_their_logarithms(dtype):
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(50, 10)) * 2, rng.integers(0, 10, 50)
+    probabilities = fn.activations.softmax(logits)[0].astype(dtype)
+    for given in (probabilities, np.round(probabilities, 4), np.eye(10)[targets]):
+        with pytest.raises(ValueError, match=r"takes logits, these are probabilities: np\.log\("):
+            fn.expected_calibration_error(given, targets)
+    found = fn.expected_calibration_error(np.log(probabilities), targets)
+    assert found == pytest.approx(fn.expected_calibration_error(logits, targets), rel=1e-2)
+    # In [0, 1] too, but the sum of one row is not 1.
+    found = fn.expected_calibration_error(np.array([[0.5, 0.5], [0.5, 0.6]]), np.array([0, 1]))
+    assert found == pytest.approx((2 - 0.5 - 1 / (1 + math.exp(-0.1))) / 2, rel=1e-12)
 
 
 @pytest.mark.parametrize("number", ["2", 1.5, math.nan, None])

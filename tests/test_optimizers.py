@@ -421,9 +421,24 @@ def test_apply_updates_refuses_another_structure_at_its_path():
 
 
 def test_a_state_of_another_chain_is_refused():
-    optimizer = fn.chain(fn.trace(0.9), fn.scale(-0.1))
-    with pytest.raises(ValueError, match="chain of 2 got a state of 1"):
-        optimizer.update(G1, fn.sgd(0.1).init(W), W)
+    optimizer = fn.sgd(0.1, momentum=0.9)
+    others = {
+        r"\(LearningRateState\)": fn.sgd(0.1).init(W),
+        r"\(AdamState, LearningRateState\)": fn.adam(0.1).init(W),
+        "a list": [{"weight": W}, {"weight": W}],
+        "a dict": {"weight": W},
+        "a NoneType": None,
+    }
+    for got, state in others.items():
+        said = rf"^this is no state of this optimizer, but {got}: optimizer\.init\(params\)$"
+        with pytest.raises(ValueError, match=said):
+            optimizer.update(G1, state, W)
+
+
+def test_a_fault_inside_a_transformation_of_one_s_own_is_its_own():
+    own = fn.Optimizer(lambda params: (), lambda grads, state, params: grads.misspelt)
+    with pytest.raises(AttributeError, match="misspelt"):
+        fn.chain(own).update(G1, ((),), W)
 
 
 # --- misuse ----------------------------------------------------------------------------------

@@ -670,6 +670,10 @@ def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
             ),
             "metrics are {name: function}, got a function",
         ),
+        (lambda: STEP([X], (X, X)), r"state is as of fn\.TrainState\.create\(.*, got a list$"),
+        (lambda: STEP({}, (X, X)), r"state is as of fn\.TrainState\.create\(.*, got a dict$"),
+        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\), got a ndarray$"),
+        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\), got a NoneType$"),
     ],
 )
 def test_misuse_is_named(misuse, message):
@@ -678,3 +682,5 @@ def test_misuse_is_named(misuse, message):
 
 
 X = np.ones((4, 2), np.float32)
+STATE = fn.TrainState.create({}, fn.sgd(0.1))
+STEP = fn.make_train_step(fn.Relu().apply, fn.mean_squared_error, fn.sgd(0.1))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
+import funcnn as fn
 from funcnn import windows
 from funcnn.windows import Windows, place_windows
 
@@ -207,8 +208,17 @@ def test_sizes_that_are_no_integers_are_named(value):
 def test_one_number_is_for_every_axis_and_a_tuple_has_one_for_each():
     assert windows.for_each_axis("stride", 2, 3) == (2, 2, 2)
     assert windows.for_each_axis("stride", (1, 2), 2) == (1, 2)
-    with pytest.raises(ValueError, match=r"^stride \(1, 2\) is for 2 spatial axes, x has 3$"):
-        windows.for_each_axis("stride", (1, 2), 3)
+    with pytest.raises(ValueError, match=r"^stride \(1, 2\) is for 2 spatial axes, x has 1$"):
+        windows.for_each_axis("stride", (1, 2), 1)
+
+
+@pytest.mark.parametrize("layer", [fn.Conv(4, (3, 3)), fn.MaxPool((2, 2)), fn.AvgPool((2, 2))])
+def test_a_batch_axis_that_was_left_in_a_shape_is_noticed(layer):
+    said = (
+        r"kernel_size \(., .\) is for 2 spatial axes, x has 3: samples are \(C, H, W\), without N"
+    )
+    with pytest.raises(ValueError, match=rf"^(layer 0 \(\w+\): )?{said}$"):
+        fn.serial(layer).init(fn.random.key(0), (64, 1, 28, 28))
 
 
 @pytest.mark.parametrize("shape", [(), (4,)])
