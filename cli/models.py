@@ -92,12 +92,14 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
 @click.option(
     "--first-id",
     type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    help="Id of the first input. [default: 0]",
+    help="Id of the first input, from which they count. [default: the ids that a CSV file has, or "
+    "from 0]",
 )
 @json_option
 def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
-    """Write the class that a run's model predicts for every input: `Id,Category` from Id 0 on.
+    """Write the class that a run's model predicts for every input, as `Id,Category`.
+
+    Where a CSV file has a column id, ImageId, ... these are the ids; else they count from 0.
 
     \b
     Examples:

@@ -29,6 +29,15 @@ class ImageData(NamedTuple):
     labels: tuple[str, ...]
     """How the data write the label of each class."""
     validation: Examples | None = None
+    ids: Array | None = None
+    """What the data call each of `inputs`, `(N,)`, integers or words; None: nothing."""
+    files: tuple[str, ...] = ()
+    """The pictures that `inputs` were read from, each by its name, or none."""
+
+    @property
+    def content(self) -> tuple[Inputs | tuple[str, ...] | None, ...]:
+        """What a run can depend on."""
+        return self.train, self.test, self.class_names, self.labels, self.validation
 
     @property
     def inputs(self) -> Array:

@@ -83,7 +83,7 @@ def _read_folder(path: Path) -> ImageData:
     if found is not None or _files(path, ""):
         return _read_files(path if found is None else Path(found.where), "")
     if picture_folders.has_pictures(folder):
-        return _unlabelled(picture_folders.read_flat(folder), path)
+        return picture_folders.read_flat(folder)
     raise InputError(f"{path} is no data set: give {FORMS}")
 
 
@@ -96,7 +96,7 @@ def _read_zip(path: Path) -> ImageData:
         if found is not None:
             return picture_folders.read_classes(found)
         if picture_folders.has_pictures(folder):
-            return _unlabelled(picture_folders.read_flat(folder), path)
+            return picture_folders.read_flat(folder)
         inside = [name for name in archive.namelist() if name.lower().endswith(_UNPACKED)]
     raise InputError(
         f"{path} has neither IDX files of train images nor folders of pictures, one for each class"

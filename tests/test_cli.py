@@ -495,7 +495,7 @@ def test_predict_writes_a_row_for_every_image_of_the_last_smaller_batch_too(run,
         header, *rows = csv.reader(text)
     assert header == ["Id", "Category"]
     assert [row[0] for row in rows] == [str(i) for i in range(1003)]
-    outputs = load_model(RunFolder(run)).predict(load_inputs(str(file)))
+    outputs = load_model(RunFolder(run)).predict(load_inputs(str(file)).inputs)
     assert [row[1] for row in rows] == [str(k) for k in outputs.argmax(1)]
     assert len({row[1] for row in rows}) > 1
 
