@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     activation_option,
     allow_changed_option,
@@ -77,7 +78,7 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
     help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
     "inputs are meant.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
+@click.option("--out", required=True, type=new_place, help="A new CSV file.")
 @click.option(
     "--probabilities",
     is_flag=True,

@@ -45,9 +45,9 @@ def write_copy(path: Path, table: Table, key: bytes, size: int) -> None:
     with contextlib.suppress(OSError):
         buffer = io.BytesIO()
         for array in table:
-            array = np.empty(0) if array is None else array
-            words = array.dtype.kind == "U"
-            np.save(buffer, np.char.encode(array, "utf-8") if words else array)
+            held: Array = np.empty(0) if array is None else array
+            words = held.dtype.kind == "U"
+            np.save(buffer, np.char.encode(held, "utf-8") if words else held)
         content = buffer.getbuffer()
         if len(content) + _SEAL <= _most(size):
             write_whole(_copy_of(path), b"".join((content, _seal(content, key))))

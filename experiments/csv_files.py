@@ -89,7 +89,8 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     train: Examples = (inputs, labels)
     test: Inputs | None = None
     if found["test"] is not None:
-        *test, ids = _read(found["test"])
+        inputs, labels, ids = _read(found["test"])
+        test = inputs, labels
     validation = None if found["validation"] is None else _read_validation(found["validation"])
     files = [path for path in found.values() if path is not None]
     split = emnist.split_of([path.name for path in files], str(folder))
