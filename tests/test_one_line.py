@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import figures
+from funcnn.experiments import figures, gallery
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.datasets import load_dataset
@@ -111,7 +111,7 @@ def test_a_figure_has_names_that_can_be_drawn(tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
     figures.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
-    figures.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
+    gallery.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
     for figure in kept:
         assert figure.axes[0].get_yticklabels()[0].get_text() == r"a\nb\udcff"
         figure.draw_without_rendering()
