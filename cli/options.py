@@ -304,7 +304,7 @@ def say_chosen(usual: Sequence[RunConfig], used: Sequence[RunConfig], quiet: boo
 
     usual, used: the configs of runs before and after.
     """
-    lines = {}
+    lines: dict[str, None] = {}
     for before, after in zip(usual, used, strict=True):
         smaller = [
             f"--{name.replace('_', '-')} {getattr(after, name)}"

@@ -394,7 +394,7 @@ IMPORTS = [
         cut("net.safetensors"),
     ),
     (import_of("module.pt"), ["module.pt needs torch.nn.modules", "is refused"], nothing),
-    (import_of("checkpoint.pt"), ["checkpoint.pt: 'epoch' is a int, not a tensor"], nothing),
+    (import_of("checkpoint.pt"), ["checkpoint.pt: 'epoch' is an int, not a tensor"], nothing),
     (
         import_of("other.pt"),
         ["other.pt: the tensors do not fit", "there is no 1.bias", "1.weight has shape (3,) inst"],
