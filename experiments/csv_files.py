@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,9 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
+from funcnn.experiments.listings import Folder
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 from funcnn.experiments.set_parts import PARTS, file_part
-
-from funcnn.files import open_regular
 
 _ROWS_AT_ONCE = 4096
 _PIECE = 1 << 16
@@ -55,77 +54,71 @@ def is_csv_name(file: str) -> bool:
     return file.lower().endswith((".csv", ".csv.gz")) and not file.startswith(".")
 
 
-def read_file(path: Path) -> ImageData:
+def read_file(folder: Folder, file: str) -> ImageData:
     """The images of one CSV file: examples if it has labels, inputs to predict otherwise.
 
     Raises `InputError`, naming the line, for anything but a table of pixels.
     """
-    inputs, labels, ids = _read(path)
+    inputs, labels, ids = _read(folder, file)
     train = None if labels is None else (inputs, labels)
     test = (inputs, None) if labels is None else None
-    split = emnist.split_of([path.name], str(path))
-    return assemble(train, test, str(path), **emnist.classes_of(split))._replace(ids=ids)
+    where = str(Path(folder.where, file))
+    classes = emnist.classes_of(emnist.split_of([file], where))
+    return assemble(train, test, where, **classes)._replace(ids=ids)
 
 
-def read_folder(folder: Path, prefix: str = "") -> ImageData:
+def read_folder(folder: Folder, prefix: str = "") -> ImageData:
     """The data set of a folder with `train.csv` and, perhaps, `test.csv` with labels or without.
 
     `val.csv`, with labels, is the validation set. The names may be longer
     (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
     Raises `InputError`.
     """
-    found = {part: _only(folder, part, prefix) for part in PARTS}
+    where, found = folder.where, {part: _only(folder, part, prefix) for part in PARTS}
     if found["train"] is None:
-        others = [path.name for path in sorted(folder.iterdir()) if is_csv_name(path.name)]
+        others = list(filter(is_csv_name, folder.files))
         instead = f" called train, found {', '.join(others[:4])}" if others else ", found none"
-        raise InputError(f"{folder}: a CSV file of train images is needed{instead}")
-    inputs, labels, ids = _read(found["train"])
+        raise InputError(f"{where}: a CSV file of train images is needed{instead}")
+    inputs, labels, ids = _read(folder, found["train"])
     if labels is None:
         side = inputs.shape[-1]
         raise InputError(
-            f"{found['train']}: {side * side} columns are {side} x {side} pixels and no label to "
-            "train on (or a column is missing)"
+            f"{where}/{found['train']}: {side * side} columns are {side} x {side} pixels and no "
+            "label to train on (or a column is missing)"
         )
     train: Examples = (inputs, labels)
     test: Inputs | None = None
     if found["test"] is not None:
-        inputs, labels, ids = _read(found["test"])
+        inputs, labels, ids = _read(folder, found["test"])
         test = inputs, labels
-    validation = None if found["validation"] is None else _read_validation(found["validation"])
-    files = [path for path in found.values() if path is not None]
-    split = emnist.split_of([path.name for path in files], str(folder))
-    classes = emnist.classes_of(split)
-    return assemble(train, test, str(folder), validation=validation, **classes)._replace(ids=ids)
+    validation: Examples | None = None
+    if found["validation"] is not None:
+        inputs, labels, _ = _read(folder, found["validation"])
+        if labels is None:
+            raise InputError(f"{where}/{found['validation']} has no labels to validate with")
+        validation = inputs, labels
+    files = [file for file in found.values() if file is not None]
+    classes = emnist.classes_of(emnist.split_of(files, where))
+    return assemble(train, test, where, validation=validation, **classes)._replace(ids=ids)
 
 
-def _read_validation(path: Path) -> Examples:
-    inputs, labels, _ = _read(path)
-    if labels is None:
-        raise InputError(f"{path} has no labels to validate with")
-    return inputs, labels
-
-
-def _only(folder: Path, part: str, prefix: str) -> Path | None:
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if is_csv_name(path.name) and path.name.startswith(prefix) and file_part(path.name) == part
-    )
-    found = [path for path in found if path.with_suffix("") not in found]  # packed as well
+def _only(folder: Folder, part: str, prefix: str) -> str | None:
+    named = [file for file in folder.files if is_csv_name(file) and file.startswith(prefix)]
+    found = [file for file in named if file_part(file) == part]
+    found = [file for file in found if PurePath(file).stem not in found]  # packed as well
     if len(found) > 1:
-        found = [path for path in found if path.name.removesuffix(".gz") == f"{part}.csv"] or found
+        found = [file for file in found if file.removesuffix(".gz") == f"{part}.csv"] or found
     if len(found) > 1:
-        seen = ", ".join(path.name for path in found)
-        raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")
+        seen = ", ".join(found)
+        raise InputError(f"{folder.where}: one CSV file of {part} images is needed, found {seen}")
     return found[0] if found else None
 
 
-def _read(path: Path) -> Table:
+def _read(folder: Folder, name: str) -> Table:
     """The table, with images `(N, 1, H, H)`."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file")
+    path = Path(folder.where, name)
     try:
-        with open_regular(path) as file:
+        with folder.open(name) as file:
             table = _cached(file, path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -284,22 +277,28 @@ def _remedy(field: str, *, pixel: bool) -> str:
     return f"; {PICTURES}"
 
 
-def _cached(file: io.BufferedReader, path: Path) -> Table:
-    """The table from its copy, or from the text; then a copy is left, if the folder takes one."""
-    packed = file.peek(2)[:2] == b"\x1f\x8b"
-    size = os.fstat(file.fileno()).st_size * (DEFLATE_AT_MOST if packed else 1)
+def _cached(file: Any, path: Path) -> Table:
+    """The table from its copy, or from the text; then a copy is left, if the folder takes one.
+
+    file: one on disk, or a member of a zip file, which has no copy.
+    """
+    packed = file.read(2) == b"\x1f\x8b"
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if not isinstance(file, io.BufferedReader):
+        return _from_text(file, path, packed, length)
+    size = length * (DEFLATE_AT_MOST if packed else 1)
     key = key_of(file)
     table = read_copy(path, key, size)
     if table is not None:
         return table
-    table = _from_text(file, path, packed)
+    table = _from_text(file, path, packed, length)
     if key_of(file) == key:  # or somebody wrote to it while it was read
         write_copy(path, table, key, size)
     return table
 
 
-def _from_text(file: io.BufferedReader, path: Path, packed: bool) -> Table:
-    size = os.fstat(file.fileno()).st_size
+def _from_text(file: io.BufferedIOBase, path: Path, packed: bool, size: int) -> Table:
     if packed:
         with gzip.GzipFile(fileobj=file) as unpacked:
             form = read_form(unpacked, path)
