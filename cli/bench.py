@@ -2,10 +2,10 @@
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import out_option
 from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
 from funcnn.experiments.benchmark import (
     MEASURES,
@@ -91,9 +91,7 @@ def _number(value: float) -> str:
 @click.option(
     "--rounds", type=click.IntRange(min=1), help=f"Turns of every peer. [default: {ROUNDS}]"
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
-)
+@out_option
 @click.option(
     "--profile",
     type=arch_choice,

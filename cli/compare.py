@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,
     given,
     json_option,
-    out_option,
     print_json,
     say_chosen,
     settings_options,

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
 
 
@@ -65,7 +66,7 @@ def path(name: str, as_json: bool) -> None:
 @click.option(
     "--to",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=new_place,
     help="Make the data set's folder in this one. [default: the user's cache]",
 )
 @json_option
@@ -113,7 +114,7 @@ def verify(name: str | None, as_json: bool) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="A new PNG file. [default: NAME.png]")
+@click.option("--out", type=new_place, help="A new PNG file. [default: NAME.png]")
 @json_option
 def show(name: str, out: Path | None, as_json: bool) -> None:
     """Sizes and classes of a data set (a name or a path, as for train --data), and a picture of it.

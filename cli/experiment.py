@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from funcnn.cli.hand_in import notebook, submit
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, json_option, print_json
 from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -80,7 +81,7 @@ _quick_option = click.option(
 )
 _out_option = click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=new_place,
     help="The experiment's folder; of all: the folder of theirs. "
     "[default: runs/NAME, or runs/NAME-quick]",
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo
 
 
@@ -14,7 +15,7 @@ def figure() -> None:
 @figure.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=new_place,
     default="activations.png",
     help="A new PNG file. [default: activations.png]",
 )
@@ -35,7 +36,7 @@ def activations(out: Path) -> None:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=new_place,
     default="curves.png",
     help="A new PNG file. [default: curves.png]",
 )

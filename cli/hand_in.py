@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
 
 
@@ -27,9 +28,7 @@ from funcnn.cli.options import echo, echo_path, json_option, print_json
     help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
     "points: xor, linear. [default: none]",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: hand-in/NAME-ID]"
-)
+@click.option("--out", type=new_place, help="A new folder. [default: hand-in/NAME-ID]")
 @json_option
 def submit(
     name: str,
@@ -77,9 +76,7 @@ def submit(
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: runs/NAME-notebook-001]"
-)
+@click.option("--out", type=new_place, help="A new folder. [default: runs/NAME-notebook-001]")
 def notebook(name: str, out: Path | None) -> None:
     """Write a lab's notebooks, and the modules that they stand on, before anything is trained.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     activation_option,
     allow_changed_option,
@@ -77,7 +78,7 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
     help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
     "inputs are meant.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new CSV file.")
+@click.option("--out", required=True, type=new_place, help="A new CSV file.")
 @click.option(
     "--probabilities",
     is_flag=True,
@@ -92,12 +93,14 @@ def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
 @click.option(
     "--first-id",
     type=click.IntRange(0, 2**31 - 1),
-    default=0,
-    help="Id of the first input. [default: 0]",
+    help="Id of the first input, from which they count. [default: the ids that a CSV file has, or "
+    "from 0]",
 )
 @json_option
 def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
-    """Write the class that a run's model predicts for every input: `Id,Category` from Id 0 on.
+    """Write the class that a run's model predicts for every input, as `Id,Category`.
+
+    Where a CSV file has a column id, ImageId, ... these are the ids; else they count from 0.
 
     \b
     Examples:

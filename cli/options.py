@@ -118,9 +118,6 @@ threads_option = click.option(
     type=click.IntRange(min=1),
     help="Same result (torch's to rounding), other speed. [default: all cores]",
 )
-out_option = click.option(
-    "--out", type=click.Path(path_type=Path), help="A new folder. [default: the next under runs/]"
-)
 arch_option = click.option("--arch", type=arch_choice, help="The network. [default: mlp3]")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     given,
     grid_option,
@@ -59,7 +60,7 @@ class _Bar(RunsBar, Watch):
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=new_place,
     help="The sweep's folder; what is finished in it is used. [default: runs/sweep-TARGET]",
 )
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no runs.")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
     echo,
     given,
     json_option,
-    out_option,
     print_json,
     say_chosen,
     settings_options,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from funcnn.cli.new_place import new_place, out_option
 from funcnn.cli.options import (
     activation_option,
     arch_choice,
@@ -15,7 +16,6 @@ from funcnn.cli.options import (
     hidden_option,
     json_option,
     kernel_size_option,
-    out_option,
     print_json,
     run_argument,
     seed_option,
@@ -30,9 +30,7 @@ from funcnn.experiments.small_data import unsaid
 @click.command()
 @run_argument
 @click.option("--to", "form", required=True, type=click.Choice(FORMS), help="The form to write.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="A new file. [default: beside the params]"
-)
+@click.option("--out", type=new_place, help="A new file. [default: beside the params]")
 @json_option
 def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
     """Write a model, by a run's folder or a snapshot file, for another library.

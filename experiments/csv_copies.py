@@ -18,7 +18,7 @@ from funcnn.experiments.room import expect_memory
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
-_MARK = b"funcnn-csv-4"  # another number whenever the same text gives another table
+_MARK = b"funcnn-csv-5"  # another number whenever the same text gives another table
 _SEAL = len(_MARK) + hashlib.sha256().digest_size
 _HEADER = 256  # bytes of an array's file before its values, at most
 
@@ -30,6 +30,8 @@ class Table(NamedTuple):
     """Bytes `(N, H, H)`."""
     labels: Array | None
     """`(N,)`, integers or words."""
+    ids: Array | None = None
+    """What the rows are called, `(N,)`, integers or words."""
 
 
 def key_of(file: io.BufferedReader) -> bytes:
@@ -42,10 +44,10 @@ def write_copy(path: Path, table: Table, key: bytes, size: int) -> None:
     """Leave a copy beside the file, if the folder takes one. key, size: as for `read_copy`."""
     with contextlib.suppress(OSError):
         buffer = io.BytesIO()
-        np.save(buffer, table.images)
-        if table.labels is not None:
-            words = table.labels.dtype.kind == "U"
-            np.save(buffer, np.char.encode(table.labels, "utf-8") if words else table.labels)
+        for array in table:
+            held: Array = np.empty(0) if array is None else array
+            words = held.dtype.kind == "U"
+            np.save(buffer, np.char.encode(held, "utf-8") if words else held)
         content = buffer.getbuffer()
         if len(content) + _SEAL <= _most(size):
             write_whole(_copy_of(path), b"".join((content, _seal(content, key))))
@@ -57,7 +59,7 @@ def _copy_of(path: Path) -> Path:
 
 def _most(size: int) -> int:
     # A value is two bytes of text at least, but for the last.
-    return 2 * _HEADER + (size + 1) // 2 + _SEAL
+    return len(Table._fields) * _HEADER + (size + 1) // 2 + _SEAL
 
 
 def _seal(content: bytes | memoryview, key: bytes) -> bytes:
@@ -82,11 +84,15 @@ def read_copy(path: Path, key: bytes, size: int) -> Table | None:
     held, seal = content[:-_SEAL], content[-_SEAL:]
     if bytes(seal) != _seal(held, key):
         return None
-    images, end = _array_at(held, 0)
-    if end == len(held):
-        return Table(images, None)
-    labels, _ = _array_at(held, end)
-    return Table(images, np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels)
+    arrays: list[Array | None] = []
+    end = 0
+    for _ in Table._fields:
+        array, end = _array_at(held, end)
+        array = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        arrays.append(array if len(array) else None)
+    images, labels, ids = arrays
+    assert images is not None
+    return Table(images, labels, ids)
 
 
 def _array_at(held: memoryview, start: int) -> tuple[Array, int]:

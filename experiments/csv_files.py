@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ from funcnn.experiments.csv_forms import (
     PICTURES,
     WHOLE,
     Form,
+    as_ids,
     as_labels,
     expect_first,
     is_label,
+    is_plain,
     is_whole,
     read_form,
     split_line,
@@ -38,11 +40,9 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
+from funcnn.experiments.listings import Folder
 from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 from funcnn.experiments.set_parts import PARTS, file_part
-
-from funcnn.files import open_regular
-from funcnn.types import Array
 
 _ROWS_AT_ONCE = 4096
 _PIECE = 1 << 16
@@ -54,87 +54,85 @@ def is_csv_name(file: str) -> bool:
     return file.lower().endswith((".csv", ".csv.gz")) and not file.startswith(".")
 
 
-def read_file(path: Path) -> ImageData:
+def read_file(folder: Folder, file: str) -> ImageData:
     """The images of one CSV file: examples if it has labels, inputs to predict otherwise.
 
     Raises `InputError`, naming the line, for anything but a table of pixels.
     """
-    inputs, labels = _read(path)
+    inputs, labels, ids = _read(folder, file)
     train = None if labels is None else (inputs, labels)
     test = (inputs, None) if labels is None else None
-    split = emnist.split_of([path.name], str(path))
-    return assemble(train, test, str(path), **emnist.classes_of(split))
+    where = str(Path(folder.where, file))
+    classes = emnist.classes_of(emnist.split_of([file], where))
+    return assemble(train, test, where, **classes)._replace(ids=ids)
 
 
-def read_folder(folder: Path, prefix: str = "") -> ImageData:
+def read_folder(folder: Folder, prefix: str = "") -> ImageData:
     """The data set of a folder with `train.csv` and, perhaps, `test.csv` with labels or without.
 
     `val.csv`, with labels, is the validation set. The names may be longer
     (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
     Raises `InputError`.
     """
-    found = {part: _only(folder, part, prefix) for part in PARTS}
+    where, found = folder.where, {part: _only(folder, part, prefix) for part in PARTS}
     if found["train"] is None:
-        others = [path.name for path in sorted(folder.iterdir()) if is_csv_name(path.name)]
+        others = list(filter(is_csv_name, folder.files))
         instead = f" called train, found {', '.join(others[:4])}" if others else ", found none"
-        raise InputError(f"{folder}: a CSV file of train images is needed{instead}")
-    inputs, labels = _read(found["train"])
+        raise InputError(f"{where}: a CSV file of train images is needed{instead}")
+    inputs, labels, ids = _read(folder, found["train"])
     if labels is None:
         side = inputs.shape[-1]
         raise InputError(
-            f"{found['train']}: {side * side} columns are {side} x {side} pixels and no label to "
-            "train on (or a column is missing)"
+            f"{where}/{found['train']}: {side * side} columns are {side} x {side} pixels and no "
+            "label to train on (or a column is missing)"
         )
     train: Examples = (inputs, labels)
-    test: Inputs | None = None if found["test"] is None else _read(found["test"])
-    validation = None if found["validation"] is None else _read_validation(found["validation"])
-    files = [path for path in found.values() if path is not None]
-    split = emnist.split_of([path.name for path in files], str(folder))
-    return assemble(train, test, str(folder), validation=validation, **emnist.classes_of(split))
+    test: Inputs | None = None
+    if found["test"] is not None:
+        inputs, labels, ids = _read(folder, found["test"])
+        test = inputs, labels
+    validation: Examples | None = None
+    if found["validation"] is not None:
+        inputs, labels, _ = _read(folder, found["validation"])
+        if labels is None:
+            raise InputError(f"{where}/{found['validation']} has no labels to validate with")
+        validation = inputs, labels
+    files = [file for file in found.values() if file is not None]
+    classes = emnist.classes_of(emnist.split_of(files, where))
+    return assemble(train, test, where, validation=validation, **classes)._replace(ids=ids)
 
 
-def _read_validation(path: Path) -> Examples:
-    inputs, labels = _read(path)
-    if labels is None:
-        raise InputError(f"{path} has no labels to validate with")
-    return inputs, labels
-
-
-def _only(folder: Path, part: str, prefix: str) -> Path | None:
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if is_csv_name(path.name) and path.name.startswith(prefix) and file_part(path.name) == part
-    )
-    found = [path for path in found if path.with_suffix("") not in found]  # packed as well
+def _only(folder: Folder, part: str, prefix: str) -> str | None:
+    named = [file for file in folder.files if is_csv_name(file) and file.startswith(prefix)]
+    found = [file for file in named if file_part(file) == part]
+    found = [file for file in found if PurePath(file).stem not in found]  # packed as well
     if len(found) > 1:
-        found = [path for path in found if path.name.removesuffix(".gz") == f"{part}.csv"] or found
+        found = [file for file in found if file.removesuffix(".gz") == f"{part}.csv"] or found
     if len(found) > 1:
-        seen = ", ".join(path.name for path in found)
-        raise InputError(f"{folder}: one CSV file of {part} images is needed, found {seen}")
+        seen = ", ".join(found)
+        raise InputError(f"{folder.where}: one CSV file of {part} images is needed, found {seen}")
     return found[0] if found else None
 
 
-def _read(path: Path) -> Inputs:
-    """Images `(N, 1, H, H)` and labels `(N,)`, if there are any."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file")
+def _read(folder: Folder, name: str) -> Table:
+    """The table, with images `(N, 1, H, H)`."""
+    path = Path(folder.where, name)
     try:
-        with open_regular(path) as file:
+        with folder.open(name) as file:
             table = _cached(file, path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path} is a truncated or damaged gzip file ({error})") from None
-    images, labels = table
+    images, labels, ids = table
     split = emnist.split_of([path.name], str(path))
     if split is not None:
         images = emnist.upright(images)
         if labels is not None:
             split.expect_first(labels, str(path))
     if labels is None:
-        return check_images(images, str(path)), None
-    return check_pair(images, labels, str(path), str(path))
+        return Table(check_images(images, str(path)), None, ids)
+    return Table(*check_pair(images, labels, str(path), str(path)), ids)
 
 
 # --- from text to a table ----------------------------------------------------------------------
@@ -168,40 +166,48 @@ def _parse(file: io.BufferedIOBase, path: Path, form: Form) -> Table:
     words = dict.fromkeys(form.pixels, np.int64) | dict.fromkeys(form.texts, str)
     every: list[Any] = [np.int64, words] if form.texts else [np.int64]
     for kinds in every[len(every) - 1 if _starts_with_words(file, path, form) else 0 :]:
-        pieces: list[tuple[Array, Array | None]] = []
+        pieces: list[Table] = []
         try:
             pieces += _pieces(file, form, kinds)
         except pd.errors.EmptyDataError:
             raise InputError(f"{path} has no rows of pixels") from None
         except (ValueError, TypeError, OverflowError) as error:
             if kinds is every[-1]:
-                _blame_line(file, path, form, sum(len(values) for values, _ in pieces))
+                _blame_line(file, path, form, sum(len(piece.images) for piece in pieces))
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path} is not a table of pixels: {reason}") from None
         else:
             break
-    images = np.concatenate([values for values, _ in pieces]).reshape(-1, form.side, form.side)
-    if form.label is None:
-        return Table(images, None)
-    labels = np.concatenate([found for _, found in pieces if found is not None])
-    labels = as_labels(labels, form, path)
-    if not form.named:
-        expect_first(labels, images[:, -1, -1], path)
-    return Table(images, labels)
+    images = np.concatenate([piece.images for piece in pieces])
+    images = images.reshape(-1, form.side, form.side)
+    labels = ids = None
+    if form.id is not None:
+        ids = as_ids(np.concatenate([p.ids for p in pieces if p.ids is not None]), path)
+    if form.label is not None:
+        labels = np.concatenate([p.labels for p in pieces if p.labels is not None])
+        labels = as_labels(labels, form, path)
+        if not form.named:
+            expect_first(labels, images[:, -1, -1], path)
+    return Table(images, labels, ids)
 
 
 def _starts_with_words(file: io.BufferedIOBase, path: Path, form: Form) -> bool:
-    """Whether the first row has some among its label and ids; of True, pandas would make a 1."""
+    """Whether the first row has some among its label and ids; of True, pandas would make a 1.
+
+    And of the id 007 a 7.
+    """
     file.seek(0)
     lines = [file.readline(LONGEST_LINE) for _ in range(form.before + 1)]
     fields = split_line(lines[-1], path, form.before + 1)
-    return not all(map(is_whole, (fields[index] for index in form.texts if index < len(fields))))
+    return not all(
+        is_plain(fields[index]) if index == form.id else is_whole(fields[index])
+        for index in form.texts
+        if index < len(fields)
+    )
 
 
-def _pieces(
-    file: io.BufferedIOBase, form: Form, kinds: Any
-) -> Iterator[tuple[Array, Array | None]]:
-    """Pixels `(n, H*H)` and labels of some rows after the other, of columns of these kinds."""
+def _pieces(file: io.BufferedIOBase, form: Form, kinds: Any) -> Iterator[Table]:
+    """Some rows after the other, pixels `(n, H*H)`, of columns of these kinds."""
     import pandas as pd
 
     first, last = form.pixels[0], form.pixels[-1] + 1
@@ -224,7 +230,10 @@ def _pieces(
         for piece in reader:
             if piece.shape[1] != form.columns:
                 raise ValueError(f"{piece.shape[1]} columns")
-            labels = None if form.label is None else piece[form.label].to_numpy()
+            labels, ids = (
+                None if column is None else piece[column].to_numpy()
+                for column in (form.label, form.id)
+            )
             if kinds is np.int64:
                 values = piece.to_numpy()[:, columns]
             else:
@@ -233,7 +242,7 @@ def _pieces(
                     raise ValueError("a label is missing")
             if not 0 <= values.min() <= values.max() <= 255:
                 raise ValueError("a value is not from 0 to 255")
-            yield values.astype(np.uint8, order="C"), labels
+            yield Table(values.astype(np.uint8, order="C"), labels, ids)
 
 
 def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> None:
@@ -268,22 +277,28 @@ def _remedy(field: str, *, pixel: bool) -> str:
     return f"; {PICTURES}"
 
 
-def _cached(file: io.BufferedReader, path: Path) -> Table:
-    """The table from its copy, or from the text; then a copy is left, if the folder takes one."""
-    packed = file.peek(2)[:2] == b"\x1f\x8b"
-    size = os.fstat(file.fileno()).st_size * (DEFLATE_AT_MOST if packed else 1)
+def _cached(file: Any, path: Path) -> Table:
+    """The table from its copy, or from the text; then a copy is left, if the folder takes one.
+
+    file: one on disk, or a member of a zip file, which has no copy.
+    """
+    packed = file.read(2) == b"\x1f\x8b"
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if not isinstance(file, io.BufferedReader):
+        return _from_text(file, path, packed, length)
+    size = length * (DEFLATE_AT_MOST if packed else 1)
     key = key_of(file)
     table = read_copy(path, key, size)
     if table is not None:
         return table
-    table = _from_text(file, path, packed)
+    table = _from_text(file, path, packed, length)
     if key_of(file) == key:  # or somebody wrote to it while it was read
         write_copy(path, table, key, size)
     return table
 
 
-def _from_text(file: io.BufferedReader, path: Path, packed: bool) -> Table:
-    size = os.fstat(file.fileno()).st_size
+def _from_text(file: io.BufferedIOBase, path: Path, packed: bool, size: int) -> Table:
     if packed:
         with gzip.GzipFile(fileobj=file) as unpacked:
             form = read_form(unpacked, path)

@@ -1,7 +1,8 @@
 """What the columns of a CSV file of images are: by their names, or by what is in them.
 
-Names: label, class, target, y or category is the label; id, ImageId, row_id, index and the column
-without a name that pandas writes are left out; else the label is the only name without a digit.
+Names: label, class, target, y or category is the label; id, ImageId, row_id or index says what the
+rows are called; the column without a name that pandas writes is left out; else the label is the
+only name without a digit.
 Pixels whose names differ by a number, or two, are in the order of these numbers.
 Without names the label is the first column, as in the labs' files. If the last one may as well be
 it, or the first counts the rows, then names are asked for.
@@ -24,12 +25,14 @@ from funcnn.types import Array
 LONGEST_LINE = 1 << 24
 WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
 _LABEL = re.compile(r"[+-]?\d{1,18}(\.0*)?")
+_PLAIN = re.compile(r"0|-?[1-9]\d{0,17}")
 _LABEL_NAMES = "label", "class", "target", "y", "category"
 NO_LABEL = f"no column is called {', '.join(_LABEL_NAMES[:-1])} or {_LABEL_NAMES[-1]}"
 PICTURES = "funcnn reads pictures, in a row a square of whole numbers from 0 to 255"
 _ID_NAME = re.compile(
     r"(unnamed: 0|((image|img|row|sample|example|picture)[ _-]?)?(id|idx|index))?"
 )
+_NO_NAMES = "", "unnamed: 0"  # of the column that pandas adds
 _LONGEST_LABEL = 100
 _MOST_CLASSES = 100  # of columns without names; what has more values are pixels
 _FEW = 8  # rows that do not say enough about their columns
@@ -52,6 +55,8 @@ class Form(NamedTuple):
     """The columns of the pixels, row by row of the image."""
     named: bool
     """Whether the names say which column is the label."""
+    id: int | None = None
+    """The column that says what the rows are called."""
 
     @property
     def side(self) -> int:
@@ -90,7 +95,8 @@ def read_form(file: io.BufferedIOBase, path: Path) -> Form:
     if len(labels) > 1:
         names = " and ".join(repr(fields[index]) for index in labels[:2])
         raise InputError(f"{where}: {names} may both be the label; give one of them another name")
-    form = Form(number, header, columns, None, tuple(ids), (), bool(labels))
+    own = next((i for i in ids if fields[i] not in _NO_NAMES), None)
+    form = Form(number, header, columns, None, tuple(ids), (), bool(labels), own)
     label: int | None = 0
     odd = [i for i, name in enumerate(fields) if i not in ids and not re.search(r"\d", name)]
     if labels:
@@ -183,6 +189,11 @@ def is_whole(text: str) -> bool:
     return bool(_LABEL.fullmatch(text.strip()))
 
 
+def is_plain(text: str) -> bool:
+    """Whether this is a whole number that is written as it usually is: 7, not 007."""
+    return bool(_PLAIN.fullmatch(text.strip()))
+
+
 def is_label(text: str) -> bool:
     """Whether this may be a label: a whole number, or a word; no fraction and nothing missing."""
     text = text.strip()
@@ -221,6 +232,15 @@ def as_labels(texts: Array, form: Form, path: Path) -> Array:
     words = np.array(written)
     expect_memory(words.itemsize * len(texts), str(path))
     return words[which]
+
+
+def as_ids(texts: Array, path: Path) -> Array:
+    """What each row is called, `(N,)`, of integers, or of texts (objects)."""
+    if texts.dtype != object:
+        return _small(texts)
+    longest = max(map(len, texts))
+    expect_memory(4 * longest * len(texts), str(path))
+    return np.char.strip(texts.astype(str))
 
 
 def _small(labels: Array) -> Array:

@@ -157,19 +157,19 @@ def load_dataset(
     )
 
 
-def load_inputs(name: str) -> Array:
-    """Inputs to predict: the test inputs of a set, or all of a file or folder that has no test set.
+def load_inputs(name: str) -> ImageData:
+    """What has `inputs` to predict: those of a test set, or all of a file or folder without one.
 
-    Returns `(N, 1, height, width)` bytes, or points `(N, 2)`. Raises `InputError`.
+    They are `(N, 1, height, width)` bytes, or points `(N, 2)`. Raises `InputError`.
     """
     if name in POINT_SETS:
-        return load_dataset(name, val_size=0, seed=0).test[0]
+        return ImageData(None, load_dataset(name, val_size=0, seed=0).test, (), ())
     if name in SETS:
-        return published.read(name).inputs
+        return published.read(name)
     places = _places(name)
     if not places:
         raise _missing(name)
-    return image_forms.read(places[0]).inputs
+    return image_forms.read(places[0])
 
 
 def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataRecord]:
@@ -204,7 +204,7 @@ def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataR
 
 def _read(name: str, place: Path) -> tuple[ImageData, DataRecord]:
     images = image_forms.read(place)
-    return images, DataRecord(name, str(place.resolve()), digest(images))
+    return images, DataRecord(name, str(place.resolve()), digest(images.content))
 
 
 def _places(name: str, expected: Expected | None = None) -> list[Path]:

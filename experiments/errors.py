@@ -29,6 +29,12 @@ def printable(text: object, most: int = 2000) -> str:
     return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in said)
 
 
+def kind_of(value: object) -> str:
+    """What kind of value this is, with its article: a list, an int."""
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def expect_text(name: str, where: str) -> None:
     """Raise `InputError` for the name of a file or folder that no text file can hold."""
     try:

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 MAX_CURVES = len(COLOURS) * len(STYLES)
-_ROWS_OF_A_BLOCK = 16  # of a contact sheet
 
 
 def new_figure(
@@ -231,35 +229,6 @@ def points(path: Path, examples: tuple[Array, Array], outputs: Array | None) -> 
         axis.set_aspect("equal")
         axis.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
-    write_figure(figure, path)
-
-
-@figure_file
-def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
-    """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns."""
-    height, width = next(image.shape for row in rows for image in row)
-    longest = max(len(row) for row in rows)
-    blocks = math.ceil(len(rows) / _ROWS_OF_A_BLOCK)
-    lines = math.ceil(len(rows) / blocks)
-    side = 0.45  # inches
-    size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.3)
-    figure, (axes,) = new_figure(1, blocks, size)
-    for block, axis in enumerate(axes):
-        first = block * lines
-        sheet = np.zeros((lines * height, longest * width), np.uint8)
-        for row, images in enumerate(rows[first : first + lines]):
-            for column, image in enumerate(images):
-                top, left = row * height, column * width
-                sheet[top : top + height, left : left + width] = image
-        axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
-        shown = list(map(printable, titles[first : first + lines]))
-        axis.set_yticks(
-            [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
-        )
-        axis.set_xticks([])
-        axis.tick_params(length=0)
-        for spine in axis.spines.values():
-            spine.set_visible(False)
     write_figure(figure, path)
 
 

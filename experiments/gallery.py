@@ -1,16 +1,22 @@
 """The data sets on show: a list of them, and a picture of one."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from funcnn.experiments import figures, image_forms, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.lost_figures import picture
 from funcnn.experiments.places import data_folders, expect_new, new_file
 from funcnn.experiments.sources import SETS
 
+from funcnn.types import Array
+
 _PER_CLASS = 12
+_ROWS_OF_A_BLOCK = 16
+_ALMOST_BLACK = 16
 
 
 def list_datasets() -> list[dict[str, Any]]:
@@ -117,4 +123,45 @@ def _draw_images(data: Dataset, out: Path) -> None:
     x, labels = data.train
     firsts = [np.flatnonzero(labels == i)[:_PER_CLASS] for i in range(len(data.class_names))]
     rows = [[x[index, 0] for index in indices] for indices in firsts]
-    figures.contact_sheet(out, rows, data.class_names)
+    contact_sheet(out, rows, data.class_names)
+
+
+@picture
+def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
+    """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns.
+
+    Where most of their pixels are almost 0 that is drawn white, as paper; else black, as in a
+    photograph. The title says which.
+    """
+    gap = max(1, max(next(image.shape for row in rows for image in row)) // 16)
+    ink = np.median([image for row in rows for image in row]) < _ALMOST_BLACK
+    white = 0 if ink else 255
+    cells = [
+        [np.pad(image, ((0, gap), (0, gap)), constant_values=white) for image in row]
+        for row in rows
+    ]
+    height, width = next(cell.shape for row in cells for cell in row)
+    longest = max(len(row) for row in rows)
+    blocks = math.ceil(len(rows) / _ROWS_OF_A_BLOCK)
+    lines = math.ceil(len(rows) / blocks)
+    side = 0.45  # inches
+    size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.5)
+    figure, (axes,) = figures.new_figure(1, blocks, size)
+    for block, axis in enumerate(axes):
+        first = block * lines
+        sheet = np.full((lines * height, longest * width), white, np.uint8)
+        for row, images in enumerate(cells[first : first + lines]):
+            for column, image in enumerate(images):
+                top, left = row * height, column * width
+                sheet[top : top + height, left : left + width] = image
+        axis.imshow(sheet, cmap="gray_r" if ink else "gray", vmin=0, vmax=255)
+        shown = list(map(printable, titles[first : first + lines]))
+        axis.set_yticks(
+            [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
+        )
+        axis.set_xticks([])
+        axis.tick_params(length=0)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    figure.suptitle("0 is white, 255 black" if ink else "0 is black, 255 white", fontsize=8)
+    figures.write_figure(figure, path)

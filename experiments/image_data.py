@@ -29,6 +29,15 @@ class ImageData(NamedTuple):
     labels: tuple[str, ...]
     """How the data write the label of each class."""
     validation: Examples | None = None
+    ids: Array | None = None
+    """What the data call each of `inputs`, `(N,)`, integers or words; None: nothing."""
+    files: tuple[str, ...] = ()
+    """The pictures that `inputs` were read from, each by its name, or none."""
+
+    @property
+    def content(self) -> tuple[Inputs | tuple[str, ...] | None, ...]:
+        """What a run can depend on."""
+        return self.train, self.test, self.class_names, self.labels, self.validation
 
     @property
     def inputs(self) -> Array:
@@ -125,8 +134,8 @@ def assemble(
     for part, other in (("validation", validation), ("test", test)):
         if other is not None and other[0].shape[1:] != images.shape[1:]:
             raise InputError(
-                f"{where}: training images are {images.shape[2:]}, "
-                f"but {part} images are {other[0].shape[2:]}"
+                f"{where}: training images are {_size(images)} pixels, width x height, but {part} "
+                f"images are {_size(other[0])}: resize them to one size"
             )
     if class_names is None:
         labels = _classes_of(written)
@@ -146,6 +155,11 @@ def assemble(
     if test is not None and test[1] is not None:
         test = test[0], _indices(test[1], labels, f"{where}: test")
     return ImageData(train, test, class_names or labels, labels, validation)
+
+
+def _size(images: Array) -> str:
+    height, width = images.shape[2:]
+    return f"{width} x {height}"
 
 
 def _classes_of(labels: Array) -> tuple[str, ...]:

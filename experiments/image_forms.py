@@ -59,7 +59,7 @@ def read(path: Path) -> ImageData:
     if path.is_dir():
         return _read_folder(path)
     if path.name.lower().endswith((".csv", ".csv.gz")):
-        return csv_files.read_file(path)
+        return csv_files.read_file(DiskFolder(path.parent), path.name)
     readers = {".npz": npz_files.read_npz, ".zip": _read_zip}
     if path.suffix.lower() in readers:
         return readers[path.suffix.lower()](path)
@@ -83,7 +83,7 @@ def _read_folder(path: Path) -> ImageData:
     if found is not None or _files(path, ""):
         return _read_files(path if found is None else Path(found.where), "")
     if picture_folders.has_pictures(folder):
-        return _unlabelled(picture_folders.read_flat(folder), path)
+        return picture_folders.read_flat(folder)
     raise InputError(f"{path} is no data set: give {FORMS}")
 
 
@@ -96,7 +96,12 @@ def _read_zip(path: Path) -> ImageData:
         if found is not None:
             return picture_folders.read_classes(found)
         if picture_folders.has_pictures(folder):
-            return _unlabelled(picture_folders.read_flat(folder), path)
+            return picture_folders.read_flat(folder)
+        found = _only(_sets_in(folder, _has_train_file), path)
+        if found is not None:
+            return csv_files.read_folder(found)
+        if len(tables := list(filter(csv_files.is_csv_name, folder.files))) == 1:
+            return csv_files.read_file(folder, tables[0])
         inside = [name for name in archive.namelist() if name.lower().endswith(_UNPACKED)]
     raise InputError(
         f"{path} has neither IDX files of train images nor folders of pictures, one for each class"
@@ -107,7 +112,7 @@ def _read_zip(path: Path) -> ImageData:
 def _read_files(folder: Path, prefix: str) -> ImageData:
     if any(map(idx_sets.is_idx_name, _files(folder, prefix))):
         return idx_sets.read_folder(folder, prefix)
-    return csv_files.read_folder(folder, prefix)
+    return csv_files.read_folder(DiskFolder(folder), prefix)
 
 
 def _unlabelled(images: Array, path: Path) -> ImageData:

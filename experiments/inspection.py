@@ -1,6 +1,8 @@
 """What is in a file of weights, a snapshot or another library's, in words and as data."""
 
+import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,8 @@ from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 
 import funcnn as fn
 from funcnn.introspection import Summary
+
+_LONGEST = 60  # name of an array that the columns make room for
 
 
 class Description(NamedTuple):
@@ -58,17 +62,14 @@ class Description(NamedTuple):
         lines = [f"{printable(self.file)}: {self.bytes_on_disk:,} bytes"]
         if self.summary is not None:
             lines += ["", f"input {self.snapshot.input_shape}", str(self.summary)]
-        lines += ["", "arrays", *map(_line, self._arrays)]
+        lines += ["", "arrays", *_table(self._arrays)]
         lines.append(f"  {data['parameters']:,} numbers, {data['parameter_bytes']:,} bytes")
         if wrong := not_finite(self.snapshot.params):
             lines.append(f"not finite: {', '.join(map(printable, wrong))}")
         for name in ("normalization", "class_names"):
             value = data["header"][name]
-            if isinstance(value, dict):
-                value = ", ".join(f"{key} {number:g}" for key, number in value.items())
-            elif value is not None:
-                value = printable(", ".join(value))
-            lines.append(f"{name.replace('_', ' ')}: {value or 'none'}")
+            if value is not None or self.snapshot.model is not None:  # of a state there are none
+                lines.append(_said(name, value))
         return "\n".join(lines)
 
 
@@ -102,16 +103,40 @@ class ForeignDescription(NamedTuple):
             operators = ", ".join(f"{name} {count}" for name, count in data["operators"].items())
             lines += ["", printable(f"opset {data['opset']}: {operators}")]
             for side in ("inputs", "outputs"):
-                lines += [side, *map(_line, data[side])]
-        lines += ["", "arrays", *map(_line, self.arrays), f"  {data['parameters']:,} parameters"]
-        said = {name.replace("_", " "): text for name, text in self.metadata.items()}
-        lines += [f"{printable(name)}: {printable(text)}" for name, text in said.items()]
+                lines += [side, *_table(data[side])]
+        lines += ["", "arrays", *_table(self.arrays), f"  {data['parameters']:,} parameters"]
+        lines += [_said(name, _value(text)) for name, text in self.metadata.items()]
         return "\n".join(lines)
 
 
-def _line(row: dict[str, Any]) -> str:
-    shape = str(tuple(row["shape"])).replace("'", "")  # a size that may be any has a name
-    return f"  {printable(row['path']):24} {row['dtype']:8} {printable(shape)}"
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each array."""
+    names = [printable(row["path"]) for row in rows]
+    shapes = [str(tuple(row["shape"])).replace("'", "") for row in rows]  # one of any size: a name
+    width = max([24, *(len(name) for name in names if len(name) <= _LONGEST)])
+    return [
+        f"  {name:{width}} {row['dtype']:8} {printable(shape)}"
+        for name, row, shape in zip(names, rows, shapes, strict=True)
+    ]
+
+
+def _value(text: str) -> Any:
+    """What a metadata text says, if it is JSON as `funcnn export` writes it, or the text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, (dict, list)) else text
+
+
+def _said(name: str, value: Any) -> str:
+    """A line of what a file says beside its arrays."""
+    if isinstance(value, dict) and all(isinstance(each, int | float) for each in value.values()):
+        numbers = {key: f"{n:g}" if isinstance(n, float) else n for key, n in value.items()}
+        value = ", ".join(f"{key} {number}" for key, number in numbers.items())
+    elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
+    return f"{printable(name.replace('_', ' '))}: {'none' if value is None else printable(value)}"
 
 
 def _size(row: dict[str, Any]) -> int:
@@ -143,7 +168,15 @@ def describe_file(file: Path) -> Description | ForeignDescription:
             for name, array in stored.arrays.items()
         ]
         return ForeignDescription(str(file), file.stat().st_size, arrays, stored.metadata, {})
-    return describe_snapshot(file)
+    try:
+        return describe_snapshot(file)
+    except fn.SnapshotError:
+        if suffix == ".npz" or zipfile.is_zipfile(file):
+            raise
+        raise InputError(
+            f"{file} is no file of weights: give a snapshot, such as a run's params.npz, or a .pt, "
+            ".pth, .safetensors or .onnx file"
+        ) from None
 
 
 def describe_snapshot(file: Path) -> Description:

@@ -71,16 +71,23 @@ def read_classes(folder: Folder) -> ImageData:
     test: Inputs | None = None
     if "test" in parts:
         inner = parts["test"]
-        test = _read(inner, names) if inner.folders else (read_flat(inner), None)
+        if not inner.folders:
+            flat = read_flat(inner)
+            data = assemble(train, flat.test, folder.where, names, validation)
+            return data._replace(files=flat.files)
+        test = _read(inner, names)
     return assemble(train, test, folder.where, names, validation)
 
 
-def read_flat(folder: Folder) -> Array:
-    """The pictures in the folder itself, `(N, 1, H, W)`, in order of their names.
+def read_flat(folder: Folder) -> ImageData:
+    """The pictures in the folder itself, without labels, in order of their names.
 
     Numbers in the names are compared by value: `2.png` comes before `10.png`. Raises `InputError`.
     """
-    return check_images(_images(_ordered(folder), folder.where), folder.where)
+    found = _ordered(folder)
+    images = check_images(_images(found, folder.where), folder.where)
+    files = tuple(file for _, file in found)
+    return assemble(None, (images, None), folder.where)._replace(files=files)
 
 
 def read_one(folder: Folder, file: str) -> Array:

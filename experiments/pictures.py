@@ -61,10 +61,10 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             width, height = image.size
             expect_memory(width * height * len(image.getbands()), where)
             PIL.ImageOps.exif_transpose(image, in_place=True)
-            size = image.size[::-1]
-            if shape is not None and size != shape:
+            if shape is not None and image.size[::-1] != shape:
                 raise InputError(
-                    f"{where} has {size} pixels, but the first image {shape}: save all in one size"
+                    f"{where} is {_size(image.size)} pixels, width x height, but the first picture "
+                    f"is {_size(shape[::-1])}: resize them to one size"
                 )
             return _grey(image, where)
     except InputError:
@@ -82,6 +82,10 @@ def eight_bits(deep: Array) -> Array:
     """16 bits as 8."""
     shades = (deep.astype(np.int64) + 128) // 257  # 65535 / 255 is 257
     return shades.astype(np.uint8)
+
+
+def _size(sizes: tuple[int, int]) -> str:
+    return " x ".join(map(str, sizes))
 
 
 def _grey(image: "Image", where: str) -> Array:

@@ -1,5 +1,6 @@
 """Predictions of a trained model, in the labs' CSV format."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.image_data import are_counted
 from funcnn.experiments.places import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
@@ -30,20 +31,25 @@ def write_predictions(
     *,
     probabilities: bool = False,
     header: str | None = None,
-    first_id: int = 0,
+    first_id: int | None = None,
 ) -> dict[str, Any]:
     """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
 
-    Ids count from `first_id`, classes are as the training data write them. probabilities: of each
-    class a column, called by its name, instead of the class. header: other names for the two
-    columns, as `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the
-    inputs do not fit the model, it has no probabilities, a name cannot be one, or `out` exists
-    already.
+    Ids count from `first_id`; if it is None they are those of the data, if these have some, or
+    count from 0. Classes are as the training data write them. probabilities: of each class a
+    column, called by its name, instead of the class. header: other names for the two columns, as
+    `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the inputs do not
+    fit the model, it has no probabilities, a name cannot be one, or `out` exists already.
     """
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
     model = load_model(folder)
-    inputs = load_inputs(data)
+    found = load_inputs(data)
+    inputs = found.inputs
+    ids = found.ids if first_id is None else None
+    if ids is None:
+        first_id = first_id or 0
+        ids = np.arange(first_id, first_id + len(inputs))
     model.check_inputs(inputs, data)
     outputs = model.predict(inputs)
     if probabilities:
@@ -52,15 +58,19 @@ def write_predictions(
             raise InputError(
                 f"--header {names[0]}: a class is called so too, give the ids another name"
             )
-        table.insert(0, names[0], np.arange(first_id, first_id + len(table)))
+        table.insert(0, names[0], ids)
         with new_file(out):
             write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
         columns = list(table.columns)
     else:
         classes = fn.predicted_classes(outputs)
         with new_file(out):
-            save_predictions(out, classes, model.labels, columns=names, first_id=first_id)
+            save_predictions(out, classes, model.labels, columns=names, ids=ids)
         columns = list(names)
+    if len(found.files) > 1:
+        files = found.files
+        line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
+        logging.getLogger(__name__).warning("%s", printable(line))
     made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
     return {**made, "columns": columns, "first_id": first_id}
 
@@ -101,11 +111,14 @@ def predictions_text(
     labels: Sequence[str] = (),
     *,
     columns: Sequence[str] = _HEADER,
-    first_id: int = 0,
+    ids: Array | None = None,
 ) -> str:
-    """The table of predicted classes `(N,)`, by their labels, or by their indices without them."""
+    """The table of predicted classes `(N,)`, by their labels, or by their indices without them.
+
+    ids: of the rows; None: they are counted from 0.
+    """
     written = classes if are_counted(labels) else np.array(labels, object)[classes]
-    ids = np.arange(first_id, first_id + len(classes))
+    ids = np.arange(len(classes)) if ids is None else ids
     table = pd.DataFrame(dict(zip(columns, (ids, written), strict=True)))
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text
@@ -117,9 +130,9 @@ def save_predictions(
     labels: Sequence[str] = (),
     *,
     columns: Sequence[str] = _HEADER,
-    first_id: int = 0,
+    ids: Array | None = None,
 ) -> list[str]:
     """Write the table of predicted classes `(N,)`, as `predictions_text`; its lines."""
-    text = predictions_text(classes, labels, columns=columns, first_id=first_id)
+    text = predictions_text(classes, labels, columns=columns, ids=ids)
     write_whole(out, text.encode())
     return text.splitlines()

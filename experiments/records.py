@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, kind_of
 
 from funcnn.files import read_text
 
@@ -32,7 +32,7 @@ def read_record(path: Path, what: str) -> dict[str, Any]:
     except ValueError as error:  # not UTF-8, not JSON, or one of those below
         raise InputError(f"{path} is not {what}: {error}") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} is not {what}: it holds a {type(values).__name__}")
+        raise InputError(f"{path} is not {what}: it holds {kind_of(values)}")
     return values
 
 

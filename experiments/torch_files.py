@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.state_dicts import StoredTensors
 
 from funcnn.files import read_bytes, write_whole
@@ -49,15 +49,14 @@ def read_state_dict(path: Path) -> StoredTensors:
     """
     content, length = _load(path), path.stat().st_size
     if not isinstance(content, Mapping):
-        raise InputError(f"{path} holds a {type(content).__name__}, not a state_dict: {_ADVICE}")
+        raise InputError(f"{path} holds {kind_of(content)}, not a state_dict: {_ADVICE}")
     arrays, dtypes = {}, {}
     for name, tensor in content.items():
         if not isinstance(name, str) or not name.isprintable():
-            shown = repr(name) if isinstance(name, str | int) else f"a {type(name).__name__}"
+            shown = repr(name) if isinstance(name, str | int) else kind_of(name)
             raise InputError(f"{path} is not a state_dict: {shown} is not the name of a tensor")
         if not isinstance(tensor, torch.Tensor):
-            kind = type(tensor).__name__
-            raise InputError(f"{path}: {name!r} is a {kind}, not a tensor: {_ADVICE}")
+            raise InputError(f"{path}: {name!r} is {kind_of(tensor)}, not a tensor: {_ADVICE}")
         claimed = tensor.numel() * tensor.element_size()
         if claimed > length:  # one number, for instance, that is said to stand for millions
             raise InputError(

@@ -565,7 +565,7 @@ SNAPSHOTS = [
     row("snapshot is a folder", "inspect folder", "folder is a folder, not a file"),
     row("snapshot is a run", "inspect run", "run is a folder", f"such as {PARAMS}"),
     row("snapshot empty", "inspect empty", "empty"),
-    row("snapshot is text", "inspect note.txt", "note.txt"),
+    row("snapshot is text", "inspect note.txt", "note.txt is no file of weights"),
     row("snapshot cut short", INSPECT, PARAMS, after=cut(PARAMS)),
     row("snapshot with a flipped byte", INSPECT, PARAMS, after=flip(PARAMS)),
     row(

@@ -497,7 +497,7 @@ def test_predict_writes_a_row_for_every_image_of_the_last_smaller_batch_too(run,
         header, *rows = csv.reader(text)
     assert header == ["Id", "Category"]
     assert [row[0] for row in rows] == [str(i) for i in range(1003)]
-    outputs = load_model(RunFolder(run)).predict(load_inputs(str(file)))
+    outputs = load_model(RunFolder(run)).predict(load_inputs(str(file)).inputs)
     assert [row[1] for row in rows] == [str(k) for k in outputs.argmax(1)]
     assert len({row[1] for row in rows}) > 1
 
@@ -570,6 +570,14 @@ def test_inspect_shows_layers_shapes_counts_bytes_and_header(run):
         assert said in text
     assert "normalization: scale 255, mean " in text
     assert "class names: 0, 1, 2" in text
+
+
+def test_inspect_keeps_the_columns_of_a_state_and_says_nothing_that_it_has_not(run):
+    text = funcnn("inspect", run / "last.npz").stdout
+    rows = text.split("\narrays\n")[1].splitlines()[:-1]
+    assert len({row.index(row.split()[1]) for row in rows}) == 1
+    assert max(len(row.split()[0]) for row in rows) > 24
+    assert "none" not in text
 
 
 def test_inspect_json_has_the_same_and_the_spec(run):

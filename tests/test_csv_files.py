@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funcnn.experiments import csv_copies, csv_files, image_forms, room
-from funcnn.experiments.csv_files import read_file, read_folder
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.listings import DiskFolder
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -22,6 +22,14 @@ PIXELS = [f"pixel{i}" for i in range(16)]
 BY_WORD = np.array(sorted(range(16), key=str))
 PAIRS = np.array([f"{i // 4 + 8}x{i % 4 + 8}" for i in range(16)])
 PAIRS_BY_WORD = np.argsort(PAIRS)
+
+
+def read_file(path):
+    return csv_files.read_file(DiskFolder(path.parent), path.name)
+
+
+def read_folder(path):
+    return csv_files.read_folder(DiskFolder(path))
 
 
 def text_of(table, header=(), *, end="\n"):
@@ -538,7 +546,7 @@ def test_a_train_csv_without_its_label_column_is_an_input_error(tmp_path):
 def test_test_images_of_another_size_are_an_input_error(tmp_path):
     write_csv(tmp_path / "train.csv", TABLE)
     write_csv(tmp_path / "test.csv", TABLE[:, :9])
-    with pytest.raises(InputError, match=r"images are \(4, 4\), but test images are \(3, 3\)"):
+    with pytest.raises(InputError, match=r"images are 4 x 4 pixels, .*, but test images are 3 x 3"):
         read_folder(tmp_path)
 
 
@@ -546,7 +554,7 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
     with pytest.raises(InputError, match=r"a\.csv cannot be read: No such file"):
         read_file(tmp_path / "a.csv")
     (tmp_path / "b.csv").mkdir()
-    with pytest.raises(InputError, match=r"b\.csv is a folder"):
+    with pytest.raises(InputError, match=r"b\.csv cannot be read"):
         read_file(tmp_path / "b.csv")
 
 

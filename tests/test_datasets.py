@@ -133,7 +133,9 @@ def test_without_a_test_set_a_fifth_of_each_class_is_set_aside_the_same_for_ever
     parts = [part[0][:, 0, 0, 0] for part in (first.train, first.validation, first.test)]
     assert sorted(np.concatenate(parts)) == list(range(60))
     assert first.test_is == "a fifth of each class, set aside"
-    assert len(load_inputs(str(tmp_path / "mine.npz"))) == 60, "to predict, it is all there is"
+    assert len(load_inputs(str(tmp_path / "mine.npz")).inputs) == 60, (
+        "to predict, it is all there is"
+    )
 
 
 def test_too_few_images_to_set_some_aside_are_an_input_error(tmp_path):
@@ -393,13 +395,13 @@ def test_linear_points_depend_on_the_seed_and_xor_points_do_not():
 
 
 def test_inputs_to_predict_are_a_sets_test_inputs_or_an_idx_file_of_images(tmp_path):
-    assert load_inputs("points-xor").shape == (21, 2)
+    assert load_inputs("points-xor").inputs.shape == (21, 2)
     np.testing.assert_array_equal(
-        load_inputs("mnist"), load_dataset("mnist", val_size=0, seed=0).test[0]
+        load_inputs("mnist").inputs, load_dataset("mnist", val_size=0, seed=0).test[0]
     )
     images = np.arange(24, dtype="u1").reshape(2, 3, 4)
     file = write_idx(tmp_path / "images.gz", images)
-    np.testing.assert_array_equal(load_inputs(str(file)), images[:, None])
+    np.testing.assert_array_equal(load_inputs(str(file)).inputs, images[:, None])
 
 
 def test_inputs_that_are_not_images_are_an_input_error_that_names_the_file(tmp_path):

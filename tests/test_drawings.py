@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from funcnn.experiments import figures
+from funcnn.experiments import figures, gallery
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.drawings import draw_activations, draw_curves
@@ -83,7 +83,7 @@ def test_runs_are_called_by_what_differs_between_them(tmp_path, drawn):
         "hidden=7x6, activation=relu, lr=0.05",
         "hidden=128, activation=relu, lr=0.05",
     ]
-    draw_curves(folders[:1], tmp_path / "new.png")
+    draw_curves(folders[:1], tmp_path / "one.png")
     assert labels(drawn[1]) == [str(tmp_path / "a")]
 
 
@@ -113,7 +113,7 @@ def test_without_a_validation_set_they_are_those_of_training(tmp_path, drawn):
     assert drawn[0].axes[0].get_ylabel() == "training loss (nats)"
     (points,) = lines(drawn[0].axes[0]).values()
     np.testing.assert_allclose(points[:, 1], [2, 1, 2 / 3])
-    draw_curves([alone, make_run(tmp_path / "b")], tmp_path / "new.png")
+    draw_curves([alone, make_run(tmp_path / "b")], tmp_path / "both.png")
     assert drawn[1].axes[0].get_ylabel() == "loss (nats)"
     assert labels(drawn[1]) == ["val_size=0 (training)", "val_size=10000 (validation)"]
 
@@ -122,7 +122,7 @@ def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
     entropy = make_run(tmp_path / "a")
     squared = [make_run(tmp_path / name, loss="squared-error", seed=1) for name in "bc"]
     for folders, words in ((squared, "loss (squared error)"), ([entropy, *squared], "loss")):
-        draw_curves(folders, tmp_path / "new.png")
+        draw_curves(folders, tmp_path / f"{len(folders)}.png")
         assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
     figures.learning_curve("it.png", entropy.read_metrics(), "squared error")
     assert drawn.pop().axes[0].get_ylabel() == "loss (squared error)"
@@ -212,4 +212,24 @@ def test_class_names_are_words_even_with_a_dollar(tmp_path, drawn):
     shown = [label.get_text() for label in drawn[0].axes[0].get_xticklabels()]
     assert shown == ["$\\foo$", "a" * 17 + "...", "$x_1$"]
     assert drawn[0].axes[0].get_window_extent().width > 200
-    figures.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
+    gallery.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
+
+
+@pytest.mark.parametrize(
+    ("colour", "title", "cmap", "paper"),
+    [(0, "0 is white, 255 black", "gray_r", 0), (90, "0 is black, 255 white", "gray", 255)],
+    ids=["ink", "photograph"],
+)
+def test_ink_is_drawn_on_paper_and_photographs_as_they_are(
+    tmp_path, drawn, colour, title, cmap, paper
+):
+    one, other = np.full((2, 3, 4), colour, np.uint8)
+    one[0, 0], other[2, 3] = 200, 17
+    gallery.contact_sheet(tmp_path / "s.png", [[one, other], [other]], ("a", "b"))
+    (figure,) = drawn
+    assert figure.get_suptitle() == title
+    (image,) = figure.axes[0].images
+    assert image.get_cmap().name == cmap
+    expected = np.full((8, 10), paper)  # with a gap of one pixel below and beside each
+    expected[:3, :4], expected[:3, 5:9], expected[4:7, :4] = one, other, other
+    np.testing.assert_array_equal(image.get_array(), expected)

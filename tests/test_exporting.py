@@ -12,6 +12,7 @@ from funcnn.cli import main
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.inspection import ForeignDescription
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.trained_model import load_model, save_model
@@ -295,7 +296,7 @@ def test_inspect_shows_names_shapes_dtypes_and_the_number_of_parameters(suffix):
     assert "  5.bias                   float32  (3,)\n" in text
     assert "  1,595 parameters\n" in text + "\n"
     if suffix != "pt":
-        assert 'class names: ["0", "1", "2"]' in text
+        assert "class names: 0, 1, 2" in text
     if suffix == "onnx":
         assert "opset 18: Gemm 3, Relu 2, Flatten 1, Identity 1\n" in text
         assert "  input                    float32  (N, 1, 16, 16)\n" in text
@@ -393,7 +394,7 @@ IMPORTS = [
         cut("net.safetensors"),
     ),
     (import_of("module.pt"), ["module.pt needs torch.nn.modules", "is refused"], nothing),
-    (import_of("checkpoint.pt"), ["checkpoint.pt: 'epoch' is a int, not a tensor"], nothing),
+    (import_of("checkpoint.pt"), ["checkpoint.pt: 'epoch' is an int, not a tensor"], nothing),
     (
         import_of("other.pt"),
         ["other.pt: the tensors do not fit", "there is no 1.bias", "1.weight has shape (3,) inst"],
@@ -540,3 +541,22 @@ def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss,
     _, params = model.init(fn.random.key(0), data.input_shape)
     save_model(RunFolder.create(config, tmp_path / "run"), model, params, data, config.loss)
     assert fn.load(tmp_path / "run/params.npz").outputs == outputs
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('["b", "\\u00c4pfel"]', "b, Äpfel"),
+        ('{"scale": 255.0, "mean": 0.25, "of": 7}', "scale 255, mean 0.25, of 7"),
+        ("[1, 8, 8]", "[1, 8, 8]"),
+        ("pt", "pt"),
+        ("12", "12"),
+        ("true", "true"),
+        ("{", "{"),
+        ("[" * 100_000, "[" * 1495 + " ... " + "[" * 500),
+        ('{"n": 1' + "0" * 999 + "}", "n 1" + "0" * 999),
+    ],
+)
+def test_inspect_shows_metadata_as_words(text, shown):
+    described = ForeignDescription("it", 0, [], {"class_names": text}, {})
+    assert str(described).splitlines()[-1] == f"class names: {shown}"

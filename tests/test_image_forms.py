@@ -1,5 +1,8 @@
 """Paths of data sets: each form goes to its reader, and one of several sets goes by its name."""
 
+import gzip
+import zipfile
+
 import numpy as np
 import pytest
 from funcnn.experiments.errors import InputError
@@ -127,13 +130,38 @@ def test_a_zip_file_with_neither_idx_files_nor_pictures_says_so(tmp_path):
     assert str(caught.value) == f"{path} {said}"
 
 
-@pytest.mark.parametrize("name", ["a.csv", "in/train.csv.gz", "b.NPZ"])
-def test_tables_in_a_zip_file_are_to_be_unpacked(tmp_path, name):
+@pytest.mark.parametrize("name", ["in/a.csv", "in/b.csv.gz", "b.NPZ"])
+def test_what_a_zip_file_may_have_elsewhere_is_to_be_unpacked(tmp_path, name):
     path = write_zip(tmp_path / "it.zip", {name: b"hello"})
     with pytest.raises(
         InputError, match=f"one for each class; unpack it, and give gzip/{name} or the"
     ):
         read(path)
+
+
+@pytest.mark.parametrize("within", ["", "it/"])
+def test_tables_in_a_zip_file_are_read_as_in_a_folder(tmp_path, within):
+    names = {"train": TABLE, "test": TABLE[:4]}
+    written = {part: write_csv(tmp_path / f"{part}.csv", names[part]) for part in names}
+    with zipfile.ZipFile(tmp_path / "it.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(written["train"], f"{within}train.csv")
+        archive.writestr(f"{within}test.csv.gz", gzip.compress(written["test"].read_bytes()))
+    data, expected = read(tmp_path / "it.zip"), read(tmp_path)
+    for part in ("train", "test"):
+        for found, of_folder in zip(getattr(data, part), getattr(expected, part), strict=True):
+            np.testing.assert_array_equal(found, of_folder)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".zip") == ["it.zip"]
+
+
+def test_the_only_table_in_a_zip_file_is_read(tmp_path):
+    table = write_csv(tmp_path / "mine.csv", TABLE)
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        archive.write(table, "mine.csv")
+    np.testing.assert_array_equal(read(tmp_path / "it.zip").train[0], read(table).train[0])
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("mine.csv", "hello")
+    with pytest.raises(InputError, match=r"bad\.zip/mine\.csv, line 1: 1 columns are not"):
+        read(tmp_path / "bad.zip")
 
 
 def test_what_is_in_no_known_form_says_which_there_are(tmp_path):

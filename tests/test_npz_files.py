@@ -150,7 +150,7 @@ def test_a_validation_set_is_read(tmp_path, names):
     [
         ({"x_val": IMAGES}, "x_val has no labels"),
         ({"x_val": IMAGES, "y_val": LABELS + 1}, "validation label 3 is not one"),
-        ({"x_val": IMAGES[:, 1:], "y_val": LABELS}, "validation images are (3, 5)"),
+        ({"x_val": IMAGES[:, 1:], "y_val": LABELS}, "validation images are 5 x 3: resize"),
         (
             {"x_val": IMAGES, "x_valid": IMAGES},
             "x_val and x_valid are both validation images",
@@ -252,7 +252,11 @@ def header_of(descr, shape):
         pytest.param({"y_test": np.array(["a"] * 6)}, "test label 'a' is not one", id="a word"),
         pytest.param({"y_train": np.array([b"\xff"] * 12)}, "are no UTF-8", id="not UTF-8"),
         pytest.param({"y_test": LABELS[:6] + 1}, "test label 3 is not one", id="unknown class"),
-        pytest.param({"x_test": IMAGES[:6, 1:]}, "test images are (3, 5)", id="another size"),
+        pytest.param(
+            {"x_test": IMAGES[:6, 1:]},
+            "5 x 4 pixels, width x height, but test images are 5 x 3",
+            id="another size",
+        ),
     ],
 )
 def test_arrays_that_cannot_be_used_are_an_input_error(tmp_path, monkeypatch, arrays, said):

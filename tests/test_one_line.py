@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from funcnn.cli import main
-from funcnn.experiments import figures
+from funcnn.experiments import figures, gallery
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.datasets import load_dataset
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError, kind_of, printable
 from funcnn.experiments.image_data import assemble
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
@@ -111,7 +111,7 @@ def test_a_figure_has_names_that_can_be_drawn(tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
     figures.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
-    figures.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
+    gallery.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
     for figure in kept:
         assert figure.axes[0].get_yticklabels()[0].get_text() == r"a\nb\udcff"
         figure.draw_without_rendering()
@@ -188,3 +188,8 @@ def test_data_that_cannot_be_called_so_in_this_locale_are_not_said_to_be_gone(mo
     with pytest.raises(InputError) as caught:
         load_dataset("no-such-data", val_size=0, seed=0, expected=expected)
     assert str(caught.value) == f"runs/it read /home/äda/data, which {remedy}"
+
+
+def test_a_kind_has_its_article():
+    kinds = [kind_of(value) for value in (1, [], {}, OSError(), None)]
+    assert kinds == ["an int", "a list", "a dict", "an OSError", "a NoneType"]

@@ -367,7 +367,7 @@ def bomb(path):
     [
         (transparent, "is transparent in parts, and what is behind it is unknown"),
         (moving, "has 5 pictures in it"),
-        (larger, "has (4, 4) pixels, but the first image (3, 4)"),
+        (larger, "is 4 x 4 pixels, width x height, but the first picture is 4 x 3: resize them"),
         (text, "it is no PNG, JPEG, BMP, GIF, WebP or PGM"),
         (empty, "it is no PNG, JPEG, BMP, GIF, WebP or PGM"),
         (cut, "cannot be read as a picture: image file is truncated"),

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from funcnn.cli import main
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.places import (
@@ -102,3 +104,44 @@ def test_of_a_file_that_could_not_be_written_nothing_stays(tmp_path):
     with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a.csv"):
         raise KeyboardInterrupt
     assert not (tmp_path / "a.csv").exists()
+
+
+OUTS = {
+    "data show": "data show points-xor --out -",
+    "data fetch": "data fetch mnist --to -",
+    "predict": "predict run --data mnist --out -",
+    "export": "export run --to onnx --out -",
+    "import": "import it.pt --arch mlp3 --out -",
+    "train": "train --out -",
+    "compare": "compare mlp3 --out -",
+    "sweep": "sweep points --out -",
+    "experiment run": "experiment run points --out -",
+    "experiment submit": "experiment submit points --out -",
+    "experiment notebook": "experiment notebook points --out -",
+    "figure curves": "figure curves run --out -",
+    "figure activations": "figure activations --out -",
+    "bench": "bench --out -",
+}
+
+
+@pytest.mark.parametrize("command", OUTS.values(), ids=OUTS)
+def test_no_result_is_called_as_the_output_is(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, command.split())
+    (line,) = result.stderr.splitlines()
+    option = command.split()[-2]
+    said = f"Error: Invalid value for '{option}': -: give a name; a result is never written to the"
+    assert line == f"{said} output"
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_for_a_result_refuses_it():
+    def outs(command, name):
+        for each in getattr(command, "commands", {}).values():
+            yield from outs(each, f"{name} {each.name}".strip())
+        for option in command.params:
+            if option.name == "out" or (option.name == "to" and option.metavar == "DIR"):
+                yield name
+
+    assert set(outs(main, "")) - {"experiment report"} == set(OUTS)

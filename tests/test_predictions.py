@@ -12,6 +12,7 @@ from funcnn.experiments.trained_model import load_model
 from test_cli import funcnn, parse
 from test_data_record import one_error
 from test_datasets import image_folder
+from test_picture_folders import write_png
 
 import funcnn as fn
 
@@ -45,7 +46,7 @@ def predict(run, data, *arguments, **keywords):
 
 
 def outputs_of(run, data):
-    return load_model(RunFolder(Path(run))).predict(load_inputs(str(data)))
+    return load_model(RunFolder(Path(run))).predict(load_inputs(str(data)).inputs)
 
 
 def test_a_header_and_a_first_id_are_as_a_competition_demands_them(run, images):
@@ -156,3 +157,59 @@ def test_params_that_are_not_finite_are_refused_and_named(run, images, value):
     assert not Path("out.csv").exists()
     assert "\nnot finite: 1/weight\n" in funcnn("inspect", file).stdout
     assert json.loads(funcnn("inspect", file, "--json").stdout)["parameters"] == 51
+
+
+def write_table(path, ids, *, name="ImageId", label=None):
+    """Images of 4 x 4 with ids, and labels if they are to have some."""
+    pixels = np.random.default_rng(0).integers(0, 256, (len(ids), 16)).astype(str)
+    header, columns = [name, *(f"pixel{i}" for i in range(16))], [np.array(ids)[:, None], pixels]
+    if label is not None:
+        header, columns = [*header, "label"], [*columns, np.array(label)[:, None]]
+    rows = np.hstack([column.astype(str) for column in columns])
+    path.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "ids", "label"),
+    [
+        ("ImageId", ["1003", "1000", "-2", "7"], None),
+        ("id", ["a.png", "b.png", "c 1.png", "7"], None),
+        ("image_id", ["007", "008", "010", "1000"], None),
+        ("Id", ["12", "10", "11", "19"], ["0", "1", "0", "1"]),
+        ("Id", ["12", "10", "11", "19"], ["cat", "dog", "cat", "dog"]),
+    ],
+)
+def test_the_ids_of_a_table_are_the_ids_of_its_predictions(run, tmp_path, name, ids, label):
+    data = write_table(tmp_path / "it.csv", ids, name=name, label=label)
+    for out in ("first.csv", "again.csv"):  # of the text, and of its copy
+        printed = parse(funcnn("predict", run, "--data", data, "--out", out, "--json"))
+        assert printed["first_id"] is None
+        lines = Path(out).read_text().splitlines()
+        assert lines[0] == "Id,Category"
+        assert [line.split(",")[0] for line in lines[1:]] == ids
+    assert Path(f"{data}.funcnn.npy").exists()
+    predict(run, data, "--probabilities")
+    assert [row[0] for row in table()[1]] == ids
+    Path("out.csv").unlink()
+    assert parse(predict(run, data, "--first-id", 0, "--json"))["first_id"] == 0
+    assert [row[0] for row in table()[1]] == ["0", "1", "2", "3"]
+
+
+def test_the_ids_are_those_of_the_test_file(run, tmp_path):
+    write_table(tmp_path / "train.csv", ["1", "2", "3"], label=[0, 1, 2])
+    write_table(tmp_path / "test.csv", ["31", "22"])
+    predict(run, tmp_path)
+    assert [row[0] for row in table()[1]] == ["31", "22"]
+    write_table(tmp_path / "test.csv", ["31", "22"], name="")
+    Path("out.csv").unlink()
+    assert parse(predict(run, tmp_path, "--json"))["first_id"] == 0, "pandas counts without a name"
+    assert [row[0] for row in table()[1]] == ["0", "1"]
+
+
+def test_the_order_of_pictures_is_said(run, tmp_path):
+    for name in ("10", "9"):
+        write_png(tmp_path / "them" / f"{name}.png", np.zeros((4, 4), "u1"))
+    result = predict(run, tmp_path / "them")
+    assert result.stderr == "the rows are of the pictures by name: first 9.png, last 10.png\n"
+    assert [row[0] for row in table()[1]] == ["0", "1"]
