@@ -43,6 +43,11 @@ class EpochRow(NamedTuple):
     test_accuracy: float | None = None
 
 
+def loss_text(loss: float) -> str:
+    """A loss as it is printed, which in a training that goes wrong is of any size."""
+    return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.4g}"
+
+
 _RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
 _NUMBER = (float, type(None))  # or not measured
 _SUMMARY: dict[str, tuple[type, ...]] = {
@@ -93,6 +98,8 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """The folder of an existing run. Raises `InputError` if it is none."""
         folder = cls(path)
+        if path.is_file() and cls(path.parent).config.is_file():
+            raise InputError(f"{path} is a file of a run: give its folder, {path.parent}")
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run: it has no config.json")
         return folder

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments import figures
 from funcnn.experiments.errors import printable
+from funcnn.experiments.run_folder import loss_text
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
 READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"
@@ -149,3 +151,30 @@ def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(tmp_path, monkeyp
 
     monkeypatch.setattr("funcnn.experiments.gallery.list_datasets", full)
     assert funcnn("data", "list").stderr == "Error: a.csv: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("train k.npz", "(k.npz): did you mean --data k.npz?"),
+        ("train 'my own.npz'", "(my own.npz): did you mean --data 'my own.npz'?"),
+        ("train mlp3", "(mlp3): did you mean --arch mlp3?"),
+        ("train -data k.npz", "No such option '-d'. Did you mean --data?"),
+        ("train -data=k.npz", "No such option '-d'. Did you mean --data?"),
+        ("train -x", "No such option '-x'."),
+        ("evaluate a b", "Got unexpected extra argument (b)"),
+        ("train a b", "Got unexpected extra arguments (a b)"),
+    ],
+)
+def test_a_value_without_its_option_is_told_which_it_is(typed, meant):
+    result = CliRunner().invoke(main, shlex.split(typed))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(f"{meant}\n")
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"), [(0.12345, "0.1235"), (99999.5, "99999.5000"), (4.6185e29, "4.618e+29")]
+)
+def test_a_loss_of_any_size_is_short(loss, text):
+    assert loss_text(loss) == text

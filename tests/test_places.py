@@ -102,3 +102,13 @@ def test_of_a_file_that_could_not_be_written_nothing_stays(tmp_path):
     with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a.csv"):
         raise KeyboardInterrupt
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_the_folder_of_a_file_is_made_and_what_is_a_file_is_no_folder(tmp_path):
+    out = tmp_path / "new" / "inner" / "a.csv"
+    expect_new(out)
+    with new_file(out):
+        out.write_text("1")
+    assert out.read_text() == "1"
+    with pytest.raises(InputError, match=r"a\.csv/b/c\.csv: \S+/inner/a\.csv is a file, not a f"):
+        expect_new(out / "b" / "c.csv")
