@@ -19,7 +19,7 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.learners import make_learner
+from funcnn.experiments.learners import expect_init_used, make_learner
 from funcnn.experiments.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder, loss_text
@@ -167,6 +167,7 @@ def train(
                 else {"arch": "mlp3"} | options
             )
             config = RunConfig.resolve(values)
+            expect_init_used(options, [config])
             run = TrainingRun.start(config, out, learner_of, usual=unsaid(values))
             say_chosen([config], [run.config], quiet or as_json)
         try:

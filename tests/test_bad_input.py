@@ -478,6 +478,7 @@ PLACES = [
 
 CONFIG = "train --config run/config.json --out new"
 CONFIGS = [
+    row("init without torch", f"{CONFIG} --init shared", "--init is for --backend torch: leave it"),
     row("config: a run's folder", "train --config run --out new", "give run/config.json"),
     row("config of another arch", CONFIG + " --arch softmax", "--arch", "softmax", "mlp2"),
     row("config missing", "train --config none.json --out new", "none.json"),

@@ -358,6 +358,15 @@ def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too
     assert made("out")
 
 
+def test_the_same_weights_are_for_a_sweep_that_has_torch():
+    fixed = {"init": "shared", "epochs": 1}
+    both = Plan.make("softmax", {"backend": ("numpy", "torch")}, fixed, 1)
+    assert [run.config.init for run in both.runs] == ["shared", "shared"]
+    for grid, also in (({"init": ("own", "shared")}, {}), ({"lr": (0.1,)}, fixed)):
+        with pytest.raises(InputError, match=r"^--init is for --backend torch: leave it out$"):
+            Plan.make("softmax", grid, also, 1)
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
