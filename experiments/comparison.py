@@ -120,6 +120,8 @@ class Comparison:
         """
         require("torch")
         path, what = folder / _RECORD, "the record of a comparison"
+        if folder.is_file():
+            raise InputError(f"{folder} is a file: give the folder of a comparison")
         if not path.exists():
             raise InputError(f"{folder} is no comparison: it has no comparison.json")
         record = read_record(path, what)

@@ -28,7 +28,7 @@ from funcnn.experiments.datasets import (
     Dataset,
     load_dataset,
 )
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.records import read_record
 
@@ -192,7 +192,7 @@ class RunConfig:
     def read(cls, path: Path) -> dict[str, Any]:
         """The values in a config file, every one good. Raises `InputError`, naming the file."""
         if (path / "config.json").is_file():
-            raise InputError(f"{path} is a folder: give {path / 'config.json'}")
+            raise InputError(f"{path} is a folder: give {quoted(path / 'config.json')}")
         values = read_record(path, "a config file")
         try:
             cls.resolve(values)

@@ -528,6 +528,7 @@ BAD = {
     "compare run --mode lockstep --seeds 9": r"--seeds is for --mode free: leave it out",
     "compare --resume taken": r"taken is no comparison: it has no comparison\.json",
     "compare --resume damaged": r"damaged/comparison\.json is not the record of a comparison: .*",
+    "compare --resume other/comparison.json": r"other/comparison\.json is a file: give .*",
     "compare --resume other": r"other/comparison\.json is not the record of a .*it has no config",
     "compare --resume edited": r"edited/comparison\.json is not the record .*its threads is '1'",
     "compare --resume taken --seeds 2": r"--resume takes .* from taken: leave out --seeds",

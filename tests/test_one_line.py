@@ -178,3 +178,16 @@ def test_a_value_without_its_option_is_told_which_it_is(typed, meant):
 )
 def test_a_loss_of_any_size_is_short(loss, text):
     assert loss_text(loss) == text
+
+
+def test_a_run_whose_reader_left_ends_without_a_word_and_can_be_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ["train", "--arch", "points", "--data", "points-xor", "--epochs", "2", "--out", "it"]
+    reader, writer = os.pipe()
+    os.close(reader)  # as head does once it has its lines
+    done = subprocess.run([*SCRIPT, *run], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not Path("it/summary.json").exists()
+    assert funcnn("train", "--resume", "it", "--quiet").exit_code == 0
+    assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
