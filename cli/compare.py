@@ -1,7 +1,6 @@
 """`funcnn compare`."""
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
 from funcnn.experiments.comparison_markdown import tables
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import expected_data, say_what_was_read
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.small_data import unsaid
 
@@ -141,7 +140,7 @@ def compare(
         with contextlib.closing(bar):
             record = comparison.finish(bar)
     except KeyboardInterrupt:
-        folder = shlex.quote(str(comparison.folder))
+        folder = quoted(comparison.folder)
         echo(
             f"stopped; what is finished is kept; go on with: funcnn compare --resume {folder}",
             err=True,

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
-from funcnn.experiments.errors import InputError, RunStoppedError, printable
+from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
 from funcnn.experiments.mpi_ranks import in_turn
 
 import funcnn as fn
@@ -35,7 +36,8 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        raise _line(" ".join(error.format_message().split()), arguments, _UsageLine) from None
+        said = " ".join(error.format_message().split()) + _meant(error, arguments)
+        raise _line(said, arguments, _UsageLine) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
         raise _line(error, arguments) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
@@ -49,6 +51,26 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except KeyboardInterrupt:  # where no command has more to say
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
+
+
+def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
+    """What to type instead where a value stands without its option, or an option has one dash."""
+    options = [] if error.ctx is None else error.ctx.command.params
+    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        typed = [f"-{word.partition('=')[0]}" for word in arguments]
+        known = [name for option in options for name in option.opts if name in typed]
+        return f" Did you mean {known[0]}?" if known else ""
+    extra = re.search(r"unexpected extra argument \((.*)\)$", error.format_message())
+    if extra is None:
+        return ""
+    names = {
+        option.opts[0]: getattr(option.type, "choices", ())
+        for option in options
+        if isinstance(option, click.Option)
+    }
+    fitting = [name for name, choices in names.items() if extra[1] in choices]
+    fitting += ["--data"] if "--data" in names else []
+    return f": did you mean {fitting[0]} {quoted(extra[1])}?" if fitting else ""
 
 
 def _line(

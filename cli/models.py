@@ -60,7 +60,9 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
 
 
 def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
-    line = f"{name:10} loss {results[f'{part}_loss']:.4f}  "
+    from funcnn.experiments.run_folder import loss_text
+
+    line = f"{name:10} loss {loss_text(results[f'{part}_loss'])}  "
     line += f"accuracy {results[f'{part}_accuracy']:.2%}  "
     if f"{part}_top_5_accuracy" in results:
         line += f"top-5 {results[f'{part}_top_5_accuracy']:.2%}  "

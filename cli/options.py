@@ -122,11 +122,6 @@ arch_option = click.option("--arch", type=arch_choice, help="The network. [defau
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 _SETTINGS = (
-    click.option(
-        "--init",
-        type=click.Choice(INITS),
-        help="First weights on PyTorch's side: its own, or shared with funcnn's. [default: own]",
-    ),
     channels_option,
     kernel_size_option,
     hidden_option,
@@ -210,6 +205,11 @@ _SETTINGS = (
         is_flag=True,
         default=None,  # left out, it is what the config file says
         help="Measure the test set after every epoch too, for the curve; never used to choose.",
+    ),
+    click.option(
+        "--init",
+        type=click.Choice(INITS),
+        help="First weights on PyTorch's side: its own, or shared with funcnn's. [default: own]",
     ),
 )
 

@@ -1,7 +1,6 @@
 """`funcnn train`."""
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from funcnn.cli.options import (
     threads_option,
 )
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.learners import make_learner
+from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.learners import expect_init_used, make_learner
 from funcnn.experiments.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.run_folder import EpochRow, RunFolder, loss_text
 from funcnn.experiments.small_data import unsaid
 from funcnn.experiments.training_run import TrainingRun
 
@@ -68,12 +67,12 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
     width = len(str(epochs))
     parts = [
         f"epoch {row.epoch:{width}}/{epochs}",
-        f"train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.2%}",
+        f"train loss {loss_text(row.train_loss)} accuracy {row.train_accuracy:.2%}",
         f"lr {row.learning_rate:.2g}",
         f"{row.seconds:.1f} s",
     ]
     if row.val_loss is not None and row.val_accuracy is not None:
-        parts.insert(2, f"val loss {row.val_loss:.4f} accuracy {row.val_accuracy:.2%}")
+        parts.insert(2, f"val loss {loss_text(row.val_loss)} accuracy {row.val_accuracy:.2%}")
     return "  ".join(parts)
 
 
@@ -168,6 +167,7 @@ def train(
                 else {"arch": "mlp3"} | options
             )
             config = RunConfig.resolve(values)
+            expect_init_used(options, [config])
             run = TrainingRun.start(config, out, learner_of, usual=unsaid(values))
             say_chosen([config], [run.config], quiet or as_json)
         try:
@@ -179,7 +179,7 @@ def train(
                 sys.exit(130)
             echo(
                 f"stopped after epoch {run.epochs_done}, which is kept in {run.folder.last}; "
-                f"go on with: funcnn train --resume {shlex.quote(str(run.folder))}",
+                f"go on with: funcnn train --resume {quoted(run.folder)}",
                 err=True,
             )
             sys.exit(130)

@@ -25,7 +25,7 @@ from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.machine import describe_machine, in_one_line
 from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.places import RUNS, new_folder
-from funcnn.experiments.records import read_record
+from funcnn.experiments.records import expect_kinds, read_record
 from funcnn.experiments.resumption import identity
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
@@ -87,7 +87,10 @@ class Comparison:
         task = Task.build(config, expected, usual=usual)
         task.first_params()
         if steps is not None and steps > task.total_steps:
-            raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
+            raise InputError(
+                f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "
+                "more --epochs"
+            )
         record = {
             "config": dataclasses.asdict(task.config),
             "modes": list(modes),
@@ -117,9 +120,12 @@ class Comparison:
         """
         require("torch")
         path, what = folder / _RECORD, "the record of a comparison"
+        if folder.is_file():
+            raise InputError(f"{folder} is a file: give the folder of a comparison")
         if not path.exists():
             raise InputError(f"{folder} is no comparison: it has no comparison.json")
         record = read_record(path, what)
+        expect_kinds(path, what, record, _SETTINGS)
         try:
             _check_settings(record)
             comparison = cls(folder, record)
@@ -206,22 +212,15 @@ class Comparison:
         self._state = identity(self.folder / _RECORD)
 
 
-_SETTINGS = {
-    "config": dict,
-    "modes": list,
-    "seeds": list,
-    "steps": int,
-    "threads": int,
-    "machine": dict,
-    "peak_memory": dict,
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("config", "machine", "peak_memory"), (dict,)),
+    **dict.fromkeys(("modes", "seeds"), (list,)),
+    **dict.fromkeys(("steps", "threads"), (int,)),
 }
 
 
 def _check_settings(record: Any) -> None:
-    """Raise `ValueError` unless it has the settings of a comparison, each of its kind."""
-    for name, kind in _SETTINGS.items():
-        if not isinstance(record.get(name), kind):
-            raise ValueError(f"its {name} are {record.get(name)!r}")
+    """Raise `ValueError` unless its settings, each of its kind, are those of a comparison."""
     if not all(type(seed) is int for seed in record["seeds"]):
         raise ValueError(f"its seeds are {record['seeds']!r}")
     if not set(record["modes"]) <= set(MODES):

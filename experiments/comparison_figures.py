@@ -16,7 +16,7 @@ from funcnn.experiments.figures import (
     hide_axis,
     new_figure,
     short_names,
-    whole_epochs,
+    whole_numbers,
     write_figure,
 )
 from funcnn.experiments.lockstep import Step
@@ -61,7 +61,7 @@ def curves(path: Path, runs: Mapping[str, Sequence[list[EpochRow]]], loss_unit: 
             axis.set_xlabel("epoch")
             axis.set_ylabel(f"{words} {name} ({unit})")
             axis.grid(alpha=0.3)
-            whole_epochs(axis, epochs)
+            whole_numbers(axis, epochs)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     write_figure(figure, path)
 
@@ -163,6 +163,7 @@ def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str,
         axis.set_yscale("log")
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
+        whole_numbers(axis, [step.step for step in single])
         axis.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.13),

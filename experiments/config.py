@@ -28,7 +28,7 @@ from funcnn.experiments.datasets import (
     Dataset,
     load_dataset,
 )
-from funcnn.experiments.errors import InputError, expect_text
+from funcnn.experiments.errors import InputError, expect_text, quoted
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.records import read_record
 
@@ -111,17 +111,18 @@ class RunConfig:
             value = getattr(self, name)
             if value is None and name in ("batch_size", "patience"):
                 continue
-            if type(value) is not int or not least <= value < 2**63:
-                _refuse(name, value, f"an integer from {least} to 2**63 - 1")
+            if (wrong := _wrong_whole(value, least, 63)) is not None:
+                _refuse(name, value, f"an integer {wrong}")
         for name, example in (("hidden", "256x128"), ("channels", "16x32")):
             sizes = getattr(self, name)
-            if not all(type(size) is int and 1 <= size < 2**31 for size in sizes):
-                _refuse(name, sizes, f"sizes from 1 to 2**31 - 1, as {example}")
+            for size in sizes:
+                if (wrong := _wrong_whole(size, 1, 31)) is not None:
+                    _refuse(name, sizes, f"sizes {wrong}, as {example}")
         if ARCHITECTURES[self.arch].convolves:
             if not self.channels:
                 _refuse("channels", "0", "one size at least, as 16x32")
-            if type(self.kernel_size) is not int or not 1 <= self.kernel_size < 2**31:
-                _refuse("kernel_size", self.kernel_size, "an integer from 1 to 2**31 - 1")
+            if (wrong := _wrong_whole(self.kernel_size, 1, 31)) is not None:
+                _refuse("kernel_size", self.kernel_size, f"an integer {wrong}")
         else:
             for name in ("channels", "kernel_size"):
                 if getattr(self, name):
@@ -132,9 +133,8 @@ class RunConfig:
                 _refuse(name, getattr(self, name), "true or false")
         _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
         _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
-        _check_number(self, "momentum", 0, 1, "at least 0 and below 1")
-        _check_number(self, "dropout", 0, 1, "at least 0 and below 1")
-        _check_number(self, "label_smoothing", 0, 1, "at least 0 and below 1")
+        for name in ("momentum", "dropout", "label_smoothing"):
+            _check_number(self, name, 0, 1, "at least 0 and below 1")
         if self.label_smoothing and ARCHITECTURES[self.arch].binary:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
         if self.label_smoothing and self.loss == "squared-error":
@@ -195,6 +195,8 @@ class RunConfig:
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """The values in a config file, every one good. Raises `InputError`, naming the file."""
+        if (path / "config.json").is_file():
+            raise InputError(f"{path} is a folder: give {quoted(path / 'config.json')}")
         values = read_record(path, "a config file")
         try:
             cls.resolve(values)
@@ -235,6 +237,13 @@ def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
         value = _by(value)
     raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
+
+
+def _wrong_whole(value: Any, least: int, bits: int) -> str | None:
+    """What is asked of an integer that this is not; None: it is one."""
+    if type(value) is not int or value < least:
+        return f"of at least {least}"
+    return None if value < 2**bits else f"below 2**{bits}"
 
 
 def _by(sizes: tuple[Any, ...]) -> str:

@@ -62,9 +62,8 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         epochs = [row.epoch for row in rows]
         runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
     units = {LOSSES[folder.read_config().loss] for folder in folders}
-    unit = units.pop() if len(units) == 1 else ""
     with new_file(out):
-        figures.curves(out, runs, words[parts[0]] if same else "", unit)
+        figures.curves(out, runs, words[parts[0]] if same else "", " or ".join(sorted(units)))
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:
@@ -75,7 +74,8 @@ def _labels(folders: Sequence[RunFolder]) -> list[str]:
     ]
     telling = [name for name in differing if not _follows(name, settings)]
     labels = [
-        ", ".join(f"{name}={_in_words(values[name])}" for name in telling) for values in settings
+        ", ".join(f"{name.replace('_', '-')}={_in_words(name, values[name])}" for name in telling)
+        for values in settings
     ]
     return [
         label if label and labels.count(label) == 1 else f"{label} {folder}".strip()
@@ -92,7 +92,9 @@ def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
     )
 
 
-def _in_words(value: Any) -> str:
+def _in_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(str(size) for size in value) or "none"
-    return "all" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "all" if name == "batch_size" else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -82,17 +82,17 @@ def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        whole_epochs(axis, epochs)
+        whole_numbers(axis, epochs)
     loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
     figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     write_figure(figure, path)
 
 
-def whole_epochs(axis: Any, epochs: list[int]) -> None:
-    """Have an axis of epochs show whole numbers only."""
+def whole_numbers(axis: Any, counts: list[int]) -> None:
+    """Have an axis of epochs or steps, those drawn, show whole numbers only."""
     axis.xaxis.get_major_locator().set_params(integer=True)
-    if len(set(epochs)) == 1:  # between whose limits there would be no other whole number
-        axis.set_xticks(epochs[:1])
+    if len(set(counts)) == 1:  # between whose limits there would be no other whole number
+        axis.set_xticks(counts[:1])
 
 
 class Curve(NamedTuple):
@@ -109,13 +109,12 @@ class Curve(NamedTuple):
 def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words.
 
-    unit: of the losses; empty if they have not all the same.
+    unit: of the losses, as `nats`.
     """
     labels = [textwrap.fill(printable(run.label), 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
     lines = -(-sum(1 + label.count("\n") for label in labels) // columns)
     figure, (axes,) = new_figure(1, 2, (10, 4 + 0.22 * lines))
-    loss_name = f"loss ({unit})" if unit else "loss"
     all_looks = itertools.product(zip(STYLES, MARKERS, strict=True), COLOURS)
     for run, label, ((style, marker), colour) in zip(runs, labels, all_looks, strict=False):
         looks = {"color": colour, "linestyle": style}
@@ -123,11 +122,11 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
             looks["marker"] = marker
         for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
             axis.plot(run.epochs, values, label=label, **looks)
-    for axis, name in zip(axes, (loss_name, "accuracy (%)"), strict=True):
+    for axis, name in zip(axes, (f"loss ({unit})", "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())
         axis.grid(alpha=0.3)
-        whole_epochs(axis, [epoch for run in runs for epoch in run.epochs])
+        whole_numbers(axis, [epoch for run in runs for epoch in run.epochs])
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=columns, handlelength=3)
     write_figure(figure, path)

@@ -8,7 +8,7 @@ import numpy as np
 from funcnn.experiments import figures, image_forms, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError, printable
-from funcnn.experiments.lost_figures import picture
+from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.places import data_folders, expect_new, new_file
 from funcnn.experiments.sources import SETS
 
@@ -126,7 +126,7 @@ def _draw_images(data: Dataset, out: Path) -> None:
     contact_sheet(out, rows, data.class_names)
 
 
-@picture
+@figure_file
 def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) -> None:
     """Grey images `(H, W)` of bytes, all of one size: a row for each title, in several columns.
 

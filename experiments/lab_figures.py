@@ -13,6 +13,7 @@ from funcnn.experiments.figures import (
     STYLES,
     hide_axis,
     new_figure,
+    whole_numbers,
     write_figure,
 )
 from funcnn.experiments.lost_figures import figure_file
@@ -44,6 +45,7 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
     axis.set_xlabel("epoch")
     axis.set_ylabel("training loss (nats)")
     axis.grid(alpha=0.3)
+    whole_numbers(axis, [row.epoch for rows in runs.values() for row in rows])
     figure.legend(loc="outside right upper")
     write_figure(figure, path)
 
@@ -60,6 +62,7 @@ def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     axis.set_xlabel("step")
     axis.set_ylabel("relative distance of the params")
     axis.grid(alpha=0.3)
+    whole_numbers(axis, [*range(1, 1 + max(map(len, found.values())))])
     figure.legend(loc="outside right upper")
     write_figure(figure, path)
 

@@ -11,7 +11,7 @@ from funcnn.experiments.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.machine import in_one_line
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.run_folder import EpochRow, loss_text
 from funcnn.experiments.score_figures import Score
 from funcnn.experiments.side_by_side import Spread
 
@@ -64,7 +64,7 @@ def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accu
 def epoch_line(row: EpochRow) -> str:
     """What is printed for an epoch where the lab has no form of its own."""
     parts = [
-        f"{name} loss {loss:.4f} {accuracy:.2%}"
+        f"{name} loss {loss_text(loss)} {accuracy:.2%}"
         for name, loss, accuracy in (
             ("train", row.train_loss, row.train_accuracy),
             ("val", row.val_loss, row.val_accuracy),

@@ -5,16 +5,26 @@ numbers are the same.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from funcnn.experiments.config import build_optimizer, network_that_fits
+from funcnn.experiments.config import RunConfig, build_optimizer, network_that_fits
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks import Batch, Task
 
 import funcnn as fn
 from funcnn.types import Array, Tree
+
+
+def expect_init_used(given: Collection[str], configs: Iterable[RunConfig]) -> None:
+    """Raise `InputError` if the settings given have an `init`, and none of these runs is torch's.
+
+    In NumPy's there are no other weights to begin with than its own, which are those shared.
+    """
+    if "init" in given and all(config.backend == "numpy" for config in configs):
+        raise InputError("--init is for --backend torch: leave it out")
 
 
 class Learner(Protocol):

@@ -41,6 +41,9 @@ def expect_new(out: Path, suffix: str = "") -> None:
     """
     if out.exists():
         raise InputError(f"--out {out} exists already; give the name of a new file")
+    above = next((folder for folder in out.parents if folder.exists()), out.parent)
+    if not above.is_dir():
+        raise InputError(f"--out {out}: {above} is a file, not a folder")
     if suffix and out.suffix.lower() != suffix:
         raise InputError(f"--out {out}: give a name that ends in {suffix}")
 
@@ -49,8 +52,11 @@ def expect_new(out: Path, suffix: str = "") -> None:
 def new_file(out: Path) -> Iterator[None]:
     """In the `with` block the file `out` is the caller's to write; if that fails, there is none.
 
+    Its folder is made if it is not there.
+
     Raises `InputError` if it is there by now, such as of another process; `OSError`.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         open(out, "xb").close()
     except FileExistsError:

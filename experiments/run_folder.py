@@ -1,6 +1,7 @@
 """The folder that a training run writes: what is in it, and under which names.
 
 config.json    everything needed to run it again
+data.json      which data it read, by a digest; older runs have none
 metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve
 params.npz     the model: best on validation, or the last where there is no validation set
 last.npz       the training state after the last recorded epoch, to resume from
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.places import RUNS, new_folder
 from funcnn.experiments.records import expect_kinds, read_record
 
@@ -41,6 +42,11 @@ class EpochRow(NamedTuple):
     test_loss: float | None = None
     """With --test-curve only, and never used to choose; so is the accuracy."""
     test_accuracy: float | None = None
+
+
+def loss_text(loss: float) -> str:
+    """A loss as it is printed, which in a training that goes wrong is of any size."""
+    return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.4g}"
 
 
 _RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
@@ -93,6 +99,8 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """The folder of an existing run. Raises `InputError` if it is none."""
         folder = cls(path)
+        if path.is_file() and cls(path.parent).config.is_file():
+            raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run: it has no config.json")
         return folder

@@ -260,8 +260,8 @@ def _read(folder: Path, plan: Plan) -> dict[str, str]:
     now |= {f"--{name}": as_option(value) for name, value in plan.fixed.items()}
     for name in (*before, *now):
         if before.get(name) != now.get(name):
-            was, here = (_given(name, values) for values in (before, now))
-            raise InputError(f"{folder} was begun with {was}, not {here}: give another --out")
+            begun = _begun(name, before.get(name), now.get(name))
+            raise InputError(f"{folder} was begun {begun}: give another --out")
     if keys != list(plan.grid):
         was, here = (" and ".join(names) or "nothing" for names in (keys, plan.grid))
         raise InputError(f"{folder} was begun as a grid of {was}, not {here}: give another --out")
@@ -269,8 +269,11 @@ def _read(folder: Path, plan: Plan) -> dict[str, str]:
     return {name: digest for name, digest in digests.items() if (folder / "runs" / name).exists()}
 
 
-def _given(name: str, values: dict[str, str]) -> str:
-    option = name.replace("_", "-")
+def _begun(name: str, was: str | None, here: str | None) -> str:
+    """How it was begun, of what is another now; None: it was left out, or is."""
     if name == "TARGET":
-        return values[name]
-    return f"{option} {values[name]}" if name in values else f"without {option}"
+        return f"with {was}, not {here}"
+    option = name.replace("_", "-")
+    if was is None:
+        return f"without {option}"
+    return f"with {option} {was}, {'which is left out now' if here is None else f'not {here}'}"

@@ -17,6 +17,7 @@ from funcnn.experiments.data_record import Expected
 from funcnn.experiments.emnist47 import EMNIST47, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
+from funcnn.experiments.learners import expect_init_used
 from funcnn.experiments.run_pool import Job
 from funcnn.experiments.small_data import fitted
 from funcnn.experiments.tasks import Task
@@ -96,6 +97,7 @@ class Plan(NamedTuple):
             settings = {**_with_emnist(target, of_trial, {**fixed, **chosen}), **fixed, **chosen}
             points.append(Point(values, settings))
         runs = [_run(point, first + index) for point in points for index in range(seeds)]
+        expect_init_used({**fixed, **grid}, [run.config for run in runs])
         return cls(target, dict(grid), fixed, range(first, first + seeds), points, runs)
 
 

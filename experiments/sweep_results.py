@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.run_folder import RunFolder, loss_text
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.sweep_plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
 
@@ -196,4 +196,4 @@ def _percent(found: Spread) -> str:
 
 
 def _number(found: Spread) -> str:
-    return f"{found.mean:.4f}" + ("" if found.std is None else f" ± {found.std:.4f}")
+    return loss_text(found.mean) + ("" if found.std is None else f" ± {loss_text(found.std)}")

@@ -56,7 +56,10 @@ class Task(NamedTuple):
         examples = len(data.train[0])
         batch_size = config.batch_size or examples
         if batch_size > examples:
-            raise InputError(f"--batch-size {batch_size}: there are {examples} training examples")
+            raise InputError(
+                f"--batch-size {batch_size}: there are {examples} training examples; "
+                f"give at most {examples}"
+            )
         if config.patience is not None and data.validation is None:
             raise InputError(
                 f"--patience {config.patience}: there is no validation set; give --val-size"

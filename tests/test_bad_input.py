@@ -467,15 +467,19 @@ PLACES = [
     ),
     row("predict: out exists", PREDICT + " --out note.txt", "--out", "note.txt"),
     row("predict: out is a folder", PREDICT + " --out folder", "--out", "folder"),
-    row("predict: out in no folder", PREDICT + " --out no/new.csv", "no/new.csv"),
+    row("predict: out in a file", PREDICT + " --out note.txt/new.csv", "note.txt is a file, not a"),
     row("predict: out not writable", PREDICT + " --out /proc/nowhere.csv", "/proc/nowhere.csv"),
     row("data show: out is no PNG", "data show images --out new.jpg", "--out new.jpg", ".png"),
     row("data show: out exists", "data show images --out note.txt", "--out", "note.txt"),
-    row("data show: out in no folder", "data show images --out no/new.png", "no/new.png"),
+    row(
+        "data show: out in a file", "data show images --out note.txt/new.png", "note.txt is a file"
+    ),
 ]
 
 CONFIG = "train --config run/config.json --out new"
 CONFIGS = [
+    row("init without torch", f"{CONFIG} --init shared", "--init is for --backend torch: leave it"),
+    row("config: a run's folder", "train --config run --out new", "give run/config.json"),
     row("config of another arch", CONFIG + " --arch softmax", "--arch", "softmax", "mlp2"),
     row("config missing", "train --config none.json --out new", "none.json"),
     row("config is a folder", "train --config folder --out new", "folder"),
@@ -664,11 +668,12 @@ COLUMNS = b"epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,
 FIGURES = [
     row("activations: out is no PNG", "figure activations --out a.pdf", "--out a.pdf", ".png"),
     row("activations: out exists", "figure activations --out note.txt", "--out", "note.txt"),
-    row("activations: out in no folder", "figure activations --out no/new.png", "no/new.png"),
+    row("activations: out in a file", "figure activations --out note.txt/a/b.png", "note.txt is a"),
     row("curves: out exists", CURVES + " --out note.txt", "--out", "note.txt"),
-    row("curves: out in no folder", CURVES + " --out no/new.png", "no/new.png"),
+    row("curves: out in a file", CURVES + " --out note.txt/new.png", "note.txt is a file, not a"),
     row("curves: of nothing", "figure curves", "RUN"),
     row("curves: no such run", "figure curves run none", "none"),
+    row("curves: a file of a run", "figure curves run run/params.npz", "give its folder, run"),
     row("curves: not a run", "figure curves run images", "images", "config.json"),
     row("curves: too many", "figure curves" + 29 * " run", "29 runs", "at most 28"),
     row("curves: config damaged", CURVES, "run/config.json", after=cut("run/config.json")),

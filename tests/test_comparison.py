@@ -243,7 +243,7 @@ def test_a_run_gives_its_settings_and_points_have_no_picture_of_images():
     config = record_of(folder)["config"]
     assert config == json.loads(Path(run, "config.json").read_text())
     assert not (folder / "disagreements.png").exists()
-    assert "There is no picture" in (folder / "comparison.md").read_text()
+    assert "There is no figure" in (folder / "comparison.md").read_text()
 
 
 # --- stopped and gone on with ----------------------------------------------------------------
@@ -511,6 +511,7 @@ def prepared(trained):
     Path("other/comparison.json").write_text("{}")
     Path("edited").mkdir()
     settings = {"config": {}, "modes": [], "seeds": [], "steps": 3, "threads": "1"}
+    settings |= {"machine": {}, "peak_memory": {}}
     Path("edited/comparison.json").write_text(json.dumps(settings))
 
 
@@ -520,15 +521,16 @@ BAD = {
     "compare run --arch mlp3": r"the settings are those of run: leave out --arch",
     "compare run --seeds 0": r"Invalid value for '--seeds': 0 is not in the range x>=1\.",
     "compare run --steps 0": r"Invalid value for '--steps': 0 is not in the range x>=1\.",
-    "compare run --steps 13": r"--steps 13: the whole run has 12",
+    "compare run --steps 13": r"--steps 13: give at most 12, which the whole run has, or .*",
     "compare run --out taken": r"--out taken exists already, and a run never overwrites one",
     "compare run --mode both": r"Invalid value for '--mode': 'both' is not one of .*",
     "compare run --mode free --steps 9": r"--steps is for --mode lockstep: leave it out",
     "compare run --mode lockstep --seeds 9": r"--seeds is for --mode free: leave it out",
     "compare --resume taken": r"taken is no comparison: it has no comparison\.json",
     "compare --resume damaged": r"damaged/comparison\.json is not the record of a comparison: .*",
-    "compare --resume other": r"other/comparison\.json is not the record of a .*config are None",
-    "compare --resume edited": r"edited/comparison\.json is not the record .*threads are '1'",
+    "compare --resume other/comparison.json": r"other/comparison\.json is a file: give .*",
+    "compare --resume other": r"other/comparison\.json is not the record of a .*it has no config",
+    "compare --resume edited": r"edited/comparison\.json is not the record .*its threads is '1'",
     "compare --resume taken --seeds 2": r"--resume takes .* from taken: leave out --seeds",
     "compare run --resume taken": r"--resume takes .* from taken: leave out RUN",
     "compare --weight-init normal": (

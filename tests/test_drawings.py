@@ -2,14 +2,16 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import figures, gallery
+from funcnn.experiments import comparison_figures, figures, gallery, lab_figures
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.drawings import draw_activations, draw_curves
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.lockstep import Step
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 
 MLP2 = {"arch": "mlp2", "epochs": 3}
@@ -19,7 +21,13 @@ MLP2 = {"arch": "mlp2", "epochs": 3}
 def drawn(monkeypatch):
     """The figures that were drawn, as matplotlib has them, instead of files."""
     kept = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
+
+    def keep(figure, path):
+        kept.append(figure)
+        Path(path).unlink(missing_ok=True)  # the place that was taken for it is free again
+
+    for module in (figures, comparison_figures, lab_figures):
+        monkeypatch.setattr(module, "write_figure", keep)
     return kept
 
 
@@ -87,6 +95,16 @@ def test_runs_are_called_by_what_differs_between_them(tmp_path, drawn):
     assert labels(drawn[1]) == [str(tmp_path / "a")]
 
 
+def test_a_setting_is_called_as_its_option_and_none_is_no_number(tmp_path, drawn):
+    settings = {"patience": 9, "label_smoothing": 0.2, "batch_size": 8}
+    folders = [make_run(tmp_path / "a", **settings), make_run(tmp_path / "b", batch_size=None)]
+    draw_curves(folders, tmp_path / "new.png")
+    assert labels(drawn[0]) == [
+        "batch-size=8, label-smoothing=0.2, patience=9",
+        "batch-size=all, label-smoothing=0.1, patience=none",
+    ]
+
+
 def test_runs_of_equal_settings_are_called_by_their_folders_too(tmp_path, drawn):
     folders = [
         make_run(tmp_path / name, seed=seed) for name, seed in [("a", 0), ("b", 0), ("c", 1)]
@@ -115,13 +133,16 @@ def test_without_a_validation_set_they_are_those_of_training(tmp_path, drawn):
     np.testing.assert_allclose(points[:, 1], [2, 1, 2 / 3])
     draw_curves([alone, make_run(tmp_path / "b")], tmp_path / "both.png")
     assert drawn[1].axes[0].get_ylabel() == "loss (nats)"
-    assert labels(drawn[1]) == ["val_size=0 (training)", "val_size=10000 (validation)"]
+    assert labels(drawn[1]) == ["val-size=0 (training)", "val-size=10000 (validation)"]
 
 
 def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
     entropy = make_run(tmp_path / "a")
     squared = [make_run(tmp_path / name, loss="squared-error", seed=1) for name in "bc"]
-    for folders, words in ((squared, "loss (squared error)"), ([entropy, *squared], "loss")):
+    for folders, words in (
+        (squared, "loss (squared error)"),
+        ([entropy, *squared], "loss (nats or squared error)"),
+    ):
         draw_curves(folders, tmp_path / f"{len(folders)}.png")
         assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
     figures.learning_curve("it.png", entropy.read_metrics(), "squared error")
@@ -233,3 +254,20 @@ def test_ink_is_drawn_on_paper_and_photographs_as_they_are(
     expected = np.full((8, 10), paper)  # with a gap of one pixel below and beside each
     expected[:3, :4], expected[:3, 5:9], expected[4:7, :4] = one, other, other
     np.testing.assert_array_equal(image.get_array(), expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_epochs_and_steps_are_whole_numbers_wherever_they_are_an_axis(count, drawn):
+    numbers = range(1, count + 1)
+    rows = [EpochRow(e, 1 / e, 0.5, 1 / e, 0.5, 0.1, 1.0) for e in numbers]
+    steps = [Step(s, 1, 1, 1e-7, 1e-7, 1e-8, 0, {}, {"0/w": 1e-8 * s}) for s in numbers]
+    figures.learning_curve("it.png", rows)
+    comparison_figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
+    comparison_figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
+    lab_figures.losses("it.png", {"a": rows})
+    lab_figures.apart("it.png", {"a": [1e-7] * count})
+    assert len(drawn) == 5
+    for figure in drawn:
+        figure.draw_without_rendering()
+        for axis in figure.axes:
+            assert all(tick == round(tick) for tick in axis.get_xticks()), axis.get_xlabel()

@@ -367,7 +367,7 @@ EXPORTS = [
     ("export note.txt --to pt", ["note.txt: not a snapshot"], nothing),
     ("export net.npz --to pt", ["net.pt exists already; give the name of a new file"], nothing),
     ("export net.npz --to onnx --out new.pt", ["new.pt: give a name that ends in .onnx"], nothing),
-    ("export net.npz --to pt --out none/new.pt", ["none/new.pt: No such file"], nothing),
+    ("export net.npz --to pt --out net.npz/new.pt", ["net.npz is a file, not a fol"], nothing),
     ("export net.npz --to jpg", ["'jpg' is not one of 'pt', 'safetensors', 'onnx'"], nothing),
     ("export net.npz", ["Missing option '--to'"], nothing),
     (

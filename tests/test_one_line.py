@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, kind_of, printable
 from funcnn.experiments.image_data import assemble
+from funcnn.experiments.run_folder import loss_text
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
 READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"
@@ -193,3 +195,43 @@ def test_data_that_cannot_be_called_so_in_this_locale_are_not_said_to_be_gone(mo
 def test_a_kind_has_its_article():
     kinds = [kind_of(value) for value in (1, [], {}, OSError(), None)]
     assert kinds == ["an int", "a list", "a dict", "an OSError", "a NoneType"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("train k.npz", "(k.npz): did you mean --data k.npz?"),
+        ("train 'my own.npz'", "(my own.npz): did you mean --data 'my own.npz'?"),
+        ("train mlp3", "(mlp3): did you mean --arch mlp3?"),
+        ("train -data k.npz", "No such option '-d'. Did you mean --data?"),
+        ("train -data=k.npz", "No such option '-d'. Did you mean --data?"),
+        ("train -x", "No such option '-x'."),
+        ("evaluate a b", "Got unexpected extra argument (b)"),
+        ("train a b", "Got unexpected extra arguments (a b)"),
+    ],
+)
+def test_a_value_without_its_option_is_told_which_it_is(typed, meant):
+    result = CliRunner().invoke(main, shlex.split(typed))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(f"{meant}\n")
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"), [(0.12345, "0.1235"), (99999.5, "99999.5000"), (4.6185e29, "4.618e+29")]
+)
+def test_a_loss_of_any_size_is_short(loss, text):
+    assert loss_text(loss) == text
+
+
+def test_a_run_whose_reader_left_ends_without_a_word_and_can_be_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ["train", "--arch", "points", "--data", "points-xor", "--epochs", "2", "--out", "it"]
+    reader, writer = os.pipe()
+    os.close(reader)  # as head does once it has its lines
+    done = subprocess.run([*SCRIPT, *run], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not Path("it/summary.json").exists()
+    assert funcnn("train", "--resume", "it", "--quiet").exit_code == 0
+    assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2

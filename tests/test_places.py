@@ -145,3 +145,13 @@ def test_every_option_for_a_result_refuses_it():
                 yield name
 
     assert set(outs(main, "")) - {"experiment report"} == set(OUTS)
+
+
+def test_the_folder_of_a_file_is_made_and_what_is_a_file_is_no_folder(tmp_path):
+    out = tmp_path / "new" / "inner" / "a.csv"
+    expect_new(out)
+    with new_file(out):
+        out.write_text("1")
+    assert out.read_text() == "1"
+    with pytest.raises(InputError, match=r"a\.csv/b/c\.csv: \S+/inner/a\.csv is a file, not a f"):
+        expect_new(out / "b" / "c.csv")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funcnn.experiments import training_run
+from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
@@ -476,3 +477,13 @@ def test_two_at_once_are_one_and_a_line(images, tmp_path, no_figures):
     first.finish(Second())
     with pytest.raises(InputError, match="another process went on with it meanwhile"):
         second.finish()
+
+
+def test_what_is_to_be_pasted_is_quoted(images, tmp_path, no_figures):
+    run = TrainingRun.start(tiny(images), tmp_path / "my run")
+    change_config(run.folder, epochs=7)
+    refused(run.folder, f"or give --resume '{run.folder}' --epochs 7")
+    with pytest.raises(InputError, match=f"give '{run.folder.config}'$"):
+        RunConfig.read(run.folder.path)
+    with pytest.raises(InputError, match=f"give its folder, '{run.folder}'$"):
+        RunFolder.open(run.folder.last)

@@ -119,7 +119,7 @@ BAD = {
     "arch=mlp2": "arch is no setting to try values of",
     "test-curve=1": "test-curve is no setting to try values of",
     "seed=1,2": "seed: give --seeds, and the first one with --seed",
-    "epochs=3,0": "--epochs 0: must be an integer from 1 to 2**63 - 1 (epochs=0)",
+    "epochs=3,0": "--epochs 0: must be an integer of at least 1 (epochs=0)",
     "momentum=0.9,1": "--momentum 1.0: must be at least 0 and below 1 (momentum=1)",
     "channels=4": "--channels 4: must be left out for --arch points",
     "trial=xor": "--grid trial=xor: no main trial of points (known: none, it is an architecture)",
@@ -229,7 +229,7 @@ def test_a_grid_over_what_ends_weighs_and_leaves_out(monkeypatch):
     assert ("--drop-last" in best[2]) == ("drop-last=True" in best[1])
     refused = ["--val-size", 0, "--grid", "patience=0,2", "--out", "other"]
     said = funcnn("sweep", "softmax", "--data", "mine.csv", *refused, code=1).stderr
-    assert said == "Error: --patience 0: must be an integer from 1 to 2**63 - 1 (patience=0)\n"
+    assert said == "Error: --patience 0: must be an integer of at least 1 (patience=0)\n"
 
 
 class Stop(Watch):
@@ -358,6 +358,15 @@ def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too
     assert made("out")
 
 
+def test_the_same_weights_are_for_a_sweep_that_has_torch():
+    fixed = {"init": "shared", "epochs": 1}
+    both = Plan.make("softmax", {"backend": ("numpy", "torch")}, fixed, 1)
+    assert [run.config.init for run in both.runs] == ["shared", "shared"]
+    for grid, also in (({"init": ("own", "shared")}, {}), ({"lr": (0.1,)}, fixed)):
+        with pytest.raises(InputError, match=r"^--init is for --backend torch: leave it out$"):
+            Plan.make("softmax", grid, also, 1)
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
@@ -367,9 +376,15 @@ def test_another_sweeps_folder_and_changed_runs_are_refused(monkeypatch):
     funcnn(*quick)
     other = "runs/sweep-points was begun with"
     for arguments, said in (
-        (["sweep", "points", "--epochs", 5, "--grid", "lr=0.01"], f"{other} --epochs 4, not --epo"),
-        (["sweep", "points", "--grid", "lr=0.01"], f"{other} --epochs 4, not without --epochs: gi"),
-        ([*quick, "--momentum", 0], f"{other} without --momentum, not --momentum 0: give another"),
+        (
+            ["sweep", "points", "--epochs", 5, "--grid", "lr=0.01"],
+            f"{other} --epochs 4, not 5: give ",
+        ),
+        (
+            ["sweep", "points", "--grid", "lr=0.01"],
+            f"{other} --epochs 4, which is left out now: give",
+        ),
+        ([*quick, "--momentum", 0], "runs/sweep-points was begun without --momentum: give another"),
         ([*QUICK, "--grid", "momentum=0.5"], "was begun as a grid of lr, not momentum: give anoth"),
         (
             ["sweep", "mlp3", "--grid", "lr=0.1", "--out", "runs/sweep-points"],
