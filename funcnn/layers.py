@@ -54,7 +54,8 @@ def Dense(
     """
     out_features = check_count("Dense: out_features", out_features)
     if type(bias) is int:  # as torch's Linear(in_features, out_features)
-        raise TypeError(f"Dense takes no number of inputs, which init's shape has: Dense({bias})")
+        advice = f"the number of inputs is in init's shape: Dense({bias})"
+        raise TypeError(f"Dense: bias is True or False, got {bias}; {advice}")
     check_flag("Dense: bias", bias)
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)

@@ -153,7 +153,8 @@ def _as_names(values: Any) -> Any:
     values = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(values, (list, tuple, range)):
         return values
-    return [str(v) if type(v) is int or isinstance(v, (np.integer, str)) else v for v in values]
+    known = all(type(v) is int or isinstance(v, (np.integer, str)) for v in values)
+    return list(map(str, values)) if known else list(values)
 
 
 def _as_json(value: Any) -> Any:
@@ -276,7 +277,7 @@ def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
 def _check_header(header: dict[str, Any]) -> None:
     """Raise `SnapshotError` for what no snapshot says: `save` asks before it writes."""
     outputs, names = header.get("outputs"), header["class_names"]
-    if outputs not in (None, *OUTPUTS):
+    if outputs is not None and (not isinstance(outputs, str) or outputs not in OUTPUTS):
         raise SnapshotError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
     texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if names is not None and not texts:

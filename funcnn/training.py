@@ -101,8 +101,8 @@ def make_train_step(
             params, opt_state, rng = state.params, state.opt_state, state.rng
             x, y = batch
         except AttributeError:
-            made = "fn.TrainState.create(params, optimizer)"
-            raise TypeError(f"state is as of {made}, got a {type(state).__name__}") from None
+            kind, made = type(state).__name__, "fn.TrainState.create(params, optimizer)"
+            raise TypeError(f"state is a TrainState, got a {kind}: {made}") from None
         except (TypeError, ValueError):
             raise TypeError(f"batch is a pair (x, y), got a {type(batch).__name__}") from None
         rng, step_rng = (None, None) if rng is None else random.split(rng)

@@ -218,6 +218,15 @@ def test_an_export_comes_back_as_the_same_run(arch, form):
     }
 
 
+def test_an_import_draws_no_weights(monkeypatch):
+    def draw(*arguments):
+        raise AssertionError("weights were drawn")
+
+    for name in ("uniform", "normal"):
+        monkeypatch.setattr(fn.random, name, draw)
+    funcnn(f"import net.pt {settings('mlp3')} --data images --val-size 12 --out undrawn")
+
+
 def test_an_imported_run_is_used_as_any_other():
     printed = funcnn(f"import net.pt {settings('mlp3')} --data images --val-size 12 --out back")
     assert printed.stdout == "1,595 parameters in back\n"

@@ -697,7 +697,7 @@ def test_a_bias_that_does_not_fit_is_an_error(bias):
 
 
 def test_a_dense_that_was_given_its_inputs_is_told_what_to_type():
-    with pytest.raises(TypeError, match=r"^Dense takes no number of inputs, .*: Dense\(10\)$"):
+    with pytest.raises(TypeError, match=r"^Dense: bias is True or False, got 10; .*: Dense\(10\)$"):
         fn.Dense(784, 10)
     with pytest.raises(TypeError, match=r"^Dense: bias is True or False, got 'no'$"):
         fn.Dense(10, "no")

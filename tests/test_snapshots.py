@@ -209,6 +209,8 @@ def test_class_names_are_text_and_of_integers_theirs(path, names):
 NEVER_LOADED = {
     "one text": ({"class_names": "ab"}, "class_names are a list of text, one a class, got 'ab'"),
     "floats": ({"class_names": [0.0, 1.0]}, r"list of text, one a class, got \[0.0, 1.0\]"),
+    "a mix": ({"class_names": ["a", 1.0]}, r"list of text, one a class, got \['a', 1.0\]"),
+    "outputs": ({"outputs": np.array(["logits", "scores"])}, "outputs are one of logits, prob"),
     "by name": ({"class_names": {"cat": 0, "dog": 1}}, "list of text, one a class, got {'cat'"),
     "rows": ({"class_names": np.eye(2)}, "class_names are a list of text"),
     "one name": ({"class_names": ["a"]}, "there are 1 class names for 2 classes"),
