@@ -100,11 +100,15 @@ def _read_zip(path: Path) -> ImageData:
         found = _only(_sets_in(folder, _has_train_file), path)
         if found is not None:
             return csv_files.read_folder(found)
-        if len(tables := list(filter(csv_files.is_csv_name, folder.files))) == 1:
+        tables = [file for file in folder.files if csv_files.is_csv_name(file)]
+        if folder.files == [path.stem]:  # as pandas calls it in x.zip
+            tables = folder.files
+        if len(tables) == 1:
             return csv_files.read_file(folder, tables[0])
         inside = [name for name in archive.namelist() if name.lower().endswith(_UNPACKED)]
     raise InputError(
-        f"{path} has neither IDX files of train images nor folders of pictures, one for each class"
+        f"{path} has neither IDX files of train images nor folders of pictures, one for each "
+        "class, nor train.csv"
         + (f"; unpack it, and give {inside[0]} or the folder that has it" if inside else "")
     )
 

@@ -136,7 +136,7 @@ def _said(name: str, value: Any) -> str:
         value = ", ".join(f"{key} {number}" for key, number in numbers.items())
     elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
         value = ", ".join(value)
-    return f"{printable(name.replace('_', ' '))}: {'none' if value is None else printable(value)}"
+    return f"{printable(name.replace('_', ' '))}: {printable(value or 'none')}"
 
 
 def _size(row: dict[str, Any]) -> int:

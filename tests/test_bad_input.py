@@ -226,7 +226,7 @@ DATA = [
     ),
     row("labels that are fractions", TRAIN, TRAIN_LABELS, after=store(TRAIN_LABELS, np.ones(60))),
     row(
-        *("test images of another size", TRAIN, "images", "(5, 5)"),
+        *("test images of another size", TRAIN, "images", "5 x 5"),
         after=store(TEST_IMAGES, np.zeros((20, 5, 5), "u1")),
     ),
     row("empty file", TRAIN, TRAIN_IMAGES, "empty", after=write(TRAIN_IMAGES, b"")),
@@ -355,14 +355,14 @@ FORMS = [
     row("npz: a snapshot", TRAIN + f" --data {PARAMS}", PARAMS, "header.json"),
     row("zip: a path that leaves", ZIP, "a.zip", "../evil", after=zip_of("a", "../evil")),
     row("zip: an absolute path", ZIP, "a.zip", "/etc/evil", after=zip_of("/etc/evil")),
-    row("zip: nothing in it", ZIP, "a.zip", "train images", after=zip_of("a")),
+    row("zip: nothing in it", ZIP, "a.zip", "train images", after=zip_of("b")),
     row(
         *("zip: two of one name", ZIP, "a.zip", "a/train-images-ubyte", "b/train-images-ubyte"),
         after=zip_of("a/train-images-ubyte", "b/train-images-ubyte"),
     ),
     row("zip: damaged", ZIP, "a.zip", after=write("a.zip", b"PK")),
     row("png: see-through", PNG, "train/b/0.png", "transparent", after=picture("RGBA")),
-    row("png: another size", PNG, "train/b/0.png", "(5, 4)", after=picture("L", (4, 5))),
+    row("png: another size", PNG, "train/b/0.png", "4 x 5", after=picture("L", (4, 5))),
     row("png: damaged", PNG, "train/b/0.png", after=cut("pictures/train/b/0.png", 40)),
     row(
         *("idx: claims a terabyte", TRAIN, TRAIN_IMAGES, "1,099,511,627,776"),

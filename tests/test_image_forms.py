@@ -126,16 +126,15 @@ def test_a_zip_file_with_neither_idx_files_nor_pictures_says_so(tmp_path):
     path = write_zip(tmp_path / "it.zip", {"note.txt": b"hello"})
     with pytest.raises(InputError) as caught:
         read(path)
-    said = "has neither IDX files of train images nor folders of pictures, one for each class"
+    said = "has neither IDX files of train images nor folders of pictures, one for each class, "
+    said += "nor train.csv"
     assert str(caught.value) == f"{path} {said}"
 
 
 @pytest.mark.parametrize("name", ["in/a.csv", "in/b.csv.gz", "b.NPZ"])
 def test_what_a_zip_file_may_have_elsewhere_is_to_be_unpacked(tmp_path, name):
     path = write_zip(tmp_path / "it.zip", {name: b"hello"})
-    with pytest.raises(
-        InputError, match=f"one for each class; unpack it, and give gzip/{name} or the"
-    ):
+    with pytest.raises(InputError, match=f"nor train.csv; unpack it, and give gzip/{name} or the"):
         read(path)
 
 
@@ -153,10 +152,11 @@ def test_tables_in_a_zip_file_are_read_as_in_a_folder(tmp_path, within):
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".zip") == ["it.zip"]
 
 
-def test_the_only_table_in_a_zip_file_is_read(tmp_path):
+@pytest.mark.parametrize("name", ["mine.csv", "it"])
+def test_the_only_table_in_a_zip_file_is_read(tmp_path, name):
     table = write_csv(tmp_path / "mine.csv", TABLE)
     with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
-        archive.write(table, "mine.csv")
+        archive.write(table, name)
     np.testing.assert_array_equal(read(tmp_path / "it.zip").train[0], read(table).train[0])
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("mine.csv", "hello")
