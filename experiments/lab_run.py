@@ -10,6 +10,7 @@ report.html          the report, and the same as report.pdf
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class LabRun:
         """The experiment that was begun in its folder. Raises `InputError` if none was."""
         path = _folder(lab, quick, out)
         if not (path / _RECORD).is_file():
-            raise InputError(f"{path} has no results yet: funcnn experiment run {lab.name}")
+            again = _command("run", lab, quick, path)
+            raise InputError(f"{path} has no results yet: {again}")
         return cls(*_read(path, lab, quick))
 
     def finish(self, watch: Watch, at_once: int | None = None) -> Path:
@@ -162,7 +164,8 @@ class LabRun:
         self._expect_finished()
         path = self.results.path / "report.pdf"
         if not path.is_file():
-            again = f"funcnn experiment report {self.results.lab.name}"
+            results = self.results
+            again = _command("report", results.lab, results.quick, results.path)
             raise InputError(f"{path} is missing: {again}")
         return read_bytes(path)
 
@@ -174,7 +177,7 @@ class LabRun:
         if lab.measure is not None and self.results.measured is None:
             missing.append("what is measured beside the runs")
         if missing:
-            again = f"funcnn experiment run {lab.name}"
+            again = _command("run", lab, self.results.quick, self.results.path)
             raise InputError(f"{self.results.path}: {missing[0]} is not finished: {again}")
 
     def _go_on_with(self, emnist: str | None) -> None:
@@ -217,6 +220,14 @@ class LabRun:
 
 def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
     return out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
+
+
+def _command(verb: str, lab: Lab, quick: bool, folder: Path) -> str:
+    """What to type for the experiment in this folder, quoted for a shell."""
+    words = ["funcnn", "experiment", verb, lab.name, *["--quick"] * quick]
+    if folder != _folder(lab, quick, None):
+        words += ["--out", str(folder)]
+    return shlex.join(words)
 
 
 def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]:

@@ -539,7 +539,7 @@ REFUSED = [
     (["nothing"], "'nothing' is no experiment (known: "),
     (
         ["tiny", "--name", "Li", "--experiment", "other"],
-        "other has no results yet: funcnn experiment run tiny",
+        "other has no results yet: funcnn experiment run tiny --out other",
     ),
     (["tiny"], "--name is missing: the lab wants it in {id}_{name}.zip"),
     (

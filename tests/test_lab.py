@@ -325,7 +325,7 @@ BAD = {
     "experiment run tiny --out old": "old is of the quick experiment tiny, not of tiny",
     "experiment report tiny --out damaged": "damaged/experiment.json is not the record of an",
     "experiment run tiny --quick --data somewhere": "--data somewhere: tiny has data of its own",
-    "experiment report tiny --quick --out old": "one/numpy-seed-0 is not finished: funcnn experim",
+    "experiment report tiny --quick --out old": "funcnn experiment run tiny --quick --out old",
 }
 
 
@@ -439,6 +439,8 @@ def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch
     assert not Path("here/letters").exists()
     again = funcnn("experiment report all --quick --out here", code=1)
     assert again.stdout == "report: here/late/report.html and report.pdf\n"
-    assert again.stderr == "Error: here/letters has no results yet: funcnn experiment run letters\n"
+    missing = "here/letters has no results yet"
+    command = "funcnn experiment run letters --quick --out here/letters"
+    assert again.stderr == f"Error: {missing}: {command}\n"
     said = json.loads(funcnn("experiment run all --quick --out here --json", code=1).stdout)
     assert said == [{"report": "here/late/report.html", "pdf": "here/late/report.pdf"}]
