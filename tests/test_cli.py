@@ -215,7 +215,7 @@ def test_settings_given_as_options_are_in_the_config(images):
     options |= {"momentum": 0.8, "weight_decay": 0.001, "schedule": "warmup-cosine"}
     options |= {"label_smoothing": 0.0, "dropout": 0.3, "seed": 7, "epochs": 2, "batch_size": 16}
     options |= {"loss": "squared-error", "weight_init": "lecun-normal"}
-    options |= {"backend": "numpy", "init": "shared", "split": "last"}
+    options |= {"backend": "numpy", "split": "last"}
     options |= {"class_weights": "balanced", "patience": 2}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
     train(images, *words, "--test-curve", "--drop-last", "--out", "it")
@@ -223,7 +223,7 @@ def test_settings_given_as_options_are_in_the_config(images):
     assert config.pop("hidden") == [4, 3]
     del options["hidden"]
     others = {"arch": "mlp2", "data": str(images), "val_size": 12, "test_curve": True}
-    others |= {"drop_last": True}
+    others |= {"drop_last": True, "init": "own"}
     assert config == options | others | {"channels": [], "kernel_size": None}
 
 
