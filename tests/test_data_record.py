@@ -442,4 +442,4 @@ def test_a_sweep_has_smaller_sizes_for_few_examples_and_says_so_once(home, sweep
     command = re.search(r"funcnn (train .*)", first.stdout)[1].split()
     assert funcnn(*command, "--out", "run").stderr == said
     other = funcnn(*SWEPT, "--val-size", 3, "--grid", "lr=0.1,0.2", code=1)
-    assert "without --val-size, not --val-size 3" in other.output
+    assert "swept was begun without --val-size: give another --out" in other.output

@@ -130,7 +130,7 @@ def test_a_scale_that_is_none_is_refused(name, argument, scale):
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, "1", None])
 def test_a_constant_that_is_no_finite_number_is_refused(value):
-    with pytest.raises(ValueError, match=f"value must be a finite number, got {value}"):
+    with pytest.raises(ValueError, match=f"value must be a finite number, got {value!r}"):
         initializers.constant(value)
 
 

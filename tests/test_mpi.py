@@ -297,7 +297,10 @@ def test_one_rank_writes_and_prints(images, tmp_path):
     ("options", "line"),
     [
         (["--lr", "fast"], "Error: Invalid value for '--lr': 'fast' is not a valid float."),
-        (["--batch-size", "49"], "Error: --batch-size 49: there are 48 training examples"),
+        (
+            ["--batch-size", "49"],
+            "Error: --batch-size 49: there are 48 training examples; give at most 48",
+        ),
         (
             ["--resume", "nowhere"],
             "Error: --resume takes its settings from nowhere: leave out --arch",
