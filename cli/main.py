@@ -94,7 +94,12 @@ def _forget_output() -> None:
 
 
 def _print_whatever() -> None:
-    """Have what an output's code page lacks printed as an escape: names are in any language."""
+    """Have what an output's code page lacks printed as an escape: names are in any language.
+
+    A command whose stderr is closed has nobody to tell, and goes on.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")

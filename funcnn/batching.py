@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funcnn import random
-from funcnn.arguments import as_arrays, check_flag
+from funcnn.arguments import as_arrays, check_flag, shown
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
 
@@ -94,6 +94,8 @@ def batches(
 
 def check_batch_size(batch_size: int, examples: int) -> int:
     """The value as a Python int. Raises `ValueError` unless it is from 1 to the examples."""
+    if not hasattr(batch_size, "__index__"):
+        raise TypeError(f"batch_size is an integer, got {shown(batch_size)}")
     size = operator.index(batch_size)
     if not 1 <= size <= examples:
         raise ValueError(f"batch_size must be from 1 to the {examples} examples, got {size}")

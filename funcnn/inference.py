@@ -82,7 +82,7 @@ def stored_inputs(values: Any, input_shape: Shape, scale: float | None) -> Array
                 f"inputs of {x.dtype} must be normalised first: the snapshot does not say how, so "
                 "give floats, normalised as for training"
             )
-    elif x.dtype.kind != "b" and x.size and scale > 1:
+    elif x.size and scale > 1:
         _expect_stored(x, scale)
     return x
 
@@ -99,10 +99,10 @@ def _one(shape: Shape) -> tuple[Shape, ...]:
 def _expect_stored(x: Array, scale: float) -> None:
     """Raise `ValueError` for what is normalised already, or half: it would be once more."""
     least, most = x.min(), x.max()
-    if not (least >= 0 and most <= scale) or (x.dtype.kind == "f" and 0 < most <= 1):
+    if not (least >= 0 and most <= scale) or (x.dtype.kind in "bf" and 0 < most <= 1):
         raise ValueError(
             f"inputs are given as stored, from 0 to {scale:g}, and normalised here: these are "
-            f"{x.dtype} from {least:g} to {most:g}"
+            f"{x.dtype} from {float(least):g} to {float(most):g}"
         )
 
 

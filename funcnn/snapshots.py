@@ -139,6 +139,8 @@ def save(
         output_shape, _ = _fit(params, model, input_shape)
         if names is not None and len(output_shape) == 1:
             inference.check_names(names, output_shape)
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"two classes have one name: {shown(names)}")
     text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # a ZipInfo by itself has a constant time

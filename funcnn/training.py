@@ -91,10 +91,7 @@ def make_train_step(
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
     gradient = value_and_grad(apply, loss)
-    _check_metrics(metrics)
-    for name in ("loss", "learning_rate"):
-        if name in (metrics or {}):
-            raise ValueError(f"a metric cannot be named {name!r}: the step has one of its own")
+    _check_metrics(metrics, ("loss", "learning_rate"))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
         try:
@@ -152,9 +149,12 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
     return statistics
 
 
-def _check_metrics(metrics: Any) -> None:
+def _check_metrics(metrics: Any, taken: tuple[str, ...]) -> None:
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics are {{name: function}}, got a {type(metrics).__name__}")
+    for name in taken:
+        if name in (metrics or {}):
+            raise ValueError(f"a metric cannot be named {name!r}: there is one already")
 
 
 def evaluate(
@@ -171,11 +171,12 @@ def evaluate(
 
     x: `(N, ...)`. The model works in batches and keeps nothing for a vjp; loss and metrics see all
     the outputs at once, so the batch size does not show but in rounding.
-    Raises `ValueError` if there are no examples. Warns (`UserWarning`) where the running statistics
-    of every `BatchNorm` are still the initial ones: see `write_statistics`.
+    Raises `ValueError` if there are no examples, and for a metric named `loss`. Warns
+    (`UserWarning`) where the running statistics of every `BatchNorm` are still the initial ones:
+    see `write_statistics`.
     """
     x, y = check_data(data)
-    _check_metrics(metrics)
+    _check_metrics(metrics, ("loss",))
     if count_rows(x) == 0:
         raise ValueError("evaluate: there are no examples")
     outputs = _predict(apply, params, x, batch_size, preprocess)

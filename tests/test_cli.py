@@ -321,10 +321,12 @@ def test_a_full_disk_is_one_line(command, monkeypatch):
     assert done.stderr == "Error: the output cannot be written: No space left on device\n"
 
 
-def test_without_any_output_it_trains():
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_without_any_output_it_trains(closed):
     command = shlex.join([*FUNCNN, "train", "--arch", "points", "--epochs", "2", "--out", "it"])
-    done = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (closed == "2>&-")
     assert Path("it/params.npz").exists()
 
 

@@ -142,6 +142,7 @@ def test_without_a_normalization_floats_are_taken_and_integers_refused(path):
         (IMAGES.reshape(5, 16), r"got shape \(5, 16\)$"),
         (np.float32(3), r"got shape \(\)$"),
         (IMAGES / 255, "as stored, from 0 to 255, .* float64 from 0.* to 1$"),
+        (IMAGES > 100, "as stored, from 0 to 255, .* bool from 0 to 1$"),
         (INPUTS, "as stored, from 0 to 255, .* float64 from -0.5 to 1.5$"),
         (IMAGES.astype(np.int64) + 1, "from .* to 256$"),
         (np.full((1, 4, 4), np.nan), "from nan to nan"),

@@ -379,7 +379,8 @@ def test_the_calibration_error_of_probabilities_is_that_of_their_logarithms(dtyp
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(size=(50, 10)) * 2, rng.integers(0, 10, 50)
     probabilities = fn.activations.softmax(logits)[0].astype(dtype)
-    for given in (probabilities, np.round(probabilities, 4), np.eye(10)[targets]):
+    rounded = [np.round(probabilities, decimals) for decimals in (2, 4)]
+    for given in (probabilities, *rounded, np.eye(10)[targets]):
         with pytest.raises(ValueError, match=r"takes logits, these are probabilities: np\.log\("):
             fn.expected_calibration_error(given, targets)
     found = fn.expected_calibration_error(np.log(probabilities), targets)

@@ -213,6 +213,7 @@ NEVER_LOADED = {
     "outputs": ({"outputs": np.array(["logits", "scores"])}, "outputs are one of logits, prob"),
     "by name": ({"class_names": {"cat": 0, "dog": 1}}, "list of text, one a class, got {'cat'"),
     "rows": ({"class_names": np.eye(2)}, "class_names are a list of text"),
+    "one name twice": ({"class_names": ["1", 1]}, r"two classes have one name: \['1', '1'\]"),
     "one name": ({"class_names": ["a"]}, "there are 1 class names for 2 classes"),
     "three names": ({"class_names": [1, 2, 3]}, "there are 3 class names for 2 classes"),
     "a mean alone": ({"normalization": {"mean": 0.5}}, "normalization is {'scale': .*'mean': 0.5}"),

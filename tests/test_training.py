@@ -297,6 +297,21 @@ def test_targets_may_be_a_tuple_of_arrays():
     assert sorted(np.concatenate([y for _, (y, _, _) in found])) == list(range(7))
 
 
+def test_a_batch_size_that_is_no_integer_is_named():
+    with pytest.raises(TypeError, match=r"^batch_size is an integer, got 8\.0$"):
+        fn.batches(numbered(7), 8.0)
+
+
+def test_no_metric_takes_the_place_of_the_loss():
+    model = fn.Dense(2)
+    _, params = model.init(fn.random.key(0), (3,))
+    data = np.ones((4, 3), np.float32), np.zeros(4, int)
+    with pytest.raises(ValueError, match="a metric cannot be named 'loss'"):
+        fn.evaluate(
+            model.apply, fn.softmax_cross_entropy, params, data, metrics={"loss": fn.accuracy}
+        )
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 8])
 def test_a_batch_size_out_of_range_is_refused_at_once(batch_size):
     with pytest.raises(ValueError, match=f"from 1 to the 7 examples, got {batch_size}"):
