@@ -16,6 +16,7 @@ from funcnn.cli.data import data
 from funcnn.cli.experiment import experiment
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
+from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
@@ -110,6 +111,7 @@ class _Group(click.Group):
         self, info_name: str | None, args: list[str], *rest: Any, **keywords: Any
     ) -> click.Context:
         _print_whatever()
+        show_notes()
         with _errors_as_one_line(args):
             return super().make_context(info_name, args, *rest, **keywords)
 

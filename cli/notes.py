@@ -18,6 +18,9 @@ class _Notes(logging.Handler):
             echo(record.getMessage(), err=True)
 
 
+_NOTES = _Notes(logging.WARNING)
+
+
 def show_notes() -> None:
     """Show them from now on."""
-    logging.getLogger("funcnn.experiments").addHandler(_Notes(logging.WARNING))
+    logging.getLogger("funcnn.experiments").addHandler(_NOTES)  # once, however often it is asked
