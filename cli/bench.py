@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
 from funcnn.experiments.benchmark import (
@@ -19,7 +20,7 @@ from funcnn.experiments.benchmark import (
 from funcnn.experiments.benchmark_nets import NETS
 from funcnn.experiments.benchmark_peers import PEERS
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.machine import in_one_line
+from funcnn.experiments.system.machine import in_one_line
 
 
 class _Bar(Watch):

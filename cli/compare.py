@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,

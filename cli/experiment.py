@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+import funcnn as fn
 from funcnn.cli.hand_in import notebook, submit
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, json_option, print_json
@@ -15,8 +17,6 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, is_printed, printed
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.run_folder import EpochRow
-
-import funcnn as fn
 
 _ALL = "all"
 

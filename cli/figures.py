@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
 from funcnn.experiments.datasets import SPLITS

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     given,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+import funcnn as fn
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
@@ -25,8 +27,6 @@ from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder, loss_text
 from funcnn.experiments.small_data import unsaid
 from funcnn.experiments.training_run import TrainingRun
-
-import funcnn as fn
 
 
 class _Bar(Progress):

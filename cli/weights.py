@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import new_place, out_option
 from funcnn.cli.options import (
     activation_option,

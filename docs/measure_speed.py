@@ -15,10 +15,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from funcnn.experiments.benchmark_funcnn import Learner, limits
-from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
 
 from funcnn import combinators, convolution, products, sharding, spectral, threads
+from funcnn.experiments.benchmark_funcnn import Learner, limits
+from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
 
 ROUNDS, SECONDS, LEAST = 12, 0.3, 5
 ENDLESS = 1 << 40

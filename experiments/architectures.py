@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 from funcnn.initializers import Initializer
 from funcnn.types import Array, Layer, Loss, LossVjp
 

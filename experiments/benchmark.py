@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments import figures
 from funcnn.experiments.benchmark_nets import NETS
 from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lost_figures import drawn
-from funcnn.experiments.machine import describe_machine, in_one_line, is_busy
-from funcnn.experiments.places import new_folder
-
+from funcnn.experiments.paths import new_folder
+from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
 from funcnn.files import write_whole
 
 ROUNDS, THREADS = 15, 2

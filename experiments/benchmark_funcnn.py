@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from funcnn.experiments.benchmark_nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
-from funcnn.experiments.memory import keep_freed_memory
-
 import funcnn as fn
+from funcnn.experiments.benchmark_nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
+from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Array, Layer
 
 

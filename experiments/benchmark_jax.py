@@ -10,6 +10,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
 from funcnn.experiments.benchmark_nets import (
     EVALUATION_BATCH,
     LEARNING_RATE,
@@ -17,9 +20,6 @@ from funcnn.experiments.benchmark_nets import (
     WEIGHT_DECAY,
     Net,
 )
-from jax import lax
-from jax import numpy as jnp
-
 from funcnn.types import Array
 
 Params = list[tuple[Any, Any]]

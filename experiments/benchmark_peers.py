@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from funcnn.experiments.benchmark_nets import Net
-
 from funcnn.types import Array
 
 

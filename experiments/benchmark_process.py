@@ -1,6 +1,6 @@
 """A worker of the benchmark, seen from outside."""
 
-from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 
 
 class WorkerError(RuntimeError):

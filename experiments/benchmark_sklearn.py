@@ -7,6 +7,10 @@ decay leaves out the biases; otherwise it does what the other peers do.
 from contextlib import AbstractContextManager
 
 import numpy as np
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+
 from funcnn.experiments.benchmark_nets import (
     CLASSES,
     EVALUATION_BATCH,
@@ -15,10 +19,6 @@ from funcnn.experiments.benchmark_nets import (
     WEIGHT_DECAY,
     Net,
 )
-from sklearn.metrics import log_loss
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
-
 from funcnn.types import Array
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
+
 from funcnn.experiments.benchmark_nets import (
     EVALUATION_BATCH,
     LEARNING_RATE,
@@ -12,8 +14,6 @@ from funcnn.experiments.benchmark_nets import (
     WEIGHT_DECAY,
     Net,
 )
-from torch import nn
-
 from funcnn.types import Array
 
 

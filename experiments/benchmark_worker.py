@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
 from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
-from funcnn.experiments.machine import own_cores
-from funcnn.experiments.memory import peak_growth
-
+from funcnn.experiments.system.machine import own_cores
+from funcnn.experiments.system.memory import peak_growth
 from funcnn.types import Array
 
 _LEAST_STEPS, _STEPS_FOR_MEMORY = 5, 30

@@ -14,24 +14,23 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import funcnn as fn
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.data_record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
-from funcnn.experiments.machine import describe_machine, in_one_line
-from funcnn.experiments.memory import keep_freed_memory
-from funcnn.experiments.places import RUNS, new_folder
+from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.records import expect_kinds, read_record
 from funcnn.experiments.resumption import identity
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
+from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.machine import describe_machine, in_one_line
+from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")

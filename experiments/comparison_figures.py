@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.figures import (
     BLUE,
@@ -23,7 +24,6 @@ from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
 from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
-
 from funcnn.types import Array
 
 MOST_LAYERS = 9

@@ -6,7 +6,7 @@ from typing import Any
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import APART, DTYPES, MEASURED
-from funcnn.experiments.machine import in_one_line, is_busy
+from funcnn.experiments.system.machine import in_one_line, is_busy
 
 _SCORES = {
     "test_accuracy": ("test accuracy (%)", 100, 2),

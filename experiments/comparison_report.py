@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments import comparison_figures as figures
 from funcnn.experiments import statements
 from funcnn.experiments.architectures import LOSSES
@@ -17,8 +19,6 @@ from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.side_by_side import Runs, free_results, predicted_by
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 from funcnn.files import write_whole
 
 _SHOWN = 32  # images that the two classify differently

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import funcnn as fn
 from funcnn.experiments.architectures import (
     ACTIVATIONS,
     ARCHITECTURES,
@@ -31,8 +32,6 @@ from funcnn.experiments.datasets import (
 from funcnn.experiments.errors import InputError, expect_text, quoted
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.records import read_record
-
-import funcnn as fn
 from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from funcnn.experiments.csv_files import read_file
 from funcnn.experiments.listings import DiskFolder
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.room import expect_memory
 
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 

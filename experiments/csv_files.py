@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+
 from funcnn.experiments import emnist
 from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
 from funcnn.experiments.csv_forms import (
@@ -41,8 +42,8 @@ from funcnn.experiments.image_data import (
     check_pair,
 )
 from funcnn.experiments.listings import Folder
-from funcnn.experiments.room import DEFLATE_AT_MOST, expect_memory
 from funcnn.experiments.set_parts import PARTS, file_part
+from funcnn.experiments.system.memory import DEFLATE_AT_MOST, expect_memory
 
 _ROWS_AT_ONCE = 4096
 _PIECE = 1 << 16

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError, printable
-from funcnn.experiments.room import expect_memory
 
+from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
 LONGEST_LINE = 1 << 24

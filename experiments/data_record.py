@@ -18,11 +18,11 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments.errors import InputError, expect_nameable, printable
 from funcnn.experiments.image_data import Inputs
-from funcnn.experiments.places import data_folders
+from funcnn.experiments.paths import data_folders
 from funcnn.experiments.records import expect_kinds, read_record
-
 from funcnn.files import write_whole
 
 _FILE = "data.json"

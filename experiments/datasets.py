@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from funcnn import random
 from funcnn.experiments import image_forms, listings, published
 from funcnn.experiments.data_record import DataRecord, Expected, digest
 from funcnn.experiments.errors import InputError, expect_nameable
 from funcnn.experiments.image_data import Examples, ImageData, Inputs
-from funcnn.experiments.places import data_folders
+from funcnn.experiments.paths import data_folders
 from funcnn.experiments.points import generate_XOR_easy, linear_points
 from funcnn.experiments.sources import SETS
 from funcnn.experiments.splits import fitting_size, last_split, stratified_split
-
-from funcnn import random
 from funcnn.inference import normalized
 from funcnn.random import Key
 from funcnn.types import Array, Shape

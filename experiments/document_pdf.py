@@ -10,7 +10,6 @@ from pathlib import Path
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-
 from funcnn.files import write_whole
 
 

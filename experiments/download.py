@@ -14,10 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.folder_lock import alone_in
-
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system.lock import alone_in
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as stalled."""

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments import figures
 from funcnn.experiments.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OF_OPTIMIZER
-from funcnn.experiments.places import expect_new, new_file
+from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
-
-import funcnn as fn
 
 
 def draw_activations(out: Path) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
 
+from funcnn.experiments.errors import InputError
 from funcnn.types import Array
 
 _MERGED = string.digits + string.ascii_uppercase + "abdefghnqrt"

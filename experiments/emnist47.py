@@ -3,7 +3,7 @@
 from funcnn.experiments import image_forms, published
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import data_folders
+from funcnn.experiments.paths import data_folders
 
 EMNIST47 = "emnist47"
 """The folder in a data folder that has it; and, as the data of a trial, wherever it is."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from funcnn.experiments.figures import ORANGE, hide_axis, new_figure, short_names, write_figure
 from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
-
 from funcnn.types import Array
 
 _WIDTH = 7.8  # inches

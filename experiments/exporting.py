@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.config import (
     RunConfig,
     build_network,
@@ -17,14 +19,12 @@ from funcnn.experiments.data_record import write_record
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.places import expect_new, new_file
+from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.small_data import fitted
 from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.trained_model import expect_finite, params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
-
-import funcnn as fn
 from funcnn.files import write_whole
 
 FORMS = ("pt", "safetensors", "onnx")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments.errors import printable
 from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import EpochRow
-
 from funcnn.files import write_whole
 from funcnn.metrics import predicted_classes
 from funcnn.types import Array

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from funcnn.experiments import figures, image_forms, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.lost_figures import figure_file
-from funcnn.experiments.places import data_folders, expect_new, new_file
+from funcnn.experiments.paths import data_folders, expect_new, new_file
 from funcnn.experiments.sources import SETS
-
 from funcnn.types import Array
 
 _PER_CLASS = 12

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig, build_loss, build_network, network_that_fits
 
 import funcnn as fn
 from funcnn.differences import Report, measure_vjp, off_kinks
+from funcnn.experiments.architectures import ARCHITECTURES
+from funcnn.experiments.config import RunConfig, build_loss, build_network, network_that_fits
 from funcnn.types import Array, Layer, Loss, Tree
 
 TOLERANCE = 1e-6

@@ -2,10 +2,9 @@
 
 from typing import NamedTuple, Protocol
 
+import funcnn as fn
 from funcnn.experiments.config import build_optimizer
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 from funcnn.random import Key
 from funcnn.training import write_statistics
 from funcnn.types import Array, Layer, Tree, layer_name, traits

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import funcnn as fn
 from funcnn.experiments.config import BACKENDS, RunConfig, build_network
 from funcnn.experiments.datasets import POINT_SETS, Normalization
 from funcnn.experiments.emnist47 import find_emnist, missing_emnist
@@ -17,8 +18,6 @@ from funcnn.experiments.learners import make_learner
 from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel, read_model
-
-import funcnn as fn
 from funcnn.types import Array
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
 from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import POINT_SETS, load_dataset
 from funcnn.experiments.emnist47 import EMNIST47

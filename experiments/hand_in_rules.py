@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.errors import InputError
@@ -18,7 +19,6 @@ from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab_report import SIDES
 from funcnn.experiments.score_figures import LIMIT
 from funcnn.experiments.standalone_probe import predict_alone
-
 from funcnn.types import Array, layer_name
 
 _ALIKE = 0.999

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.room import expect_memory
 
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.files import open_regular
 from funcnn.types import Array, Shape
 

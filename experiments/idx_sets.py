@@ -12,7 +12,6 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import Examples, ImageData, assemble, check_pair
 from funcnn.experiments.listings import DiskFolder, is_left
 from funcnn.experiments.set_parts import PARTS, file_part
-
 from funcnn.files import read_text
 from funcnn.types import Array
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError, expect_text, printable
 
+from funcnn.experiments.errors import InputError, expect_text, printable
 from funcnn.types import Array
 
 _NUMBER = re.compile(r"0|-?[1-9]\d{0,17}")

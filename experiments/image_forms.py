@@ -11,7 +11,6 @@ from funcnn.experiments.image_data import ImageData, assemble, check_images
 from funcnn.experiments.listings import DiskFolder, Folder, zipped
 from funcnn.experiments.pictures import is_picture_name
 from funcnn.experiments.set_parts import file_part
-
 from funcnn.types import Array
 
 FORMS = (

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.extras import require
 from funcnn.experiments.trained_model import not_finite
 from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
-
-import funcnn as fn
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for

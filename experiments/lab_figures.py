@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.figures import (
     BLUE,
     COLOURS,
@@ -19,8 +21,6 @@ from funcnn.experiments.figures import (
 from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 from funcnn.files import write_whole
 from funcnn.types import Array
 

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.lost_figures import drawn
-from funcnn.experiments.machine import in_one_line
 from funcnn.experiments.run_folder import EpochRow, loss_text
 from funcnn.experiments.score_figures import Score
 from funcnn.experiments.side_by_side import Spread
+from funcnn.experiments.system.machine import in_one_line
 
 ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""

@@ -14,21 +14,20 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import funcnn as fn
 from funcnn.experiments.data_record import known_data, same_place
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lab import Lab, Results
-from funcnn.experiments.machine import describe_machine, in_one_line
-from funcnn.experiments.places import RUNS
+from funcnn.experiments.paths import RUNS
 from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, run_all
-
-import funcnn as fn
+from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.files import read_bytes, write_whole
 
 _RECORD = "experiment.json"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments import example_pictures, figures, network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
@@ -20,8 +22,6 @@ from funcnn.experiments.side_by_side import free_results
 from funcnn.experiments.statements import of_free
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import TrainedModel
-
-import funcnn as fn
 from funcnn.types import Array
 
 _SETTINGS = (

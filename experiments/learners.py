@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+import funcnn as fn
 from funcnn.experiments.config import RunConfig, build_optimizer, network_that_fits
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks import Batch, Task
-
-import funcnn as fn
 from funcnn.types import Array, Tree
 
 

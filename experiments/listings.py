@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from funcnn.experiments.errors import InputError
-
 from funcnn.files import open_regular
 
 _LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "__pycache__")

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.halves import Half, NumpyHalf
 from funcnn.experiments.tasks import Task
-
-import funcnn as fn
 from funcnn.random import Key
 from funcnn.types import Array, Tree
 

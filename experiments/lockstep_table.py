@@ -9,7 +9,6 @@ from typing import Any
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lockstep import Step
-
 from funcnn.files import read_text, write_whole
 
 ROUNDING = 1e-9

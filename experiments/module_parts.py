@@ -7,9 +7,8 @@ is in `torch_modules`.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from funcnn.experiments.errors import InputError
-
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 from funcnn.spec import describe
 from funcnn.types import Layer, Shape, Spec, layer_name, traits
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.figures import hide_axis, new_figure, write_figure
 from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.trained_model import TrainedModel
-
-import funcnn as fn
 from funcnn.types import Array, Layer, layer_name, traits
 
 _WIDTH = 7.8  # inches

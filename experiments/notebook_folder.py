@@ -7,7 +7,7 @@ from funcnn.experiments.hand_in_files import modules
 from funcnn.experiments.hand_in_networks import task_of
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.notebook_files import build, lab_configs
-from funcnn.experiments.places import new_folder
+from funcnn.experiments.paths import new_folder
 
 
 def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:

@@ -13,6 +13,7 @@ from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
+
 from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import (
@@ -23,9 +24,8 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
-from funcnn.experiments.room import expect_memory
 from funcnn.experiments.set_parts import part_of
-
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.files import open_regular
 from funcnn.stored_trees import read_array_header
 from funcnn.types import Array

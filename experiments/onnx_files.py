@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
-from funcnn.experiments.errors import InputError
 from google.protobuf.message import DecodeError
 from onnx import helper
 
+from funcnn.experiments.errors import InputError
 from funcnn.files import read_bytes
 
 

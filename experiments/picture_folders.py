@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.idx_sets import is_idx_name
 from funcnn.experiments.image_data import (
@@ -21,9 +22,8 @@ from funcnn.experiments.pictures import (
     read_picture,
     refuse_bombs,
 )
-from funcnn.experiments.room import expect_memory
 from funcnn.experiments.set_parts import part_of
-
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
 _Files = list[tuple[Folder, str]]

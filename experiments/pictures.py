@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.room import expect_memory
 
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from funcnn.experiments import idx, idx_sets
 from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import ImageData, assemble
-from funcnn.experiments.places import cache_folder, data_folders
+from funcnn.experiments.paths import cache_folder, data_folders
 from funcnn.experiments.sources import SETS, Archive, PublishedFile, url_of
-
 from funcnn.files import open_regular
 from funcnn.types import Array
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.errors import InputError, kind_of
-
 from funcnn.files import read_text
 
 

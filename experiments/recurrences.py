@@ -4,10 +4,10 @@ import itertools
 import math
 
 import numpy as np
-from funcnn.experiments.optimizers import SCHEDULES
-from funcnn.experiments.tasks import Task
 
 import funcnn as fn
+from funcnn.experiments.optimizers import SCHEDULES
+from funcnn.experiments.tasks import Task
 
 
 def recurrences_apart(task: Task, schedule: str, steps: int) -> list[float]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import changes_in
 from funcnn.experiments.errors import InputError, quoted
@@ -17,8 +18,6 @@ from funcnn.experiments.optimizers import SCHEDULES
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
-
-import funcnn as fn
 
 
 class Extension(NamedTuple):

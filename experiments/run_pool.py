@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import Expected
-from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 
 
 class Job(NamedTuple):

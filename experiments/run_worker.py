@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
+
+import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.memory import Peak
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.system.memory import Peak
 from funcnn.experiments.training_run import TrainingRun
-
-import funcnn as fn
 from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.state_dicts import StoredTensors
-
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.data_record import expected_data
 from funcnn.experiments.learners import make_learner
@@ -13,8 +15,6 @@ from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
-
-import funcnn as fn
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]

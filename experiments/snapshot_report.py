@@ -12,7 +12,7 @@ from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.lab_report import SIDES, shown
-from funcnn.experiments.machine import describe_machine, in_one_line
+from funcnn.experiments.system.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"
 

@@ -1,9 +1,9 @@
 """Which examples are set aside: of each class its share, or the last ones."""
 
 import numpy as np
-from funcnn.experiments.errors import InputError
 
 from funcnn import random
+from funcnn.experiments.errors import InputError
 from funcnn.random import Key
 from funcnn.types import Array
 

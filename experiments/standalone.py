@@ -22,7 +22,6 @@ from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone_parts import Part, parts_of
 from funcnn.experiments.tasks import Task
-
 from funcnn.types import Shape
 
 _INTERFACE = ("first_params", "network", "train", "predict", "save", "load")

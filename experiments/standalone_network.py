@@ -9,6 +9,7 @@ import math
 from functools import partial
 
 import numpy as np
+
 from funcnn.experiments.standalone_layers import dropout, flatten, linear, softmax_cross_entropy
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from funcnn.experiments.errors import InputError
-
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 from funcnn.types import Layer, Shape
 
 _ACTIVATIONS = {

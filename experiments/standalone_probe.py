@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from funcnn.experiments.errors import InputError
 
+from funcnn.experiments.errors import InputError
 from funcnn.types import Array
 
 # Isolated, and as if nothing were installed but NumPy.

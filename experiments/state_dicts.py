@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 from funcnn.spec import describe
 from funcnn.types import Array, Layer, Shape, Tree, layer_name, traits
 

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import funcnn as fn
+from funcnn.batching import Batch
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import (
     RunConfig,
@@ -19,11 +22,8 @@ from funcnn.experiments.config import (
 )
 from funcnn.experiments.datasets import Normalization
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.points import generate_XOR_easy
-
-import funcnn as fn
-from funcnn.batching import Batch
+from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
 
 _EXAMPLES = 20_000

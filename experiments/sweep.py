@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import known_data, same_place
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.folder_lock import alone_in
 from funcnn.experiments.lost_figures import drawn
-from funcnn.experiments.places import RUNS
+from funcnn.experiments.paths import RUNS
 from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
@@ -34,8 +34,7 @@ from funcnn.experiments.sweep_results import (
     summarise,
     write_table,
 )
-
-import funcnn as fn
+from funcnn.experiments.system.lock import alone_in
 from funcnn.files import write_whole
 
 _RECORD = "sweep.json"

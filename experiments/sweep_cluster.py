@@ -17,6 +17,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NoReturn
 
+import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import NAMES, load_dataset
@@ -24,8 +25,6 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.run_pool import Job, Told, run_all
 from funcnn.experiments.sweep_plan import made_ready
-
-import funcnn as fn
 from funcnn.files import is_temporary, write_whole
 
 _PATIENCE = 5  # seconds that a scheduler has to answer

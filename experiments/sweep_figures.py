@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from funcnn.experiments.figures import (
     BLUE,
     COLOURS,

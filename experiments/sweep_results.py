@@ -14,7 +14,6 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder, loss_text
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.sweep_plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
-
 from funcnn.files import write_whole
 
 PARTS = {"val": "validation", "train": "training"}

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.config import (
     RunConfig,
     build_loss,
@@ -18,8 +20,6 @@ from funcnn.experiments.data_record import Expected
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.small_data import fitted
-
-import funcnn as fn
 from funcnn.reductions import Value
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, LossVjp, Tree

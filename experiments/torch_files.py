@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.state_dicts import StoredTensors
-
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 

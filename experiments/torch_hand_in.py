@@ -4,9 +4,9 @@ import io
 from typing import Any
 
 import torch
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 from funcnn.types import Array
 
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+
+import funcnn as fn
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, network_that_fits
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import Batch, Task
 from funcnn.experiments.torch_mirror import load_params, mirror, params_of
 from funcnn.experiments.torch_optimizers import torch_optimizer, torch_scheduler
-from torch import nn
-
-import funcnn as fn
 from funcnn.types import Array, Tree
 
 _PREDICTED_AT_ONCE = 1000

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from funcnn.experiments import torch_modules
-from funcnn.experiments.module_parts import Part, own_names, part_of, source
-from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
 from torch import nn
 
 import funcnn as fn
+from funcnn.experiments import torch_modules
+from funcnn.experiments.module_parts import Part, own_names, part_of, source
+from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
 from funcnn.random import Key
 from funcnn.types import Layer, Shape, Tree, traits
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+
 from funcnn.experiments.config import RunConfig
 
 lr_scheduler = torch.optim.lr_scheduler

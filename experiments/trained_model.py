@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments.config import build_network, build_plain_loss, load_data
 from funcnn.experiments.data_record import expected_data, say_what_was_read
 from funcnn.experiments.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_data import are_counted
 from funcnn.experiments.run_folder import RunFolder
-
-import funcnn as fn
 from funcnn.inference import in_one_dtype
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import funcnn as fn
 from funcnn.experiments import data_record, figures
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.folder_lock import alone_in, remove_temporaries
 from funcnn.experiments.learners import Learner, make_learner
 from funcnn.experiments.lost_figures import drawn
-from funcnn.experiments.memory import keep_freed_memory
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.resumption import (
     Left,
@@ -31,10 +31,10 @@ from funcnn.experiments.resumption import (
     said_of_schedule,
 )
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.system.lock import alone_in, remove_temporaries
+from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, save_model
-
-import funcnn as fn
 from funcnn.types import Array, Tree
 
 

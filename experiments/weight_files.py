@@ -6,7 +6,6 @@ from pathlib import Path
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.state_dicts import StoredTensors
-
 from funcnn.types import Array
 
 TORCH = (".pt", ".pth")

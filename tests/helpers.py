@@ -6,12 +6,12 @@ import threading
 import numpy as np
 import pytest
 import threadpoolctl
-from funcnn.experiments import run_worker
-from funcnn.experiments.document_pdf import require_weasyprint
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
 from funcnn import windows
+from funcnn.experiments import run_worker
+from funcnn.experiments.document_pdf import require_weasyprint
+from funcnn.experiments.errors import InputError
 
 HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
 

@@ -3,6 +3,7 @@
 import zipfile
 
 import pytest
+
 from funcnn.experiments.archives import open_zip
 from funcnn.experiments.errors import InputError
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import FUNCNN, funcnn, parse
+
+import funcnn as fn
 from funcnn.experiments import (
     benchmark,
     benchmark_nets,
@@ -25,9 +28,6 @@ from funcnn.experiments.benchmark_peers import PEERS
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.benchmark_worker import choices
 from funcnn.experiments.errors import InputError, RunStoppedError
-from test_cli import FUNCNN, funcnn, parse
-
-import funcnn as fn
 
 STEPS = 10
 

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from test_csv_files import PIXELS, write_csv
+from test_picture_folders import png_folder
+
+import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_dataset
@@ -15,10 +19,6 @@ from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model, read_model
 from funcnn.experiments.training_run import TrainingRun
-from test_csv_files import PIXELS, write_csv
-from test_picture_folders import png_folder
-
-import funcnn as fn
 
 
 @pytest.fixture(autouse=True)

@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import run_all_here
+from test_cli import FUNCNN, funcnn, parse
+from test_datasets import image_folder
+
 from funcnn.cli import main
 from funcnn.experiments import comparison, extras, statements
 from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lockstep_table import read_steps
-from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
@@ -30,10 +33,8 @@ from funcnn.experiments.side_by_side import (
     compare_means,
     spread,
 )
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.trained_model import load_model
-from helpers import run_all_here
-from test_cli import FUNCNN, funcnn, parse
-from test_datasets import image_folder
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
 OPTIONS = ["--seeds", "2", "--threads", "1"]

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import funcnn as fn
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
 from funcnn.experiments.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
-from hypothesis import given
-from hypothesis import strategies as st
-
-import funcnn as fn
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)

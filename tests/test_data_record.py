@@ -6,6 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers import run_all_here
+from test_cli import funcnn, parse
+from test_csv_files import PIXELS, write_csv
+
 from funcnn.experiments import comparison, image_forms, sweep
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import (
@@ -21,9 +25,6 @@ from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.sweep_plan import Plan
 from funcnn.experiments.training_run import TrainingRun
-from helpers import run_all_here
-from test_cli import funcnn, parse
-from test_csv_files import PIXELS, write_csv
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
 TABLE = np.random.default_rng(0).integers(0, 256, (50, 17))

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_idx import write_idx
+
+import funcnn as fn
 from funcnn.experiments.datasets import (
     POINT_SETS,
     last_split,
@@ -15,11 +20,6 @@ from funcnn.experiments.datasets import (
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.image_forms import FORMS
-from hypothesis import given
-from hypothesis import strategies as st
-from test_idx import write_idx
-
-import funcnn as fn
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 

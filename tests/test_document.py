@@ -9,6 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers import need_weasyprint
+from PIL import Image
+
 from funcnn.experiments import extras
 from funcnn.experiments.document import (
     Document,
@@ -22,8 +25,6 @@ from funcnn.experiments.document import (
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.errors import InputError
-from helpers import need_weasyprint
-from PIL import Image
 
 EPOCHS = "\n".join(f"epoch {epoch} loss : {0.7 / epoch:.16f}" for epoch in range(1, 31))
 VOID = {"meta", "link", "img", "source", "br"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from funcnn.experiments import comparison_figures, figures, gallery, lab_figures
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import RunConfig

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import need_weasyprint, run_all_here
+
+import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import hand_in_networks, lab_run
 from funcnn.experiments.config import RunConfig
@@ -37,9 +40,6 @@ from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model
 from funcnn.experiments.training_run import TrainingRun
-from helpers import need_weasyprint, run_all_here
-
-import funcnn as fn
 
 pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbclient"):

@@ -9,6 +9,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers import finish
+
+import funcnn as fn
 from funcnn.experiments.comparison import Comparison
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_inputs
@@ -17,9 +20,6 @@ from funcnn.experiments.inspection import describe_file
 from funcnn.experiments.lockstep_table import read_steps
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.weight_files import read_tensors
-from helpers import finish
-
-import funcnn as fn
 from funcnn.files import open_regular, read_bytes, read_text
 
 

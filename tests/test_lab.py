@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from helpers import need_weasyprint, run_all_here
+from test_datasets import image_folder
+
+import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import emnist47, lab_run
 from funcnn.experiments.document import Document, Section, Text
@@ -22,10 +26,6 @@ from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.training_run import TrainingRun
-from helpers import need_weasyprint, run_all_here
-from test_datasets import image_folder
-
-import funcnn as fn
 
 pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

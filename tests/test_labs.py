@@ -9,6 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers import need_weasyprint, run_all_here
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from test_datasets import image_folder
+
+import funcnn as fn
 from funcnn.experiments import (
     lab_emnist47,
     lab_fashion,
@@ -25,11 +30,6 @@ from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.run_folder import EpochRow
-from helpers import need_weasyprint, run_all_here
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from test_datasets import image_folder
-
-import funcnn as fn
 
 torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

@@ -5,6 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from test_datasets import image_folder
+
+import funcnn as fn
 from funcnn.experiments import lockstep as module
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
@@ -23,9 +26,6 @@ from funcnn.experiments.lockstep_table import (
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.training_run import TrainingRun
-from test_datasets import image_folder
-
-import funcnn as fn
 
 STEPS = 200
 SIDES = {"lenet5": 16}  # two convolutions of 5x5 without padding need more than 8

@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+
 from funcnn.cli import main
 from funcnn.experiments import (
     benchmark,
@@ -27,7 +29,6 @@ from funcnn.experiments.lab_report import shown
 from funcnn.experiments.lost_figures import FigureError, drawn, figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.run_pool import Job
-from PIL import Image
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
 ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]

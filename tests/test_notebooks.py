@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import web
+
 from funcnn.experiments import notebook_files
 from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.datasets import Dataset, Normalization, load_dataset

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
 from funcnn.experiments import figures, gallery
 from funcnn.experiments.config import RunConfig

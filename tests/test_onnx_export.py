@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.state_dicts import to_state_dict
 from helpers import normal_batch, spy
 from test_layers import TABLE
 
 import funcnn as fn
+from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.state_dicts import to_state_dict
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")

@@ -4,6 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
+
+import funcnn as fn
 from funcnn.experiments import (
     example_pictures,
     figures,
@@ -16,9 +19,6 @@ from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.datasets import Normalization
 from funcnn.experiments.score_figures import Score
 from funcnn.experiments.trained_model import TrainedModel
-from PIL import Image
-
-import funcnn as fn
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
 from funcnn.experiments import drawings, gallery, predictions
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import (
+from funcnn.experiments.paths import (
     cache_folder,
     data_folders,
     expect_new,

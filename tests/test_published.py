@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_datasets import image_folder
+from test_idx import idx_bytes
+from test_idx_sets import emnist_members, expect_upright, write_zip
+from web import Site, fault
+
 from funcnn.experiments import download as download_module
 from funcnn.experiments import published, sources
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.published import find, search_places
 from funcnn.experiments.sources import SETS
-from test_datasets import image_folder
-from test_idx import idx_bytes
-from test_idx_sets import emnist_members, expect_upright, write_zip
-from web import Site, fault
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError

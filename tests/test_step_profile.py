@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from funcnn.experiments import step_profile
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.step_profile import profile_step
 from test_cli import funcnn, parse
 
 import funcnn as fn
+from funcnn.experiments import step_profile
+from funcnn.experiments.config import RunConfig
+from funcnn.experiments.step_profile import profile_step
 
 
 @pytest.fixture(autouse=True)

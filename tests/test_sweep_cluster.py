@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from test_csv_files import PIXELS, TABLE, write_csv
+
 from funcnn.cli import main
 from funcnn.experiments import sweep_cluster
 from funcnn.experiments.data_record import DataRecord, Expected
@@ -17,7 +19,6 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_cluster import connect
 from funcnn.experiments.sweep_plan import Plan
-from test_csv_files import PIXELS, TABLE, write_csv
 
 pytest.importorskip("distributed", reason="a cluster needs Dask: pip install 'funcnn[cluster]'")
 

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from funcnn.experiments.errors import InputError
 
 torch = pytest.importorskip("torch", reason="the files are torch's: pip install 'funcnn[torch]'")

@@ -6,6 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits
+from test_datasets import image_folder
+from test_training_run import FILES
+
+import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
@@ -14,11 +19,6 @@ from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import TrainingRun
-from helpers import assert_same_bits
-from test_datasets import image_folder
-from test_training_run import FILES
-
-import funcnn as fn
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
 from funcnn.experiments.torch_learner import TorchLearner, as_targets, torch_loss  # noqa: E402

@@ -11,6 +11,10 @@ import sys
 
 import numpy as np
 import pytest
+from test_datasets import image_folder
+
+import funcnn as fn
+from funcnn import products
 from funcnn.experiments import training_run
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.datasets import load_dataset
@@ -21,10 +25,6 @@ from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import TrainingRun
-from test_datasets import image_folder
-
-import funcnn as fn
-from funcnn import products
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 FILES = {

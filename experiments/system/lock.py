@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
-
 from funcnn.files import is_temporary
 
 try:

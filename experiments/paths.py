@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.folder_lock import alone_in
-
+from funcnn.experiments.system.lock import alone_in
 from funcnn.files import is_temporary
 
 RUNS = Path("runs")

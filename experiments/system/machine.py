@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funcnn.experiments.benchmark_peers import PEERS
 
 import funcnn as fn
+from funcnn.experiments.benchmark_peers import PEERS
 
 Machine = dict[str, Any]
 
