@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments import figures
 from funcnn.experiments.benchmark_nets import NETS
 from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lost_figures import drawn
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
 from funcnn.files import write_whole
@@ -205,14 +205,14 @@ class Benchmark:
         write_whole(self.csv, text.getvalue().encode())
 
     def _draw(self) -> None:
-        panels: dict[tuple[str, str], figures.Panel] = {}
+        panels: dict[tuple[str, str], plots.Panel] = {}
         for row in self.results:
             title = row.net if len(self._measures) == 1 else f"{row.net}, {row.measure}"
-            panel = panels.setdefault((row.net, row.measure), figures.Panel(title, row.unit, []))
-            panel.bars.append(figures.Bar(row.peer, row.median, row.low, row.high, row.ratio))
+            panel = panels.setdefault((row.net, row.measure), plots.Panel(title, row.unit, []))
+            panel.bars.append(plots.Bar(row.peer, row.median, row.low, row.high, row.ratio))
         note = f"beside the bars: {RATIO_MEANS}; lines: quartiles over the rounds; "
         note += f"{self._threads} threads; {in_one_line(self.machine)}"
-        drawn(figures.bars, self.folder / "results.png", list(panels.values()), list(PEERS), note)
+        drawn(plots.bars, self.folder / "results.png", list(panels.values()), list(PEERS), note)
 
 
 def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -> list[Row]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.figures import (
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import (
     BLUE,
     COLOURS,
     ORANGE,
@@ -22,7 +23,6 @@ from funcnn.experiments.figures import (
 )
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
-from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.types import Array
 

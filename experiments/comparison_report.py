@@ -14,9 +14,9 @@ from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.data_record import expected_data
 from funcnn.experiments.errors import printable
+from funcnn.experiments.figures.drawing import drawn
+from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
-from funcnn.experiments.lost_figures import drawn
-from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.side_by_side import Runs, free_results, predicted_by
 from funcnn.experiments.tasks import Task
 from funcnn.files import write_whole

@@ -31,7 +31,7 @@ from funcnn.experiments.datasets import (
 )
 from funcnn.experiments.errors import InputError, expect_text, quoted
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
-from funcnn.experiments.records import read_record
+from funcnn.experiments.system.json_files import read_record
 from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments import figures
 from funcnn.experiments.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures import plots
 from funcnn.experiments.optimizers import OF_OPTIMIZER
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
@@ -34,7 +34,7 @@ def draw_activations(out: Path) -> None:
         assert derivative is not None
         panels.append((name, y[:, 0], derivative[:, 0]))
     with new_file(out):
-        figures.functions(out, x[:, 0], panels)
+        plots.functions(out, x[:, 0], panels)
 
 
 def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
@@ -45,8 +45,8 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
     many to tell apart, or if `out` exists already.
     """
     expect_new(out, ".png")
-    if len(folders) > figures.MAX_CURVES:
-        most = figures.MAX_CURVES
+    if len(folders) > plots.MAX_CURVES:
+        most = plots.MAX_CURVES
         raise InputError(f"{len(folders)} runs: at most {most} can be told apart in one figure")
     tables = [folder.read_metrics() for folder in folders]
     parts = ["val" if rows[0].val_loss is not None else "train" for rows in tables]
@@ -60,10 +60,10 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         )
         label = label if same else f"{label} ({words[part]})"
         epochs = [row.epoch for row in rows]
-        runs.append(figures.Curve(label, epochs, losses, 100 * accuracies))
+        runs.append(plots.Curve(label, epochs, losses, 100 * accuracies))
     units = {LOSSES[folder.read_config().loss] for folder in folders}
     with new_file(out):
-        figures.curves(out, runs, words[parts[0]] if same else "", " or ".join(sorted(units)))
+        plots.curves(out, runs, words[parts[0]] if same else "", " or ".join(sorted(units)))
 
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:

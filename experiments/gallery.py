@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from funcnn.experiments import figures, image_forms, published
+from funcnn.experiments import image_forms, published
 from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.errors import InputError, printable
-from funcnn.experiments.lost_figures import figure_file
+from funcnn.experiments.figures import plots, style
+from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.paths import data_folders, expect_new, new_file
 from funcnn.experiments.sources import SETS
 from funcnn.types import Array
@@ -90,7 +91,7 @@ def show_dataset(name: str, out: Path) -> dict[str, Any]:
     data = load_dataset(name, val_size=None, seed=0)
     with new_file(out):
         if name in POINT_SETS:
-            figures.points(out, data.train, None)
+            plots.points(out, data.train, None)
         else:
             _draw_images(data, out)
     train = np.bincount(data.train[1].ravel(), minlength=len(data.class_names))
@@ -146,7 +147,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
     lines = math.ceil(len(rows) / blocks)
     side = 0.45  # inches
     size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.5)
-    figure, (axes,) = figures.new_figure(1, blocks, size)
+    figure, (axes,) = style.new_figure(1, blocks, size)
     for block, axis in enumerate(axes):
         first = block * lines
         sheet = np.full((lines * height, longest * width), white, np.uint8)
@@ -164,4 +165,4 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
         for spine in axis.spines.values():
             spine.set_visible(False)
     figure.suptitle("0 is white, 255 black" if ink else "0 is black, 255 white", fontsize=8)
-    figures.write_figure(figure, path)
+    style.write_figure(figure, path)

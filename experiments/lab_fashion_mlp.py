@@ -6,6 +6,7 @@ from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.document import Block, Document, Formula, Section, Table, Text
 from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
     Setting,
@@ -19,7 +20,6 @@ from funcnn.experiments.lab_report import (
     verdict,
 )
 from funcnn.experiments.recurrences import recurrences_apart
-from funcnn.experiments.score_figures import LIMIT, accuracy_against_size
 from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.weight_files import write_tensors
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.figures import (
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import (
     BLUE,
     COLOURS,
     ORANGE,
@@ -18,7 +19,6 @@ from funcnn.experiments.figures import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.lost_figures import figure_file
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks import Task
 from funcnn.files import write_whole

@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 
-from funcnn.experiments import figures, lab_figures
+from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.document import Document, Formula, Listing, Picture, Section, Text
+from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Lab, Results, Trial, printed
 from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.run_folder import EpochRow
@@ -182,7 +183,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
     outputs = results.model(trial).predict(inputs)
     points = (inputs, labels)
     caption = "Ground truth and prediction (NumPy, seed 0)."
-    prediction = shown(folder / f"predictions-{name}.png", caption, figures.points, points, outputs)
+    prediction = shown(folder / f"predictions-{name}.png", caption, plots.points, points, outputs)
     losses = {
         f"{backend}, seed {seed}": results.rows(trial, backend, seed)
         for backend, seed in itertools.product(trial.backends, results.seeds)

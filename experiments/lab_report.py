@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments import figures, score_figures
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.document import Block, Picture, Section, Table, Text
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.drawing import drawn
+from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.lab import SEEDS, Results, Trial
-from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.run_folder import EpochRow, loss_text
-from funcnn.experiments.score_figures import Score
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.system.machine import in_one_line
 
@@ -142,14 +143,14 @@ def sweep(
         losses, accuracies = (
             np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
-        curves.append(figures.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
+        curves.append(plots.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
     words = {"train": "training", "val": "validation"}[part]
     caption = f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."
     return Section(
         title,
         (
             side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
-            shown(path, caption, figures.curves, curves, words),
+            shown(path, caption, plots.curves, curves, words),
         ),
     )
 

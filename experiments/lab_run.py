@@ -23,9 +23,9 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, run_all
+from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.files import read_bytes, write_whole

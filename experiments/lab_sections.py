@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments import example_pictures, figures, network_pictures
+from funcnn.experiments import network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.datasets import Dataset
 from funcnn.experiments.document import Block, Listing, Section, Table, Text
+from funcnn.experiments.figures import examples as example_pictures
+from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES, shown
 from funcnn.experiments.learners import make_learner
@@ -135,7 +137,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     unit = LOSSES[results.config(trial).loss]
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
-        shown(path, caption, figures.learning_curve, rows, unit),
+        shown(path, caption, plots.learning_curve, rows, unit),
         Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
     ]
 
@@ -145,7 +147,7 @@ def confusion(examined: Examined) -> list[Block]:
     counts = fn.confusion_matrix(examined.outputs, examined.labels)
     caption = f"Confusion matrix of the {examined.part} set, as probabilities"
     names = examined.task.data.class_names
-    return [examined.figure("probabilities", caption, figures.probabilities, counts, names)]
+    return [examined.figure("probabilities", caption, plots.probabilities, counts, names)]
 
 
 def surest(examined: Examined) -> list[Block]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.figures import hide_axis, new_figure, write_figure
-from funcnn.experiments.lost_figures import figure_file
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import hide_axis, new_figure, write_figure
 from funcnn.experiments.trained_model import TrainedModel
 from funcnn.types import Array, Layer, layer_name, traits
 

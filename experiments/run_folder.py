@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
-from funcnn.experiments.records import expect_kinds, read_record
+from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.files import read_bytes, read_text, write_whole
 
 

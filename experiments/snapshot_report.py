@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from funcnn.experiments import figures
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.document_html import to_html
 from funcnn.experiments.document_pdf import write_pdf
+from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.lab_report import SIDES, shown
@@ -57,7 +57,7 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         path = folder / f"predictions-{trial}.png"
         outputs = network.trained.predict(inputs)
         caption = f"Ground truth and prediction ({_WHOSE})."
-        blocks.append(shown(path, caption, figures.points, (inputs, labels), outputs))
+        blocks.append(shown(path, caption, plots.points, (inputs, labels), outputs))
         lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
         blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))
         return Section(f"The network {trial}", blocks)

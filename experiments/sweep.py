@@ -19,9 +19,8 @@ import funcnn as fn
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import known_data, same_place
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lost_figures import drawn
+from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.records import read_record
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, Told, run_all
 from funcnn.experiments.small_data import unsaid
@@ -34,6 +33,7 @@ from funcnn.experiments.sweep_results import (
     summarise,
     write_table,
 )
+from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.files import write_whole
 

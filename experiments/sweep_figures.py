@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.figures import (
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.scores import Score, dots
+from funcnn.experiments.figures.style import (
     BLUE,
     COLOURS,
     MARKERS,
@@ -20,8 +22,6 @@ from funcnn.experiments.figures import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.lost_figures import figure_file
-from funcnn.experiments.score_figures import Score, dots
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.sweep_plan import as_option
 from funcnn.experiments.sweep_results import PARTS, PointResult

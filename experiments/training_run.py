@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments import data_record, figures
+from funcnn.experiments import data_record
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.learners import Learner, make_learner
-from funcnn.experiments.lost_figures import drawn
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.resumption import (
     Left,
@@ -311,10 +312,10 @@ class TrainingRun:
         folder.write_summary(summary)
         if draw:
             curve = folder.path / "learning_curve.png"
-            drawn(figures.learning_curve, curve, rows, LOSSES[config.loss])
+            drawn(plots.learning_curve, curve, rows, LOSSES[config.loss])
         if draw and y is not None:
             path = folder.path / "confusion_matrix.png"
-            drawn(figures.confusion, path, confusion, data.class_names)
+            drawn(plots.confusion, path, confusion, data.class_names)
             if ARCHITECTURES[config.arch].binary:
-                drawn(figures.points, folder.path / "predictions.png", (x, y), outputs)
+                drawn(plots.points, folder.path / "predictions.png", (x, y), outputs)
         return summary

@@ -15,19 +15,14 @@ import pytest
 from test_cli import FUNCNN, funcnn, parse
 
 import funcnn as fn
-from funcnn.experiments import (
-    benchmark,
-    benchmark_nets,
-    benchmark_peers,
-    benchmark_worker,
-    figures,
-)
+from funcnn.experiments import benchmark, benchmark_nets, benchmark_peers, benchmark_worker
 from funcnn.experiments.benchmark import Benchmark, Row, Watch
 from funcnn.experiments.benchmark_nets import NETS, WEIGHT_DECAY
 from funcnn.experiments.benchmark_peers import PEERS
 from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
 from funcnn.experiments.benchmark_worker import choices
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.figures import plots
 
 STEPS = 10
 
@@ -214,12 +209,12 @@ def test_ratios_are_to_the_faster_torch_within_each_round():
 
 def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: kept.append(figure))
     panels = [
-        figures.Panel("a", "ms", [figures.Bar("p", 2, 1, 3, 1.5), figures.Bar("q", 4, 4, 4, None)]),
-        figures.Panel("b", "MB", [figures.Bar("q", 7, 7, 7, 1.0)]),
+        plots.Panel("a", "ms", [plots.Bar("p", 2, 1, 3, 1.5), plots.Bar("q", 4, 4, 4, None)]),
+        plots.Panel("b", "MB", [plots.Bar("q", 7, 7, 7, 1.0)]),
     ]
-    figures.bars(tmp_path / "new.png", panels, ["p", "unused", "q"], "of a machine")
+    plots.bars(tmp_path / "new.png", panels, ["p", "unused", "q"], "of a machine")
     (figure,) = kept
     first, second = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["p", "q"]

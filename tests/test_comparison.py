@@ -24,8 +24,8 @@ from funcnn.experiments import comparison, extras, statements
 from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.lockstep_table import read_steps
-from funcnn.experiments.outcomes import share_of_class
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.side_by_side import (

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from funcnn.cli import main
-from funcnn.experiments import figures, gallery
+from funcnn.experiments import gallery
 from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data_record import DataRecord, Expected
 from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError, kind_of, printable
+from funcnn.experiments.figures import plots
 from funcnn.experiments.image_data import assemble
 from funcnn.experiments.run_folder import loss_text
 
@@ -112,8 +113,8 @@ def test_a_folder_on_its_own_is_printed_as_it_is(tmp_path, monkeypatch):
 
 def test_a_figure_has_names_that_can_be_drawn(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
-    figures.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: kept.append(figure))
+    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
     gallery.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
     for figure in kept:
         assert figure.axes[0].get_yticklabels()[0].get_text() == r"a\nb\udcff"

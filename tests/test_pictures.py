@@ -7,17 +7,15 @@ import pytest
 from PIL import Image
 
 import funcnn as fn
-from funcnn.experiments import (
-    example_pictures,
-    figures,
-    network_pictures,
-    outcomes,
-    score_figures,
-)
+from funcnn.experiments import network_pictures
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.datasets import Normalization
-from funcnn.experiments.score_figures import Score
+from funcnn.experiments.figures import examples as example_pictures
+from funcnn.experiments.figures import examples as outcomes
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.trained_model import TrainedModel
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}
@@ -41,7 +39,7 @@ def examples(classes, count=200):
 def drawn(monkeypatch):
     """The figures that were drawn, as matplotlib has them, instead of files."""
     kept = []
-    for module in (figures, example_pictures, network_pictures, score_figures):
+    for module in (plots, example_pictures, network_pictures, score_figures):
         monkeypatch.setattr(module, "write_figure", lambda figure, path: kept.append(figure))
     return kept
 
@@ -313,8 +311,8 @@ def test_captions_near_one_and_long_names_stay_apart(tmp_path, drawn):
 
 def test_a_confusion_matrix_as_probabilities(tmp_path, drawn):
     counts = np.array([[98, 2, 0], [0, 0, 0], [1, 0, 999]])  # nothing is of class 1
-    figures.probabilities(tmp_path / "new.png", counts, ("a", "b", "c"))
-    figures.confusion(tmp_path / "new.png", counts, ("a", "b", "c"))
+    plots.probabilities(tmp_path / "new.png", counts, ("a", "b", "c"))
+    plots.confusion(tmp_path / "new.png", counts, ("a", "b", "c"))
     texts = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
     assert texts == [["0.98", "0.02", "1.00"], ["98.0", "2.0", "0.1", "99.9"]]
     shown = drawn[0].axes[0].get_images()[0]
@@ -413,7 +411,7 @@ def test_every_picture_is_a_png_as_wide_as_a_page(classes, tmp_path):
     example_pictures.mistakes(tmp_path / "mistakes.png", images, labels, outputs, names)
     example_pictures.top_three(tmp_path / "top.png", images, labels, outputs, names)
     counts = fn.confusion_matrix(outputs, labels)
-    figures.probabilities(tmp_path / "probabilities.png", counts, names)
+    plots.probabilities(tmp_path / "probabilities.png", counts, names)
     network_pictures.filters(tmp_path / "filters.png", network_pictures.first_filters(model))
     network_pictures.feature_maps(tmp_path / "maps.png", model, images[0])
     score_figures.dots(tmp_path / "dots.png", scores(classes), "accuracy (%)")

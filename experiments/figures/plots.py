@@ -1,60 +1,33 @@
-"""Figures, as PNG files. The colours can be told apart by the colour-blind (Okabe and Ito)."""
+"""Figures of learning and of its results: curves, functions, confusion, points, bars."""
 
-import io
 import itertools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from funcnn.experiments.errors import printable
-from funcnn.experiments.lost_figures import figure_file
-from funcnn.experiments.outcomes import share_of_class
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    MARKERS,
+    ORANGE,
+    STYLES,
+    hide_axis,
+    new_figure,
+    short_names,
+    whole_numbers,
+    write_figure,
+)
 from funcnn.experiments.run_folder import EpochRow
-from funcnn.files import write_whole
 from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D")
 MAX_CURVES = len(COLOURS) * len(STYLES)
-
-
-def new_figure(
-    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
-) -> tuple[Any, Any]:
-    """A figure of so many inches, `(width, height)`, and its axes, always in two dimensions.
-
-    heights: of the rows, in any unit; all the same if None.
-    """
-    from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
-
-    figure = Figure(figsize=size, layout="constrained", dpi=120)
-    axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
-    for axis in axes.ravel():
-        axis.set_axisbelow(True)  # grid lines behind what is drawn
-    return figure, axes
-
-
-def hide_axis(axis: Any) -> None:
-    """Leave nothing of it but what is drawn in it, and its title."""
-    axis.set_axis_off()
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_ticks([])  # beside a title even those that are hidden are laid out
-
-
-def write_figure(figure: Any, path: Path) -> None:
-    """Write it as a PNG, whole."""
-    if (layout := figure.get_layout_engine()) is not None:
-        layout.execute(figure)
-        figure.set_layout_engine(None)  # or matplotlib draws it twice, once to lay it out
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_whole(path, buffer.getvalue())
 
 
 @figure_file
@@ -86,13 +59,6 @@ def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None
     loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
     figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     write_figure(figure, path)
-
-
-def whole_numbers(axis: Any, counts: list[int]) -> None:
-    """Have an axis of epochs or steps, those drawn, show whole numbers only."""
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    if len(set(counts)) == 1:  # between whose limits there would be no other whole number
-        axis.set_xticks(counts[:1])
 
 
 class Curve(NamedTuple):
@@ -163,6 +129,13 @@ def _broken(y: Array) -> Array:
     return broken
 
 
+def share_of_class(counts: Array) -> Array:
+    """Counts (K, K) as shares of the true class, whose rows sum to 1 (or 0 where it has none)."""
+    totals = counts.sum(1, keepdims=True)
+    shares: Array = counts / np.maximum(totals, 1)
+    return shares
+
+
 @figure_file
 def confusion(path: Path, counts: Array, class_names: Sequence[str]) -> None:
     """A confusion matrix: each row a true class, as the percentage predicted of each class."""
@@ -200,12 +173,6 @@ def _draw_shares(
                 axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label=f"share of the true class{unit}")
     write_figure(figure, path)
-
-
-def short_names(names: Sequence[str], most: int = 20) -> list[str]:
-    """The names, cut to so many characters where they are too long for their place."""
-    shown = map(printable, names)
-    return [name if len(name) <= most else f"{name[: most - 3]}..." for name in shown]
 
 
 @figure_file

@@ -1,16 +1,24 @@
 """Pictures of test images: those that a network is surest of, and its worst mistakes."""
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.figures import ORANGE, hide_axis, new_figure, short_names, write_figure
-from funcnn.experiments.lost_figures import figure_file
-from funcnn.experiments.outcomes import in_percent, top_images, worst_mistakes
+from funcnn.activations import softmax
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import (
+    ORANGE,
+    hide_axis,
+    new_figure,
+    short_names,
+    write_figure,
+)
+from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
 _WIDTH = 7.8  # inches
@@ -103,3 +111,69 @@ def _frame(axis: Any, place: int, size: tuple[int, ...], label: str) -> None:
     axis.add_patch(frame)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
     axis.text(left + 1, height - 2.5, label, fontsize=7, color=ORANGE, bbox=box, parse_math=False)
+
+
+# --- which images those are: outputs are logits (N, K), their softmax is taken in float64 ------
+
+_NEAR = 2.0**-25  # float32 cannot tell a probability nearer than this to 1 from 1
+
+
+class TopImages(NamedTuple):
+    """For each class the images with the highest probability of it, the highest first."""
+
+    indices: Array
+    """`(K, count)`; fewer columns where there are fewer images."""
+    probabilities: Array
+    """`(K, count)`, float64."""
+
+
+class Mistakes(NamedTuple):
+    """Images that were put into a wrong class, the surest first."""
+
+    indices: Array
+    probabilities: Array
+    """Of the predicted, wrong class; float64."""
+
+
+def probabilities(outputs: Array) -> Array:
+    """Softmax of logits `(N, K)`, float64."""
+    found: Array = softmax(outputs.astype(np.float64), 1)[0]
+    return found
+
+
+def top_images(outputs: Array, count: int = 3) -> TopImages:
+    """Of all the images, whatever their labels, those with the highest probability of each class.
+
+    Of equal probabilities the earlier image comes first; but of those that float64 rounds to 1
+    the one that leaves less to the other classes.
+    """
+    found = probabilities(outputs)
+    chosen = []
+    for index, of_class in enumerate(found.T):
+        to_others = np.delete(found, index, 1).sum(1)  # (N,)
+        chosen.append(np.lexsort((np.where(of_class == 1, to_others, 0), -of_class))[:count])
+    indices = np.stack(chosen)
+    return TopImages(indices, found[indices, np.arange(len(indices))[:, None]])
+
+
+def worst_mistakes(outputs: Array, labels: Array, count: int = 24) -> Mistakes:
+    """At most `count` images with the highest probability of the class that is wrong for them.
+
+    labels: `(N,)`. Of equal probabilities the earlier image comes first.
+    """
+    found, predicted = probabilities(outputs), predicted_classes(outputs)
+    wrong = np.flatnonzero(predicted != labels)
+    sureness = found[wrong, predicted[wrong]]
+    order = np.argsort(-sureness, kind="stable")[:count]
+    return Mistakes(wrong[order], sureness[order])
+
+
+def in_percent(probability: float) -> str:
+    """With one decimal, or with so many as tell it from 0 and 1: `99.8%`, `99.9997%`.
+
+    `100%` and `0%` are nearer than 2^-25 to 1 and 0, where float32 has nothing between.
+    """
+    if min(probability, 1 - probability) < _NEAR:
+        return f"{round(probability):.0%}"
+    texts = (f"{100 * probability:.{digits}f}" for digits in itertools.count(1))
+    return next(f"{text}%" for text in texts if 0 < float(text) < 100)

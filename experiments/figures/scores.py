@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.figures import COLOURS, MARKERS, new_figure, write_figure
-from funcnn.experiments.lost_figures import figure_file
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.plots import COLOURS, MARKERS, new_figure, write_figure
 
 LIMIT = 2_000_000  # bytes that a model may have
 _WIDTH = 7.8  # inches
