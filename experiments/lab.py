@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.data_record import expected_data
-from funcnn.experiments.document import Document
 from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.reports.document import Document
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.tasks import Task

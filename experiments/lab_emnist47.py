@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Document, Formula, Section, Text
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
@@ -14,6 +13,7 @@ from funcnn.experiments.lab_report import (
     side_by_side_table,
     verdict,
 )
+from funcnn.experiments.reports.document import Document, Formula, Section, Text
 from funcnn.experiments.run_folder import EpochRow
 
 _BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 128}

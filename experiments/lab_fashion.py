@@ -1,7 +1,6 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Block, Document, Formula, Section, Text
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
     Setting,
@@ -13,6 +12,7 @@ from funcnn.experiments.lab_report import (
     sweep,
     verdict,
 )
+from funcnn.experiments.reports.document import Block, Document, Formula, Section, Text
 
 _BASE = {"data": "fashion-mnist", "batch_size": 100}  # 10,000 images are whole batches
 FULLY_CONNECTED = Trial("fully-connected", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Block, Document, Formula, Section, Table, Text
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
 from funcnn.experiments.lab import Lab, Results, Trial
@@ -20,6 +19,7 @@ from funcnn.experiments.lab_report import (
     verdict,
 )
 from funcnn.experiments.recurrences import recurrences_apart
+from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
 from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.weight_files import write_tensors
 

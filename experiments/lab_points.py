@@ -6,10 +6,10 @@ import numpy as np
 
 from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Document, Formula, Listing, Picture, Section, Text
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Lab, Results, Trial, printed
 from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
+from funcnn.experiments.reports.document import Document, Formula, Listing, Picture, Section, Text
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.types import Array
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import funcnn as fn
 from funcnn.experiments.data_record import known_data, same_place
-from funcnn.experiments.document_html import to_html
-from funcnn.experiments.document_pdf import require_weasyprint, write_pdf
 from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
+from funcnn.experiments.reports.html import to_html
+from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.system.json_files import read_record

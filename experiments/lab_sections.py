@@ -13,13 +13,13 @@ from funcnn.experiments import network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.datasets import Dataset
-from funcnn.experiments.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES, shown
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.predictions import save_predictions
+from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.side_by_side import free_results
 from funcnn.experiments.statements import of_free
 from funcnn.experiments.tasks import Task

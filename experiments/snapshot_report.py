@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.document import Block, Document, Listing, Section, Table
-from funcnn.experiments.document_html import to_html
-from funcnn.experiments.document_pdf import write_pdf
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab import Lab
 from funcnn.experiments.lab_report import SIDES, shown
+from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
+from funcnn.experiments.reports.html import to_html
+from funcnn.experiments.reports.pdf import write_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"

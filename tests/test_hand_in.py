@@ -19,7 +19,6 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import hand_in_networks, lab_run
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.document import Document, Section, Text
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import (
     HAND_INS,
@@ -36,6 +35,7 @@ from funcnn.experiments.hand_in_rules import Submission, check
 from funcnn.experiments.lab import Lab, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
+from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.trained_model import load_model

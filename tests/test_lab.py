@@ -19,12 +19,12 @@ from test_datasets import image_folder
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import emnist47, lab_run
-from funcnn.experiments.document import Document, Section, Text
 from funcnn.experiments.emnist47 import EMNIST47
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
+from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.training_run import TrainingRun
 
 pytest.importorskip(

@@ -16,11 +16,11 @@ from PIL import Image
 from funcnn.cli import main
 from funcnn.experiments import benchmark, comparison_report, run_pool, run_worker, sweep
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.document import Picture, Text
 from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.lab_report import shown
+from funcnn.experiments.reports.document import Picture, Text
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.run_pool import Job
 
