@@ -11,7 +11,7 @@ import click
 
 from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
-from funcnn.experiments.datasets import SPLITS
+from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import printable
 from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.small_data import unsaid

@@ -17,7 +17,7 @@ from typing import Any
 import funcnn as fn
 from funcnn.experiments.comparison_report import write_report
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.data_record import Expected, expected_data, write_record
+from funcnn.experiments.data.record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lockstep import lockstep

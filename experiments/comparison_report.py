@@ -12,7 +12,7 @@ from funcnn.experiments import statements
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.comparison_markdown import document
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.data_record import expected_data
+from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.errors import printable
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.plots import share_of_class

@@ -20,8 +20,7 @@ from funcnn.experiments.architectures import (
     build_model,
     loss_of,
 )
-from funcnn.experiments.data_record import Expected
-from funcnn.experiments.datasets import (
+from funcnn.experiments.data.datasets import (
     DEFAULT_VAL_SIZE,
     NAMES,
     POINT_SETS,
@@ -29,6 +28,7 @@ from funcnn.experiments.datasets import (
     Dataset,
     load_dataset,
 )
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, expect_text, quoted
 from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.system.json_files import read_record

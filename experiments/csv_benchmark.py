@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from funcnn.experiments.csv_files import read_file
-from funcnn.experiments.listings import DiskFolder
+from funcnn.experiments.data.formats.csv_files import read_file
+from funcnn.experiments.data.formats.listings import DiskFolder
 
 ROWS, COLUMNS = 100_000, 785
 

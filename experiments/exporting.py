@@ -15,8 +15,8 @@ from funcnn.experiments.config import (
     load_data,
     network_that_fits,
 )
-from funcnn.experiments.data_record import write_record
-from funcnn.experiments.datasets import Dataset
+from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.data.record import write_record
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file

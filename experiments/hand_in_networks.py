@@ -9,8 +9,8 @@ from typing import Any
 
 import funcnn as fn
 from funcnn.experiments.config import BACKENDS, RunConfig, build_network
-from funcnn.experiments.datasets import POINT_SETS, Normalization
-from funcnn.experiments.emnist47 import find_emnist, missing_emnist
+from funcnn.experiments.data.datasets import POINT_SETS, Normalization
+from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
 from funcnn.experiments.lab_sections import best_seed

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from funcnn.experiments.data_record import Expected
-from funcnn.experiments.datasets import POINT_SETS, load_dataset
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import POINT_SETS, load_dataset
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.data.formats.idx import pack_idx
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.idx import pack_idx
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
-from funcnn.experiments.sources import SETS
 from funcnn.experiments.tasks import Task
 from funcnn.experiments.weight_files import write_tensors
 

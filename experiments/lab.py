@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import BACKENDS, RunConfig
-from funcnn.experiments.data_record import expected_data
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.reports.document import Document
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread

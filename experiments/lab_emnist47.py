@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
     Setting,

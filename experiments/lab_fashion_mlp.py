@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn.experiments.data_record import known_data, same_place
-from funcnn.experiments.emnist47 import expect_emnist, find_emnist, missing_emnist
+from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
+from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Lab, Results

@@ -12,7 +12,7 @@ import funcnn as fn
 from funcnn.experiments import network_pictures
 from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.datasets import Dataset
+from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Results, Trial, printed

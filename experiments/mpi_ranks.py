@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import Expected
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.mpi_learner import MpiLearner

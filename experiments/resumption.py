@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import changes_in
+from funcnn.experiments.data.record import changes_in
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.optimizers import SCHEDULES
 from funcnn.experiments.run_folder import EpochRow, RunFolder

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import Expected
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 
 

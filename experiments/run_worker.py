@@ -26,7 +26,7 @@ import pandas  # noqa: F401  (what a run imports later would count as memory tha
 
 import funcnn as fn
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import DataRecord, Expected
+from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder

@@ -9,7 +9,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.config import BACKENDS
-from funcnn.experiments.data_record import expected_data
+from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.run_folder import RunFolder

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import Dataset
+from funcnn.experiments.data.datasets import Dataset
 
 
 def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:

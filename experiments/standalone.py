@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from funcnn.experiments import standalone_layers, standalone_network
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import Dataset
+from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone_parts import Part, parts_of
 from funcnn.experiments.tasks import Task

@@ -20,9 +20,9 @@ from funcnn.experiments.config import (
     build_optimizer,
     network_that_fits,
 )
-from funcnn.experiments.datasets import Normalization
+from funcnn.experiments.data.datasets import Normalization
+from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.points import generate_XOR_easy
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import funcnn as fn
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import known_data, same_place
+from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS

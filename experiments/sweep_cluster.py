@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 import funcnn as fn
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import Expected
-from funcnn.experiments.datasets import NAMES, load_dataset
+from funcnn.experiments.data.datasets import NAMES, load_dataset
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.run_pool import Job, Told, run_all

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, load_data
-from funcnn.experiments.data_record import Expected
-from funcnn.experiments.emnist47 import EMNIST47, find_emnist, missing_emnist
+from funcnn.experiments.data.emnist47 import EMNIST47, find_emnist, missing_emnist
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.learners import expect_init_used

@@ -16,8 +16,8 @@ from funcnn.experiments.config import (
     load_data,
     network_that_fits,
 )
-from funcnn.experiments.data_record import Expected
-from funcnn.experiments.datasets import Dataset
+from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.small_data import fitted
 from funcnn.reductions import Value

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments import data_record
 from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data import record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
@@ -58,7 +58,7 @@ class TrainingRun:
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
         *,
-        expected: data_record.Expected | None = None,
+        expected: record.Expected | None = None,
         usual: Collection[str] = (),
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
@@ -71,7 +71,7 @@ class TrainingRun:
         learner = learner_of(task)
         run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
         with alone_in(run.folder.path):
-            data_record.write_record(task.data.record, run.folder.path)
+            record.write_record(task.data.record, run.folder.path)
             run._save_state(run._left)
         return run
 
@@ -117,16 +117,16 @@ class TrainingRun:
             before, config = config.epochs, dataclasses.replace(config, epochs=epochs)
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
-        expected = data_record.expected_data(folder.path, allow_changed=allow_changed)
+        expected = record.expected_data(folder.path, allow_changed=allow_changed)
         learner = learner_of(task := Task.build(config, expected))
         if begun:
             learner.load(folder.last)
             left.check(folder, task, learner.steps_done, epochs)
-            data_record.say_what_was_read(folder.path, expected, task.data.record)
+            record.say_what_was_read(folder.path, expected, task.data.record)
         run = cls(folder, task, learner, left := left._replace(config=config))
         if not begun:  # as in `start`
             if expected is None:
-                data_record.write_record(task.data.record, folder.path)
+                record.write_record(task.data.record, folder.path)
             run._save_state(left)
         if left.rows:
             run._mend()
@@ -246,7 +246,7 @@ class TrainingRun:
         if row is best(left.rows):
             self._keep(params)
         self.folder.write_metrics(left.rows)
-        data_record.note_change(self.folder.path, self.epochs_done, self._task.data.record)
+        record.note_change(self.folder.path, self.epochs_done, self._task.data.record)
         self._save_state(left)
         self._left = left
 
@@ -270,7 +270,7 @@ class TrainingRun:
         """Test the kept model (if there are labels), write the summary: it is finished. Draw."""
         folder, rows = self.folder, self._left.rows
         config, data = self._task.config, self._task.data
-        data_record.note_change(folder.path, self.epochs_done, data.record)  # for the test
+        record.note_change(folder.path, self.epochs_done, data.record)  # for the test
         params, kept = load_model(folder).params, best(rows)
         x, y = data.test
         tested: dict[str, Any] = {

@@ -13,7 +13,7 @@ from test_picture_folders import png_folder
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks import Task

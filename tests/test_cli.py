@@ -29,7 +29,7 @@ from funcnn import activations
 from funcnn.cli import main
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.optimizers import OPTIMIZERS
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from funcnn.experiments import csv_copies, csv_files, image_forms
+from funcnn.experiments.data.formats import by_path, csv_copies, csv_files
+from funcnn.experiments.data.formats.listings import DiskFolder
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.listings import DiskFolder
 from funcnn.experiments.system import memory
 
 TABLE = np.random.default_rng(0).integers(0, 256, (12, 17))
@@ -176,7 +176,7 @@ def test_packed_files_of_a_folder_are_read_unless_the_text_is_beside_them(tmp_pa
     assert len(data.test[0]) == 5
     packed = tmp_path / "Some.CSV.GZ"
     packed.write_bytes(gzip.compress(text_of(TABLE)))
-    expect_table(image_forms.read(packed))
+    expect_table(by_path.read(packed))
 
 
 def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from funcnn.experiments import comparison_figures, gallery, lab_figures
+from funcnn.experiments import comparison_figures, lab_figures
 from funcnn.experiments.architectures import ACTIVATIONS
 from funcnn.experiments.config import RunConfig
+from funcnn.experiments.data import overview
 from funcnn.experiments.drawings import draw_activations, draw_curves
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
@@ -235,7 +236,7 @@ def test_class_names_are_words_even_with_a_dollar(tmp_path, drawn):
     shown = [label.get_text() for label in drawn[0].axes[0].get_xticklabels()]
     assert shown == ["$\\foo$", "a" * 17 + "...", "$x_1$"]
     assert drawn[0].axes[0].get_window_extent().width > 200
-    gallery.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
+    overview.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_ink_is_drawn_on_paper_and_photographs_as_they_are(
 ):
     one, other = np.full((2, 3, 4), colour, np.uint8)
     one[0, 0], other[2, 3] = 200, 17
-    gallery.contact_sheet(tmp_path / "s.png", [[one, other], [other]], ("a", "b"))
+    overview.contact_sheet(tmp_path / "s.png", [[one, other], [other]], ("a", "b"))
     (figure,) = drawn
     assert figure.get_suptitle() == title
     (image,) = figure.axes[0].images

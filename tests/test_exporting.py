@@ -16,7 +16,7 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.inspection import ForeignDescription
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import to_state_dict

@@ -14,7 +14,7 @@ from helpers import finish
 import funcnn as fn
 from funcnn.experiments.comparison import Comparison
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.inspection import describe_file
 from funcnn.experiments.lockstep_table import read_steps

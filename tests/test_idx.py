@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from funcnn.experiments.data.formats.idx import read_idx, read_stream, sha256
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import read_idx, read_stream, sha256
 from funcnn.experiments.system import memory
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}

@@ -9,8 +9,8 @@ import pytest
 from test_datasets import image_folder
 from test_idx import idx_bytes, write_idx
 
+from funcnn.experiments.data.formats.idx import read_folder, read_zip
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx_sets import read_folder, read_zip
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

@@ -18,8 +18,9 @@ from test_datasets import image_folder
 
 import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments import emnist47, lab_run
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments import lab_run
+from funcnn.experiments.data import emnist47
+from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch

@@ -22,7 +22,7 @@ from funcnn.experiments import (
     lab_points,
     lab_run,
 )
-from funcnn.experiments.emnist47 import EMNIST47
+from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.exporting import export_model
 from funcnn.experiments.lab import Results
 from funcnn.experiments.lab_report import verdict

@@ -19,12 +19,12 @@ import web
 
 from funcnn.experiments import notebook_files
 from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import read_idx
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute, lab_configs
-from funcnn.experiments.published import place_of
-from funcnn.experiments.sources import SETS
 from funcnn.experiments.standalone import layer_file, network_file
 from funcnn.experiments.tasks import Task
 

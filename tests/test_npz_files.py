@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from funcnn.experiments.data.formats.by_path import read
+from funcnn.experiments.data.formats.npz_files import read_npz
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import read
-from funcnn.experiments.npz_files import read_npz
 from funcnn.experiments.system import memory
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 5)).astype("u1")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from funcnn.experiments.data.formats.by_path import read
+from funcnn.experiments.data.formats.listings import DiskFolder
+from funcnn.experiments.data.formats.png_folders import has_classes, read_classes
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import read
-from funcnn.experiments.listings import DiskFolder
-from funcnn.experiments.picture_folders import has_classes, read_classes
 from funcnn.experiments.system import memory
 
 

@@ -10,7 +10,7 @@ import funcnn as fn
 from funcnn.experiments import network_pictures
 from funcnn.experiments.architectures import ARCHITECTURES
 from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Normalization
+from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import examples as outcomes
 from funcnn.experiments.figures import plots

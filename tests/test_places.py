@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from funcnn.cli import main
-from funcnn.experiments import drawings, gallery, predictions
+from funcnn.experiments import drawings, predictions
+from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import (
     cache_folder,
@@ -35,7 +36,7 @@ def test_what_exists_is_no_place_for_a_result(tmp_path, make):
     [
         (drawings, drawings.draw_activations),
         (drawings, lambda out: drawings.draw_curves([], out)),
-        (gallery, lambda out: gallery.show_dataset("points-xor", out)),
+        (overview, lambda out: overview.show_dataset("points-xor", out)),
         (predictions, lambda out: predictions.write_predictions(None, "points-xor", out)),
     ],
     ids=["activations", "curves", "data show", "predict"],

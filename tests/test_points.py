@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import funcnn as fn
-from funcnn.experiments.points import generate_linear, generate_XOR_easy, linear_points
+from funcnn.experiments.data.points import generate_linear, generate_XOR_easy, linear_points
 
 
 def lab_linear(n=100):

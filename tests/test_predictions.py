@@ -12,7 +12,7 @@ from test_datasets import image_folder
 from test_picture_folders import write_png
 
 import funcnn as fn
-from funcnn.experiments.datasets import load_inputs
+from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.trained_model import load_model
 

@@ -16,7 +16,7 @@ import pytest
 import funcnn as fn
 from funcnn.experiments import standalone_layers, standalone_network
 from funcnn.experiments.config import RunConfig, build_loss, build_network, build_optimizer
-from funcnn.experiments.datasets import Dataset, Normalization
+from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone import layer_file, network_file
 from funcnn.experiments.tasks import Task

@@ -14,7 +14,7 @@ from test_csv_files import PIXELS, TABLE, write_csv
 
 from funcnn.cli import main
 from funcnn.experiments import sweep_cluster
-from funcnn.experiments.data_record import DataRecord, Expected
+from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_cluster import connect

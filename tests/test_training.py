@@ -5,7 +5,7 @@ import pytest
 from helpers import assert_same_bits, frozen, normal_batch, spy
 
 import funcnn as fn
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data.datasets import load_dataset
 
 KEY = fn.random.key(0)
 

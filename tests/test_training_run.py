@@ -17,7 +17,7 @@ import funcnn as fn
 from funcnn import products
 from funcnn.experiments import training_run
 from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.progress import Progress

@@ -11,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random
-from funcnn.experiments import image_forms, listings, published
-from funcnn.experiments.data_record import DataRecord, Expected, digest
+from funcnn.experiments.data import store
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.formats import by_path, listings
+from funcnn.experiments.data.images import Examples, ImageData, Inputs
+from funcnn.experiments.data.points import generate_XOR_easy, linear_points
+from funcnn.experiments.data.record import DataRecord, Expected, digest
+from funcnn.experiments.data.splits import fitting_size, last_split, stratified_split
 from funcnn.experiments.errors import InputError, expect_nameable
-from funcnn.experiments.image_data import Examples, ImageData, Inputs
 from funcnn.experiments.paths import data_folders
-from funcnn.experiments.points import generate_XOR_easy, linear_points
-from funcnn.experiments.sources import SETS
-from funcnn.experiments.splits import fitting_size, last_split, stratified_split
 from funcnn.inference import normalized
 from funcnn.random import Key
 from funcnn.types import Array, Shape
@@ -165,11 +166,11 @@ def load_inputs(name: str) -> ImageData:
     if name in POINT_SETS:
         return ImageData(None, load_dataset(name, val_size=0, seed=0).test, (), ())
     if name in SETS:
-        return published.read(name)
+        return store.read(name)
     places = _places(name)
     if not places:
         raise _missing(name)
-    return image_forms.read(places[0])
+    return by_path.read(places[0])
 
 
 def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataRecord]:
@@ -178,10 +179,10 @@ def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataR
     Where none have, but others are allowed, the first that there are.
     """
     if name in SETS:
-        record = DataRecord(name, None, published.digest(name))
+        record = DataRecord(name, None, store.digest(name))
         if expected is not None and not expected.allows(record):
             raise expected.differs(name)
-        return published.read(name), record
+        return store.read(name), record
     others: list[Path] = []
     unreadable: InputError | None = None
     for place in _places(name, expected):
@@ -203,7 +204,7 @@ def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataR
 
 
 def _read(name: str, place: Path) -> tuple[ImageData, DataRecord]:
-    images = image_forms.read(place)
+    images = by_path.read(place)
     return images, DataRecord(name, str(place.resolve()), digest(images.content))
 
 
@@ -219,7 +220,7 @@ def _places(name: str, expected: Expected | None = None) -> list[Path]:
         places.append(recorded)
         if given := os.environ.get("FUNCNN_DATA"):
             places += [Path(given) / name, Path(given) / recorded.name]
-    return [place for place in dict.fromkeys(places) if image_forms.find(place)]
+    return [place for place in dict.fromkeys(places) if by_path.find(place)]
 
 
 def _missing(name: str, also: str = "") -> InputError:
@@ -245,7 +246,7 @@ def _suggestion(path: Path) -> str:
     near = difflib.get_close_matches(_letters(path.name), known, n=1, cutoff=0.75)
     if near:
         return f"; did you mean {known[near[0]]}?"
-    return f" ({image_forms.FORMS})"
+    return f" ({by_path.FORMS})"
 
 
 def _letters(name: str) -> str:
@@ -255,7 +256,7 @@ def _letters(name: str) -> str:
 def _split_off_test(data: ImageData, name: str) -> tuple[Examples, Inputs, str]:
     """Training and test set, and what the latter is in words."""
     if data.train is None:
-        missing = image_forms.label_missing(name)
+        missing = by_path.label_missing(name)
         raise InputError(f"--data {name} has images without labels: {missing}")
     images, labels = data.train
     classes = len(data.labels)

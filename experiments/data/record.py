@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.data.images import Inputs
 from funcnn.experiments.errors import InputError, expect_nameable, printable
-from funcnn.experiments.image_data import Inputs
 from funcnn.experiments.paths import data_folders
 from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.files import write_whole

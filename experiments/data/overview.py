@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from funcnn.experiments import image_forms, published
-from funcnn.experiments.datasets import POINT_SETS, Dataset, load_dataset
+from funcnn.experiments.data import store
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import POINT_SETS, Dataset, load_dataset
+from funcnn.experiments.data.formats import by_path
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.paths import data_folders, expect_new, new_file
-from funcnn.experiments.sources import SETS
 from funcnn.types import Array
 
 _PER_CLASS = 12
@@ -27,14 +28,14 @@ def list_datasets() -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for name, described in SETS.items():
-        place = published.find(name)
+        place = store.find(name)
         rows.append(
             {
                 "name": name,
                 "title": described.title,
                 "licence": described.licence,
                 "where": None if place is None else str(place),
-                "bytes": None if place is None else published.size_of(name, place),
+                "bytes": None if place is None else store.size_of(name, place),
                 "download_bytes": described.download,
             }
         )
@@ -42,7 +43,7 @@ def list_datasets() -> list[dict[str, Any]]:
         row = {"name": name, "title": title, "licence": None, "where": "generated"}
         rows.append(row | {"bytes": 0, "download_bytes": 0})
     for folder in filter(Path.is_dir, data_folders()):
-        for place in sorted(filter(image_forms.is_set, folder.iterdir())):
+        for place in sorted(filter(by_path.is_set, folder.iterdir())):
             if all(place.name != known["name"] for known in rows):
                 row = {"name": place.name, "title": "a folder of images", "licence": None}
                 rows.append(row | {"where": str(place), "bytes": None, "download_bytes": None})
@@ -52,13 +53,13 @@ def list_datasets() -> list[dict[str, Any]]:
 def place_of(name: str) -> Path:
     """Where a named data set is. Raises `InputError` if it is unknown, generated or nowhere."""
     own = [] if name in SETS else [folder / name for folder in data_folders()]
-    place = next(filter(image_forms.is_set, own), None)
-    return place or published.place_of(_expect_published(name))
+    place = next(filter(by_path.is_set, own), None)
+    return place or store.place_of(_expect_published(name))
 
 
 def fetch_dataset(name: str, into: Path | None) -> Path:
     """Download a named data set to a folder in `into`, or to the cache. Raises `InputError`."""
-    return published.fetch(_expect_published(name), into)
+    return store.fetch(_expect_published(name), into)
 
 
 def verify_datasets(name: str | None) -> list[dict[str, Any]]:
@@ -66,11 +67,11 @@ def verify_datasets(name: str | None) -> list[dict[str, Any]]:
 
     Raises `InputError` if the named set is unknown or nowhere.
     """
-    names = [name for name in SETS if published.find(name)] if name is None else [name]
+    names = [name for name in SETS if store.find(name)] if name is None else [name]
     return [
         {"name": each, "file": verdict.file, "ok": verdict.wrong is None, "wrong": verdict.wrong}
         for each in names
-        for verdict in published.verify(_expect_published(each))
+        for verdict in store.verify(_expect_published(each))
     ]
 
 

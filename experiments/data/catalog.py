@@ -8,7 +8,7 @@
 import os
 from typing import NamedTuple
 
-from funcnn.experiments import emnist
+from funcnn.experiments.data import emnist
 from funcnn.experiments.errors import InputError
 
 

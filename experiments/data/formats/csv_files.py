@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from funcnn.experiments import emnist
-from funcnn.experiments.csv_copies import Table, key_of, read_copy, write_copy
-from funcnn.experiments.csv_forms import (
+from funcnn.experiments.data import emnist
+from funcnn.experiments.data.formats.csv_columns import (
     LONGEST_LINE,
     PICTURES,
     WHOLE,
@@ -32,8 +31,10 @@ from funcnn.experiments.csv_forms import (
     read_form,
     split_line,
 )
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_data import (
+from funcnn.experiments.data.formats.csv_copies import Table, key_of, read_copy, write_copy
+from funcnn.experiments.data.formats.listings import Folder
+from funcnn.experiments.data.formats.set_parts import PARTS, file_part
+from funcnn.experiments.data.images import (
     Examples,
     ImageData,
     Inputs,
@@ -41,8 +42,7 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
-from funcnn.experiments.listings import Folder
-from funcnn.experiments.set_parts import PARTS, file_part
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import DEFLATE_AT_MOST, expect_memory
 
 _ROWS_AT_ONCE = 4096

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from funcnn.experiments import idx, idx_sets
-from funcnn.experiments.archives import open_zip
+from funcnn.experiments.data.catalog import SETS, Archive, PublishedFile, url_of
+from funcnn.experiments.data.formats import idx
+from funcnn.experiments.data.formats import idx as idx_sets
+from funcnn.experiments.data.formats.zip_files import open_zip
+from funcnn.experiments.data.images import ImageData, assemble
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_data import ImageData, assemble
 from funcnn.experiments.paths import cache_folder, data_folders
-from funcnn.experiments.sources import SETS, Archive, PublishedFile, url_of
 from funcnn.files import open_regular
 from funcnn.types import Array
 
@@ -107,7 +108,7 @@ def fetch(name: str, into: Path | None = None) -> Path:
     What is there already is verified and kept. Returns the place, a folder or a zip file.
     Raises `InputError` if it cannot be had, is not the published one, or cannot be written.
     """
-    from funcnn.experiments.download import download  # ssl and http take as long as NumPy
+    from funcnn.experiments.data.download import download  # ssl and http take as long as NumPy
 
     published, folder = SETS[name], into or cache_folder()
     if published.archive is not None:

@@ -1,7 +1,8 @@
 """EMNIST with its 47 classes: where it is, for it is too large to ship."""
 
-from funcnn.experiments import image_forms, published
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data import store
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.data.formats import by_path
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import data_folders
 
@@ -16,9 +17,9 @@ def find_emnist() -> str | None:
 
     The official ones are not downloaded for it; None: it is nowhere.
     """
-    if any(image_forms.find(folder / EMNIST47) for folder in data_folders()):
+    if any(by_path.find(folder / EMNIST47) for folder in data_folders()):
         return EMNIST47
-    return next((name for name in _OFFICIAL if published.find(name)), None)
+    return next((name for name in _OFFICIAL if store.find(name)), None)
 
 
 def expect_emnist(name: str) -> str:

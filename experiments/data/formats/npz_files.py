@@ -14,9 +14,9 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from funcnn.experiments.archives import open_zip
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_data import (
+from funcnn.experiments.data.formats.set_parts import part_of
+from funcnn.experiments.data.formats.zip_files import open_zip
+from funcnn.experiments.data.images import (
     Examples,
     ImageData,
     Inputs,
@@ -24,7 +24,7 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
-from funcnn.experiments.set_parts import part_of
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.files import open_regular
 from funcnn.stored_trees import read_array_header

@@ -4,9 +4,17 @@ import re
 
 import numpy as np
 
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx_sets import is_idx_name
-from funcnn.experiments.image_data import (
+from funcnn.experiments.data.formats.idx import is_idx_name
+from funcnn.experiments.data.formats.listings import Folder
+from funcnn.experiments.data.formats.pictures import (
+    eight_bits,
+    is_note,
+    is_picture_name,
+    read_picture,
+    refuse_bombs,
+)
+from funcnn.experiments.data.formats.set_parts import part_of
+from funcnn.experiments.data.images import (
     Examples,
     ImageData,
     Inputs,
@@ -14,15 +22,7 @@ from funcnn.experiments.image_data import (
     check_images,
     check_pair,
 )
-from funcnn.experiments.listings import Folder
-from funcnn.experiments.pictures import (
-    eight_bits,
-    is_note,
-    is_picture_name,
-    read_picture,
-    refuse_bombs,
-)
-from funcnn.experiments.set_parts import part_of
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
