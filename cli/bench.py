@@ -152,8 +152,8 @@ def bench(
 
 
 def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None:
-    from funcnn.experiments.config import RunConfig
     from funcnn.experiments.step_profile import profile_step
+    from funcnn.experiments.tasks.config import RunConfig
 
     found = profile_step(RunConfig.resolve(settings), threads)
     if as_json:

@@ -19,11 +19,11 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
 from funcnn.experiments.comparison_markdown import tables
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.small_data import unsaid
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.sizes import unsaid
 
 
 class _Bar(Watch):

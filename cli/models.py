@@ -21,8 +21,8 @@ from funcnn.cli.options import (
     run_argument,
     seed_option,
 )
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import printable
+from funcnn.experiments.tasks.config import RunConfig
 
 
 @click.command()

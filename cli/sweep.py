@@ -17,11 +17,11 @@ from funcnn.cli.options import (
     settings_but_arch,
 )
 from funcnn.cli.runs_bar import RunsBar
-from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_plan import Plan, SweptRun, train_command
 from funcnn.experiments.sweep_results import Outcome, as_data, best_of, table
+from funcnn.experiments.tasks.config import BACKENDS
 
 
 class _Bar(RunsBar, Watch):

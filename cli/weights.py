@@ -23,9 +23,9 @@ from funcnn.cli.options import (
     split_option,
     val_size_option,
 )
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.exporting import FORMS, export_model, import_weights
-from funcnn.experiments.small_data import unsaid
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.sizes import unsaid
 
 
 @click.command()

@@ -16,7 +16,6 @@ from typing import Any
 
 import funcnn as fn
 from funcnn.experiments.comparison_report import write_report
-from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.data.record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
@@ -30,7 +29,8 @@ from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")

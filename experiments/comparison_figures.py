@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
@@ -24,6 +23,7 @@ from funcnn.experiments.figures.style import (
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
 from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array
 
 MOST_LAYERS = 9

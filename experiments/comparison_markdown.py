@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from funcnn.experiments.architectures import LOSSES
-from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.lockstep_table import APART, DTYPES, MEASURED
 from funcnn.experiments.system.machine import in_one_line, is_busy
+from funcnn.experiments.tasks.architectures import LOSSES
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 
 _SCORES = {
     "test_accuracy": ("test accuracy (%)", 100, 2),

@@ -9,16 +9,16 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments import comparison_figures as figures
 from funcnn.experiments import statements
-from funcnn.experiments.architectures import LOSSES
 from funcnn.experiments.comparison_markdown import document
-from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.errors import printable
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.lockstep_table import DTYPES, read_steps, steps_file, summarise
 from funcnn.experiments.side_by_side import Runs, free_results, predicted_by
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.architectures import LOSSES
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.files import write_whole
 
 _SHOWN = 32  # images that the two classify differently

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.config import (
-    RunConfig,
-    build_network,
-    load_data,
-    network_that_fits,
-)
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import write_record
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.small_data import fitted
 from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
+from funcnn.experiments.tasks.config import (
+    RunConfig,
+    build_network,
+    load_data,
+    network_that_fits,
+)
+from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.trained_model import expect_finite, params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 from funcnn.files import write_whole

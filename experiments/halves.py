@@ -3,8 +3,8 @@
 from typing import NamedTuple, Protocol
 
 import funcnn as fn
-from funcnn.experiments.config import build_optimizer
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import build_optimizer
+from funcnn.experiments.tasks.task import Task
 from funcnn.random import Key
 from funcnn.training import write_statistics
 from funcnn.types import Array, Layer, Tree, layer_name, traits

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn.experiments.config import BACKENDS, RunConfig, build_network
 from funcnn.experiments.data.datasets import POINT_SETS, Normalization
 from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
@@ -16,7 +15,8 @@ from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
 from funcnn.experiments.lab_sections import best_seed
 from funcnn.experiments.learners import make_learner
 from funcnn.experiments.state_dicts import to_state_dict
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig, build_network
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import TrainedModel, read_model
 from funcnn.types import Array
 

@@ -14,7 +14,7 @@ from funcnn.experiments.data.record import Expected
 from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.weight_files import write_tensors
 
 _EMNIST_FILES = [

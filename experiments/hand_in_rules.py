@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.scores import LIMIT
 from funcnn.experiments.hand_in import Floor, HandIn, Piece, Student
@@ -19,6 +17,8 @@ from funcnn.experiments.hand_in_files import Files
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.lab_report import SIDES
 from funcnn.experiments.standalone_probe import predict_alone
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array, layer_name
 
 _ALIKE = 0.999

@@ -20,7 +20,7 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.run_folder import EpochRow
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.task import Task
 from funcnn.files import write_whole
 from funcnn.types import Array
 

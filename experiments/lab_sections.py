@@ -10,8 +10,6 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments import network_pictures
-from funcnn.experiments.architectures import LOSSES
-from funcnn.experiments.config import BACKENDS
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
@@ -22,7 +20,9 @@ from funcnn.experiments.predictions import save_predictions
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.side_by_side import free_results
 from funcnn.experiments.statements import of_free
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.architectures import LOSSES
+from funcnn.experiments.tasks.config import BACKENDS
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import TrainedModel
 from funcnn.types import Array
 

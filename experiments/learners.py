@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import funcnn as fn
-from funcnn.experiments.config import RunConfig, build_optimizer, network_that_fits
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.tasks import Batch, Task
+from funcnn.experiments.tasks.config import RunConfig, build_optimizer, network_that_fits
+from funcnn.experiments.tasks.task import Batch, Task
 from funcnn.types import Array, Tree
 
 

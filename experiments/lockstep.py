@@ -16,7 +16,7 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.halves import Half, NumpyHalf
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.task import Task
 from funcnn.random import Key
 from funcnn.types import Array, Tree
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.config import build_optimizer
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.learners import NumpyLearner
-from funcnn.experiments.tasks import Batch, Task, labels_of
+from funcnn.experiments.tasks.config import build_optimizer
+from funcnn.experiments.tasks.task import Batch, Task, labels_of
 from funcnn.random import Key
 from funcnn.training import Metric
 from funcnn.transformations import last_learning_rate

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from funcnn import random
 from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
-from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.lab import Trial
+from funcnn.experiments.tasks.config import RunConfig, build_network
 
 _SOURCES = Path(__file__).resolve().parent / "notebooks"
 _EXTRA = "notebooks"

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 import funcnn as fn
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.trained_model import TrainedModel, load_model
 from funcnn.files import write_whole
 from funcnn.inference import probabilities

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.optimizers import SCHEDULES
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.optimizers import SCHEDULES
+from funcnn.experiments.tasks.task import Task
 
 
 def recurrences_apart(task: Task, schedule: str, steps: int) -> list[float]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import funcnn as fn
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.record import changes_in
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.optimizers import SCHEDULES
 from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import SCHEDULES
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import load_model
 
 

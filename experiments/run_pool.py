@@ -12,9 +12,9 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.tasks.config import RunConfig
 
 
 class Job(NamedTuple):

@@ -25,12 +25,12 @@ from typing import Any
 import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
 
 import funcnn as fn
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.system.memory import Peak
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training_run import TrainingRun
 from funcnn.types import Tree
 

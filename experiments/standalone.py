@@ -16,12 +16,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from funcnn.experiments import standalone_layers, standalone_network
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone_parts import Part, parts_of
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
 
 _INTERFACE = ("first_params", "network", "train", "predict", "save", "load")

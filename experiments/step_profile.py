@@ -12,18 +12,18 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.batching import Batch
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import (
+from funcnn.experiments.data.datasets import Normalization
+from funcnn.experiments.data.points import generate_XOR_easy
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system.memory import keep_freed_memory
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import (
     RunConfig,
     build_loss,
     build_network,
     build_optimizer,
     network_that_fits,
 )
-from funcnn.experiments.data.datasets import Normalization
-from funcnn.experiments.data.points import generate_XOR_easy
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
 
 _EXAMPLES = 20_000

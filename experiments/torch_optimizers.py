@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.tasks.config import RunConfig
 
 lr_scheduler = torch.optim.lr_scheduler
 

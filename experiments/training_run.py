@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.architectures import ARCHITECTURES, LOSSES
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data import record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
@@ -34,7 +32,9 @@ from funcnn.experiments.resumption import (
 from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.system.lock import alone_in, remove_temporaries
 from funcnn.experiments.system.memory import keep_freed_memory
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import load_model, save_model
 from funcnn.types import Array, Tree
 

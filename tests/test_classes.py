@@ -12,11 +12,11 @@ from test_picture_folders import png_folder
 
 import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import load_model, read_model
 from funcnn.experiments.training_run import TrainingRun
 

@@ -27,11 +27,11 @@ from web import Site
 import funcnn as fn
 from funcnn import activations
 from funcnn.cli import main
-from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.optimizers import OPTIMIZERS
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS
 from funcnn.experiments.trained_model import load_model
 from funcnn.experiments.training_run import TrainingRun
 

@@ -22,7 +22,6 @@ from test_datasets import image_folder
 from funcnn.cli import main
 from funcnn.experiments import comparison, extras, statements
 from funcnn.experiments.comparison import Comparison, Watch
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.lockstep_table import read_steps
@@ -34,6 +33,7 @@ from funcnn.experiments.side_by_side import (
     spread,
 )
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.trained_model import load_model
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
 from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.transformations import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)

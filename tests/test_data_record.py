@@ -11,7 +11,6 @@ from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv
 
 from funcnn.experiments import comparison, sweep
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.data.formats import by_path
 from funcnn.experiments.data.record import (
@@ -25,6 +24,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.sweep_plan import Plan
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training_run import TrainingRun
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from funcnn.experiments import comparison_figures, lab_figures
-from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data import overview
 from funcnn.experiments.drawings import draw_activations, draw_curves
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import RunConfig
 
 MLP2 = {"arch": "mlp2", "epochs": 3}
 

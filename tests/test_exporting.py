@@ -14,12 +14,12 @@ from test_datasets import image_folder
 
 import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.inspection import ForeignDescription
 from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.state_dicts import to_state_dict
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig, build_network
 from funcnn.experiments.trained_model import load_model, save_model
 from funcnn.spec import constructor
 

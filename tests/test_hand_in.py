@@ -18,7 +18,6 @@ from helpers import need_weasyprint, run_all_here
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import hand_in_networks, lab_run
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import (
     HAND_INS,
@@ -37,7 +36,8 @@ from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import load_model
 from funcnn.experiments.training_run import TrainingRun
 

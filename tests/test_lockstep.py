@@ -9,8 +9,6 @@ from test_datasets import image_folder
 
 import funcnn as fn
 from funcnn.experiments import lockstep as module
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.halves import NumpyHalf, Taken, kinks
 from funcnn.experiments.lockstep import Step, differences, lockstep
@@ -24,7 +22,9 @@ from funcnn.experiments.lockstep_table import (
     write_steps,
 )
 from funcnn.experiments.progress import Progress
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training_run import TrainingRun
 
 STEPS = 200

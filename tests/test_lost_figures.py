@@ -15,14 +15,14 @@ from PIL import Image
 
 from funcnn.cli import main
 from funcnn.experiments import benchmark, comparison_report, run_pool, run_worker, sweep
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.figures import drawing as lost_figures
-from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.lab_report import shown
 from funcnn.experiments.reports.document import Picture, Text
 from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.run_pool import Job
+from funcnn.experiments.tasks.config import RunConfig
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
 ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]
@@ -64,9 +64,9 @@ def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_figures(backend, tmp
 
 
 def _points_of(run):
-    from funcnn.experiments.config import RunConfig
     from funcnn.experiments.run_folder import RunFolder
-    from funcnn.experiments.tasks import Task
+    from funcnn.experiments.tasks.config import RunConfig
+    from funcnn.experiments.tasks.task import Task
     from funcnn.experiments.trained_model import load_model
 
     folder = RunFolder(Path(run))

@@ -19,11 +19,11 @@ from test_training_run import AfterTwo, without_seconds
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments import mpi_ranks
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.mpi_learner import Rows, layer_of_rows, make_shared_step
 from funcnn.experiments.mpi_ranks import Ranks
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training_run import TrainingRun
 
 FUNCNN = str(Path(sys.executable).parent / "funcnn")

@@ -18,7 +18,6 @@ import pytest
 import web
 
 from funcnn.experiments import notebook_files
-from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.datasets import Dataset, Normalization, load_dataset
 from funcnn.experiments.data.formats.idx import read_idx
@@ -26,7 +25,8 @@ from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute, lab_configs
 from funcnn.experiments.standalone import layer_file, network_file
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.task import Task
 
 DATA = place_of("mnist").parent
 QUICK = {"epochs": 1, "images": 1000}

@@ -6,9 +6,14 @@ from helpers import normal_batch, spy
 from test_layers import TABLE
 
 import funcnn as fn
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.state_dicts import to_state_dict
+from funcnn.experiments.tasks.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    NetworkShape,
+    build_model,
+)
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from funcnn.experiments.data.formats.by_path import read
+from funcnn.experiments.data.formats.image_folders import has_classes, read_classes
 from funcnn.experiments.data.formats.listings import DiskFolder
-from funcnn.experiments.data.formats.png_folders import has_classes, read_classes
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system import memory
 

@@ -8,14 +8,14 @@ from PIL import Image
 
 import funcnn as fn
 from funcnn.experiments import network_pictures
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig, build_network
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import examples as outcomes
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig, build_network
 from funcnn.experiments.trained_model import TrainedModel
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}

@@ -18,10 +18,10 @@ from test_training_run import (
 
 import funcnn as fn
 from funcnn.experiments import training_run
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training_run import TrainingRun
 
 

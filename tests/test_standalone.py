@@ -15,11 +15,11 @@ import pytest
 
 import funcnn as fn
 from funcnn.experiments import standalone_layers, standalone_network
-from funcnn.experiments.config import RunConfig, build_loss, build_network, build_optimizer
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.standalone import layer_file, network_file
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig, build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(3, 2, 7, 6))

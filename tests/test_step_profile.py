@@ -7,8 +7,8 @@ from test_cli import funcnn, parse
 
 import funcnn as fn
 from funcnn.experiments import step_profile
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.step_profile import profile_step
+from funcnn.experiments.tasks.config import RunConfig
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,12 @@ from test_datasets import image_folder
 from test_training_run import FILES
 
 import funcnn as fn
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.progress import Progress
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import TrainingRun
 

@@ -8,9 +8,9 @@ from helpers import normal_batch, spy
 from test_layers import TABLE
 
 import funcnn as fn
-from funcnn.experiments.architectures import ARCHITECTURES, NetworkShape, build_model
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.module_parts import part_of, source
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, NetworkShape, build_model
 
 torch = pytest.importorskip("torch", reason="the mirror is torch's: pip install 'funcnn[torch]'")
 from funcnn.experiments import torch_modules  # noqa: E402

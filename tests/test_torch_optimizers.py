@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import funcnn as fn
-from funcnn.experiments import optimizers as names
-from funcnn.experiments.config import RunConfig, build_optimizer
+from funcnn.experiments.tasks import optimizers as names
+from funcnn.experiments.tasks.config import RunConfig, build_optimizer
 from funcnn.transformations import last_learning_rate
 
 torch = pytest.importorskip("torch", reason="torch is the twin: pip install 'funcnn[torch]'")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from funcnn.experiments.data.formats import csv_files, idx, npz_files, png_folders
+from funcnn.experiments.data.formats import csv_files, idx, image_folders, npz_files
 from funcnn.experiments.data.formats import idx as idx_sets
 from funcnn.experiments.data.formats.csv_columns import NO_LABEL
+from funcnn.experiments.data.formats.image_files import is_picture_name
 from funcnn.experiments.data.formats.listings import DiskFolder, Folder, zipped
-from funcnn.experiments.data.formats.pictures import is_picture_name
 from funcnn.experiments.data.formats.set_parts import file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import ImageData, assemble, check_images
@@ -66,7 +66,7 @@ def read(path: Path) -> ImageData:
     if path.suffix.lower() == ".npy":
         return _unlabelled(npz_files.read_npy(path), path)
     if is_picture_name(path.name):
-        return _unlabelled(png_folders.read_one(DiskFolder(path.parent), path.name), path)
+        return _unlabelled(image_folders.read_one(DiskFolder(path.parent), path.name), path)
     try:
         return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
     except idx.NoIdxError:
@@ -79,11 +79,11 @@ def _read_folder(path: Path) -> ImageData:
     folder = DiskFolder(path)
     found = _only(_sets_in(folder, _is_set), path)
     if found is not None and not _has_train_file(found):
-        return png_folders.read_classes(found)
+        return image_folders.read_classes(found)
     if found is not None or _files(path, ""):
         return _read_files(path if found is None else Path(found.where), "")
-    if png_folders.has_pictures(folder):
-        return png_folders.read_flat(folder)
+    if image_folders.has_pictures(folder):
+        return image_folders.read_flat(folder)
     raise InputError(f"{path} is no data set: give {FORMS}")
 
 
@@ -92,11 +92,11 @@ def _read_zip(path: Path) -> ImageData:
         if any(idx_sets.is_idx_name(Path(name).name) for name in archive.namelist()):
             return idx_sets.read_zip(path)
         folder = zipped(archive, path)
-        found = _only(_sets_in(folder, png_folders.has_classes), path)
+        found = _only(_sets_in(folder, image_folders.has_classes), path)
         if found is not None:
-            return png_folders.read_classes(found)
-        if png_folders.has_pictures(folder):
-            return png_folders.read_flat(folder)
+            return image_folders.read_classes(found)
+        if image_folders.has_pictures(folder):
+            return image_folders.read_flat(folder)
         found = _only(_sets_in(folder, _has_train_file), path)
         if found is not None:
             return csv_files.read_folder(found)
@@ -124,7 +124,7 @@ def _unlabelled(images: Array, path: Path) -> ImageData:
 
 
 def _is_set(folder: Folder) -> bool:
-    return _has_train_file(folder) or png_folders.has_classes(folder)
+    return _has_train_file(folder) or image_folders.has_classes(folder)
 
 
 def _has_train_file(folder: Folder) -> bool:

@@ -5,14 +5,14 @@ import re
 import numpy as np
 
 from funcnn.experiments.data.formats.idx import is_idx_name
-from funcnn.experiments.data.formats.listings import Folder
-from funcnn.experiments.data.formats.pictures import (
+from funcnn.experiments.data.formats.image_files import (
     eight_bits,
     is_note,
     is_picture_name,
     read_picture,
     refuse_bombs,
 )
+from funcnn.experiments.data.formats.listings import Folder
 from funcnn.experiments.data.formats.set_parts import part_of
 from funcnn.experiments.data.images import (
     Examples,

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any
 
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.tasks.config import RunConfig
 
 
 def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.config import (
+from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.data.record import Expected
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import (
     RunConfig,
     build_loss,
     build_network,
@@ -16,10 +19,7 @@ from funcnn.experiments.config import (
     load_data,
     network_that_fits,
 )
-from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.data.record import Expected
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.small_data import fitted
+from funcnn.experiments.tasks.sizes import fitted
 from funcnn.reductions import Value
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, LossVjp, Tree

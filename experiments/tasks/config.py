@@ -11,15 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn.experiments.architectures import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    LOSSES,
-    WEIGHT_INITS,
-    NetworkShape,
-    build_model,
-    loss_of,
-)
 from funcnn.experiments.data.datasets import (
     DEFAULT_VAL_SIZE,
     NAMES,
@@ -30,8 +21,17 @@ from funcnn.experiments.data.datasets import (
 )
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, expect_text, quoted
-from funcnn.experiments.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.system.json_files import read_record
+from funcnn.experiments.tasks.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    LOSSES,
+    WEIGHT_INITS,
+    NetworkShape,
+    build_model,
+    loss_of,
+)
+from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
 from funcnn.types import Layer, Loss
 
 BACKENDS = ("numpy", "torch")
