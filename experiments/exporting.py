@@ -14,8 +14,8 @@ from funcnn.experiments.data.record import write_record
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
+from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.tasks.config import (
     RunConfig,
     build_network,
@@ -58,7 +58,7 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
         return written
     if form == "pt":
         require("torch")
-        from funcnn.experiments.torch_mirror import definition
+        from funcnn.experiments.pytorch.mirror import definition
 
         written["definition"] = definition(model, input_shape)
     with new_file(out):

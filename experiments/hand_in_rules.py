@@ -141,8 +141,8 @@ def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
 
 
 def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
-    from funcnn.experiments.torch_hand_in import classes_of
-    from funcnn.experiments.torch_mirror import definition
+    from funcnn.experiments.pytorch.files import classes_of
+    from funcnn.experiments.pytorch.mirror import definition
 
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     content = submission.file(piece)

@@ -18,9 +18,9 @@ from funcnn.experiments.lab_report import (
     sweep,
     verdict,
 )
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
-from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.weight_files import write_tensors
 
 _STEPS = 200  # of the two recurrences beside each other

@@ -124,7 +124,7 @@ def network(task: Task) -> list[Block]:
 
 def module(task: Task) -> Listing:
     """The same network as a module of torch."""
-    from funcnn.experiments.torch_mirror import definition
+    from funcnn.experiments.pytorch.mirror import definition
 
     return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
 

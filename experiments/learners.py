@@ -142,6 +142,6 @@ def make_learner(task: Task) -> Learner:
     if task.config.backend == "numpy":
         return NumpyLearner(task)
     require("torch")
-    from funcnn.experiments.torch_learner import TorchLearner
+    from funcnn.experiments.pytorch.learner import TorchLearner
 
     return TorchLearner(task)

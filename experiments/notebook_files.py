@@ -261,7 +261,7 @@ def _addresses(data: str) -> str:
 
 def _module(config: RunConfig) -> str:
     require("torch")
-    from funcnn.experiments.torch_mirror import definition
+    from funcnn.experiments.pytorch.mirror import definition
 
     model = build_network(config, len(SETS[config.data].class_names))
     return definition(model, _IMAGE).split("\n\n\n")[-1].rstrip().replace("'", '"')

@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.state_dicts import StoredTensors
+from funcnn.experiments.pytorch.state_dicts import StoredTensors
 from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 

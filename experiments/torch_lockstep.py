@@ -7,10 +7,10 @@ import torch
 
 import funcnn as fn
 from funcnn.experiments.halves import Taken, kinks
+from funcnn.experiments.pytorch.learner import as_targets, torch_loss
+from funcnn.experiments.pytorch.mirror import grads_of, load_params, mirror, params_of, set_rng
+from funcnn.experiments.pytorch.optimizers import torch_optimizer
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.torch_learner import as_targets, torch_loss
-from funcnn.experiments.torch_mirror import grads_of, load_params, mirror, params_of, set_rng
-from funcnn.experiments.torch_optimizers import torch_optimizer
 from funcnn.random import Key
 from funcnn.types import Array, Tree
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.state_dicts import StoredTensors
+from funcnn.experiments.pytorch.state_dicts import StoredTensors
 from funcnn.types import Array
 
 TORCH = (".pt", ".pth")
@@ -21,7 +21,7 @@ def read_tensors(path: Path) -> StoredTensors:
     suffix = path.suffix.lower()
     if suffix in TORCH:
         require("torch")
-        from funcnn.experiments.torch_files import read_state_dict
+        from funcnn.experiments.pytorch.files import read_state_dict
 
         return read_state_dict(path)
     if suffix in SAFETENSORS:
@@ -39,7 +39,7 @@ def write_tensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str
     """
     if path.suffix.lower() in TORCH:
         require("torch")
-        from funcnn.experiments.torch_files import write_state_dict
+        from funcnn.experiments.pytorch.files import write_state_dict
 
         write_state_dict(path, arrays)
     else:

@@ -16,8 +16,8 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.inspection import ForeignDescription
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, build_network
 from funcnn.experiments.trained_model import load_model, save_model

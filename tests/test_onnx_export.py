@@ -7,7 +7,7 @@ from test_layers import TABLE
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.state_dicts import to_state_dict
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import (
     ACTIVATIONS,
     ARCHITECTURES,

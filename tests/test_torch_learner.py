@@ -21,7 +21,7 @@ from funcnn.experiments.trained_model import evaluate_run, load_model
 from funcnn.experiments.training_run import TrainingRun
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
-from funcnn.experiments.torch_learner import TorchLearner, as_targets, torch_loss  # noqa: E402
+from funcnn.experiments.pytorch.learner import TorchLearner, as_targets, torch_loss  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from torch import nn
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.pytorch.mirror import load_params, mirror, params_of
+from funcnn.experiments.pytorch.optimizers import torch_optimizer, torch_scheduler
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, network_that_fits
 from funcnn.experiments.tasks.task import Batch, Task
-from funcnn.experiments.torch_mirror import load_params, mirror, params_of
-from funcnn.experiments.torch_optimizers import torch_optimizer, torch_scheduler
 from funcnn.types import Array, Tree
 
 _PREDICTED_AT_ONCE = 1000

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 import funcnn as fn
-from funcnn.experiments import torch_modules
-from funcnn.experiments.module_parts import Part, own_names, part_of, source
-from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
+from funcnn.experiments.pytorch import modules
+from funcnn.experiments.pytorch.parts import Part, own_names, part_of, source
+from funcnn.experiments.pytorch.state_dicts import from_state_dict, to_state_dict
 from funcnn.random import Key
 from funcnn.types import Layer, Shape, Tree, traits
 
@@ -32,7 +32,7 @@ def mirror(model: Layer, input_shape: Shape, dtype: npt.DTypeLike = np.float32) 
 def definition(model: Layer, input_shape: Shape) -> str:
     """Source that makes the module, called `model`, and runs where funcnn is not installed."""
     part = part_of(model, input_shape)
-    classes = [inspect.getsource(getattr(torch_modules, name)) for name in sorted(own_names(part))]
+    classes = [inspect.getsource(getattr(modules, name)) for name in sorted(own_names(part))]
     imports = "import torch\nfrom torch import nn"
     if classes:
         imports = f"from typing import Any\n\n{imports}"
@@ -61,7 +61,7 @@ class _MaskedDropout(nn.Module):
 def _build(part: Part) -> Any:
     if part.name.startswith("Dropout"):
         return _MaskedDropout(part.name, *part.args)
-    kind = getattr(torch_modules if part.own else nn, part.name)
+    kind = getattr(modules if part.own else nn, part.name)
     return kind(*map(_build, part.children), *part.args, **part.kwargs)
 
 
