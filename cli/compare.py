@@ -21,9 +21,9 @@ from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
 from funcnn.experiments.comparison_markdown import tables
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.training.folder import RunFolder
 
 
 class _Bar(Watch):

@@ -16,7 +16,7 @@ from funcnn.cli.runs_bar import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.lab import Lab, is_printed, printed
 from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.training.folder import EpochRow
 
 _ALL = "all"
 

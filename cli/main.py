@@ -23,7 +23,7 @@ from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
-from funcnn.experiments.mpi_ranks import in_turn
+from funcnn.experiments.training.mpi_ranks import in_turn
 
 
 class _UsageLine(click.ClickException):

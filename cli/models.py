@@ -40,8 +40,8 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     Example:
       funcnn evaluate runs/mlp3-fashion-mnist-001
     """
-    from funcnn.experiments.run_folder import RunFolder
-    from funcnn.experiments.trained_model import evaluate_run
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.model import evaluate_run
 
     results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
     if as_json:
@@ -61,7 +61,7 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
 
 
 def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
-    from funcnn.experiments.run_folder import loss_text
+    from funcnn.experiments.training.folder import loss_text
 
     line = f"{name:10} loss {loss_text(results[f'{part}_loss'])}  "
     line += f"accuracy {results[f'{part}_accuracy']:.2%}  "
@@ -110,8 +110,8 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
-    from funcnn.experiments.predictions import write_predictions
-    from funcnn.experiments.run_folder import RunFolder
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.predictions import write_predictions
 
     result = write_predictions(RunFolder.open(run), data, out, **form)
     if as_json:
@@ -158,7 +158,7 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
     Example:
       funcnn check mlp3 --activation tanh
     """
-    from funcnn.experiments.gradient_check import TOLERANCE, check_model
+    from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
 
     report = check_model(RunConfig.resolve({"arch": arch} | given(settings)))
     proven = bool(report.worst.error <= TOLERANCE)

@@ -20,13 +20,13 @@ from funcnn.cli.options import (
     threads_option,
 )
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.learners import expect_init_used, make_learner
-from funcnn.experiments.mpi_ranks import Ranks, expect_alone
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder, loss_text
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.folder import EpochRow, RunFolder, loss_text
+from funcnn.experiments.training.learner import expect_init_used, make_learner
+from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 
 class _Bar(Progress):

@@ -22,15 +22,15 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.lockstep import lockstep
 from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.paths import RUNS, new_folder
-from funcnn.experiments.resumption import identity
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.resumption import identity
 from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")

@@ -22,8 +22,8 @@ from funcnn.experiments.figures.style import (
 )
 from funcnn.experiments.lockstep import Step
 from funcnn.experiments.lockstep_table import APART, by_layer
-from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks.config import BACKENDS
+from funcnn.experiments.training.folder import EpochRow
 from funcnn.types import Array
 
 MOST_LAYERS = 9

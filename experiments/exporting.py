@@ -15,7 +15,6 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.config import (
     RunConfig,
     build_network,
@@ -23,7 +22,8 @@ from funcnn.experiments.tasks.config import (
     network_that_fits,
 )
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.trained_model import expect_finite, params_file, save_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import expect_finite, params_file, save_model
 from funcnn.experiments.weight_files import read_tensors, write_tensors
 from funcnn.files import write_whole
 

@@ -13,11 +13,11 @@ from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
 from funcnn.experiments.lab_sections import best_seed
-from funcnn.experiments.learners import make_learner
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig, build_network
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import TrainedModel, read_model
+from funcnn.experiments.training.learner import make_learner
+from funcnn.experiments.training.model import TrainedModel, read_model
 from funcnn.types import Array
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.extras import require
-from funcnn.experiments.trained_model import not_finite
+from funcnn.experiments.training.model import not_finite
 from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.introspection import Summary
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.reports.document import Document
-from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.side_by_side import Spread, spread
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import TrainedModel, load_model
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.model import TrainedModel, load_model
 
 SEEDS, QUICK_SEEDS = 3, 1
 

@@ -19,8 +19,8 @@ from funcnn.experiments.figures.style import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.run_folder import EpochRow
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import EpochRow
 from funcnn.files import write_whole
 from funcnn.types import Array
 

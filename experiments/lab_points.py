@@ -10,7 +10,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Lab, Results, Trial, printed
 from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.reports.document import Document, Formula, Listing, Picture, Section, Text
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.training.folder import EpochRow
 from funcnn.types import Array
 
 _SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}

@@ -12,10 +12,10 @@ from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
-from funcnn.experiments.run_folder import EpochRow, loss_text
 from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
+from funcnn.experiments.training.folder import EpochRow, loss_text
 
 ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""

@@ -23,11 +23,11 @@ from funcnn.experiments.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
-from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.pool import Job, run_all
 from funcnn.files import read_bytes, write_whole
 
 _RECORD = "experiment.json"

@@ -15,15 +15,15 @@ from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES, shown
-from funcnn.experiments.learners import make_learner
-from funcnn.experiments.predictions import save_predictions
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.side_by_side import free_results
 from funcnn.experiments.statements import of_free
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import TrainedModel
+from funcnn.experiments.training.learner import make_learner
+from funcnn.experiments.training.model import TrainedModel
+from funcnn.experiments.training.predictions import save_predictions
 from funcnn.types import Array
 
 _SETTINGS = (

@@ -10,7 +10,7 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import hide_axis, new_figure, write_figure
-from funcnn.experiments.trained_model import TrainedModel
+from funcnn.experiments.training.model import TrainedModel
 from funcnn.types import Array, Layer, layer_name, traits
 
 _WIDTH = 7.8  # inches

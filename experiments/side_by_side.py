@@ -10,11 +10,11 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.figures.plots import share_of_class
-from funcnn.experiments.learners import make_learner
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.learner import make_learner
+from funcnn.experiments.training.model import load_model
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]

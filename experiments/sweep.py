@@ -20,8 +20,6 @@ from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.run_pool import Job, Told, run_all
 from funcnn.experiments.sweep_figures import draw_sweep
 from funcnn.experiments.sweep_plan import Plan, SweptRun, as_option, made_ready
 from funcnn.experiments.sweep_results import (
@@ -35,6 +33,8 @@ from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.pool import Job, Told, run_all
 from funcnn.files import write_whole
 
 _RECORD = "sweep.json"

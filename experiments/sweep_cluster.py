@@ -22,9 +22,9 @@ from funcnn.experiments.data.datasets import NAMES, load_dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.run_pool import Job, Told, run_all
 from funcnn.experiments.sweep_plan import made_ready
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.pool import Job, Told, run_all
 from funcnn.files import is_temporary, write_whole
 
 _PATIENCE = 5  # seconds that a scheduler has to answer

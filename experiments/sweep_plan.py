@@ -15,12 +15,12 @@ from funcnn.experiments.data.emnist47 import EMNIST47, find_emnist, missing_emni
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.learners import expect_init_used
-from funcnn.experiments.run_pool import Job
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, load_data
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.learner import expect_init_used
+from funcnn.experiments.training.pool import Job
 
 TRIAL = "trial"
 """The key of a lab's main trials in a grid, where it has several."""

@@ -28,12 +28,12 @@ import funcnn as fn
 from funcnn import activations
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
-from funcnn.experiments.trained_model import load_model
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run import TrainingRun
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 TINY = [

@@ -25,8 +25,6 @@ from funcnn.experiments.comparison import Comparison, Watch
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.lockstep_table import read_steps
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.run_pool import Job, run_all
 from funcnn.experiments.side_by_side import (
     chance_beyond,
     compare_means,
@@ -34,7 +32,9 @@ from funcnn.experiments.side_by_side import (
 )
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.pool import Job, run_all
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
 OPTIONS = ["--seeds", "2", "--threads", "1"]

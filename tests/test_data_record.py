@@ -21,11 +21,11 @@ from funcnn.experiments.data.record import (
     note_change,
 )
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.sweep_plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
 TABLE = np.random.default_rng(0).integers(0, 256, (50, 17))

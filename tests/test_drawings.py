@@ -9,13 +9,13 @@ import pytest
 
 from funcnn.experiments import comparison_figures, lab_figures
 from funcnn.experiments.data import overview
-from funcnn.experiments.drawings import draw_activations, draw_curves
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lockstep import Step
-from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.figures import draw_activations, draw_curves
+from funcnn.experiments.training.folder import EpochRow, RunFolder
 
 MLP2 = {"arch": "mlp2", "epochs": 3}
 

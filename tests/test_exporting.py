@@ -17,10 +17,10 @@ from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.inspection import ForeignDescription
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, build_network
-from funcnn.experiments.trained_model import load_model, save_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model, save_model
 from funcnn.spec import constructor
 
 torch = pytest.importorskip("torch", reason="it reads the exports: pip install 'funcnn[torch]'")

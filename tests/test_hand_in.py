@@ -35,11 +35,11 @@ from funcnn.experiments.lab import Lab, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.reports.document import Document, Section, Text
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import load_model
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run import TrainingRun
 
 pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbclient"):

@@ -26,7 +26,7 @@ from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.reports.document import Document, Section, Text
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.run import TrainingRun
 
 pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

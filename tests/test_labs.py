@@ -29,7 +29,7 @@ from funcnn.experiments.lab_report import verdict
 from funcnn.experiments.lab_run import LabRun, Watch
 from funcnn.experiments.labs import LABS
 from funcnn.experiments.recurrences import recurrences_apart
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.training.folder import EpochRow
 
 torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

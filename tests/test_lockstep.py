@@ -21,11 +21,11 @@ from funcnn.experiments.lockstep_table import (
     summarise,
     write_steps,
 )
-from funcnn.experiments.progress import Progress
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 STEPS = 200
 SIDES = {"lenet5": 16}  # two convolutions of 5x5 without padding need more than 8

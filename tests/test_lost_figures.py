@@ -14,15 +14,16 @@ from click.testing import CliRunner
 from PIL import Image
 
 from funcnn.cli import main
-from funcnn.experiments import benchmark, comparison_report, run_pool, run_worker, sweep
+from funcnn.experiments import benchmark, comparison_report, sweep
 from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.lab_report import shown
 from funcnn.experiments.reports.document import Picture, Text
-from funcnn.experiments.run_folder import EpochRow
-from funcnn.experiments.run_pool import Job
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training import pool, worker
+from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.pool import Job
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
 ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]
@@ -64,10 +65,10 @@ def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_figures(backend, tmp
 
 
 def _points_of(run):
-    from funcnn.experiments.run_folder import RunFolder
     from funcnn.experiments.tasks.config import RunConfig
     from funcnn.experiments.tasks.task import Task
-    from funcnn.experiments.trained_model import load_model
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.model import load_model
 
     folder = RunFolder(Path(run))
     points = Task.build(RunConfig.resolve(RunConfig.read(folder.config))).data.test
@@ -209,16 +210,16 @@ def test_what_a_worker_has_to_say_is_a_line_that_names_its_run(monkeypatch, capl
 
         close = end
 
-    monkeypatch.setattr(run_pool, "ModuleProcess", Process)
+    monkeypatch.setattr(pool, "ModuleProcess", Process)
     job = Job("torch-seed-0", RunConfig.resolve({"arch": "points"}), Path("it"))
-    assert [answer for _, answer in run_pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
+    assert [answer for _, answer in pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
     assert caplog.messages == ["torch-seed-0: the figure it/a.png is lost"]
 
 
 def test_a_worker_tells_its_warnings():
     told = []
     log = logging.getLogger("funcnn.experiments.of_a_test")
-    log.addHandler(notes := run_worker._Notes(told.append))
+    log.addHandler(notes := worker._Notes(told.append))
     try:
         log.warning("%s is lost", "a.png")
         log.info("nothing to say")

@@ -16,7 +16,7 @@ from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, build_network
-from funcnn.experiments.trained_model import TrainedModel
+from funcnn.experiments.training.model import TrainedModel
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}
 

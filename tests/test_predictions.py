@@ -13,8 +13,8 @@ from test_picture_folders import write_png
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
 
 SMALL = ["--arch", "softmax", "--val-size", "12", "--epochs", "1", "--batch-size", "8"]
 

@@ -20,11 +20,11 @@ from test_csv_files import PIXELS, TABLE, write_csv
 from funcnn.cli import main
 from funcnn.experiments import sweep as module
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.sweep import Processes, Sweep, Watch
 from funcnn.experiments.sweep_figures import draw_sweep
 from funcnn.experiments.sweep_plan import Plan, train_command
 from funcnn.experiments.sweep_results import Outcome, best_of, summarise, write_table
+from funcnn.experiments.training.folder import RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "hidden=4,8x8"]

@@ -15,16 +15,16 @@ from test_datasets import image_folder
 
 import funcnn as fn
 from funcnn import products
-from funcnn.experiments import training_run
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.learners import make_learner
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import evaluate_run, load_model
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training import run as training_run
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.learner import make_learner
+from funcnn.experiments.training.model import evaluate_run, load_model
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 FILES = {

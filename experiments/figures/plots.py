@@ -23,7 +23,7 @@ from funcnn.experiments.figures.style import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.training.folder import EpochRow
 from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 

@@ -1,6 +1,6 @@
 """What a training run tells."""
 
-from funcnn.experiments.run_folder import EpochRow
+from funcnn.experiments.training.folder import EpochRow
 from funcnn.types import Tree
 
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import funcnn as fn
 from funcnn.experiments.data.record import changes_in
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import SCHEDULES
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import load_model
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.model import load_model
 
 
 class Extension(NamedTuple):

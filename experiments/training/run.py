@@ -18,9 +18,16 @@ from funcnn.experiments.data import record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
-from funcnn.experiments.learners import Learner, make_learner
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.resumption import (
+from funcnn.experiments.system.lock import alone_in, remove_temporaries
+from funcnn.experiments.system.memory import keep_freed_memory
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.learner import Learner, make_learner
+from funcnn.experiments.training.model import load_model, save_model
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.resumption import (
     Left,
     best,
     expect_unfinished,
@@ -29,13 +36,6 @@ from funcnn.experiments.resumption import (
     left_in_summary,
     said_of_schedule,
 )
-from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.system.lock import alone_in, remove_temporaries
-from funcnn.experiments.system.memory import keep_freed_memory
-from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
-from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.trained_model import load_model, save_model
 from funcnn.types import Array, Tree
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.learners import NumpyLearner
 from funcnn.experiments.tasks.config import build_optimizer
 from funcnn.experiments.tasks.task import Batch, Task, labels_of
+from funcnn.experiments.training.learner import NumpyLearner
 from funcnn.random import Key
 from funcnn.training import Metric
 from funcnn.transformations import last_learning_rate

@@ -1,6 +1,6 @@
 """Runs in a process of their own, one after another, so that their memory and time are their own.
 
-    python -m funcnn.experiments.run_worker
+    python -m funcnn.experiments.training.worker
 
     {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true,
      "expected": null}
@@ -27,11 +27,11 @@ import pandas  # noqa: F401  (what a run imports later would count as memory tha
 import funcnn as fn
 from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder
 from funcnn.experiments.system.memory import Peak
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps

@@ -11,10 +11,10 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
+from funcnn.experiments.training.folder import RunFolder
 
 
 def draw_activations(out: Path) -> None:

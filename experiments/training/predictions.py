@@ -13,10 +13,10 @@ from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.run_folder import RunFolder
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.trained_model import TrainedModel, load_model
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import TrainedModel, load_model
 from funcnn.files import write_whole
 from funcnn.inference import probabilities
 from funcnn.types import Array

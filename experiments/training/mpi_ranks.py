@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.mpi_learner import MpiLearner
 from funcnn.experiments.system.machine import own_cores
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.mpi_learner import MpiLearner
 
 _HEAD_START = 5.0  # seconds, for rank 0 to say something first
 
