@@ -17,8 +17,8 @@ from unittest import mock
 import numpy as np
 
 from funcnn import combinators, convolution, products, sharding, spectral, threads
-from funcnn.experiments.benchmark_funcnn import Learner, limits
-from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
+from funcnn.experiments.bench.nets import EXAMPLES, NETS
+from funcnn.experiments.bench.peer_funcnn import Learner, limits
 
 ROUNDS, SECONDS, LEAST = 12, 0.3, 5
 ENDLESS = 1 << 40

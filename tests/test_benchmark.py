@@ -15,12 +15,12 @@ import pytest
 from test_cli import FUNCNN, funcnn, parse
 
 import funcnn as fn
-from funcnn.experiments import benchmark, benchmark_nets, benchmark_peers, benchmark_worker
-from funcnn.experiments.benchmark import Benchmark, Row, Watch
-from funcnn.experiments.benchmark_nets import NETS, WEIGHT_DECAY
-from funcnn.experiments.benchmark_peers import PEERS
-from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
-from funcnn.experiments.benchmark_worker import choices
+from funcnn.experiments.bench import benchmark, nets, peers
+from funcnn.experiments.bench import worker as benchmark_worker
+from funcnn.experiments.bench.benchmark import Benchmark, Row, Watch, WorkerError, WorkerProcess
+from funcnn.experiments.bench.nets import NETS, WEIGHT_DECAY
+from funcnn.experiments.bench.peers import PEERS
+from funcnn.experiments.bench.worker import choices
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 
@@ -30,8 +30,8 @@ STEPS = 10
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "_TURN", 0.0)
-    monkeypatch.setattr(benchmark_nets, "TEST_EXAMPLES", 1100)  # more than one batch
-    for module in (benchmark_nets, benchmark_worker):
+    monkeypatch.setattr(nets, "TEST_EXAMPLES", 1100)  # more than one batch
+    for module in (nets, benchmark_worker):
         monkeypatch.setattr(module, "EXAMPLES", 2000)
     monkeypatch.chdir(tmp_path)
 
@@ -109,7 +109,7 @@ def test_the_nets_are_what_the_names_say(net):
     batch = next(choices(NETS[net]))
     assert (None if batch is None else str(len(batch))) == (net.split("-")[1:] or [None])[0]
     x, y = NETS[net].make_data("test")
-    assert len(x) == len(y) == benchmark_nets.TEST_EXAMPLES
+    assert len(x) == len(y) == nets.TEST_EXAMPLES
 
 
 # --- what comes of it ------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch)
 def without_torch(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        benchmark_peers.importlib.util,
+        peers.importlib.util,
         "find_spec",
         lambda name: found(name) if name in ("numpy",) else None,
     )

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from funcnn.cli import main
-from funcnn.experiments import benchmark, comparison_report, sweep
+from funcnn.experiments import comparison_report, sweep
+from funcnn.experiments.bench import benchmark
 from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file

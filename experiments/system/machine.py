@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.benchmark_peers import PEERS
+from funcnn.experiments.bench.peers import PEERS
 
 Machine = dict[str, Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from funcnn.experiments.benchmark_nets import (
+from funcnn.experiments.bench.nets import (
     EVALUATION_BATCH,
     LEARNING_RATE,
     MOMENTUM,

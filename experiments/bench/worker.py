@@ -1,6 +1,6 @@
 """One peer of the benchmark, in a process of its own: a JSON request a line, an answer a line.
 
-    python -m funcnn.experiments.benchmark_worker PEER THREADS
+    python -m funcnn.experiments.bench.worker PEER THREADS
 
     {"net": "mlp3-128", "measure": "step", "seconds": 0.3}  ->  {"cost": 0.0015}, or {"error": ...}
 
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from funcnn.experiments.benchmark_nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
-from funcnn.experiments.benchmark_peers import PEERS, Learner, Peer
+from funcnn.experiments.bench.nets import EXAMPLES, NETS, TEST_EXAMPLES, Net
+from funcnn.experiments.bench.peers import PEERS, Learner, Peer
 from funcnn.experiments.system.machine import own_cores
 from funcnn.experiments.system.memory import peak_growth
 from funcnn.types import Array

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from funcnn.experiments.benchmark_nets import Net
+from funcnn.experiments.bench.nets import Net
 from funcnn.types import Array
 
 

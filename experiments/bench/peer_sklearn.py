@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from funcnn.experiments.benchmark_nets import (
+from funcnn.experiments.bench.nets import (
     CLASSES,
     EVALUATION_BATCH,
     LEARNING_RATE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import funcnn as fn
-from funcnn.experiments.benchmark_nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
+from funcnn.experiments.bench.nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Array, Layer
 

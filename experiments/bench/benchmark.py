@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.benchmark_nets import NETS
-from funcnn.experiments.benchmark_peers import PEERS, REFERENCES
-from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
+from funcnn.experiments.bench.nets import NETS
+from funcnn.experiments.bench.peers import PEERS, REFERENCES
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.files import write_whole
 
 ROUNDS, THREADS = 15, 2
@@ -236,3 +236,27 @@ def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -
 def _quartiles(values: list[float]) -> tuple[float, float, float]:
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
     return low, median, high
+
+
+# --- A worker of the benchmark, seen from outside. ---
+
+
+class WorkerError(RuntimeError):
+    """A worker could not measure what it was asked for; the message says why, in one line."""
+
+
+class WorkerProcess(ModuleProcess):
+    """A process that measures one peer."""
+
+    def __init__(self, peer: str, threads: int) -> None:
+        super().__init__("benchmark_worker", peer, str(threads))
+
+    def measure(self, net: str, measure: str, seconds: float) -> float:
+        """The cost of what was asked for. Raises `WorkerError` if there is none."""
+        try:
+            answer = self.ask({"net": net, "measure": measure, "seconds": seconds})
+        except ProcessEndedError as error:
+            raise WorkerError(str(error)) from None
+        if "error" in answer:
+            raise WorkerError(" ".join(answer["error"].split()))
+        return float(answer["cost"])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from funcnn.experiments.benchmark_nets import (
+from funcnn.experiments.bench.nets import (
     EVALUATION_BATCH,
     LEARNING_RATE,
     MOMENTUM,
