@@ -130,7 +130,7 @@ def inspect(file: Path, as_json: bool) -> None:
     Example:
       funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
     """
-    from funcnn.experiments.inspection import describe_file
+    from funcnn.experiments.export.describe import describe_file
 
     description = describe_file(file)
     if as_json:

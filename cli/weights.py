@@ -23,7 +23,7 @@ from funcnn.cli.options import (
     split_option,
     val_size_option,
 )
-from funcnn.experiments.exporting import FORMS, export_model, import_weights
+from funcnn.experiments.export.models import FORMS, export_model, import_weights
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
 

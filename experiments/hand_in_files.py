@@ -6,13 +6,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in import HandIn, Piece, Student
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.hand_in_notebooks import run_notebook
 from funcnn.experiments.standalone import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
-from funcnn.experiments.weight_files import write_tensors
 
 Files = dict[str, bytes]
 """What is handed in, by the names of the files, in the order of the lab's page."""

@@ -11,11 +11,11 @@ from funcnn.experiments.data.datasets import POINT_SETS, load_dataset
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.data.formats.idx import pack_idx
 from funcnn.experiments.data.record import Expected
+from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.weight_files import write_tensors
 
 _EMNIST_FILES = [
     f"{EMNIST47}-{part}-{kind}-ubyte"

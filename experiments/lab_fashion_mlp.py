@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from funcnn.experiments import lab_figures
 from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
 from funcnn.experiments.lab import Lab, Results, Trial
 from funcnn.experiments.lab_report import (
@@ -21,7 +22,6 @@ from funcnn.experiments.lab_report import (
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
-from funcnn.experiments.weight_files import write_tensors
 
 _STEPS = 200  # of the two recurrences beside each other
 _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "classical-momentum"}

@@ -15,7 +15,7 @@ from test_datasets import image_folder
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_dataset
-from funcnn.experiments.inspection import ForeignDescription
+from funcnn.experiments.export.describe import ForeignDescription
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, build_network

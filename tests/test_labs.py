@@ -23,7 +23,7 @@ from funcnn.experiments import (
     lab_run,
 )
 from funcnn.experiments.data.emnist47 import EMNIST47
-from funcnn.experiments.exporting import export_model
+from funcnn.experiments.export.models import export_model
 from funcnn.experiments.lab import Results
 from funcnn.experiments.lab_report import verdict
 from funcnn.experiments.lab_run import LabRun, Watch

@@ -17,9 +17,9 @@ from funcnn.experiments.tasks.architectures import (
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")
-from funcnn.experiments import onnx_export  # noqa: E402
-from funcnn.experiments.onnx_export import onnx_model  # noqa: E402
-from funcnn.experiments.onnx_operators import OPERATORS  # noqa: E402
+from funcnn.experiments.export import onnx_model as onnx_export  # noqa: E402
+from funcnn.experiments.export.onnx_model import onnx_model  # noqa: E402
+from funcnn.experiments.export.onnx_operators import OPERATORS  # noqa: E402
 
 KEY = fn.random.key(0)
 COMBINATORS = {"serial", "parallel", "residual", "shape_dependent", "elementwise"}

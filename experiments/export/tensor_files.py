@@ -26,7 +26,7 @@ def read_tensors(path: Path) -> StoredTensors:
         return read_state_dict(path)
     if suffix in SAFETENSORS:
         require("safetensors")
-        from funcnn.experiments.safetensors_files import read_safetensors
+        from funcnn.experiments.export.safetensors_files import read_safetensors
 
         return read_safetensors(path)
     raise InputError(f"{path}: give a file called .pt, .pth or .safetensors")
@@ -44,6 +44,6 @@ def write_tensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str
         write_state_dict(path, arrays)
     else:
         require("safetensors")
-        from funcnn.experiments.safetensors_files import write_safetensors
+        from funcnn.experiments.export.safetensors_files import write_safetensors
 
         write_safetensors(path, arrays, metadata)

@@ -12,6 +12,7 @@ import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import write_record
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
@@ -24,7 +25,6 @@ from funcnn.experiments.tasks.config import (
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import expect_finite, params_file, save_model
-from funcnn.experiments.weight_files import read_tensors, write_tensors
 from funcnn.files import write_whole
 
 FORMS = ("pt", "safetensors", "onnx")
@@ -50,7 +50,7 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
     written["parameters"] = sum(leaf.size for leaf in fn.tree.leaves(params))
     if form == "onnx":
         require("onnx")
-        from funcnn.experiments.onnx_export import onnx_model
+        from funcnn.experiments.export.onnx_model import onnx_model
 
         graph = onnx_model(model, params, input_shape, _metadata(snapshot))
         with new_file(out):

@@ -10,9 +10,9 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.export.tensor_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.training.model import not_finite
-from funcnn.experiments.weight_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for
@@ -156,7 +156,7 @@ def describe_file(file: Path) -> Description | ForeignDescription:
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")
-        from funcnn.experiments.onnx_files import read_onnx
+        from funcnn.experiments.export.onnx_files import read_onnx
 
         found = read_onnx(file)._asdict()
         arrays, metadata = found.pop("initializers"), found.pop("metadata")

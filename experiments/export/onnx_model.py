@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.onnx_operators import OPERATORS, Graph
+from funcnn.experiments.export.onnx_operators import OPERATORS, Graph
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.spec import describe
 from funcnn.types import Layer, Shape, Tree, layer_name, traits
