@@ -17,8 +17,8 @@ from funcnn.cli.options import (
     settings_options,
     threads_option,
 )
-from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
-from funcnn.experiments.comparison_markdown import tables
+from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison, Watch
+from funcnn.experiments.compare.report import tables
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig

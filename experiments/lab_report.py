@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
-from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.folder import EpochRow, loss_text

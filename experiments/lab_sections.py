@@ -10,14 +10,14 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments import network_pictures
+from funcnn.experiments.compare.findings import of_free
+from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.lab import Results, Trial, printed
 from funcnn.experiments.lab_report import SIDES, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
-from funcnn.experiments.side_by_side import free_results
-from funcnn.experiments.statements import of_free
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.scores import Score, dots
 from funcnn.experiments.figures.style import (
@@ -22,7 +23,6 @@ from funcnn.experiments.figures.style import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.side_by_side import Spread
 from funcnn.experiments.sweep_plan import as_option
 from funcnn.experiments.sweep_results import PARTS, PointResult
 

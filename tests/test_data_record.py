@@ -10,7 +10,8 @@ from helpers import run_all_here
 from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv
 
-from funcnn.experiments import comparison, sweep
+from funcnn.experiments import sweep
+from funcnn.experiments.compare import comparison
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.data.formats import by_path
 from funcnn.experiments.data.record import (

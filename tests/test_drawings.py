@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from funcnn.experiments import comparison_figures, lab_figures
+from funcnn.experiments import lab_figures
+from funcnn.experiments.compare import figures
+from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
-from funcnn.experiments.lockstep import Step
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.figures import draw_activations, draw_curves
@@ -29,7 +30,7 @@ def drawn(monkeypatch):
         kept.append(figure)
         Path(path).unlink(missing_ok=True)  # the place that was taken for it is free again
 
-    for module in (plots, comparison_figures, lab_figures):
+    for module in (plots, figures, lab_figures):
         monkeypatch.setattr(module, "write_figure", keep)
     return kept
 
@@ -265,8 +266,8 @@ def test_epochs_and_steps_are_whole_numbers_wherever_they_are_an_axis(count, dra
     rows = [EpochRow(e, 1 / e, 0.5, 1 / e, 0.5, 0.1, 1.0) for e in numbers]
     steps = [Step(s, 1, 1, 1e-7, 1e-7, 1e-8, 0, {}, {"0/w": 1e-8 * s}) for s in numbers]
     plots.learning_curve("it.png", rows)
-    comparison_figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
-    comparison_figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
+    figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
+    figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
     lab_figures.losses("it.png", {"a": rows})
     lab_figures.apart("it.png", {"a": [1e-7] * count})
     assert len(drawn) == 5

@@ -8,11 +8,10 @@ import pytest
 from test_datasets import image_folder
 
 import funcnn as fn
-from funcnn.experiments import lockstep as module
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.halves import NumpyHalf, Taken, kinks
-from funcnn.experiments.lockstep import Step, differences, lockstep
-from funcnn.experiments.lockstep_table import (
+from funcnn.experiments.compare import lockstep as module
+from funcnn.experiments.compare.lockstep import Step, differences, lockstep
+from funcnn.experiments.compare.lockstep_sides import NumpyHalf, Taken, kinks
+from funcnn.experiments.compare.lockstep_table import (
     APART,
     MEASURED,
     ROUNDING,
@@ -21,6 +20,7 @@ from funcnn.experiments.lockstep_table import (
     summarise,
     write_steps,
 )
+from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from funcnn.cli import main
-from funcnn.experiments import comparison_report, sweep
+from funcnn.experiments import sweep
 from funcnn.experiments.bench import benchmark
+from funcnn.experiments.compare import report
 from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
@@ -126,7 +127,7 @@ def test_a_sweep_whose_figure_cannot_be_drawn_is_finished(monkeypatch):
 
 def test_a_comparison_names_the_figures_that_it_has(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(comparison_report.figures, "growth", impossible)
+    monkeypatch.setattr(report.figures, "growth", impossible)
     options = "--arch points --data points-xor --epochs 1 --mode lockstep --steps 1 --out it"
     result = funcnn(f"compare {options} --json")
     assert result.exit_code == 0

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from funcnn.experiments.lockstep_table import APART, ROUNDING
-from funcnn.experiments.side_by_side import LARGER_THAN
+from funcnn.experiments.compare.lockstep_table import APART, ROUNDING
+from funcnn.experiments.compare.results import LARGER_THAN
 
 _WORDS = {"test_accuracy": "test accuracy", "val_accuracy": "best validation accuracy"}
 _TREES = {"loss": "the loss", "grads": "the gradient", "params": "the params"}

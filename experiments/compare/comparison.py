@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn.experiments.comparison_report import write_report
+from funcnn.experiments.compare.lockstep import lockstep
+from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
+from funcnn.experiments.compare.report import write_report
 from funcnn.experiments.data.record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.lockstep import lockstep
-from funcnn.experiments.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.system.lock import alone_in

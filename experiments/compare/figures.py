@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.lockstep import Step
+from funcnn.experiments.compare.lockstep_table import APART, by_layer
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
@@ -20,8 +22,6 @@ from funcnn.experiments.figures.style import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.lockstep import Step
-from funcnn.experiments.lockstep_table import APART, by_layer
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.folder import EpochRow
 from funcnn.types import Array

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn.experiments.compare.lockstep_sides import Half, NumpyHalf
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.halves import Half, NumpyHalf
 from funcnn.experiments.tasks.task import Task
 from funcnn.random import Key
 from funcnn.types import Array, Tree
@@ -54,7 +54,7 @@ def lockstep(task: Task, steps: int, dtype: str) -> Iterator[Step]:
     if steps > task.total_steps:
         raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
     require("torch")
-    from funcnn.experiments.torch_lockstep import TorchHalf
+    from funcnn.experiments.compare.lockstep_torch import TorchHalf
 
     params = fn.tree.map(lambda leaf: leaf.astype(dtype), task.first_params())
     halves = NumpyHalf(task, params), TorchHalf(task, params)

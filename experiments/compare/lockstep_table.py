@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lockstep import Step
 from funcnn.files import read_text, write_whole
 
 ROUNDING = 1e-9

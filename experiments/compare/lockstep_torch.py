@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import funcnn as fn
-from funcnn.experiments.halves import Taken, kinks
+from funcnn.experiments.compare.lockstep_sides import Taken, kinks
 from funcnn.experiments.pytorch.learner import as_targets, torch_loss
 from funcnn.experiments.pytorch.mirror import grads_of, load_params, mirror, params_of, set_rng
 from funcnn.experiments.pytorch.optimizers import torch_optimizer
