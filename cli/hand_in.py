@@ -50,7 +50,7 @@ def submit(
       funcnn experiment submit points --student-id 0716001 --name 王小明
       funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz
     """
-    from funcnn.experiments.labs import find_lab
+    from funcnn.experiments.labs.registry import find_lab
     from funcnn.experiments.submission import submit
 
     try:
@@ -85,7 +85,7 @@ def notebook(name: str, out: Path | None) -> None:
     Example:
       funcnn experiment notebook fashion
     """
-    from funcnn.experiments.labs import find_lab
+    from funcnn.experiments.labs.registry import find_lab
     from funcnn.experiments.notebook_folder import write_notebooks
 
     for path in write_notebooks(find_lab(name), out):

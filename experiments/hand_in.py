@@ -5,7 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lab import Lab, Trial
+from funcnn.experiments.labs.lab import Lab, Trial
 
 
 class Piece(NamedTuple):

@@ -11,8 +11,8 @@ import funcnn as fn
 from funcnn.experiments.data.datasets import POINT_SETS, Normalization
 from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lab import SEEDS, Lab, Results, Trial
-from funcnn.experiments.lab_sections import best_seed
+from funcnn.experiments.labs.lab import SEEDS, Lab, Results, Trial
+from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig, build_network
 from funcnn.experiments.tasks.task import Task

@@ -15,7 +15,7 @@ from funcnn.experiments.figures.scores import LIMIT
 from funcnn.experiments.hand_in import Floor, HandIn, Piece, Student
 from funcnn.experiments.hand_in_files import Files
 from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.lab_report import SIDES
+from funcnn.experiments.labs.tables import SIDES
 from funcnn.experiments.standalone_probe import predict_alone
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS

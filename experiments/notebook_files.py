@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn import random
-from funcnn.experiments import lab_emnist47, lab_fashion, lab_fashion_mlp, lab_mnist, lab_points
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.lab import Trial
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.tasks.config import RunConfig, build_network
 
 _SOURCES = Path(__file__).resolve().parent / "notebooks"
@@ -44,26 +44,24 @@ class Notebook(NamedTuple):
 
 _OF_SGD = ("batch_size", "lr", "momentum", "weight_decay")
 NOTEBOOKS = {
-    "points": Notebook("points", "numpy", {"": lab_points.MAIN["xor"]}, ("epochs",)),
-    "fashion-numpy": Notebook(
-        "fashion", "numpy", {"": lab_fashion.CNN}, ("epochs",), "fashion-mnist"
-    ),
+    "points": Notebook("points", "numpy", {"": points.MAIN["xor"]}, ("epochs",)),
+    "fashion-numpy": Notebook("fashion", "numpy", {"": fashion.CNN}, ("epochs",), "fashion-mnist"),
     "fashion-torch": Notebook(
-        *("fashion", "torch", {"": lab_fashion.CNN}),
+        *("fashion", "torch", {"": fashion.CNN}),
         ("epochs", "batch_size", "lr"),
         "fashion-mnist",
     ),
-    "emnist47": Notebook("emnist47", "numpy", {"": lab_emnist47.CNN}, ("epochs",)),
+    "emnist47": Notebook("emnist47", "numpy", {"": emnist47.CNN}, ("epochs",)),
     "mnist-numpy": Notebook(
-        "mnist", "numpy", {"NN": lab_mnist.NN, "CNN": lab_mnist.CNN}, ("epochs",), "mnist"
+        "mnist", "numpy", {"NN": mnist.NN, "CNN": mnist.CNN}, ("epochs",), "mnist"
     ),
     "mnist-torch": Notebook(
-        *("mnist", "torch", {"NN": lab_mnist.NN, "CNN": lab_mnist.CNN}),
+        *("mnist", "torch", {"NN": mnist.NN, "CNN": mnist.CNN}),
         ("epochs", *_OF_SGD),
         "mnist",
     ),
     "fashion-mlp": Notebook(
-        *("fashion-mlp", "torch", {"": lab_fashion_mlp.MAIN}),
+        *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
         ("hidden", "epochs", *_OF_SGD, "label_smoothing"),
         "fashion-mnist",
     ),

@@ -5,7 +5,7 @@ from pathlib import Path
 from funcnn.experiments.hand_in import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in_files import modules
 from funcnn.experiments.hand_in_networks import task_of
-from funcnn.experiments.lab import Lab
+from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.notebook_files import build, lab_configs
 from funcnn.experiments.paths import new_folder
 

@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.lab import Lab
-from funcnn.experiments.lab_report import SIDES, shown
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.tables import SIDES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import write_pdf

@@ -13,8 +13,8 @@ from funcnn.experiments.hand_in import HAND_INS, HandIn, Student, find_trial
 from funcnn.experiments.hand_in_files import Files, make_files, pack
 from funcnn.experiments.hand_in_networks import of_experiment, of_snapshots
 from funcnn.experiments.hand_in_rules import Submission, Verdict, check
-from funcnn.experiments.lab import Lab
-from funcnn.experiments.lab_run import LabRun
+from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.snapshot_report import snapshot_report
 
 _FOLDER = Path("hand-in")

@@ -103,7 +103,7 @@ class Plan(NamedTuple):
 
 def find_target(name: str) -> Target:
     """The architecture of this name, else the lab; `lab:NAME` is the lab. Raises `InputError`."""
-    from funcnn.experiments.labs import LABS  # a tenth of a second
+    from funcnn.experiments.labs.registry import LABS  # a tenth of a second
 
     lab = LABS.get(name.removeprefix(_LAB))
     if name in ARCHITECTURES:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from funcnn.experiments import lab_figures
 from funcnn.experiments.compare import figures
 from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
+from funcnn.experiments.labs import figures as lab_figures
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.figures import draw_activations, draw_curves

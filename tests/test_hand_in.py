@@ -17,7 +17,7 @@ from helpers import need_weasyprint, run_all_here
 
 import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments import hand_in_networks, lab_run
+from funcnn.experiments import hand_in_networks
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import (
     HAND_INS,
@@ -31,9 +31,10 @@ from funcnn.experiments.hand_in import (
 from funcnn.experiments.hand_in_files import make_files, pack
 from funcnn.experiments.hand_in_networks import HandedNetwork
 from funcnn.experiments.hand_in_rules import Submission, check
-from funcnn.experiments.lab import Lab, Trial
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.labs import LABS
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Lab, Trial
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun, Watch
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task

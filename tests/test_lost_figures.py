@@ -20,7 +20,7 @@ from funcnn.experiments.compare import report
 from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
-from funcnn.experiments.lab_report import shown
+from funcnn.experiments.labs.tables import shown
 from funcnn.experiments.reports.document import Picture, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import pool, worker

@@ -12,8 +12,8 @@ import sys
 
 from funcnn.cli import main
 from funcnn.experiments.hand_in import HAND_INS, HandIn, Piece
-from funcnn.experiments.lab import Lab, Trial
-from funcnn.experiments.labs import LABS
+from funcnn.experiments.labs.lab import Lab, Trial
+from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.reports.document import Document, Section, Text
 
 POINTS = {"arch": "points", "epochs": 2}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.data.emnist47 import EMNIST47
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import (
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
     facts,

@@ -4,11 +4,10 @@ import itertools
 
 import numpy as np
 
-from funcnn.experiments import lab_figures
-from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.figures import plots
-from funcnn.experiments.lab import Lab, Results, Trial, printed
-from funcnn.experiments.lab_report import Setting, facts, shown, side_by_side_table, sweep, verdict
+from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial, printed
+from funcnn.experiments.labs.tables import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.reports.document import Document, Formula, Listing, Picture, Section, Text
 from funcnn.experiments.training.folder import EpochRow
 from funcnn.types import Array
@@ -189,13 +188,11 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
         for backend, seed in itertools.product(trial.backends, results.seeds)
     }
     caption = "Learning curve: the loss of every run over epochs."
-    curve = shown(folder / f"curve-{name}.png", caption, lab_figures.losses, losses)
+    curve = shown(folder / f"curve-{name}.png", caption, figures.losses, losses)
     boundary, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
     caption = "The probability of class 1 over training (NumPy, seed 0)."
     history = results.history(trial)
-    over_training = [
-        shown(boundary, caption, lab_figures.boundaries, moving, history, task, points)
-    ]
+    over_training = [shown(boundary, caption, figures.boundaries, moving, history, task, points)]
     if boundary.exists():
         over_training.append(Picture(moving, "The same, moving."))
     rows = results.rows(trial)

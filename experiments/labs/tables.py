@@ -11,7 +11,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
-from funcnn.experiments.lab import SEEDS, Results, Trial
+from funcnn.experiments.labs.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS

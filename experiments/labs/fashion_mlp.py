@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from funcnn.experiments import lab_figures
-from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import (
+from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.tables import (
     Setting,
     cell,
     epoch_line,
@@ -20,7 +20,6 @@ from funcnn.experiments.lab_report import (
     verdict,
 )
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.recurrences import recurrences_apart
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
 
 _STEPS = 200  # of the two recurrences beside each other
@@ -256,7 +255,7 @@ def _apart(results: Results) -> list[Block]:
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
-        shown(path, caption, lab_figures.apart, found),
+        shown(path, caption, figures.apart, found),
     ]
 
 

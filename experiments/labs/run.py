@@ -19,7 +19,7 @@ from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.lab import Lab, Results
+from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf

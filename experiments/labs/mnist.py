@@ -2,11 +2,11 @@
 
 import statistics
 
-from funcnn.experiments import lab_sections as sections
 from funcnn.experiments.compare.results import compare_means
 from funcnn.experiments.figures.scores import dots
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import SIDES, Setting, cell, epoch_line, facts, scores_of, shown
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.tables import SIDES, Setting, cell, epoch_line, facts, scores_of, shown
 from funcnn.experiments.reports.document import Document, Formula, Section, Table, Text
 from funcnn.experiments.tasks.config import BACKENDS
 

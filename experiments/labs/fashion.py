@@ -1,8 +1,8 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
-from funcnn.experiments import lab_sections as sections
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_report import (
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
     epoch_line,

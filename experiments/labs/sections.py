@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments import network_pictures
 from funcnn.experiments.compare.findings import of_free
 from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
-from funcnn.experiments.lab import Results, Trial, printed
-from funcnn.experiments.lab_report import SIDES, shown
+from funcnn.experiments.labs import network_figures
+from funcnn.experiments.labs.lab import Results, Trial, printed
+from funcnn.experiments.labs.tables import SIDES, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
@@ -159,10 +159,10 @@ def surest(examined: Examined) -> list[Block]:
 
 def inside(examined: Examined) -> list[Block]:
     """What its first layer learned to look for, what it gets wrong, an image on its way through."""
-    found = network_pictures.first_filters(examined.trained)
+    found = network_figures.first_filters(examined.trained)
     blocks: list[Block] = [
         examined.figure(
-            "filters", "What the first layer looks for", network_pictures.filters, found
+            "filters", "What the first layer looks for", network_figures.filters, found
         ),
         examined.figure(
             "mistakes",
@@ -174,7 +174,7 @@ def inside(examined: Examined) -> list[Block]:
     if found.convolution:
         image = examined.images[int(np.argmax(examined.right))]
         caption = f"The first {examined.part} image that it recognises, layer by layer"
-        draw = network_pictures.feature_maps
+        draw = network_figures.feature_maps
         blocks.append(examined.figure("feature-maps", caption, draw, examined.trained, image))
     return blocks
 
