@@ -11,7 +11,7 @@ import click
 
 from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import printable
-from funcnn.experiments.sweep_plan import TRIAL
+from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, INITS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES

@@ -10,7 +10,6 @@ from helpers import run_all_here
 from test_cli import funcnn, parse
 from test_csv_files import PIXELS, write_csv
 
-from funcnn.experiments import sweep
 from funcnn.experiments.compare import comparison
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.data.formats import by_path
@@ -22,7 +21,8 @@ from funcnn.experiments.data.record import (
     note_change,
 )
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.sweep_plan import Plan
+from funcnn.experiments.sweep import sweep
+from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.progress import Progress

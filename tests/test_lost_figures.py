@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from funcnn.cli import main
-from funcnn.experiments import sweep
 from funcnn.experiments.bench import benchmark
 from funcnn.experiments.compare import report
 from funcnn.experiments.figures import drawing as lost_figures
@@ -22,6 +21,7 @@ from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.labs.tables import shown
 from funcnn.experiments.reports.document import Picture, Text
+from funcnn.experiments.sweep import sweep
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import pool, worker
 from funcnn.experiments.training.folder import EpochRow

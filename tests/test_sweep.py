@@ -18,12 +18,12 @@ from helpers import run_all_here
 from test_csv_files import PIXELS, TABLE, write_csv
 
 from funcnn.cli import main
-from funcnn.experiments import sweep as module
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.sweep import Processes, Sweep, Watch
-from funcnn.experiments.sweep_figures import draw_sweep
-from funcnn.experiments.sweep_plan import Plan, train_command
-from funcnn.experiments.sweep_results import Outcome, best_of, summarise, write_table
+from funcnn.experiments.sweep import sweep as module
+from funcnn.experiments.sweep.figures import draw_sweep
+from funcnn.experiments.sweep.plan import Plan, train_command
+from funcnn.experiments.sweep.results import Outcome, best_of, summarise, write_table
+from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
 from funcnn.experiments.training.folder import RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]

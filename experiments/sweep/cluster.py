@@ -22,7 +22,7 @@ from funcnn.experiments.data.datasets import NAMES, load_dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
-from funcnn.experiments.sweep_plan import made_ready
+from funcnn.experiments.sweep.plan import made_ready
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.pool import Job, Told, run_all
 from funcnn.files import is_temporary, write_whole

@@ -20,9 +20,9 @@ from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.sweep_figures import draw_sweep
-from funcnn.experiments.sweep_plan import Plan, SweptRun, as_option, made_ready
-from funcnn.experiments.sweep_results import (
+from funcnn.experiments.sweep.figures import draw_sweep
+from funcnn.experiments.sweep.plan import Plan, SweptRun, as_option, made_ready
+from funcnn.experiments.sweep.results import (
     Outcome,
     PointResult,
     measured_on,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.compare.results import Spread, spread
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.sweep_plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
+from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
 from funcnn.experiments.training.folder import RunFolder, loss_text
 from funcnn.files import write_whole
 
