@@ -50,8 +50,8 @@ def submit(
       funcnn experiment submit points --student-id 0716001 --name 王小明
       funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz
     """
+    from funcnn.experiments.hand_in.submit import submit
     from funcnn.experiments.labs.registry import find_lab
-    from funcnn.experiments.submission import submit
 
     try:
         submitted = submit(
@@ -85,8 +85,8 @@ def notebook(name: str, out: Path | None) -> None:
     Example:
       funcnn experiment notebook fashion
     """
+    from funcnn.experiments.hand_in.submit import write_notebooks
     from funcnn.experiments.labs.registry import find_lab
-    from funcnn.experiments.notebook_folder import write_notebooks
 
     for path in write_notebooks(find_lab(name), out):
         echo_path(path)

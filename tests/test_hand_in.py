@@ -17,9 +17,11 @@ from helpers import need_weasyprint, run_all_here
 
 import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments import hand_in_networks
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in import (
+from funcnn.experiments.hand_in import networks
+from funcnn.experiments.hand_in.files import make_files, pack
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.requirements import (
     HAND_INS,
     Floor,
     HandIn,
@@ -28,9 +30,7 @@ from funcnn.experiments.hand_in import (
     find_trial,
     plain,
 )
-from funcnn.experiments.hand_in_files import make_files, pack
-from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.hand_in_rules import Submission, check
+from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Trial
 from funcnn.experiments.labs.registry import LABS
@@ -610,9 +610,9 @@ def test_the_last_bit_of_a_normalization_is_that_of_the_processor(run, network) 
     data = network.task.data
     scale = data.normalization
     other = dataclasses.replace(scale, mean=float(np.nextafter(scale.mean, 1)))
-    again = hand_in_networks.read_model(run.params)._replace(normalization=other)
+    again = networks.read_model(run.params)._replace(normalization=other)
     (seed,) = {
-        hand_in_networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
+        networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
                                        again, run.params).config.seed
     }  # fmt: skip
     assert seed == 0

@@ -12,9 +12,9 @@ from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.data.formats.idx import pack_idx
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.export.tensor_files import write_tensors
-from funcnn.experiments.hand_in import HandIn, Piece, Student, plain
-from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, execute
+from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student, plain
 from funcnn.experiments.tasks.task import Task
 
 _EMNIST_FILES = [

@@ -12,11 +12,11 @@ import numpy as np
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.scores import LIMIT
-from funcnn.experiments.hand_in import Floor, HandIn, Piece, Student
-from funcnn.experiments.hand_in_files import Files
-from funcnn.experiments.hand_in_networks import HandedNetwork
+from funcnn.experiments.hand_in.files import Files
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.requirements import Floor, HandIn, Piece, Student
+from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.tables import SIDES
-from funcnn.experiments.standalone_probe import predict_alone
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array, layer_name

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from funcnn.experiments.export.tensor_files import write_tensors
-from funcnn.experiments.hand_in import HandIn, Piece, Student
-from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.hand_in_notebooks import run_notebook
-from funcnn.experiments.standalone import layer_file, network_file
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebooks import run_notebook
+from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
 

@@ -10,7 +10,12 @@ from functools import partial
 
 import numpy as np
 
-from funcnn.experiments.standalone_layers import dropout, flatten, linear, softmax_cross_entropy
+from funcnn.experiments.hand_in.standalone.layers import (
+    dropout,
+    flatten,
+    linear,
+    softmax_cross_entropy,
+)
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 SCALE, MEAN, STD = 255.0, 0.1307, 0.3081

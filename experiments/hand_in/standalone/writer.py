@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from funcnn.experiments import standalone_layers, standalone_network
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.standalone_parts import Part, parts_of
+from funcnn.experiments.hand_in.standalone import layers as standalone_layers
+from funcnn.experiments.hand_in.standalone import network as standalone_network
+from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from funcnn.experiments.figures import plots
-from funcnn.experiments.hand_in_networks import HandedNetwork
+from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import SIDES, shown

@@ -9,13 +9,15 @@ from typing import Any
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.hand_in import HAND_INS, HandIn, Student, find_trial
-from funcnn.experiments.hand_in_files import Files, make_files, pack
-from funcnn.experiments.hand_in_networks import of_experiment, of_snapshots
-from funcnn.experiments.hand_in_rules import Submission, Verdict, check
+from funcnn.experiments.hand_in.files import Files, make_files, modules, pack
+from funcnn.experiments.hand_in.networks import of_experiment, of_snapshots, task_of
+from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+from funcnn.experiments.hand_in.requirements import HAND_INS, HandIn, Student, find_trial, plain
+from funcnn.experiments.hand_in.rules import Submission, Verdict, check
+from funcnn.experiments.hand_in.snapshot_report import snapshot_report
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.run import LabRun
-from funcnn.experiments.snapshot_report import snapshot_report
+from funcnn.experiments.paths import new_folder
 
 _FOLDER = Path("hand-in")
 
@@ -109,3 +111,24 @@ def _naming(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"--out {out}: it cannot be written ({error.strerror})") from None
+
+
+# --- A lab's notebooks as they are before anything is trained, with what they stand on. ---
+
+
+def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
+    """Write the notebooks of a lab, `layer.py` and `network.py` to a new folder; the files.
+
+    out: by default the next one of `runs/LAB-notebook-001` and so on. Raises `InputError` if it is
+    not free, the lab's data are nowhere, or a package is not installed; `OSError`.
+    """
+    hand_in = HAND_INS[lab.name]
+    tasks = {name: task_of(lab, find_trial(lab, name)) for name in hand_in.trials}
+    files = modules(hand_in, tasks, plain)
+    for piece in hand_in.pieces:
+        if piece.kind == "notebook":
+            files[plain(piece.name)] = build(piece.of, lab_configs(piece.of))
+    with new_folder(out, f"{lab.name}-notebook") as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    return [folder / name for name in files]
