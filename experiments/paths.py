@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from funcnn._files import is_temporary
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.lock import alone_in
-from funcnn.files import is_temporary
 
 RUNS = Path("runs")
 

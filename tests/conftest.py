@@ -23,7 +23,7 @@ sys.dont_write_bytecode = False
 # Processes that tests interrupt hear it, even if this one was started in the background of a shell.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test survives a power cut; a test of `funcnn.files` says that what is written is synced.
+# No test survives a power cut; a test of `funcnn._files` says that what is written is synced.
 os.fsync = lambda file: None
 
 

@@ -8,10 +8,10 @@ import pytest
 import threadpoolctl
 
 import funcnn as fn
-from funcnn import windows
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.pdf import require_weasyprint
 from funcnn.experiments.training import worker
+from funcnn.ops import windows
 
 HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
 

@@ -15,7 +15,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.transformations import last_learning_rate
+from funcnn.optimizers.transforms import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}

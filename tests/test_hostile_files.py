@@ -12,6 +12,7 @@ import pytest
 from helpers import finish
 
 import funcnn as fn
+from funcnn._files import open_regular, read_bytes, read_text
 from funcnn.experiments.compare.comparison import Comparison
 from funcnn.experiments.compare.lockstep_table import read_steps
 from funcnn.experiments.data.datasets import load_inputs
@@ -20,7 +21,6 @@ from funcnn.experiments.export.describe import describe_file
 from funcnn.experiments.export.tensor_files import read_tensors
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.files import open_regular, read_bytes, read_text
 
 
 def peak_of(function):

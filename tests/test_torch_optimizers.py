@@ -10,7 +10,7 @@ import pytest
 import funcnn as fn
 from funcnn.experiments.tasks import optimizers as names
 from funcnn.experiments.tasks.config import RunConfig, build_optimizer
-from funcnn.transformations import last_learning_rate
+from funcnn.optimizers.transforms import last_learning_rate
 
 torch = pytest.importorskip("torch", reason="torch is the twin: pip install 'funcnn[torch]'")
 from funcnn.experiments.pytorch import optimizers  # noqa: E402

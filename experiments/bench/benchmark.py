@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn._files import write_whole
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS, REFERENCES
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -20,7 +21,6 @@ from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
-from funcnn.files import write_whole
 
 ROUNDS, THREADS = 15, 2
 _TURN = 0.3  # seconds

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.compare.lockstep import lockstep
 from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.compare.report import write_report
@@ -31,7 +32,6 @@ from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.pool import Job, run_all
 from funcnn.experiments.training.resumption import identity
-from funcnn.files import write_whole
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from funcnn._files import read_text, write_whole
 from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.errors import InputError
-from funcnn.files import read_text, write_whole
 
 ROUNDING = 1e-9
 """What float64 stays below, in all three numbers and at every step."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.compare import figures, findings
 from funcnn.experiments.compare.lockstep_table import (
     APART,
@@ -25,7 +26,6 @@ from funcnn.experiments.system.machine import in_one_line, is_busy
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.files import write_whole
 
 _SHOWN = 32  # images that the two classify differently
 

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn._files import write_whole
 from funcnn.experiments.data.images import Inputs
 from funcnn.experiments.errors import InputError, expect_nameable, printable
 from funcnn.experiments.paths import data_folders
 from funcnn.experiments.system.json_files import expect_kinds, read_record
-from funcnn.files import write_whole
 
 _FILE = "data.json"
 _CHUNK = 5000  # images that may be copied at once

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
+from funcnn._files import open_regular
 from funcnn.experiments.data.catalog import SETS, Archive, PublishedFile, url_of
 from funcnn.experiments.data.formats import idx
 from funcnn.experiments.data.formats import idx as idx_sets
@@ -14,7 +15,6 @@ from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import ImageData, assemble
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import cache_folder, data_folders
-from funcnn.files import open_regular
 from funcnn.types import Array
 
 _SPARE = 1 << 20  # what gzip may add to a file, generously

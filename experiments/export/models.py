@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import write_record
 from funcnn.experiments.errors import InputError
@@ -25,7 +26,6 @@ from funcnn.experiments.tasks.config import (
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import expect_finite, params_file, save_model
-from funcnn.files import write_whole
 
 FORMS = ("pt", "safetensors", "onnx")
 

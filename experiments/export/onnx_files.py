@@ -8,8 +8,8 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper
 
+from funcnn._files import read_bytes
 from funcnn.experiments.errors import InputError
-from funcnn.files import read_bytes
 
 
 class OnnxContent(NamedTuple):

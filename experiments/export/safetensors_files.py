@@ -9,9 +9,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from funcnn._files import read_bytes, write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.state_dicts import StoredTensors
-from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _DTYPES = {

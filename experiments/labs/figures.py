@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
@@ -21,7 +22,6 @@ from funcnn.experiments.figures.style import (
 )
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow
-from funcnn.files import write_whole
 from funcnn.types import Array
 
 _PANELS, _FRAMES = 6, 40

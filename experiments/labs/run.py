@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
+from funcnn._files import read_bytes, write_whole
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -28,7 +29,6 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.pool import Job, run_all
-from funcnn.files import read_bytes, write_whole
 
 _RECORD = "experiment.json"
 

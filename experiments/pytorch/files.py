@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 import funcnn as fn
+from funcnn._files import read_bytes, write_whole
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.pytorch.state_dicts import StoredTensors
-from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"

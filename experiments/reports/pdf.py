@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.files import write_whole
 
 
 def require_weasyprint() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import funcnn as fn
+from funcnn._files import is_temporary, write_whole
 from funcnn.experiments.data.datasets import NAMES, load_dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -25,7 +26,6 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.sweep.plan import made_ready
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.pool import Job, Told, run_all
-from funcnn.files import is_temporary, write_whole
 
 _PATIENCE = 5  # seconds that a scheduler has to answer
 _GLANCE = 1  # seconds between two looks at whether it still has workers

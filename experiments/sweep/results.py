@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from funcnn._files import write_whole
 from funcnn.experiments.compare.results import Spread, spread
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
 from funcnn.experiments.training.folder import RunFolder, loss_text
-from funcnn.files import write_whole
 
 PARTS = {"val": "validation", "train": "training"}
 """The examples that a point may be measured on."""

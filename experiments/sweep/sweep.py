@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
@@ -35,7 +36,6 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.pool import Job, Told, run_all
-from funcnn.files import write_whole
 
 _RECORD = "sweep.json"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from funcnn._files import read_text
 from funcnn.experiments.errors import InputError, kind_of
-from funcnn.files import read_text
 
 
 def read_record(path: Path, what: str) -> dict[str, Any]:

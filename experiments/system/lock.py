@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from funcnn._files import is_temporary
 from funcnn.experiments.errors import InputError
-from funcnn.files import is_temporary
 
 try:
     import fcntl

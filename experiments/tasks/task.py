@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn._reductions import Value
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
@@ -20,7 +21,6 @@ from funcnn.experiments.tasks.config import (
     network_that_fits,
 )
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.reductions import Value
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, LossVjp, Tree
 

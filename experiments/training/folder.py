@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from funcnn._files import read_bytes, read_text, write_whole
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.files import read_bytes, read_text, write_whole
 
 
 class EpochRow(NamedTuple):

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 import funcnn as fn
-from funcnn.differences import Report, measure_vjp, off_kinks
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, build_loss, build_network, network_that_fits
+from funcnn.gradcheck import Report, measure_vjp, off_kinks
 from funcnn.types import Array, Layer, Loss, Tree
 
 TOLERANCE = 1e-6

@@ -18,9 +18,9 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.config import build_optimizer
 from funcnn.experiments.tasks.task import Batch, Task, labels_of
 from funcnn.experiments.training.learner import NumpyLearner
+from funcnn.optimizers.transforms import last_learning_rate
 from funcnn.random import Key
 from funcnn.training import Metric
-from funcnn.transformations import last_learning_rate
 from funcnn.types import Array, Layer, Loss, Tree, Vjp, Wrt, traits
 
 

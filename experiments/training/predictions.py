@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import funcnn as fn
+from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
@@ -17,7 +18,6 @@ from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import TrainedModel, load_model
-from funcnn.files import write_whole
 from funcnn.inference import probabilities
 from funcnn.types import Array
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from funcnn._files import read_bytes, write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
-from funcnn.files import read_bytes, write_whole
 from funcnn.types import Array
 
 _MARK = b"funcnn-csv-5"  # another number whenever the same text gives another table

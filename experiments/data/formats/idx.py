@@ -18,6 +18,7 @@ from zipfile import ZipInfo
 
 import numpy as np
 
+from funcnn._files import open_regular, read_text
 from funcnn.experiments.data import emnist
 from funcnn.experiments.data.formats import idx
 from funcnn.experiments.data.formats.listings import DiskFolder, is_left
@@ -26,7 +27,6 @@ from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import Examples, ImageData, assemble, check_pair
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
-from funcnn.files import open_regular, read_text
 from funcnn.types import Array, Shape
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

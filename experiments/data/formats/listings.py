@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
+from funcnn._files import open_regular
 from funcnn.experiments.errors import InputError
-from funcnn.files import open_regular
 
 _LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "__pycache__")
 

@@ -14,6 +14,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from funcnn._files import open_regular
+from funcnn._stored_trees import read_array_header
 from funcnn.experiments.data.formats.set_parts import part_of
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import (
@@ -26,8 +28,6 @@ from funcnn.experiments.data.images import (
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
-from funcnn.files import open_regular
-from funcnn.stored_trees import read_array_header
 from funcnn.types import Array
 
 _WORDS = (

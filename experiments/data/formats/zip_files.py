@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from funcnn._files import open_regular
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
-from funcnn.files import open_regular
 
 _SMALL = 1 << 16  # bytes that there is always memory for
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.arguments import as_array, shown
+from funcnn._arguments import as_array, shown
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
+from funcnn.ops.windows import Windows, pad, positions, unpad, view_windows
 from funcnn.types import Array, ArrayVjp
-from funcnn.windows import Windows, pad, positions, unpad, view_windows
 
 
 def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp | None]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from funcnn.arguments import as_array, check_cotangent, extremes, shown
+from funcnn._arguments import as_array, check_cotangent, extremes, shown
 from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]

@@ -14,16 +14,16 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from funcnn._arguments import check_cotangent, check_number, check_param
 from funcnn.activations import check_float
-from funcnn.arguments import check_cotangent, check_number, check_param
 from funcnn.initializers import fill
-from funcnn.moments import sum_over
-from funcnn.normalization import count_channels
+from funcnn.layers.normalization import count_channels
+from funcnn.ops.moments import sum_over
+from funcnn.ops.windows import batch_first, batch_last
 from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.threads import run_parallel
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
-from funcnn.windows import batch_first, batch_last
 
 T = TypeVar("T")
 

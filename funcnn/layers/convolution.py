@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import initializers, random
-from funcnn.arguments import (
+from funcnn._arguments import (
     check_array,
     check_cotangent,
     check_count,
@@ -20,18 +20,15 @@ from funcnn.arguments import (
     param_of,
     shown,
 )
-from funcnn.convolution import (
+from funcnn.initializers import Initializer, check_initializer, initialize
+from funcnn.ops.convolution import (
     add_bias,
     convolve,
     cotangent_of_bias,
     cotangent_of_weight,
     cotangent_of_x,
 )
-from funcnn.initializers import Initializer, check_initializer, initialize
-from funcnn.random import Key
-from funcnn.spec import constructor
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
-from funcnn.windows import (
+from funcnn.ops.windows import (
     Sizes,
     Windows,
     batch_first,
@@ -41,6 +38,9 @@ from funcnn.windows import (
     place_windows,
     spatial_sizes,
 )
+from funcnn.random import Key
+from funcnn.spec import constructor
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
 
 
 @constructor(per_sample="always", spatial=True)

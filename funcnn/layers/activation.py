@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations
-from funcnn.arguments import check_cotangent, check_number, shown
+from funcnn._arguments import check_cotangent, check_number, shown
+from funcnn._recipes import recorded
 from funcnn.random import Key
-from funcnn.recipes import recorded
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, ArrayFunction, Layer, Shape, Traits, Tree, Vjp, Wrt
 

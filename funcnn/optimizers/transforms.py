@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import tree
-from funcnn.arguments import check_number
-from funcnn.composition import (
+from funcnn._arguments import check_number
+from funcnn._recipes import recorded
+from funcnn.optimizers.base import (
     Mask,
     Optimizer,
     State,
@@ -19,7 +20,6 @@ from funcnn.composition import (
     masked,
     zeros_like,
 )
-from funcnn.recipes import recorded
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 

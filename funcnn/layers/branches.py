@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import tree
+from funcnn._arguments import check_cotangent, shown
 from funcnn.activations import check_float
-from funcnn.arguments import check_cotangent, shown
 from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.types import Array, Arrays, Layer, Shape, Tree, Vjp, Wrt

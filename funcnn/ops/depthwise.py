@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from funcnn.moments import sum_over
+from funcnn.ops.moments import sum_over
+from funcnn.ops.windows import Windows, pad, positions, row_blocks, view_windows
 from funcnn.types import Array, Shape
-from funcnn.windows import Windows, pad, positions, row_blocks, view_windows
 
 
 def is_depthwise(weight_shape: Shape, groups: int) -> bool:

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from funcnn.products import sum_of_products
+from funcnn.ops.matmul import sum_of_products
+from funcnn.ops.windows import BLOCK_BYTES, Windows, with_strides
 from funcnn.types import Array, Shape
-from funcnn.windows import BLOCK_BYTES, Windows, with_strides
 
 # In the comments C and O are the channels, i and j the rows and columns of a kernel, H' and W' the
 # rows and columns of y, N the samples.

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.arguments import check_arrays, shown
-from funcnn.branches import add_all, check_tuple
-from funcnn.image_axes import dense_on_images
+from funcnn._arguments import check_arrays, shown
+from funcnn._recipes import recorded
+from funcnn.layers.branches import add_all, check_tuple
+from funcnn.layers.image_axes import dense_on_images
+from funcnn.layers.sharding import apply_run, find_runs
 from funcnn.random import Key
-from funcnn.recipes import recorded
-from funcnn.sharding import apply_run, find_runs
 from funcnn.spec import check_shapes, constructor
 from funcnn.types import (
     Arrays,

@@ -10,13 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from funcnn._arguments import check_cotangent, check_flag
 from funcnn.activations import check_float
-from funcnn.arguments import check_cotangent, check_flag
-from funcnn.pooling import count_elements, max_pool, sum_pool
-from funcnn.random import Key
-from funcnn.spec import constructor
-from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt
-from funcnn.windows import (
+from funcnn.ops.pooling import count_elements, max_pool, sum_pool
+from funcnn.ops.windows import (
     Sizes,
     Windows,
     batch_first,
@@ -26,6 +23,9 @@ from funcnn.windows import (
     place_windows,
     spatial_sizes,
 )
+from funcnn.random import Key
+from funcnn.spec import constructor
+from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt
 
 Pool = Callable[[Array, Windows, bool], tuple[Array, ArrayVjp | None]]
 """`pool(x, windows, with_vjp) -> (y, vjp)` of arrays with channels and batch last."""

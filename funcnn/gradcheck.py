@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.arguments import is_array
+from funcnn._arguments import is_array
 from funcnn.random import Key
 from funcnn.types import Array, Shape, Tree
 

@@ -9,18 +9,18 @@ is a number of at least 0, or a schedule. For weight decay in the gradient, as t
 from typing import NamedTuple
 
 from funcnn import tree
-from funcnn.arguments import check_number
-from funcnn.composition import Optimizer, State, chain, zeros_like
-from funcnn.recipes import recorded
-from funcnn.scaling import (
+from funcnn._arguments import check_number
+from funcnn._recipes import recorded
+from funcnn.optimizers.base import Optimizer, State, chain, zeros_like
+from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
     scale_by_rms,
     scale_by_rss,
     scale_by_sm3,
 )
+from funcnn.optimizers.transforms import add_decayed_weights, scale_by_learning_rate, trace
 from funcnn.schedules import Schedule, as_schedule
-from funcnn.transformations import add_decayed_weights, scale_by_learning_rate, trace
 from funcnn.types import Array, Tree
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from funcnn.arguments import shown
+from funcnn._arguments import shown
 from funcnn.types import Array, Shape
 
 # What is made for each window is made for a few rows of windows at a time, which bounds it. With

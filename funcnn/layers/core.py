@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import activations, initializers, random
-from funcnn.arguments import (
+from funcnn._arguments import (
     another_dtype,
     check_array,
     check_cotangent,
@@ -29,11 +29,11 @@ from funcnn.arguments import (
     shown,
 )
 from funcnn.initializers import Initializer, check_initializer, fill, initialize
-from funcnn.products import matmul
+from funcnn.ops.matmul import matmul
+from funcnn.ops.windows import batch_first, batch_last
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
-from funcnn.windows import batch_first, batch_last
 
 # --- layers with weights ---------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import tree
-from funcnn.arguments import check_number
-from funcnn.composition import Optimizer, State, zeros_like
-from funcnn.recipes import recorded
+from funcnn._arguments import check_number
+from funcnn._recipes import recorded
+from funcnn.optimizers.base import Optimizer, State, zeros_like
 from funcnn.types import Array, Tree
 
 

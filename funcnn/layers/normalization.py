@@ -8,10 +8,10 @@ memory in any order, and y lies in the same.
 import numpy as np
 import numpy.typing as npt
 
+from funcnn._arguments import check_cotangent, check_number, check_param
 from funcnn.activations import check_float
-from funcnn.arguments import check_cotangent, check_number, check_param
 from funcnn.initializers import fill
-from funcnn.moments import mean_over, normalize, normalize_vjp, sum_over
+from funcnn.ops.moments import mean_over, normalize, normalize_vjp, sum_over
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt

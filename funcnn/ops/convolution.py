@@ -16,11 +16,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from funcnn import depthwise, spectral
-from funcnn.moments import sum_over
-from funcnn.products import sum_of_products
-from funcnn.types import Array, Shape
-from funcnn.windows import (
+from funcnn.ops import depthwise, fft_convolution
+from funcnn.ops.matmul import sum_of_products
+from funcnn.ops.moments import sum_over
+from funcnn.ops.windows import (
     Windows,
     pad,
     place_windows,
@@ -30,6 +29,7 @@ from funcnn.windows import (
     view_windows,
     with_strides,
 )
+from funcnn.types import Array, Shape
 
 WORTH_TRANSPOSING = 48
 """The weights of a kernel from which on transposing dy takes less time than BLAS loses by it."""
@@ -41,8 +41,8 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     groups = channels // weight.shape[1]
     if depthwise.is_depthwise(weight.shape, groups):
         return depthwise.convolve(x, weight, windows)
-    if spectral.is_less_work(weight.shape, groups, windows):
-        return spectral.convolve(x, weight, windows)
+    if fft_convolution.is_less_work(weight.shape, groups, windows):
+        return fft_convolution.convolve(x, weight, windows)
     y = np.empty((*windows.outputs, out_channels, samples), x.dtype)
     matrices = _as_matrices(weight, groups)
     for rows, columns in _blocks_of_columns(x, groups, windows):
@@ -61,8 +61,8 @@ def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> 
     dy_of_samples = _in_groups(dy, groups).swapaxes(-1, -2)  # (P, G, N, O/G)
     if weights >= WORTH_TRANSPOSING:
         dy_of_samples = np.ascontiguousarray(dy_of_samples)
-    if spectral.is_less_work(shape, groups, windows):
-        return spectral.cotangent_of_weight(dy_of_samples[..., 0, :, :], x, windows)
+    if fft_convolution.is_less_work(shape, groups, windows):
+        return fft_convolution.cotangent_of_weight(dy_of_samples[..., 0, :, :], x, windows)
     dmatrix = np.zeros((groups, weights, out_channels // groups), x.dtype)
     for rows, columns in _blocks_of_columns(x, groups, windows):
         dmatrix += sum_of_products(columns, dy_of_samples[rows], axes)  # of K and O/G, over P and N
