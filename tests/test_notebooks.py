@@ -283,7 +283,7 @@ def test_equal_settings_build_equal_bytes(name):
 
 
 def test_every_source_is_of_a_notebook_or_in_one():
-    sources = Path(notebook_builder.__file__).parent / "notebooks"
+    sources = Path(notebook_builder.__file__).parent / "notebook_sources"
     assert {path.stem for path in sources.glob("*.md")} == set(NOTEBOOKS)
     used = {
         name

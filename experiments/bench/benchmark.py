@@ -249,7 +249,7 @@ class WorkerProcess(ModuleProcess):
     """A process that measures one peer."""
 
     def __init__(self, peer: str, threads: int) -> None:
-        super().__init__("benchmark_worker", peer, str(threads))
+        super().__init__("bench.worker", peer, str(threads))
 
     def measure(self, net: str, measure: str, seconds: float) -> float:
         """The cost of what was asked for. Raises `WorkerError` if there is none."""

@@ -61,19 +61,19 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "funcnn": Peer("funcnn", "benchmark_funcnn", "numpy", "numpy"),
-    "torch": Peer("PyTorch", "benchmark_torch", "torch", "torch"),
+    "funcnn": Peer("funcnn", "bench.peer_funcnn", "numpy", "numpy"),
+    "torch": Peer("PyTorch", "bench.peer_torch", "torch", "torch"),
     "torch-channels-last": Peer(
         "PyTorch channels_last",
-        "benchmark_torch",
+        "bench.peer_torch",
         "torch",
         "torch",
         options={"channels_last": True},
         dense=False,
     ),
-    "jax": Peer("JAX jit", "benchmark_jax", "jax", "jax"),
+    "jax": Peer("JAX jit", "bench.peer_jax", "jax", "jax"),
     "scikit-learn": Peer(
-        "scikit-learn", "benchmark_sklearn", "sklearn", "scikit-learn", images=False, binary=False
+        "scikit-learn", "bench.peer_sklearn", "sklearn", "scikit-learn", images=False, binary=False
     ),
 }
 REFERENCES = ("torch", "torch-channels-last")

@@ -91,7 +91,7 @@ def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
     return said if label is None else f"true: {printable(names[label])}\n{said}"
 
 
-# --- A comparison as Markdown: the tables, which the command prints too, and the whole document. ---
+# --- as Markdown: the tables, which the command prints too, and the whole document -------------
 
 _SCORES = {
     "test_accuracy": ("test accuracy (%)", 100, 2),

@@ -22,7 +22,7 @@ from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, point
 from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.tasks.config import RunConfig, build_network
 
-_SOURCES = Path(__file__).resolve().parent / "notebooks"
+_SOURCES = Path(__file__).resolve().parent / "notebook_sources"
 _EXTRA = "notebooks"
 _IMAGE = (1, 28, 28)
 _NAMES = r"\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"

@@ -62,7 +62,7 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Told:
     with contextlib.ExitStack() as closing:
 
         def begin() -> None:
-            process = ModuleProcess("run_worker")
+            process = ModuleProcess("training.worker")
             closing.callback(process.close)
             thread = threading.Thread(target=_work, args=(process, waiting, told))
             thread.start()

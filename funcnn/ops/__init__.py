@@ -1,1 +1,1 @@
-"""What layers compute with: products of matrices, windows, convolutions and pools, no layer among them."""
+"""What layers compute with: products of matrices, windows, convolutions, pools; no layer."""
