@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 import funcnn as fn
-from funcnn.cli.hand_in import notebook, submit
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, json_option, print_json
-from funcnn.cli.runs_bar import RunsBar
+from funcnn.cli.progress import RunsBar
+from funcnn.cli.submit import notebook, submit
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.labs.lab import Lab, is_printed, printed
 from funcnn.experiments.labs.run import LabRun, Watch

@@ -16,12 +16,12 @@ from funcnn.cli.bench import bench
 from funcnn.cli.compare import compare
 from funcnn.cli.data import data
 from funcnn.cli.experiment import experiment
+from funcnn.cli.export import export, import_
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
-from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
 from funcnn.experiments.training.mpi_ranks import in_turn
 

@@ -16,7 +16,7 @@ from funcnn.cli.options import (
     say_chosen,
     settings_but_arch,
 )
-from funcnn.cli.runs_bar import RunsBar
+from funcnn.cli.progress import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep.plan import Plan, SweptRun, train_command
 from funcnn.experiments.sweep.results import Outcome, as_data, best_of, table
