@@ -90,10 +90,10 @@ def report(results: Results) -> Document:
                     Text("Labels become one-hot vectors $t$; $z$ is the output of the last layer."),
                     Formula(
                         [
-                            r"L &= -\mathrm{mean}\left(\sum t \, \log \mathrm{softmax}(z)\right) &"
-                            r"\dfrac{dL}{dz} = \dfrac{\mathrm{softmax}(z) - t}{n}",
-                            r"E &= \mathrm{mean}\left(\frac{1}{2} \sum (z - t)^2\right) &"
-                            r"\dfrac{dE}{dz} = \dfrac{z - t}{n}",
+                            r"L &= -\mathrm{mean}\left(\sum t \, \log \mathrm{softmax}(z)\right) & "
+                            r"\dfrac{dL}{dz} &= \dfrac{\mathrm{softmax}(z) - t}{n}",
+                            r"E &= \mathrm{mean}\left(\frac{1}{2} \sum (z - t)^2\right) & "
+                            r"\dfrac{dE}{dz} &= \dfrac{z - t}{n}",
                         ]
                     ),
                     Text(

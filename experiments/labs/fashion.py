@@ -99,7 +99,7 @@ def _part(results: Results, title: str, backend: str) -> Section:
             Formula(
                 [
                     r"p &= \mathrm{softmax}(z)",
-                    r"L &= -\mathrm{mean}\left(\sum t \log p\right)",
+                    r"L &= -\mathrm{mean}\left(\sum t \, \log p\right)",
                     r"\dfrac{dL}{dz} &= \dfrac{p - t}{n}",
                 ]
             ),
@@ -107,7 +107,7 @@ def _part(results: Results, title: str, backend: str) -> Section:
                 "The target $t$ is 1 for the label and 0 for the other classes; with label "
                 "smoothing $s$ it is $1 - s$ for the label, and $s$ more spread evenly over all. "
                 "Softmax and cross-entropy are one function, computed without overflow as "
-                r"$\log p = z - \max z - \log \sum \exp(z - \max z)$."
+                r"$\log p = z - \max z - \log \sum \, \exp(z - \max z)$."
             ),
             *sections.handed_in(results, CNN, FILE),
         ]

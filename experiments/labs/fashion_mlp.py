@@ -204,7 +204,7 @@ def _loss(results: Results) -> Section:
     return Section(
         "Loss",
         (
-            Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \exp f_k(x_i) \right)"]),
+            Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \, \exp f_k(x_i) \right)"]),
             Text(
                 r"The largest output is taken off before $\exp$, which changes nothing and cannot "
                 "overflow; a batch is averaged. The network above was trained with a tenth of "
@@ -229,10 +229,10 @@ def _optimizer(results: Results) -> Section:
         (
             Formula(
                 [
-                    r"\mathrm{the\ lab's} & v_t = b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
-                    "w_t = w_{t-1} + v_t",
-                    r"\mathrm{torch's} & v_t = b v_{t-1} + g w_{t-1} + G_{t-1} & "
-                    "w_t = w_{t-1} - h v_t",
+                    r"\mathrm{the\ lab's}\quad v_t &= b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
+                    "w_t &= w_{t-1} + v_t",
+                    r"\mathrm{torch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
+                    "w_t &= w_{t-1} - h v_t",
                 ]
             ),
             Text(

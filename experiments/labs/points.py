@@ -140,7 +140,7 @@ def _set_up() -> Section:
                 "probability of class 1. Weights begin as $N(0, 1)$, biases as 0. The whole set is "
                 "one batch."
             ),
-            Formula([r"L = \mathrm{mean}(-t \log y - (1 - t) \log(1 - y))"]),
+            Formula([r"L = \mathrm{mean}(-t \, \log y - (1 - t) \, \log(1 - y))"]),
             Text("The loss is the binary cross-entropy of the labels $t$."),
         ),
     )
@@ -154,9 +154,9 @@ def _set_up() -> Section:
                 [
                     r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}",
                     r"dz &= dy \odot s'(z) & \mathrm{through\ a\ sigmoid,}\ z = h W + b",
-                    r"dW &= h^\top dz",
+                    r"dW &= h^\mathsf{T} dz",
                     r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",
-                    r"dh &= dz \, W^\top",
+                    r"dh &= dz \, W^\mathsf{T}",
                     r"v &= 0.9 \, v + dW",
                     r"W &= W - 0.5 \, v",
                 ]
@@ -308,7 +308,7 @@ def _extra(results: Results) -> Section:
                 "First weights",
                 (
                     Text(
-                        "Above, both sides begin with the same N(0, 1) weights. torch's own for "
+                        "Above, both sides begin with the same $N(0, 1)$ weights. torch's own for "
                         "so few units are uniform between -0.7 and 0.7 or less."
                     ),
                     side_by_side_table(results, own, "first weights", "Both sets.", _SCORES),

@@ -53,7 +53,7 @@ class Listing(NamedTuple):
 class Formula(NamedTuple):
     """Mathematics, set apart: lines of TeX, as far as matplotlib's mathtext knows it.
 
-    What stands after each `&` of a line stands below that of the line before.
+    Lines are in line at each `&`, as in TeX's `align`.
     """
 
     lines: Sequence[str]
