@@ -27,7 +27,6 @@ from funcnn.experiments.compare.lockstep_table import read_steps
 from funcnn.experiments.compare.results import (
     chance_beyond,
     compare_means,
-    spread,
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
@@ -36,6 +35,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.spread import spread
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
 OPTIONS = ["--seeds", "2", "--threads", "1"]
