@@ -20,6 +20,7 @@ from funcnn.experiments.bench.benchmark import (
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.system.machine import in_one_line
 
 
@@ -59,19 +60,18 @@ class _Bar(Watch):
 
 
 def _table(rows: list[Row]) -> list[str]:
-    width = max(map(len, PEERS))
-    lines = [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})"]
+    table = []
     for row in rows:
-        line = f"  {row.peer:{width}}  {_number(row.median)}"
-        line += f"  ({_number(row.low)} to {_number(row.high)})"
+        quartiles = f"({_number(row.low)} to {_number(row.high)})"
+        ratio, ratios = "", ""
         if row.ratio is not None:
-            line += f"  {row.ratio:6.2f}x  ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
-        lines.append(line)
-    return lines
+            ratio, ratios = f"{row.ratio:.2f}x", f"({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+        table.append(["", row.peer, _number(row.median), quartiles, ratio, ratios])
+    return [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})", text_table(table, left=2)]
 
 
 def _number(value: float) -> str:
-    return f"{value:10,.3f}" if value < 100 else f"{value:10,.0f}"
+    return f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from funcnn.experiments.data.datasets import SPLITS
-from funcnn.experiments.errors import printable
+from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, INITS, RunConfig
@@ -36,7 +36,7 @@ def by_arch(setting: str) -> str:
     for name, architecture in ARCHITECTURES.items():
         value = architecture.defaults[setting]
         if isinstance(value, tuple):
-            value = "x".join(str(size) for size in value) or "none"
+            value = sizes_text(value) or "none"
         if value is None:
             value = "the whole set" if setting == "batch_size" else "none"
         groups.setdefault(str(value), []).append(name)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from unicodedata import category
 
 
@@ -27,6 +28,11 @@ def printable(text: object, most: int = 2000) -> str:
     if said.isprintable():
         return said
     return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in said)
+
+
+def sizes_text(sizes: Iterable[object], sign: str = "x") -> str:
+    """Sizes as options take them, `256x128`, or with another sign between them; "" for none."""
+    return sign.join(map(str, sizes))
 
 
 def kind_of(value: object) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
 from funcnn.experiments.labs import figures, sections
@@ -27,9 +28,7 @@ _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "cl
 MAIN = Trial("mlp", _BASE, main=True)
 WHOLE_LABELS = Trial("whole-labels", {**_BASE, "label_smoothing": 0.0})
 SIZES = {
-    "-".join(map(str, hidden)): Trial(
-        "hidden-" + "x".join(map(str, hidden)), {**_BASE, "hidden": hidden}
-    )
+    "-".join(map(str, hidden)): Trial(f"hidden-{sizes_text(hidden)}", {**_BASE, "hidden": hidden})
     for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
 }
 ACTIVATIONS = {

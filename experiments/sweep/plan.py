@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.data.emnist47 import EMNIST47, find_emnist, missing_emnist
 from funcnn.experiments.data.record import Expected
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig, load_data
@@ -155,7 +155,7 @@ def train_command(settings: Mapping[str, Any], seed: int) -> str:
 def as_option(value: Any) -> str:
     """A setting's value as its option takes it."""
     if isinstance(value, (list, tuple)):
-        return "x".join(map(str, value)) or "0"
+        return sizes_text(value) or "0"
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)

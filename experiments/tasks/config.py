@@ -20,7 +20,7 @@ from funcnn.experiments.data.datasets import (
     load_dataset,
 )
 from funcnn.experiments.data.record import Expected
-from funcnn.experiments.errors import InputError, expect_text, quoted
+from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
     ACTIVATIONS,
@@ -234,7 +234,7 @@ class RunConfig:
 
 def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
-        value = _by(value)
+        value = sizes_text(map(repr, value))
     raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
 
 
@@ -243,10 +243,6 @@ def _wrong_whole(value: Any, least: int, bits: int) -> str | None:
     if type(value) is not int or value < least:
         return f"of at least {least}"
     return None if value < 2**bits else f"below 2**{bits}"
-
-
-def _by(sizes: tuple[Any, ...]) -> str:
-    return "x".join(map(repr, sizes))
 
 
 def _check_number(config: RunConfig, name: str, least: float, below: float, words: str) -> None:
@@ -297,7 +293,7 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # of torch, it is the same
-        sizes = {"channels": _by(config.channels), "hidden": _by(config.hidden)}
+        sizes = {name: sizes_text(getattr(config, name)) for name in ("channels", "hidden")}
         if config.channels:
             sizes["kernel-size"] = str(config.kernel_size)
         given = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.figures import plots
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
@@ -94,7 +94,7 @@ def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
 
 def _in_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(str(size) for size in value) or "none"
+        return sizes_text(value) or "none"
     if value is None:
         return "all" if name == "batch_size" else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.data.record import changes_in
-from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.errors import InputError, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import SCHEDULES
 from funcnn.experiments.tasks.task import Task
@@ -257,5 +257,5 @@ def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]
 
 def _said(value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(map(str, value)) or "0"
+        return sizes_text(value) or "0"
     return "none" if value is None else str(value)
