@@ -4,11 +4,11 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-TEXT = (Path(__file__).resolve().parent.parent / "CONTRIBUTING.md").read_text("utf-8")
+TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 BLOCKS = [
     textwrap.dedent(block)
     for block in re.findall(r"^ *```python\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)

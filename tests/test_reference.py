@@ -5,13 +5,12 @@ import importlib.util
 import inspect
 import re
 import textwrap
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import funcnn as fn
 
-ROOT = Path(__file__).resolve().parent.parent
 _spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs/make_reference.py")
 reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
