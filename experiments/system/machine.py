@@ -3,20 +3,24 @@
 import os
 import platform
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.bench.peers import PEERS
 
 Machine = dict[str, Any]
 
 
-def describe_machine() -> Machine:
-    """The processor and its cores, how busy they are, the versions of all that is measured."""
-    from importlib.metadata import version  # 20 ms
+def describe_machine(packages: Iterable[str]) -> Machine:
+    """The processor and its cores, how busy they are, and the versions of what is installed.
+
+    packages: whose versions count, as pip calls them.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms
 
     described: Machine = {
         "cpu": _processor(),
@@ -26,9 +30,9 @@ def describe_machine() -> Machine:
         "Python": platform.python_version(),
         "funcnn": fn.__version__,
     }
-    for peer in PEERS.values():
-        if peer.installed:
-            described[peer.package] = version(peer.package)
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            described[package] = version(package)
     return described | {"BLAS": _blas()}
 
 
