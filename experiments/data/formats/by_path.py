@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from funcnn.experiments.data.formats import csv_files, idx, image_folders, npz_files
-from funcnn.experiments.data.formats import idx as idx_sets
 from funcnn.experiments.data.formats.csv_columns import NO_LABEL
 from funcnn.experiments.data.formats.image_files import is_picture_name
 from funcnn.experiments.data.formats.listings import DiskFolder, Folder, zipped
@@ -54,7 +53,7 @@ def read(path: Path) -> ImageData:
     """
     if not path.exists():
         if _in_zip(path):
-            return idx_sets.read_zip(path.parent, f"{path.name}-")
+            return idx.read_zip(path.parent, f"{path.name}-")
         return _read_files(path.parent, f"{path.name}-")
     if path.is_dir():
         return _read_folder(path)
@@ -70,7 +69,7 @@ def read(path: Path) -> ImageData:
     try:
         return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
     except idx.NoIdxError:
-        if idx_sets.is_idx_name(path.name):
+        if idx.is_idx_name(path.name):
             raise
         raise InputError(f"{path} is in no form that is read: give {FORMS}") from None
 
@@ -89,8 +88,8 @@ def _read_folder(path: Path) -> ImageData:
 
 def _read_zip(path: Path) -> ImageData:
     with open_zip(path) as archive:
-        if any(idx_sets.is_idx_name(Path(name).name) for name in archive.namelist()):
-            return idx_sets.read_zip(path)
+        if any(idx.is_idx_name(Path(name).name) for name in archive.namelist()):
+            return idx.read_zip(path)
         folder = zipped(archive, path)
         found = _only(_sets_in(folder, image_folders.has_classes), path)
         if found is not None:
@@ -114,8 +113,8 @@ def _read_zip(path: Path) -> ImageData:
 
 
 def _read_files(folder: Path, prefix: str) -> ImageData:
-    if any(map(idx_sets.is_idx_name, _files(folder, prefix))):
-        return idx_sets.read_folder(folder, prefix)
+    if any(map(idx.is_idx_name, _files(folder, prefix))):
+        return idx.read_folder(folder, prefix)
     return csv_files.read_folder(DiskFolder(folder), prefix)
 
 
@@ -129,7 +128,7 @@ def _is_set(folder: Folder) -> bool:
 
 def _has_train_file(folder: Folder) -> bool:
     """Whether it is a folder of IDX or CSV files, not one that has some other table in it."""
-    files = filter(idx_sets.is_idx_name, folder.files)
+    files = filter(idx.is_idx_name, folder.files)
     tables = (
         name for name in folder.files if csv_files.is_csv_name(name) and file_part(name) == "train"
     )
@@ -158,5 +157,5 @@ def _files(folder: Path, prefix: str) -> list[str]:
     return [
         name
         for name in (DiskFolder(folder).files if folder.is_dir() else ())
-        if name.startswith(prefix) and (idx_sets.is_idx_name(name) or csv_files.is_csv_name(name))
+        if name.startswith(prefix) and (idx.is_idx_name(name) or csv_files.is_csv_name(name))
     ]

@@ -1,4 +1,4 @@
-"""Images as CSV: a row an image, of pixels from 0 to 255 and a label or none; see `csv_forms`.
+"""Images as CSV: a row an image, of pixels from 0 to 255 and a label or none; see `csv_columns`.
 
 Empty lines at the begin and the end do not count. A file that begins as gzip's do is unpacked.
 A table that was read is kept beside its file as `NAME.csv.funcnn.npy`, because reading the text
