@@ -82,7 +82,7 @@ class Comparison:
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
-        if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
+        if "free" in modes:  # in lockstep torch begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
         task = Task.build(config, expected, usual=usual)
         task.first_params()

@@ -54,13 +54,13 @@ def find(name: str) -> Path | None:
 
 def place_of(name: str) -> Path:
     """As `find`. Raises `InputError`, with all the places, if it is nowhere."""
-    found = find(name)
-    if found is None:
+    place = find(name)
+    if place is None:
         raise InputError(
             f"the data set {name} was not found (looked in {_listed(search_places(name))}); "
             f"funcnn data fetch {name} downloads it, or set FUNCNN_DATA to the folder above it"
         )
-    return found
+    return place
 
 
 def size_of(name: str, place: Path) -> int:

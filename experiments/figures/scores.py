@@ -12,12 +12,12 @@ _WIDTH = 7.8  # inches
 
 
 class Score(NamedTuple):
-    """What the runs of one setting came to on one side."""
+    """What the runs of one setting came to with one backend."""
 
     label: str
     """Of the setting."""
     series: str
-    """The side, `numpy` or `torch`."""
+    """The backend, as it is called in the figure."""
     mean: float
     std: float | None
     """None for one run."""
@@ -59,8 +59,8 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
 def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]], limit: int) -> None:
     """Accuracy in per cent over bytes, on a logarithmic axis, with the limit, in bytes.
 
-    settings: bytes and scores. A label stands once, by the dots of all its sides; those of one size
-    stand a little apart.
+    settings: bytes and scores. A label stands once, by the dots of all its backends; those of one
+    size stand a little apart.
     """
     scores = [score for _, score in settings]
     series = list(dict.fromkeys(score.series for score in scores))
@@ -101,7 +101,7 @@ def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]], lim
 
 
 def _looks(number: int) -> dict[str, Any]:
-    """Those of a series; the first is blue and round, as NumPy's side is."""
+    """Those of a series; the first is blue and round, as NumPy's is."""
     return {
         "color": COLOURS[number],
         "marker": MARKERS[number],

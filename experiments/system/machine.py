@@ -39,8 +39,8 @@ def describe_machine(packages: Iterable[str]) -> Machine:
 def own_cores() -> set[int]:
     """The numbers of the cores that this process may use; where they are not told, all of them."""
     if hasattr(os, "sched_getaffinity"):
-        told: set[int] = os.sched_getaffinity(0)
-        return told
+        cores: set[int] = os.sched_getaffinity(0)
+        return cores
     return set(range(fn.threads.available_cores()))
 
 
@@ -64,8 +64,8 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         text = ""
-    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return match[1] if match else platform.processor() or platform.machine()
 
 
 def same_bits() -> list[str]:

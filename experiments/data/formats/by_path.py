@@ -5,7 +5,7 @@ from pathlib import Path
 
 from funcnn.experiments.data.formats import csv_files, idx, image_folders, npz_files
 from funcnn.experiments.data.formats.csv_columns import NO_LABEL
-from funcnn.experiments.data.formats.image_files import is_picture_name
+from funcnn.experiments.data.formats.image_files import is_image_name
 from funcnn.experiments.data.formats.listings import DiskFolder, Folder, zipped
 from funcnn.experiments.data.formats.set_parts import file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
@@ -64,7 +64,7 @@ def read(path: Path) -> ImageData:
         return readers[path.suffix.lower()](path)
     if path.suffix.lower() == ".npy":
         return _unlabelled(npz_files.read_npy(path), path)
-    if is_picture_name(path.name):
+    if is_image_name(path.name):
         return _unlabelled(image_folders.read_one(DiskFolder(path.parent), path.name), path)
     try:
         return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
@@ -76,12 +76,12 @@ def read(path: Path) -> ImageData:
 
 def _read_folder(path: Path) -> ImageData:
     folder = DiskFolder(path)
-    found = _only(_sets_in(folder, _is_set), path)
-    if found is not None and not _has_train_file(found):
-        return image_folders.read_classes(found)
-    if found is not None or _files(path, ""):
-        return _read_files(path if found is None else Path(found.where), "")
-    if image_folders.has_pictures(folder):
+    set_folder = _only(_sets_in(folder, _is_set), path)
+    if set_folder is not None and not _has_train_file(set_folder):
+        return image_folders.read_classes(set_folder)
+    if set_folder is not None or _files(path, ""):
+        return _read_files(path if set_folder is None else Path(set_folder.where), "")
+    if image_folders.has_images(folder):
         return image_folders.read_flat(folder)
     raise InputError(f"{path} is no data set: give {FORMS}")
 
@@ -91,14 +91,14 @@ def _read_zip(path: Path) -> ImageData:
         if any(idx.is_idx_name(Path(name).name) for name in archive.namelist()):
             return idx.read_zip(path)
         folder = zipped(archive, path)
-        found = _only(_sets_in(folder, image_folders.has_classes), path)
-        if found is not None:
-            return image_folders.read_classes(found)
-        if image_folders.has_pictures(folder):
+        set_folder = _only(_sets_in(folder, image_folders.has_classes), path)
+        if set_folder is not None:
+            return image_folders.read_classes(set_folder)
+        if image_folders.has_images(folder):
             return image_folders.read_flat(folder)
-        found = _only(_sets_in(folder, _has_train_file), path)
-        if found is not None:
-            return csv_files.read_folder(found)
+        set_folder = _only(_sets_in(folder, _has_train_file), path)
+        if set_folder is not None:
+            return csv_files.read_folder(set_folder)
         tables = [file for file in folder.files if csv_files.is_csv_name(file)]
         if folder.files == [path.stem]:  # as pandas calls it in x.zip
             tables = folder.files
@@ -142,14 +142,14 @@ def _sets_in(
     if is_set(folder):
         return [folder]
     below = folder.folders.values() if deepest else ()
-    return [found for inner in below for found in _sets_in(inner, is_set, deepest - 1)]
+    return [set_folder for inner in below for set_folder in _sets_in(inner, is_set, deepest - 1)]
 
 
-def _only(found: list[Folder], path: Path) -> Folder | None:
-    if len(found) > 1:
-        choices = ", ".join(folder.where for folder in found[:8])
+def _only(folders: list[Folder], path: Path) -> Folder | None:
+    if len(folders) > 1:
+        choices = ", ".join(folder.where for folder in folders[:8])
         raise InputError(f"{path} holds several data sets; give one of {choices}")
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def _files(folder: Path, prefix: str) -> list[str]:
