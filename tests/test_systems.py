@@ -145,7 +145,7 @@ def test_the_bits_that_are_promised_are_those_that_the_blas_allows(monkeypatch, 
     monkeypatch.setattr(np, "show_config", lambda mode: built)
     monkeypatch.setattr(threads, "_blas_libraries", lambda: libraries)
     assert machine.same_bits()[0].startswith(f"{SURE}{sure}")
-    described = machine.describe_machine()["BLAS"]
+    described = machine.describe_machine(())["BLAS"]
     assert described == (f"{libraries[0].internal_api} 1.2" if libraries else "accelerate 3.4")
 
 

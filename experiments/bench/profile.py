@@ -213,7 +213,7 @@ def _medians(one_pass: Callable[[], dict[str, float]]) -> dict[str, float]:
     end = time.perf_counter() + _SECONDS
     while len(passes) < _LEAST or time.perf_counter() < end:
         passes.append(one_pass())
-    return {name: statistics.median(found[name] for found in passes) for name in passes[0]}
+    return {name: statistics.median(seconds[name] for seconds in passes) for name in passes[0]}
 
 
 def _gemm_rate() -> float:

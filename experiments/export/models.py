@@ -69,10 +69,10 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
 def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:
     """What a snapshot says about its params and their inputs, each as the text of JSON."""
     names = ("input_shape", "normalization", "class_names")
-    said = {name: getattr(snapshot, name) for name in names}
+    metadata = {name: getattr(snapshot, name) for name in names}
     if isinstance(snapshot.notes, dict):
-        said["labels"] = snapshot.notes.get("labels")
-    return {name: json.dumps(value) for name, value in said.items() if value is not None}
+        metadata["labels"] = snapshot.notes.get("labels")
+    return {name: json.dumps(value) for name, value in metadata.items() if value is not None}
 
 
 def _check_metadata(

@@ -194,8 +194,8 @@ class TorchLearner:
         optimizer.step()
         rate = scheduler.get_last_lr()[0]
         scheduler.step()
-        found = outputs.detach().numpy()
-        measured = {name: metric(found, y) for name, metric in self._task.metrics.items()}
+        detached = outputs.detach().numpy()
+        measured = {name: metric(detached, y) for name, metric in self._task.metrics.items()}
         return {"loss": loss.item(), **measured, "learning_rate": rate}
 
     def predict(self, params: Tree, x: Array) -> Array:

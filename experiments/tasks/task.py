@@ -126,7 +126,7 @@ class Task(NamedTuple):
         return fn.random.fold_in(fn.random.key(self.config.seed), index)
 
     def first_params(self) -> Tree:
-        """The params that NumPy's side begins with. Raises `InputError` if they do not fit."""
+        """The params that the NumPy backend begins with. Raises `InputError` if they do not fit."""
         with network_that_fits(self.config):
             return self.model.init(self.key(1), self.data.input_shape)[1]
 

@@ -23,6 +23,7 @@ from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import Learner, make_learner
 from funcnn.experiments.training.model import load_model, save_model
@@ -312,7 +313,7 @@ class TrainingRun:
         folder.write_summary(summary)
         if draw:
             curve = folder.path / "learning_curve.png"
-            drawn(plots.learning_curve, curve, rows, LOSSES[config.loss])
+            drawn(learning_curve, curve, rows, LOSSES[config.loss])
         if draw and y is not None:
             path = folder.path / "confusion_matrix.png"
             drawn(plots.confusion, path, confusion, data.class_names)

@@ -10,7 +10,7 @@ from image_files import image_folder
 import funcnn as fn
 from funcnn.experiments.compare import lockstep as module
 from funcnn.experiments.compare.lockstep import Step, differences, lockstep
-from funcnn.experiments.compare.lockstep_sides import NumpyHalf, Taken, kinks
+from funcnn.experiments.compare.lockstep_backends import NumpyBackend, TakenStep, kinks
 from funcnn.experiments.compare.lockstep_table import (
     APART,
     MEASURED,
@@ -29,7 +29,7 @@ from funcnn.experiments.training.run import TrainingRun
 
 STEPS = 200
 SIDES = {"lenet5": 16}  # two convolutions of 5x5 without padding need more than 8
-NEEDS_TORCH = "lockstep's other half is torch's: pip install 'funcnn[torch]'"
+NEEDS_TORCH = "lockstep's other backend is torch's: pip install 'funcnn[torch]'"
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def _outputs_and_labels(task):
 # --- what is not equal is seen -----------------------------------------------------------------
 
 
-class Scaled(NumpyHalf):
-    """A half whose gradient is too large by a millionth, in the first weights."""
+class Scaled(NumpyBackend):
+    """A backend whose gradient is too large by a millionth, in the first weights."""
 
     def step(self, x, y, rng):
         gradient = self._gradient
@@ -143,12 +143,12 @@ class Scaled(NumpyHalf):
 def against(task, other, steps=20):
     params = fn.tree.map(np.float64, task.first_params())
     batches = itertools.islice(module._batches(task, "float64"), steps)
-    return list(differences(NumpyHalf(task, params), other(params), batches))
+    return list(differences(NumpyBackend(task, params), other(params), batches))
 
 
 def test_a_half_does_not_differ_from_itself(images):
     task = small(images, "mlp3", dropout=0.3)
-    found = against(task, lambda params: NumpyHalf(task, params))
+    found = against(task, lambda params: NumpyBackend(task, params))
     assert largest(found) == {"loss": 0, "grads": 0, "params": 0}
     assert all(step.switched == 0 for step in found)
 
@@ -165,14 +165,14 @@ def test_a_gradient_that_is_too_large_by_a_millionth_is_seen_and_where(images):
 
 def test_a_weight_decay_that_was_dropped_is_seen(images):
     task, without = (small(images, "mlp3", weight_decay=decay) for decay in (1e-3, 0.0))
-    first, *_ = found = against(task, lambda params: NumpyHalf(without, params))
+    first, *_ = found = against(task, lambda params: NumpyBackend(without, params))
     assert (first.loss, first.grads) == (0, 0)  # it is the update that differs
     assert first.params > 1e-6
     assert max(largest(found).values()) > ROUNDING
 
 
 def test_other_masks_are_seen(images):
-    class OtherMasks(NumpyHalf):
+    class OtherMasks(NumpyBackend):
         def step(self, x, y, rng):
             return super().step(x, y, fn.random.fold_in(rng, 1))
 
@@ -203,8 +203,8 @@ def test_the_numpy_half_does_what_a_run_does_to_the_bit(images, tmp_path):
     TrainingRun.start(task.config, tmp_path / "run").finish(Losses())
     params = task.first_params()
     batches = itertools.islice(module._batches(task, "float32"), task.total_steps)
-    half = NumpyHalf(task, params)
-    assert [half.step(*batch).loss for batch in batches] == seen
+    backend = NumpyBackend(task, params)
+    assert [backend.step(*batch).loss for batch in batches] == seen
 
 
 # --- bad input ---------------------------------------------------------------------------------
@@ -307,10 +307,10 @@ def test_kinks_are_the_activations_whose_derivative_jumps():
 
 
 def test_a_gradient_of_zero_on_one_side_alone_is_not_taken_for_equal(images):
-    class Without(NumpyHalf):
+    class Without(NumpyBackend):
         def step(self, x, y, rng):
             taken = super().step(x, y, rng)
-            return Taken(taken.loss, fn.tree.map(np.zeros_like, taken.grads), taken.above)
+            return TakenStep(taken.loss, fn.tree.map(np.zeros_like, taken.grads), taken.above)
 
     task = small(images, "mlp3")
     first, *_ = against(task, lambda params: Without(task, params), steps=1)

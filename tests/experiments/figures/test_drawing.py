@@ -24,7 +24,8 @@ from funcnn.experiments.labs.tables import shown
 from funcnn.experiments.reports.document import Picture, Text
 from funcnn.experiments.sweep import sweep
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training import pool, worker
+from funcnn.experiments.training import pool, run, worker
+from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.folder import EpochRow
 from funcnn.experiments.training.pool import Job
 
@@ -79,9 +80,9 @@ def _points_of(run):
 
 
 def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s():
-    plots.learning_curve(Path("plain.png"), ROWS)
+    learning_curve(Path("plain.png"), ROWS)
     with mpl.rc_context({"figure.facecolor": "red", "text.usetex": True, "font.size": 30}):
-        plots.learning_curve(Path("own.png"), ROWS)
+        learning_curve(Path("own.png"), ROWS)
         assert mpl.rcParams["figure.facecolor"] == "red"
         assert mpl.rcParams["font.size"] == 30
     assert Path("plain.png").read_bytes() == Path("own.png").read_bytes()
@@ -89,8 +90,8 @@ def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s(
 
 
 def test_a_run_whose_figures_cannot_be_drawn_is_finished(monkeypatch):
-    for name in ("learning_curve", "confusion", "points"):
-        monkeypatch.setattr(plots, name, impossible)
+    for module, name in ((run, "learning_curve"), (plots, "confusion"), (plots, "points")):
+        monkeypatch.setattr(module, name, impossible)
     result = funcnn(f"{RUN} --json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["epochs"] == 2
@@ -106,7 +107,7 @@ def test_the_summary_is_there_when_the_first_figure_begins(monkeypatch):
         assert Path("it/summary.json").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plots, "learning_curve", stopped)
+    monkeypatch.setattr(run, "learning_curve", stopped)
     result = funcnn(RUN)
     assert result.exit_code == 130
     assert lines(result) == ["stopped while it drew; the run is finished: it"]
@@ -146,7 +147,7 @@ def test_a_benchmark_whose_figure_cannot_be_drawn_has_its_numbers(monkeypatch):
 
 def test_a_report_says_where_a_figure_is_missing():
     assert shown(Path("a.png"), "A.", impossible) == Text("A. (This figure could not be drawn.)")
-    assert shown(Path("a.png"), "A.", plots.learning_curve, ROWS) == Picture(Path("a.png"), "A.")
+    assert shown(Path("a.png"), "A.", learning_curve, ROWS) == Picture(Path("a.png"), "A.")
 
 
 def test_a_figure_that_is_asked_for_by_name_is_an_error(monkeypatch):
@@ -172,12 +173,13 @@ def test_a_figure_is_lost_without_a_stderr_too(monkeypatch, capsys):
 
 def test_a_folder_that_is_gone_is_the_error_of_the_system():
     with pytest.raises(FigureError, match=r"none/a.png could not be drawn: No such file"):
-        plots.learning_curve(Path("none/a.png"), ROWS)
+        learning_curve(Path("none/a.png"), ROWS)
 
 
 EXPERIMENTS = Path(paths.__file__).parent
 MODULES = ["figures/plots", "figures/scores", "figures/examples"]
 MODULES += ["sweep/figures", "compare/figures", "labs/figures", "labs/network_figures"]
+MODULES += ["training/figures"]
 
 
 @pytest.mark.parametrize("module", MODULES)

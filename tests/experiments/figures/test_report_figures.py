@@ -360,7 +360,7 @@ def test_one_run_of_one_side_has_no_whiskers(tmp_path, drawn):
     given = scores(3, ("numpy",), None)
     score_figures.dots(tmp_path / "new.png", given, "loss (nats)")
     settings = list(zip((10**5, 10**6, 2 * 10**6), given, strict=True))
-    score_figures.accuracy_against_size(tmp_path / "new.png", settings)
+    score_figures.accuracy_against_size(tmp_path / "new.png", settings, 2_000_000)
     for figure, label in zip(drawn, ("get_xlabel", "get_ylabel"), strict=True):
         (axis,) = figure.axes
         (container,) = axis.containers
@@ -380,7 +380,7 @@ SIZES = {
 def test_labels_of_sizes_cover_neither_dots_nor_lines_nor_each_other(name, tmp_path, drawn):
     sizes = np.repeat(SIZES[name], 2).tolist()
     settings = list(zip(sizes, scores(len(SIZES[name])), strict=True))
-    score_figures.accuracy_against_size(tmp_path / "new.png", settings)
+    score_figures.accuracy_against_size(tmp_path / "new.png", settings, 2_000_000)
     (figure,) = drawn
     expect_legend_beside(figure)
     (axis,) = figure.axes
@@ -416,7 +416,7 @@ def test_every_picture_is_a_png_as_wide_as_a_page(classes, tmp_path):
     network_figures.feature_maps(tmp_path / "maps.png", model, images[0])
     score_figures.dots(tmp_path / "dots.png", scores(classes), "accuracy (%)")
     settings = [(10**5 * (1 + i), score) for i, score in enumerate(scores(10))]
-    score_figures.accuracy_against_size(tmp_path / "size.png", settings)
+    score_figures.accuracy_against_size(tmp_path / "size.png", settings, 2_000_000)
     written = sorted(tmp_path.iterdir())
     assert len(written) == 7
     for path in written:

@@ -1,6 +1,8 @@
 """What a file claims is refused if it cannot be true, or does not fit in memory."""
 
-import numpy as np
+from types import SimpleNamespace
+
+import psutil
 import pytest
 
 from funcnn.experiments.errors import InputError
@@ -19,14 +21,11 @@ def test_memory_that_is_not_there_is_not_asked_for():
         memory.expect_memory(1 << 40, "it")
 
 
-def test_where_free_memory_is_not_told_it_is_all_there_is(monkeypatch):
-    def missing(self, encoding):
-        raise FileNotFoundError
-
-    told = memory._free_memory()
-    monkeypatch.setattr(memory.Path, "read_text", missing)
-    assert memory._free_memory() >= told > 0
-    assert np.log2(memory._free_memory()) < 60
+def test_memory_that_the_system_says_is_free_can_be_claimed_and_no_byte_more(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=700))
+    memory.expect_memory(700, "it")
+    with pytest.raises(InputError, match="it claims 701 bytes, but 700 bytes of memory are free"):
+        memory.expect_memory(701, "it")
 
 
 # --- a container's limit -------------------------------------------------------------------------

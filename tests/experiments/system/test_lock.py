@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 
+import filelock
 import pytest
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import make_folder, new_folder
-from funcnn.experiments.system import lock as folder_lock
 from funcnn.experiments.system.lock import alone_in
 
 
@@ -21,7 +21,7 @@ def enter(block):
 HOLD = """
 import sys
 from pathlib import Path
-from funcnn.experiments.folder_lock import alone_in
+from funcnn.experiments.system.lock import alone_in
 
 with alone_in(Path(sys.argv[1])):
     print("held", flush=True)
@@ -32,7 +32,7 @@ with alone_in(Path(sys.argv[1])):
 @pytest.fixture(params=["of the folder", "of a file in it"])
 def lock(request, monkeypatch):
     if request.param == "of a file in it":  # as on Windows
-        monkeypatch.setattr(folder_lock, "fcntl", None)
+        monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
 
 
 def test_one_at_a_time_and_then_the_next(tmp_path, lock):
@@ -43,6 +43,7 @@ def test_one_at_a_time_and_then_the_next(tmp_path, lock):
             ):
                 enter(alone_in(tmp_path))
             assert make_folder(tmp_path, "it") == tmp_path, "a lock is no file of a result"
+        assert not os.listdir(tmp_path), "nor does it stay"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no such signal")
@@ -70,13 +71,10 @@ def test_what_a_killed_process_was_writing_goes_away_and_nothing_else(tmp_path, 
 
 
 def test_a_file_system_without_locks_has_none(tmp_path, monkeypatch):
-    if folder_lock.fcntl is None:
-        pytest.skip("another kind of lock")
-
-    def refuse(descriptor, what):
+    def refuse(descriptor, blocking):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(folder_lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(filelock, "lock_descriptor", refuse)
     with alone_in(tmp_path), alone_in(tmp_path):
         pass
     assert not os.listdir(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from funcnn.experiments.system import memory
@@ -58,10 +59,12 @@ def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, un
     assert memory.peak_growth(lambda: None) == 30 * unit
 
 
-def test_where_the_system_does_not_tell_memory_there_is_none(monkeypatch):
+def test_on_windows_the_peak_is_the_working_set_s(monkeypatch):
     def refuse(path, *text):
         raise FileNotFoundError
 
+    peaks = iter([SimpleNamespace(peak_wset=100), SimpleNamespace(peak_wset=130)])
     monkeypatch.setattr(Path, "write_text", refuse)
-    monkeypatch.setattr(memory, "resource", None)  # as on Windows
-    assert memory.peak_growth(lambda: None) is None
+    monkeypatch.setattr(memory, "resource", None)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda process: next(peaks))
+    assert memory.peak_growth(lambda: None) == 30

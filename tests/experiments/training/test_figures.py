@@ -15,6 +15,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import figures as lab_figures
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training import figures as training_figures
 from funcnn.experiments.training.figures import draw_activations, draw_curves
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 
@@ -30,7 +31,7 @@ def drawn(monkeypatch):
         kept.append(figure)
         Path(path).unlink(missing_ok=True)  # the place that was taken for it is free again
 
-    for module in (plots, figures, lab_figures):
+    for module in (plots, figures, lab_figures, overview, training_figures):
         monkeypatch.setattr(module, "write_figure", keep)
     return kept
 
@@ -149,7 +150,7 @@ def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
     ):
         draw_curves(folders, tmp_path / f"{len(folders)}.png")
         assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
-    plots.learning_curve("it.png", entropy.read_metrics(), "squared error")
+    training_figures.learning_curve("it.png", entropy.read_metrics(), "squared error")
     assert drawn.pop().axes[0].get_ylabel() == "loss (squared error)"
 
 
@@ -182,7 +183,7 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_written(tmp_path):
 
 
 def learning_curve(drawn, *rows):
-    plots.learning_curve("it.png", [EpochRow(*row) for row in rows])
+    training_figures.learning_curve("it.png", [EpochRow(*row) for row in rows])
     return drawn.pop()
 
 
@@ -265,7 +266,7 @@ def test_epochs_and_steps_are_whole_numbers_wherever_they_are_an_axis(count, dra
     numbers = range(1, count + 1)
     rows = [EpochRow(e, 1 / e, 0.5, 1 / e, 0.5, 0.1, 1.0) for e in numbers]
     steps = [Step(s, 1, 1, 1e-7, 1e-7, 1e-8, 0, {}, {"0/w": 1e-8 * s}) for s in numbers]
-    plots.learning_curve("it.png", rows)
+    training_figures.learning_curve("it.png", rows)
     figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
     figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
     lab_figures.losses("it.png", {"a": rows})

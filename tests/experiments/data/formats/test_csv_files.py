@@ -507,7 +507,7 @@ def test_a_damaged_gzip_file_is_an_input_error(tmp_path, damage):
 
 def test_a_packed_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text_of(TABLE)))
-    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_container_room", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv\.gz claims [0-9,]+ bytes, but 99 bytes of mem"):
         read_file(tmp_path / "a.csv.gz")
 
@@ -547,7 +547,7 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
 
 
 def test_a_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_container_room", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
         read_file(write_csv(tmp_path / "a.csv", TABLE))
 
@@ -634,7 +634,7 @@ def test_a_copy_longer_than_any_table_of_the_text_is_not_read_and_made_again(
 
 def test_a_copy_that_memory_cannot_hold_is_not_read(read_twice, monkeypatch):
     path, _ = read_twice
-    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_container_room", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
         read_file(path)
 

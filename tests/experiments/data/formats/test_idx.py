@@ -146,7 +146,7 @@ def test_a_gzip_file_that_claims_more_than_it_can_hold_is_refused_before_it_is_u
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_file_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch, pack):
     (tmp_path / "a").write_bytes(pack(idx_bytes(BYTES)))
-    monkeypatch.setattr(memory, "_free_memory", lambda: 23)
+    monkeypatch.setattr(memory, "_container_room", lambda: 23)
     with pytest.raises(InputError, match="claims 24 bytes, but 23 bytes of memory are free"):
         read_idx(tmp_path / "a")
 

@@ -373,7 +373,7 @@ def test_an_odd_picture_is_an_input_error_that_names_it(tmp_path, damage, said):
 
 
 def test_pictures_that_memory_cannot_hold_together_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_free_memory", lambda: 100)
+    monkeypatch.setattr(memory, "_container_room", lambda: 100)
     with pytest.raises(InputError, match=r"train \(10 images\) claims 120 bytes"):
         read_classes_of(png_folder(tmp_path))
 
@@ -381,7 +381,7 @@ def test_pictures_that_memory_cannot_hold_together_are_refused(tmp_path, monkeyp
 def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.png").write_bytes(claiming(9_000, 9_000))
-    monkeypatch.setattr(memory, "_free_memory", lambda: 80_000_000)
+    monkeypatch.setattr(memory, "_container_room", lambda: 80_000_000)
     with pytest.raises(InputError, match=r"0\.png claims 81,000,000 bytes"):
         read_classes_of(tmp_path)
 

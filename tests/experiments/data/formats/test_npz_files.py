@@ -301,7 +301,7 @@ def test_a_damaged_member_is_an_input_error_that_names_it(tmp_path, content, sai
 
 def test_arrays_that_memory_cannot_hold_are_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", **KERAS)
-    monkeypatch.setattr(memory, "_free_memory", lambda: 200)
+    monkeypatch.setattr(memory, "_container_room", lambda: 200)
     with pytest.raises(InputError, match="x_train claims 240 bytes, but 200 bytes of memory"):
         read_npz(tmp_path / "a.npz")
 

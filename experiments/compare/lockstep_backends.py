@@ -1,4 +1,4 @@
-"""The two halves of a lockstep: what each must be able to do, and funcnn's own."""
+"""The two backends of a lockstep: what each must be able to do, and funcnn's own."""
 
 from typing import NamedTuple, Protocol
 
@@ -10,8 +10,8 @@ from funcnn.training import write_statistics
 from funcnn.types import Array, Layer, Tree, layer_name, traits
 
 
-class Taken(NamedTuple):
-    """A step that a half took."""
+class TakenStep(NamedTuple):
+    """A step that a backend took."""
 
     loss: float
     """Before the update."""
@@ -20,10 +20,10 @@ class Taken(NamedTuple):
     """Which outputs are above 0, of each activation whose derivative jumps there, by its path."""
 
 
-class Half(Protocol):
+class Backend(Protocol):
     """One of the two."""
 
-    def step(self, x: Array, y: Array, rng: Key) -> Taken:
+    def step(self, x: Array, y: Array, rng: Key) -> TakenStep:
         """A step on a batch, with the masks of this key."""
 
     @property
@@ -31,7 +31,7 @@ class Half(Protocol):
         """The params after the steps so far, running statistics included."""
 
 
-class NumpyHalf:
+class NumpyBackend:
     """funcnn's, from these params, whose dtype it keeps; the steps are those of a run."""
 
     def __init__(self, task: Task, params: Tree) -> None:
@@ -41,7 +41,7 @@ class NumpyHalf:
         self._state = self._optimizer.init(params)
         self._gradient = fn.value_and_grad(task.model.apply, task.loss)
 
-    def step(self, x: Array, y: Array, rng: Key) -> Taken:
+    def step(self, x: Array, y: Array, rng: Key) -> TakenStep:
         """The step that `make_train_step` makes, with its gradient kept."""
         above = {}
         if self._kinks:
@@ -51,7 +51,7 @@ class NumpyHalf:
         updates, self._state = self._optimizer.update(grads, self._state, self.params)
         params = fn.apply_updates(self.params, updates)
         self.params = write_statistics(params, aux.statistics)
-        return Taken(loss, grads, above)
+        return TakenStep(loss, grads, above)
 
 
 def kinks(layer: Layer, path: str = "") -> list[str]:
