@@ -14,6 +14,7 @@ from funcnn.cli.options import (
     json_option,
     print_json,
     say_chosen,
+    setting_option,
     settings_but_arch,
 )
 from funcnn.cli.progress import RunsBar
@@ -21,7 +22,6 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep.plan import Plan, SweptRun, train_command
 from funcnn.experiments.sweep.results import Outcome, as_data, best_of, table
 from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
-from funcnn.experiments.tasks.config import BACKENDS
 
 
 class _Bar(RunsBar, Watch):
@@ -47,7 +47,7 @@ class _Bar(RunsBar, Watch):
     default=1,
     help="Runs of each point of the grid, from --seed on. [default: 1]",
 )
-@click.option("--backend", type=click.Choice(BACKENDS), help="What trains. [default: numpy]")
+@setting_option("backend", "What trains.")
 @settings_but_arch
 @click.option(
     "--jobs",

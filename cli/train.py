@@ -16,11 +16,12 @@ from funcnn.cli.options import (
     json_option,
     print_json,
     say_chosen,
+    setting_option,
     settings_options,
     threads_option,
 )
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.folder import EpochRow, RunFolder, loss_text
 from funcnn.experiments.training.learner import expect_init_used, make_learner
@@ -78,11 +79,7 @@ def _epoch_line(row: EpochRow, epochs: int) -> str:
 
 @click.command()
 @settings_options
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    help="What trains: funcnn, or PyTorch with its own initialisation and order. [default: numpy]",
-)
+@setting_option("backend")
 @threads_option
 @out_option
 @click.option(

@@ -13,7 +13,8 @@ import funcnn as fn
 from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
+from funcnn.experiments.tasks.build import build_network, build_optimizer
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.optimizers.transforms import last_learning_rate
 

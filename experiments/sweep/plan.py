@@ -16,7 +16,8 @@ from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, load_data
+from funcnn.experiments.tasks.build import load_data
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import expect_init_used
