@@ -50,7 +50,7 @@ arch_choice = click.Choice(list(ARCHITECTURES))
 def setting_option(name: str, about: str | None = None) -> Callable[[Command], Command]:
     """The option of a setting of a run; None is what the user left out. about: another help."""
     setting = SETTINGS[name]
-    kind, about = setting.kind, about or setting.help
+    kind, about = setting.kind, about or setting.about
     if isinstance(kind, Flag):  # left out, it is what the config file says
         return click.option(f"--{dashed(name)}", is_flag=True, default=None, help=about)
     option_type = click.Choice(list(kind.names)) if isinstance(kind, Choice) else _TYPES[type(kind)]
@@ -116,17 +116,12 @@ threads_option = click.option(
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
-# A command says itself what a backend is for it. The others are in the order of a config file, but
-# that what many leave alone comes last.
+# In the order of a config file, but what many leave alone comes last; each command says itself what
+# a backend is for it.
 _LAST = ("seed", "test_curve", "init")
-_FIRST = (name for name in SETTINGS if name not in ("arch", "backend", *_LAST))
-settings_but_arch = setting_options(*_FIRST, *_LAST)
-"""An option for each setting of a run, for a command that has its architecture from elsewhere."""
-
-
-def settings_options(command: Command) -> Command:
-    """Give a command an option for each setting of a run."""
-    return setting_option("arch")(settings_but_arch(command))
+_FIRST = [name for name in SETTINGS if name not in ("arch", "backend", *_LAST)]
+every_setting = setting_options("arch", *_FIRST, *_LAST)
+every_setting_but_arch = setting_options(*_FIRST, *_LAST)
 
 
 def _parse_grid(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:

@@ -9,13 +9,13 @@ import click
 
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
+    every_setting_but_arch,
     given,
     grid_option,
     json_option,
     print_json,
     say_chosen,
     setting_option,
-    settings_but_arch,
 )
 from funcnn.cli.progress import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -48,7 +48,7 @@ class _Bar(RunsBar, Watch):
     help="Runs of each point of the grid, from --seed on. [default: 1]",
 )
 @setting_option("backend", "What trains.")
-@settings_but_arch
+@every_setting_but_arch
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -27,6 +27,7 @@ from funcnn.experiments.tasks.settings import (
     Whole,
     by_sizes,
     dashed,
+    setting,
 )
 
 BACKENDS = ("numpy", "torch")
@@ -41,113 +42,111 @@ CLASS_WEIGHTS = ("none", "balanced")
 class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
-    arch: str = Setting(Choice(ARCHITECTURES), "mlp3", "The network.").field()
-    backend: str = Setting(
+    arch: str = setting(Choice(ARCHITECTURES), "mlp3", "The network.")
+    backend: str = setting(
         Choice(BACKENDS),
         "numpy",
         "What trains: funcnn, or PyTorch with its own initialisation and order.",
-    ).field()
-    init: str = Setting(
-        Choice(INITS),
-        "own",
-        "First weights on PyTorch's side: its own, or shared with funcnn's.",
-    ).field()
-    channels: tuple[int, ...] = Setting(
+    )
+    init: str = setting(
+        Choice(INITS), "own", "First weights on PyTorch's side: its own, or shared with funcnn's."
+    )
+    channels: tuple[int, ...] = setting(
         Sizes("16x32"), (), "Channels of the convolutions, as 16x32."
-    ).field()
-    kernel_size: int | None = Setting(Whole(1, bits=31), None, "Side of their kernels.").field()
+    )
+    kernel_size: int | None = setting(Whole(1, bits=31), None, "Side of their kernels.")
     """None, and no channels: the network has no convolutions."""
-    hidden: tuple[int, ...] = Setting(
+    hidden: tuple[int, ...] = setting(
         Sizes("256x128"), (), "Sizes of the dense hidden layers, as 256x128, or 0 for none."
-    ).field()
-    activation: str = Setting(Choice(ACTIVATIONS), "relu", "After each hidden layer.").field()
-    weight_init: str = Setting(
+    )
+    activation: str = setting(Choice(ACTIVATIONS), "relu", "After each hidden layer.")
+    weight_init: str = setting(
         Choice(WEIGHT_INITS),
         "auto",
         "How all weights begin (biases: 0); normal is N(0, 0.01^2), auto what suits the "
         "activation.",
-    ).field()
-    data: str = Setting(
+    )
+    data: str = setting(
         NameOrPath(NAMES),
         "fashion-mnist",
         "A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
         "test.csv, or of pictures by class; a .csv, an .npz, a .zip of such a folder.",
-    ).field()
-    val_size: int = Setting(
+    )
+    val_size: int = setting(
         Whole(0),
         DEFAULT_VAL_SIZE,
         "Training examples set aside for validation, where the data have no validation set of "
         "their own.",
         defaults=f"{DEFAULT_VAL_SIZE}, or a tenth of few examples; 0 for points",
-    ).field()
-    split: str = Setting(
+    )
+    split: str = setting(
         Choice(SPLITS),
         "stratified",
         "Which ones those are: of each class its share, by the seed, or the last of the file.",
-    ).field()
-    epochs: int = Setting(Whole(1), 40, "Passes over the training set.").field()
-    batch_size: int | None = Setting(
+    )
+    epochs: int = setting(Whole(1), 40, "Passes over the training set.")
+    batch_size: int | None = setting(
         Whole(1, optional=True),
         128,
         "Examples in a step.",
         defaults="{}; all, where there are fewer",
         none="the whole set",
-    ).field()
-    optimizer: str = Setting(Choice(OPTIMIZERS), "sgd", "How gradients become steps.").field()
-    lr: float = Setting(Number(), 0.05, "Highest learning rate.").field()
-    momentum: float = Setting(
+    )
+    optimizer: str = setting(Choice(OPTIMIZERS), "sgd", "How gradients become steps.")
+    lr: float = setting(Number(), 0.05, "Highest learning rate.")
+    momentum: float = setting(
         Number(below=1),
         0.9,
         "How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax.",
-    ).field()
-    weight_decay: float = Setting(Number(), 5e-4, "Pull of every weight to 0.").field()
-    schedule: str = Setting(
+    )
+    weight_decay: float = setting(Number(), 5e-4, "Pull of every weight to 0.")
+    schedule: str = setting(
         Choice(SCHEDULES),
         "cosine",
         "The learning rate over time: cosine and polynomial (a line) fall to 0, exponential and "
         "inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for three "
         "tenths; piecewise drops tenfold at 1/2 and 3/4.",
-    ).field()
-    loss: str = Setting(
+    )
+    loss: str = setting(
         Choice(LOSSES),
         "cross-entropy",
         "What is minimized: the cross-entropy of the labels, or half the squared error of outputs "
         "and one-hot labels (for points the squared error).",
-    ).field()
-    label_smoothing: float = Setting(
+    )
+    label_smoothing: float = setting(
         Number(below=1),
         0.1,
         "Share of each label spread over all classes.",
         defaults="{}; 0 for squared-error",
-    ).field()
-    dropout: float = Setting(Number(below=1), 0.0, "Rate after each hidden layer.").field()
-    seed: int = Setting(Whole(0), 0, "Every random choice.").field()
-    class_weights: str = Setting(
+    )
+    dropout: float = setting(Number(below=1), 0.0, "Rate after each hidden layer.")
+    seed: int = setting(Whole(0), 0, "Every random choice.")
+    class_weights: str = setting(
         Choice(CLASS_WEIGHTS),
         "none",
         "How much an example counts in training: all the same, or balanced, N / (K n) for one of K "
         "classes that n of N examples are of.",
-    ).field()
-    drop_last: bool = Setting(
+    )
+    drop_last: bool = setting(
         Flag(), False, "Leave out an epoch's last batch if it is smaller than the others."
-    ).field()
-    patience: int | None = Setting(
+    )
+    patience: int | None = setting(
         Whole(1, optional=True),
         None,
         "Stop when so many recorded epochs in turn had no better validation accuracy.",
         none="never",
-    ).field()
-    test_curve: bool = Setting(
+    )
+    test_curve: bool = setting(
         Flag(),
         False,
         "Measure the test set after every epoch too, for the curve; never used to choose.",
-    ).field()
+    )
 
     def __post_init__(self) -> None:
         """Check every value, and that they go together."""
-        for name, setting in SETTINGS.items():
-            if name != "kernel_size" or ARCHITECTURES[self.arch].convolves:
-                _check(name, getattr(self, name), setting)
+        for name in SETTINGS:
+            if name != "kernel_size" or ARCHITECTURES[self.arch].convolves:  # else, see below
+                _check(name, getattr(self, name))
         architecture = ARCHITECTURES[self.arch]
         expect_text(self.data, f"--data {self.data}")
         if architecture.convolves and not self.channels:
@@ -188,9 +187,9 @@ class RunConfig:
         if unknown:
             names = ", ".join(sorted(SETTINGS))
             raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
-        _check("arch", given.get("arch"), SETTINGS["arch"])
+        _check("arch", given.get("arch"))
         architecture = ARCHITECTURES[given["arch"]]
-        defaults = {name: setting.default for name, setting in SETTINGS.items()}
+        defaults = {name: each.default for name, each in SETTINGS.items()}
         defaults |= architecture.defaults
         optimizer = given.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
@@ -255,8 +254,8 @@ SETTINGS: dict[str, Setting] = {
 """What every setting may be, by its name."""
 
 
-def _check(name: str, value: Any, setting: Setting) -> None:
-    if (expected := setting.kind.wrong(value)) is not None:
+def _check(name: str, value: Any) -> None:
+    if (expected := SETTINGS[name].kind.wrong(value)) is not None:
         _refuse(name, value, expected)
 
 

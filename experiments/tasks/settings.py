@@ -104,15 +104,19 @@ class Setting(NamedTuple):
     kind: Kind
     default: Any
     """What it is unless an architecture, an optimizer or an activation brings another."""
-    help: str
-    defaults: str = "{}"
-    """What a help text says of its defaults; {}: what each architecture and optimizer brings."""
-    none: str = "none"
+    about: str
+    """What it is, for a help text."""
+    defaults: str
+    """What that says of its defaults; {}: what each architecture and optimizer brings."""
+    none: str
     """What None is called there."""
 
-    def field(self) -> Any:
-        """The field, with this as its metadata."""
-        return dataclasses.field(metadata={"setting": self})
+
+def setting(
+    kind: Kind, default: Any, about: str, *, defaults: str = "{}", none: str = "none"
+) -> Any:
+    """A field of a dataclass that has the `Setting` of these as its metadata."""
+    return dataclasses.field(metadata={"setting": Setting(kind, default, about, defaults, none)})
 
 
 def dashed(name: str) -> str:
