@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 import funcnn as fn
-from funcnn.experiments.tasks.config import build_optimizer
+from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.task import Task
 from funcnn.random import Key
 from funcnn.training import write_statistics

@@ -25,6 +25,7 @@ from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.system.machine import in_one_line, is_busy
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
 
 _SHOWN = 32  # images that the two classify differently
@@ -241,8 +242,7 @@ def _figures(record: Mapping[str, Any], name: str, there: bool) -> Iterator[str]
 
 
 def _in_words(value: Any) -> str:
-    sizes = isinstance(value, (list, tuple))
-    return "x".join(map(str, value)) or "none" if sizes else str(value)
+    return by_sizes(value, "none") if isinstance(value, (list, tuple)) else str(value)
 
 
 def _method(record: Mapping[str, Any]) -> Iterator[str]:

@@ -17,12 +17,8 @@ from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.tasks.config import (
-    RunConfig,
-    build_network,
-    load_data,
-    network_that_fits,
-)
+from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import expect_finite, params_file, save_model

@@ -21,6 +21,7 @@ from funcnn.experiments.labs.tables import (
 )
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+from funcnn.experiments.tasks.settings import by_sizes
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
@@ -28,9 +29,7 @@ _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "cl
 MAIN = Trial("mlp", _BASE, main=True)
 WHOLE_LABELS = Trial("whole-labels", {**_BASE, "label_smoothing": 0.0})
 SIZES = {
-    "-".join(map(str, hidden)): Trial(
-        "hidden-" + "x".join(map(str, hidden)), {**_BASE, "hidden": hidden}
-    )
+    "-".join(map(str, hidden)): Trial(f"hidden-{by_sizes(hidden)}", {**_BASE, "hidden": hidden})
     for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
 }
 ACTIVATIONS = {

@@ -23,8 +23,8 @@ from funcnn.experiments.figures.style import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.sweep.plan import as_option
 from funcnn.experiments.sweep.results import PARTS, PointResult
+from funcnn.experiments.tasks.settings import as_option
 
 _MAX_LINES = len(COLOURS)
 _SPREAD = ", ± 1 standard deviation"

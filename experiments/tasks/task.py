@@ -12,14 +12,14 @@ from funcnn._reductions import Value
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.config import (
-    RunConfig,
+from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
     build_plain_loss,
     load_data,
     network_that_fits,
 )
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, LossVjp, Tree

@@ -23,6 +23,7 @@ from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
+from funcnn.experiments.tasks.settings import by_sizes, dashed
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 
 
@@ -114,7 +115,7 @@ def _labels(folders: Sequence[RunFolder]) -> list[str]:
     ]
     telling = [name for name in differing if not _follows(name, settings)]
     labels = [
-        ", ".join(f"{name.replace('_', '-')}={_in_words(name, values[name])}" for name in telling)
+        ", ".join(f"{dashed(name)}={_in_words(name, values[name])}" for name in telling)
         for values in settings
     ]
     return [
@@ -134,7 +135,7 @@ def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
 
 def _in_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(str(size) for size in value) or "none"
+        return by_sizes(value, "none")
     if value is None:
         return "all" if name == "batch_size" else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

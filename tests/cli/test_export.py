@@ -18,7 +18,8 @@ from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.export.describe import ForeignDescription
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model, save_model
 from funcnn.spec import constructor

@@ -46,7 +46,7 @@ def small(images, arch, **settings):
         small |= {"data": str(images[SIDES.get(arch, 8)]), "val_size": 12, "batch_size": 8}
     if ARCHITECTURES[arch].convolves:
         small |= {"channels": [3] if arch == "points-conv" else [3, 4], "dropout": 0.25}
-    if ARCHITECTURES[arch].defaults["hidden"]:
+    if "hidden" in ARCHITECTURES[arch].defaults:
         small |= {"hidden": [6, 5]}
     return Task.build(RunConfig.resolve(small | settings))
 

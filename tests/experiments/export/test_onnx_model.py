@@ -8,12 +8,9 @@ from helpers import normal_batch, spy
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.tasks.architectures import (
-    ACTIVATIONS,
-    ARCHITECTURES,
-    NetworkShape,
-    build_model,
-)
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")
@@ -73,11 +70,9 @@ def test_every_layer_of_the_library_has_its_operators():
 
 
 def build(arch, **changes):
-    architecture = ARCHITECTURES[arch]
-    chosen = architecture.defaults | {"dropout": 0.25} | changes
-    shape = NetworkShape(*(chosen[name] for name in NetworkShape._fields))
-    inputs = (2,) if architecture.binary else (1, 28, 28)
-    return build_model(arch, shape, 2 if architecture.binary else 10), inputs
+    binary = ARCHITECTURES[arch].binary
+    config = RunConfig.resolve({"arch": arch, "dropout": 0.25} | changes)
+    return build_network(config, 2 if binary else 10), (2,) if binary else (1, 28, 28)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -15,7 +15,8 @@ from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.labs import network_figures
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.model import TrainedModel
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}

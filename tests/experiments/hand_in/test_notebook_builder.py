@@ -25,7 +25,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import notebook_builder
 from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, execute, lab_configs
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
-from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 
 DATA = place_of("mnist").parent

@@ -10,7 +10,9 @@ from helpers import normal_batch, spy
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.parts import part_of, source
-from funcnn.experiments.tasks.architectures import ARCHITECTURES, NetworkShape, build_model
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 
 torch = pytest.importorskip("torch", reason="the mirror is torch's: pip install 'funcnn[torch]'")
 from funcnn.experiments.pytorch import modules  # noqa: E402
@@ -107,11 +109,9 @@ def test_what_torch_cannot_say_is_an_error_that_names_it(name, shape):
 
 
 def build(arch, **changes):
-    architecture = ARCHITECTURES[arch]
-    chosen = architecture.defaults | {"dropout": 0.25} | changes
-    shape = NetworkShape(*(chosen[name] for name in NetworkShape._fields))
-    inputs = (2,) if architecture.binary else (1, 28, 28)
-    return build_model(arch, shape, 2 if architecture.binary else 10), inputs
+    binary = ARCHITECTURES[arch].binary
+    config = RunConfig.resolve({"arch": arch, "dropout": 0.25} | changes)
+    return build_network(config, 2 if binary else 10), (2,) if binary else (1, 28, 28)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -9,7 +9,8 @@ import pytest
 
 import funcnn as fn
 from funcnn.experiments.tasks import optimizers as names
-from funcnn.experiments.tasks.config import RunConfig, build_optimizer
+from funcnn.experiments.tasks.build import build_optimizer
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.optimizers.transforms import last_learning_rate
 
 torch = pytest.importorskip("torch", reason="torch is the twin: pip install 'funcnn[torch]'")

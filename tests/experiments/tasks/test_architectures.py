@@ -6,7 +6,8 @@ import pytest
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, loss_of
-from funcnn.experiments.tasks.config import RunConfig, build_network, network_that_fits
+from funcnn.experiments.tasks.build import build_network, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
 
 KEY = fn.random.key(0)

@@ -1,5 +1,6 @@
 """The settings of a run: defaults, checks, and the way through a file and back."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -13,15 +14,16 @@ import funcnn as fn
 from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
+from funcnn.experiments.tasks.build import build_network, build_optimizer
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.optimizers.transforms import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
 LATER |= {"class_weights": "none", "drop_last": False, "patience": None}
-MLP3 = ARCHITECTURES["mlp3"].defaults
-CNN3 = ARCHITECTURES["cnn3"].defaults
+MLP3 = dataclasses.asdict(RunConfig.resolve({"arch": "mlp3"}))
+CNN3 = dataclasses.asdict(RunConfig.resolve({"arch": "cnn3"}))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.standalone import layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
-from funcnn.experiments.tasks.config import RunConfig, build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 
 RNG = np.random.default_rng(0)
