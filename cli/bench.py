@@ -5,9 +5,10 @@ import sys
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
-from funcnn.experiments.benchmark import (
+from funcnn.experiments.bench.benchmark import (
     MEASURES,
     RATIO_MEANS,
     ROUNDS,
@@ -16,10 +17,10 @@ from funcnn.experiments.benchmark import (
     Row,
     Watch,
 )
-from funcnn.experiments.benchmark_nets import NETS
-from funcnn.experiments.benchmark_peers import PEERS
+from funcnn.experiments.bench.nets import NETS
+from funcnn.experiments.bench.peers import PEERS
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.machine import in_one_line
+from funcnn.experiments.system.machine import in_one_line
 
 
 class _Bar(Watch):
@@ -151,8 +152,8 @@ def bench(
 
 
 def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None:
-    from funcnn.experiments.config import RunConfig
-    from funcnn.experiments.step_profile import profile_step
+    from funcnn.experiments.bench.profile import profile_step
+    from funcnn.experiments.tasks.config import RunConfig
 
     found = profile_step(RunConfig.resolve(settings), threads)
     if as_json:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,
@@ -16,13 +17,13 @@ from funcnn.cli.options import (
     settings_options,
     threads_option,
 )
-from funcnn.experiments.comparison import MODES, SEEDS, STEPS, Comparison, Watch
-from funcnn.experiments.comparison_markdown import tables
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import expected_data, say_what_was_read
+from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison, Watch
+from funcnn.experiments.compare.report import tables
+from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.small_data import unsaid
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.training.folder import RunFolder
 
 
 class _Bar(Watch):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
 
@@ -26,7 +27,7 @@ def list_sets(as_json: bool) -> None:
     Example:
       funcnn data list
     """
-    from funcnn.experiments.gallery import list_datasets
+    from funcnn.experiments.data.overview import list_datasets
 
     rows = list_datasets()
     if as_json:
@@ -52,7 +53,7 @@ def path(name: str, as_json: bool) -> None:
     Example:
       funcnn data path mnist
     """
-    from funcnn.experiments.gallery import place_of
+    from funcnn.experiments.data.overview import place_of
 
     place = place_of(name)
     if as_json:
@@ -79,7 +80,7 @@ def fetch(name: str, to: Path | None, as_json: bool) -> None:
     Example:
       funcnn data fetch emnist-balanced --to data-sets
     """
-    from funcnn.experiments.gallery import fetch_dataset
+    from funcnn.experiments.data.overview import fetch_dataset
 
     place = fetch_dataset(name, to)
     if as_json:
@@ -100,7 +101,7 @@ def verify(name: str | None, as_json: bool) -> None:
     Example:
       funcnn data verify fashion-mnist
     """
-    from funcnn.experiments.gallery import verify_datasets
+    from funcnn.experiments.data.overview import verify_datasets
 
     rows = verify_datasets(name)
     if as_json:
@@ -123,7 +124,7 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
     Example:
       funcnn data show fashion-mnist --out fashion-mnist.png
     """
-    from funcnn.experiments.gallery import show_dataset
+    from funcnn.experiments.data.overview import show_dataset
 
     described = show_dataset(name, out or Path(f"{Path(name).resolve().name}.png"))
     if as_json:

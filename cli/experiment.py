@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from funcnn.cli.hand_in import notebook, submit
-from funcnn.cli.new_place import new_place
-from funcnn.cli.options import echo, json_option, print_json
-from funcnn.cli.runs_bar import RunsBar
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lab import Lab, is_printed, printed
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.run_folder import EpochRow
 
 import funcnn as fn
+from funcnn.cli.new_place import new_place
+from funcnn.cli.options import echo, json_option, print_json
+from funcnn.cli.progress import RunsBar
+from funcnn.cli.submit import notebook, submit
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.labs.lab import Lab, is_printed, printed
+from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.training.folder import EpochRow
 
 _ALL = "all"
 
@@ -66,7 +66,7 @@ def list_(as_json: bool) -> None:
     Example:
       funcnn experiment list
     """
-    from funcnn.experiments.labs import LABS
+    from funcnn.experiments.labs.registry import LABS
 
     if as_json:
         print_json([{"name": lab.name, "title": lab.title} for lab in LABS.values()])
@@ -185,7 +185,7 @@ def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -
 
 
 def _named(name: str) -> list[Lab]:
-    from funcnn.experiments.labs import LABS, find_lab
+    from funcnn.experiments.labs.registry import LABS, find_lab
 
     return list(LABS.values()) if name == _ALL else [find_lab(name)]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     activation_option,
@@ -20,8 +21,8 @@ from funcnn.cli.options import (
     run_argument,
     seed_option,
 )
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import printable
+from funcnn.experiments.tasks.config import RunConfig
 
 
 @click.command()
@@ -39,8 +40,8 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     Example:
       funcnn evaluate runs/mlp3-fashion-mnist-001
     """
-    from funcnn.experiments.run_folder import RunFolder
-    from funcnn.experiments.trained_model import evaluate_run
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.model import evaluate_run
 
     results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
     if as_json:
@@ -60,7 +61,7 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
 
 
 def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
-    from funcnn.experiments.run_folder import loss_text
+    from funcnn.experiments.training.folder import loss_text
 
     line = f"{name:10} loss {loss_text(results[f'{part}_loss'])}  "
     line += f"accuracy {results[f'{part}_accuracy']:.2%}  "
@@ -109,8 +110,8 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
-    from funcnn.experiments.predictions import write_predictions
-    from funcnn.experiments.run_folder import RunFolder
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.predictions import write_predictions
 
     result = write_predictions(RunFolder.open(run), data, out, **form)
     if as_json:
@@ -129,7 +130,7 @@ def inspect(file: Path, as_json: bool) -> None:
     Example:
       funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
     """
-    from funcnn.experiments.inspection import describe_file
+    from funcnn.experiments.export.describe import describe_file
 
     description = describe_file(file)
     if as_json:
@@ -157,7 +158,7 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
     Example:
       funcnn check mlp3 --activation tanh
     """
-    from funcnn.experiments.gradient_check import TOLERANCE, check_model
+    from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
 
     report = check_model(RunConfig.resolve({"arch": arch} | given(settings)))
     proven = bool(report.worst.error <= TOLERANCE)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import CLASS_WEIGHTS, INITS, RunConfig
-from funcnn.experiments.datasets import SPLITS
+
+from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import printable
-from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.experiments.small_data import unsaid
-from funcnn.experiments.sweep_plan import TRIAL
+from funcnn.experiments.sweep.plan import TRIAL
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, INITS, RunConfig
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.sizes import unsaid
 
 _NO_KEYS = ("seed", "test_curve")  # one has an option of its own, the other changes no result
 

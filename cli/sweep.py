@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     given,
@@ -15,12 +16,12 @@ from funcnn.cli.options import (
     say_chosen,
     settings_but_arch,
 )
-from funcnn.cli.runs_bar import RunsBar
-from funcnn.experiments.config import BACKENDS
+from funcnn.cli.progress import RunsBar
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.sweep import Processes, Sweep, Watch
-from funcnn.experiments.sweep_plan import Plan, SweptRun, train_command
-from funcnn.experiments.sweep_results import Outcome, as_data, best_of, table
+from funcnn.experiments.sweep.plan import Plan, SweptRun, train_command
+from funcnn.experiments.sweep.results import Outcome, as_data, best_of, table
+from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
+from funcnn.experiments.tasks.config import BACKENDS
 
 
 class _Bar(RunsBar, Watch):
@@ -92,7 +93,7 @@ def sweep(
       funcnn sweep lab:points --grid activation=tanh,relu --lr 0.1
       funcnn sweep mlp3 --grid lr=0.01,0.1 --scheduler tcp://192.168.1.2:8786
     """
-    from funcnn.experiments.sweep_cluster import connect
+    from funcnn.experiments.sweep.cluster import connect
 
     if scheduler is not None and jobs is not None:
         raise InputError("--jobs is for this machine: leave it out with --scheduler")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+import funcnn as fn
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
@@ -17,16 +19,14 @@ from funcnn.cli.options import (
     settings_options,
     threads_option,
 )
-from funcnn.experiments.config import BACKENDS, RunConfig
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.learners import expect_init_used, make_learner
-from funcnn.experiments.mpi_ranks import Ranks, expect_alone
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder, loss_text
-from funcnn.experiments.small_data import unsaid
-from funcnn.experiments.training_run import TrainingRun
-
-import funcnn as fn
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.training.folder import EpochRow, RunFolder, loss_text
+from funcnn.experiments.training.learner import expect_init_used, make_learner
+from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 
 class _Bar(Progress):

@@ -15,10 +15,12 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from funcnn.experiments.benchmark_funcnn import Learner, limits
-from funcnn.experiments.benchmark_nets import EXAMPLES, NETS
 
-from funcnn import combinators, convolution, products, sharding, spectral, threads
+from funcnn import threads
+from funcnn.experiments.bench.nets import EXAMPLES, NETS
+from funcnn.experiments.bench.peer_funcnn import Learner, limits
+from funcnn.layers import combinators, sharding
+from funcnn.ops import convolution, fft_convolution, matmul
 
 ROUNDS, SECONDS, LEAST = 12, 0.3, 5
 ENDLESS = 1 << 40
@@ -36,12 +38,12 @@ def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "as it is": contextlib.nullcontext,
     "a second thread": lambda: threads.use_threads(1),
-    "products on BLAS's threads": lambda: patched((products, "LEAST_WORK", ENDLESS)),
+    "products on BLAS's threads": lambda: patched((matmul, "LEAST_WORK", ENDLESS)),
     "shards of the batch": lambda: patched(
         (sharding, "LEAST_IMAGES", ENDLESS), (sharding, "SHARD_ROWS", ENDLESS)
     ),
     "windows that overlap in memory": lambda: patched((convolution, "_overlap", lambda *_: False)),
-    "the convolution theorem": lambda: patched((spectral, "is_less_work", lambda *_: False)),
+    "the convolution theorem": lambda: patched((fft_convolution, "is_less_work", lambda *_: False)),
     "dx with kernels turned round": lambda: patched(
         (convolution, "_windows_around", lambda _: None)
     ),

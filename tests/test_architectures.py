@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, loss_of
-from funcnn.experiments.config import RunConfig, build_network, network_that_fits
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.gradient_check import TOLERANCE, check_model
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, loss_of
+from funcnn.experiments.tasks.config import RunConfig, build_network, network_that_fits
+from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
 
 KEY = fn.random.key(0)
 IMAGES = [name for name, architecture in ARCHITECTURES.items() if not architecture.binary]

@@ -3,7 +3,8 @@
 import zipfile
 
 import pytest
-from funcnn.experiments.archives import open_zip
+
+from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.errors import InputError
 
 

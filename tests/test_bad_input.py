@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
 from PIL import Image
 from test_datasets import image_folder
 from test_idx import idx_bytes, write_idx
+
+from funcnn.cli import main
 
 TRAIN_IMAGES = "images/train-images-idx3-ubyte.gz"
 TRAIN_LABELS = "images/train-labels-idx1-ubyte.gz"

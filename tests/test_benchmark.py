@@ -12,22 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import (
-    benchmark,
-    benchmark_nets,
-    benchmark_peers,
-    benchmark_worker,
-    figures,
-)
-from funcnn.experiments.benchmark import Benchmark, Row, Watch
-from funcnn.experiments.benchmark_nets import NETS, WEIGHT_DECAY
-from funcnn.experiments.benchmark_peers import PEERS
-from funcnn.experiments.benchmark_process import WorkerError, WorkerProcess
-from funcnn.experiments.benchmark_worker import choices
-from funcnn.experiments.errors import InputError, RunStoppedError
 from test_cli import FUNCNN, funcnn, parse
 
 import funcnn as fn
+from funcnn.experiments.bench import benchmark, nets, peers
+from funcnn.experiments.bench import worker as benchmark_worker
+from funcnn.experiments.bench.benchmark import Benchmark, Row, Watch, WorkerError, WorkerProcess
+from funcnn.experiments.bench.nets import NETS, WEIGHT_DECAY
+from funcnn.experiments.bench.peers import PEERS
+from funcnn.experiments.bench.worker import choices
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.figures import plots
 
 STEPS = 10
 
@@ -35,8 +30,8 @@ STEPS = 10
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "_TURN", 0.0)
-    monkeypatch.setattr(benchmark_nets, "TEST_EXAMPLES", 1100)  # more than one batch
-    for module in (benchmark_nets, benchmark_worker):
+    monkeypatch.setattr(nets, "TEST_EXAMPLES", 1100)  # more than one batch
+    for module in (nets, benchmark_worker):
         monkeypatch.setattr(module, "EXAMPLES", 2000)
     monkeypatch.chdir(tmp_path)
 
@@ -114,7 +109,7 @@ def test_the_nets_are_what_the_names_say(net):
     batch = next(choices(NETS[net]))
     assert (None if batch is None else str(len(batch))) == (net.split("-")[1:] or [None])[0]
     x, y = NETS[net].make_data("test")
-    assert len(x) == len(y) == benchmark_nets.TEST_EXAMPLES
+    assert len(x) == len(y) == nets.TEST_EXAMPLES
 
 
 # --- what comes of it ------------------------------------------------------------------------
@@ -214,12 +209,12 @@ def test_ratios_are_to_the_faster_torch_within_each_round():
 
 def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: kept.append(figure))
     panels = [
-        figures.Panel("a", "ms", [figures.Bar("p", 2, 1, 3, 1.5), figures.Bar("q", 4, 4, 4, None)]),
-        figures.Panel("b", "MB", [figures.Bar("q", 7, 7, 7, 1.0)]),
+        plots.Panel("a", "ms", [plots.Bar("p", 2, 1, 3, 1.5), plots.Bar("q", 4, 4, 4, None)]),
+        plots.Panel("b", "MB", [plots.Bar("q", 7, 7, 7, 1.0)]),
     ]
-    figures.bars(tmp_path / "new.png", panels, ["p", "unused", "q"], "of a machine")
+    plots.bars(tmp_path / "new.png", panels, ["p", "unused", "q"], "of a machine")
     (figure,) = kept
     first, second = figure.axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["p", "q"]
@@ -238,7 +233,7 @@ def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch)
 def without_torch(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        benchmark_peers.importlib.util,
+        peers.importlib.util,
         "find_spec",
         lambda name: found(name) if name in ("numpy",) else None,
     )

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_dataset
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
-from funcnn.experiments.trained_model import load_model, read_model
-from funcnn.experiments.training_run import TrainingRun
 from test_csv_files import PIXELS, write_csv
 from test_picture_folders import png_folder
 
 import funcnn as fn
+from funcnn.cli import main
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model, read_model
+from funcnn.experiments.training.run import TrainingRun
 
 
 @pytest.fixture(autouse=True)

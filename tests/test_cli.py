@@ -17,14 +17,6 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_inputs
-from funcnn.experiments.optimizers import OPTIMIZERS
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.trained_model import load_model
-from funcnn.experiments.training_run import TrainingRun
 from test_csv_files import write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
@@ -34,6 +26,14 @@ from web import Site
 
 import funcnn as fn
 from funcnn import activations
+from funcnn.cli import main
+from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run import TrainingRun
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 TINY = [

@@ -15,25 +15,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import run_all_here
+from test_cli import FUNCNN, funcnn, parse
+from test_datasets import image_folder
+
 from funcnn.cli import main
-from funcnn.experiments import comparison, extras, statements
-from funcnn.experiments.comparison import Comparison, Watch
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.lockstep_table import read_steps
-from funcnn.experiments.module_process import ModuleProcess, ProcessEndedError
-from funcnn.experiments.outcomes import share_of_class
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.run_pool import Job, run_all
-from funcnn.experiments.side_by_side import (
+from funcnn.experiments import extras
+from funcnn.experiments.compare import comparison, findings
+from funcnn.experiments.compare.comparison import Comparison, Watch
+from funcnn.experiments.compare.lockstep_table import read_steps
+from funcnn.experiments.compare.results import (
     chance_beyond,
     compare_means,
     spread,
 )
-from funcnn.experiments.trained_model import load_model
-from helpers import run_all_here
-from test_cli import FUNCNN, funcnn, parse
-from test_datasets import image_folder
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures.plots import share_of_class
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.pool import Job, run_all
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
 OPTIONS = ["--seeds", "2", "--threads", "1"]
@@ -403,7 +405,7 @@ def free_of(ours, theirs):
 
 
 def test_a_small_difference_is_not_called_one():
-    first, confusion, agreement = statements.of_free(free_of([0.80, 0.82], [0.81, 0.83]))
+    first, confusion, agreement = findings.of_free(free_of([0.80, 0.82], [0.81, 0.83]))
     assert first == (
         "Test accuracy: numpy 81.00%, torch 82.00%, the means of 2 seeds each. The difference of "
         "1.00 points is not larger than twice its standard error over the seeds, 2.83 points: "
@@ -426,25 +428,25 @@ def test_a_small_difference_is_not_called_one():
 def test_where_the_confusion_matrices_differ_most(predicted, difference, expected):
     most = {"true": "Shirt", "predicted": predicted, "difference": difference}
     free = free_of([0.8], [0.9]) | {"confusion": {"largest": most}}
-    assert expected in statements.of_free(free)[1]
+    assert expected in findings.of_free(free)[1]
 
 
 def test_a_large_difference_is_said_with_the_chance_that_it_is_none():
-    first, *_ = statements.of_free(free_of([0.80, 0.81, 0.82], [0.90, 0.91, 0.92]))
+    first, *_ = findings.of_free(free_of([0.80, 0.81, 0.82], [0.90, 0.91, 0.92]))
     assert "is larger than twice its standard error over the seeds, 1.63 points" in first
     # t = 0.1 / (0.01 sqrt(2 / 3)) = 12.247, and P(|T| > t) of 4 degrees of freedom is 0.000255.
     assert "is 0.00026 for 3 seeds" in first
 
 
 def test_one_seed_says_that_it_has_no_spread():
-    first, *_ = statements.of_free(free_of([0.80], [0.90]))
+    first, *_ = findings.of_free(free_of([0.80], [0.90]))
     assert first.startswith("Test accuracy: numpy 80.00%, torch 90.00%, one run each. ")
     assert "10.00 points apart; one seed has no spread" in first
 
 
 def test_without_labels_there_is_nothing_to_compare():
     free = free_of([0.8], [0.9]) | {"difference": None, "confusion": None}
-    assert "no accuracy to compare" in statements.of_free(free)[0]
+    assert "no accuracy to compare" in findings.of_free(free)[0]
 
 
 def lockstep_of(dtype, **changes):
@@ -466,7 +468,7 @@ LAYERS = {"1": "Dense", "3": "Conv"}
 
 def test_what_is_said_of_a_lockstep():
     both = {dtype: lockstep_of(dtype) for dtype in ("float64", "float32")}
-    double, single, layer, switch = statements.of_lockstep(both, LAYERS)
+    double, single, layer, switch = findings.of_lockstep(both, LAYERS)
     assert "9 steps: below 1e-09 holds; " in double
     assert "the params is above 0.001 first at step 8" in single
     assert "layer 1 (Dense) was the first above 0.0001, at step 7" in layer
@@ -482,7 +484,7 @@ def test_a_lockstep_that_does_not_hold_says_so():
             "float32", first_apart=dict.fromkeys(("grads", "params")), first_switch=None
         ),
     }
-    double, single, _, switch = statements.of_lockstep(both, LAYERS)
+    double, single, _, switch = findings.of_lockstep(both, LAYERS)
     assert "below 1e-09 does NOT hold" in double
     assert "compute the same" not in double
     assert "the params is above 0.001 at no step" in single

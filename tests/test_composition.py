@@ -5,7 +5,7 @@ import pytest
 from test_optimizers import OPTIMIZERS, run
 
 import funcnn as fn
-from funcnn.transformations import last_learning_rate
+from funcnn.optimizers.transforms import last_learning_rate
 
 RNG = np.random.default_rng(0)
 MLP = [{}, {"weight": RNG.normal(size=(4, 3)), "bias": np.array([0.5, -0.0, 2.0])}, {}]

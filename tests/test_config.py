@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
-from funcnn.experiments.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
-from funcnn.experiments.datasets import SPLITS
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
 from hypothesis import given
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn.transformations import last_learning_rate
+from funcnn.experiments.data.datasets import SPLITS
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, WEIGHT_INITS
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig, build_network, build_optimizer
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.optimizers.transforms import last_learning_rate
 
 FIELDS = set(RunConfig.__dataclass_fields__)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}

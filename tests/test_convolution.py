@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 import funcnn as fn
-from funcnn import convolution, spectral, windows
-from funcnn.convolution import (
+from funcnn.ops import convolution, fft_convolution, windows
+from funcnn.ops.convolution import (
     add_bias,
     convolve,
     cotangent_of_bias,
     cotangent_of_weight,
     cotangent_of_x,
 )
-from funcnn.windows import place_windows
+from funcnn.ops.windows import place_windows
 
 
 def test_a_convolution_by_hand():
@@ -174,7 +174,7 @@ def overlapping(monkeypatch):
         return windows.with_strides(array, shape, strides)
 
     monkeypatch.setattr(convolution, "with_strides", noting)
-    monkeypatch.setattr(spectral, "is_less_work", lambda *_: False)
+    monkeypatch.setattr(fft_convolution, "is_less_work", lambda *_: False)
     return seen
 
 
@@ -270,7 +270,7 @@ def test_the_strides_of_axes_of_size_1_do_not_matter(
     sizes, kernel, samples, padding, transform, groups, monkeypatch
 ):
     transform = transform and groups == 1 and len(sizes) == 2
-    monkeypatch.setattr(spectral, "is_less_work", lambda *_: transform)
+    monkeypatch.setattr(fft_convolution, "is_less_work", lambda *_: transform)
     axes = len(sizes)
     ones, around = (1,) * axes, (padding,) * axes
     found = place_windows(sizes, kernel, ones, ones, around, around)
@@ -303,7 +303,7 @@ def test_one_sample_of_one_channel_may_be_transposed(sizes, kernel, padding):
 @pytest.mark.parametrize("kernel", [2, 5])
 def test_arguments_are_left_alone_and_the_dtype_stays(kernel, transform, dtype, monkeypatch):
     groups = 1 if kernel == 5 or transform else 2
-    monkeypatch.setattr(spectral, "is_less_work", lambda *_: transform)
+    monkeypatch.setattr(fft_convolution, "is_less_work", lambda *_: transform)
     found, *arrays = drawn(1, groups, 2, kernel, 1, 1, 3)
     x, weight, dy = frozen([a.astype(dtype) for a in arrays])
     for result in results(found, x, weight, dy, groups):
@@ -318,7 +318,7 @@ def test_arguments_are_left_alone_and_the_dtype_stays(kernel, transform, dtype, 
 @pytest.mark.parametrize("transform", [False, True])
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_no_images_give_no_images_and_a_gradient_of_zero(kernel, transform, groups, monkeypatch):
-    monkeypatch.setattr(spectral, "is_less_work", lambda *_: transform and groups == 1)
+    monkeypatch.setattr(fft_convolution, "is_less_work", lambda *_: transform and groups == 1)
     found, x, weight, dy = drawn(2, groups, 2, kernel, 1, 1, 0)
     y = convolve(x, weight, found)
     assert y.shape == dy.shape

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import csv_copies, csv_files, image_forms, room
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.listings import DiskFolder
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from funcnn.experiments.data.formats import by_path, csv_copies, csv_files
+from funcnn.experiments.data.formats.listings import DiskFolder
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system import memory
 
 TABLE = np.random.default_rng(0).integers(0, 256, (12, 17))
 TABLE[:, 0] = np.arange(12) % 3
@@ -174,7 +176,7 @@ def test_packed_files_of_a_folder_are_read_unless_the_text_is_beside_them(tmp_pa
     assert len(data.test[0]) == 5
     packed = tmp_path / "Some.CSV.GZ"
     packed.write_bytes(gzip.compress(text_of(TABLE)))
-    expect_table(image_forms.read(packed))
+    expect_table(by_path.read(packed))
 
 
 def test_the_files_that_macos_leaves_beside_them_do_not_count(tmp_path):
@@ -519,7 +521,7 @@ def test_a_damaged_gzip_file_is_an_input_error(tmp_path, damage):
 
 def test_a_packed_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text_of(TABLE)))
-    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv\.gz claims [0-9,]+ bytes, but 99 bytes of mem"):
         read_file(tmp_path / "a.csv.gz")
 
@@ -559,7 +561,7 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
 
 
 def test_a_text_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
         read_file(write_csv(tmp_path / "a.csv", TABLE))
 
@@ -646,7 +648,7 @@ def test_a_copy_longer_than_any_table_of_the_text_is_not_read_and_made_again(
 
 def test_a_copy_that_memory_cannot_hold_is_not_read(read_twice, monkeypatch):
     path, _ = read_twice
-    monkeypatch.setattr(room, "_free_memory", lambda: 99)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 99)
     with pytest.raises(InputError, match=r"a\.csv claims [0-9]+ bytes, but 99 bytes of memory"):
         read_file(path)
 

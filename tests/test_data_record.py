@@ -6,24 +6,27 @@ import shutil
 
 import numpy as np
 import pytest
-from funcnn.experiments import comparison, image_forms, sweep
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import (
+from helpers import run_all_here
+from test_cli import funcnn, parse
+from test_csv_files import PIXELS, write_csv
+
+from funcnn.experiments.compare import comparison
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.data.formats import by_path
+from funcnn.experiments.data.record import (
     DataRecord,
     changes_in,
     digest,
     expected_data,
     note_change,
 )
-from funcnn.experiments.datasets import load_dataset
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.sweep_plan import Plan
-from funcnn.experiments.training_run import TrainingRun
-from helpers import run_all_here
-from test_cli import funcnn, parse
-from test_csv_files import PIXELS, write_csv
+from funcnn.experiments.sweep import sweep
+from funcnn.experiments.sweep.plan import Plan
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
 TABLE = np.random.default_rng(0).integers(0, 256, (50, 17))
@@ -101,7 +104,7 @@ def test_no_absolute_path_is_in_anything_else_that_a_run_holds_or_gives(run, hom
 
 
 def test_the_digest_is_of_the_content_and_not_of_how_it_is_stored(home):
-    data = image_forms.read(home / "mine.csv")
+    data = by_path.read(home / "mine.csv")
     images, labels = data.train
     of = load_dataset("mine.csv", val_size=0, seed=0).record.sha256
     assert of == digest(data.content)

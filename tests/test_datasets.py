@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments.datasets import (
+from hypothesis import given
+from hypothesis import strategies as st
+from test_idx import write_idx
+
+import funcnn as fn
+from funcnn.experiments.data.datasets import (
     POINT_SETS,
     last_split,
     load_dataset,
     load_inputs,
     stratified_split,
 )
+from funcnn.experiments.data.formats.by_path import FORMS
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import FORMS
-from hypothesis import given
-from hypothesis import strategies as st
-from test_idx import write_idx
-
-import funcnn as fn
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 

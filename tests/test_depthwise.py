@@ -6,8 +6,8 @@ from helpers import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funcnn import convolution, depthwise, spectral, windows
-from funcnn.windows import place_windows
+from funcnn.ops import convolution, depthwise, fft_convolution, windows
+from funcnn.ops.windows import place_windows
 
 
 def drawn(seed, axes, channels, samples, dtype=np.float64):
@@ -29,7 +29,7 @@ def by_matrices(found, x, weight, dy):
     """y and dweight, each channel by itself as `convolution` has it for one group."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(depthwise, "is_depthwise", lambda *_: False)
-        patch.setattr(spectral, "is_less_work", lambda *_: False)
+        patch.setattr(fft_convolution, "is_less_work", lambda *_: False)
         of_channels = [
             (x[..., c : c + 1, :], weight[c : c + 1], dy[..., c : c + 1, :])
             for c in range(len(weight))

@@ -9,8 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers import need_weasyprint
+from PIL import Image
+
 from funcnn.experiments import extras
-from funcnn.experiments.document import (
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports.document import (
     Document,
     Formula,
     Listing,
@@ -19,11 +23,8 @@ from funcnn.experiments.document import (
     Table,
     Text,
 )
-from funcnn.experiments.document_html import to_html
-from funcnn.experiments.document_pdf import write_pdf
-from funcnn.experiments.errors import InputError
-from helpers import need_weasyprint
-from PIL import Image
+from funcnn.experiments.reports.html import to_html
+from funcnn.experiments.reports.pdf import write_pdf
 
 EPOCHS = "\n".join(f"epoch {epoch} loss : {0.7 / epoch:.16f}" for epoch in range(1, 31))
 VOID = {"meta", "link", "img", "source", "br"}

@@ -10,10 +10,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from funcnn.experiments import download as module
-from funcnn.experiments.download import download
-from funcnn.experiments.errors import InputError
 from web import Site, fault, flood, hang_up, say, send, stall, status
+
+from funcnn.experiments.data import download as module
+from funcnn.experiments.data.download import download
+from funcnn.experiments.errors import InputError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 MOST = len(CONTENT) + 1000

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import comparison_figures, figures, gallery, lab_figures
-from funcnn.experiments.architectures import ACTIVATIONS
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.drawings import draw_activations, draw_curves
+
+from funcnn.experiments.compare import figures
+from funcnn.experiments.compare.lockstep import Step
+from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.lockstep import Step
-from funcnn.experiments.run_folder import EpochRow, RunFolder
+from funcnn.experiments.figures import plots
+from funcnn.experiments.labs import figures as lab_figures
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.figures import draw_activations, draw_curves
+from funcnn.experiments.training.folder import EpochRow, RunFolder
 
 MLP2 = {"arch": "mlp2", "epochs": 3}
 
@@ -26,7 +30,7 @@ def drawn(monkeypatch):
         kept.append(figure)
         Path(path).unlink(missing_ok=True)  # the place that was taken for it is free again
 
-    for module in (figures, comparison_figures, lab_figures):
+    for module in (plots, figures, lab_figures):
         monkeypatch.setattr(module, "write_figure", keep)
     return kept
 
@@ -145,11 +149,11 @@ def test_only_cross_entropies_are_in_nats(tmp_path, drawn):
     ):
         draw_curves(folders, tmp_path / f"{len(folders)}.png")
         assert drawn.pop().axes[0].get_ylabel() == f"validation {words}"
-    figures.learning_curve("it.png", entropy.read_metrics(), "squared error")
+    plots.learning_curve("it.png", entropy.read_metrics(), "squared error")
     assert drawn.pop().axes[0].get_ylabel() == "loss (squared error)"
 
 
-@pytest.mark.parametrize("count", [1, 4, 16, figures.MAX_CURVES])
+@pytest.mark.parametrize("count", [1, 4, 16, plots.MAX_CURVES])
 def test_many_runs_can_be_told_apart_and_the_legend_covers_none(tmp_path, drawn, count):
     names = itertools.islice(itertools.cycle(ACTIVATIONS), count)
     folders = [
@@ -178,7 +182,7 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_written(tmp_path):
 
 
 def learning_curve(drawn, *rows):
-    figures.learning_curve("it.png", [EpochRow(*row) for row in rows])
+    plots.learning_curve("it.png", [EpochRow(*row) for row in rows])
     return drawn.pop()
 
 
@@ -229,11 +233,11 @@ def test_runs_of_one_epoch_have_one_tick_and_marks_to_tell_them_apart(tmp_path, 
 
 def test_class_names_are_words_even_with_a_dollar(tmp_path, drawn):
     names = ("$\\foo$", "a" * 60, "$x_1$")
-    figures.confusion(tmp_path / "c.png", np.eye(3, dtype=int), names)
+    plots.confusion(tmp_path / "c.png", np.eye(3, dtype=int), names)
     shown = [label.get_text() for label in drawn[0].axes[0].get_xticklabels()]
     assert shown == ["$\\foo$", "a" * 17 + "...", "$x_1$"]
     assert drawn[0].axes[0].get_window_extent().width > 200
-    gallery.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
+    overview.contact_sheet(tmp_path / "s.png", [[np.zeros((4, 4), np.uint8)]], names[:1])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,7 @@ def test_ink_is_drawn_on_paper_and_photographs_as_they_are(
 ):
     one, other = np.full((2, 3, 4), colour, np.uint8)
     one[0, 0], other[2, 3] = 200, 17
-    gallery.contact_sheet(tmp_path / "s.png", [[one, other], [other]], ("a", "b"))
+    overview.contact_sheet(tmp_path / "s.png", [[one, other], [other]], ("a", "b"))
     (figure,) = drawn
     assert figure.get_suptitle() == title
     (image,) = figure.axes[0].images
@@ -261,9 +265,9 @@ def test_epochs_and_steps_are_whole_numbers_wherever_they_are_an_axis(count, dra
     numbers = range(1, count + 1)
     rows = [EpochRow(e, 1 / e, 0.5, 1 / e, 0.5, 0.1, 1.0) for e in numbers]
     steps = [Step(s, 1, 1, 1e-7, 1e-7, 1e-8, 0, {}, {"0/w": 1e-8 * s}) for s in numbers]
-    figures.learning_curve("it.png", rows)
-    comparison_figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
-    comparison_figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
+    plots.learning_curve("it.png", rows)
+    figures.curves("it.png", {"numpy": [rows], "torch": [rows]}, "nats")
+    figures.growth("it.png", {"float32": steps, "float64": steps}, {"0": "Dense"})
     lab_figures.losses("it.png", {"a": rows})
     lab_figures.apart("it.png", {"a": [1e-7] * count})
     assert len(drawn) == 5

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import load_dataset
-from funcnn.experiments.inspection import ForeignDescription
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.state_dicts import to_state_dict
-from funcnn.experiments.trained_model import load_model, save_model
 from helpers import assert_same_bits
 from test_bad_input import expect_one_line, tree_digest
 from test_datasets import image_folder
 
 import funcnn as fn
+from funcnn.cli import main
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.export.describe import ForeignDescription
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model, save_model
 from funcnn.spec import constructor
 
 torch = pytest.importorskip("torch", reason="it reads the exports: pip install 'funcnn[torch]'")

@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from funcnn.experiments import folder_lock
+
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.folder_lock import alone_in
-from funcnn.experiments.places import make_folder, new_folder
+from funcnn.experiments.paths import make_folder, new_folder
+from funcnn.experiments.system import lock as folder_lock
+from funcnn.experiments.system.lock import alone_in
 
 
 def enter(block):
@@ -103,6 +104,6 @@ def test_who_was_quicker_has_the_folder(tmp_path, monkeypatch):
         (folder / "theirs").write_bytes(b"x")
         return real(folder)
 
-    monkeypatch.setattr("funcnn.experiments.places.alone_in", late)
+    monkeypatch.setattr("funcnn.experiments.paths.alone_in", late)
     with pytest.raises(InputError, match=r"^--out \S+ exists already"):
         enter(new_folder(tmp_path / "out", "it"))

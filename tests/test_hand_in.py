@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import need_weasyprint, run_all_here
+
+import funcnn as fn
 from funcnn.cli import main
-from funcnn.experiments import hand_in_networks, lab_run
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.document import Document, Section, Text
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in import (
+from funcnn.experiments.hand_in import networks
+from funcnn.experiments.hand_in.files import make_files, pack
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.requirements import (
     HAND_INS,
     Floor,
     HandIn,
@@ -27,19 +30,17 @@ from funcnn.experiments.hand_in import (
     find_trial,
     plain,
 )
-from funcnn.experiments.hand_in_files import make_files, pack
-from funcnn.experiments.hand_in_networks import HandedNetwork
-from funcnn.experiments.hand_in_rules import Submission, check
-from funcnn.experiments.lab import Lab, Trial
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.labs import LABS
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
-from funcnn.experiments.trained_model import load_model
-from funcnn.experiments.training_run import TrainingRun
-from helpers import need_weasyprint, run_all_here
-
-import funcnn as fn
+from funcnn.experiments.hand_in.rules import Submission, check
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Lab, Trial
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run import TrainingRun
 
 pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbclient"):
@@ -609,9 +610,9 @@ def test_the_last_bit_of_a_normalization_is_that_of_the_processor(run, network) 
     data = network.task.data
     scale = data.normalization
     other = dataclasses.replace(scale, mean=float(np.nextafter(scale.mean, 1)))
-    again = hand_in_networks.read_model(run.params)._replace(normalization=other)
+    again = networks.read_model(run.params)._replace(normalization=other)
     (seed,) = {
-        hand_in_networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
+        networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
                                        again, run.params).config.seed
     }  # fmt: skip
     assert seed == 0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
-from funcnn.cli import main
 
 import funcnn as fn
+from funcnn.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT / "experiments"}

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import room
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import read_idx, read_stream, sha256
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from funcnn.experiments.data.formats.idx import read_idx, read_stream, sha256
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system import memory
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -161,7 +162,7 @@ def test_a_gzip_file_that_claims_more_than_it_can_hold_is_refused_before_it_is_u
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_file_that_memory_cannot_hold_is_refused(tmp_path, monkeypatch, pack):
     (tmp_path / "a").write_bytes(pack(idx_bytes(BYTES)))
-    monkeypatch.setattr(room, "_free_memory", lambda: 23)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 23)
     with pytest.raises(InputError, match="claims 24 bytes, but 23 bytes of memory are free"):
         read_idx(tmp_path / "a")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx_sets import read_folder, read_zip
 from test_datasets import image_folder
 from test_idx import idx_bytes, write_idx
+
+from funcnn.experiments.data.formats.idx import read_folder, read_zip
+from funcnn.experiments.errors import InputError
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

@@ -5,13 +5,14 @@ import zipfile
 
 import numpy as np
 import pytest
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import FORMS, find, is_set, read
 from test_csv_files import TABLE, write_csv
 from test_datasets import image_folder
 from test_idx import write_idx
 from test_idx_sets import emnist_members, expect_upright, write_files, write_zip
 from test_picture_folders import png_folder
+
+from funcnn.experiments.data.formats.by_path import FORMS, find, is_set, read
+from funcnn.experiments.errors import InputError
 
 IMAGES = TABLE[:, 1:].reshape(-1, 4, 4).astype("u1")
 

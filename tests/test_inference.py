@@ -5,10 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from funcnn.experiments.trained_model import read_model
 from helpers import assert_same_bits, frozen
 
 import funcnn as fn
+from funcnn.experiments.training.model import read_model
 
 NORMALIZATION = {"scale": 255.0, "mean": 0.25, "std": 0.5}
 NAMES = ["cat", "dog", "bird"]

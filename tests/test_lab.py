@@ -13,19 +13,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments import emnist47, lab_run
-from funcnn.experiments.document import Document, Section, Text
-from funcnn.experiments.emnist47 import EMNIST47
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lab import Lab, Results, Trial
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.labs import LABS
-from funcnn.experiments.training_run import TrainingRun
 from helpers import need_weasyprint, run_all_here
 from test_datasets import image_folder
 
 import funcnn as fn
+from funcnn.cli import main
+from funcnn.experiments.data import emnist47
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.training.run import TrainingRun
 
 pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

@@ -9,27 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from funcnn.experiments import (
-    lab_emnist47,
-    lab_fashion,
-    lab_fashion_mlp,
-    lab_mnist,
-    lab_points,
-    lab_run,
-)
-from funcnn.experiments.emnist47 import EMNIST47
-from funcnn.experiments.exporting import export_model
-from funcnn.experiments.lab import Results
-from funcnn.experiments.lab_report import verdict
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.labs import LABS
-from funcnn.experiments.recurrences import recurrences_apart
-from funcnn.experiments.run_folder import EpochRow
 from helpers import need_weasyprint, run_all_here
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from test_datasets import image_folder
 
 import funcnn as fn
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.export.models import export_model
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Results
+from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.labs.tables import verdict
+from funcnn.experiments.training.folder import EpochRow
 
 torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
@@ -56,10 +50,10 @@ def test_every_trial_has_a_name_of_its_own_and_settings_that_are_good(lab):
 @pytest.mark.parametrize(
     ("lab", "settings"),
     [
-        (lab_fashion, {"val_size": 10_000, "batch_size": 100, "data": "fashion-mnist"}),
-        (lab_emnist47, {"val_size": 8_000, "split": "last", "data": EMNIST47}),
-        (lab_mnist, {"test_curve": True, "optimizer": "sgd", "dropout": 0.0, "data": "mnist"}),
-        (lab_fashion_mlp, {"optimizer": "classical-momentum", "channels": ()}),
+        (fashion, {"val_size": 10_000, "batch_size": 100, "data": "fashion-mnist"}),
+        (emnist47, {"val_size": 8_000, "split": "last", "data": EMNIST47}),
+        (mnist, {"test_curve": True, "optimizer": "sgd", "dropout": 0.0, "data": "mnist"}),
+        (fashion_mlp, {"optimizer": "classical-momentum", "channels": ()}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -72,8 +66,8 @@ def test_what_a_lab_asks_of_the_settings_holds(lab, settings):
 
 
 def test_an_mlp_has_less_than_2_mb_and_another_of_the_lab_has_not():
-    results = Results(lab_fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
-    for trial in (lab_fashion_mlp.MAIN, *lab_fashion_mlp.SIZES.values()):
+    results = Results(fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
+    for trial in (fashion_mlp.MAIN, *fashion_mlp.SIZES.values()):
         widths = [784, *results.config(trial).hidden, 10]
         model = fn.serial(fn.Flatten(), *map(fn.Dense, widths[1:]))
         assert fn.summary(model, (1, 28, 28)).bytes < 2e6
@@ -82,12 +76,12 @@ def test_an_mlp_has_less_than_2_mb_and_another_of_the_lab_has_not():
 def test_emnist47_prints_an_epoch_as_the_lab_asks():
     row = EpochRow(3, 1.23456, 0.5, 2.0, 0.4375, 0.1, 1.0)
     said = "Epoch:  3 |Train Loss:  1.2346 |Train Acc:50.0000 |Val Loss:  2.0000 |Val Acc:43.7500"
-    assert lab_emnist47.epoch_line(row) == said
+    assert emnist47.epoch_line(row) == said
 
 
 def test_points_prints_an_epoch_as_the_lab_asks():
     row = EpochRow(10000, 0.16234523253277644, 0.5, None, None, 0.1, 1.0)
-    assert lab_points.epoch_line(row) == "epoch 10000 loss : 0.16234523253277644"
+    assert points.epoch_line(row) == "epoch 10000 loss : 0.16234523253277644"
 
 
 # --- from data to report ---------------------------------------------------------------------
@@ -176,9 +170,9 @@ def test_points_shows_every_prediction_and_the_printed_losses(done):
 
 def test_points_prints_every_prediction_and_the_accuracy_in_the_end(done):
     results = done["points"].results
-    said = lab_points.closing(results)
+    said = points.closing(results)
     arrays = re.findall(r"seed 0:\n(\[\[.*?\]\])\naccuracy : (\d+\.\d\d)%", said, re.DOTALL)
-    for (array, accuracy), trial in zip(arrays, lab_points.MAIN.values(), strict=True):
+    for (array, accuracy), trial in zip(arrays, points.MAIN.values(), strict=True):
         inputs, labels = results.task(trial).data.test
         outputs = np.array([float(number) for number in re.findall(r"[\d.]+(?:e[-+]\d+)?", array)])
         np.testing.assert_allclose(outputs[:, None], results.model(trial).predict(inputs), 1e-6)
@@ -189,9 +183,9 @@ def test_points_prints_every_prediction_and_the_accuracy_in_the_end(done):
 @pytest.mark.parametrize(
     ("name", "trial", "file", "rows"),
     [
-        ("fashion", lab_fashion.CNN, lab_fashion.FILE, 20),
-        ("emnist47", lab_emnist47.CNN, lab_emnist47.FILE, 25),
-        ("fashion-mlp", lab_fashion_mlp.MAIN, "submission.csv", 20),
+        ("fashion", fashion.CNN, fashion.FILE, 20),
+        ("emnist47", emnist47.CNN, emnist47.FILE, 25),
+        ("fashion-mlp", fashion_mlp.MAIN, "submission.csv", 20),
     ],
 )
 def test_the_predictions_are_in_the_labs_form_and_numpys(done, name, trial, file, rows):
@@ -213,7 +207,7 @@ def test_no_report_says_where_emnist_is_on_a_student_s_disk(done):
 
 def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_validation_set(done):
     results, page = done["emnist47"]
-    assert results.summary(lab_emnist47.CNN)["test_accuracy"] is None
+    assert results.summary(emnist47.CNN)["test_accuracy"] is None
     assert "Confusion matrix of the validation set" in page
     assert "predicted in the end, without labels" in page
     assert re.search(r"\|Val Acc:\d+\.\d{4}", page)
@@ -222,7 +216,7 @@ def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_valida
 
 def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(done):
     results, page = done["mnist"]
-    for trial in (lab_mnist.NN, lab_mnist.CNN):
+    for trial in (mnist.NN, mnist.CNN):
         for backend in trial.backends:
             assert all(row.test_accuracy is not None for row in results.rows(trial, backend))
             for kind in ("probabilities", "top-three"):
@@ -233,15 +227,15 @@ def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(
 def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, tmp_path):
     results = done["fashion-mlp"].results
     tensors = torch.load(results.path / "submission.pt", weights_only=True)
-    folder = results.folder(lab_fashion_mlp.MAIN, "numpy", 0)
+    folder = results.folder(fashion_mlp.MAIN, "numpy", 0)
     written = export_model(folder.path, "pt", tmp_path / "again.pt")
     names: dict = {}
     exec(written["definition"], names)
     names["model"].load_state_dict(tensors, strict=True)
     assert all(isinstance(part, torch.nn.Linear) or not list(part.parameters())
                for part in names["model"])  # fmt: skip
-    images = results.task(lab_fashion_mlp.MAIN).data.test[0]
-    trained = results.model(lab_fashion_mlp.MAIN)
+    images = results.task(fashion_mlp.MAIN).data.test[0]
+    trained = results.model(fashion_mlp.MAIN)
     with torch.no_grad():
         theirs = names["model"](torch.from_numpy(trained.normalization(images))).numpy()
     np.testing.assert_allclose(theirs, trained.predict(images), atol=1e-5)
@@ -272,7 +266,7 @@ def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
             return scores | {"test_is": "the test set"}
 
     def said(test, asked):
-        return verdict(Few(test), lab_mnist.NN, asked, "test_accuracy").paragraph
+        return verdict(Few(test), mnist.NN, asked, "test_accuracy").paragraph
 
     asks = "The lab asks for 80 %. On the {} set, "
     assert said([0.81, 0.82], 0.8) == asks.format("test") + (
@@ -284,7 +278,7 @@ def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
 
 
 def test_the_two_recurrences_agree_under_a_constant_rate_and_part_under_a_falling_one(done):
-    task = done["fashion-mlp"].results.task(lab_fashion_mlp.MAIN)
+    task = done["fashion-mlp"].results.task(fashion_mlp.MAIN)
     constant = recurrences_apart(task, "constant", 8)
     falling = recurrences_apart(task, "cosine", 8)
     assert len(constant) == len(falling) == 8

@@ -499,7 +499,7 @@ def test_dense_refuses_inputs_without_a_feature_axis():
         fn.Dense(2).init(KEY, ())
 
 
-MADE_OF_OTHERS = {"funcnn.branches", "funcnn.combinators"}
+MADE_OF_OTHERS = {"funcnn.layers.branches", "funcnn.layers.combinators"}
 KEEPS_INTEGERS = {"Flatten", "Reshape"}
 OTHERS_SAY_SO = {"Dense", "PRelu", "Conv", "ConvTranspose"} | {
     name for name in TABLE if getattr(fn, name).__module__ in MADE_OF_OTHERS

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from funcnn.experiments import lockstep as module
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.halves import NumpyHalf, Taken, kinks
-from funcnn.experiments.lockstep import Step, differences, lockstep
-from funcnn.experiments.lockstep_table import (
+from test_datasets import image_folder
+
+import funcnn as fn
+from funcnn.experiments.compare import lockstep as module
+from funcnn.experiments.compare.lockstep import Step, differences, lockstep
+from funcnn.experiments.compare.lockstep_sides import NumpyHalf, Taken, kinks
+from funcnn.experiments.compare.lockstep_table import (
     APART,
     MEASURED,
     ROUNDING,
@@ -20,12 +20,12 @@ from funcnn.experiments.lockstep_table import (
     summarise,
     write_steps,
 )
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.tasks import Task
-from funcnn.experiments.training_run import TrainingRun
-from test_datasets import image_folder
-
-import funcnn as fn
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 STEPS = 200
 SIDES = {"lenet5": 16}  # two convolutions of 5x5 without padding need more than 8

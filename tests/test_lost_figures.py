@@ -11,23 +11,21 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments import (
-    benchmark,
-    comparison_report,
-    figures,
-    lost_figures,
-    run_pool,
-    run_worker,
-    sweep,
-)
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.document import Picture, Text
-from funcnn.experiments.lab_report import shown
-from funcnn.experiments.lost_figures import FigureError, drawn, figure_file
-from funcnn.experiments.run_folder import EpochRow
-from funcnn.experiments.run_pool import Job
 from PIL import Image
+
+from funcnn.cli import main
+from funcnn.experiments.bench import benchmark
+from funcnn.experiments.compare import report
+from funcnn.experiments.figures import drawing as lost_figures
+from funcnn.experiments.figures import plots, style
+from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
+from funcnn.experiments.labs.tables import shown
+from funcnn.experiments.reports.document import Picture, Text
+from funcnn.experiments.sweep import sweep
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training import pool, worker
+from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.pool import Job
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
 ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]
@@ -64,15 +62,15 @@ def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_figures(backend, tmp
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
-    figures.points(tmp_path / "again.png", *_points_of("it"))
+    plots.points(tmp_path / "again.png", *_points_of("it"))
     assert Path("it/predictions.png").read_bytes() == Path("again.png").read_bytes()
 
 
 def _points_of(run):
-    from funcnn.experiments.config import RunConfig
-    from funcnn.experiments.run_folder import RunFolder
-    from funcnn.experiments.tasks import Task
-    from funcnn.experiments.trained_model import load_model
+    from funcnn.experiments.tasks.config import RunConfig
+    from funcnn.experiments.tasks.task import Task
+    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.model import load_model
 
     folder = RunFolder(Path(run))
     points = Task.build(RunConfig.resolve(RunConfig.read(folder.config))).data.test
@@ -80,9 +78,9 @@ def _points_of(run):
 
 
 def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s():
-    figures.learning_curve(Path("plain.png"), ROWS)
+    plots.learning_curve(Path("plain.png"), ROWS)
     with mpl.rc_context({"figure.facecolor": "red", "text.usetex": True, "font.size": 30}):
-        figures.learning_curve(Path("own.png"), ROWS)
+        plots.learning_curve(Path("own.png"), ROWS)
         assert mpl.rcParams["figure.facecolor"] == "red"
         assert mpl.rcParams["font.size"] == 30
     assert Path("plain.png").read_bytes() == Path("own.png").read_bytes()
@@ -91,7 +89,7 @@ def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s(
 
 def test_a_run_whose_figures_cannot_be_drawn_is_finished(monkeypatch):
     for name in ("learning_curve", "confusion", "points"):
-        monkeypatch.setattr(figures, name, impossible)
+        monkeypatch.setattr(plots, name, impossible)
     result = funcnn(f"{RUN} --json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["epochs"] == 2
@@ -107,7 +105,7 @@ def test_the_summary_is_there_when_the_first_figure_begins(monkeypatch):
         assert Path("it/summary.json").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(figures, "learning_curve", stopped)
+    monkeypatch.setattr(plots, "learning_curve", stopped)
     result = funcnn(RUN)
     assert result.exit_code == 130
     assert lines(result) == ["stopped while it drew; the run is finished: it"]
@@ -129,7 +127,7 @@ def test_a_sweep_whose_figure_cannot_be_drawn_is_finished(monkeypatch):
 
 def test_a_comparison_names_the_figures_that_it_has(monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(comparison_report.figures, "growth", impossible)
+    monkeypatch.setattr(report.figures, "growth", impossible)
     options = "--arch points --data points-xor --epochs 1 --mode lockstep --steps 1 --out it"
     result = funcnn(f"compare {options} --json")
     assert result.exit_code == 0
@@ -147,11 +145,11 @@ def test_a_benchmark_whose_figure_cannot_be_drawn_has_its_numbers(monkeypatch):
 
 def test_a_report_says_where_a_figure_is_missing():
     assert shown(Path("a.png"), "A.", impossible) == Text("A. (This figure could not be drawn.)")
-    assert shown(Path("a.png"), "A.", figures.learning_curve, ROWS) == Picture(Path("a.png"), "A.")
+    assert shown(Path("a.png"), "A.", plots.learning_curve, ROWS) == Picture(Path("a.png"), "A.")
 
 
 def test_a_figure_that_is_asked_for_by_name_is_an_error(monkeypatch):
-    monkeypatch.setattr(figures, "functions", impossible)
+    monkeypatch.setattr(plots, "functions", impossible)
     result = funcnn("figure activations --out a.png")
     assert result.exit_code == 1
     said = "the figure a.png could not be drawn: RuntimeError: latex could not be found"
@@ -173,7 +171,7 @@ def test_a_figure_is_lost_without_a_stderr_too(monkeypatch, capsys):
 
 def test_a_folder_that_is_gone_is_the_error_of_the_system():
     with pytest.raises(FigureError, match=r"none/a.png could not be drawn: No such file"):
-        figures.learning_curve(Path("none/a.png"), ROWS)
+        plots.learning_curve(Path("none/a.png"), ROWS)
 
 
 MODULES = ["figures", "score_figures", "sweep_figures", "comparison_figures", "lab_figures"]
@@ -182,7 +180,7 @@ MODULES += ["network_pictures", "example_pictures"]
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_figure_is_drawn_with_nobody_s_settings(module):
-    tree = ast.parse(Path(figures.__file__).with_name(f"{module}.py").read_text())
+    tree = ast.parse(Path(plots.__file__).with_name(f"{module}.py").read_text())
     drawing = [
         node
         for node in tree.body
@@ -214,16 +212,16 @@ def test_what_a_worker_has_to_say_is_a_line_that_names_its_run(monkeypatch, capl
 
         close = end
 
-    monkeypatch.setattr(run_pool, "ModuleProcess", Process)
+    monkeypatch.setattr(pool, "ModuleProcess", Process)
     job = Job("torch-seed-0", RunConfig.resolve({"arch": "points"}), Path("it"))
-    assert [answer for _, answer in run_pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
+    assert [answer for _, answer in pool.run_all([job], 1)] == [answers[0], {"peak_memory": 5}]
     assert caplog.messages == ["torch-seed-0: the figure it/a.png is lost"]
 
 
 def test_a_worker_tells_its_warnings():
     told = []
     log = logging.getLogger("funcnn.experiments.of_a_test")
-    log.addHandler(notes := run_worker._Notes(told.append))
+    log.addHandler(notes := worker._Notes(told.append))
     try:
         log.warning("%s is lost", "a.png")
         log.info("nothing to say")
@@ -238,9 +236,9 @@ SIGN = "\u23b0"  # which STIX has, and matplotlib's first font has not
 
 
 def draw_name(path):
-    figure, ((axis,),) = figures.new_figure(1, 1, (1, 1))
+    figure, ((axis,),) = style.new_figure(1, 1, (1, 1))
     axis.set_title(SIGN)
-    figures.write_figure(figure, path)
+    style.write_figure(figure, path)
 
 
 def test_a_sign_comes_from_another_font_if_there_is_one(monkeypatch, caplog):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from funcnn.experiments import memory
+
+from funcnn.experiments.system import memory
 
 
 class FakeLibrary:

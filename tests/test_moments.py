@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn import moments
+from funcnn.ops import moments
 
 KEY = fn.random.key(0)
 

@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments import mpi_ranks
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.mpi_learner import Rows, layer_of_rows, make_shared_step
-from funcnn.experiments.mpi_ranks import Ranks
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import TrainingRun
 from helpers import assert_same_bits
 from test_datasets import image_folder
 from test_training_run import AfterTwo, without_seconds
 
 import funcnn as fn
+from funcnn.cli import main
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training import mpi_ranks
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.mpi_learner import Rows, layer_of_rows, make_shared_step
+from funcnn.experiments.training.mpi_ranks import Ranks
+from funcnn.experiments.training.run import TrainingRun
 
 FUNCNN = str(Path(sys.executable).parent / "funcnn")
 HERE = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]

@@ -5,7 +5,7 @@ import pytest
 from helpers import assert_same_bits, batch_last, frozen, normal_batch
 
 import funcnn as fn
-from funcnn import batch_normalization
+from funcnn.layers import batch_norm
 
 KEY = fn.random.key(0)
 
@@ -240,7 +240,7 @@ def test_the_bits_do_not_depend_on_threads_nor_the_values_on_blocks(order, shape
             return y, vjp(np.cos(y)), vjp.statistics
 
     whole = run(1)
-    monkeypatch.setattr(batch_normalization, "BLOCK_ENTRIES", 16)
+    monkeypatch.setattr(batch_norm, "BLOCK_ENTRIES", 16)
     one, two = run(1), run(2)
     assert_same_bits(one, two)
     assert fn.tree.all_close(whole, one, rtol=1e-5, atol=1e-6)

@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import web
-from funcnn.experiments import notebook_files
-from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Dataset, Normalization, load_dataset
+
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.idx import read_idx
-from funcnn.experiments.notebook_files import NOTEBOOKS, build, execute, lab_configs
-from funcnn.experiments.published import place_of
-from funcnn.experiments.sources import SETS
-from funcnn.experiments.standalone import layer_file, network_file
-from funcnn.experiments.tasks import Task
+from funcnn.experiments.hand_in import notebook_builder
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, execute, lab_configs
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.task import Task
 
 DATA = place_of("mnist").parent
 QUICK = {"epochs": 1, "images": 1000}
@@ -282,7 +283,7 @@ def test_equal_settings_build_equal_bytes(name):
 
 
 def test_every_source_is_of_a_notebook_or_in_one():
-    sources = Path(notebook_files.__file__).parent / "notebooks"
+    sources = Path(notebook_builder.__file__).parent / "notebook_sources"
     assert {path.stem for path in sources.glob("*.md")} == set(NOTEBOOKS)
     used = {
         name

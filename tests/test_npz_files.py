@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import room
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import read
-from funcnn.experiments.npz_files import read_npz
 from hypothesis import given
 from hypothesis import strategies as st
+
+from funcnn.experiments.data.formats.by_path import read
+from funcnn.experiments.data.formats.npz_files import read_npz
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system import memory
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 5)).astype("u1")
 LABELS = np.arange(12) % 3
@@ -300,7 +301,7 @@ def test_a_damaged_member_is_an_input_error_that_names_it(tmp_path, content, sai
 
 def test_arrays_that_memory_cannot_hold_are_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", **KERAS)
-    monkeypatch.setattr(room, "_free_memory", lambda: 200)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 200)
     with pytest.raises(InputError, match="x_train claims 240 bytes, but 200 bytes of memory"):
         read_npz(tmp_path / "a.npz")
 

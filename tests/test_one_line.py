@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
-from funcnn.experiments import figures, gallery
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.data_record import DataRecord, Expected
-from funcnn.experiments.datasets import load_dataset
+from funcnn.experiments.data import overview
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.data.images import assemble
+from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, kind_of, printable
-from funcnn.experiments.image_data import assemble
-from funcnn.experiments.run_folder import loss_text
+from funcnn.experiments.figures import plots
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import loss_text
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
 READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"
@@ -105,15 +107,15 @@ def test_a_line_with_a_path_is_one_line(tmp_path, monkeypatch):
 def test_a_folder_on_its_own_is_printed_as_it_is(tmp_path, monkeypatch):
     place = tmp_path / "a\nb" / "mine"
     monkeypatch.setenv("FUNCNN_DATA", str(place.parent))
-    monkeypatch.setattr("funcnn.experiments.gallery.place_of", lambda name: place)
+    monkeypatch.setattr("funcnn.experiments.data.overview.place_of", lambda name: place)
     assert funcnn("data", "path", "mine").stdout == f"{place}\n"
 
 
 def test_a_figure_has_names_that_can_be_drawn(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, path: kept.append(figure))
-    figures.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
-    gallery.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: kept.append(figure))
+    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), ["a\nb\udcff", "c"])
+    overview.contact_sheet(tmp_path / "b.png", [[np.zeros((4, 4))]], ("a\nb\udcff",))
     for figure in kept:
         assert figure.axes[0].get_yticklabels()[0].get_text() == r"a\nb\udcff"
         figure.draw_without_rendering()
@@ -153,7 +155,7 @@ def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(tmp_path, monkeyp
     def full(*given):
         raise OSError(28, "No space left on device", "a.csv")
 
-    monkeypatch.setattr("funcnn.experiments.gallery.list_datasets", full)
+    monkeypatch.setattr("funcnn.experiments.data.overview.list_datasets", full)
     assert funcnn("data", "list").stderr == "Error: a.csv: No space left on device\n"
 
 

@@ -2,19 +2,24 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ACTIVATIONS, ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.state_dicts import to_state_dict
 from helpers import normal_batch, spy
 from test_layers import TABLE
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
+from funcnn.experiments.tasks.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    NetworkShape,
+    build_model,
+)
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")
-from funcnn.experiments import onnx_export  # noqa: E402
-from funcnn.experiments.onnx_export import onnx_model  # noqa: E402
-from funcnn.experiments.onnx_operators import OPERATORS  # noqa: E402
+from funcnn.experiments.export import onnx_model as onnx_export  # noqa: E402
+from funcnn.experiments.export.onnx_model import onnx_model  # noqa: E402
+from funcnn.experiments.export.onnx_operators import OPERATORS  # noqa: E402
 
 KEY = fn.random.key(0)
 COMBINATORS = {"serial", "parallel", "residual", "shape_dependent", "elementwise"}

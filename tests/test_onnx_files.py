@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
-from funcnn.experiments.onnx_export import onnx_model  # noqa: E402
-from funcnn.experiments.onnx_files import read_onnx  # noqa: E402
+from funcnn.experiments.export.onnx_files import read_onnx  # noqa: E402
+from funcnn.experiments.export.onnx_model import onnx_model  # noqa: E402
 
 
 def exported():

@@ -18,7 +18,7 @@ from torch_helpers import (
 )
 
 import funcnn as fn
-from funcnn import sharding
+from funcnn.layers import sharding
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 

@@ -10,7 +10,7 @@ from torch_helpers import assert_close, mlp, normal, seeds, to_torch, torch, tor
 import funcnn as fn
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
-from funcnn.experiments.torch_optimizers import SM3, ClassicalMomentum  # noqa: E402
+from funcnn.experiments.pytorch.optimizers import SM3, ClassicalMomentum  # noqa: E402
 
 STEPS = 50
 RATE = 0.05

@@ -9,12 +9,13 @@ import zlib
 
 import numpy as np
 import pytest
-from funcnn.experiments import room
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.image_forms import read
-from funcnn.experiments.listings import DiskFolder
-from funcnn.experiments.picture_folders import has_classes, read_classes
 from PIL import Image
+
+from funcnn.experiments.data.formats.by_path import read
+from funcnn.experiments.data.formats.image_folders import has_classes, read_classes
+from funcnn.experiments.data.formats.listings import DiskFolder
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.system import memory
 
 
 def read_classes_of(path):
@@ -391,7 +392,7 @@ def test_an_odd_picture_is_an_input_error_that_names_it(tmp_path, damage, said):
 
 
 def test_pictures_that_memory_cannot_hold_together_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "_free_memory", lambda: 100)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 100)
     with pytest.raises(InputError, match=r"train \(10 images\) claims 120 bytes"):
         read_classes_of(png_folder(tmp_path))
 
@@ -399,7 +400,7 @@ def test_pictures_that_memory_cannot_hold_together_are_refused(tmp_path, monkeyp
 def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.png").write_bytes(claiming(9_000, 9_000))
-    monkeypatch.setattr(room, "_free_memory", lambda: 80_000_000)
+    monkeypatch.setattr(memory, "_free_memory", lambda: 80_000_000)
     with pytest.raises(InputError, match=r"0\.png claims 81,000,000 bytes"):
         read_classes_of(tmp_path)
 

@@ -4,21 +4,19 @@ import itertools
 
 import numpy as np
 import pytest
-from funcnn.experiments import (
-    example_pictures,
-    figures,
-    network_pictures,
-    outcomes,
-    score_figures,
-)
-from funcnn.experiments.architectures import ARCHITECTURES
-from funcnn.experiments.config import RunConfig, build_network
-from funcnn.experiments.datasets import Normalization
-from funcnn.experiments.score_figures import Score
-from funcnn.experiments.trained_model import TrainedModel
 from PIL import Image
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import Normalization
+from funcnn.experiments.figures import examples as example_pictures
+from funcnn.experiments.figures import examples as outcomes
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.labs import network_figures
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.training.model import TrainedModel
 
 CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in range(47))}
 
@@ -41,7 +39,7 @@ def examples(classes, count=200):
 def drawn(monkeypatch):
     """The figures that were drawn, as matplotlib has them, instead of files."""
     kept = []
-    for module in (figures, example_pictures, network_pictures, score_figures):
+    for module in (plots, example_pictures, network_figures, score_figures):
         monkeypatch.setattr(module, "write_figure", lambda figure, path: kept.append(figure))
     return kept
 
@@ -149,7 +147,7 @@ def test_what_is_not_100_percent_is_not_written_so(probability, text):
 
 def test_the_filters_of_a_convolution_are_its_kernels():
     model = trained_model("cnn3")
-    found = network_pictures.first_filters(model)
+    found = network_figures.first_filters(model)
     np.testing.assert_array_equal(found.images, model.params[0]["weight"][:, 0])
     assert found.convolution
     assert "16 filters, 3 x 3" in found.caption
@@ -160,7 +158,7 @@ def test_the_filters_of_a_dense_layer_are_its_largest_units():
     weight = model.params[1]["weight"]  # (20, 128)
     weight[:, 7] = np.arange(20)
     weight[:, 3] = 2
-    found = network_pictures.first_filters(model)
+    found = network_figures.first_filters(model)
     assert found.images.shape == (32, 5, 4)
     assert not found.convolution
     np.testing.assert_array_equal(found.images[0], np.arange(20).reshape(5, 4))
@@ -175,13 +173,13 @@ def test_weights_of_points_are_no_images():
     _, params = model.init(fn.random.key(0), (2,))
     of_points = TrainedModel(model, params, (2,), Normalization(1.0, 0.0, 1.0), ("0", "1"))
     with pytest.raises(ValueError, match=r"\(2, 4\) cannot be seen as images \(2,\)"):
-        network_pictures.first_filters(of_points)
+        network_figures.first_filters(of_points)
 
 
 @pytest.mark.parametrize("arch", ["cnn3", "mlp2"])
 def test_the_scale_of_filters_is_symmetric(arch, tmp_path, drawn):
-    found = network_pictures.first_filters(trained_model(arch))
-    network_pictures.filters(tmp_path / "new.png", found)
+    found = network_figures.first_filters(trained_model(arch))
+    network_figures.filters(tmp_path / "new.png", found)
     (image,) = drawn[0].axes[0].get_images()
     low, high = image.get_clim()
     assert -low == high == np.abs(found.images).max()
@@ -189,15 +187,15 @@ def test_the_scale_of_filters_is_symmetric(arch, tmp_path, drawn):
 
 
 def test_filters_of_zeros_have_a_scale_too(tmp_path):
-    found = network_pictures.Filters(np.zeros((2, 3, 3)), True, "all 0")
-    network_pictures.filters(tmp_path / "new.png", found)
+    found = network_figures.Filters(np.zeros((2, 3, 3)), True, "all 0")
+    network_figures.filters(tmp_path / "new.png", found)
     assert (tmp_path / "new.png").exists()
 
 
 def test_an_image_is_followed_through_activations_and_poolings():
     model = trained_model("cnn3")
     image = examples(10)[0][0]
-    found = network_pictures.image_inside(model, image)
+    found = network_figures.image_inside(model, image)
     assert [(maps.names, maps.outputs.shape, maps.stage) for maps in found] == [
         (("Conv", "Relu"), (16, 28, 28), 1),
         (("MaxPool",), (16, 14, 14), 1),
@@ -218,9 +216,9 @@ CONVOLVING = [name for name, arch in ARCHITECTURES.items() if arch.convolves and
 def test_the_maps_of_a_stage_have_one_scale_that_is_said(arch, tmp_path, drawn):
     model = trained_model(arch)
     image = examples(10)[0][0]
-    network_pictures.feature_maps(tmp_path / "new.png", model, image)
+    network_figures.feature_maps(tmp_path / "new.png", model, image)
     (figure,) = drawn
-    found = network_pictures.image_inside(model, image)
+    found = network_figures.image_inside(model, image)
     assert len(figure.axes) == 1 + len(found)
     assert titles(figure)[0] == "Input: 1 x 28 x 28"
     scales = {}
@@ -313,8 +311,8 @@ def test_captions_near_one_and_long_names_stay_apart(tmp_path, drawn):
 
 def test_a_confusion_matrix_as_probabilities(tmp_path, drawn):
     counts = np.array([[98, 2, 0], [0, 0, 0], [1, 0, 999]])  # nothing is of class 1
-    figures.probabilities(tmp_path / "new.png", counts, ("a", "b", "c"))
-    figures.confusion(tmp_path / "new.png", counts, ("a", "b", "c"))
+    plots.probabilities(tmp_path / "new.png", counts, ("a", "b", "c"))
+    plots.confusion(tmp_path / "new.png", counts, ("a", "b", "c"))
     texts = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
     assert texts == [["0.98", "0.02", "1.00"], ["98.0", "2.0", "0.1", "99.9"]]
     shown = drawn[0].axes[0].get_images()[0]
@@ -413,9 +411,9 @@ def test_every_picture_is_a_png_as_wide_as_a_page(classes, tmp_path):
     example_pictures.mistakes(tmp_path / "mistakes.png", images, labels, outputs, names)
     example_pictures.top_three(tmp_path / "top.png", images, labels, outputs, names)
     counts = fn.confusion_matrix(outputs, labels)
-    figures.probabilities(tmp_path / "probabilities.png", counts, names)
-    network_pictures.filters(tmp_path / "filters.png", network_pictures.first_filters(model))
-    network_pictures.feature_maps(tmp_path / "maps.png", model, images[0])
+    plots.probabilities(tmp_path / "probabilities.png", counts, names)
+    network_figures.filters(tmp_path / "filters.png", network_figures.first_filters(model))
+    network_figures.feature_maps(tmp_path / "maps.png", model, images[0])
     score_figures.dots(tmp_path / "dots.png", scores(classes), "accuracy (%)")
     settings = [(10**5 * (1 + i), score) for i, score in enumerate(scores(10))]
     score_figures.accuracy_against_size(tmp_path / "size.png", settings)

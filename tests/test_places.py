@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
-from funcnn.experiments import drawings, gallery, predictions
+from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.places import (
+from funcnn.experiments.paths import (
     cache_folder,
     data_folders,
     expect_new,
@@ -15,6 +16,7 @@ from funcnn.experiments.places import (
     new_file,
     safe_name,
 )
+from funcnn.experiments.training import figures, predictions
 
 
 @pytest.mark.parametrize(
@@ -32,9 +34,9 @@ def test_what_exists_is_no_place_for_a_result(tmp_path, make):
 @pytest.mark.parametrize(
     ("module", "ask"),
     [
-        (drawings, drawings.draw_activations),
-        (drawings, lambda out: drawings.draw_curves([], out)),
-        (gallery, lambda out: gallery.show_dataset("points-xor", out)),
+        (figures, figures.draw_activations),
+        (figures, lambda out: figures.draw_curves([], out)),
+        (overview, lambda out: overview.show_dataset("points-xor", out)),
         (predictions, lambda out: predictions.write_predictions(None, "points-xor", out)),
     ],
     ids=["activations", "curves", "data show", "predict"],
@@ -94,9 +96,9 @@ def test_a_user_without_a_home_has_data_all_the_same(monkeypatch):
 def test_a_file_that_another_process_made_meanwhile_stays(tmp_path, monkeypatch):
     out = tmp_path / "a.png"
     out.write_text("its own")
-    monkeypatch.setattr(drawings, "expect_new", lambda *asked: None)  # both had asked before
+    monkeypatch.setattr(figures, "expect_new", lambda *asked: None)  # both had asked before
     with pytest.raises(InputError, match=r"a\.png exists already; give the name of a new file$"):
-        drawings.draw_activations(out)
+        figures.draw_activations(out)
     assert out.read_text() == "its own"
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.points import generate_linear, generate_XOR_easy, linear_points
 
 import funcnn as fn
+from funcnn.experiments.data.points import generate_linear, generate_XOR_easy, linear_points
 
 
 def lab_linear(n=100):

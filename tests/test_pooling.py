@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import frozen
 
-from funcnn.pooling import count_elements, max_pool, sum_pool
-from funcnn.windows import place_windows
+from funcnn.ops.pooling import count_elements, max_pool, sum_pool
+from funcnn.ops.windows import place_windows
 
 
 def place(inputs, kernel, stride, padding=(0, 0)):

@@ -7,7 +7,7 @@ import pytest
 from helpers import assert_same_bits, memory_orders, normal_batch
 
 import funcnn as fn
-from funcnn import windows
+from funcnn.ops import windows
 
 KEY = fn.random.key(0)
 LAYERS = {

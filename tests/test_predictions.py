@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments.datasets import load_inputs
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.trained_model import load_model
 from test_cli import funcnn, parse
 from test_data_record import one_error
 from test_datasets import image_folder
 from test_picture_folders import write_png
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
 
 SMALL = ["--arch", "softmax", "--val-size", "12", "--epochs", "1", "--batch-size", "8"]
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn import products
-from funcnn.products import MOST_LOST, PAUSE, matmul
+from funcnn.ops import matmul as products
+from funcnn.ops.matmul import MOST_LOST, PAUSE, matmul
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)

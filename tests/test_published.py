@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import download as download_module
-from funcnn.experiments import published, sources
-from funcnn.experiments.datasets import load_dataset
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.published import find, search_places
-from funcnn.experiments.sources import SETS
 from test_datasets import image_folder
 from test_idx import idx_bytes
 from test_idx_sets import emnist_members, expect_upright, write_zip
 from web import Site, fault
+
+from funcnn.experiments.data import catalog, store
+from funcnn.experiments.data import download as download_module
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.data.store import find, search_places
+from funcnn.experiments.errors import InputError
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data"
 
@@ -71,7 +72,7 @@ def test_a_copy_of_torchvisions_is_found_in_its_root(no_places, monkeypatch, tmp
     monkeypatch.setenv("FUNCNN_DATA", str(tmp_path))
     assert find("mnist") == raw
     assert find("fashion-mnist") == SHIPPED / "fashion-mnist"
-    assert published.verify("mnist")[0].wrong is None
+    assert store.verify("mnist")[0].wrong is None
     (tmp_path / "EMNIST" / "raw").mkdir(parents=True)
     path = write_zip(tmp_path / "EMNIST" / "raw" / "gzip.zip", emnist_members())
     assert find("emnist-balanced") == path
@@ -113,7 +114,7 @@ def test_the_first_place_with_all_four_files_wins(no_places, monkeypatch, tmp_pa
 
 
 def test_a_set_that_is_nowhere_is_an_error_that_says_where_it_was_looked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(published, "search_places", lambda name: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr(store, "search_places", lambda name: [tmp_path / "a", tmp_path / "b"])
     with pytest.raises(InputError, match=r"mnist was not found .*FUNCNN_DATA") as caught:
         load_dataset("mnist", val_size=0, seed=0)
     assert f"{tmp_path / 'a'}, {tmp_path / 'b'}" in str(caught.value)
@@ -143,16 +144,16 @@ def small_sets(monkeypatch, tmp_path):
         file._replace(sha256=digest(members[f"{file.name}.gz"])) for file in balanced.files
     ]
     kept_as = balanced.archive._replace(sha256=digest(archive), size=len(archive))
-    monkeypatch.setitem(sources.SETS, "mnist", mnist._replace(files=tuple(files)))
+    monkeypatch.setitem(catalog.SETS, "mnist", mnist._replace(files=tuple(files)))
     monkeypatch.setitem(
-        sources.SETS,
+        catalog.SETS,
         "emnist-balanced",
         balanced._replace(files=tuple(emnist_files), archive=kept_as),
     )
     monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "nothing"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        published, "data_folders", lambda: [tmp_path / "nothing", tmp_path / "cache" / "funcnn"]
+        store, "data_folders", lambda: [tmp_path / "nothing", tmp_path / "cache" / "funcnn"]
     )
     monkeypatch.setattr(download_module, "PAUSE", 0.01)
     site = Site({f"/mnist/{name}": content for name, content in packed.items()})
@@ -186,7 +187,7 @@ def test_the_official_archive_of_emnist_is_downloaded_and_read_as_it_is(small_se
     assert (tmp_path / "cache" / "funcnn" / "emnist" / "gzip.zip").is_file()
     expect_upright(data)
     assert len(data.class_names) == 47
-    assert all(verdict.wrong is None for verdict in published.verify("emnist-balanced"))
+    assert all(verdict.wrong is None for verdict in store.verify("emnist-balanced"))
 
 
 def test_a_download_that_is_not_the_published_one_leaves_no_file(small_sets, tmp_path):
@@ -194,7 +195,7 @@ def test_a_download_that_is_not_the_published_one_leaves_no_file(small_sets, tmp
     images = np.zeros((20, 4, 4), "u1")
     small_sets.files[name] = gzip.compress(idx_bytes(images))
     with pytest.raises(InputError) as caught:
-        published.fetch("mnist")
+        store.fetch("mnist")
     expected = SETS["mnist"].files[2].sha256
     assert f"the SHA-256 of t10k-images-idx3-ubyte, unpacked is {digest(idx_bytes(images))}" in str(
         caught.value
@@ -215,46 +216,46 @@ def test_a_download_that_is_not_the_published_one_leaves_no_file(small_sets, tmp
 def test_a_download_that_is_no_idx_file_leaves_no_file(small_sets, tmp_path, content):
     small_sets.files["/mnist/train-images-idx3-ubyte.gz"] = content
     with pytest.raises(InputError, match="the download was not kept"):
-        published.fetch("mnist")
+        store.fetch("mnist")
     assert not (tmp_path / "cache").exists(), "a file or folder was left"
 
 
 def test_an_archive_that_is_not_the_published_one_leaves_no_file(small_sets, tmp_path):
     small_sets.faults = [fault(spoil=True)]
     with pytest.raises(InputError, match=r"the SHA-256 of gzip\.zip is \w{64} instead of \w{64}"):
-        published.fetch("emnist-balanced")
+        store.fetch("emnist-balanced")
     assert not (tmp_path / "cache").exists(), "a file or folder was left"
 
 
 def test_fetch_goes_on_with_what_is_there_and_leaves_a_whole_set_alone(small_sets, tmp_path):
-    place = published.fetch("mnist", tmp_path / "to")
+    place = store.fetch("mnist", tmp_path / "to")
     assert place == tmp_path / "to" / "mnist"
     (place / "t10k-images-idx3-ubyte.gz").unlink()
     packed = place / "train-labels-idx1-ubyte.gz"
     (place / "train-labels-idx1-ubyte").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
     small_sets.requests.clear()
-    assert published.fetch("mnist", tmp_path / "to") == place
+    assert store.fetch("mnist", tmp_path / "to") == place
     assert small_sets.requests == [("/mnist/t10k-images-idx3-ubyte.gz", None)]
 
 
 @pytest.mark.parametrize("name", ["mnist", "emnist-balanced"])
 def test_fetch_does_not_overwrite_what_is_something_else(small_sets, tmp_path, name):
-    place = published.fetch(name, tmp_path / "to")
+    place = store.fetch(name, tmp_path / "to")
     file = place if place.is_file() else place / "train-labels-idx1-ubyte.gz"
     file.write_bytes(b"mine")
     with pytest.raises(InputError) as caught:
-        published.fetch(name, tmp_path / "to")
+        store.fetch(name, tmp_path / "to")
     assert str(file) in str(caught.value)
     assert file.read_bytes() == b"mine"
 
 
 def test_verify_names_the_file_that_differs(small_sets, tmp_path, monkeypatch):
-    place = published.fetch("mnist")
-    assert [verdict.wrong for verdict in published.verify("mnist")] == [None] * 4
+    place = store.fetch("mnist")
+    assert [verdict.wrong for verdict in store.verify("mnist")] == [None] * 4
     file = place / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(gzip.compress(idx_bytes(np.zeros(20, "u1"))))
-    verdicts = published.verify("mnist")
+    verdicts = store.verify("mnist")
     assert [verdict.wrong is None for verdict in verdicts] == [True, True, True, False]
     assert str(file) in verdicts[3].wrong
 
@@ -308,12 +309,12 @@ def test_without_a_connection_the_line_says_where_it_was_looked_for_and_how_to_f
 def test_the_table_has_the_publishers_addresses_and_a_mirror_replaces_them(monkeypatch):
     monkeypatch.delenv("FUNCNN_MIRROR")
     for name, row in SETS.items():
-        assert sources.url_of(name, "x.gz") == f"{row.url}/x.gz"
+        assert catalog.url_of(name, "x.gz") == f"{row.url}/x.gz"
         assert row.url.startswith("http")
         assert not row.url.endswith("/")
     monkeypatch.setenv("FUNCNN_MIRROR", "https://example.org/data/")
-    assert sources.url_of("mnist", "x.gz") == "https://example.org/data/mnist/x.gz"
-    emnist = sources.url_of("emnist-bymerge", "gzip.zip")
+    assert catalog.url_of("mnist", "x.gz") == "https://example.org/data/mnist/x.gz"
+    emnist = catalog.url_of("emnist-bymerge", "gzip.zip")
     assert emnist == "https://example.org/data/emnist/gzip.zip"
 
 
@@ -321,8 +322,8 @@ def test_the_table_has_the_publishers_addresses_and_a_mirror_replaces_them(monke
 def test_a_mirror_that_is_no_web_address_is_an_input_error(monkeypatch, mirror):
     monkeypatch.setenv("FUNCNN_MIRROR", mirror)
     with pytest.raises(InputError, match=f"FUNCNN_MIRROR {mirror}: must begin with http"):
-        sources.url_of("mnist", "x.gz")
+        catalog.url_of("mnist", "x.gz")
 
 
 def test_tests_have_a_mirror_that_nobody_can_reach():
-    assert sources.url_of("mnist", "").startswith("http://127.0.0.1:9/")
+    assert catalog.url_of("mnist", "").startswith("http://127.0.0.1:9/")

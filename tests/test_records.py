@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from funcnn.cli import main
-from funcnn.experiments.config import RunConfig
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.records import read_record
-from funcnn.experiments.run_folder import RunFolder
+from funcnn.experiments.system.json_files import read_record
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
 
 SUMMARY = {
     **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy")),

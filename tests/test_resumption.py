@@ -8,12 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from funcnn.experiments import training_run
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
 from test_training_run import (
     finished,
@@ -23,6 +17,12 @@ from test_training_run import (
 )
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training import run as training_run
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 
 @pytest.fixture(scope="module")

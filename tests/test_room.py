@@ -2,30 +2,31 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments import room
+
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.system import memory
 
 
 def test_packed_bytes_stand_for_1032_times_as_many_at_most():
-    room.expect_memory(1032 * 7, "it", 7)
+    memory.expect_memory(1032 * 7, "it", 7)
     with pytest.raises(InputError, match="it claims 7,225 bytes, more than its 7 packed bytes"):
-        room.expect_memory(1032 * 7 + 1, "it", 7)
+        memory.expect_memory(1032 * 7 + 1, "it", 7)
 
 
 def test_memory_that_is_not_there_is_not_asked_for():
-    room.expect_memory(1 << 20, "it")
+    memory.expect_memory(1 << 20, "it")
     with pytest.raises(InputError, match=r"it claims 1,\d+,\d+,\d+,\d+ bytes, but [\d,]+ bytes of"):
-        room.expect_memory(1 << 40, "it")
+        memory.expect_memory(1 << 40, "it")
 
 
 def test_where_free_memory_is_not_told_it_is_all_there_is(monkeypatch):
     def missing(self, encoding):
         raise FileNotFoundError
 
-    told = room._free_memory()
-    monkeypatch.setattr(room.Path, "read_text", missing)
-    assert room._free_memory() >= told > 0
-    assert np.log2(room._free_memory()) < 60
+    told = memory._free_memory()
+    monkeypatch.setattr(memory.Path, "read_text", missing)
+    assert memory._free_memory() >= told > 0
+    assert np.log2(memory._free_memory()) < 60
 
 
 # --- a container's limit -------------------------------------------------------------------------
@@ -45,13 +46,13 @@ def container(tmp_path, monkeypatch):
         stat = "anon 5\ninactive_file {}\nactive_file {}\n".format(*cached)
         (tmp_path / folder / "memory.stat").write_text(stat)
         (tmp_path / "line").write_text(f"9:pids:/\n{line}\n")
-        monkeypatch.setattr(room, "_CGROUPS", tmp_path)
-        monkeypatch.setattr(room, "_OWN", tmp_path / "line")
-        room._limited_groups.cache_clear()
-        return room._container_room()
+        monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+        monkeypatch.setattr(memory, "_OWN", tmp_path / "line")
+        memory._limited_groups.cache_clear()
+        return memory._container_room()
 
     yield put
-    room._limited_groups.cache_clear()
+    memory._limited_groups.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def container(tmp_path, monkeypatch):
 def test_a_containers_limit_counts(container, line, folder, names):
     assert container(line, folder, names, 1000, 700) == 300
     with pytest.raises(InputError, match="it claims 301 bytes, but 300 bytes of memory are free"):
-        room.expect_memory(301, "it")
-    room.expect_memory(300, "it")
+        memory.expect_memory(301, "it")
+    memory.expect_memory(300, "it")
 
 
 def test_the_smallest_room_of_all_groups_counts(container):

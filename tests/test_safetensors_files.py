@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+
 from funcnn.experiments.errors import InputError
 
 WHY = "an extra: pip install 'funcnn[safetensors]'"
 safetensors = pytest.importorskip("safetensors", reason=WHY)
-from funcnn.experiments.safetensors_files import read_safetensors, write_safetensors  # noqa: E402
 from safetensors import numpy as package  # noqa: E402
+
+from funcnn.experiments.export.safetensors_files import read_safetensors, write_safetensors  # noqa: E402
 
 ARRAYS = {
     "2.weight": np.arange(6, dtype=np.float32).reshape(2, 3),

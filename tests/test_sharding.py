@@ -10,7 +10,8 @@ import pytest
 from helpers import assert_same_bits, frozen, spy
 
 import funcnn as fn
-from funcnn import sharding, windows
+from funcnn.layers import sharding
+from funcnn.ops import windows
 
 KEY = fn.random.key(0)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn import convolution, spectral
-from funcnn.windows import place_windows
+from funcnn.ops import convolution, fft_convolution
+from funcnn.ops.windows import place_windows
 
 KEY = fn.random.key(0)
 
@@ -44,7 +44,7 @@ shapes = st.tuples(
 def by_columns(found, x, weight, dy):
     """y and dweight as `convolution` has them where it does not transform."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral, "is_less_work", lambda *_: False)
+        patch.setattr(fft_convolution, "is_less_work", lambda *_: False)
         y = convolution.convolve(x, weight, found)
         return y, convolution.cotangent_of_weight(dy, x, weight.shape, found)
 
@@ -53,8 +53,8 @@ def by_transforms(found, x, weight, dy):
     """The same, as `spectral` has them."""
     dy_of_samples = dy.swapaxes(2, 3)  # (H', W', N, O)
     return (
-        spectral.convolve(x, weight, found),
-        spectral.cotangent_of_weight(dy_of_samples, x, found),
+        fft_convolution.convolve(x, weight, found),
+        fft_convolution.cotangent_of_weight(dy_of_samples, x, found),
     )
 
 
@@ -72,7 +72,7 @@ def test_it_is_the_convolution_by_columns(shape):
 def test_the_size_of_a_piece_is_seen_in_the_rounding_alone(name, size, monkeypatch):
     arguments = drawn(0, (7, 5), (3, 2), (1, 1), (2, 0), (3, 2, 7))
     expected = by_transforms(*arguments)
-    monkeypatch.setattr(spectral, name, size)
+    monkeypatch.setattr(fft_convolution, name, size)
     found = finish(lambda: by_transforms(*arguments))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
@@ -84,7 +84,7 @@ def test_the_size_of_a_piece_is_seen_in_the_rounding_alone(name, size, monkeypat
 )
 def test_the_transforms_are_bilinear_and_exact(height, kernel, before, after):
     found = windows_of((height, 1), (kernel, 1), (before, 0), (after, 0))
-    of_x, of_weight, of_products = spectral.transforms(found, np.dtype(np.float64))
+    of_x, of_weight, of_products = fft_convolution.transforms(found, np.dtype(np.float64))
     points = height + max(before, after)
     assert len(of_x) == len(of_weight) == of_products.shape[1]
     assert len(of_x) == 3 * ((points - 1) // 2) + (1 if points % 2 else 2)
@@ -133,7 +133,9 @@ def test_float32_stays_float32_and_as_exact_as_that_can_be():
 )
 def test_it_is_chosen_where_it_is_less_work(shape, arguments, chosen, monkeypatch):
     used = []
-    monkeypatch.setattr(spectral, "transforms", lambda *_: used.append(True) or _original(*_))
+    monkeypatch.setattr(
+        fft_convolution, "transforms", lambda *_: used.append(True) or _original(*_)
+    )
     layer = fn.Conv(**arguments)
     _, params = layer.init(KEY, shape)
     x = fn.random.normal(KEY, (2, *shape))
@@ -142,7 +144,7 @@ def test_it_is_chosen_where_it_is_less_work(shape, arguments, chosen, monkeypatc
     assert bool(used) is chosen
 
 
-_original = spectral.transforms
+_original = fft_convolution.transforms
 
 
 @pytest.mark.parametrize(
@@ -151,10 +153,12 @@ _original = spectral.transforms
 def test_the_larger_padding_of_the_columns_decides_how_many_points_there_are(before, after, chosen):
     found = windows_of((2, 64), (3, 3), before, after)
     assert found.outputs == (2, 64)
-    assert spectral.is_less_work((256, 256, 3, 3), 1, found) is chosen
+    assert fft_convolution.is_less_work((256, 256, 3, 3), 1, found) is chosen
 
 
 def test_a_layer_that_transforms_passes_the_checks():
     layer = fn.Conv(4, 7, padding="same")
-    assert spectral.is_less_work((4, 12, 7, 7), 1, windows_of((9, 9), (7, 7), (3, 3), (3, 3)))
+    assert fft_convolution.is_less_work(
+        (4, 12, 7, 7), 1, windows_of((9, 9), (7, 7), (3, 3), (3, 3))
+    )
     fn.check_layer(layer, (12, 9, 9))

@@ -12,14 +12,15 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from funcnn.experiments import standalone_layers, standalone_network
-from funcnn.experiments.config import RunConfig, build_loss, build_network, build_optimizer
-from funcnn.experiments.datasets import Dataset, Normalization
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.standalone import layer_file, network_file
-from funcnn.experiments.tasks import Task
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import Dataset, Normalization
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in.standalone import layers
+from funcnn.experiments.hand_in.standalone import network as standalone_network
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.config import RunConfig, build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(3, 2, 7, 6))
@@ -91,7 +92,7 @@ def test_a_layer_is_that_of_funcnn_forward_and_backward(name, arguments, layer, 
         array.setflags(write=False)
     theirs, vjp = layer.apply(params, x)
     dy = np.random.default_rng(2).normal(size=theirs.shape)
-    ours, backward = getattr(standalone_layers, name)(params, x, **arguments)
+    ours, backward = getattr(layers, name)(params, x, **arguments)
     close(ours, theirs)
     dparams, dx = vjp(dy)
     our_dparams, our_dx = backward(dy)
@@ -104,25 +105,25 @@ def test_a_layer_is_that_of_funcnn_forward_and_backward(name, arguments, layer, 
 @pytest.mark.parametrize(("name", "arguments", "loss", "outputs", "labels"), LOSSES)
 def test_a_loss_is_that_of_funcnn(name, arguments, loss, outputs, labels) -> None:
     theirs, vjp = loss(outputs, labels)
-    ours, doutputs = getattr(standalone_layers, name)(outputs, labels, **arguments)
+    ours, doutputs = getattr(layers, name)(outputs, labels, **arguments)
     assert ours == pytest.approx(theirs, rel=1e-12)
     close(doutputs, vjp())
 
 
 def test_dropout_keeps_the_mean_and_drops_backward_what_it_dropped_forward() -> None:
     x = np.ones((100, 100), np.float32)
-    y, backward = standalone_layers.dropout({}, x, 0.25, np.random.default_rng(3))
+    y, backward = layers.dropout({}, x, 0.25, np.random.default_rng(3))
     assert y.dtype == np.float32
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
     assert (y == 0).mean() == pytest.approx(0.25, abs=0.02)
     assert np.array_equal(backward(x)[1], y)
-    assert standalone_layers.dropout({}, x, 0.25, None)[0] is x
+    assert layers.dropout({}, x, 0.25, None)[0] is x
 
 
 def test_every_function_of_layers_is_in_these_tables() -> None:
     public = {
         name
-        for name, value in vars(standalone_layers).items()
+        for name, value in vars(layers).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
     assert public == {row[0] for row in (*LAYERS, *LOSSES)} | {"dropout"}

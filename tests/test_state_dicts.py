@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.state_dicts import from_state_dict, to_state_dict
 from helpers import assert_same_bits, frozen, spy
 from test_layers import TABLE
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.pytorch.state_dicts import from_state_dict, to_state_dict
 
 KEY = fn.random.key(0)
 ROWS = [

@@ -3,18 +3,18 @@
 import json
 
 import pytest
-from funcnn.experiments import step_profile
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.step_profile import profile_step
 from test_cli import funcnn, parse
 
 import funcnn as fn
+from funcnn.experiments.bench import profile
+from funcnn.experiments.bench.profile import profile_step
+from funcnn.experiments.tasks.config import RunConfig
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(step_profile, "_SECONDS", 0.0)
-    monkeypatch.setattr(step_profile, "_SIDES", (64,))
+    monkeypatch.setattr(profile, "_SECONDS", 0.0)
+    monkeypatch.setattr(profile, "_SIDES", (64,))
 
 
 def profiled(arch="mlp3", threads=1, **settings):
@@ -49,7 +49,7 @@ def test_the_weights_of_inner_layers_count_for_the_layer_that_they_are_in():
         fn.Dense(3), fn.residual(fn.serial(fn.Dense(5), fn.Relu(), fn.Dense(3))), fn.Relu()
     )
     _, params = model.init(fn.random.key(0), (7, 4))
-    counted = step_profile._multiply_adds(model, params, (7, 4))
+    counted = profile._multiply_adds(model, params, (7, 4))
     assert counted == [2 * 7 * 4 * 3, 3 * 7 * (3 * 5 + 5 * 3), 0]
 
 

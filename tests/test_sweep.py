@@ -14,16 +14,17 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments import sweep as module
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.sweep import Processes, Sweep, Watch
-from funcnn.experiments.sweep_figures import draw_sweep
-from funcnn.experiments.sweep_plan import Plan, train_command
-from funcnn.experiments.sweep_results import Outcome, best_of, summarise, write_table
 from helpers import run_all_here
 from test_csv_files import PIXELS, TABLE, write_csv
+
+from funcnn.cli import main
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.sweep import sweep as module
+from funcnn.experiments.sweep.figures import draw_sweep
+from funcnn.experiments.sweep.plan import Plan, train_command
+from funcnn.experiments.sweep.results import Outcome, best_of, summarise, write_table
+from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
+from funcnn.experiments.training.folder import RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "hidden=4,8x8"]

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from funcnn.cli import main
-from funcnn.experiments import sweep_cluster
-from funcnn.experiments.data_record import DataRecord, Expected
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.sweep import Processes, Sweep, Watch
-from funcnn.experiments.sweep_cluster import connect
-from funcnn.experiments.sweep_plan import Plan
 from test_csv_files import PIXELS, TABLE, write_csv
+
+from funcnn.cli import main
+from funcnn.experiments.data.record import DataRecord, Expected
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.sweep import cluster as sweep_cluster
+from funcnn.experiments.sweep.cluster import connect
+from funcnn.experiments.sweep.plan import Plan
+from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
 
 pytest.importorskip("distributed", reason="a cluster needs Dask: pip install 'funcnn[cluster]'")
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from funcnn.cli import main
-from funcnn.experiments import machine
 from PIL import Image
 from test_house import ROOT, commands
 from web import Site
 
 from funcnn import threads
+from funcnn.cli import main
+from funcnn.experiments.system import machine
 
 OTHER_SYSTEMS = Path(__file__).parent / "other_systems"
 

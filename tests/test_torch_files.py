@@ -8,11 +8,12 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from funcnn.experiments.errors import InputError
 
 torch = pytest.importorskip("torch", reason="the files are torch's: pip install 'funcnn[torch]'")
-from funcnn.experiments import torch_files  # noqa: E402
-from funcnn.experiments.torch_files import read_state_dict, write_state_dict  # noqa: E402
+from funcnn.experiments.pytorch import files  # noqa: E402
+from funcnn.experiments.pytorch.files import read_state_dict, write_state_dict  # noqa: E402
 
 ARRAYS = {
     "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -266,7 +267,7 @@ def test_what_ends_as_a_zip_file_may_begin_as_a_pickle(file):
 
 
 def test_a_pickle_of_more_than_names_is_refused(file, monkeypatch):
-    monkeypatch.setattr(torch_files, "_LONGEST_PICKLE", 2000)
+    monkeypatch.setattr(files, "_LONGEST_PICKLE", 2000)
     with_pickle(file, b"\x80\x02(" + b"N" * 2001 + b"l.")
     refused(file, "has more than 2,000 bytes beside its tensors")
 

@@ -6,22 +6,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.tasks import Task
-from funcnn.experiments.trained_model import evaluate_run, load_model
-from funcnn.experiments.training_run import TrainingRun
 from helpers import assert_same_bits
 from test_datasets import image_folder
 from test_training_run import FILES
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import evaluate_run, load_model
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
-from funcnn.experiments.torch_learner import TorchLearner, as_targets, torch_loss  # noqa: E402
+from funcnn.experiments.pytorch.learner import TorchLearner, as_targets, torch_loss  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,17 @@ import inspect
 
 import numpy as np
 import pytest
-from funcnn.experiments.architectures import ARCHITECTURES, NetworkShape, build_model
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.module_parts import part_of, source
 from helpers import normal_batch, spy
 from test_layers import TABLE
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.pytorch.parts import part_of, source
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, NetworkShape, build_model
 
 torch = pytest.importorskip("torch", reason="the mirror is torch's: pip install 'funcnn[torch]'")
-from funcnn.experiments import torch_modules  # noqa: E402
-from funcnn.experiments.torch_mirror import (  # noqa: E402
+from funcnn.experiments.pytorch import modules  # noqa: E402
+from funcnn.experiments.pytorch.mirror import (  # noqa: E402
     definition,
     grads_of,
     load_params,
@@ -185,8 +185,8 @@ def test_the_source_of_a_serial_model_is_a_plain_sequential():
 
 
 def test_every_own_module_stands_by_itself():
-    for name, kind in inspect.getmembers(torch_modules, inspect.isclass):
-        if kind.__module__ == torch_modules.__name__:
+    for name, kind in inspect.getmembers(modules, inspect.isclass):
+        if kind.__module__ == modules.__name__:
             space = {}
             exec("from typing import Any\nimport torch\nfrom torch import nn", space)
             exec(inspect.getsource(kind), space)

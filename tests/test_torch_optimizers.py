@@ -6,15 +6,15 @@ import itertools
 
 import numpy as np
 import pytest
-from funcnn.experiments import optimizers as names
-from funcnn.experiments.config import RunConfig, build_optimizer
 
 import funcnn as fn
-from funcnn.transformations import last_learning_rate
+from funcnn.experiments.tasks import optimizers as names
+from funcnn.experiments.tasks.config import RunConfig, build_optimizer
+from funcnn.optimizers.transforms import last_learning_rate
 
 torch = pytest.importorskip("torch", reason="torch is the twin: pip install 'funcnn[torch]'")
-from funcnn.experiments import torch_optimizers  # noqa: E402
-from funcnn.experiments.torch_optimizers import SM3, ClassicalMomentum, torch_optimizer  # noqa: E402
+from funcnn.experiments.pytorch import optimizers  # noqa: E402
+from funcnn.experiments.pytorch.optimizers import SM3, ClassicalMomentum, torch_optimizer  # noqa: E402
 
 STEPS = 60
 RATE = 0.05
@@ -85,8 +85,8 @@ def follow(config, dtype=np.float64, rtol=1e-10):
 
 
 def test_torch_has_every_optimizer_and_every_schedule():
-    assert list(torch_optimizers.OPTIMIZERS) == list(names.OPTIMIZERS)
-    assert list(torch_optimizers.SCHEDULES) == list(names.SCHEDULES)
+    assert list(optimizers.OPTIMIZERS) == list(names.OPTIMIZERS)
+    assert list(optimizers.SCHEDULES) == list(names.SCHEDULES)
     assert {name for name, *_ in VARIANTS} == set(names.OPTIMIZERS)
 
 
@@ -113,7 +113,7 @@ def test_float32_stays_float32_and_differs_by_rounding(optimizer):
 
 def torch_rates(schedule, lr, steps, count):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr)
-    scheduler = torch_optimizers.SCHEDULES[schedule](optimizer, lr, steps)
+    scheduler = optimizers.SCHEDULES[schedule](optimizer, lr, steps)
     for _ in range(count):
         yield optimizer.param_groups[0]["lr"]
         optimizer.step()

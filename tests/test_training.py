@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from funcnn.experiments.datasets import load_dataset
 from helpers import assert_same_bits, frozen, normal_batch, spy
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 KEY = fn.random.key(0)
 

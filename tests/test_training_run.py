@@ -11,20 +11,20 @@ import sys
 
 import numpy as np
 import pytest
-from funcnn.experiments import training_run
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_dataset
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.learners import make_learner
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.run_folder import EpochRow, RunFolder
-from funcnn.experiments.tasks import Task
-from funcnn.experiments.trained_model import evaluate_run, load_model
-from funcnn.experiments.training_run import TrainingRun
 from test_datasets import image_folder
 
 import funcnn as fn
-from funcnn import products
+from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training import run as training_run
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.learner import make_learner
+from funcnn.experiments.training.model import evaluate_run, load_model
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
+from funcnn.ops import matmul
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 FILES = {
@@ -325,10 +325,10 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
     images = image_folder(tmp_path / "images", train=320, side=20)
     config = tiny(images, hidden=[256], batch_size=128, val_size=20)
     divided = []
-    divide = products.with_blas_threads
-    monkeypatch.setattr(products, "_pause", products._Pause())
+    divide = matmul.with_blas_threads
+    monkeypatch.setattr(matmul, "_pause", matmul._Pause())
     monkeypatch.setattr(
-        products, "with_blas_threads", lambda *task: divided.append(task[0]) or divide(*task)
+        matmul, "with_blas_threads", lambda *task: divided.append(task[0]) or divide(*task)
     )
     bytes_of = []
     for threads in (1, 2):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 import funcnn as fn
-from funcnn import windows
-from funcnn.windows import Windows, place_windows
+from funcnn.ops import windows
+from funcnn.ops.windows import Windows, place_windows
 
 
 def place(inputs, kernel, stride=1, dilation=1, before=0, after=None):

@@ -1,0 +1,236 @@
+"""The same network in NumPy and in torch: what differs, in a folder that says all of it.
+
+comparison.json            the settings, and in the end everything that came out
+data.json                  what was read as the data, see `data_record`
+comparison.md              the report, with the figures
+numpy-seed-0, ...          the free runs, ordinary folders of runs
+lockstep-float64.csv, ...  every step of a lockstep
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import funcnn as fn
+from funcnn._files import write_whole
+from funcnn.experiments.compare.lockstep import lockstep
+from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
+from funcnn.experiments.compare.report import write_report
+from funcnn.experiments.data.record import Expected, expected_data, write_record
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.extras import require
+from funcnn.experiments.paths import RUNS, new_folder
+from funcnn.experiments.system.json_files import expect_kinds, read_record
+from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.machine import describe_machine, in_one_line
+from funcnn.experiments.system.memory import keep_freed_memory
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.resumption import identity
+
+MODES = ("free", "lockstep")
+SEEDS, STEPS = 3, 200
+_RECORD = "comparison.json"
+
+
+class Watch:
+    """What a comparison tells whoever watches it; this one keeps it to itself."""
+
+    def begin(self, name: str) -> None:
+        """A run, or a lockstep, of this name begins."""
+
+    def step(self, done: int, steps: int) -> None:
+        """So many steps of it are done."""
+
+    def end(self, line: str) -> None:
+        """It is over, with this result."""
+
+
+class Comparison:
+    """A comparison on its way; `start` or `resume` one, then `finish` it."""
+
+    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+        self.folder = folder
+        self._record = record
+        self._state = identity(folder / _RECORD)
+        self.config = RunConfig.resolve(record["config"])
+
+    @classmethod
+    def start(
+        cls,
+        config: RunConfig,
+        modes: tuple[str, ...] = MODES,
+        seeds: int = SEEDS,
+        steps: int | None = None,
+        threads: int | None = None,
+        out: Path | None = None,
+        usual: Collection[str] = (),
+        expected: Expected | None = None,
+    ) -> "Comparison":
+        """A comparison of a config's task (its backend aside), in a new folder.
+
+        seeds: how many free runs of each backend, from the config's seed on. steps: of a lockstep,
+        by default `STEPS`, or the whole run if that is shorter. threads: of each; None: all cores.
+        usual: as `Task.build`. expected: the data, if they were read before.
+        Raises `InputError` if torch is not installed or cannot do its runs, the data cannot be
+        used, the run is shorter than `steps`, or the folder cannot be made.
+        """
+        require("torch")
+        if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
+            dataclasses.replace(config, backend="torch")
+        task = Task.build(config, expected, usual=usual)
+        task.first_params()
+        if steps is not None and steps > task.total_steps:
+            raise InputError(
+                f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "
+                "more --epochs"
+            )
+        record = {
+            "config": dataclasses.asdict(task.config),
+            "modes": list(modes),
+            "seeds": [config.seed + index for index in range(seeds)],
+            "steps": min(steps or STEPS, task.total_steps),
+            "threads": threads or fn.threads.available_cores(),
+            "machine": describe_machine(),
+            "peak_memory": {},
+        }
+        name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
+        try:
+            with new_folder(out, name) as folder:
+                comparison = cls(folder, record)
+                write_record(task.data.record, folder)
+                comparison._write()
+        except OSError as error:
+            raise InputError(
+                f"--out {out or RUNS}: a comparison cannot be written there ({error.strerror})"
+            ) from None
+        return comparison
+
+    @classmethod
+    def resume(cls, folder: Path) -> "Comparison":
+        """A comparison that was stopped; what is finished in it stays as it is.
+
+        Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
+        """
+        require("torch")
+        path, what = folder / _RECORD, "the record of a comparison"
+        if folder.is_file():
+            raise InputError(f"{folder} is a file: give the folder of a comparison")
+        if not path.exists():
+            raise InputError(f"{folder} is no comparison: it has no comparison.json")
+        record = read_record(path, what)
+        expect_kinds(path, what, record, _SETTINGS)
+        try:
+            _check_settings(record)
+            comparison = cls(folder, record)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{path} is not {what}: {error}") from None
+        if "statements" in record:
+            raise InputError(f"{folder} is finished: there is nothing to resume")
+        return comparison
+
+    @property
+    def report(self) -> Path:
+        """Where the report is, in the end."""
+        return self.folder / "comparison.md"
+
+    def finish(self, watch: Watch) -> dict[str, Any]:
+        """Do what is not done yet, then write what came out, which is returned.
+
+        Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done, or another
+        process is at work in the folder, or went on with the comparison.
+        """
+        with alone_in(self.folder):
+            if identity(self.folder / _RECORD) != self._state:
+                raise InputError(f"{self.folder}: another process went on with it meanwhile")
+            return self._finish(watch)
+
+    def _finish(self, watch: Watch) -> dict[str, Any]:
+        runs: Mapping[str, list[RunFolder]] = {}
+        with fn.threads.use_threads(self._record["threads"]):
+            if "free" in self._record["modes"]:
+                runs = self._free_runs(watch)
+            if "lockstep" in self._record["modes"]:
+                self._locksteps(watch)
+            self._record |= write_report(self.folder, self._record, runs)
+        self._write()
+        return {"run": str(self.folder), **self._record}
+
+    def _free_runs(self, watch: Watch) -> dict[str, list[RunFolder]]:
+        runs: dict[str, list[RunFolder]] = {backend: [] for backend in BACKENDS}
+        for seed in self._record["seeds"]:
+            for backend in BACKENDS:  # in turn, so that a busy neighbour slows both
+                folder = RunFolder(self.folder / f"{backend}-seed-{seed}")
+                runs[backend].append(folder)
+                if not folder.summary.exists():
+                    config = dataclasses.replace(self.config, backend=backend, seed=seed)
+                    self._run(folder, config, watch)
+        return runs
+
+    def _run(self, folder: RunFolder, config: RunConfig, watch: Watch) -> None:
+        """A whole run, or what is left of it, in a process of its own."""
+        name = folder.path.name
+        watch.begin(name)
+        threads = self._record["threads"]
+        job = Job(name, config, folder.path, threads, expected=expected_data(self.folder))
+        with contextlib.closing(run_all([job], at_once=1)) as told:
+            for _, answer in told:
+                if "error" in answer:
+                    raise RunStoppedError(f"{name}: {answer['error']}")
+                if "done" in answer:
+                    watch.step(answer["done"], answer["steps"])
+        self._record["peak_memory"][name] = answer["peak_memory"]
+        self._write()
+        watch.end(f"{name}: {_result(folder.read_summary())}")
+
+    def _locksteps(self, watch: Watch) -> None:
+        task = Task.build(self.config, expected_data(self.folder))
+        keep_freed_memory()
+        for dtype in DTYPES:
+            path = steps_file(self.folder, dtype)
+            if not path.exists():
+                name = f"lockstep in {dtype}"
+                watch.begin(name)
+                steps = list(self._watched(lockstep(task, self._record["steps"], dtype), watch))
+                write_steps(path, steps)
+                watch.end(f"{name}: after {len(steps)} steps {steps[-1].params:.1e} of the params")
+
+    def _watched(self, steps: Iterator[Any], watch: Watch) -> Iterator[Any]:
+        for step in steps:
+            watch.step(step.step, self._record["steps"])
+            yield step
+
+    def _write(self) -> None:
+        text = json.dumps(self._record, indent=2, allow_nan=False)
+        write_whole(self.folder / _RECORD, f"{text}\n".encode())
+        self._state = identity(self.folder / _RECORD)
+
+
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("config", "machine", "peak_memory"), (dict,)),
+    **dict.fromkeys(("modes", "seeds"), (list,)),
+    **dict.fromkeys(("steps", "threads"), (int,)),
+}
+
+
+def _check_settings(record: Any) -> None:
+    """Raise `ValueError` unless its settings, each of its kind, are those of a comparison."""
+    if not all(type(seed) is int for seed in record["seeds"]):
+        raise ValueError(f"its seeds are {record['seeds']!r}")
+    if not set(record["modes"]) <= set(MODES):
+        raise ValueError(f"its modes are {record['modes']!r}")
+    for name in ("steps", "threads"):
+        if not 1 <= record[name] < 2**31:
+            raise ValueError(f"its {name} are {record[name]!r}")
+    in_one_line(record["machine"])
+
+
+def _result(summary: Mapping[str, Any]) -> str:
+    accuracy = summary["test_accuracy"]
+    tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
+    return f"{tested}, {summary['epochs']} epochs in {summary['seconds']:.1f} s"

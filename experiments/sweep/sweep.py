@@ -1,0 +1,278 @@
+"""A sweep in one folder, gone on with whenever it runs again.
+
+sweep.json           what it is, and a SHA-256 of every finished run
+runs/NAME/...        a run for each point and seed, ordinary folders of runs but for their figures
+results.csv          a row for each run that is over
+sweep.png            the points side by side
+
+Runs of points that the grid no longer has stay, and are used when it has them again.
+"""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import funcnn as fn
+from funcnn._files import write_whole
+from funcnn.experiments.data.record import known_data, same_place
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures.drawing import drawn
+from funcnn.experiments.paths import RUNS
+from funcnn.experiments.sweep.figures import draw_sweep
+from funcnn.experiments.sweep.plan import Plan, SweptRun, as_option, made_ready
+from funcnn.experiments.sweep.results import (
+    Outcome,
+    PointResult,
+    measured_on,
+    summarise,
+    write_table,
+)
+from funcnn.experiments.system.json_files import read_record
+from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.pool import Job, Told, run_all
+
+_RECORD = "sweep.json"
+
+
+class Watch:
+    """What a sweep tells whoever watches it; this one keeps it to itself."""
+
+    def begin(self, runs: int, done: int, epochs: int) -> None:
+        """It has so many runs, so many of them are done; the others have so many epochs."""
+
+    def advance(self, name: str, epoch: int) -> None:
+        """A run has come as far as this epoch."""
+
+    def result(self, run: SweptRun, outcome: Outcome) -> None:
+        """A run is over."""
+
+
+class Pool(Protocol):
+    """What trains the runs of a sweep."""
+
+    def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
+        """As `sweep_plan.made_ready`, where they are to be trained."""
+
+    def run(self, jobs: Sequence[Job]) -> Told:
+        """What the runs tell; it ends with the last of them, or when it is closed."""
+
+
+class Processes:
+    """Processes on this machine."""
+
+    def __init__(self, jobs: int | None = None) -> None:
+        """jobs: runs at once, which share the cores; None: as many as there are cores.
+
+        Raises `InputError` if they are more.
+        """
+        cores = fn.threads.available_cores()
+        self._at_once = jobs or cores
+        self._threads = cores // self._at_once
+        if not self._threads:
+            raise InputError(f"--jobs {jobs}: each needs a core, and there are {cores} here")
+
+    def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
+        """As `sweep_plan.made_ready`."""
+        return made_ready(jobs, of)
+
+    def run(self, jobs: Sequence[Job]) -> Told:
+        """What the runs tell."""
+        return run_all([job._replace(threads=self._threads) for job in jobs], self._at_once)
+
+
+class Sweep:
+    """A sweep on its way: `open` it, then `finish` it."""
+
+    def __init__(self, plan: Plan, pool: Pool, path: Path, digests: dict[str, str]) -> None:
+        self.plan, self.path = plan, path
+        self._pool = pool
+        self._digests = digests
+        self._jobs: list[Job] = []
+        """The runs that are not finished."""
+
+    @classmethod
+    def open(cls, plan: Plan, pool: Pool, out: Path | None = None) -> "Sweep":
+        """The sweep in its folder, by default `runs/sweep-TARGET`; begun there if it is not.
+
+        Raises `InputError` if the folder holds anything else, another sweep, or finished runs that
+        were changed, if it cannot be written, if another process is at work in it, or if the pool
+        cannot train what is missing, or not on the data that the others were trained with.
+        """
+        path = out or RUNS / f"sweep-{plan.target.replace(':', '-')}"
+        if (path / _RECORD).is_file():
+            sweep = cls(plan, pool, path, _read(path, plan))
+            sweep._check_recorded()
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"--out {path} exists already, and is no sweep")
+        else:
+            sweep = cls(plan, pool, path, {})
+        sweep._make_ready()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with alone_in(path):
+                sweep._write_record()
+        except OSError as error:
+            raise InputError(f"--out {path}: it cannot be written ({error.strerror})") from None
+        return sweep
+
+    @property
+    def table(self) -> Path:
+        """Where the row of each run is."""
+        return self.path / "results.csv"
+
+    @property
+    def figure(self) -> Path:
+        """Where the figure is in the end, if it could be drawn."""
+        return self.path / "sweep.png"
+
+    def finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
+        """Train what is not trained yet; every point, the best first, and every run's outcome.
+
+        A run that cannot be done is an outcome with an error, and tried again another time.
+        Raises `InputError` if another process is at work in the folder.
+        """
+        with alone_in(self.path):
+            return self._finish(watch)
+
+    def _finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
+        runs = {run.name: run for run in self.plan.runs}
+        outcomes = {
+            name: Outcome.read(self._folder(name)) for name in runs if name in self._digests
+        }
+        watch.begin(len(runs), len(outcomes), sum(job.config.epochs for job in self._jobs))
+        self._write_table(outcomes)
+        with contextlib.closing(self._pool.run(self._jobs)) as told:
+            for job, answer in told:
+                if "row" in answer:
+                    watch.advance(job.name, EpochRow(*answer["row"]).epoch)
+                elif answer.keys() & {"peak_memory", "error"}:
+                    outcomes[job.name] = self._end(job, answer.get("error"))
+                    self._write_table(outcomes)
+                    watch.advance(job.name, job.config.epochs)
+                    watch.result(runs[job.name], outcomes[job.name])
+        results = summarise(self.plan, outcomes)
+        drawn(draw_sweep, self.figure, self.plan.grid, results, measured_on(self.plan))
+        return results, outcomes
+
+    def _end(self, job: Job, error: str | None) -> Outcome:
+        """The outcome of a run that is over, recorded if it is finished."""
+        if error is not None:
+            return Outcome(error=error)
+        self._digests[job.name] = self._folder(job.name).digest()
+        self._write_record()
+        return Outcome.read(self._folder(job.name))
+
+    def _make_ready(self) -> None:
+        """Find the jobs, and give the plan's runs the sizes that they have for their data."""
+        folders = {run.name: self._folder(run.name) for run in self.plan.runs}
+        known = known_data(folder.path for folder in folders.values())
+        missing = [run for run in self.plan.runs if run.name not in self._digests]
+        firsts: dict[str, Job] = {}  # of each point, whose seeds all have as many examples
+        for run in missing:
+            expected = known.get(run.config.data)
+            usual = tuple(unsaid(run.point.settings))
+            job = Job(
+                run.name, run.config, folders[run.name].path, 1, False, False, expected, usual
+            )
+            firsts.setdefault(run.point.label, job)
+        ready = dict(
+            zip(firsts, self._pool.make_ready(list(firsts.values()), str(self.path)), strict=True)
+        )
+        runs = []
+        for run in self.plan.runs:
+            if folders[run.name].config.exists():
+                run = run._replace(config=folders[run.name].read_config())
+            elif run.point.label in ready:
+                config = ready[run.point.label].config
+                sizes = {name: getattr(config, name) for name in unsaid(())}
+                run = run._replace(config=dataclasses.replace(run.config, **sizes))
+            runs.append(run)
+        self.plan = self.plan._replace(runs=runs)
+        self._jobs = [
+            ready[run.point.label]._replace(
+                name=run.name, config=run.config, folder=folders[run.name].path
+            )
+            for run in runs
+            if run.name not in self._digests
+        ]
+
+    def _folder(self, name: str) -> RunFolder:
+        return RunFolder(self.path / "runs" / name)
+
+    def _check_recorded(self) -> None:
+        """Raise `InputError` for a run that is not as it was, or not as the sweep has it."""
+        for run in self.plan.runs:
+            folder = self._folder(run.name)
+            if run.name in self._digests and folder.digest() != self._digests[run.name]:
+                wrong = "was changed since it was trained"
+            elif folder.config.exists() and not _is_of(folder.read_config(), run):
+                wrong = "has other settings than the sweep has now"
+            else:
+                continue
+            raise InputError(f"{folder} {wrong}: delete it, and run again")
+
+    def _write_table(self, outcomes: dict[str, Outcome]) -> None:
+        write_table(self.table, self.plan, outcomes)
+
+    def _write_record(self) -> None:
+        plan = self.plan
+        record = {
+            "sweep": plan.target,
+            "fixed": {name: as_option(value) for name, value in plan.fixed.items()},
+            "grid": {name: list(map(as_option, values)) for name, values in plan.grid.items()},
+            "seeds": list(plan.seeds),
+            "sha256": self._digests,
+        }
+        write_whole(self.path / _RECORD, f"{json.dumps(record, indent=2)}\n".encode())
+
+
+def _is_of(config: RunConfig, run: SweptRun) -> bool:
+    """Whether a run with this config is this one: small data may have given it smaller sizes."""
+    chosen = {name: getattr(run.config, name) for name in unsaid(run.point.settings)}
+    if same_place(config.data, run.config.data):
+        chosen["data"] = run.config.data
+    return dataclasses.replace(config, **chosen) == run.config
+
+
+def _read(folder: Path, plan: Plan) -> dict[str, str]:
+    """The digests of the finished runs in a sweep's folder.
+
+    Raises `InputError` if it is of another.
+    """
+    path = folder / _RECORD
+    record = read_record(path, "the record of a sweep")
+    try:
+        target, fixed, grid, digests = (record[key] for key in ("sweep", "fixed", "grid", "sha256"))
+        before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
+        keys = list(grid)
+        if not all(isinstance(part, str) for pair in digests.items() for part in pair):
+            raise ValueError("a digest is no text")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is not the record of a sweep: {error}") from None
+    now = {"TARGET": plan.target}
+    now |= {f"--{name}": as_option(value) for name, value in plan.fixed.items()}
+    for name in (*before, *now):
+        if before.get(name) != now.get(name):
+            begun = _begun(name, before.get(name), now.get(name))
+            raise InputError(f"{folder} was begun {begun}: give another --out")
+    if keys != list(plan.grid):
+        was, here = (" and ".join(names) or "nothing" for names in (keys, plan.grid))
+        raise InputError(f"{folder} was begun as a grid of {was}, not {here}: give another --out")
+    # A run that was deleted is trained again.
+    return {name: digest for name, digest in digests.items() if (folder / "runs" / name).exists()}
+
+
+def _begun(name: str, was: str | None, here: str | None) -> str:
+    """How it was begun, of what is another now; None: it was left out, or is."""
+    if name == "TARGET":
+        return f"with {was}, not {here}"
+    option = name.replace("_", "-")
+    if was is None:
+        return f"without {option}"
+    return f"with {option} {was}, {'which is left out now' if here is None else f'not {here}'}"

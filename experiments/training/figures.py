@@ -1,0 +1,100 @@
+"""Figures that are asked for by name: all the activations, and the curves of several runs."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures import plots
+from funcnn.experiments.paths import expect_new, new_file
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
+from funcnn.experiments.training.folder import RunFolder
+
+
+def draw_activations(out: Path) -> None:
+    """Every activation and its derivative between -4 and 4, in `out`, a new PNG file.
+
+    Raises `InputError` if `out` exists already.
+    """
+    expect_new(out, ".png")
+    x = np.linspace(-4, 4, 800)[:, None]  # (N, 1), with no point at a kink
+    panels = []
+    for name, activation in ACTIVATIONS.items():
+        layer = activation.layer()
+        _, params = layer.init(fn.random.key(0), (1,), dtype=x.dtype)
+        y, vjp = layer.apply(params, x)
+        assert vjp is not None
+        _, derivative = vjp(np.ones_like(y))
+        assert derivative is not None
+        panels.append((name, y[:, 0], derivative[:, 0]))
+    with new_file(out):
+        plots.functions(out, x[:, 0], panels)
+
+
+def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
+    """Validation loss and accuracy over epochs of several runs, in `out`, a new PNG file.
+
+    Those of the training set where a run has no validation set. A run is called by the settings
+    that tell the runs apart. Raises `InputError` if a folder is no run or damaged, if there are too
+    many to tell apart, or if `out` exists already.
+    """
+    expect_new(out, ".png")
+    if len(folders) > plots.MAX_CURVES:
+        most = plots.MAX_CURVES
+        raise InputError(f"{len(folders)} runs: at most {most} can be told apart in one figure")
+    tables = [folder.read_metrics() for folder in folders]
+    parts = ["val" if rows[0].val_loss is not None else "train" for rows in tables]
+    words = {"val": "validation", "train": "training"}
+    same = len(set(parts)) == 1
+    runs = []
+    for label, rows, part in zip(_labels(folders), tables, parts, strict=True):
+        losses, accuracies = (
+            np.array([getattr(row, f"{part}_{name}") for row in rows], float)
+            for name in ("loss", "accuracy")
+        )
+        label = label if same else f"{label} ({words[part]})"
+        epochs = [row.epoch for row in rows]
+        runs.append(plots.Curve(label, epochs, losses, 100 * accuracies))
+    units = {LOSSES[folder.read_config().loss] for folder in folders}
+    with new_file(out):
+        plots.curves(out, runs, words[parts[0]] if same else "", " or ".join(sorted(units)))
+
+
+def _labels(folders: Sequence[RunFolder]) -> list[str]:
+    """What each run is called: the settings that tell them apart, or else the folder."""
+    settings = [dataclasses.asdict(folder.read_config()) for folder in folders]
+    differing = [
+        name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)
+    ]
+    telling = [name for name in differing if not _follows(name, settings)]
+    labels = [
+        ", ".join(f"{name.replace('_', '-')}={_in_words(name, values[name])}" for name in telling)
+        for values in settings
+    ]
+    return [
+        label if label and labels.count(label) == 1 else f"{label} {folder}".strip()
+        for label, folder in zip(labels, folders, strict=True)
+    ]
+
+
+def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
+    """Whether a setting is in every run what the others bring, as an optimizer its lr."""
+    return name in OF_OPTIMIZER and all(
+        getattr(RunConfig.resolve({k: v for k, v in each.items() if k not in OF_OPTIMIZER}), name)
+        == each[name]
+        for each in settings
+    )
+
+
+def _in_words(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return "x".join(str(size) for size in value) or "none"
+    if value is None:
+        return "all" if name == "batch_size" else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
