@@ -110,7 +110,7 @@ class _Shown:
 def process_signature(
     app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, None] | None:
-    """Sphinx's event: autodoc has a signature. A NamedTuple's is its fields, of other classes none."""
+    """Sphinx's event: autodoc has a signature. A NamedTuple's is its fields; other classes none."""
     if not callable(value):
         return None
     if isinstance(value, type) and not hasattr(value, "_fields"):
