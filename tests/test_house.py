@@ -268,5 +268,5 @@ def commands(group, path=("funcnn",)):
 
 
 @pytest.mark.parametrize("command", list(commands(main)))
-def test_the_readme_mentions_every_command(command):
-    assert command in (ROOT / "README.md").read_text()
+def test_the_page_of_commands_mentions_every_command(command):
+    assert command in (ROOT / "docs/guides/commands.md").read_text()
