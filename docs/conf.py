@@ -161,10 +161,18 @@ def command_examples(app: Sphinx, context: Any, lines: list[str]) -> None:
             return
 
 
+def command_options(app: Sphinx, context: Any, lines: list[str]) -> None:
+    """sphinx-click's event: a command has options. An address is no link; choices are choices."""
+    for number, line in enumerate(lines):
+        line = re.sub(r"\w+://[\w:]+", r"``\g<0>``", line)
+        lines[number] = line.replace(":options:", ":choices:")
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", process_docstring)
     app.connect("autodoc-process-signature", process_signature)
     app.connect("autodoc-skip-member", skip_field)
     app.connect("sphinx-click-process-description", command_examples)
+    app.connect("sphinx-click-process-options", command_options)
     app.connect("source-read", examples_page)

@@ -49,7 +49,7 @@ QUICKLY = [  # of the first expression that is found in a command, the options t
     (r"^compare", f"{SMALL} --seeds 1 --steps 2"),
     (r"^sweep points", "--epochs 20 --seeds 1 --jobs 1"),
     (r"^bench --profile", "--batch-size 2"),
-    (r"^bench", "--rounds 1 --net tiny --peer funcnn --peer torch"),
+    (r"^bench", "--rounds 1 --net tiny --peer funcnn"),
     (r"^import", "--data small/fashion-mnist"),
 ]
 PARSED = {  # what is not run here, but read with all its options, and why
@@ -150,7 +150,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def here(trained, tmp_path, monkeypatch):
+def here(trained, tmp_path, monkeypatch, no_figures):
     """A copy of it, in which commands run in this process."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
