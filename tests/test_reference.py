@@ -1,12 +1,14 @@
 """The reference has every public name, and the docstrings say what a user needs."""
 
 import ast
+import doctest
 import inspect
 import re
 import textwrap
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import funcnn as fn
@@ -51,17 +53,41 @@ def named(*modules):
     )
 
 
-def test_every_public_name_is_in_the_reference_once():
-    described = []
+def examples_of_pages():
+    """What the pages of the reference show under a name, in the words of a script."""
+    shown = {}
     for page in (ROOT / "docs/reference").glob("*.rst"):
-        module = ""
+        module = name = ""
         for line in page.read_text("utf-8").splitlines():
             directive = re.match(r"\.\. (currentmodule|autofunction|autoclass):: (\S+)", line)
             if directive and directive[1] == "currentmodule":
                 module = directive[2].replace("funcnn", "fn", 1)
             elif directive:
-                described.append(f"{module}.{directive[2]}")
-    assert sorted(described) == sorted(NAMES)
+                name = f"{module}.{directive[2]}"
+                shown[name] = ""
+            elif name and line.startswith("   ") and not line.startswith("   :"):
+                shown[name] += f"{line[3:]}\n"
+    return shown
+
+
+ON_PAGES = examples_of_pages()
+
+
+def test_every_public_name_is_in_the_reference():
+    assert ON_PAGES.keys() == NAMES.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [pytest.param(*pair, id=pair[0]) for pair in NAMES.items()]
+)
+def test_every_public_name_has_an_example_that_holds(name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = f"{inspect.getdoc(value)}\n\n{ON_PAGES[name]}"
+    test = doctest.DocTestParser().get_doctest(text, {"fn": fn, "np": np}, name, None, None)
+    assert any(name.split(".")[-1] in example.source for example in test.examples), "no example"
+    said = []
+    failed, _ = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not failed, "".join(said)
 
 
 def test_the_table_of_the_reference_has_every_public_name_of_the_top():
