@@ -256,5 +256,5 @@ def test_every_public_function_and_class_has_a_docstring(package):
 
 
 @pytest.mark.parametrize("command", list(names_of_commands(main)))
-def test_the_readme_mentions_every_command(command):
-    assert command in (ROOT / "README.md").read_text()
+def test_the_page_of_commands_mentions_every_command(command):
+    assert command in (ROOT / "docs/guides/commands.md").read_text()
