@@ -13,7 +13,7 @@ import funcnn as fn
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 images, labels = data.normalization(data.test[0]), data.test[1]
-train = data.train[0][:24_000], data.train[1][:24_000]
+train = data.train[0][:16_000], data.train[1][:16_000]
 
 
 def test_accuracy(params):
@@ -33,13 +33,13 @@ masks = {
 rows = []
 for frozen, mask in masks.items():
     optimizer = fn.chain(
-        fn.sgd(0.05, momentum=0.9),
+        fn.sgd(0.03, momentum=0.9),
         fn.freeze(mask),  # after all that makes updates of its own
         fn.average_params(decay=0.98),  # sees the params as they will be after the step
     )
     step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
     state = fn.TrainState.create(params, optimizer)
-    for batch in fn.batches(train, 64, rng=fn.random.key(1), preprocess=data.normalization):
+    for batch in fn.batches(train, 32, rng=fn.random.key(1), preprocess=data.normalization):
         state, _ = step(state, batch)
     same = fn.tree.map(np.array_equal, state.params, params)
     rows.append(
