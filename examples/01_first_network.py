@@ -5,9 +5,9 @@ names over 85 % of the test images; the first 24 are in first_network.png, mista
 """
 
 import matplotlib.pyplot as plt
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 
