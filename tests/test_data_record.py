@@ -26,6 +26,7 @@ from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
@@ -421,7 +422,7 @@ def test_a_sweep_of_before_whose_runs_have_absolute_paths_goes_on(home, sweep_he
         path.write_text(path.read_text().replace('"mine.csv"', f'"{home / "mine.csv"}"'))
     (run.path / "data.json").unlink()
     record = json.loads((home / "swept/sweep.json").read_text())
-    record["sha256"] = {run.path.name: run.digest()}
+    record["sha256"] = {run.path.name: digest_of(run)}
     (home / "swept/sweep.json").write_text(json.dumps(record))
     again = funcnn(*SWEPT, *sizes, "--grid", "lr=0.1").stdout
     assert again.splitlines()[1:] == shown.stdout.splitlines()[1:]

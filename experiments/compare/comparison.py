@@ -9,13 +9,11 @@ lockstep-float64.csv, ...  every step of a lockstep
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn._files import write_whole
 from funcnn.experiments.compare.lockstep import lockstep
 from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.compare.report import write_report
@@ -23,7 +21,6 @@ from funcnn.experiments.data.record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import RUNS, new_folder
-from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
@@ -31,11 +28,10 @@ from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.pool import Job, run_all
-from funcnn.experiments.training.resumption import identity
+from funcnn.experiments.training.record import Record
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
-_RECORD = "comparison.json"
 
 
 class Watch:
@@ -54,10 +50,9 @@ class Watch:
 class Comparison:
     """A comparison on its way; `start` or `resume` one, then `finish` it."""
 
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
-        self.folder = folder
-        self._record = record
-        self._state = identity(folder / _RECORD)
+    def __init__(self, file: Record, record: dict[str, Any]) -> None:
+        self.folder = file.folder
+        self._file, self._record = file, record
         self.config = RunConfig.resolve(record["config"])
 
     @classmethod
@@ -102,9 +97,9 @@ class Comparison:
         name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                comparison = cls(folder, record)
+                comparison = cls(_record(folder), record)
                 write_record(task.data.record, folder)
-                comparison._write()
+                comparison._file.write(record)
         except OSError as error:
             raise InputError(
                 f"--out {out or RUNS}: a comparison cannot be written there ({error.strerror})"
@@ -118,19 +113,15 @@ class Comparison:
         Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
         """
         require("torch")
-        path, what = folder / _RECORD, "the record of a comparison"
+        record = _record(folder)
         if folder.is_file():
             raise InputError(f"{folder} is a file: give the folder of a comparison")
-        if not path.exists():
-            raise InputError(f"{folder} is no comparison: it has no comparison.json")
-        record = read_record(path, what)
-        expect_kinds(path, what, record, _SETTINGS)
-        try:
-            _check_settings(record)
-            comparison = cls(folder, record)
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is not {what}: {error}") from None
-        if "statements" in record:
+        if not record.path.exists():
+            raise InputError(f"{folder} is no comparison: it has no {record.path.name}")
+        with record.read(_SETTINGS) as values:
+            _check_settings(values)
+            comparison = cls(record, values)
+        if "statements" in values:
             raise InputError(f"{folder} is finished: there is nothing to resume")
         return comparison
 
@@ -146,8 +137,7 @@ class Comparison:
         process is at work in the folder, or went on with the comparison.
         """
         with alone_in(self.folder):
-            if identity(self.folder / _RECORD) != self._state:
-                raise InputError(f"{self.folder}: another process went on with it meanwhile")
+            self._file.expect_latest()
             return self._finish(watch)
 
     def _finish(self, watch: Watch) -> dict[str, Any]:
@@ -158,7 +148,7 @@ class Comparison:
             if "lockstep" in self._record["modes"]:
                 self._locksteps(watch)
             self._record |= write_report(self.folder, self._record, runs)
-        self._write()
+        self._file.write(self._record)
         return {"run": str(self.folder), **self._record}
 
     def _free_runs(self, watch: Watch) -> dict[str, list[RunFolder]]:
@@ -185,7 +175,7 @@ class Comparison:
                 if "done" in answer:
                     watch.step(answer["done"], answer["steps"])
         self._record["peak_memory"][name] = answer["peak_memory"]
-        self._write()
+        self._file.write(self._record)
         watch.end(f"{name}: {_result(folder.read_summary())}")
 
     def _locksteps(self, watch: Watch) -> None:
@@ -205,10 +195,9 @@ class Comparison:
             watch.step(step.step, self._record["steps"])
             yield step
 
-    def _write(self) -> None:
-        text = json.dumps(self._record, indent=2, allow_nan=False)
-        write_whole(self.folder / _RECORD, f"{text}\n".encode())
-        self._state = identity(self.folder / _RECORD)
+
+def _record(folder: Path) -> Record:
+    return Record(folder / "comparison.json", "a comparison")
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {

@@ -27,11 +27,11 @@ from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import Learner, make_learner
 from funcnn.experiments.training.model import load_model, save_model
 from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.record import identity
 from funcnn.experiments.training.resumption import (
     Left,
     best,
     expect_unfinished,
-    identity,
     is_patient,
     left_in_summary,
     said_of_schedule,
