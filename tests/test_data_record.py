@@ -24,8 +24,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.sweep import sweep
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
 
@@ -61,8 +61,8 @@ def run(home):
 def stopped(folder):
     """A run that was stopped after its first epoch."""
 
-    class Stop(Progress):
-        def row(self, row, epochs):
+    class Stop(Callback):
+        def epoch_end(self, run, row, epochs):
             raise KeyboardInterrupt
 
     settings = {"arch": "softmax", "val_size": 10, "epochs": 2, "batch_size": 8}
@@ -394,7 +394,7 @@ def test_data_that_change_while_a_sweep_trains_are_refused(home, sweep_here):
     plan = Plan.make("softmax", {"lr": (0.1,)}, {"epochs": 1, "data": "mine.csv"}, 1)
     begun = sweep.Sweep.open(plan, sweep.Processes(1), home / "swept")
     change(home)
-    _, outcomes = begun.finish(sweep.Watch())
+    _, outcomes = begun.finish()
     assert re.search("content of .* is not what .*swept was", outcomes["lr=0.1_seed=0"].error)
 
 

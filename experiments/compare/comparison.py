@@ -9,7 +9,7 @@ lockstep-float64.csv, ...  every step of a lockstep
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +26,13 @@ from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.pool import Job, run_all, tell
 from funcnn.experiments.training.record import Record
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
-
-
-class Watch:
-    """What a comparison tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, name: str) -> None:
-        """A run, or a lockstep, of this name begins."""
-
-    def step(self, done: int, steps: int) -> None:
-        """So many steps of it are done."""
-
-    def end(self, line: str) -> None:
-        """It is over, with this result."""
 
 
 class Comparison:
@@ -130,7 +118,7 @@ class Comparison:
         """Where the report is, in the end."""
         return self.folder / "comparison.md"
 
-    def finish(self, watch: Watch) -> dict[str, Any]:
+    def finish(self, callback: Callback | None = None) -> dict[str, Any]:
         """Do what is not done yet, then write what came out, which is returned.
 
         Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done, or another
@@ -138,20 +126,20 @@ class Comparison:
         """
         with alone_in(self.folder):
             self._file.expect_latest()
-            return self._finish(watch)
+            return self._finish(callback or Callback())
 
-    def _finish(self, watch: Watch) -> dict[str, Any]:
+    def _finish(self, callback: Callback) -> dict[str, Any]:
         runs: Mapping[str, list[RunFolder]] = {}
         with fn.threads.use_threads(self._record["threads"]):
             if "free" in self._record["modes"]:
-                runs = self._free_runs(watch)
+                runs = self._free_runs(callback)
             if "lockstep" in self._record["modes"]:
-                self._locksteps(watch)
+                self._locksteps(callback)
             self._record |= write_report(self.folder, self._record, runs)
         self._file.write(self._record)
         return {"run": str(self.folder), **self._record}
 
-    def _free_runs(self, watch: Watch) -> dict[str, list[RunFolder]]:
+    def _free_runs(self, callback: Callback) -> dict[str, list[RunFolder]]:
         runs: dict[str, list[RunFolder]] = {backend: [] for backend in BACKENDS}
         for seed in self._record["seeds"]:
             for backend in BACKENDS:  # in turn, so that a busy neighbour slows both
@@ -159,41 +147,37 @@ class Comparison:
                 runs[backend].append(folder)
                 if not folder.summary.exists():
                     config = dataclasses.replace(self.config, backend=backend, seed=seed)
-                    self._run(folder, config, watch)
+                    self._run(folder, config, callback)
         return runs
 
-    def _run(self, folder: RunFolder, config: RunConfig, watch: Watch) -> None:
+    def _run(self, folder: RunFolder, config: RunConfig, callback: Callback) -> None:
         """A whole run, or what is left of it, in a process of its own."""
         name = folder.path.name
-        watch.begin(name)
+        callback.run_begin(name, None, 0)
         threads = self._record["threads"]
         job = Job(name, config, folder.path, threads, expected=expected_data(self.folder))
         with contextlib.closing(run_all([job], at_once=1)) as told:
             for _, answer in told:
                 if "error" in answer:
                     raise RunStoppedError(f"{name}: {answer['error']}")
-                if "done" in answer:
-                    watch.step(answer["done"], answer["steps"])
-        self._record["peak_memory"][name] = answer["peak_memory"]
-        self._file.write(self._record)
-        watch.end(f"{name}: {_result(folder.read_summary())}")
+                if "peak_memory" in answer:
+                    self._record["peak_memory"][name] = answer["peak_memory"]
+                    self._file.write(self._record)
+                tell(callback, job, answer)
 
-    def _locksteps(self, watch: Watch) -> None:
+    def _locksteps(self, callback: Callback) -> None:
         task = Task.build(self.config, expected_data(self.folder))
         keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)
             if not path.exists():
-                name = f"lockstep in {dtype}"
-                watch.begin(name)
-                steps = list(self._watched(lockstep(task, self._record["steps"], dtype), watch))
+                name, total, steps = f"lockstep in {dtype}", self._record["steps"], []
+                callback.run_begin(name, total, 0)
+                for step in lockstep(task, total, dtype):
+                    callback.step_end(name, step.step, total, step.loss_numpy)
+                    steps.append(step)
                 write_steps(path, steps)
-                watch.end(f"{name}: after {len(steps)} steps {steps[-1].params:.1e} of the params")
-
-    def _watched(self, steps: Iterator[Any], watch: Watch) -> Iterator[Any]:
-        for step in steps:
-            watch.step(step.step, self._record["steps"])
-            yield step
+                callback.note(f"{name}: after {total} steps {step.params:.1e} of the params")
 
 
 def _record(folder: Path) -> Record:
@@ -217,9 +201,3 @@ def _check_settings(record: Any) -> None:
         if not 1 <= record[name] < 2**31:
             raise ValueError(f"its {name} are {record[name]!r}")
     in_one_line(record["machine"])
-
-
-def _result(summary: Mapping[str, Any]) -> str:
-    accuracy = summary["test_accuracy"]
-    tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
-    return f"{tested}, {summary['epochs']} epochs in {summary['seconds']:.1f} s"

@@ -152,9 +152,9 @@ class Results:
         return sorted((int(path.stem), path) for path in kept)
 
 
-def is_printed(row: EpochRow, epochs: int) -> bool:
-    """Whether an epoch is printed: of thousands of epochs ten lines say enough."""
-    every = max(1, epochs // 10) if epochs > 100 else 1
+def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:
+    """Whether an epoch is printed: of thousands of epochs so many lines say enough."""
+    every = max(1, epochs // lines) if epochs > 100 else 1
     return row.epoch % every == 0 or row.epoch == epochs
 
 

@@ -25,22 +25,9 @@ from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
-from funcnn.experiments.training.folder import EpochRow
-from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import Job, run_all, tell
 from funcnn.experiments.training.record import Record
-
-
-class Watch:
-    """What an experiment tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, runs: int, done: int, epochs: int) -> None:
-        """It has so many runs, so many of them are done; the others have so many epochs."""
-
-    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
-        """A run, of `epochs`, recorded an epoch. main: it is of what the lab asks for."""
-
-    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        """A run is finished, with these rows."""
 
 
 class LabRun:
@@ -99,7 +86,7 @@ class LabRun:
             )
         return cls(Results(lab, record.folder, quick, machine, emnist, measured), record)
 
-    def finish(self, watch: Watch, at_once: int | None = None) -> Path:
+    def finish(self, callback: Callback | None = None, at_once: int | None = None) -> Path:
         """Train what is not trained yet, and write the report, whose page's path is returned.
 
         at_once: how many runs, with a thread each; None: as many as there are cores.
@@ -110,12 +97,11 @@ class LabRun:
         require("torch")
         require_weasyprint()
         with alone_in(self.results.path):
-            return self._finish(watch, at_once)
+            return self._finish(callback or Callback(), at_once)
 
-    def _finish(self, watch: Watch, at_once: int | None) -> Path:
+    def _finish(self, callback: Callback, at_once: int | None) -> Path:
         self._check_recorded()
         results, planned = self.results, self.results.planned()
-        runs = {each.name: each for each in planned if each.name not in self._record.digests}
         known = known_data(results.folder(*each[1:]).path for each in planned)
         jobs = [
             Job(
@@ -126,26 +112,19 @@ class LabRun:
                 draw=False,  # of hundreds of runs; the report has its own
                 expected=known.get(config.data),
             )
-            for name, trial, backend, seed in runs.values()
+            for name, trial, backend, seed in planned
+            if name not in self._record.digests
         ]
-        watch.begin(len(planned), len(planned) - len(jobs), sum(job.config.epochs for job in jobs))
+        epochs = {job.name: job.config.epochs for job in jobs}
+        callback.begin(epochs, len(planned) - len(jobs))
         at_once = at_once or fn.threads.available_cores()
         with contextlib.closing(run_all(jobs, at_once)) as told:
             for job, answer in told:
-                _, trial, backend, seed = runs[job.name]
                 if "error" in answer:
                     raise RunStoppedError(f"{job.name}: {answer['error']}")
-                if "row" in answer:
-                    row = EpochRow(*answer["row"])
-                    watch.row(job.name, trial.main, row, job.config.epochs)
-                elif "peak_memory" in answer:
+                if "peak_memory" in answer:
                     self._record.add(job.name, self._values)
-                    watch.result(
-                        job.name,
-                        trial.main,
-                        results.rows(trial, backend, seed),
-                        results.summary(trial, backend, seed),
-                    )
+                tell(callback, job, answer)
         if results.lab.measure is not None and results.measured is None:
             results.measured = results.lab.measure(results)
             self._record.write(self._values)

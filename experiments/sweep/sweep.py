@@ -31,22 +31,9 @@ from funcnn.experiments.sweep.results import (
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training.folder import EpochRow
-from funcnn.experiments.training.pool import Job, Told, run_all
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import Job, Told, run_all, tell
 from funcnn.experiments.training.record import Record
-
-
-class Watch:
-    """What a sweep tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, runs: int, done: int, epochs: int) -> None:
-        """It has so many runs, so many of them are done; the others have so many epochs."""
-
-    def advance(self, name: str, epoch: int) -> None:
-        """A run has come as far as this epoch."""
-
-    def result(self, run: SweptRun, outcome: Outcome) -> None:
-        """A run is over."""
 
 
 class Pool(Protocol):
@@ -119,43 +106,39 @@ class Sweep:
         """Where the figure is in the end, if it could be drawn."""
         return self.path / "sweep.png"
 
-    def finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
+    def finish(
+        self, callback: Callback | None = None
+    ) -> tuple[list[PointResult], dict[str, Outcome]]:
         """Train what is not trained yet; every point, the best first, and every run's outcome.
 
         A run that cannot be done is an outcome with an error, and tried again another time.
         Raises `InputError` if another process is at work in the folder.
         """
         with alone_in(self.path):
-            return self._finish(watch)
+            return self._finish(callback or Callback())
 
-    def _finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
-        runs = {run.name: run for run in self.plan.runs}
+    def _finish(self, callback: Callback) -> tuple[list[PointResult], dict[str, Outcome]]:
         outcomes = {
-            name: Outcome.read(self._record.run(name))
-            for name in runs
-            if name in self._record.digests
+            run.name: Outcome.read(self._record.run(run.name))
+            for run in self.plan.runs
+            if run.name in self._record.digests
         }
-        watch.begin(len(runs), len(outcomes), sum(job.config.epochs for job in self._jobs))
+        epochs = {job.name: job.config.epochs for job in self._jobs}
+        callback.begin(epochs, len(outcomes))
         write_table(self.table, self.plan, outcomes)
         with contextlib.closing(self._pool.run(self._jobs)) as told:
             for job, answer in told:
-                if "row" in answer:
-                    watch.advance(job.name, EpochRow(*answer["row"]).epoch)
-                elif answer.keys() & {"peak_memory", "error"}:
-                    outcomes[job.name] = self._end(job, answer.get("error"))
+                if "error" in answer:
+                    outcomes[job.name] = Outcome(error=answer["error"])
+                elif "peak_memory" in answer:
+                    self._record.add(job.name, self._values)
+                    outcomes[job.name] = Outcome.read(self._record.run(job.name))
+                if job.name in outcomes:
                     write_table(self.table, self.plan, outcomes)
-                    watch.advance(job.name, job.config.epochs)
-                    watch.result(runs[job.name], outcomes[job.name])
+                tell(callback, job, answer)
         results = summarise(self.plan, outcomes)
         drawn(draw_sweep, self.figure, self.plan.grid, results, measured_on(self.plan))
         return results, outcomes
-
-    def _end(self, job: Job, error: str | None) -> Outcome:
-        """The outcome of a run that is over, recorded if it is finished."""
-        if error is not None:
-            return Outcome(error=error)
-        self._record.add(job.name, self._values)
-        return Outcome.read(self._record.run(job.name))
 
     def _make_ready(self) -> None:
         """Find the jobs, and give the plan's runs the sizes that they have for their data."""
