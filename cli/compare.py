@@ -10,11 +10,11 @@ import click
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,
+    every_setting,
     given,
     json_option,
     print_json,
     say_chosen,
-    settings_options,
     threads_option,
 )
 from funcnn.cli.progress import CompareBar
@@ -23,13 +23,14 @@ from funcnn.experiments.compare.report import tables
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.folder import RunFolder
 
 
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@settings_options
+@every_setting
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -126,5 +127,5 @@ def compare(
 
 def _expect_none(names: list[str], reason: str) -> None:
     if names:
-        name = names[0] if names[0] == "RUN" else f"--{names[0].replace('_', '-')}"
+        name = names[0] if names[0] == "RUN" else f"--{dashed(names[0])}"
         raise InputError(f"{reason}: leave out {name}")

@@ -9,19 +9,19 @@ import click
 
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
+    every_setting_but_arch,
     given,
     grid_option,
     json_option,
     print_json,
     say_chosen,
-    settings_but_arch,
+    setting_option,
 )
 from funcnn.cli.progress import SweepBar
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep.plan import Plan, train_command
 from funcnn.experiments.sweep.results import as_data, best_of, table
 from funcnn.experiments.sweep.sweep import Processes, Sweep
-from funcnn.experiments.tasks.config import BACKENDS
 
 
 @click.command()
@@ -33,8 +33,8 @@ from funcnn.experiments.tasks.config import BACKENDS
     default=1,
     help="Runs of each point of the grid, from --seed on. [default: 1]",
 )
-@click.option("--backend", type=click.Choice(BACKENDS), help="What trains. [default: numpy]")
-@settings_but_arch
+@setting_option("backend", "What trains.")
+@every_setting_but_arch
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -12,16 +12,18 @@ from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
     echo,
+    every_setting,
     given,
     json_option,
     print_json,
     say_chosen,
-    settings_options,
+    setting_option,
     threads_option,
 )
 from funcnn.cli.progress import TrainBar
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import expect_init_used, make_learner
@@ -30,12 +32,8 @@ from funcnn.experiments.training.run import TrainingRun
 
 
 @click.command()
-@settings_options
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    help="What trains: funcnn, or PyTorch with its own initialisation and order. [default: numpy]",
-)
+@every_setting
+@setting_option("backend")
 @threads_option
 @out_option
 @click.option(
@@ -97,7 +95,7 @@ def train(
         also = [*options, *given({"out": out, "config": config_file})]
         also = [name for name in also if name != "epochs"]
         if also:
-            name = also[0].replace("_", "-")
+            name = dashed(also[0])
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
     elif allow_changed_data:
         raise InputError("--allow-changed-data is for --resume: a new run records what it reads")

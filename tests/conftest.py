@@ -26,6 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.fsync = lambda file: None
 
 
+# An assert that fails there shows its values too.
+pytest.register_assert_rewrite("commands", "helpers", "image_files", "torch_helpers")
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: to look through it for garbage takes half a second, fifty times."""
     gc.freeze()

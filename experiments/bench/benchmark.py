@@ -14,7 +14,7 @@ import numpy as np
 
 from funcnn._files import write_whole
 from funcnn.experiments.bench.nets import NETS
-from funcnn.experiments.bench.peers import PEERS, REFERENCES
+from funcnn.experiments.bench.peers import PACKAGES, PEERS, REFERENCES
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
@@ -97,7 +97,7 @@ class Benchmark:
         self._rounds, self._threads = rounds, threads
         self._done = 0
         self._workers: dict[str, WorkerProcess] = {}
-        self.machine = describe_machine()
+        self.machine = describe_machine(PACKAGES)
         self.results: list[Row] = []
         self.notes: list[str] = []
         with new_folder(out, "bench") as self.folder:

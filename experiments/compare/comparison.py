@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.compare.lockstep import lockstep
 from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.compare.report import write_report
@@ -64,7 +65,7 @@ class Comparison:
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
-        if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
+        if "free" in modes:  # in lockstep torch begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
         task = Task.build(config, expected, usual=usual)
         task.first_params()
@@ -79,7 +80,7 @@ class Comparison:
             "seeds": [config.seed + index for index in range(seeds)],
             "steps": min(steps or STEPS, task.total_steps),
             "threads": threads or fn.threads.available_cores(),
-            "machine": describe_machine(),
+            "machine": describe_machine(PACKAGES),
             "peak_memory": {},
         }
         name = f"compare-{config.arch}-{Path(config.data).resolve().name}"

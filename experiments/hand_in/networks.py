@@ -14,7 +14,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.labs.lab import SEEDS, Lab, Results, Trial
 from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.tasks.config import BACKENDS, RunConfig, build_network
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import TrainedModel, read_model

@@ -20,7 +20,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
 from funcnn.experiments.labs.lab import Trial
-from funcnn.experiments.tasks.config import RunConfig, build_network
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
 
 _SOURCES = Path(__file__).resolve().parent / "notebook_sources"
 _EXTRA = "notebooks"

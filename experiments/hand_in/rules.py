@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.figures.scores import LIMIT
 from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.requirements import Floor, HandIn, Piece, Student
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
+from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
 from funcnn.experiments.labs.tables import SIDES
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
@@ -147,7 +147,7 @@ def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     content = submission.file(piece)
     size = f"{len(content) / 1e6:.2f} MB"
-    yield Verdict(name, f"less than {LIMIT / 1e6:g} MB", len(content) < LIMIT, size)
+    yield Verdict(name, f"less than {SIZE_LIMIT / 1e6:g} MB", len(content) < SIZE_LIMIT, size)
     layers = {layer["layer"] for layer in (network.trained.model.spec or {})["layers"]}
     activations = {layer_name(known.layer()) for known in ACTIVATIONS.values()}
     others = layers - activations - {"Flatten", "Dense", "Dropout"}

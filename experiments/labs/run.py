@@ -15,6 +15,7 @@ from typing import Any
 
 import funcnn as fn
 from funcnn._files import read_bytes, write_whole
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -57,7 +58,8 @@ class LabRun:
         emnist = _find(lab, data)
         if lab.needs_emnist and emnist is None:
             raise missing_emnist(lab.name)
-        run = cls(Results(lab, record.folder, quick, describe_machine(), emnist), record)
+        machine = describe_machine(PACKAGES)
+        run = cls(Results(lab, record.folder, quick, machine, emnist), record)
         record.begin(run._values)
         return run
 

@@ -114,7 +114,7 @@ def _pool(name: str) -> Callable[[Spec, Shape], Part | None]:
         if of_axes is None:
             return None
         stride = spec["stride"] if spec["stride"] != spec["kernel_size"] else None
-        found = _call(
+        pooling = _call(
             of_axes,
             spec["kernel_size"],
             stride=(stride, None),
@@ -122,7 +122,7 @@ def _pool(name: str) -> Callable[[Spec, Shape], Part | None]:
             count_include_pad=(spec.get("count_include_pad", True), True),
             divisor_override=(1 if sums and axes > 1 else None, None),
         )
-        return found._replace(own=sums and axes == 1)
+        return pooling._replace(own=sums and axes == 1)
 
     return part
 

@@ -20,7 +20,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.sweep.figures import draw_sweep
-from funcnn.experiments.sweep.plan import Plan, SweptRun, as_option, made_ready
+from funcnn.experiments.sweep.plan import Plan, SweptRun, made_ready
 from funcnn.experiments.sweep.results import (
     Outcome,
     PointResult,
@@ -30,6 +30,7 @@ from funcnn.experiments.sweep.results import (
 )
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.pool import Job, Told, run_all, tell
@@ -216,7 +217,7 @@ def _begun(name: str, was: str | None, here: str | None) -> str:
     """How it was begun, of what is another now; None: it was left out, or is."""
     if name == "TARGET":
         return f"with {was}, not {here}"
-    option = name.replace("_", "-")
+    option = dashed(name)
     if was is None:
         return f"without {option}"
     return f"with {option} {was}, {'which is left out now' if here is None else f'not {here}'}"

@@ -22,6 +22,7 @@ from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
 
@@ -192,12 +193,8 @@ def _chosen(body: str, choices: tuple[str, str, str]) -> str:
 
 def _title(parts: Sequence[Part], input_shape: Shape) -> str:
     """Its sizes: 784-256-128-10, or 1x28x28-16x14x14-10."""
-    ends = [_by(part.output_shape) for part in parts if part.first_params != "{}"]
-    return "-".join([_by(input_shape), *ends])
-
-
-def _by(shape: Shape) -> str:
-    return "x".join(map(str, shape))
+    ends = [by_sizes(part.output_shape) for part in parts if part.first_params != "{}"]
+    return "-".join([by_sizes(input_shape), *ends])
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
