@@ -66,9 +66,9 @@ def one_thread_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is finished in this process draws nothing."""
-    from funcnn.experiments.training import run
+    from funcnn.experiments.training import figures
 
-    monkeypatch.setattr(run, "drawn", lambda *args, **named: True)
+    monkeypatch.setattr(figures, "drawn", lambda *args, **named: True)
 
 
 @pytest.fixture(scope="module")

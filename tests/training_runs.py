@@ -4,7 +4,7 @@ import csv
 
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
@@ -49,9 +49,9 @@ def without_seconds(folder):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows_of(folder)]
 
 
-class AfterTwo(Progress):
+class AfterTwo(Callback):
     """Ctrl-C after the second epoch."""
 
-    def row(self, row, epochs):
+    def epoch_end(self, run, row, epochs):
         if row.epoch == 2:
             raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.spread import Spread, spread
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]
@@ -23,21 +24,6 @@ Runs = Mapping[str, Sequence[RunFolder]]
 SCORES = ("test_accuracy", "test_loss", "val_accuracy", "val_loss")
 LARGER_THAN = 2
 """So many standard errors a difference of means must exceed to be called larger than the spread."""
-
-
-class Spread(NamedTuple):
-    """What the runs of one backend came to in one number."""
-
-    mean: float
-    std: float | None
-    """Of the sample (n - 1 in the denominator); None for one run."""
-    values: list[float]
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation."""
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), std, list(values))
 
 
 class Difference(NamedTuple):

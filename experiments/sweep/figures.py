@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.scores import Score, dots
 from funcnn.experiments.figures.style import (
@@ -25,6 +24,7 @@ from funcnn.experiments.figures.style import (
 )
 from funcnn.experiments.sweep.results import PARTS, PointResult
 from funcnn.experiments.tasks.settings import as_option
+from funcnn.experiments.training.spread import Spread
 
 _MAX_LINES = len(COLOURS)
 _SPREAD = ", ± 1 standard deviation"

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn._files import write_whole
-from funcnn.experiments.compare.results import Spread, spread
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, train_command
 from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.training.folder import RunFolder, loss_text
+from funcnn.experiments.training.spread import Spread, spread
 
 PARTS = {"val": "validation", "train": "training"}
 """The examples that a point may be measured on."""

@@ -1,4 +1,4 @@
-"""The curves of one run, and figures asked for by name: activations, the curves of several runs."""
+"""The figures of a run, and those that are asked for: all activations, curves of several runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots
-from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.drawing import drawn, figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
     GREEN,
@@ -20,11 +20,30 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
 from funcnn.experiments.tasks.settings import by_sizes, dashed
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.types import Array
+
+
+def draw_run(
+    folder: RunFolder, task: Task, rows: Sequence[EpochRow], outputs: Array | None
+) -> None:
+    """Those that a finished run leaves in its folder, if they can be drawn.
+
+    outputs: of the test inputs, (N, classes); None: they have no labels.
+    """
+    unit = LOSSES[task.config.loss]
+    drawn(learning_curve, folder.path / "learning_curve.png", rows, unit)
+    if outputs is None:
+        return
+    counts = fn.confusion_matrix(outputs, task.data.test[1])
+    drawn(plots.confusion, folder.path / "confusion_matrix.png", counts, task.data.class_names)
+    if ARCHITECTURES[task.config.arch].binary:
+        drawn(plots.points, folder.path / "predictions.png", task.data.test, outputs)
 
 
 @figure_file

@@ -7,7 +7,6 @@ The state in `last.npz` says which config it is of, and has every row so far: `c
 import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import funcnn as fn
@@ -228,15 +227,6 @@ def left_in_summary(folder: RunFolder, config: RunConfig, left: Left) -> dict[st
             {"after_epoch": each.after_epoch, "sha256": each.sha256} for each in changed
         ]
     return said
-
-
-def identity(path: Path) -> tuple[int, ...] | None:
-    """What tells a file from another one of its name; None: there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]) -> str | None:

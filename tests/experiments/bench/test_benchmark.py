@@ -17,12 +17,13 @@ from commands import FUNCNN, funcnn, parse
 import funcnn as fn
 from funcnn.experiments.bench import benchmark, nets, peers
 from funcnn.experiments.bench import worker as benchmark_worker
-from funcnn.experiments.bench.benchmark import Benchmark, Row, Watch, WorkerError, WorkerProcess
+from funcnn.experiments.bench.benchmark import Benchmark, Row, WorkerError, WorkerProcess
 from funcnn.experiments.bench.nets import NETS, WEIGHT_DECAY
 from funcnn.experiments.bench.peers import PEERS
 from funcnn.experiments.bench.worker import choices
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
+from funcnn.experiments.training.callback import Callback
 
 STEPS = 10
 
@@ -115,18 +116,15 @@ def test_the_nets_are_what_the_names_say(net):
 # --- what comes of it ------------------------------------------------------------------------
 
 
-class Noted(Watch):
+class Noted(Callback):
     def __init__(self):
-        self.turns, self.of_nets, self.notes = [], [], []
+        self.turns, self.notes = [], []
 
-    def begin(self, turns):
-        self.expected = turns
+    def run_begin(self, run, steps, done):
+        self.expected = steps
 
-    def turn(self):
-        self.turns.append(1)
-
-    def rows(self, rows):
-        self.of_nets.append(rows[0].net)
+    def step_end(self, run, done, steps, loss):
+        self.turns.append(done)
 
     def note(self, line):
         self.notes.append(line)
@@ -137,7 +135,7 @@ def compared(tmp_path_factory):
     """funcnn and torch in processes of their own: the folder, what is returned, what was told."""
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("bench") / "it"
-    watch = Noted()
+    noted = Noted()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "_TURN", 0.0)
         results = Benchmark(
@@ -145,12 +143,12 @@ def compared(tmp_path_factory):
             peer=("torch", "funcnn"),
             rounds=2,
             out=folder,
-        ).finish(watch)
-    return folder, results, watch
+        ).finish(noted)
+    return folder, results, noted
 
 
 def test_a_comparison_has_a_row_for_each_net_measure_and_peer(compared):
-    folder, results, watch = compared
+    folder, results, noted = compared
     with open(folder / "results.csv", newline="") as file:
         header, *lines = csv.reader(file)
     assert tuple(header) == Row._fields
@@ -166,18 +164,23 @@ def test_a_comparison_has_a_row_for_each_net_measure_and_peer(compared):
         assert (row["measure"], row["unit"]) == ("step", "ms a step")
         assert row["batch"] == {"tiny": 21, "mlp3-32": 32}[row["net"]]
         assert (row["rounds"], row["threads"]) == (2, 2)
-    assert len(watch.turns) == watch.expected == 2 * 2 * (1 + 2)
-    assert watch.of_nets == ["tiny", "mlp3-32"]
+    assert noted.expected == 2 * 2 * (1 + 2)
+    assert noted.turns == [*range(1, 1 + noted.expected)]
+    tables = "\n".join(noted.notes).split("\n\n")
+    assert [table.split(",")[0].strip() for table in tables] == ["tiny", "mlp3-32"]
+    assert [[line.split()[0] for line in table.strip().splitlines()[1:]] for table in tables] == [
+        ["funcnn", "torch"]
+    ] * 2
 
 
 def test_every_measure_has_its_unit_and_memory_one_round():
     measures = ("step", "inference", "evaluation", "memory")
-    watch = Noted()
-    results = Benchmark(net=("tiny",), peer=("funcnn",), measure=measures, rounds=2).finish(watch)
+    noted = Noted()
+    results = Benchmark(net=("tiny",), peer=("funcnn",), measure=measures, rounds=2).finish(noted)
     found = [(row["measure"], row["unit"], row["rounds"]) for row in results["rows"]]
     units = ("ms a step", "images/s", "images/s", "MB")
     assert found == list(zip(measures, units, (2, 2, 2, 1), strict=True))
-    assert len(watch.turns) == watch.expected == 3 * 3 + 1
+    assert len(noted.turns) == noted.expected == 3 * 3 + 1
     assert results["run"] == "runs/bench-001"
 
 
@@ -240,12 +243,13 @@ def without_torch(monkeypatch):
 
 
 def test_a_peer_that_is_not_installed_is_left_out_with_a_note(tmp_path, without_torch):
-    watch = Noted()
-    results = Benchmark(net=("tiny",), rounds=1, out=tmp_path / "it").finish(watch)
+    noted = Noted()
+    results = Benchmark(net=("tiny",), rounds=1, out=tmp_path / "it").finish(noted)
     (row,) = results["rows"]
     assert (row["peer"], row["ratio"]) == ("funcnn", None)
-    assert "torch is left out: it is not installed" in watch.notes
-    assert results["notes"] == watch.notes
+    assert "note: torch is left out: it is not installed" in noted.notes
+    notes = [f"note: {line}" for line in results["notes"]]
+    assert noted.notes[:-3] == notes  # a blank line and a table of one row follow
     with open(tmp_path / "it" / "results.csv", newline="") as file:
         assert next(csv.DictReader(file))["ratio"] == ""
 
@@ -285,7 +289,7 @@ def test_where_every_peer_fails_the_error_says_why(tmp_path, monkeypatch):
 
     monkeypatch.setattr(WorkerProcess, "measure", fail)
     with pytest.raises(RunStoppedError, match="funcnn is left out of step of tiny: no luck"):
-        Benchmark(net=("tiny",), peer=("funcnn",), rounds=1, out=tmp_path / "it").finish(Watch())
+        Benchmark(net=("tiny",), peer=("funcnn",), rounds=1, out=tmp_path / "it").finish()
 
 
 def test_the_first_third_of_a_turn_does_not_count(monkeypatch):

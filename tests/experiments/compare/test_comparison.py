@@ -22,20 +22,21 @@ from image_files import image_folder
 from funcnn.cli import main
 from funcnn.experiments import extras
 from funcnn.experiments.compare import comparison, findings
-from funcnn.experiments.compare.comparison import Comparison, Watch
+from funcnn.experiments.compare.comparison import Comparison
 from funcnn.experiments.compare.lockstep_table import read_steps
 from funcnn.experiments.compare.results import (
     chance_beyond,
     compare_means,
-    spread,
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.spread import spread
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]
 OPTIONS = ["--seeds", "2", "--threads", "1"]
@@ -251,17 +252,14 @@ def test_a_run_gives_its_settings_and_points_have_no_picture_of_images():
 # --- stopped and gone on with ----------------------------------------------------------------
 
 
-class Stops(Watch):
+class Stops(Callback):
     """Interrupts at the first step of the run of this name."""
 
     def __init__(self, name):
         self._name = name
 
-    def begin(self, name):
-        self._begun = name
-
-    def step(self, done, steps):
-        if self._begun == self._name:
+    def step_end(self, run, done, steps, loss):
+        if run == self._name:
             raise KeyboardInterrupt
 
 
@@ -320,9 +318,9 @@ def test_what_another_process_did_meanwhile_is_not_done_again(images):
     config = RunConfig.resolve({**settings, "data": str(images)})
     first = Comparison.start(config, ("lockstep",), steps=2, threads=1, out=Path("it"))
     second = Comparison.resume(Path("it"))
-    first.finish(Watch())
+    first.finish()
     with pytest.raises(InputError, match=r"^it: another process went on with it meanwhile$"):
-        second.finish(Watch())
+        second.finish()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")

@@ -24,7 +24,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 
 STEPS = 200
@@ -195,8 +195,8 @@ def test_in_float32_the_difference_is_that_of_its_rounding_and_grows(images):
 def test_the_numpy_half_does_what_a_run_does_to_the_bit(images, tmp_path):
     seen = []
 
-    class Losses(Progress):
-        def step(self, loss):
+    class Losses(Callback):
+        def step_end(self, run, done, steps, loss):
             seen.append(loss)
 
     task = small(images, "mlp3", epochs=4, dropout=0.3)

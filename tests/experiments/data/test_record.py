@@ -24,8 +24,9 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.sweep import sweep
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
@@ -60,8 +61,8 @@ def run(home):
 def stopped(folder):
     """A run that was stopped after its first epoch."""
 
-    class Stop(Progress):
-        def row(self, row, epochs):
+    class Stop(Callback):
+        def epoch_end(self, run, row, epochs):
             raise KeyboardInterrupt
 
     settings = {"arch": "softmax", "val_size": 10, "epochs": 2, "batch_size": 8}
@@ -386,7 +387,7 @@ def test_data_that_change_while_a_sweep_trains_are_refused(home, sweep_here):
     plan = Plan.make("softmax", {"lr": (0.1,)}, {"epochs": 1, "data": "mine.csv"}, 1)
     begun = sweep.Sweep.open(plan, sweep.Processes(1), home / "swept")
     change(home)
-    _, outcomes = begun.finish(sweep.Watch())
+    _, outcomes = begun.finish()
     assert re.search("content of .* is not what .*swept was", outcomes["lr=0.1_seed=0"].error)
 
 
@@ -414,7 +415,7 @@ def test_a_sweep_of_before_whose_runs_have_absolute_paths_goes_on(home, sweep_he
         path.write_text(path.read_text().replace('"mine.csv"', f'"{home / "mine.csv"}"'))
     (run.path / "data.json").unlink()
     record = json.loads((home / "swept/sweep.json").read_text())
-    record["sha256"] = {run.path.name: run.digest()}
+    record["sha256"] = {run.path.name: digest_of(run)}
     (home / "swept/sweep.json").write_text(json.dumps(record))
     again = funcnn(*SWEPT, *sizes, "--grid", "lr=0.1").stdout
     assert again.splitlines()[1:] == shown.stdout.splitlines()[1:]

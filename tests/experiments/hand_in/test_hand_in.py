@@ -34,7 +34,7 @@ from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Trial
 from funcnn.experiments.labs.registry import LABS
-from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
@@ -483,7 +483,7 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab_run, "run_all", run_all_here)
-        LabRun.open(TINY, False, folder).finish(Watch())
+        LabRun.open(TINY, False, folder).finish()
     return folder
 
 

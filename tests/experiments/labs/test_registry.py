@@ -21,7 +21,7 @@ from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
-from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.labs.tables import verdict
 from funcnn.experiments.training.folder import EpochRow
 
@@ -128,7 +128,7 @@ def done(tmp_path_factory):
             # What lies where in a picture is seen in test_pictures: to lay it out takes half its
             # time.
             patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
-            page = run.finish(Watch())
+            page = run.finish()
         found[lab.name] = Done(run.results, page.read_text())
     return found
 

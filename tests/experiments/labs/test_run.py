@@ -24,8 +24,9 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.registry import LABS
-from funcnn.experiments.labs.run import LabRun, Watch
+from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 
 pytest.importorskip(
@@ -68,20 +69,21 @@ def here(monkeypatch):
     monkeypatch.setattr(lab_run, "run_all", run_all_here)
 
 
-class Told(Watch):
+class Told(Callback):
     """What was told; interrupts after so many results."""
 
     def __init__(self, most=None):
         self.begun, self.rows, self.results, self.most = None, [], [], most
 
-    def begin(self, runs, done, epochs):
-        self.begun = runs, done, epochs
+    def begin(self, runs, finished):
+        self.begun = runs, finished
 
-    def row(self, name, main, row, epochs):
-        self.rows.append((name, row.epoch, epochs))
+    def epoch_end(self, run, row, epochs):
+        self.rows.append((run, row.epoch, epochs))
 
-    def result(self, name, main, rows, summary):
-        self.results.append((name, main, len(rows), summary["backend"]))
+    def run_end(self, run, folder, error):
+        assert error is None
+        self.results.append((run, len(folder.read_metrics()), folder.read_config().backend))
         if len(self.results) == self.most:
             raise KeyboardInterrupt
 
@@ -109,12 +111,12 @@ def finished(once, place):
 
 def test_it_trains_every_seed_and_side_and_writes_the_report(finished):
     page, told = finished
-    assert told.begun == (3, 0, 6)
     assert sorted(told.results) == [
-        ("one/numpy-seed-0", True, 2, "numpy"),
-        ("one/torch-seed-0", True, 2, "torch"),
-        ("two/numpy-seed-0", False, 2, "numpy"),
+        ("one/numpy-seed-0", 2, "numpy"),
+        ("one/torch-seed-0", 2, "torch"),
+        ("two/numpy-seed-0", 2, "numpy"),
     ]
+    assert told.begun == (dict.fromkeys((name for name, *_ in told.results), 2), 0)
     assert sorted(told.rows) == [(name, epoch, 2) for name, *_ in sorted(told.results)
                                  for epoch in (1, 2)]  # fmt: skip
     assert page == Path("runs/tiny-quick/report.html")
@@ -169,7 +171,7 @@ def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with():
     TrainingRun.start(results.config(one, "torch"), torch_folder.path).finish()
     made = torch_folder.summary.stat().st_mtime_ns
     _, told = finish()
-    assert told.begun[:2] == (3, 1)
+    assert told.begun == (dict.fromkeys(("one/torch-seed-0", "two/numpy-seed-0"), 2), 1)
     assert sorted(name for name, *_ in told.results) == ["one/torch-seed-0", "two/numpy-seed-0"]
     assert torch_folder.summary.stat().st_mtime_ns == made
     assert folder.last.stat().st_mtime_ns > state
@@ -191,9 +193,9 @@ def test_a_run_that_cannot_be_done_ends_the_others_and_is_named():
 
 
 def test_a_process_that_is_killed_is_one_line(monkeypatch):
-    class Kill(Watch):
-        def row(self, name, main, row, epochs):
-            found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "run_worker"],
+    class Kill(Callback):
+        def epoch_end(self, run, row, epochs):
+            found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "training.worker"],
                                    capture_output=True, text=True, check=True)  # fmt: skip
             for pid in found.stdout.split():
                 os.kill(int(pid), signal.SIGKILL)
@@ -207,7 +209,7 @@ def test_a_process_that_is_killed_is_one_line(monkeypatch):
 @pytest.mark.usefixtures("here")
 def test_a_second_is_refused_while_the_first_is_at_work():
     class Two(Told):
-        def begin(self, runs, done, epochs):
+        def begin(self, runs, finished):
             with pytest.raises(InputError, match=r"^runs/tiny-quick: another process is at work"):
                 LabRun.open(TINY, True).finish(Told())
 

@@ -15,9 +15,9 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import evaluate_run, load_model
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.run import TrainingRun
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
@@ -41,13 +41,13 @@ def tiny(images, **settings):
     return RunConfig.resolve({"backend": "torch"} | defaults | settings)
 
 
-class StopAfter(Progress):
+class StopAfter(Callback):
     """Ctrl-C after so many recorded epochs."""
 
     def __init__(self, epochs):
         self.epochs = epochs
 
-    def row(self, row, epochs):
+    def epoch_end(self, run, row, epochs):
         self.epochs -= 1
         if self.epochs == 0:
             raise KeyboardInterrupt

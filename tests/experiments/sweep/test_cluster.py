@@ -18,7 +18,8 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import cluster as sweep_cluster
 from funcnn.experiments.sweep.cluster import connect
 from funcnn.experiments.sweep.plan import Plan
-from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
+from funcnn.experiments.sweep.sweep import Processes, Sweep
+from funcnn.experiments.training.callback import Callback
 
 pytest.importorskip("distributed", reason="a cluster needs Dask: pip install 'funcnn[cluster]'")
 
@@ -75,14 +76,14 @@ def dask(tmp_path, monkeypatch):
         yield Dask(closing, log)
 
 
-class Noted(Watch):
+class Noted(Callback):
     """What was told; does something after the first result."""
 
     def __init__(self, then=lambda: None):
         self.results, self._then = [], then
 
-    def result(self, run, outcome):
-        self.results.append((run.name, outcome.error))
+    def run_end(self, run, folder, error):
+        self.results.append((run, error))
         if len(self.results) == 1:
             self._then()
 
@@ -91,13 +92,13 @@ def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask)
     doomed, _ = dask.worker(), dask.worker()
     dask.wait_for(2)
     plan = Plan.make("points", GRID, {"epochs": 40}, 1)
-    watch = Noted(doomed.kill)
+    noted = Noted(doomed.kill)
     with connect(dask.address) as cluster:
-        _, outcomes = Sweep.open(plan, cluster, Path("there")).finish(watch)
+        _, outcomes = Sweep.open(plan, cluster, Path("there")).finish(noted)
     assert doomed.wait() != 0
-    assert sorted(watch.results) == sorted((run.name, None) for run in plan.runs)
+    assert sorted(noted.results) == sorted((run.name, None) for run in plan.runs)
     assert sorted(outcomes) == sorted(run.name for run in plan.runs)
-    Sweep.open(plan, Processes(), Path("here")).finish(Watch())
+    Sweep.open(plan, Processes(), Path("here")).finish()
     for run in plan.runs:
         here, there = (Path(place, "runs", run.name) for place in ("here", "there"))
         assert {path.name for path in here.iterdir()} == {path.name for path in there.iterdir()}
@@ -112,13 +113,13 @@ def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask)
         write_csv(Path("few.csv"), TABLE[:10], ["label", *PIXELS])
         small = Plan.make("softmax", {}, {"data": "few.csv", "epochs": 1}, 1)
         sweep = Sweep.open(small, cluster, Path("few"))
-        assert sweep.finish(Watch())[1]["seed=0"].error is None
+        assert sweep.finish()[1]["seed=0"].error is None
         assert sweep.plan.runs[0].config.batch_size == 6
         record = DataRecord.read(Path("few/runs/seed=0"))
         assert record[:2] == ("few.csv", str(Path("few.csv").resolve()))
         exploding = {"activation": "exp", "loss": "squared-error", "epochs": 4, "lr": 1e30}
         plan = Plan.make("points", {}, exploding, 1)
-        _, outcomes = Sweep.open(plan, cluster, Path("bad")).finish(Watch())
+        _, outcomes = Sweep.open(plan, cluster, Path("bad")).finish()
         assert "is kept in bad/runs/seed=0/last.npz" in outcomes["seed=0"].error
     # A scheduler that vanishes: what is finished stays.
     plan = Plan.make("points", GRID, {"epochs": 41}, 1)
@@ -143,10 +144,10 @@ def test_a_scheduler_whose_last_worker_dies_is_one_line_and_what_is_finished_sta
     assert len(list(Path("out/runs").glob("*/summary.json"))) == 1
     dask.worker()
     dask.wait_for(1)
-    watch = Noted()
+    noted = Noted()
     with connect(dask.address) as cluster:
-        _, outcomes = Sweep.open(plan, cluster, Path("out")).finish(watch)
-    assert [error for _, error in watch.results] == [None, None]
+        _, outcomes = Sweep.open(plan, cluster, Path("out")).finish(noted)
+    assert [error for _, error in noted.results] == [None, None]
     assert sorted(outcomes) == sorted(run.name for run in plan.runs)
 
 

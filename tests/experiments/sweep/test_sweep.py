@@ -23,7 +23,8 @@ from funcnn.experiments.sweep import sweep as module
 from funcnn.experiments.sweep.figures import draw_sweep
 from funcnn.experiments.sweep.plan import Plan, train_command
 from funcnn.experiments.sweep.results import Outcome, best_of, summarise, write_table
-from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
+from funcnn.experiments.sweep.sweep import Processes, Sweep
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]
@@ -233,10 +234,10 @@ def test_a_grid_over_what_ends_weighs_and_leaves_out(monkeypatch):
     assert said == "Error: --patience 0: must be an integer of at least 1 (patience=0)\n"
 
 
-class Stop(Watch):
+class Stop(Callback):
     """Interrupts after one result, as Ctrl-C."""
 
-    def result(self, run, outcome):
+    def run_end(self, run, folder, error):
         raise KeyboardInterrupt
 
 
@@ -255,12 +256,12 @@ def test_an_interrupted_sweep_trains_the_rest_and_goes_on_with_what_is_begun(mon
         return run_all(jobs, at_once)
 
     monkeypatch.setattr(module, "run_all", noted)
-    Sweep.open(plan, Processes(1), out).finish(Watch())
+    Sweep.open(plan, Processes(1), out).finish()
     assert asked == ["lr=0.1_seed=0", "lr=1_seed=0"]
     assert first.items() <= made("out").items()
     assert len(rows("out")) == 3
     whole = Sweep.open(plan, Processes(1), Path("whole"))
-    whole.finish(Watch())
+    whole.finish()
     for name in made("out"):
         assert (
             RunFolder(Path("out/runs", name)).params.read_bytes()
@@ -309,12 +310,12 @@ def test_without_any_result_there_is_no_best_and_no_figure(monkeypatch):
 
 
 def test_a_process_that_is_killed_is_a_row_and_another_takes_its_place():
-    class Kill(Watch):
+    class Kill(Callback):
         killed = False
 
-        def advance(self, name, epoch):
+        def epoch_end(self, run, row, epochs):
             if not self.killed:
-                found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "run_worker"],
+                found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "training.worker"],
                                        capture_output=True, text=True, check=True)  # fmt: skip
                 self.killed = True
                 os.kill(int(found.stdout), signal.SIGKILL)
@@ -350,10 +351,10 @@ def test_a_second_process_that_began_before_the_first_was_at_work_is_refused_too
     plan = Plan.make("points", {"lr": (0.01,)}, {"epochs": 4}, 1)
     second = Sweep.open(plan, Processes(1), Path("out"))
 
-    class Two(Watch):
-        def begin(self, runs, done, epochs):
+    class Two(Callback):
+        def begin(self, runs, finished):
             with pytest.raises(InputError, match=r"^out: another process is at work in it$"):
-                second.finish(Watch())
+                second.finish()
 
     Sweep.open(plan, Processes(1), Path("out")).finish(Two())
     assert made("out")

@@ -43,13 +43,13 @@ TOLERANCE = 1e-5
 DRIVER = """
 import json, sys
 from pathlib import Path
-from funcnn.experiments import mpi_learner
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.training import mpi_learner
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.errors import RunStoppedError
-from funcnn.experiments.mpi_ranks import Ranks
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.mpi_ranks import Ranks
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.run import TrainingRun
 import funcnn as fn
 
 config, out, plant = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -243,10 +243,10 @@ def test_a_layer_of_rows_does_to_them_what_the_layer_does_in_the_whole_batch():
 
 # As `AfterTwo`, which the ranks would import a module of tests for.
 ENDS_AFTER_TWO = """
-def row(progress, row, epochs):
+def epoch_end(callback, run, row, epochs):
     if row.epoch == 2:
         raise KeyboardInterrupt
-Progress.row = row
+Callback.epoch_end = epoch_end
 """
 
 

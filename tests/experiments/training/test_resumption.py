@@ -15,8 +15,8 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import run as training_run
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.run import TrainingRun
 
 
@@ -25,13 +25,13 @@ def images(tmp_path_factory):
     return image_folder(tmp_path_factory.mktemp("data") / "images")
 
 
-class StopAfter(Progress):
+class StopAfter(Callback):
     """Ctrl-C after an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
-    def row(self, row, epochs):
+    def epoch_end(self, run, row, epochs):
         if row.epoch == self.epoch:
             raise KeyboardInterrupt
 
@@ -461,8 +461,8 @@ def test_two_at_once_are_one_and_a_line(images, tmp_path, no_figures):
     first = TrainingRun.start(config, tmp_path / "it")
     busy = rf"^{re.escape(str(tmp_path / 'it'))}: another process is at work in it$"
 
-    class Second(Progress):
-        def row(self, row, epochs):
+    class Second(Callback):
+        def epoch_end(self, run, row, epochs):
             with pytest.raises(InputError, match=r"^--out \S+ exists already"):
                 TrainingRun.start(config, tmp_path / "it")
             with pytest.raises(InputError, match=busy):

@@ -28,10 +28,10 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training import run as training_run
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import evaluate_run, load_model
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.ops import matmul
 
@@ -256,22 +256,35 @@ def test_the_epochs_of_a_long_run_of_single_steps_are_recorded_a_hundred_times(
     assert epochs == list(range(2, 251, 2))
 
 
-def test_progress_hears_of_every_step_and_every_epoch(images, tmp_path, no_figures):
+def test_a_callback_hears_of_every_step_and_every_epoch(images, tmp_path, no_figures):
     heard = []
 
-    class Listener(Progress):
-        def begin(self, steps, done):
-            heard.append(("begin", steps, done))
+    class Listener(Callback):
+        def run_begin(self, run, steps, done):
+            heard.append((run, steps, done))
 
-        def step(self, loss):
-            heard.append("step")
+        def step_end(self, run, done, steps, loss):
+            assert np.isfinite(loss)
+            heard.append((run, done, steps))
 
-        def row(self, row, epochs):
-            heard.append(("row", row.epoch, epochs))
+        def epoch_params(self, run, epoch, params):
+            assert fn.tree.leaves(params)[0].shape
+            heard.append((run, epoch, "params"))
+
+        def epoch_end(self, run, row, epochs):
+            heard.append((run, row.epoch, epochs))
+
+        def run_end(self, run, folder, error):
+            heard.append((run, folder.read_summary()["epochs"], error))
 
     TrainingRun.start(tiny(images, epochs=2), tmp_path / "run").finish(Listener())
-    epoch = ["step"] * STEPS_PER_EPOCH
-    assert heard == [("begin", 12, 0), *epoch, ("row", 1, 2), *epoch, ("row", 2, 2)]
+    steps = [("run", done, 12) for done in range(1, 13)]
+    assert heard == [
+        ("run", 12, 0),
+        *[*steps[:6], ("run", 1, "params"), ("run", 1, 2)],
+        *[*steps[6:], ("run", 2, "params"), ("run", 2, 2)],
+        ("run", 2, None),
+    ]
 
 
 # --- the same again --------------------------------------------------------------------------
@@ -311,14 +324,14 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
 KILLED_AT_STEP = """
 import json, os, signal, sys
 from pathlib import Path
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.run import TrainingRun
 
-class Killer(Progress):
+class Killer(Callback):
     left = int(sys.argv[3])
-    def step(self, loss):
+    def step_end(self, run, done, steps, loss):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -404,8 +417,8 @@ def test_a_resumed_run_says_how_much_is_done_already(images, tmp_path, no_figure
     kill_at_step(tiny(images), tmp_path / "run", STEPS_PER_EPOCH + 3)
     begun = []
 
-    class Listener(Progress):
-        def begin(self, steps, done):
+    class Listener(Callback):
+        def run_begin(self, run, steps, done):
             begun.append((steps, done))
 
     run = TrainingRun.resume(RunFolder.open(tmp_path / "run"))
