@@ -43,13 +43,13 @@ TOLERANCE = 1e-5
 DRIVER = """
 import json, sys
 from pathlib import Path
-from funcnn.experiments import mpi_learner
-from funcnn.experiments.config import RunConfig
+from funcnn.experiments.training import mpi_learner
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.errors import RunStoppedError
-from funcnn.experiments.mpi_ranks import Ranks
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.training.mpi_ranks import Ranks
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 import funcnn as fn
 
 config, out, plant = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -467,7 +467,7 @@ def test_ranks_that_drift_apart_are_found_out_before_anything_is_recorded(images
 )
 def test_the_ranks_of_a_host_share_its_cores(cores, threads):
     code = f"""
-from funcnn.experiments import mpi_ranks
+from funcnn.experiments.training import mpi_ranks
 rank = mpi_ranks._of_environment("RANK", 0)
 mpi_ranks.own_cores = lambda: set({cores}[rank])
 print(mpi_ranks.Ranks.join().threads)

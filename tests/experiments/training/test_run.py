@@ -311,10 +311,10 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
 KILLED_AT_STEP = """
 import json, os, signal, sys
 from pathlib import Path
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.progress import Progress
-from funcnn.experiments.training_run import TrainingRun
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.run import TrainingRun
 
 class Killer(Progress):
     left = int(sys.argv[3])
