@@ -97,8 +97,8 @@ def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) ->
 
 
 def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
-    said = f"numpy: {printable(names[ours])}\ntorch: {printable(names[theirs])}"
-    return said if label is None else f"true: {printable(names[label])}\n{said}"
+    caption = f"numpy: {printable(names[ours])}\ntorch: {printable(names[theirs])}"
+    return caption if label is None else f"true: {printable(names[label])}\n{caption}"
 
 
 # --- as a document, and its main tables, which the command prints too ------------------------
@@ -235,7 +235,7 @@ def _figures(record: Mapping[str, Any], folder: Path, there: bool) -> list[Pictu
 
 
 def _in_words(value: Any) -> str:
-    return sizes_text(value) or "none" if isinstance(value, (list, tuple)) else str(value)
+    return sizes_text(value, empty="none") if isinstance(value, (list, tuple)) else str(value)
 
 
 def _method(record: Mapping[str, Any]) -> Iterator[str]:

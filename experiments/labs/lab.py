@@ -1,7 +1,7 @@
 """A lab as an experiment: what is trained, declared, and what the finished runs come to.
 
-A definition is a page (`lab_points` is the shortest example): trials, and a function that makes the
-report of their results. `lab_run` trains; nothing here does.
+A definition is a page (`points` is the shortest example): trials, and a function that makes the
+report of their results. `run` trains; nothing here does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -152,9 +152,9 @@ class Results:
         return sorted((int(path.stem), path) for path in kept)
 
 
-def is_printed(row: EpochRow, epochs: int) -> bool:
-    """Whether an epoch is printed: of thousands of epochs ten lines say enough."""
-    every = max(1, epochs // 10) if epochs > 100 else 1
+def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:
+    """Whether an epoch is printed: of thousands of epochs so many lines say enough."""
+    every = max(1, epochs // lines) if epochs > 100 else 1
     return row.epoch % every == 0 or row.epoch == epochs
 
 

@@ -22,8 +22,8 @@ from funcnn.experiments.figures.style import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.sweep.plan import as_option
 from funcnn.experiments.sweep.results import PARTS, PointResult
+from funcnn.experiments.tasks.settings import as_option
 from funcnn.experiments.training.spread import Spread
 
 _MAX_LINES = len(COLOURS)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.text_table import text_table
-from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
+from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, train_command
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.training.folder import RunFolder, loss_text
 from funcnn.experiments.training.spread import Spread, spread
 
@@ -163,7 +164,7 @@ def as_data(plan: Plan, results: Sequence[PointResult]) -> list[dict[str, Any]]:
 def table(plan: Plan, results: Sequence[PointResult]) -> str:
     """The points as aligned lines, the best of each trial marked."""
     part = measured_on(plan)
-    keys = [name.replace("_", "-") for name in plan.grid]
+    keys = list(map(dashed, plan.grid))
     head = ["", *keys, f"{part} accuracy", f"{part} loss", "parameters", "epochs", "seconds"]
     failed = any(result.failed for result in results)
     lines = [[*head, "failed"] if failed else head]
