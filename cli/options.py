@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from funcnn.experiments.errors import printable
+from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
@@ -19,7 +19,6 @@ from funcnn.experiments.tasks.settings import (
     Number,
     Sizes,
     Whole,
-    by_sizes,
     dashed,
     parse_sizes,
 )
@@ -77,7 +76,7 @@ def _by_arch(name: str) -> str:
     for arch, architecture in ARCHITECTURES.items():
         value = architecture.defaults.get(name, setting.default)
         if isinstance(value, tuple):
-            value = by_sizes(value, "none")
+            value = sizes_text(value, empty="none")
         groups.setdefault(setting.none if value is None else str(value), []).append(arch)
     if len(groups) == 1:
         return next(iter(groups))

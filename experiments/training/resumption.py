@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.data.record import changes_in
-from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.errors import InputError, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import SCHEDULES
-from funcnn.experiments.tasks.settings import by_sizes, dashed
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.model import load_model
@@ -248,5 +248,5 @@ def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]
 
 def _said(value: Any) -> str:
     if isinstance(value, tuple):
-        return by_sizes(value)
+        return sizes_text(value)
     return "none" if value is None else str(value)

@@ -25,7 +25,7 @@ from funcnn.experiments.data.formats.listings import DiskFolder, is_left, open_f
 from funcnn.experiments.data.formats.set_parts import PARTS, file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import Examples, ImageData, assemble, check_pair
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array, Shape
 
@@ -96,7 +96,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, size: int, name: str, *, packed: bool
     shape = struct.unpack(f">{axes}I", sizes)
     dtype = np.dtype(_TYPES[code])
     claimed = math.prod(shape) * dtype.itemsize
-    claims = f"{name} (magic number 0x{magic.hex()}) claims {' x '.join(map(str, shape))} values"
+    claims = f"{name} (magic number 0x{magic.hex()}) claims {sizes_text(shape, ' x ')} values"
     claims += f" ({claimed:,} bytes)"
     if packed:
         expect_memory(claimed, name, size)
