@@ -8,18 +8,14 @@ import click
 
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
-    activation_option,
     allow_changed_option,
     arch_choice,
-    channels_option,
     echo,
     given,
-    hidden_option,
     json_option,
-    kernel_size_option,
     print_json,
     run_argument,
-    seed_option,
+    setting_options,
 )
 from funcnn.experiments.errors import printable
 from funcnn.experiments.tasks.config import RunConfig
@@ -141,11 +137,7 @@ def inspect(file: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("arch", type=arch_choice, metavar="ARCH")
-@channels_option
-@kernel_size_option
-@hidden_option
-@activation_option
-@seed_option
+@setting_options("channels", "kernel_size", "hidden", "activation", "seed")
 @json_option
 def check(arch: str, as_json: bool, **settings: Any) -> None:
     """Prove the gradient of a whole model in float64; exit 1 if an error is above 1e-6.

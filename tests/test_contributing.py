@@ -4,11 +4,10 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = [
     textwrap.dedent(
         re.search(r"^ *```python\n(.*?)^ *```$", (ROOT / page).read_text("utf-8"), re.M | re.S)[1]

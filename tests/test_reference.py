@@ -5,15 +5,14 @@ import doctest
 import inspect
 import re
 import textwrap
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import funcnn as fn
 
-ROOT = Path(__file__).resolve().parent.parent
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
 AIDS = {  # of these modules, what serves the library itself
     *("check_float", "check_initializer", "initialize", "fill", "as_schedule"),

@@ -17,13 +17,13 @@ from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import (
-    RunConfig,
+from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
     build_optimizer,
     network_that_fits,
 )
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
 
 _EXAMPLES = 20_000
@@ -213,7 +213,7 @@ def _medians(one_pass: Callable[[], dict[str, float]]) -> dict[str, float]:
     end = time.perf_counter() + _SECONDS
     while len(passes) < _LEAST or time.perf_counter() < end:
         passes.append(one_pass())
-    return {name: statistics.median(found[name] for found in passes) for name in passes[0]}
+    return {name: statistics.median(seconds[name] for seconds in passes) for name in passes[0]}
 
 
 def _gemm_rate() -> float:

@@ -25,6 +25,7 @@ from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.system.machine import in_one_line, is_busy
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
 
 _SHOWN = 32  # images that the two classify differently
@@ -87,8 +88,8 @@ def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) ->
 
 
 def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
-    said = f"numpy: {printable(names[ours])}\ntorch: {printable(names[theirs])}"
-    return said if label is None else f"true: {printable(names[label])}\n{said}"
+    caption = f"numpy: {printable(names[ours])}\ntorch: {printable(names[theirs])}"
+    return caption if label is None else f"true: {printable(names[label])}\n{caption}"
 
 
 # --- as Markdown: the tables, which the command prints too, and the whole document -------------
@@ -126,14 +127,14 @@ counted."""
 
 
 def tables(record: Mapping[str, Any]) -> list[str]:
-    """What came out in numbers, side by side."""
-    found = []
+    """What came out in numbers, the backends beside each other."""
+    texts = []
     if "free" in record:
         unit = LOSSES[RunConfig.resolve(record["config"]).loss]
-        found.append(_table([("", *BACKENDS), *_of_sides(record["free"]["sides"], unit)]))
+        texts.append(_table([("", *BACKENDS), *_of_backends(record["free"]["sides"], unit)]))
     if "lockstep" in record:
-        found.append(_table([("lockstep", *DTYPES), *_of_steps(record["lockstep"])]))
-    return found
+        texts.append(_table([("lockstep", *DTYPES), *_of_steps(record["lockstep"])]))
+    return texts
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -143,14 +144,14 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
 
 
-def _of_sides(sides: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
-    both = [sides[name] for name in BACKENDS]
+def _of_backends(by_backend: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
+    both = [by_backend[name] for name in BACKENDS]
     for name, (words, scale, digits) in _SCORES.items():
         if both[0][name] is not None:
-            yield words.format(unit=unit), *(_spread(side[name], scale, digits) for side in both)
-    yield "seconds an epoch (median)", *(f"{side['seconds_per_epoch']:.3g}" for side in both)
-    yield "peak memory of training (MB)", *(_megabytes(side["peak_memory"]) for side in both)
-    yield "parameters", *(f"{side['parameters']:,}" for side in both)
+            yield words.format(unit=unit), *(_spread(one[name], scale, digits) for one in both)
+    yield "seconds an epoch (median)", *(f"{one['seconds_per_epoch']:.3g}" for one in both)
+    yield "peak memory of training (MB)", *(_megabytes(one["peak_memory"]) for one in both)
+    yield "parameters", *(f"{one['parameters']:,}" for one in both)
 
 
 def _spread(found: Mapping[str, Any], scale: int, digits: int) -> str:
@@ -241,8 +242,7 @@ def _figures(record: Mapping[str, Any], name: str, there: bool) -> Iterator[str]
 
 
 def _in_words(value: Any) -> str:
-    sizes = isinstance(value, (list, tuple))
-    return "x".join(map(str, value)) or "none" if sizes else str(value)
+    return by_sizes(value, "none") if isinstance(value, (list, tuple)) else str(value)
 
 
 def _method(record: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
@@ -24,7 +25,7 @@ def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
         document = Document(
             lab.title,
             "Made from snapshots alone, measured anew; how they were trained is not recorded here.",
-            [("Machine", in_one_line(describe_machine()))],
+            [("Machine", in_one_line(describe_machine(PACKAGES)))],
             [_section(trial, network, folder) for trial, network in networks.items()],
         )
         write_pdf(to_html(document), folder / "report.pdf")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.export.tensor_files import write_tensors
-from funcnn.experiments.figures.scores import LIMIT, accuracy_against_size
+from funcnn.experiments.figures.scores import accuracy_against_size
 from funcnn.experiments.labs import figures, sections
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.momentum import recurrences_apart
@@ -21,15 +21,15 @@ from funcnn.experiments.labs.tables import (
 )
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+from funcnn.experiments.tasks.settings import by_sizes
 
+SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
 _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "classical-momentum"}
 MAIN = Trial("mlp", _BASE, main=True)
 WHOLE_LABELS = Trial("whole-labels", {**_BASE, "label_smoothing": 0.0})
 SIZES = {
-    "-".join(map(str, hidden)): Trial(
-        "hidden-" + "x".join(map(str, hidden)), {**_BASE, "hidden": hidden}
-    )
+    "-".join(map(str, hidden)): Trial(f"hidden-{by_sizes(hidden)}", {**_BASE, "hidden": hidden})
     for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
 }
 ACTIVATIONS = {
@@ -132,16 +132,17 @@ def _against_size(results: Results) -> Section:
     sizes = {label: _size(results, trial) for label, trial in settings}
     scores = scores_of(results, settings, "test_accuracy")
     places = [(sizes[score.label], score) for score in scores]
+    caption = "Accuracy on the test set against size."
     return Section(
         "Accuracy against size",
         (
             Text(
                 f"The size is that of the parameters, four bytes each; the limit is "
-                f"{LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
+                f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
             ),
             Table(header, tuple(rows), "Sizes, everything else as above."),
             _why_this_size(results, settings),
-            shown(path, "Accuracy on the test set against size.", accuracy_against_size, places),
+            shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
         ),
     )
 

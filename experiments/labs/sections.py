@@ -21,6 +21,7 @@ from funcnn.experiments.reports.document import Block, Listing, Section, Table, 
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import TrainedModel
 from funcnn.experiments.training.predictions import save_predictions
@@ -137,7 +138,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     unit = LOSSES[results.config(trial).loss]
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
-        shown(path, caption, plots.learning_curve, rows, unit),
+        shown(path, caption, learning_curve, rows, unit),
         Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
     ]
 

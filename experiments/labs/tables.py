@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.drawing import drawn
@@ -16,6 +15,7 @@ from funcnn.experiments.reports.document import Block, Picture, Section, Table, 
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.folder import EpochRow, loss_text
+from funcnn.experiments.training.spread import Spread
 
 ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""

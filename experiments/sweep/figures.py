@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.scores import Score, dots
 from funcnn.experiments.figures.style import (
@@ -23,8 +22,9 @@ from funcnn.experiments.figures.style import (
     short_names,
     write_figure,
 )
-from funcnn.experiments.sweep.plan import as_option
 from funcnn.experiments.sweep.results import PARTS, PointResult
+from funcnn.experiments.tasks.settings import as_option
+from funcnn.experiments.training.spread import Spread
 
 _MAX_LINES = len(COLOURS)
 _SPREAD = ", ± 1 standard deviation"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn._files import write_whole
-from funcnn.experiments.compare.results import Spread, spread
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, as_option, train_command
+from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, train_command
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.training.folder import RunFolder, loss_text
+from funcnn.experiments.training.spread import Spread, spread
 
 PARTS = {"val": "validation", "train": "training"}
 """The examples that a point may be measured on."""
@@ -162,7 +163,7 @@ def as_data(plan: Plan, results: Sequence[PointResult]) -> list[dict[str, Any]]:
 def table(plan: Plan, results: Sequence[PointResult]) -> str:
     """The points as aligned lines, the best of each trial marked."""
     part = measured_on(plan)
-    keys = [name.replace("_", "-") for name in plan.grid]
+    keys = list(map(dashed, plan.grid))
     head = ["", *keys, f"{part} accuracy", f"{part} loss", "parameters", "epochs", "seconds"]
     failed = any(result.failed for result in results)
     lines = [[*head, "failed"] if failed else head]

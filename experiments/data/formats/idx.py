@@ -187,16 +187,16 @@ def read_set(
     packed_first = sorted(
         filter(is_idx_name, files), key=lambda file: (not file.endswith(".gz"), file)
     )
-    found = sorted({_plain_name(file): file for file in packed_first}.values())
-    sets = emnist.official_sets(found)
+    each_once = sorted({_plain_name(file): file for file in packed_first}.values())
+    sets = emnist.official_sets(each_once)
     if len(sets) > 1:
         choices = ", ".join(f"{where}/{name}" for name in sets)
         raise InputError(f"{where} holds several sets; give one of {choices}")
     # What is of no part may be meant to be the test set.
-    there = {file_part(file) or "test" for file in found} | {"train"}
+    there = {file_part(file) or "test" for file in each_once} | {"train"}
     parts = [part for part in PARTS if part in there]
     chosen = {
-        (part, kind): _only(found, where, part, kind)
+        (part, kind): _only(each_once, where, part, kind)
         for part in parts
         for kind in ("images", "labels")
     }
@@ -225,11 +225,11 @@ def _plain_name(file: str) -> str:
 
 
 def _only(files: list[str], where: str, part: str, kind: str) -> str:
-    found = [file for file in files if kind in file.lower() and file_part(file) == part]
-    if len(found) != 1:
-        seen = ", ".join(found) or "none"
+    fitting = [file for file in files if kind in file.lower() and file_part(file) == part]
+    if len(fitting) != 1:
+        seen = ", ".join(fitting) or "none"
         raise InputError(f"{where}: one IDX file of {part} {kind} is needed, found {seen}")
-    return found[0]
+    return fitting[0]
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _NOTES = (*_TEXTS, ".pdf", ".ini", ".db", ".py", ".ipynb", ".zip", ".npy", ".npz
 _NOTE_NAMES = ("readme", "license", "licence")
 
 
-def is_picture_name(file: str) -> bool:
+def is_image_name(file: str) -> bool:
     """Whether a file is called as pictures are, in upper or lower case; not all can be read."""
     return file.lower().endswith((*_SUFFIXES, *_NOT_READ))
 
@@ -43,7 +43,7 @@ def refuse_bombs() -> Iterator[None]:
         yield
 
 
-def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
+def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
     """The pixels `(H, W)` of a picture, which must have this shape if one is given.
 
     Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 16 bits stay so, as uint16.
@@ -74,8 +74,8 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             f"{where} cannot be read as a picture: it is no PNG, JPEG, BMP, GIF, WebP or PGM"
         ) from None
     except Exception as error:  # a decoder of damaged bytes raises what it stumbles over
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{where} cannot be read as a picture: {said}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{where} cannot be read as a picture: {reason}") from None
 
 
 def eight_bits(deep: Array) -> Array:
