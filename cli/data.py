@@ -4,8 +4,11 @@ import sys
 from pathlib import Path
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
+from funcnn.experiments.errors import printable, sizes_text
+from funcnn.experiments.reports.text_table import text_table
 
 
 @click.group()
@@ -26,20 +29,21 @@ def list_sets(as_json: bool) -> None:
     Example:
       funcnn data list
     """
-    from funcnn.experiments.gallery import list_datasets
+    from funcnn.experiments.data.overview import list_datasets
 
     rows = list_datasets()
     if as_json:
         print_json(rows)
         return
+    table = []
     for row in rows:
-        echo(f"{row['name']:15} {row['title']}")
         if row["where"] is None:
-            click.echo(f"{'':15} not found; funcnn data fetch {row['name']} ", nl=False)
-            click.echo(f"downloads {row['download_bytes'] / 1e6:.0f} MB")
+            where = f"not found; funcnn data fetch {row['name']} "
+            where += f"downloads {row['download_bytes'] / 1e6:.0f} MB"
         else:
-            size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else ""
-            echo(f"{'':15} {row['where']}{size}")
+            where = row["where"] + (f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else "")
+        table += [[row["name"], row["title"]], ["", printable(where)]]
+    click.echo(text_table(table, left=2))
 
 
 @data.command()
@@ -52,7 +56,7 @@ def path(name: str, as_json: bool) -> None:
     Example:
       funcnn data path mnist
     """
-    from funcnn.experiments.gallery import place_of
+    from funcnn.experiments.data.overview import place_of
 
     place = place_of(name)
     if as_json:
@@ -79,7 +83,7 @@ def fetch(name: str, to: Path | None, as_json: bool) -> None:
     Example:
       funcnn data fetch emnist-balanced --to data-sets
     """
-    from funcnn.experiments.gallery import fetch_dataset
+    from funcnn.experiments.data.overview import fetch_dataset
 
     place = fetch_dataset(name, to)
     if as_json:
@@ -100,7 +104,7 @@ def verify(name: str | None, as_json: bool) -> None:
     Example:
       funcnn data verify fashion-mnist
     """
-    from funcnn.experiments.gallery import verify_datasets
+    from funcnn.experiments.data.overview import verify_datasets
 
     rows = verify_datasets(name)
     if as_json:
@@ -123,18 +127,27 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
     Example:
       funcnn data show fashion-mnist --out fashion-mnist.png
     """
-    from funcnn.experiments.gallery import show_dataset
+    from funcnn.experiments.data.overview import show_dataset
 
     described = show_dataset(name, out or Path(f"{Path(name).resolve().name}.png"))
     if as_json:
         print_json(described)
         return
     parts = [part for part in ("train", "validation", "test") if part in described]
+    sizes = sizes_text(described["input_shape"], " x ")
     for part in parts:
-        sizes = " x ".join(str(size) for size in described["input_shape"])
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")
-    for row in described["classes"]:
-        counts = (f"{row[part]:>7,} {part}" for part in parts if row[part] is not None)
-        test = " without labels" * (row["test"] is None)
-        echo(f"  {row['name']:14} {' '.join(counts)}{test}")
+    click.echo(
+        text_table(
+            [
+                [
+                    *("", printable(row["name"])),
+                    *(f"{row[part]:,} {part}" for part in parts if row[part] is not None),
+                    "without labels" * (row["test"] is None),
+                ]
+                for row in described["classes"]
+            ],
+            left=2,
+        )
+    )
     echo(f"picture: {described['picture']}")

@@ -4,47 +4,19 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-from funcnn.cli.hand_in import notebook, submit
-from funcnn.cli.new_place import new_place
-from funcnn.cli.options import echo, json_option, print_json
-from funcnn.cli.runs_bar import RunsBar
-from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.lab import Lab, is_printed, printed
-from funcnn.experiments.lab_run import LabRun, Watch
-from funcnn.experiments.run_folder import EpochRow
 
 import funcnn as fn
+from funcnn.cli.new_place import new_place
+from funcnn.cli.options import echo, json_option, print_json
+from funcnn.cli.progress import LabBar
+from funcnn.cli.submit import notebook, submit
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.run import LabRun
 
 _ALL = "all"
-
-
-class _Bar(RunsBar, Watch):
-    """A line for each run, after those of its epochs.
-
-    What the lab wants printed for an epoch is printed at once if runs do not go on beside each
-    other, and otherwise waits for the run's end.
-    """
-
-    def __init__(self, lab: Lab, *, bar: bool, lines: bool, at_once: bool) -> None:
-        super().__init__(lab.name, bar=bar, lines=lines)
-        self._lab, self._live = lab, at_once
-
-    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
-        self.advance(name, row.epoch)
-        if main and self._live and is_printed(row, epochs):
-            self.say(self._lab.epoch_line(row))
-
-    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        self.end_one()
-        if main and not self._live:
-            for row in printed(rows):
-                self.say(self._lab.epoch_line(row))
-        part = "val" if summary["test_accuracy"] is None else "test"
-        scored = f"{part} accuracy {summary[f'{part}_accuracy']:.2%}"
-        self.say(f"{name}: {scored}, {summary['seconds']:.1f} s")
 
 
 @click.group()
@@ -66,7 +38,7 @@ def list_(as_json: bool) -> None:
     Example:
       funcnn experiment list
     """
-    from funcnn.experiments.labs import LABS
+    from funcnn.experiments.labs.registry import LABS
 
     if as_json:
         print_json([{"name": lab.name, "title": lab.title} for lab in LABS.values()])
@@ -124,7 +96,7 @@ def run(
     labs = _named(name)
     pages = []
     for lab in labs:
-        bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json, at_once=jobs == 1)
+        bar = LabBar(lab, bar=not quiet, lines=not quiet and not as_json, live=jobs == 1)
         given = data if lab.on_emnist or name != _ALL else None
         with contextlib.closing(bar), _going_on(lab, name):
             try:
@@ -185,7 +157,7 @@ def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -
 
 
 def _named(name: str) -> list[Lab]:
-    from funcnn.experiments.labs import LABS, find_lab
+    from funcnn.experiments.labs.registry import LABS, find_lab
 
     return list(LABS.values()) if name == _ALL else [find_lab(name)]
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo
 
@@ -26,7 +27,7 @@ def activations(out: Path) -> None:
     Example:
       funcnn figure activations --out activations.png
     """
-    from funcnn.experiments.drawings import draw_activations
+    from funcnn.experiments.training.figures import draw_activations
 
     draw_activations(out)
     echo(f"figure: {out}")
@@ -49,8 +50,8 @@ def curves(runs: tuple[Path, ...], out: Path) -> None:
     Example:
       funcnn figure curves runs/mlp3-mnist-001 runs/mlp3-mnist-002 --out rates.png
     """
-    from funcnn.experiments.drawings import draw_curves
-    from funcnn.experiments.run_folder import RunFolder
+    from funcnn.experiments.training.figures import draw_curves
+    from funcnn.experiments.training.folder import RunFolder
 
     draw_curves([RunFolder.open(run) for run in runs], out)
     echo(f"figure: {out}")

@@ -10,20 +10,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
+
+import funcnn as fn
 from funcnn.cli.bench import bench
 from funcnn.cli.compare import compare
 from funcnn.cli.data import data
 from funcnn.cli.experiment import experiment
+from funcnn.cli.export import export, import_
 from funcnn.cli.figures import figure
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
-from funcnn.cli.weights import export, import_
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
-from funcnn.experiments.mpi_ranks import in_turn
-
-import funcnn as fn
+from funcnn.experiments.training.mpi_ranks import in_turn
 
 
 class _UsageLine(click.ClickException):
@@ -125,9 +125,10 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) 
         return
     click.echo(f"funcnn, version {fn.__version__}")
     if ctx.params["verbose"]:
-        from funcnn.experiments.machine import describe_machine, in_one_line, same_bits
+        from funcnn.experiments.bench.peers import PACKAGES
+        from funcnn.experiments.system.machine import describe_machine, in_one_line, same_bits
 
-        for line in (in_one_line(describe_machine()), *same_bits()):
+        for line in (in_one_line(describe_machine(PACKAGES)), *same_bits()):
             click.echo(line)
     ctx.exit()
 

@@ -6,9 +6,9 @@ what it says they are, mistakes in orange.
 """
 
 import matplotlib.pyplot as plt
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 

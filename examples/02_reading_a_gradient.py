@@ -7,9 +7,9 @@ than the others: reading_a_gradient.png. The formula, worked out by hand, gives 
 
 import matplotlib.pyplot as plt
 import numpy as np
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 x, labels = data.normalization(data.train[0][:10_000]), data.train[1][:10_000]

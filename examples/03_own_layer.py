@@ -7,9 +7,9 @@ both at five times the resolution that they learned from.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 
 def Sine(features, scale=1.0):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 
 class LionState(NamedTuple):

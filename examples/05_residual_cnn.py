@@ -6,9 +6,9 @@ ahead of the other: residual_cnn.png has the losses of both, step by step.
 """
 
 import matplotlib.pyplot as plt
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 
 def network(connect, blocks=8, channels=8):

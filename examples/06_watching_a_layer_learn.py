@@ -6,9 +6,9 @@ plane: one heap at first, ten rays at the end.
 """
 
 import matplotlib.pyplot as plt
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("mnist", val_size=0, seed=0)
 model = fn.serial(

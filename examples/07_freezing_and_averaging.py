@@ -7,9 +7,9 @@ of their running average, which is better every time; and the last layer need ha
 
 import numpy as np
 import pandas as pd
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 images, labels = data.normalization(data.test[0]), data.test[1]

@@ -8,10 +8,10 @@ in float64 no more than 1e-12, in float32 what rounding at its precision leaves.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from funcnn.experiments.datasets import load_dataset
 from torch.nn import functional
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 torch.set_num_threads(1)  # arrays this small are not worth a second one
 data = load_dataset("mnist", val_size=0, seed=0)

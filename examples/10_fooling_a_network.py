@@ -7,9 +7,9 @@ large a change with random signs does next to nothing: fooling_a_network.png.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from funcnn.experiments.datasets import load_dataset
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 
 
 def scaled(images):

@@ -11,7 +11,12 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 """
 
 from funcnn import activations, initializers, random, schedules, threads, tree
-from funcnn.activation_layers import (
+from funcnn._stored_trees import SnapshotError
+from funcnn.batching import batches
+from funcnn.checks import check_layer
+from funcnn.gradcheck import CheckFailure, check_vjp
+from funcnn.introspection import inner_outputs, summary
+from funcnn.layers.activation import (
     ArcTan,
     BinaryStep,
     Elu,
@@ -31,25 +36,13 @@ from funcnn.activation_layers import (
     Tanh,
     elementwise,
 )
-from funcnn.batch_normalization import BatchNorm
-from funcnn.batching import batches
-from funcnn.branches import FanInConcat, FanInSum, FanOut
-from funcnn.checks import check_layer
-from funcnn.combinators import parallel, residual, serial, shape_dependent
-from funcnn.composition import (
-    Optimizer,
-    apply_updates,
-    average_params,
-    averaged_params,
-    chain,
-    flatten,
-    freeze,
-    masked,
-)
-from funcnn.convolution_layers import Conv, ConvTranspose
-from funcnn.differences import CheckFailure, check_vjp
-from funcnn.introspection import inner_outputs, summary
-from funcnn.layers import Dense, Dropout, Flatten, PRelu, Reshape
+from funcnn.layers.batch_norm import BatchNorm
+from funcnn.layers.branches import FanInConcat, FanInSum, FanOut
+from funcnn.layers.combinators import parallel, residual, serial, shape_dependent
+from funcnn.layers.convolution import Conv, ConvTranspose
+from funcnn.layers.core import Dense, Dropout, Flatten, PRelu, Reshape
+from funcnn.layers.normalization import GroupNorm, LayerNorm
+from funcnn.layers.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, SumPool
 from funcnn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -70,8 +63,7 @@ from funcnn.metrics import (
     recall,
     top_k_accuracy,
 )
-from funcnn.normalization import GroupNorm, LayerNorm
-from funcnn.optimizers import (
+from funcnn.optimizers.aliases import (
     adagrad,
     adam,
     adamax,
@@ -82,20 +74,24 @@ from funcnn.optimizers import (
     sgd,
     sm3,
 )
-from funcnn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, SumPool
-from funcnn.scaling import scale_by_adam, scale_by_adamax, scale_by_rms, scale_by_rss, scale_by_sm3
-from funcnn.snapshots import Snapshot, load, save
-from funcnn.spec import from_spec
-from funcnn.stored_trees import SnapshotError
-from funcnn.training import (
-    TrainState,
-    evaluate,
-    make_train_step,
-    predict,
-    value_and_grad,
-    write_statistics,
+from funcnn.optimizers.base import (
+    Optimizer,
+    apply_updates,
+    average_params,
+    averaged_params,
+    chain,
+    flatten,
+    freeze,
+    masked,
 )
-from funcnn.transformations import (
+from funcnn.optimizers.scaling import (
+    scale_by_adam,
+    scale_by_adamax,
+    scale_by_rms,
+    scale_by_rss,
+    scale_by_sm3,
+)
+from funcnn.optimizers.transforms import (
     add_decayed_weights,
     clip_by_global_norm,
     clip_by_value,
@@ -103,6 +99,16 @@ from funcnn.transformations import (
     scale_by_learning_rate,
     scale_by_schedule,
     trace,
+)
+from funcnn.snapshots import Snapshot, load, save
+from funcnn.spec import from_spec
+from funcnn.training import (
+    TrainState,
+    evaluate,
+    make_train_step,
+    predict,
+    value_and_grad,
+    write_statistics,
 )
 from funcnn.types import Layer
 

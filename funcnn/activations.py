@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from funcnn.arguments import is_array
+from funcnn._arguments import is_array
 from funcnn.types import Array, ArrayVjp
 
 

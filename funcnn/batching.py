@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funcnn import random
-from funcnn.arguments import as_arrays, check_flag, shown
+from funcnn._arguments import as_arrays, check_flag, shown
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.combinators import check_layers
-from funcnn.differences import EPSILON, CheckFailure, Report, check_vjp, off_kinks
+from funcnn.gradcheck import EPSILON, CheckFailure, Report, check_vjp, off_kinks
+from funcnn.layers.combinators import check_layers
 from funcnn.random import Key
 from funcnn.spec import from_spec
 from funcnn.training import write_statistics

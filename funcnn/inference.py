@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from funcnn import activations, tree
-from funcnn.arguments import as_array, check_number, shown
+from funcnn._arguments import as_array, check_number, shown
 from funcnn.batching import Preprocess
 from funcnn.types import Array, Layer, Shape, Tree, traits
 

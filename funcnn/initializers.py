@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random
-from funcnn.arguments import check_number, shown
+from funcnn._arguments import check_number, shown
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas

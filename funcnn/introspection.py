@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from funcnn import random, tree
-from funcnn.arguments import as_arrays
-from funcnn.combinators import check_layers, init_layer
+from funcnn._arguments import as_arrays
+from funcnn.layers.combinators import check_layers, init_layer
 from funcnn.random import Key
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
 

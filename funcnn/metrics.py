@@ -9,8 +9,8 @@ has to be probabilities; with a number it may be any scores: 0.0 is right for lo
 
 import numpy as np
 
+from funcnn._arguments import as_array, check_number, extremes, labels_advice, shown
 from funcnn.activations import softmax
-from funcnn.arguments import as_array, check_number, extremes, labels_advice, shown
 from funcnn.types import Array
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from funcnn.arguments import shown
+from funcnn._arguments import shown
 from funcnn.types import Array, Shape
 
 _BYTES = 16

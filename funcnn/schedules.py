@@ -9,8 +9,8 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from funcnn.arguments import check_number, check_steps, shown
-from funcnn.recipes import recorded
+from funcnn._arguments import check_number, check_steps, shown
+from funcnn._recipes import recorded
 
 Schedule = Callable[[int], float]
 

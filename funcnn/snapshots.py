@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from funcnn import inference, random, tree
-from funcnn.arguments import shown
-from funcnn.files import open_regular, write_whole
+from funcnn._arguments import shown
+from funcnn._files import open_regular, write_whole
+from funcnn._recipes import plain
+from funcnn._stored_trees import SnapshotError, decode, encode, match, read_array
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes
-from funcnn.recipes import plain
 from funcnn.spec import check_shapes, describe, from_spec
-from funcnn.stored_trees import SnapshotError, decode, encode, match, read_array
 from funcnn.training import predict
 from funcnn.types import Array, Layer, Shape, Tree
 

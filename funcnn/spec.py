@@ -11,9 +11,9 @@ import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from funcnn.arguments import shown
+from funcnn._arguments import shown
+from funcnn._recipes import Recipe, plain, record
 from funcnn.random import Key
-from funcnn.recipes import Recipe, plain, record
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 
 P = ParamSpec("P")

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.arguments import as_array, as_arrays, shown
+from funcnn._arguments import as_array, as_arrays, shown
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
-from funcnn.composition import Optimizer, State, apply_updates
+from funcnn.optimizers.base import Optimizer, State, apply_updates
+from funcnn.optimizers.transforms import last_learning_rate
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
-from funcnn.transformations import last_learning_rate
 from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
 
 Metric = Callable[[Array, Any], Any]

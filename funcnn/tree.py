@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.arguments import as_array
+from funcnn._arguments import as_array
 from funcnn.types import Array, Tree
 
 

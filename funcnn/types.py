@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from funcnn import recipes
+from funcnn import _recipes
 
 Array = npt.NDArray[Any]
 Arrays = Any
@@ -57,7 +57,7 @@ class Layer(NamedTuple):
     spec: Spec | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return recipes.reduce(self)
+        return _recipes.reduce(self)
 
     def __deepcopy__(self, memo: Any) -> "Layer":
         return self  # nothing of it can change

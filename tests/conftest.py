@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import sys
-import types
 from collections.abc import Iterator
 
 import hypothesis
@@ -23,8 +22,12 @@ sys.dont_write_bytecode = False
 # Processes that tests interrupt hear it, even if this one was started in the background of a shell.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test survives a power cut; a test of `funcnn.files` says that what is written is synced.
+# No test survives a power cut; a test of `funcnn._files` says that what is written is synced.
 os.fsync = lambda file: None
+
+
+# An assert that fails there shows its values too.
+pytest.register_assert_rewrite("commands", "helpers", "image_files", "torch_helpers")
 
 
 def pytest_collection_finish() -> None:
@@ -63,10 +66,9 @@ def one_thread_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is finished in this process draws nothing."""
-    from funcnn.experiments import training_run
+    from funcnn.experiments.training import figures
 
-    nothing = {name: lambda *args: None for name in ("learning_curve", "confusion", "points")}
-    monkeypatch.setattr(training_run, "figures", types.SimpleNamespace(**nothing))
+    monkeypatch.setattr(figures, "drawn", lambda *args, **named: True)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,19 @@
 
 import contextvars
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import threadpoolctl
-from funcnn.experiments import run_worker
-from funcnn.experiments.document_pdf import require_weasyprint
-from funcnn.experiments.errors import InputError
 
 import funcnn as fn
-from funcnn import windows
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports.pdf import require_weasyprint
+from funcnn.experiments.training import worker
+from funcnn.ops import windows
 
+ROOT = Path(__file__).resolve().parent.parent
 HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
 
 
@@ -51,7 +53,7 @@ def run_all_here(jobs, at_once):
     """
     for job in jobs:
         told = []
-        run_worker.do(job.request, told.append)
+        worker.do(job.request, told.append)
         yield from ((job, answer) for answer in told)
 
 

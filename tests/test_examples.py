@@ -14,7 +14,7 @@ import funcnn as fn
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
-DATASETS = "funcnn.experiments.datasets"
+DATASETS = "funcnn.experiments.data.datasets"
 
 
 def numbers(text, pattern):

@@ -9,18 +9,18 @@ import zipfile
 
 import numpy as np
 import pytest
-from funcnn.experiments.comparison import Comparison
-from funcnn.experiments.config import RunConfig
-from funcnn.experiments.datasets import load_inputs
-from funcnn.experiments.errors import InputError
-from funcnn.experiments.inspection import describe_file
-from funcnn.experiments.lockstep_table import read_steps
-from funcnn.experiments.run_folder import RunFolder
-from funcnn.experiments.weight_files import read_tensors
 from helpers import finish
 
 import funcnn as fn
-from funcnn.files import open_regular, read_bytes, read_text
+from funcnn._files import open_regular, read_bytes, read_text
+from funcnn.experiments.compare.comparison import Comparison
+from funcnn.experiments.compare.lockstep_table import read_steps
+from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.export.describe import describe_file
+from funcnn.experiments.export.tensor_files import read_tensors
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
 
 
 def peak_of(function):

@@ -11,10 +11,10 @@ import json
 import sys
 
 from funcnn.cli import main
-from funcnn.experiments.document import Document, Section, Text
-from funcnn.experiments.hand_in import HAND_INS, HandIn, Piece
-from funcnn.experiments.lab import Lab, Trial
-from funcnn.experiments.labs import LABS
+from funcnn.experiments.hand_in.requirements import HAND_INS, HandIn, Piece
+from funcnn.experiments.labs.lab import Lab, Trial
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.reports.document import Document, Section, Text
 
 POINTS = {"arch": "points", "epochs": 2}
 

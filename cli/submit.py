@@ -1,0 +1,92 @@
+"""`funcnn experiment submit` and `notebook`: what a student hands in, or begins with."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from funcnn.cli.new_place import new_place
+from funcnn.cli.options import echo, echo_path, json_option, print_json
+
+
+@click.command()
+@click.argument("name")
+@click.option("--student-id", required=True, help="For the names of the files.")
+@click.option(
+    "--name", "student", help="The student's, where a file's name has it. [default: none]"
+)
+@click.option(
+    "--experiment",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The experiment's folder. [default: runs/NAME]",
+)
+@click.option(
+    "--snapshot",
+    "snapshots",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
+    "points: xor, linear. [default: none]",
+)
+@click.option("--out", type=new_place, help="A new folder. [default: hand-in/NAME-ID]")
+@json_option
+def submit(
+    name: str,
+    student_id: str,
+    student: str | None,
+    folder: Path | None,
+    snapshots: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Build what a lab wants handed in, from a finished experiment or from snapshots alone.
+
+    The files are checked by the lab's rules; if one does not hold, nothing is written.
+
+    \b
+    Examples:
+      funcnn experiment submit fashion --student-id 0716001
+      funcnn experiment submit points --student-id 0716001 --name 王小明
+      funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz
+    """
+    from funcnn.experiments.hand_in.submit import submit
+    from funcnn.experiments.labs.registry import find_lab
+
+    try:
+        submitted = submit(
+            find_lab(name),
+            student_id,
+            student,
+            experiment=folder,
+            snapshots=snapshots,
+            out=out,
+            told=lambda step: echo(step, err=True),
+        )
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing was written", err=True)
+        sys.exit(130)
+    if as_json:
+        print_json(submitted)
+        return
+    for rule in submitted["rules"]:
+        echo(f"holds: {rule}")
+    for file in submitted["files"]:
+        echo_path(Path(submitted["out"]) / file)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--out", type=new_place, help="A new folder. [default: runs/NAME-notebook-001]")
+def notebook(name: str, out: Path | None) -> None:
+    """Write a lab's notebooks, and the modules that they stand on, before anything is trained.
+
+    \b
+    Example:
+      funcnn experiment notebook fashion
+    """
+    from funcnn.experiments.hand_in.submit import write_notebooks
+    from funcnn.experiments.labs.registry import find_lab
+
+    for path in write_notebooks(find_lab(name), out):
+        echo_path(path)

@@ -1,0 +1,1 @@
+"""Training steps of funcnn timed beside those of other libraries."""

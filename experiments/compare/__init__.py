@@ -1,0 +1,1 @@
+"""The same network in NumPy and in PyTorch: what differs, and why."""

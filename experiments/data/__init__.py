@@ -1,0 +1,1 @@
+"""Data sets by name or path: found, verified, read, split and normalised."""

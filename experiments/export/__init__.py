@@ -1,0 +1,1 @@
+"""Models as files of other libraries, and such files as models."""

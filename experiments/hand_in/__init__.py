@@ -1,0 +1,1 @@
+"""What a lab wants handed in: made, checked by the lab's rules, and written."""

@@ -1,0 +1,82 @@
+"""The files that are handed in, those of a lab's `requirements`, made: each as bytes."""
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_runner import run_notebook
+from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.predictions import predictions_text
+
+Files = dict[str, bytes]
+"""What is handed in, by the names of the files, in the order of the lab's page."""
+
+
+def make_files(
+    hand_in: HandIn,
+    student: Student,
+    networks: Mapping[str, HandedNetwork],
+    report: bytes,
+    told: Callable[[str], None],
+) -> Files:
+    """All of them. told: is told what is made next.
+
+    Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
+    a notebook does not run to its end.
+    """
+    tasks = {trial: network.task for trial, network in networks.items()}
+    made = modules(hand_in, tasks, student.fill)
+    makers: dict[str, Callable[[Piece], bytes]] = {
+        "report": lambda piece: report,
+        "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
+        "weights": lambda piece: _weights(networks[piece.of]),
+        "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
+    }
+    # A notebook runs beside the other files.
+    for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
+        name = student.fill(piece.name)
+        if name not in made:
+            told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
+            made[name] = makers[piece.kind](piece)
+    return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+
+
+def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
+    """`layer.py` and each `network.py` of a lab, or none if it has none.
+
+    tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
+    """
+    layer = fill(hand_in.layer_module())
+    made: Files = {}
+    functions: set[str] = set()
+    for piece in hand_in.pieces:
+        if piece.kind == "network":
+            rendered = network_file(tasks[piece.of], layer)
+            made[fill(piece.name)] = rendered.network.encode()
+            functions |= rendered.functions
+    return {**made, f"{layer}.py": layer_file(functions).encode()} if made else {}
+
+
+def pack(files: Files) -> bytes:
+    """A zip file of them; equal files give equal archives."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            # Of the time that zip files begin with: when it was made is nobody's business.
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o644 << 16  # whoever unpacks it may read it
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _weights(network: HandedNetwork) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.pt"
+        write_tensors(path, network.tensors("numpy"), {})
+        return path.read_bytes()

@@ -1,0 +1,190 @@
+"""The notebooks that are handed in, built from Markdown; `notebook_runner` executes them.
+
+`notebook_sources/NAME.md` is what stands in one. A line `<<shared/PART.md>>` stands for that file,
+and a comment `# <<MARK>>` for lines of code that follow from the lab's settings.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn import random
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.extras import require
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs.lab import Trial
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
+
+_SOURCES = Path(__file__).resolve().parent / "notebook_sources"
+EXTRA = "notebooks"
+_IMAGE = (1, 28, 28)
+_NAMES = r"\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"
+"""The modules and files whose names a lab has a say in, where a notebook names them."""
+
+
+class Notebook(NamedTuple):
+    """One of them: which networks it trains, and with what."""
+
+    lab: str
+    backend: str
+    trials: Mapping[str, Trial]
+    """The networks by the names that it calls them."""
+    settings: tuple[str, ...]
+    """Those that it states, as fields of `RunConfig`."""
+    data: str | None = None
+    """The published set that it finds or downloads."""
+
+
+_OF_SGD = ("batch_size", "lr", "momentum", "weight_decay")
+NOTEBOOKS = {
+    "points": Notebook("points", "numpy", {"": points.MAIN["xor"]}, ("epochs",)),
+    "fashion-numpy": Notebook("fashion", "numpy", {"": fashion.CNN}, ("epochs",), "fashion-mnist"),
+    "fashion-torch": Notebook(
+        *("fashion", "torch", {"": fashion.CNN}),
+        ("epochs", "batch_size", "lr"),
+        "fashion-mnist",
+    ),
+    "emnist47": Notebook("emnist47", "numpy", {"": emnist47.CNN}, ("epochs",)),
+    "mnist-numpy": Notebook(
+        "mnist", "numpy", {"NN": mnist.NN, "CNN": mnist.CNN}, ("epochs",), "mnist"
+    ),
+    "mnist-torch": Notebook(
+        *("mnist", "torch", {"NN": mnist.NN, "CNN": mnist.CNN}),
+        ("epochs", *_OF_SGD),
+        "mnist",
+    ),
+    "fashion-mlp": Notebook(
+        *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
+        ("hidden", "epochs", *_OF_SGD, "label_smoothing"),
+        "fashion-mnist",
+    ),
+}
+"""Every notebook by its name, which is that of its source."""
+_CALLED = {"lr": "learning_rate"}
+
+
+def lab_configs(name: str, **changed: Any) -> dict[str, RunConfig]:
+    """The settings of a notebook's networks as the lab has them, but for the changed ones.
+
+    By the names of their trials.
+    """
+    trials = NOTEBOOKS[name].trials.values()
+    return {trial.name: RunConfig.resolve({**trial.settings, **changed}) for trial in trials}
+
+
+def build(
+    name: str,
+    configs: Mapping[str, RunConfig],
+    *,
+    names: Mapping[str, str] | None = None,
+    images: int | None = None,
+) -> bytes:
+    """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
+
+    configs: the settings of its networks, all of one seed, which settles what is set aside for
+    validation, by the names of their trials; as of `lab_configs`, or of the runs whose params are
+    going to lie beside it.
+    names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
+    images: to try it out, on the first so many images.
+    Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
+    """
+    for package in ("jupytext", "nbformat"):
+        require(package, EXTRA)
+    import jupytext
+    import nbformat
+
+    text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
+    text = _filled(text, _marks(NOTEBOOKS[name], configs, images))
+    text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
+    notebook = jupytext.reads(text, fmt="md")
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", {}
+    return as_bytes(notebook)
+
+
+def as_bytes(notebook: Any) -> bytes:
+    """A notebook as the file of it."""
+    import nbformat
+
+    text: str = nbformat.writes(notebook)
+    return (text.rstrip("\n") + "\n").encode()
+
+
+# --- what stands for the marks ---------------------------------------------------------------
+
+
+def _included(text: str) -> str:
+    def content(match: re.Match[str]) -> str:
+        return (_SOURCES / match[1]).read_text("utf-8").rstrip("\n")
+
+    return re.sub(r"^<<(shared/\w+\.md)>>$", content, text, flags=re.M)
+
+
+def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
+    return re.sub(r"^# <<(\w+)>>$", lambda match: marks[match[1]](), text, flags=re.M)
+
+
+def _marks(
+    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None
+) -> dict[str, Callable[[], str]]:
+    """What makes the lines for each mark."""
+    configs = {name: by_trial[trial.name] for name, trial in notebook.trials.items()}
+    (seed,) = {config.seed for config in configs.values()}
+    marks = {
+        "settings": lambda: _settings(configs, notebook, seed, images),
+        "split": lambda: _split_keys(seed),
+        "addresses": lambda: _addresses(notebook.data or ""),
+    }
+    for name, config in configs.items():
+        mark = f"module_{name.lower()}" if name else "module"
+        marks[mark] = lambda config=config: _module(config)  # type: ignore[misc]
+    return marks
+
+
+def _settings(
+    configs: Mapping[str, RunConfig], notebook: Notebook, seed: int, images: int | None
+) -> str:
+    lines = []
+    for name in notebook.settings:
+        values = {network: getattr(config, name) for network, config in configs.items()}
+        value = values if len(values) > 1 else next(iter(values.values()))
+        lines.append(f"{_CALLED.get(name, name).upper()} = {value!r}")
+    if notebook.lab != "points":
+        lines.insert(0, f"SEED = {seed}  # of first weights and order, and of what is set aside")
+        lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
+    return "\n".join(lines).replace("'", '"')
+
+
+def _split_keys(seed: int) -> str:
+    """The keys of `load_dataset` for this seed."""
+    rng, _ = random.split(random.fold_in(random.key(seed), 0))
+    keys = [
+        int.from_bytes(random.fold_in(rng, index).bits, "little")
+        for index in range(len(SETS["mnist"].class_names))
+    ]
+    return "\n".join(["SPLIT_KEYS = (", *(f"    0x{key:032X}," for key in keys), ")"])
+
+
+def _addresses(data: str) -> str:
+    published = SETS[data]
+    sums = (f'    "{file.name}": "{file.sha256}",' for file in published.files)
+    lines = [f'DATA = "{data}"', f'PUBLISHER = "{published.url}"']
+    lines += ["CLASSES = (", *(f'    "{name}",' for name in published.class_names), ")"]
+    return "\n".join([*lines, "SHA256 = {  # of the unpacked bytes", *sums, "}"])
+
+
+def _module(config: RunConfig) -> str:
+    require("torch")
+    from funcnn.experiments.pytorch.mirror import definition
+
+    model = build_network(config, len(SETS[config.data].class_names))
+    return definition(model, _IMAGE).split("\n\n\n")[-1].rstrip().replace("'", '"')

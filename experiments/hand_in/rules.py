@@ -1,0 +1,188 @@
+"""The rules of the labs for what is handed in, checked on the very bytes."""
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in.files import Files
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.requirements import Floor, HandIn, Piece, Student
+from funcnn.experiments.hand_in.standalone.probe import predict_alone
+from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
+from funcnn.experiments.labs.tables import SIDES
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.config import BACKENDS
+from funcnn.types import Array, layer_name
+
+_ALIKE = 0.999
+"""The share of equal predictions from which on two networks are one but for rounding."""
+
+
+class Verdict(NamedTuple):
+    """A rule, and whether it holds."""
+
+    of: str
+    """The file, or the network, that it is about."""
+    rule: str
+    holds: bool
+    found: str = ""
+    """What was found, in words."""
+
+    def __str__(self) -> str:
+        return f"{self.of}: {self.rule}{f' ({self.found})' if self.found else ''}"
+
+
+class Submission(NamedTuple):
+    """What is going to be handed in, and what it was made from."""
+
+    hand_in: HandIn
+    student: Student
+    networks: Mapping[str, HandedNetwork]
+    files: Files
+    archive: bytes | None
+
+    def file(self, piece: Piece) -> bytes:
+        """The content of a piece."""
+        return self.files[self.student.fill(piece.name)]
+
+
+def check(submission: Submission) -> list[Verdict]:
+    """Every rule, in the order of the files; then those of the networks, and of the archive."""
+    rules = {
+        "report": _report,
+        "layer": lambda submission, piece: iter(()),  # network.py stands on it
+        "network": _network,
+        "notebook": _notebook,
+        "predictions": _predictions,
+        "weights": _weights,
+    }
+    verdicts = [
+        verdict
+        for piece in submission.hand_in.pieces
+        for verdict in rules[piece.kind](submission, piece)
+    ]
+    for floor in submission.hand_in.floors:
+        verdicts += _floor(submission.networks[floor.trial], floor)
+    if submission.archive is not None:
+        verdicts += _archive(submission, submission.archive)
+    return verdicts
+
+
+def _report(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    content = submission.file(piece)
+    ends = content[-64:]
+    whole = content.startswith(b"%PDF-") and b"startxref" in ends and b"%%EOF" in ends
+    yield Verdict(submission.student.fill(piece.name), "a whole PDF", whole)
+
+
+def _network(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name, network = submission.student.fill(piece.name), submission.networks[piece.of]
+    rule = "on NumPy alone it predicts the trained network's classes, and its derivative is right"
+    modules = {name: each for name, each in submission.files.items() if name.endswith(".py")}
+    images, _ = network.task.data.test
+    _, labels = network.task.data.train
+    try:
+        classes = predict_alone(modules, name, network.snapshot, images, labels)
+    except InputError as error:
+        yield Verdict(name, rule, False, str(error))
+        return
+    yield _alike(name, rule, classes, network.classes)
+
+
+def _alike(name: str, rule: str, classes: Array, expected: Array, share: float = _ALIKE) -> Verdict:
+    equal = int((classes == expected).sum()) if classes.shape == expected.shape else 0
+    holds = equal >= share * len(expected)
+    return Verdict(name, rule, holds, f"{equal:,} of {len(expected):,}")
+
+
+def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name = submission.student.fill(piece.name)
+    rule = "ran from its first cell to its last"
+    try:
+        cells = json.loads(submission.file(piece))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        counts = [cell["execution_count"] for cell in code]
+        kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
+        source = "\n".join("".join(cell["source"]) for cell in code)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
+        return
+    in_turn = bool(code) and counts == list(range(1, len(code) + 1))
+    yield Verdict(name, rule, in_turn and "error" not in kinds, f"{len(code)} cells")
+    # It ran where funcnn cannot be imported; what is said in a branch that did not run counts too.
+    alone = not re.search(r"import.*\bfuncnn\b|\bfuncnn\b.*import", source)
+    yield Verdict(name, "does without funcnn", alone)
+
+
+def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name, network = submission.student.fill(piece.name), submission.networks[piece.of]
+    rows = list(csv.reader(io.StringIO(submission.file(piece).decode())))
+    header, body = rows[0] if rows else [], rows[1:]
+    count = len(network.task.data.test[0])
+    classes = len(network.trained.class_names)
+    yield Verdict(name, "the header is Id,Category", header == ["Id", "Category"], ",".join(header))
+    yield Verdict(name, "a row for each test image", len(body) == count, f"{len(body):,} rows")
+    ids = [row[0] for row in body if row]
+    yield Verdict(name, "Id counts from 0", ids == list(map(str, range(count))))
+    values = [row[1] if len(row) == 2 else "" for row in body]
+    known = set(map(str, range(classes)))
+    wrong = next((f"found {value!r}" for value in values if value not in known), "")
+    yield Verdict(name, f"every class is an integer from 0 to {classes - 1}", not wrong, wrong)
+    if not wrong:
+        rule = "the classes that the NumPy network predicts"
+        yield _alike(name, rule, np.array(values, int), network.classes, share=1)
+
+
+def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    from funcnn.experiments.pytorch.files import classes_of
+    from funcnn.experiments.pytorch.mirror import definition
+
+    name, network = submission.student.fill(piece.name), submission.networks[piece.of]
+    content = submission.file(piece)
+    size = f"{len(content) / 1e6:.2f} MB"
+    yield Verdict(name, f"less than {SIZE_LIMIT / 1e6:g} MB", len(content) < SIZE_LIMIT, size)
+    layers = {layer["layer"] for layer in (network.trained.model.spec or {})["layers"]}
+    activations = {layer_name(known.layer()) for known in ACTIVATIONS.values()}
+    others = layers - activations - {"Flatten", "Dense", "Dropout"}
+    rule = "an MLP: linear layers and activations only"
+    yield Verdict(name, rule, not others, ", ".join(sorted(others)))
+    rule = "torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
+    module = definition(network.trained.model, network.trained.input_shape)
+    inputs = network.trained.normalization(network.task.data.test[0])
+    try:
+        classes = classes_of(content, module, inputs)
+    except InputError as error:
+        yield Verdict(name, rule, False, str(error))
+        return
+    yield Verdict(name, rule, True)
+    yield _alike(name, "that module predicts the classes of NumPy's", classes, network.classes)
+
+
+def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
+    part = floor.part if network.task.data.test[1] is not None else "validation"
+    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
+    words = network.task.data.test_is if part == "test" else "the validation set"
+    for backend in BACKENDS:
+        accuracy = network.accuracy(backend, part)
+        enough = accuracy is not None and (
+            accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
+        )
+        percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
+        if backend == "torch" and network.one_training:
+            percent += ", with the same params"
+        yield Verdict(f"{floor.trial} in {SIDES[backend]}", f"{asked} on {words}", enough, percent)
+
+
+def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:
+    name = submission.student.fill(submission.hand_in.archive or "")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        held = {each: archive.read(each) for each in archive.namelist()}
+    exactly = held == submission.files
+    yield Verdict(name, "holds exactly these files, and no data", exactly, f"{len(held)} files")

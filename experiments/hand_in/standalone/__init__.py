@@ -1,0 +1,1 @@
+"""A trained network as two files of Python that need NumPy alone."""

@@ -1,0 +1,151 @@
+"""A network's layers as words of the module `layers`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.types import Layer, Shape
+
+_ACTIVATIONS = {
+    "Identity": "identity",
+    "BinaryStep": "binary_step",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "ArcTan": "arctan",
+    "Relu": "relu",
+    "LeakyRelu": "leaky_relu",
+    "PRelu": "prelu",
+    "Elu": "elu",
+    "Softplus": "softplus",
+    "Silu": "silu",
+}
+
+Spec = Mapping[str, Any]
+
+
+class Part(NamedTuple):
+    """A layer of the network, in words."""
+
+    call: str
+    """What is called with params and x."""
+    first_params: str
+    output_shape: Shape
+
+    @property
+    def function(self) -> str:
+        """The function of the module `layers`."""
+        return self.call.removeprefix("partial(").partition(",")[0]
+
+
+def parts_of(model: Layer, input_shape: Shape) -> list[Part]:
+    """The layers of a serial network, for inputs of this shape.
+
+    Raises `InputError` for one that there are no words for.
+    """
+    spec = model.spec
+    if spec is None or spec["layer"] != "serial":
+        raise InputError(
+            "network.py has no words for a network that is not one layer after another"
+        )
+    parts = []
+    for index, (own, row) in enumerate(
+        zip(spec["layers"], fn.summary(model, input_shape).rows, strict=True)
+    ):
+        render = _RENDERED.get(own["layer"])
+        try:
+            if render is None:
+                raise _NoWordsError
+            call, first_params = render(own, input_shape)
+        except _NoWordsError:
+            given = ", ".join(f"{name}={value}" for name, value in own.items() if name != "layer")
+            raise InputError(
+                f"layer {index}: network.py has no words for {own['layer']}({given})"
+            ) from None
+        parts.append(Part(call, first_params, row.output_shape))
+        input_shape = row.output_shape
+    return parts
+
+
+class _NoWordsError(Exception):
+    """There are no words for a layer with these arguments."""
+
+
+def _expect(condition: bool) -> None:
+    if not condition:
+        raise _NoWordsError
+
+
+def _dense(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+    inputs, outputs = input_shape[0], spec["out_features"]
+    return "linear", _weights(spec, (inputs, outputs), (inputs, outputs), outputs)
+
+
+def _conv(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+    size, stride, padding = spec["kernel_size"], spec["stride"], spec["padding"]
+    plain = spec["dilation"] == spec["groups"] == 1 and len(input_shape) == 3
+    _expect(plain and isinstance(size, int) and isinstance(stride, int))
+    if padding == "same":
+        _expect(stride == 1)
+        padding = ((size - 1) // 2, size // 2)
+    elif padding == "valid":
+        padding = 0
+    pair = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    given = f", stride={stride}" if stride != 1 else ""
+    given += f", padding={pair}" if any(pair) else ""
+    outputs, inputs = spec["out_channels"], input_shape[0]
+    shape = (outputs, inputs, size, size)
+    fans = (inputs * size * size, outputs * size * size)
+    return _partial("conv", given), _weights(spec, shape, fans, outputs)
+
+
+def _pool(function: str) -> Callable[[Spec, Shape], tuple[str, str]]:
+    def render(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+        size = spec["kernel_size"]
+        _expect(isinstance(size, int) and spec["stride"] in (None, size) and spec["padding"] == 0)
+        _expect(len(input_shape) == 3)
+        return _partial(function, f", size={size}"), "{}"
+
+    return render
+
+
+def _dropout(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+    _expect(not spec["by_channel"])
+    return _partial("dropout", f", rate={spec['rate']}, rng=rng"), "{}"
+
+
+def _activation(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+    function = _ACTIVATIONS[spec["layer"]]
+    if function == "prelu":
+        _expect(spec["num_parameters"] == 1)
+        return function, f'{{"weight": constant(1, {spec["init"]})}}'
+    given = {"leaky_relu": ("slope", "negative_slope"), "elu": ("alpha", "alpha")}.get(function)
+    return _partial(function, f", {given[0]}={spec[given[1]]}" if given else ""), "{}"
+
+
+def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> str:
+    """The first params of a layer with weight and bias."""
+    initializer = spec["weight_init"]["initializer"]
+    _expect(spec["bias"] and spec["bias_init"]["initializer"] == "zeros")
+    if initializer == "normal":
+        given = f"{shape}, {spec['weight_init']['stddev']}"
+    else:
+        _expect(initializer in ("glorot_uniform", "he_normal", "lecun_normal"))
+        given = f"{shape}, {fans[0]}"
+        given += f", {fans[1]}" if initializer == "glorot_uniform" else ""
+    return f'{{"weight": {initializer}(rng, {given}), "bias": constant({outputs}, 0)}}'
+
+
+def _partial(function: str, given: str) -> str:
+    return f"partial({function}{given})" if given else function
+
+
+_RENDERED = {
+    "Flatten": lambda spec, input_shape: ("flatten", "{}"),
+    "Dense": _dense,
+    "Conv": _conv,
+    "MaxPool": _pool("max_pool"),
+    "AvgPool": _pool("avg_pool"),
+    "Dropout": _dropout,
+    **dict.fromkeys(_ACTIVATIONS, _activation),
+}

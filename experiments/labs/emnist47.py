@@ -1,0 +1,137 @@
+"""The lab `emnist47`: 47 classes of handwritten characters."""
+
+from pathlib import Path
+
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.tables import (
+    Setting,
+    ablation,
+    facts,
+    one_after_another,
+    side_by_side_table,
+    verdict,
+)
+from funcnn.experiments.reports.document import Document, Formula, Section, Text
+from funcnn.experiments.training.folder import EpochRow
+
+_BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 128}
+CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 6, "lr": 3e-3}, main=True)
+_LABS_START = {
+    **_BASE,
+    "arch": "mlp2",
+    "hidden": [60],
+    "epochs": 10,
+    "activation": "sigmoid",
+    "loss": "squared-error",
+    "weight_init": "normal",
+    "lr": 6e-4,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "schedule": "constant",
+}
+STEPS = one_after_another(
+    _LABS_START,
+    {
+        "784-60-47, sigmoid, squared error, N(0, 0.01²), SGD 0.0006": {},
+        "learning rate 0.05": {"lr": 0.05},
+        "loss: cross-entropy": {"loss": "cross-entropy"},
+        "activation: ReLU": {"activation": "relu"},
+        "first weights: He's, and Glorot's in the last layer": {"weight_init": "auto"},
+        "momentum 0.9": {"momentum": 0.9},
+        "learning rate falls as a cosine": {"schedule": "cosine"},
+        "network: 784-512-256-47": {"arch": "mlp3", "hidden": [512, 256]},
+    },
+)
+NO_DROPOUT = Trial("cnn-no-dropout", {**CNN.settings, "dropout": 0.0}, backends=("numpy",))
+FILE = "DLAD-test-predict.csv"
+
+
+def epoch_line(row: EpochRow) -> str:
+    """As the lab prints it: losses, and accuracies in per cent."""
+    assert row.val_loss is not None
+    assert row.val_accuracy is not None
+    return " ".join(
+        (
+            f"Epoch:{row.epoch:3d}",
+            f"|Train Loss:{row.train_loss:8.4f}",
+            f"|Train Acc:{100 * row.train_accuracy:3.4f}",
+            f"|Val Loss:{row.val_loss:8.4f}",
+            f"|Val Acc:{100 * row.val_accuracy:3.4f}",
+        )
+    )
+
+
+def _data(results: Results) -> str:
+    """What the data are called: where they are on a student's disk is nobody's business."""
+    return Path(results.emnist or EMNIST47).name
+
+
+def report(results: Results) -> Document:
+    """Loss, network, activation, and what each changed."""
+    settings = [Setting("CNN", CNN)]
+    steps = [
+        *STEPS,
+        Setting("convolutions, Adam", NO_DROPOUT),
+        Setting("dropout 0.25: the network above", CNN),
+    ]
+    ours = sections.Examined.first_run(results, CNN, "numpy")
+    return Document(
+        LAB.title,
+        "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
+        [("Data", f"`{_data(results)}`, the last 8,000 rows for validation"), *facts(results)],
+        (
+            Section("Data", (sections.sizes(results.task(CNN).data),)),
+            sections.titled(
+                "Loss",
+                (
+                    Text("Labels become one-hot vectors $t$; $z$ is the output of the last layer."),
+                    Formula(
+                        [
+                            r"L &= -\mathrm{mean}\left(\sum t \, \log \mathrm{softmax}(z)\right) & "
+                            r"\dfrac{dL}{dz} &= \dfrac{\mathrm{softmax}(z) - t}{n}",
+                            r"E &= \mathrm{mean}\left(\frac{1}{2} \sum (z - t)^2\right) & "
+                            r"\dfrac{dE}{dz} &= \dfrac{z - t}{n}",
+                        ]
+                    ),
+                    Text(
+                        "$L$ is the cross-entropy; $E$ the half squared error that an early form "
+                        "of the lab has, compared below."
+                    ),
+                ),
+            ),
+            sections.titled("Network", sections.network(results.task(CNN))),
+            sections.titled(
+                "Results",
+                (
+                    side_by_side_table(
+                        results, settings, "network", "Accuracy on the validation and the test set."
+                    ),
+                    verdict(results, CNN, 0.8, "test_accuracy"),
+                ),
+                sections.training(results, CNN, "numpy"),
+                sections.confusion(ours),
+                sections.handed_in(results, CNN, FILE),
+            ),
+            Section("What each choice changed", tuple(ablation(results, steps))),
+            sections.titled(
+                "The same network in PyTorch",
+                (sections.module(results.task(CNN)),),
+                sections.training(results, CNN, "torch"),
+                sections.differences(results, CNN),
+            ),
+            sections.titled("Inside the network", sections.inside(ours)),
+        ),
+    )
+
+
+LAB = Lab(
+    "emnist47",
+    "47 classes of handwritten characters",
+    (CNN, NO_DROPOUT, *(step.trial for step in STEPS)),
+    {"epochs": 1},
+    epoch_line,
+    report,
+)

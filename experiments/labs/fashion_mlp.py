@@ -1,0 +1,319 @@
+"""The lab `fashion-mlp`: an MLP for Fashion-MNIST, ranked by accuracy and size."""
+
+from collections.abc import Sequence
+
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.figures.scores import accuracy_against_size
+from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.tables import (
+    Setting,
+    cell,
+    epoch_line,
+    facts,
+    scores_of,
+    shown,
+    side_by_side_table,
+    sweep,
+    verdict,
+)
+from funcnn.experiments.pytorch.state_dicts import to_state_dict
+from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+
+SIZE_LIMIT = 2_000_000  # bytes that the model may have
+_STEPS = 200  # of the two recurrences beside each other
+_BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "classical-momentum"}
+MAIN = Trial("mlp", _BASE, main=True)
+WHOLE_LABELS = Trial("whole-labels", {**_BASE, "label_smoothing": 0.0})
+SIZES = {
+    "-".join(map(str, hidden)): Trial(f"hidden-{sizes_text(hidden)}", {**_BASE, "hidden": hidden})
+    for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
+}
+ACTIVATIONS = {
+    name: Trial(f"activation-{name}", {**_BASE, "activation": name}, backends=("numpy",))
+    for name in (
+        *("identity", "binary-step", "sigmoid", "tanh", "arctan"),
+        *("prelu", "elu", "softplus"),
+    )
+}
+MOMENTUM = {
+    "the lab's, constant rate": Trial("lab-constant", {**_BASE, "schedule": "constant"}),
+    "torch's, constant rate": Trial(
+        "torch-constant", {**_BASE, "optimizer": "sgd", "schedule": "constant"}
+    ),
+    "torch's, falling rate": Trial("torch-falling", {**_BASE, "optimizer": "sgd"}),
+}
+OTHERS = {
+    "MNIST": Trial("on-mnist", {**_BASE, "data": "mnist"}),
+    "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
+}
+_DERIVATIVES = (
+    ("identity", "$x$", "$1$"),
+    ("binary step", "$1$ if $x > 0$ else $0$", "$0$"),
+    ("logistic", r"$\dfrac{1}{1 + \exp(-x)}$", r"$f \, (1 - f)$"),
+    ("tanh", r"$\tanh x$", "$1 - f^2$"),
+    ("arctan", r"$\arctan x$", r"$\dfrac{1}{1 + x^2}$"),
+    ("ReLU", r"$\max(0, x)$", "$1$ if $x > 0$ else $0$"),
+    ("PReLU", r"$x$ if $x > 0$ else $a \, x$", r"$1$ if $x > 0$ else $a$; by $a$: $\min(0, x)$"),
+    ("ELU", r"$x$ if $x > 0$ else $a \, (\exp x - 1)$", "$1$ if $x > 0$ else $f + a$"),
+    ("softplus", r"$\log(1 + \exp x)$", r"$\dfrac{1}{1 + \exp(-x)}$"),
+)
+
+
+def report(results: Results) -> Document:
+    """Model and size, activations, loss, optimizer, and another dataset."""
+    ours = sections.Examined.first_run(results, MAIN, "numpy")
+    return Document(
+        LAB.title,
+        "As accurate as can be in less than 2 MB, without convolutions.",
+        facts(results),
+        (
+            sections.titled("Data", (sections.sizes(results.task(MAIN).data),)),
+            sections.titled(
+                "Model",
+                sections.network(results.task(MAIN)),
+                (
+                    side_by_side_table(
+                        results,
+                        [Setting("784-256-128-10", MAIN)],
+                        "model",
+                        "Accuracy on the validation and the test set.",
+                    ),
+                    verdict(results, MAIN, 0.85, "test_accuracy"),
+                ),
+                sections.training(results, MAIN, "numpy"),
+                sections.confusion(ours),
+            ),
+            _against_size(results),
+            _activations(results),
+            _loss(results),
+            _optimizer(results),
+            _another(results),
+            sections.titled("What is handed in", _handed_in(results)),
+            sections.titled(
+                "NumPy with PyTorch",
+                (sections.module(results.task(MAIN)),),
+                sections.training(results, MAIN, "torch"),
+                sections.differences(results, MAIN),
+            ),
+            sections.titled("Inside the network", sections.inside(ours)),
+        ),
+    )
+
+
+def _size(results: Results, trial: Trial) -> int:
+    """Bytes of the parameters, float32."""
+    return 4 * int(results.summary(trial)["parameters"])
+
+
+def _against_size(results: Results) -> Section:
+    settings = [*map(Setting, SIZES, SIZES.values()), Setting("256-128 (above)", MAIN)]
+    settings.sort(key=lambda setting: _size(results, setting.trial))
+    rows = [
+        (
+            label,
+            f"{_size(results, trial) / 1e6:.2f}",
+            *(
+                cell(results.spread(trial, backend, score), score)
+                for backend in trial.backends
+                for score in ("val_accuracy", "test_accuracy")
+            ),
+        )
+        for label, trial in settings
+    ]
+    header = (
+        *("hidden layers", "size (MB)", "NumPy: validation (%)", "NumPy: test (%)"),
+        *("PyTorch: validation (%)", "PyTorch: test (%)"),
+    )
+    path = results.path / "figures" / "size.png"
+    sizes = {label: _size(results, trial) for label, trial in settings}
+    scores = scores_of(results, settings, "test_accuracy")
+    places = [(sizes[score.label], score) for score in scores]
+    caption = "Accuracy on the test set against size."
+    return Section(
+        "Accuracy against size",
+        (
+            Text(
+                f"The size is that of the parameters, four bytes each; the limit is "
+                f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
+            ),
+            Table(header, tuple(rows), "Sizes, everything else as above."),
+            _why_this_size(results, settings),
+            shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
+        ),
+    )
+
+
+def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
+    """What the size above gives away, by the validation set."""
+
+    def validation(trial: Trial) -> float:
+        found = results.spread(trial, "numpy", "val_accuracy")
+        assert found is not None
+        return 100 * found.mean
+
+    best = max(settings, key=lambda setting: validation(setting.trial)).trial
+    if best is MAIN:
+        return Text("By the validation set (NumPy) the network above is the best of these.")
+    times = _size(results, best) / _size(results, MAIN)
+    return Text(
+        f"By the validation set (NumPy) {'-'.join(map(str, results.config(best).hidden))} is the "
+        f"best of these, {validation(best) - validation(MAIN):.2f} points above the network that "
+        f"is handed in, with {times:.2f} times its size."
+    )
+
+
+def _activations(results: Results) -> Section:
+    settings = [*map(Setting, ACTIVATIONS, ACTIVATIONS.values())]
+    settings.insert(5, Setting("relu (above)", MAIN._replace(backends=("numpy",))))
+    found = sweep(
+        results,
+        "Activations",
+        settings,
+        "activation",
+        "activation",
+        "NumPy; the first weights as they suit each, everything else as above",
+    )
+    return sections.titled(
+        found.title,
+        (
+            Table(
+                ("activation", "$f(x)$", "derivative"),
+                _DERIVATIVES,
+                "The functions that the lab lists, and their derivatives by $x$.",
+            ),
+            Text(
+                "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
+                "PReLU learns its slope $a$, which begins at 0.25; ELU has $a = 1$. The derivative "
+                "of the binary step is 0 wherever it has one, so that the layers before it learn "
+                "nothing (weight decay alone makes their weights smaller), and only the last one "
+                "does."
+            ),
+        ),
+        found.blocks,
+    )
+
+
+def _loss(results: Results) -> Section:
+    settings = [
+        Setting("as the lab writes it", WHOLE_LABELS),
+        Setting("with label smoothing (above)", MAIN),
+    ]
+    return Section(
+        "Loss",
+        (
+            Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \, \exp f_k(x_i) \right)"]),
+            Text(
+                r"The largest output is taken off before $\exp$, which changes nothing and cannot "
+                "overflow; a batch is averaged. The network above was trained with a tenth of "
+                "every label spread evenly over the classes (label smoothing), which is the same "
+                "cross-entropy of softer targets."
+            ),
+            side_by_side_table(results, settings, "loss", "Everything else as above."),
+        ),
+    )
+
+
+def _optimizer(results: Results) -> Section:
+    settings = [
+        Setting("the lab's, falling rate (above)", MAIN),
+        *map(Setting, MOMENTUM, MOMENTUM.values()),
+    ]
+    found = sweep(
+        results, "Optimizer", settings, "recurrence", "momentum", "everything else as above"
+    )
+    return sections.titled(
+        found.title,
+        (
+            Formula(
+                [
+                    r"\mathrm{the\ lab's}\quad v_t &= b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
+                    "w_t &= w_{t-1} + v_t",
+                    r"\mathrm{torch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
+                    "w_t &= w_{t-1} - h v_t",
+                ]
+            ),
+            Text(
+                "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
+                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same. "
+                "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
+                "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."
+            ),
+            *_apart(results),
+        ),
+        found.blocks,
+    )
+
+
+def _apart(results: Results) -> list[Block]:
+    """How far the two recurrences take the params apart, from one start with the same batches."""
+    found: dict[str, list[float]] = results.measured
+    path = results.path / "figures" / "recurrences.png"
+    caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
+    steps = len(next(iter(found.values())))
+    ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in found.items())
+    return [
+        Text(
+            f"In float64, from the same first weights and with the same batches, the params of the "
+            f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
+        ),
+        shown(path, caption, figures.apart, found),
+    ]
+
+
+def measure(results: Results) -> dict[str, list[float]]:
+    """How far the two recurrences are apart after each step."""
+    task = results.task(MAIN)
+    return {
+        label: recurrences_apart(task, schedule, _STEPS)
+        for label, schedule in (("constant rate", "constant"), ("falling rate", "cosine"))
+    }
+
+
+def _another(results: Results) -> Section:
+    settings = [Setting("Fashion-MNIST (above)", MAIN)]
+    settings += [Setting(name, trial) for name, trial in OTHERS.items() if trial in results.trials]
+    blocks: list[Block] = [
+        side_by_side_table(
+            results, settings, "dataset", "The same model and settings; 10,000 for validation."
+        )
+    ]
+    if results.emnist is None:
+        blocks.append(Text("EMNIST was not found when this was trained, and is left out."))
+    return Section("Another dataset", tuple(blocks))
+
+
+def _handed_in(results: Results) -> list[Block]:
+    blocks = sections.handed_in(results, MAIN, "submission.csv")
+    out = results.path / "submission.pt"
+    trained = results.model(MAIN, seed=sections.best_seed(results, [MAIN]))
+    write_tensors(out, to_state_dict(trained.model, trained.params), {})
+    return [
+        *blocks,
+        Text(
+            f"`{out.name}` has the parameters of the same network, {out.stat().st_size / 1e6:.2f} "
+            f"MB: `torch.load(..., weights_only=True)` reads them, and the module under **NumPy "
+            "with PyTorch** loads them strictly."
+        ),
+    ]
+
+
+LAB = Lab(
+    "fashion-mlp",
+    "An MLP for Fashion-MNIST, ranked by accuracy and size",
+    (
+        MAIN,
+        WHOLE_LABELS,
+        *SIZES.values(),
+        *MOMENTUM.values(),
+        *OTHERS.values(),
+        *ACTIVATIONS.values(),
+    ),
+    {"epochs": 1},
+    epoch_line,
+    report,
+    measure,
+)

@@ -1,0 +1,150 @@
+"""Figures of the labs' reports."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import funcnn as fn
+from funcnn._files import write_whole
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import (
+    BLUE,
+    COLOURS,
+    ORANGE,
+    STYLES,
+    hide_axis,
+    new_figure,
+    whole_numbers,
+    write_figure,
+)
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import EpochRow
+from funcnn.types import Array
+
+_PANELS, _FRAMES = 6, 40
+_SECONDS = 6  # of a moving picture
+_GRID = 101
+
+
+@figure_file
+def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
+    """The training loss of several runs over epochs, on a logarithmic axis."""
+    figure, ((axis,),) = new_figure(1, 1, (8, 4))
+    for index, (label, rows) in enumerate(runs.items()):
+        axis.plot(
+            [row.epoch for row in rows],
+            [row.train_loss for row in rows],
+            STYLES[index // 3 % len(STYLES)],
+            color=COLOURS[index % len(COLOURS)],
+            label=label,
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("training loss (nats)")
+    axis.grid(alpha=0.3)
+    whole_numbers(axis, [row.epoch for rows in runs.values() for row in rows])
+    figure.legend(loc="outside right upper")
+    write_figure(figure, path)
+
+
+@figure_file
+def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
+    """How far two trainings are apart, step by step, on a logarithmic axis."""
+    figure, ((axis,),) = new_figure(1, 1, (8, 4))
+    for index, (label, values) in enumerate(found.items()):
+        axis.plot(
+            range(1, len(values) + 1), values, STYLES[index], color=COLOURS[index], label=label
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("step")
+    axis.set_ylabel("relative distance of the params")
+    axis.grid(alpha=0.3)
+    whole_numbers(axis, [*range(1, 1 + max(map(len, found.values())))])
+    figure.legend(loc="outside right upper")
+    write_figure(figure, path)
+
+
+@figure_file
+def boundaries(
+    still: Path,
+    moving: Path,
+    history: Sequence[tuple[int, Path]],
+    task: Task,
+    examples: tuple[Array, Array],
+) -> None:
+    """The probability of class 1 over the plane while a network learned: as panels, and moving.
+
+    history: epochs, and the snapshots of their params. examples: points `(N, 2)` and labels.
+    """
+    side = np.linspace(-0.05, 1.05, _GRID, dtype=np.float32)
+    grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)  # (G*G, 2)
+
+    def probabilities(snapshot: Path) -> Array:
+        params = fn.load(snapshot).params
+        found: Array = fn.predict(task.model.apply, params, grid, batch_size=len(grid))
+        return found.reshape(_GRID, _GRID)
+
+    chosen = [history[index] for index in _spread_out(len(history), _PANELS)]
+    figure, axes = new_figure(2, 3, (9.4, 6.2))
+    for axis, (epoch, snapshot) in zip(axes.ravel(), chosen, strict=False):
+        image = _draw(axis, epoch, probabilities(snapshot), examples)
+        axis.label_outer()
+    for axis in axes.ravel()[len(chosen) :]:
+        hide_axis(axis)
+    figure.colorbar(image, ax=axes, label="probability of class 1")
+    write_figure(figure, still)
+
+    frames = [history[index] for index in _spread_out(len(history), _FRAMES)]
+    write_whole(moving, _as_gif([_frame(e, probabilities(s), examples) for e, s in frames]))
+
+
+def _spread_out(count: int, most: int) -> list[int]:
+    """At most so many of the first `count` numbers: more of the early ones, and the last."""
+    wanted = np.geomspace(1, count, min(most, count))
+    return sorted({int(value) - 1 for value in np.round(wanted)})
+
+
+def _draw(axis: Any, epoch: int, found: Array, examples: tuple[Array, Array]) -> Any:
+    x, labels = examples
+    limits = (-0.05, 1.05)
+    image = axis.imshow(
+        found, origin="lower", extent=(*limits, *limits), cmap="PuOr_r", vmin=0, vmax=1, alpha=0.8
+    )
+    axis.contour(found, [0.5], origin="lower", extent=(*limits, *limits), colors="black")
+    for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
+        of_class = x[labels.ravel() == label]
+        axis.scatter(*of_class.T, c=colour, marker=marker, edgecolors="white", s=30, zorder=2)
+    axis.set_title(f"after epoch {epoch}", fontsize=10)
+    for of_axis in (axis.xaxis, axis.yaxis):
+        of_axis.set_ticks((0, 0.5, 1))
+    axis.set_xlabel("$x_0$")
+    axis.set_ylabel("$x_1$")
+    return image
+
+
+def _frame(epoch: int, found: Array, examples: tuple[Array, Array]) -> bytes:
+    figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
+    image = _draw(axis, epoch, found, examples)
+    figure.colorbar(image, label="probability of class 1")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _as_gif(frames: Sequence[bytes]) -> bytes:
+    from PIL import Image
+
+    images = [
+        Image.open(io.BytesIO(frame)).convert("P", palette=Image.Palette.ADAPTIVE)
+        for frame in frames
+    ]
+    buffer = io.BytesIO()
+    durations = [1000 * _SECONDS // len(images)] * len(images)
+    durations[-1] += 2000  # the result stays a while
+    images[0].save(
+        buffer, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+    )
+    return buffer.getvalue()

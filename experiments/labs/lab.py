@@ -1,0 +1,163 @@
+"""A lab as an experiment: what is trained, declared, and what the finished runs come to.
+
+A definition is a page (`points` is the shortest example): trials, and a function that makes the
+report of their results. `run` trains; nothing here does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.data.record import expected_data
+from funcnn.experiments.reports.document import Document
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.model import TrainedModel, load_model
+from funcnn.experiments.training.spread import Spread, spread
+
+SEEDS, QUICK_SEEDS = 3, 1
+
+
+class Trial(NamedTuple):
+    """Settings that are trained with by each backend, for several seeds."""
+
+    name: str
+    """Of its folder."""
+    settings: Mapping[str, Any]
+    """As the options of `funcnn train`; the others have the architecture's defaults."""
+    backends: tuple[str, ...] = BACKENDS
+    main: bool = False
+    """Whether it is what the lab asks for, so that its epochs are printed."""
+    history: bool = False
+    """Whether NumPy's first run keeps its params after each recorded epoch."""
+
+    @property
+    def on_emnist(self) -> bool:
+        """Whether it is about EMNIST."""
+        return self.settings.get("data") == EMNIST47
+
+    def config(self, emnist: str | None, changed: Mapping[str, Any]) -> RunConfig:
+        """The settings of a run. emnist: where that is. changed: settings that replace its own."""
+        data = {"data": emnist} if self.on_emnist else {}
+        return RunConfig.resolve({**self.settings, **data, **changed})
+
+
+class Planned(NamedTuple):
+    """One of the runs that an experiment is made of."""
+
+    name: str
+    """Unique among them, and its folder in that of the trials."""
+    trial: Trial
+    backend: str
+    seed: int
+
+
+class Lab(NamedTuple):
+    """An experiment."""
+
+    name: str
+    title: str
+    trials: tuple[Trial, ...]
+    quick: Mapping[str, Any]
+    """Settings that replace every trial's in a quick run."""
+    epoch_line: Callable[[EpochRow], str]
+    """What the lab wants printed for an epoch."""
+    report: Callable[["Results"], Document]
+    """The document of finished results, whose figures it draws, and the files to hand in."""
+    measure: Callable[["Results"], Any] | None = None
+    """What is measured once, beside the runs and after them, as data that JSON can hold."""
+    closing: Callable[["Results"], str] | None = None
+    """What the lab wants printed in the end."""
+
+    @property
+    def on_emnist(self) -> bool:
+        """Whether it has trials on EMNIST."""
+        return any(trial.on_emnist for trial in self.trials)
+
+    @property
+    def needs_emnist(self) -> bool:
+        """Whether it is nothing without EMNIST."""
+        return any(trial.on_emnist and trial.main for trial in self.trials)
+
+
+class Results:
+    """The finished runs of an experiment, in its folder.
+
+    machine: that trained. emnist: the name or path of EMNIST 47; without it (None) the trials about
+    it are left out. measured: as the lab's `measure` gave it, None before.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        path: Path,
+        quick: bool,
+        machine: dict[str, Any],
+        emnist: str | None = None,
+        measured: Any = None,
+    ) -> None:
+        self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
+        self.emnist, self.measured = emnist, measured
+        self.seeds = range(QUICK_SEEDS if quick else SEEDS)
+        self.trials = [trial for trial in lab.trials if emnist or not trial.on_emnist]
+
+    def planned(self) -> list[Planned]:
+        """Every run, in the order in which they begin."""
+        return [
+            Planned(f"{trial.name}/{backend}-seed-{seed}", trial, backend, seed)
+            for trial in self.trials
+            for seed in self.seeds
+            for backend in trial.backends
+        ]
+
+    def folder(self, trial: Trial, backend: str, seed: int) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.path / "trials" / trial.name / f"{backend}-seed-{seed}")
+
+    def config(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> RunConfig:
+        """The settings of one run."""
+        changed = self.lab.quick if self.quick else {}
+        return trial.config(self.emnist, {**changed, "backend": backend, "seed": seed})
+
+    def summary(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> dict[str, Any]:
+        """What came out of one run."""
+        return self.folder(trial, backend, seed).read_summary()
+
+    def rows(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> list[EpochRow]:
+        """The recorded epochs of one run."""
+        return self.folder(trial, backend, seed).read_metrics()
+
+    def task(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> Task:
+        """What one run learned, from which examples."""
+        read = expected_data(self.folder(trial, backend, seed).path)
+        return Task.build(self.config(trial, backend, seed), read)
+
+    def model(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> TrainedModel:
+        """What one run kept."""
+        return load_model(self.folder(trial, backend, seed))
+
+    def spread(self, trial: Trial, backend: str, score: str) -> Spread | None:
+        """Mean and standard deviation over the seeds of a number in the summaries.
+
+        None if they have none, as of a test set without labels.
+        """
+        values = [self.summary(trial, backend, seed)[score] for seed in self.seeds]
+        return None if None in values else spread(values)
+
+    def history(self, trial: Trial) -> list[tuple[int, Path]]:
+        """The epochs after which the params were kept, in NumPy's first run, and where."""
+        kept = (self.folder(trial, "numpy", 0).path / "history").glob("*.npz")
+        return sorted((int(path.stem), path) for path in kept)
+
+
+def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:
+    """Whether an epoch is printed: of thousands of epochs so many lines say enough."""
+    every = max(1, epochs // lines) if epochs > 100 else 1
+    return row.epoch % every == 0 or row.epoch == epochs
+
+
+def printed(rows: Sequence[EpochRow]) -> list[EpochRow]:
+    """The rows of a finished run that are printed."""
+    return [row for row in rows if is_printed(row, rows[-1].epoch)]

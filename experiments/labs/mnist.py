@@ -1,0 +1,161 @@
+"""The lab `mnist`: a 3-layer network and a 3-layer CNN, each in NumPy and in PyTorch."""
+
+import statistics
+
+from funcnn.experiments.compare.results import compare_means
+from funcnn.experiments.figures.scores import dots
+from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.tables import SIDES, Setting, cell, epoch_line, facts, scores_of, shown
+from funcnn.experiments.reports.document import Document, Formula, Section, Table, Text
+from funcnn.experiments.tasks.config import BACKENDS
+
+# Stochastic gradient descent, as the lab asks, with momentum; on the plain cross-entropy.
+_BASE = {
+    "data": "mnist",
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "label_smoothing": 0.0,
+    "dropout": 0.0,
+    "test_curve": True,
+}
+NN = Trial("nn", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)
+CNN = Trial(
+    "cnn",
+    {
+        **_BASE,
+        "arch": "cnn3",
+        "kernel_size": 5,
+        "epochs": 8,
+        "lr": 0.05,
+        # Without dropout and Adam, SGD does better from Glorot's weights, on either side.
+        "weight_init": "glorot-uniform",
+        "init": "shared",
+    },
+    main=True,
+)
+_NAMES = {"NN": NN, "CNN": CNN}
+
+
+def report(results: Results) -> Document:
+    """All four, and then compared."""
+    examined = {
+        (name, side): sections.Examined.first_run(results, trial, side)
+        for name, trial in _NAMES.items()
+        for side in BACKENDS
+    }
+    runs = [
+        sections.titled(
+            f"{name} in {SIDES[side]}",
+            sections.network(each.task) if side == "numpy" else [sections.module(each.task)],
+            sections.training(results, _NAMES[name], side),
+            sections.confusion(each),
+            sections.surest(each),
+        )
+        for (name, side), each in examined.items()
+    ]
+    return Document(
+        LAB.title,
+        "Handwritten digits, by four trainings: NN and CNN, in NumPy and in PyTorch.",
+        facts(results),
+        (
+            _data(results),
+            *runs,
+            _compared(results),
+            sections.titled(
+                "Inside the networks",
+                *(sections.inside(examined[name, "numpy"]) for name in _NAMES),
+            ),
+        ),
+    )
+
+
+def _data(results: Results) -> Section:
+    return Section(
+        "Data and loss",
+        (
+            sections.sizes(results.task(NN).data),
+            Formula(
+                [
+                    r"p &= \mathrm{softmax}(z)",
+                    r"L &= -\mathrm{mean}(\log p_\mathrm{label})",
+                    r"\dfrac{dL}{dz} &= \dfrac{p - \mathrm{onehot}(\mathrm{label})}{n}",
+                ]
+            ),
+            Text(
+                "The images are read from the four IDX files. Training is stochastic gradient "
+                "descent on mini-batches, with momentum and weight decay. The curves show the "
+                "test set beside the training set, as the lab asks; it is only looked at: the "
+                "epoch that is kept is the best on the validation set."
+            ),
+        ),
+    )
+
+
+def _compared(results: Results) -> Section:
+    rows = []
+    for name, trial in _NAMES.items():
+        for side in BACKENDS:
+            seconds = statistics.median(
+                row.seconds for seed in results.seeds for row in results.rows(trial, side, seed)
+            )
+            scores = [
+                cell(results.spread(trial, side, score), score)
+                for score in ("val_accuracy", "test_accuracy", "test_loss")
+            ]
+            parameters = results.summary(trial, side)["parameters"]
+            rows.append((f"{name}, {SIDES[side]}", f"{parameters:,}", *scores, f"{seconds:.1f}"))
+    header = (
+        *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
+        "seconds an epoch",
+    )
+    table = Table(
+        header,
+        tuple(rows),
+        "The four. The seconds are medians of runs with a thread each, the measuring of the "
+        "validation and the test set included; runs beside each other slow each other.",
+    )
+    path = results.path / "figures" / "four.png"
+    settings = [Setting(name, trial) for name, trial in _NAMES.items()]
+    reached = scores_of(results, settings, "test_accuracy")
+    return Section(
+        "Comparison",
+        (
+            table,
+            shown(path, "Test accuracy of the four.", dots, reached, "test accuracy (%)"),
+            *(
+                Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
+                for name, trial in _NAMES.items()
+            ),
+            Section("NN with CNN", tuple(_nn_with_cnn(results, side) for side in BACKENDS)),
+        ),
+    )
+
+
+def _nn_with_cnn(results: Results, side: str) -> Text:
+    nn, cnn = (results.spread(trial, side, "test_accuracy") for trial in (NN, CNN))
+    assert nn is not None
+    assert cnn is not None
+    found = compare_means(nn, cnn)
+    parameters = [results.summary(trial, side)["parameters"] for trial in (NN, CNN)]
+    said = (
+        f"In {SIDES[side]} the CNN is {100 * found.difference:+.2f} points from the NN on the "
+        f"test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
+    )
+    if found.standard_error is None:
+        return Text(f"{said}; one seed has no spread.")
+    return Text(
+        f"{said}; the standard error of that difference over {found.seeds} seeds is "
+        f"{100 * found.standard_error:.2f} points."
+    )
+
+
+LAB = Lab(
+    "mnist",
+    "A network and a CNN of three layers, each in NumPy and in PyTorch",
+    (CNN, NN),
+    {"epochs": 1},
+    epoch_line,
+    report,
+)

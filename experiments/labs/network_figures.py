@@ -1,0 +1,150 @@
+"""Pictures of what is inside a network: its first filters, and what an image becomes in it."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import funcnn as fn
+from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.figures.drawing import figure_file
+from funcnn.experiments.figures.style import hide_axis, new_figure, write_figure
+from funcnn.experiments.training.model import TrainedModel
+from funcnn.types import Array, Layer, layer_name, traits
+
+_WIDTH = 7.8  # inches
+_COLUMNS = 8
+_MAPS = 16  # of a layer that are shown
+_UNITS = 32  # of a dense layer that are shown
+
+
+class Filters(NamedTuple):
+    """What the first layer of a network looks for: images of its weights, and what they are."""
+
+    images: Array
+    """`(n, H, W)`."""
+    convolution: bool
+    """Or else a dense layer, of which a unit's weights are as large as the input."""
+    caption: str
+    """The layer, and which of its filters these are in which order."""
+
+
+def first_filters(trained: TrainedModel) -> Filters:
+    """All kernels of a first convolution, or the units with the largest norms of a dense layer.
+
+    Raises `ValueError` if the first weights are neither, as behind an image of several channels.
+    """
+    weight = next(np.asarray(leaf) for leaf in fn.tree.leaves(trained.params) if np.ndim(leaf) > 1)
+    channels, *size = trained.input_shape if len(trained.input_shape) == 3 else (0,)
+    if channels == 1 and weight.ndim == 4:  # (O, 1, kH, kW)
+        images = weight[:, 0]
+        height, width = images.shape[1:]
+        said = f"the {len(images)} filters, {height} x {width}, in the order of their channels"
+        return Filters(images, True, f"First layer, a convolution: {said}")
+    if channels == 1 and weight.ndim == 2 and len(weight) == math.prod(size):  # (H*W, units)
+        norms = np.linalg.norm(weight, axis=0)
+        chosen = np.argsort(-norms, kind="stable")[:_UNITS]
+        images = weight.T[chosen].reshape(-1, *size)
+        which = f"the {len(chosen)} of {len(norms)} units whose weights have the largest norm"
+        return Filters(images, False, f"First layer, dense: {which}, largest first")
+    raise ValueError(f"weights {weight.shape} cannot be seen as images {trained.input_shape}")
+
+
+@figure_file
+def filters(path: Path, found: Filters) -> None:
+    """The filters in one grid, on one scale that is symmetric about 0."""
+    sheet = _side_by_side(found.images, _COLUMNS)
+    rows = math.ceil(len(found.images) / _COLUMNS)
+    width, height = 6.4, 6.4 / _COLUMNS * rows
+    figure, ((axis,),) = new_figure(1, 1, (width + 1.2, height + 0.5))
+    limit = float(np.abs(found.images).max()) or 1.0
+    image = axis.imshow(sheet, "PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    hide_axis(axis)
+    figure.suptitle(found.caption, fontsize=9)
+    figure.colorbar(image, label="weight", fraction=0.05)
+    write_figure(figure, path)
+
+
+class Maps(NamedTuple):
+    """What some layers make of an image: their names, and the outputs `(C, H, W)`."""
+
+    names: tuple[str, ...]
+    outputs: Array
+    stage: int
+    """Counts the layers with weights until here; the maps of one stage share a scale."""
+
+
+def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
+    """What a stored image `(1, H, W)` becomes: after each activation, and after each pooling.
+
+    More exactly: wherever a layer follows that works by windows, or that makes no images.
+    """
+    inputs = trained.normalization(image[None])
+    outputs = fn.inner_outputs(trained.model, trained.params, inputs)
+    layers = traits(trained.model).layers
+    found: list[Maps] = []
+    names: list[str] = []
+    stage = 0
+    for index, (layer, following) in enumerate(itertools.pairwise((*layers, None))):
+        maps = outputs[str(index)]
+        if maps.ndim != 4:
+            break
+        assert layer is not None
+        names.append(layer_name(layer))
+        stage += any(np.ndim(leaf) > 1 for leaf in fn.tree.leaves(trained.params[index]))
+        if following is None or _by_windows(following) or outputs[str(index + 1)].ndim != 4:
+            found.append(Maps(tuple(names), maps[0], stage))
+            names = []
+    return found
+
+
+@figure_file
+def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
+    """A stored image `(1, H, W)` on its way through a network of convolutions.
+
+    The first channels after each activation and pooling; all of a stage are on one scale.
+    """
+    found = image_inside(trained, image)
+    sheets = [_side_by_side(image, _COLUMNS)]
+    titles = ["Input: " + sizes_text(image.shape, " x ")]
+    scales = [(0.0, 255.0)]
+    for maps in found:
+        of_stage = [each.outputs[:_MAPS] for each in found if each.stage == maps.stage]
+        low, high = min(map(np.min, of_stage)), max(map(np.max, of_stage))
+        shown = maps.outputs[:_MAPS]
+        sheets.append(_side_by_side(shown, _MAPS if maps.outputs.shape[-1] < 20 else _COLUMNS))
+        said = f"{' + '.join(maps.names)}: {sizes_text(maps.outputs.shape, ' x ')}"
+        if len(shown) < len(maps.outputs):
+            said += f", the first {len(shown)}"
+        titles.append(f"{said}  (dark {low:.3g}, bright {high:.3g})")
+        scales.append((float(low), float(high)))
+    heights = [_WIDTH * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
+    size = (_WIDTH, sum(heights) + 0.3 * len(sheets))
+    figure, axes = new_figure(len(sheets), 1, size, heights)
+    for (axis,), sheet, title, (low, high) in zip(axes, sheets, titles, scales, strict=True):
+        colours = "gray_r" if axis is axes[0, 0] else "viridis"
+        axis.imshow(sheet, colours, vmin=low, vmax=high, interpolation="nearest")
+        axis.set_anchor("W")
+        axis.set_title(title, fontsize=9, loc="left")
+        hide_axis(axis)
+    write_figure(figure, path)
+
+
+def _by_windows(layer: Layer) -> bool:
+    known = traits(layer)
+    return known.spatial or any(map(_by_windows, known.layers))
+
+
+def _side_by_side(images: Array, columns: int) -> Array:
+    """Images (n, H, W) in rows, a thin gap around each; what is no image is NaN."""
+    count, height, width = images.shape
+    gap = max(1, width // 14)
+    rows = math.ceil(count / columns)
+    tall, wide = height + gap, width + gap
+    sheet = np.full((rows * tall, columns * wide), np.nan)
+    for index, image in enumerate(images):
+        top, left = index // columns * tall, index % columns * wide
+        sheet[top : top + height, left : left + width] = image
+    return sheet[:-gap, :-gap]

@@ -1,0 +1,219 @@
+"""An experiment run to its end, in one folder that says all of it.
+
+experiment.json      which experiment it is, on which machine, a SHA-256 of every finished run, and
+                     what was measured beside them
+trials/NAME/...      the runs, ordinary folders of runs but for their figures
+figures/             the figures of the report
+report.html          the report, and the same as report.pdf
+*.csv, *.pt          what the lab wants handed in
+"""
+
+import contextlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import funcnn as fn
+from funcnn._files import read_bytes, write_whole
+from funcnn.experiments.bench.peers import PACKAGES
+from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
+from funcnn.experiments.data.record import known_data, same_place
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.extras import require
+from funcnn.experiments.labs.lab import Lab, Results
+from funcnn.experiments.paths import RUNS
+from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
+from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.machine import describe_machine, in_one_line
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import Job, run_all, tell
+from funcnn.experiments.training.record import Record
+
+
+class LabRun:
+    """An experiment on its way: `open` it, then `finish` it, or only `write_report`."""
+
+    def __init__(self, results: Results, record: Record) -> None:
+        self.results = results
+        self._record = record
+
+    @classmethod
+    def open(
+        cls, lab: Lab, quick: bool, out: Path | None = None, data: str | None = None
+    ) -> "LabRun":
+        """The experiment in its folder, begun there if it is not: `runs/NAME`, or `-quick`.
+
+        data: where EMNIST 47 is, if the lab is about it; by default it is looked for.
+        Raises `InputError` if the folder holds anything else, or cannot be written, if EMNIST is
+        missing and the lab needs it, or if the experiment was begun with another.
+        """
+        if data is not None and not lab.on_emnist:
+            raise InputError(f"--data {data}: {lab.name} has data of its own, leave it out")
+        record = _record(lab, quick, out)
+        if record.is_begun():
+            run = cls._read(lab, quick, record)
+            run._go_on_with(_find(lab, data) if data or run.results.emnist is None else None)
+            return run
+        emnist = _find(lab, data)
+        if lab.needs_emnist and emnist is None:
+            raise missing_emnist(lab.name)
+        machine = describe_machine(PACKAGES)
+        run = cls(Results(lab, record.folder, quick, machine, emnist), record)
+        record.begin(run._values)
+        return run
+
+    @classmethod
+    def recorded(cls, lab: Lab, quick: bool, out: Path | None = None) -> "LabRun":
+        """The experiment that was begun in its folder. Raises `InputError` if none was."""
+        record = _record(lab, quick, out)
+        if not record.path.is_file():
+            again = _command("run", lab, quick, record.folder)
+            raise InputError(f"{record.folder} has no results yet: {again}")
+        return cls._read(lab, quick, record)
+
+    @classmethod
+    def _read(cls, lab: Lab, quick: bool, record: Record) -> "LabRun":
+        """The experiment of a record. Raises `InputError` if that is of another."""
+        with record.read() as values:
+            keys = ("experiment", "quick", "machine", "emnist", "measured")
+            name, was_quick, machine, emnist, measured = (values[key] for key in keys)
+            in_one_line(machine)
+            if not (emnist is None or isinstance(emnist, str)):
+                raise ValueError(f"its emnist is {emnist!r}")
+        if (name, was_quick) != (lab.name, quick):
+            kind = "quick " if was_quick else ""
+            raise InputError(
+                f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
+            )
+        return cls(Results(lab, record.folder, quick, machine, emnist, measured), record)
+
+    def finish(self, callback: Callback | None = None, at_once: int | None = None) -> Path:
+        """Train what is not trained yet, and write the report, whose page's path is returned.
+
+        at_once: how many runs, with a thread each; None: as many as there are cores.
+        Raises `InputError` if recorded results were changed, or another process is at work in the
+        folder, `RunStoppedError` if a run cannot be done; what is finished then stays, and is used,
+        as it is if nobody waits for the end.
+        """
+        require("torch")
+        require_weasyprint()
+        with alone_in(self.results.path):
+            return self._finish(callback or Callback(), at_once)
+
+    def _finish(self, callback: Callback, at_once: int | None) -> Path:
+        self._check_recorded()
+        results, planned = self.results, self.results.planned()
+        known = known_data(results.folder(*each[1:]).path for each in planned)
+        jobs = [
+            Job(
+                name,
+                config := results.config(trial, backend, seed),
+                results.folder(trial, backend, seed).path,
+                keep=trial.history and (backend, seed) == ("numpy", 0),
+                draw=False,  # of hundreds of runs; the report has its own
+                expected=known.get(config.data),
+            )
+            for name, trial, backend, seed in planned
+            if name not in self._record.digests
+        ]
+        epochs = {job.name: job.config.epochs for job in jobs}
+        callback.begin(epochs, len(planned) - len(jobs))
+        at_once = at_once or fn.threads.available_cores()
+        with contextlib.closing(run_all(jobs, at_once)) as told:
+            for job, answer in told:
+                if "error" in answer:
+                    raise RunStoppedError(f"{job.name}: {answer['error']}")
+                if "peak_memory" in answer:
+                    self._record.add(job.name, self._values)
+                tell(callback, job, answer)
+        if results.lab.measure is not None and results.measured is None:
+            results.measured = results.lab.measure(results)
+            self._record.write(self._values)
+        return self.write_report()
+
+    def write_report(self) -> Path:
+        """Write the report again from recorded results, and return the page's path.
+
+        Raises `InputError` if a run is not finished, or was changed since.
+        """
+        self._expect_finished()
+        (self.results.path / "figures").mkdir(exist_ok=True)
+        from funcnn.experiments.reports.html import to_html
+
+        page = to_html(self.results.lab.report(self.results))
+        path = self.results.path / "report.html"
+        write_whole(path, page.encode(errors="backslashreplace"))
+        write_pdf(page, path.with_suffix(".pdf"))
+        return path
+
+    def finished_report(self) -> bytes:
+        """The PDF of the report, as it was written. Raises `InputError`, as `write_report`."""
+        self._expect_finished()
+        path = self.results.path / "report.pdf"
+        if not path.is_file():
+            results = self.results
+            again = _command("report", results.lab, results.quick, results.path)
+            raise InputError(f"{path} is missing: {again}")
+        return read_bytes(path)
+
+    def _expect_finished(self) -> None:
+        """Raise `InputError` if anything is missing, or was changed."""
+        self._check_recorded()
+        lab = self.results.lab
+        missing = [name for name, *_ in self.results.planned() if name not in self._record.digests]
+        if lab.measure is not None and self.results.measured is None:
+            missing.append("what is measured beside the runs")
+        if missing:
+            again = _command("run", lab, self.results.quick, self.results.path)
+            raise InputError(f"{self.results.path}: {missing[0]} is not finished: {again}")
+
+    def _go_on_with(self, emnist: str | None) -> None:
+        """Take this EMNIST for what is not trained yet. Raises `InputError` if another was used."""
+        before = self.results.emnist
+        if emnist is None or (before is not None and same_place(emnist, before)):
+            return
+        used = [trial.name for trial in self.results.trials if trial.on_emnist]
+        if any(name.partition("/")[0] in used for name in self._record.digests):
+            raise InputError(f"--data {emnist}: {self.results.path} was begun with {before}")
+        old = self.results
+        self.results = Results(old.lab, old.path, old.quick, old.machine, emnist, old.measured)
+
+    def _check_recorded(self) -> None:
+        """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
+        self._record.check(
+            {run.name: run for run in self.results.planned()},
+            lambda config, run: config == self.results.config(run.trial, run.backend, run.seed),
+        )
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        """What the record says of it."""
+        return {
+            "experiment": self.results.lab.name,
+            "quick": self.results.quick,
+            "machine": self.results.machine,
+            "emnist": self.results.emnist,
+            "measured": self.results.measured,
+        }
+
+
+def _record(lab: Lab, quick: bool, out: Path | None) -> Record:
+    return Record(_folder(lab, quick, out) / "experiment.json", "an experiment", "trials")
+
+
+def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
+    return out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
+
+
+def _command(verb: str, lab: Lab, quick: bool, folder: Path) -> str:
+    """What to type for the experiment in this folder, quoted for a shell."""
+    words = ["funcnn", "experiment", verb, lab.name, *["--quick"] * quick]
+    if folder != _folder(lab, quick, None):
+        words += ["--out", str(folder)]
+    return shlex.join(words)
+
+
+def _find(lab: Lab, data: str | None) -> str | None:
+    """Where EMNIST is, if the lab has a use for it and it is anywhere. Raises `InputError`."""
+    found = (data or find_emnist()) if lab.on_emnist else None
+    return None if found is None else expect_emnist(found)

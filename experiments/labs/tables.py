@@ -1,0 +1,210 @@
+"""What the reports of several labs have in common: tables of settings, and sections of sweeps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.drawing import drawn
+from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.labs.lab import SEEDS, Results, Trial
+from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
+from funcnn.experiments.system.machine import in_one_line
+from funcnn.experiments.tasks.config import BACKENDS
+from funcnn.experiments.training.folder import EpochRow, loss_text
+from funcnn.experiments.training.spread import Spread
+
+ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
+"""Numbers in the summaries, and what they are called in a table."""
+
+
+SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
+
+
+class Setting(NamedTuple):
+    """A trial in a table or figure, and what it is called there."""
+
+    label: str
+    trial: Trial
+
+
+def one_after_another(
+    start: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
+) -> list[Setting]:
+    """Trials on NumPy's side, each with the settings of the one before and a change."""
+    found, settings = [], dict(start)
+    for index, (label, change) in enumerate(changes.items()):
+        settings |= change
+        found.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
+    return found
+
+
+def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accuracy") -> Text:
+    """Whether the lowest run on each side has the accuracy (a fraction) that the lab asks for.
+
+    By the validation set where the test set has no labels; the test set is called what it is.
+    """
+    if results.spread(trial, "numpy", score) is None:
+        score = "val_accuracy"
+    lowest = {
+        side: min(results.summary(trial, side, seed)[score] for seed in results.seeds)
+        for side in trial.backends
+    }
+    part = "the validation set" if score == "val_accuracy" else results.summary(trial)["test_is"]
+    said = ", ".join(f"{SIDES[side]} **{100 * value:.2f} %**" for side, value in lowest.items())
+    runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
+    short = [SIDES[side] for side, value in lowest.items() if value < asked]
+    met = f"{' and '.join(short)} below it" if short else "met"
+    return Text(
+        f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {said}; {met}."
+    )
+
+
+def epoch_line(row: EpochRow) -> str:
+    """What is printed for an epoch where the lab has no form of its own."""
+    parts = [
+        f"{name} loss {loss_text(loss)} {accuracy:.2%}"
+        for name, loss, accuracy in (
+            ("train", row.train_loss, row.train_accuracy),
+            ("val", row.val_loss, row.val_accuracy),
+            ("test", row.test_loss, row.test_accuracy),
+        )
+        if loss is not None and accuracy is not None
+    ]
+    return "  ".join((f"epoch {row.epoch:2}", *parts))
+
+
+def facts(results: Results) -> list[tuple[str, str]]:
+    """What a reader must know about all of the numbers."""
+    seeds = len(results.seeds)
+    spread = "numbers are means ± standard deviations over them"
+    said = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
+    if results.quick:
+        changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
+        said.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
+    return [*said, ("Machine", in_one_line(results.machine))]
+
+
+def cell(found: Spread | None, score: str) -> str:
+    """A score in a table, accuracies in per cent: `98.41 ± 0.12`; a dash where there is none."""
+    if found is None:
+        return "-"
+    form, scale = ("{:.2f}", 100) if score.endswith("_accuracy") else ("{:.4f}", 1)
+    return found.text(form, scale)
+
+
+def side_by_side_table(
+    results: Results,
+    settings: Sequence[Setting],
+    what: str,
+    caption: str,
+    scores: Mapping[str, str] = ACCURACIES,
+) -> Table:
+    """Scores of settings on the sides that they have; on another one they have a dash."""
+    sides = [side for side in BACKENDS if any(side in trial.backends for _, trial in settings)]
+    header = [what]
+    for backend in sides:
+        header += [f"{SIDES[backend]}: {words}" for words in scores.values()]
+    rows = []
+    for label, trial in settings:
+        row = [label]
+        for backend in sides:
+            for score in scores:
+                trained = backend in trial.backends
+                found = results.spread(trial, backend, score) if trained else None
+                row.append(cell(found, score))
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows), caption)
+
+
+def sweep(
+    results: Results,
+    title: str,
+    settings: Sequence[Setting],
+    what: str,
+    name: str,
+    rest: str,
+    scores: Mapping[str, str] = ACCURACIES,
+) -> Section:
+    """A table of settings, and the curves of NumPy's first runs.
+
+    what: the settings in a word. name: of the figure's file. rest: what else they have in common.
+    The curves are of the validation set, or of training where there is none.
+    """
+    path = results.path / "figures" / f"sweep-{name}.png"
+    part = "train" if results.rows(settings[0].trial)[0].val_loss is None else "val"
+    curves = []
+    for label, trial in settings:
+        rows = results.rows(trial)
+        losses, accuracies = (
+            np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
+        )
+        curves.append(plots.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
+    words = {"train": "training", "val": "validation"}[part]
+    caption = f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."
+    return Section(
+        title,
+        (
+            side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
+            shown(path, caption, plots.curves, curves, words),
+        ),
+    )
+
+
+def shown(path: Path, caption: str, draw: Callable[..., None], *given: Any) -> Block:
+    """The figure that `draw(path, *given)` makes, or what is said in its place if it cannot."""
+    if drawn(draw, path, *given):
+        return Picture(path, caption)
+    return Text(f"{caption} (This figure could not be drawn.)")
+
+
+def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
+    """The dots of settings on their sides, in per cent."""
+    found: list[Score] = []
+    for label, trial in settings:
+        for backend in trial.backends:
+            values = results.spread(trial, backend, score)
+            if values is not None:
+                std = None if values.std is None else 100 * values.std
+                found.append(Score(label, SIDES[backend], 100 * values.mean, std))
+    return found
+
+
+def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
+    """A table and a figure of steps, each of which changes the one before (NumPy)."""
+    rows, before = [], None
+    for label, trial in steps:
+        found = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
+        validation = found["val_accuracy"]
+        assert validation is not None  # image labs have a validation set
+        gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
+        before = validation.mean
+        cells = [cell(found[score], score) for score in ACCURACIES]
+        rows.append((label, cells[0], gained, cells[1]))
+    path = results.path / "figures" / "steps.png"
+    first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
+    scores = scores_of(results, first, "val_accuracy")
+    return [
+        Table(
+            ("step", "validation (%)", "gained (points)", "test (%)"),
+            tuple(rows),
+            "From a plain beginning to the network above, each step with the changes that it names "
+            f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
+            "only shown.",
+        ),
+        shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
+    ]
+
+
+def _epochs(results: Results, steps: Sequence[Setting]) -> str:
+    """How long networks with and without convolutions were trained."""
+    said = {}
+    for _, trial in steps:
+        config = results.config(trial)
+        kind = "with" if config.channels else "without"
+        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+        said[kind] = f"{epochs} {kind} convolutions"
+    return f"{', '.join(said[kind] for kind in sorted(said, reverse=True))}."

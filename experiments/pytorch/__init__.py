@@ -1,0 +1,1 @@
+"""The mirror: the same networks, optimizers and training loop in PyTorch."""

@@ -1,0 +1,96 @@
+"""A model as a module of torch: built from its spec, with params, gradients and masks in common.
+
+Params keep their tree in funcnn and have torch's names in torch; `state_dicts` translates. So the
+same net can be trained by both, step by step.
+"""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+import funcnn as fn
+from funcnn.experiments.pytorch import modules
+from funcnn.experiments.pytorch.parts import Part, own_names, part_of, source
+from funcnn.experiments.pytorch.state_dicts import from_state_dict, to_state_dict
+from funcnn.random import Key
+from funcnn.types import Layer, Shape, Tree, traits
+
+
+def mirror(model: Layer, input_shape: Shape, dtype: npt.DTypeLike = np.float32) -> Any:
+    """The module that does what `model` does, with torch's own first parameters, in training mode.
+
+    input_shape: of one sample. Raises `InputError` for a layer that torch cannot say.
+    """
+    module = _build(part_of(model, input_shape))
+    return module.to(torch.from_numpy(np.empty(0, dtype)).dtype)
+
+
+def definition(model: Layer, input_shape: Shape) -> str:
+    """Source that makes the module, called `model`, and runs where funcnn is not installed."""
+    part = part_of(model, input_shape)
+    classes = [inspect.getsource(getattr(modules, name)) for name in sorted(own_names(part))]
+    imports = "import torch\nfrom torch import nn"
+    if classes:
+        imports = f"from typing import Any\n\n{imports}"
+    blocks = [imports, *(text.rstrip() for text in classes), f"model = {source(part)}"]
+    return "\n\n\n".join(blocks) + "\n"
+
+
+class _MaskedDropout(nn.Module):
+    """Dropout by the masks that funcnn's own layer has for a key; by torch's without one."""
+
+    def __init__(self, name: str, rate: float) -> None:
+        super().__init__()
+        self.key: Key | None = None
+        self._torchs = getattr(nn, name)(rate)
+        self._layer = fn.Dropout(rate, by_channel=name != "Dropout")
+
+    def forward(self, x: Any) -> Any:
+        """In training, x times the mask."""
+        if self.key is None or not self.training:
+            return self._torchs(x)
+        ones = np.ones(x.shape, x.detach().numpy().dtype)
+        mask, _ = self._layer.apply({}, ones, rng=self.key, train=True, wrt=None)
+        return x * torch.from_numpy(mask)
+
+
+def _build(part: Part) -> Any:
+    if part.name.startswith("Dropout"):
+        return _MaskedDropout(part.name, *part.args)
+    kind = getattr(modules if part.own else nn, part.name)
+    return kind(*map(_build, part.children), *part.args, **part.kwargs)
+
+
+def set_rng(module: Any, model: Layer, rng: Key | None) -> None:
+    """Have dropout in training use the masks of `model.apply(..., rng=rng, train=True)`.
+
+    None: torch's own masks again.
+    """
+    if isinstance(module, _MaskedDropout):
+        module.key = rng
+    # A part without layers of its own may be a sequence in torch, but has nothing random.
+    for index, layer in enumerate(traits(model).layers):
+        set_rng(module[index], layer, None if rng is None else fn.random.fold_in(rng, index))
+
+
+def load_params(module: Any, model: Layer, params: Tree) -> None:
+    """Copy the params, running statistics included, into the module."""
+    arrays = to_state_dict(model, params)
+    module.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+
+
+def params_of(module: Any, model: Layer, like: Tree) -> Tree:
+    """The module's parameters and running statistics, copied, as a tree like `like`."""
+    arrays = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    return from_state_dict(model, like, arrays)
+
+
+def grads_of(module: Any, model: Layer, like: Tree) -> Tree:
+    """The gradients that the module's parameters have, copied; 0 where there is none."""
+    arrays = {name: np.zeros_like(t.numpy()) for name, t in module.state_dict().items()}
+    arrays |= {name: p.grad.numpy() for name, p in module.named_parameters() if p.grad is not None}
+    return from_state_dict(model, like, arrays)

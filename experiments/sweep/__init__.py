@@ -1,0 +1,1 @@
+"""Every combination of some settings, trained here or on a cluster, and compared."""

@@ -1,0 +1,264 @@
+"""The settings of a training run: all of them, checked, as one value that JSON can hold."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS, SPLITS
+from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
+from funcnn.experiments.system.json_files import read_record
+from funcnn.experiments.tasks.architectures import (
+    ACTIVATIONS,
+    ARCHITECTURES,
+    LOSSES,
+    WEIGHT_INITS,
+)
+from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.settings import (
+    Choice,
+    Flag,
+    NameOrPath,
+    Number,
+    Setting,
+    Sizes,
+    Whole,
+    dashed,
+    setting,
+)
+
+BACKENDS = ("numpy", "torch")
+"""What can train: funcnn, and PyTorch."""
+INITS = ("own", "shared")
+"""What torch begins with: the usual weights of its modules, or funcnn's for this seed."""
+CLASS_WEIGHTS = ("none", "balanced")
+"""How much an example counts in the loss: all the same, or all classes together the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
+
+    arch: str = setting(Choice(ARCHITECTURES), "mlp3", "The network.")
+    backend: str = setting(
+        Choice(BACKENDS),
+        "numpy",
+        "What trains: funcnn, or PyTorch with its own initialisation and order.",
+    )
+    init: str = setting(
+        Choice(INITS), "own", "First weights on PyTorch's side: its own, or shared with funcnn's."
+    )
+    channels: tuple[int, ...] = setting(
+        Sizes("16x32"), (), "Channels of the convolutions, as 16x32."
+    )
+    kernel_size: int | None = setting(Whole(1, bits=31), None, "Side of their kernels.")
+    """None, and no channels: the network has no convolutions."""
+    hidden: tuple[int, ...] = setting(
+        Sizes("256x128"), (), "Sizes of the dense hidden layers, as 256x128, or 0 for none."
+    )
+    activation: str = setting(Choice(ACTIVATIONS), "relu", "After each hidden layer.")
+    weight_init: str = setting(
+        Choice(WEIGHT_INITS),
+        "auto",
+        "How all weights begin (biases: 0); normal is N(0, 0.01^2), auto what suits the "
+        "activation.",
+    )
+    data: str = setting(
+        NameOrPath(NAMES),
+        "fashion-mnist",
+        "A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
+        "test.csv, or of pictures by class; a .csv, an .npz, a .zip of such a folder.",
+    )
+    val_size: int = setting(
+        Whole(0),
+        DEFAULT_VAL_SIZE,
+        "Training examples set aside for validation, where the data have no validation set of "
+        "their own.",
+        defaults=f"{DEFAULT_VAL_SIZE}, or a tenth of few examples; 0 for points",
+    )
+    split: str = setting(
+        Choice(SPLITS),
+        "stratified",
+        "Which ones those are: of each class its share, by the seed, or the last of the file.",
+    )
+    epochs: int = setting(Whole(1), 40, "Passes over the training set.")
+    batch_size: int | None = setting(
+        Whole(1, optional=True),
+        128,
+        "Examples in a step.",
+        defaults="{}; all, where there are fewer",
+        none="the whole set",
+    )
+    optimizer: str = setting(Choice(OPTIMIZERS), "sgd", "How gradients become steps.")
+    lr: float = setting(Number(), 0.05, "Highest learning rate.")
+    momentum: float = setting(
+        Number(below=1),
+        0.9,
+        "How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax.",
+    )
+    weight_decay: float = setting(Number(), 5e-4, "Pull of every weight to 0.")
+    schedule: str = setting(
+        Choice(SCHEDULES),
+        "cosine",
+        "The learning rate over time: cosine and polynomial (a line) fall to 0, exponential and "
+        "inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for three "
+        "tenths; piecewise drops tenfold at 1/2 and 3/4.",
+    )
+    loss: str = setting(
+        Choice(LOSSES),
+        "cross-entropy",
+        "What is minimized: the cross-entropy of the labels, or half the squared error of outputs "
+        "and one-hot labels (for points the squared error).",
+    )
+    label_smoothing: float = setting(
+        Number(below=1),
+        0.1,
+        "Share of each label spread over all classes.",
+        defaults="{}; 0 for squared-error",
+    )
+    dropout: float = setting(Number(below=1), 0.0, "Rate after each hidden layer.")
+    seed: int = setting(Whole(0), 0, "Every random choice.")
+    class_weights: str = setting(
+        Choice(CLASS_WEIGHTS),
+        "none",
+        "How much an example counts in training: all the same, or balanced, N / (K n) for one of K "
+        "classes that n of N examples are of.",
+    )
+    drop_last: bool = setting(
+        Flag(), False, "Leave out an epoch's last batch if it is smaller than the others."
+    )
+    patience: int | None = setting(
+        Whole(1, optional=True),
+        None,
+        "Stop when so many recorded epochs in turn had no better validation accuracy.",
+        none="never",
+    )
+    test_curve: bool = setting(
+        Flag(),
+        False,
+        "Measure the test set after every epoch too, for the curve; never used to choose.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check every value, and that they go together."""
+        for name in SETTINGS:
+            if name != "kernel_size" or ARCHITECTURES[self.arch].convolves:  # else, see below
+                _check(name, getattr(self, name))
+        architecture = ARCHITECTURES[self.arch]
+        expect_text(self.data, f"--data {self.data}")
+        if architecture.convolves and not self.channels:
+            _refuse("channels", self.channels, "one size at least, as 16x32")
+        for name in ("channels", "kernel_size"):
+            if getattr(self, name) and not architecture.convolves:
+                expected = f"left out for --arch {self.arch}, which has no convolutions"
+                _refuse(name, getattr(self, name), expected)
+        if self.label_smoothing and architecture.binary:
+            _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
+        if self.label_smoothing and self.loss == "squared-error":
+            _refuse("label_smoothing", self.label_smoothing, "0 for --loss squared-error")
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            _refuse("momentum", self.momentum, "above 0 for --optimizer nesterov")
+        if self.optimizer == "adagrad" and self.momentum:
+            _refuse("momentum", self.momentum, "0 for --optimizer adagrad, which has none")
+        if self.weight_init != "auto" and (self.backend, self.init) == ("torch", "own"):
+            raise InputError(
+                f"--weight-init {self.weight_init}: needs --init shared for --backend torch, "
+                "whose modules else begin with weights of their own"
+            )
+        if (self.data in POINT_SETS) != architecture.binary:
+            binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
+            wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
+            if architecture.binary:
+                wanted = f"one of {', '.join(POINT_SETS)} for --arch {self.arch}"
+            _refuse("data", self.data, wanted)
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
+        """The config of the values given, and the architecture's defaults for the others.
+
+        An optimizer brings defaults that suit it, an activation a limit to the learning rate; with
+        the squared error there is no label smoothing.
+        Raises `InputError` for an unknown name or a value out of range.
+        """
+        unknown = sorted(set(given) - set(SETTINGS))
+        if unknown:
+            names = ", ".join(sorted(SETTINGS))
+            raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
+        _check("arch", given.get("arch"))
+        architecture = ARCHITECTURES[given["arch"]]
+        defaults = {name: each.default for name, each in SETTINGS.items()}
+        defaults |= architecture.defaults
+        optimizer = given.get("optimizer", defaults["optimizer"])
+        known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
+        if known and optimizer != defaults["optimizer"]:
+            defaults = defaults | dict(architecture.sgd) | OPTIMIZERS[optimizer].defaults
+        activation = given.get("activation", defaults["activation"])
+        known = isinstance(activation, str) and activation in ACTIVATIONS
+        if known:
+            defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
+        if given.get("loss") == "squared-error":
+            defaults = defaults | {"label_smoothing": 0.0}
+        values = defaults | dict(given)
+        for name in ("hidden", "channels"):
+            if isinstance(values[name], list):  # of JSON
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Any]:
+        """The values in a config file, every one good. Raises `InputError`, naming the file."""
+        if (path / "config.json").is_file():
+            raise InputError(f"{path} is a folder: give {quoted(path / 'config.json')}")
+        values = read_record(path, "a config file")
+        try:
+            cls.resolve(values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        return values
+
+    @classmethod
+    def changed(cls, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a config file, with the given ones in their place.
+
+        Where nothing else is given, a change of optimizer or loss takes the defaults of the new
+        one, and a change from or to an activation that limits the lr the lr that suits the new one.
+        Raises `InputError`, as `read`, and for another architecture.
+        """
+        values = cls.read(path)
+        if options.get("arch", values["arch"]) != values["arch"]:
+            raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
+        before = cls.resolve(values)
+        stale: tuple[str, ...] = ()
+        activations = {before.activation, options.get("activation", before.activation)}
+        if len(activations) > 1 and any(
+            known.lr is not None for name, known in ACTIVATIONS.items() if name in activations
+        ):
+            stale = ("lr",)
+        if options.get("optimizer", before.optimizer) != before.optimizer:
+            stale = OF_OPTIMIZER
+        if options.get("loss", before.loss) != before.loss:
+            stale = (*stale, "label_smoothing")
+        return {k: v for k, v in values.items() if k not in stale} | dict(options)
+
+    def to_json(self) -> str:
+        """The text of a config file: `resolve` of what it holds is this config again."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+SETTINGS: dict[str, Setting] = {
+    field.name: field.metadata["setting"] for field in dataclasses.fields(RunConfig)
+}
+"""What every setting may be, by its name."""
+
+
+def _check(name: str, value: Any) -> None:
+    if (expected := SETTINGS[name].kind.wrong(value)) is not None:
+        _refuse(name, value, expected)
+
+
+def _refuse(name: str, value: Any, expected: str) -> None:
+    if isinstance(value, tuple):
+        value = sizes_text(value)
+    raise InputError(f"--{dashed(name)} {value}: must be {expected}")

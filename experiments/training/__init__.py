@@ -1,0 +1,1 @@
+"""Runs: trained, stopped, resumed, kept in a folder, and used to predict."""

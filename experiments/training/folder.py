@@ -1,0 +1,172 @@
+"""The folder that a training run writes: what is in it, and under which names.
+
+config.json    everything needed to run it again
+data.json      which data it read, by a digest; older runs have none
+metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve
+params.npz     the model: best on validation, or the last where there is no validation set
+last.npz       the training state after the last recorded epoch, to resume from
+summary.json   what came out; a run that has it is finished
+*.png          figures
+"""
+
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn._files import read_text, write_whole
+from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.paths import RUNS, new_folder
+from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
+from funcnn.experiments.tasks.config import RunConfig
+
+
+class EpochRow(NamedTuple):
+    """One row of metrics.csv. Losses are means, accuracies fractions; None: not measured."""
+
+    epoch: int
+    train_loss: float
+    """Running over the epoch, as the model saw the examples in training; so is the accuracy.
+
+    Without label smoothing, as every loss that is reported.
+    """
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Since the row before: steps, evaluation, and the snapshots of the row before."""
+    test_loss: float | None = None
+    """With --test-curve only, and never used to choose; so is the accuracy."""
+    test_accuracy: float | None = None
+
+
+def loss_text(loss: float) -> str:
+    """A loss as it is printed, which in a training that goes wrong is of any size."""
+    return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.4g}"
+
+
+_NUMBER = (float, type(None))  # or not measured
+_SUMMARY: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy"), _NUMBER),
+    **dict.fromkeys(("parameters", "epochs", "snapshot_epoch"), (int,)),
+    **dict.fromkeys(("train_examples", "test_examples"), (int,)),
+    "seconds": (float,),
+    "test_is": (str,),
+    "confusion_matrix": (list, type(None)),
+}
+"""What of a summary is read again, and of which kinds it is."""
+_WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
+
+
+class RunFolder:
+    """A run's folder, by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.params = path / "params.npz"
+        self.last = path / "last.npz"
+        self.summary = path / "summary.json"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def create(cls, config: RunConfig, path: Path | None) -> "RunFolder":
+        """A new folder with the config in it: `path`, or the next free name under `runs/`.
+
+        Raises `InputError` if `path` exists and is not an empty folder, if another process is at
+        work in it, or if it cannot be written.
+        """
+        try:
+            name = f"{config.arch}-{Path(config.data).resolve().name}"
+            with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
+                folder = cls(path)
+                folder.write_config(config)
+        except OSError as error:
+            raise InputError(
+                f"--out {path or RUNS}: a run cannot be written there ({error.strerror})"
+            ) from None
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an existing run. Raises `InputError` if it is none."""
+        folder = cls(path)
+        if path.is_file() and cls(path.parent).config.is_file():
+            raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
+        if not folder.config.is_file():
+            raise InputError(f"{path} is not the folder of a run: it has no config.json")
+        return folder
+
+    def read_config(self) -> RunConfig:
+        """The run's config. Raises `InputError` if the file was damaged."""
+        return RunConfig.resolve(RunConfig.read(self.config))
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write config.json, whole."""
+        write_whole(self.config, config.to_json().encode())
+
+    def read_metrics(self) -> list[EpochRow]:
+        """The rows of metrics.csv, at least one. Raises `InputError` if it is none, or damaged."""
+        try:
+            lines = list(csv.reader(read_text(self.metrics).splitlines()))
+            header = tuple(lines[0]) if lines else ()
+            if header not in (_WITHOUT_TEST, EpochRow._fields):
+                raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
+            rows = [_epoch_row(header, line) for line in lines[1:]]
+        except FileNotFoundError:
+            raise InputError(self.lacks(self.metrics)) from None
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{self.metrics} is not the table of a run: {error}") from None
+        if not rows:
+            raise InputError(f"{self.metrics} is not the table of a run: it has no rows")
+        return rows
+
+    def lacks(self, path: Path) -> str:
+        """What to say of one of its results that is not there, as far as its others tell."""
+        others = [it for it in (self.summary, self.metrics, self.params) if it != path]
+        there = [it.name for it in others if it.exists()]
+        if not there:
+            return f"{self} has no {path.name}: no epoch was recorded yet"
+        if there == [self.params.name] and not self.last.exists():
+            return f"{self} has no {path.name}: it was imported, or the file was deleted"
+        return f"{path} is missing, but {there[0]} is there: it was moved or deleted"
+
+    def write_metrics(self, rows: list[EpochRow]) -> None:
+        """Write metrics.csv anew, whole: at least one row."""
+        import pandas as pd  # half a second, and only here
+
+        table = pd.DataFrame(rows, columns=list(EpochRow._fields))
+        if rows[0].test_loss is None:
+            table = table[list(_WITHOUT_TEST)]
+        write_whole(self.metrics, table.to_csv(index=False, lineterminator="\n").encode())
+
+    def read_summary(self) -> dict[str, Any]:
+        """What came out of a finished run. Raises `InputError` if the file was damaged."""
+        what = "the summary of a run"
+        summary = read_record(self.summary, what)
+        expect_kinds(self.summary, what, summary, _SUMMARY)
+        counts = summary["confusion_matrix"] or []
+        if not all(
+            isinstance(row, list) and list(map(type, row)) == [int] * len(counts) for row in counts
+        ):
+            raise InputError(f"{self.summary} is not {what}: its confusion_matrix is no table")
+        return summary
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, whole."""
+        write_record(self.summary, summary)
+
+
+def _epoch_row(header: tuple[str, ...], line: list[str]) -> EpochRow:
+    """A line of metrics.csv. Raises `ValueError` if it is none."""
+    if len(line) != len(header):
+        raise ValueError(f"it has a row of {len(line)} values, {','.join(line)}")
+    values = dict(zip(header, line, strict=True))
+    numbers: dict[str, Any] = {"epoch": int(values.pop("epoch"))}
+    for name, text in values.items():
+        numbers[name] = None if text == "" and name.startswith("val_") else float(text)
+    return EpochRow(**numbers)

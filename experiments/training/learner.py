@@ -1,0 +1,148 @@
+"""What does the steps of a run: a network and its optimizer, in NumPy or in torch.
+
+A learner is the one place where the two backends differ; the run around it, its folder and its
+numbers are the same.
+"""
+
+import contextlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.extras import require
+from funcnn.experiments.tasks.build import build_optimizer, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Batch, Task
+from funcnn.types import Array, Tree
+
+
+def expect_init_used(given: Collection[str], configs: Iterable[RunConfig]) -> None:
+    """Raise `InputError` if the settings given have an `init`, and none of these runs is torch's.
+
+    In NumPy's there are no other weights to begin with than its own, which are those shared.
+    """
+    if "init" in given and all(config.backend == "numpy" for config in configs):
+        raise InputError("--init is for --backend torch: leave it out")
+
+
+class Learner(Protocol):
+    """A network and its optimizer on their way through a task."""
+
+    @property
+    def params(self) -> Tree:
+        """The params so far, as a tree of the task's model; later steps do not change them."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned: running statistics are not."""
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps the optimizer has made."""
+
+    def limits(self) -> contextlib.AbstractContextManager[None]:
+        """What is to hold around all the steps of a run."""
+
+    def save(self, path: Path, notes: Any) -> None:
+        """Write a snapshot of all that the next steps depend on, with the notes."""
+
+    def load(self, path: Path) -> Any:
+        """Go on from what `save` wrote; the notes. Raises `SnapshotError`.
+
+        The learning rate is from then on that of this task, if the state was of another one.
+        """
+
+    def batches(self, epoch: int) -> Iterable[Batch]:
+        """The batches of an epoch, counted from 1: inputs and targets, `(N, ...)` each."""
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step, and its `loss`, the task's metrics and the `learning_rate`.
+
+        Raises `ValueError` for a batch that the network cannot take.
+        """
+
+    def predict(self, params: Tree, x: Array) -> Array:
+        """The outputs, `(N, ...)`, for stored inputs `(N, ...)` with these params."""
+
+
+class NumpyLearner:
+    """funcnn itself."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        optimizer = build_optimizer(task.config, task.total_steps)
+        params = task.first_params()
+        with network_that_fits(task.config):
+            self._state = fn.TrainState.create(params, optimizer, rng=task.key(2))
+        metrics = task.metrics
+        if task.reports_its_loss:  # which the step has already
+            del metrics["plain_loss"]
+        self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, metrics)
+
+    @property
+    def params(self) -> Tree:
+        """The params so far."""
+        return self._state.params
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        leaves = fn.tree.leaves_with_path(self.params)
+        return sum(leaf.size for path, leaf in leaves if "running_" not in path)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps the optimizer has made."""
+        return _steps_of(self._state.opt_state) or 0
+
+    def limits(self) -> contextlib.AbstractContextManager[None]:
+        """BLAS on one thread, for the same bits on any number of threads."""
+        return fn.threads.single_threaded_blas()
+
+    def save(self, path: Path, notes: Any) -> None:
+        """Write the state."""
+        fn.save(path, self._state, notes=notes)
+
+    def load(self, path: Path) -> Any:
+        """Go on from a state."""
+        snapshot = fn.load(path, like=self._state)
+        self._state = snapshot.params
+        return snapshot.notes
+
+    def batches(self, epoch: int) -> Iterable[Batch]:
+        """The batches of an epoch."""
+        return self._task.batches(epoch)
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One step."""
+        self._state, measured = self._step(self._state, batch)
+        return {"plain_loss": measured["loss"], **measured}
+
+    def predict(self, params: Tree, x: Array) -> Array:
+        """The outputs for stored inputs."""
+        data, model = self._task.data, self._task.model
+        outputs: Array = fn.predict(model.apply, params, x, preprocess=data.normalization)
+        return outputs
+
+
+def _steps_of(state: Any) -> int | None:
+    """The count beside the learning rate in an optimizer's state."""
+    if hasattr(state, "learning_rate"):
+        return int(state.step)
+    inner = map(_steps_of, state) if isinstance(state, tuple) else ()
+    return next((steps for steps in inner if steps is not None), None)
+
+
+def make_learner(task: Task) -> Learner:
+    """The learner of the task's backend.
+
+    Raises `InputError` if torch is wanting, or the network does not fit.
+    """
+    if task.config.backend == "numpy":
+        return NumpyLearner(task)
+    require("torch")
+    from funcnn.experiments.pytorch.learner import TorchLearner
+
+    return TorchLearner(task)

@@ -1,0 +1,119 @@
+"""Several runs at once, in processes of their own.
+
+Runs of small networks gain less from a second thread than from a second run beside them.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import queue
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funcnn.experiments.data.record import Expected
+from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+
+
+class Job(NamedTuple):
+    """A run that is to be done, in a folder that may have the beginning of it."""
+
+    name: str
+    config: RunConfig
+    folder: Path
+    threads: int = 1
+    keep: bool = False
+    """Whether its params after each recorded epoch stay."""
+    draw: bool = True
+    """Whether it draws figures of its own."""
+    expected: Expected | None = None
+    """Its data, if they were read before."""
+    usual: tuple[str, ...] = ()
+    """The sizes in its config, as of `sizes.unsaid`, that small data may have smaller."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """It, as `worker` is asked for it."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "folder": str(self.folder),
+            "threads": self.threads,
+            "keep": self.keep,
+            "draw": self.draw,
+            "expected": self.expected and [self.expected.record, self.expected.of],
+        }
+
+
+Told = Generator[tuple[Job, dict[str, Any]], None, None]
+"""What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
+
+
+def tell(callback: Callback, job: Job, answer: Mapping[str, Any]) -> None:
+    """Tell a callback what a run tells."""
+    if "row" in answer:
+        callback.epoch_end(job.name, EpochRow(*answer["row"]), job.config.epochs)
+    elif "done" in answer:
+        callback.step_end(job.name, answer["done"], answer["steps"], None)
+    elif answer.keys() & {"peak_memory", "error"}:
+        callback.run_end(job.name, RunFolder(job.folder), answer.get("error"))
+
+
+def run_all(jobs: Sequence[Job], at_once: int) -> Told:
+    """What the runs tell, which begin in this order; one with an error does not end the others.
+
+    To close it ends those that are not finished; they can be resumed.
+    """
+    told: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    with contextlib.ExitStack() as closing:
+
+        def begin() -> None:
+            process = ModuleProcess("training.worker")
+            closing.callback(process.close)
+            thread = threading.Thread(target=_work, args=(process, waiting, told))
+            thread.start()
+            # Undone in reverse: a process ends, so that its thread does, and only then is closed.
+            closing.callback(thread.join)
+            closing.callback(process.end)
+
+        for _ in range(min(at_once, len(jobs))):
+            begin()
+        unfinished = len(jobs)
+        while unfinished:
+            job, answer = told.get()
+            if answer.pop("ended", False) and not waiting.empty():
+                begin()  # in the place of the process that ended
+            if "note" in answer:
+                logging.getLogger(__name__).warning("%s: %s", job.name, answer["note"])
+                continue
+            unfinished -= bool(answer.keys() & {"peak_memory", "error"})
+            yield job, answer
+
+
+def _work(
+    process: ModuleProcess,
+    waiting: "queue.SimpleQueue[Job]",
+    told: "queue.Queue[tuple[Job, dict[str, Any]]]",
+) -> None:
+    """Have a process do one run after another, until none is waiting or it ends."""
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            answer = process.ask(job.request)
+            told.put((job, answer))
+            while not answer.keys() & {"peak_memory", "error"}:
+                answer = process.answer()
+                told.put((job, answer))
+        except Exception as error:  # whatever it is, somebody waits for the end of the job
+            kind = "" if isinstance(error, ProcessEndedError) else f"{type(error).__name__}: "
+            told.put((job, {"error": " ".join(f"{kind}{error}".split()), "ended": True}))
+            return

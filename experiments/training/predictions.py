@@ -1,0 +1,138 @@
+"""Predictions of a trained model, in the labs' CSV format."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import funcnn as fn
+from funcnn._files import write_whole
+from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.data.images import are_counted
+from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.paths import expect_new, new_file
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import TrainedModel, load_model
+from funcnn.inference import probabilities
+from funcnn.types import Array
+
+_HEADER = ("Id", "Category")
+
+
+def write_predictions(
+    folder: RunFolder,
+    data: str,
+    out: Path,
+    *,
+    probabilities: bool = False,
+    header: str | None = None,
+    first_id: int | None = None,
+) -> dict[str, Any]:
+    """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
+
+    Ids count from `first_id`; if it is None they are those of the data, if these have some, or
+    count from 0. Classes are as the training data write them. probabilities: of each class a
+    column, called by its name, instead of the class. header: other names for the two columns, as
+    `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the inputs do not
+    fit the model, it has no probabilities, a name cannot be one, or `out` exists already.
+    """
+    names = _names_of(header, 1 if probabilities else 2)
+    expect_new(out)
+    model = load_model(folder)
+    found = load_inputs(data)
+    inputs = found.inputs
+    ids = found.ids if first_id is None else None
+    if ids is None:
+        first_id = first_id or 0
+        ids = np.arange(first_id, first_id + len(inputs))
+    model.check_inputs(inputs, data)
+    outputs = model.predict(inputs)
+    if probabilities:
+        table = probability_table(model, outputs, folder.read_config())
+        if names[0] in table:
+            raise InputError(
+                f"--header {names[0]}: a class is called so too, give the ids another name"
+            )
+        table.insert(0, names[0], ids)
+        with new_file(out):
+            write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
+        columns = list(table.columns)
+    else:
+        classes = fn.predicted_classes(outputs)
+        with new_file(out):
+            save_predictions(out, classes, model.labels, columns=names, ids=ids)
+        columns = list(names)
+    if len(found.files) > 1:
+        files = found.files
+        line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
+        logging.getLogger(__name__).warning("%s", printable(line))
+    made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
+    return {**made, "columns": columns, "first_id": first_id}
+
+
+def _names_of(header: str | None, count: int) -> tuple[str, ...]:
+    """The names of the columns that a header gives. Raises `InputError` if it gives others."""
+    if header is None:
+        return _HEADER[:count]
+    names = tuple(name.strip() for name in header.split(","))
+    if len(names) != count:
+        wanted = "two names, as ImageId,Label" if count == 2 else "the name of the ids alone, as Id"
+        also = "" if count == 2 else " with --probabilities, whose columns are called by the class"
+        raise InputError(f"--header {header}: give {wanted}{also}")
+    if not all(name and name.isprintable() for name in names) or len(set(names)) < count:
+        raise InputError(f"--header {header}: give names that differ and are not empty")
+    return names
+
+
+def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) -> pd.DataFrame:
+    """The probability of each class for outputs `(N, K)` or `(N, 1)`, a column for each class.
+
+    Raises `InputError` if the outputs were not trained to be probabilities or logits.
+    """
+    if config.loss != "cross-entropy" and not ARCHITECTURES[config.arch].binary:
+        raise InputError(
+            f"--probabilities: a network trained with --loss {config.loss} has none; "
+            "train with --loss cross-entropy"
+        )
+    found = probabilities(outputs, model.model, None)
+    if found.shape[1] == 1:
+        found = np.hstack([1 - found, found])  # (N, 1) -> (N, 2)
+    names = model.class_names or tuple(map(str, range(found.shape[1])))
+    return pd.DataFrame(found, columns=list(names))
+
+
+def predictions_text(
+    classes: Array,
+    labels: Sequence[str] = (),
+    *,
+    columns: Sequence[str] = _HEADER,
+    ids: Array | None = None,
+) -> str:
+    """The table of predicted classes `(N,)`, by their labels, or by their indices without them.
+
+    ids: of the rows; None: they are counted from 0.
+    """
+    written = classes if are_counted(labels) else np.array(labels, object)[classes]
+    ids = np.arange(len(classes)) if ids is None else ids
+    table = pd.DataFrame(dict(zip(columns, (ids, written), strict=True)))
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def save_predictions(
+    out: Path,
+    classes: Array,
+    labels: Sequence[str] = (),
+    *,
+    columns: Sequence[str] = _HEADER,
+    ids: Array | None = None,
+) -> list[str]:
+    """Write the table of predicted classes `(N,)`, as `predictions_text`; its lines."""
+    text = predictions_text(classes, labels, columns=columns, ids=ids)
+    write_whole(out, text.encode())
+    return text.splitlines()

@@ -1,0 +1,130 @@
+"""Runs in a process of their own, one after another, so that their memory and time are their own.
+
+    python -m funcnn.experiments.training.worker
+
+    {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true,
+     "expected": null}
+    ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
+        {"note": "..."} for what is a warning in its log,
+        and last {"peak_memory": 1234567} or {"error": "..."}
+
+A folder that has a run already is gone on with, if it is not finished. keep: its params after each
+recorded epoch stay, as history/EPOCH.npz. draw: its figures too.
+expected: null, or the record of its data and what read them before.
+"""
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
+
+import funcnn as fn
+from funcnn.experiments.data.record import DataRecord, Expected
+from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.system.memory import Peak
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.run import TrainingRun
+from funcnn.types import Tree
+
+_PAUSE = 0.2  # seconds between two words about the steps
+
+Tell = Callable[[dict[str, Any]], None]
+"""Takes one of the answers."""
+
+
+class _Told(Callback):
+    """What it is told as answers; and the peak of memory in training, up to the evaluation."""
+
+    def __init__(self, tell: Tell, history: Path | None) -> None:
+        self.peak_memory: int | None = None
+        self._tell, self._history = tell, history
+        self._peak = Peak()
+
+    def run_begin(self, run: str, steps: int | None, done: int) -> None:
+        self._next, self._evaluated = 0.0, False
+
+    def step_end(self, run: str, done: int, steps: int, loss: float | None) -> None:
+        if not self._evaluated:  # from then on the peak is that of evaluating, in larger batches
+            self.peak_memory = self._peak.growth()
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PAUSE
+            self._tell({"steps": steps, "done": done})
+
+    def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
+        self._evaluated = True
+        self._tell({"row": list(row)})
+
+    def epoch_params(self, run: str, epoch: int, params: Tree) -> None:
+        if self._history is not None:
+            self._history.mkdir(exist_ok=True)
+            fn.save(self._history / f"{epoch}.npz", params)
+
+
+def do(asked: dict[str, Any], tell: Tell) -> None:
+    """Do a run, or what is left of it, and tell all that is answered to this."""
+    tell(_finish(asked, tell))
+
+
+def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Do a run, or what is left of it; the last of the answers."""
+    folder = RunFolder(Path(asked["folder"]))
+    if folder.summary.exists():
+        return {"peak_memory": None}
+    try:
+        with fn.threads.use_threads(asked["threads"]):
+            if folder.config.exists():
+                run = TrainingRun.resume(folder)
+            else:
+                run = TrainingRun.start(
+                    RunConfig.resolve(asked["config"]), folder.path, expected=_expected(asked)
+                )
+            told = _Told(tell, folder.path / "history" if asked["keep"] else None)
+            run.finish(told, draw=asked["draw"])
+    except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
+        return {"error": str(error)}
+    return {"peak_memory": told.peak_memory}
+
+
+def _expected(asked: dict[str, Any]) -> Expected | None:
+    if not asked.get("expected"):
+        return None
+    record, of = asked["expected"]
+    return Expected(DataRecord(*record), of)
+
+
+class _Notes(logging.Handler):
+    """What is a warning, as an answer."""
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell({"note": record.getMessage()})
+
+
+def main() -> None:
+    """Do the runs that the input asks for, a line each."""
+
+    def tell(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer), flush=True)
+
+    logging.getLogger("funcnn.experiments").addHandler(_Notes(tell))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
+    for line in sys.stdin:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
+        do(json.loads(line), tell)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: nothing is left to put away
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Layers of one function of the array, without weights: `elementwise`, and the activations.
+
+Each is the function of that name in `funcnn.activations`, where its derivative stands beside it.
+"""
+
+import operator
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from funcnn import activations
+from funcnn._arguments import check_cotangent, check_number, shown
+from funcnn._recipes import recorded
+from funcnn.random import Key
+from funcnn.spec import check_shape, constructor
+from funcnn.types import Array, ArrayFunction, Layer, Shape, Traits, Tree, Vjp, Wrt
+
+
+@recorded
+def elementwise(function: ArrayFunction) -> Layer:
+    """y = function(x)[0], a layer without weights of any `function(x) -> (y, vjp)`.
+
+    x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
+    Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
+    """
+    if not callable(function):
+        raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {shown(function)}")
+    layer = _layer_of(function)
+    layer.apply.traits = Traits(takes="array")  # type: ignore[attr-defined]
+    return layer
+
+
+def _layer_of(function: ArrayFunction) -> Layer:
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        return check_shape("elementwise", input_shape), {}
+
+    def apply(
+        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        activations.check_float("an elementwise layer", x)
+        y, vjp_of_array = function(x)
+        if y.shape != x.shape:
+            raise ValueError(f"an elementwise function changed shape {x.shape} to {y.shape}")
+        if y.dtype != x.dtype:
+            raise ValueError(f"an elementwise function changed {x.dtype} to {y.dtype}")
+        shape, dtype = x.shape, x.dtype
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, shape, dtype)
+            return {}, (None if wrt == "params" else vjp_of_array(dy))
+
+        return y, (None if wrt is None else vjp)
+
+    return Layer(init, apply)
+
+
+@constructor(per_sample="always")
+def Identity() -> Layer:
+    """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.identity)
+
+
+@constructor(per_sample="always")
+def BinaryStep() -> Layer:
+    """y = 1 where x > 0, else 0, so 0 at 0; derivative 0 everywhere. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.binary_step)
+
+
+@constructor(per_sample="always")
+def Sigmoid() -> Layer:
+    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.sigmoid)
+
+
+@constructor(per_sample="always")
+def Tanh() -> Layer:
+    """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.tanh)
+
+
+@constructor(per_sample="always")
+def ArcTan() -> Layer:
+    """y = arctan(x), as `torch.arctan`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.arctan)
+
+
+@constructor(per_sample="always")
+def Relu() -> Layer:
+    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.relu)
+
+
+@constructor(per_sample="always")
+def LeakyRelu(negative_slope: float = 0.01) -> Layer:
+    """y = x where x > 0, else negative_slope x, as `torch.nn.LeakyReLU`.
+
+    negative_slope: a finite number, or `ValueError`; `PRelu` learns it. x, y: floats `(N, ...)`.
+    """
+    negative_slope = check_number("negative_slope", negative_slope)
+    return _layer_of(partial(activations.leaky_relu, negative_slope=negative_slope))
+
+
+@constructor(per_sample="always")
+def Elu(alpha: float = 1.0) -> Layer:
+    """y = x where x > 0, else alpha (exp(x) - 1), as `torch.nn.ELU`.
+
+    alpha: a finite number, or `ValueError`. x, y: floats `(N, ...)`. Clevert et al. 2016.
+    """
+    alpha = check_number("alpha", alpha)
+    return _layer_of(partial(activations.elu, alpha=alpha))
+
+
+@constructor(per_sample="always")
+def Selu() -> Layer:
+    """y = 1.0507 x where x > 0, else 1.7581 (exp(x) - 1), as `torch.nn.SELU`.
+
+    For weights begun with `lecun_normal`. x, y: floats `(N, ...)`. Klambauer et al. 2017.
+    """
+    return _layer_of(activations.selu)
+
+
+@constructor(per_sample="always")
+def Gelu(approximate: Literal["none", "tanh"] = "none") -> Layer:
+    """y = x P(x), P the normal distribution function, as `torch.nn.GELU`.
+
+    approximate: "tanh" for the formula with a tanh that some models were trained with.
+    x, y: floats `(N, ...)`. Raises `ValueError` for another word. Hendrycks and Gimpel 2016.
+    """
+    function = partial(activations.gelu, approximate=approximate)
+    function(np.zeros(0))  # says now that the word is wrong
+    return _layer_of(function)
+
+
+@constructor(per_sample="always")
+def Softplus(beta: float = 1.0, threshold: float = 20.0) -> Layer:
+    """y = log(1 + exp(beta x)) / beta, and x where beta x > threshold.
+
+    As `torch.nn.Softplus`. beta: above 0, or `ValueError`. x, y: floats `(N, ...)`.
+    """
+    beta = check_number("beta", beta, above=0)
+    threshold = check_number("threshold", threshold)
+    return _layer_of(partial(activations.softplus, beta=beta, threshold=threshold))
+
+
+@constructor(per_sample="always")
+def Silu() -> Layer:
+    """y = x / (1 + exp(-x)), as `torch.nn.SiLU`. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.silu)
+
+
+@constructor(per_sample="always")
+def HardTanh(min_val: float = -1.0, max_val: float = 1.0) -> Layer:
+    """y = x cut to [min_val, max_val], with derivative 0 at both, as `torch.nn.Hardtanh`.
+
+    min_val, max_val: finite, the first the smaller, or `ValueError`. x, y: floats `(N, ...)`.
+    """
+    min_val = check_number("min_val", min_val)
+    max_val = check_number("max_val", max_val, above=min_val)
+    return _layer_of(partial(activations.hard_tanh, min_val=min_val, max_val=max_val))
+
+
+@constructor(per_sample="always")
+def HardSigmoid() -> Layer:
+    """y = x / 6 + 1/2 cut to [0, 1], with derivative 0 at -3 and 3, as `torch.nn.Hardsigmoid`.
+
+    x, y: floats `(N, ...)`.
+    """
+    return _layer_of(activations.hard_sigmoid)
+
+
+@constructor(per_sample="always")
+def Exp() -> Layer:
+    """y = exp(x), which overflows for a large x as `np.exp` does. x, y: floats `(N, ...)`."""
+    return _layer_of(activations.exp)
+
+
+@constructor(per_sample="always")
+def Softmax(dim: int = -1) -> Layer:
+    """y = exp(x) / sum exp(x) along `dim`, as `torch.nn.Softmax`. Not before a cross-entropy.
+
+    x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
+    for any other.
+    """
+    return _along(dim, activations.softmax)
+
+
+@constructor(per_sample="always")
+def LogSoftmax(dim: int = -1) -> Layer:
+    """y = x - log sum exp(x) along `dim`, as `torch.nn.LogSoftmax`.
+
+    x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
+    for any other.
+    """
+    return _along(dim, activations.log_softmax)
+
+
+def _along(dim: int, function: Any) -> Layer:
+    dim = operator.index(dim)
+
+    def check_dim(input_shape: Shape) -> None:
+        axes = 1 + len(input_shape)
+        if not -axes < dim < axes or dim == 0:
+            raise ValueError(f"dim={dim} is not an axis of a sample of shape {input_shape}")
+
+    def checked(x: Array) -> Any:
+        check_dim(x.shape[1:])
+        return function(x, dim)
+
+    layer = _layer_of(checked)
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        check_dim(input_shape)
+        return layer.init(rng, input_shape, dtype=dtype)
+
+    return layer._replace(init=init)

@@ -1,0 +1,191 @@
+"""Layers that pool images: over windows, or over the whole image.
+
+Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from funcnn._arguments import check_cotangent, check_flag
+from funcnn.activations import check_float
+from funcnn.ops.pooling import count_elements, max_pool, sum_pool
+from funcnn.ops.windows import (
+    Sizes,
+    Windows,
+    batch_first,
+    batch_last,
+    check_sizes,
+    for_each_axis,
+    place_windows,
+    spatial_sizes,
+)
+from funcnn.random import Key
+from funcnn.spec import constructor
+from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt
+
+Pool = Callable[[Array, Windows, bool], tuple[Array, ArrayVjp | None]]
+"""`pool(x, windows, with_vjp) -> (y, vjp)` of arrays with channels and batch last."""
+
+
+@constructor(per_sample="always", spatial=True)
+def MaxPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> Layer:
+    """y: the largest element of each window, as `torch.nn.MaxPool2d`; dx: dy, for the first such.
+
+    x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
+    padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
+    Raises `ValueError` if no window fits in the image.
+    """
+    return _pool_layer("MaxPool", max_pool, kernel_size, stride, padding)
+
+
+@constructor(per_sample="always", spatial=True)
+def AvgPool(
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    count_include_pad: bool = True,
+) -> Layer:
+    """y: the mean of each window, as `torch.nn.AvgPool2d`.
+
+    x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
+    padding: zeros around the image, at most half of the kernel_size, which count as elements
+    unless `count_include_pad=False`. Raises `ValueError` if no window fits in the image.
+    """
+    check_flag("AvgPool: count_include_pad", count_include_pad)
+
+    def average(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp]:
+        y, vjp_of_sum = sum_pool(x, windows)
+        count = count_elements(windows, count_include_pad).astype(x.dtype)  # (*outputs, 1, 1)
+        y /= count
+        return y, lambda dy: vjp_of_sum(dy / count)
+
+    return _pool_layer("AvgPool", average, kernel_size, stride, padding)
+
+
+@constructor(per_sample="always", spatial=True)
+def SumPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> Layer:
+    """y: the sum of each window, as stax's `SumPool`, and torch's `AvgPool2d(divisor_override=1)`.
+
+    x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
+    padding: zeros around the image, at most half of the kernel_size.
+    Raises `ValueError` if no window fits in the image.
+    """
+    return _pool_layer(
+        "SumPool", lambda x, windows, _: sum_pool(x, windows), kernel_size, stride, padding
+    )
+
+
+def _pool_layer(
+    name: str, pool: Pool, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
+) -> Layer:
+    kernel_size = check_sizes(name, "kernel_size", kernel_size)
+    stride = kernel_size if stride is None else check_sizes(name, "stride", stride)
+    padding = check_sizes(name, "padding", padding, least=0)
+
+    @functools.lru_cache(maxsize=16)
+    def place(sample_shape: Shape) -> Windows:
+        sizes = spatial_sizes(sample_shape)
+        kernel = for_each_axis("kernel_size", kernel_size, len(sizes))
+        strides = for_each_axis("stride", stride, len(sizes))
+        around = for_each_axis("padding", padding, len(sizes))
+        if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
+            raise ValueError(
+                f"padding {padding} is more than half of the kernel_size {kernel_size}"
+            )
+        return place_windows(sizes, kernel, strides, (1,) * len(sizes), around, around)
+
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        windows = place(input_shape)
+        return (input_shape[0], *windows.outputs), {}
+
+    def apply(
+        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        check_float(name, x)
+        windows = place(x.shape[1:])
+        y, pull_back = pool(batch_last(x), windows, wrt is not None)
+        y = batch_first(y)
+        y_shape, dtype = y.shape, y.dtype
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, y_shape, dtype)
+            if wrt == "params":
+                return {}, None
+            assert pull_back is not None
+            return {}, batch_first(pull_back(batch_last(dy)))
+
+        return y, (None if wrt is None else vjp)
+
+    return Layer(init, apply)
+
+
+# --- over the whole image --------------------------------------------------------------------
+
+
+@constructor(per_sample="always", spatial=True)
+def GlobalAvgPool() -> Layer:
+    """y: the mean of each channel, `(N, C, *sizes)` to `(N, C)`; x: floats.
+
+    As `torch.nn.AdaptiveAvgPool2d(1)` and a `Flatten`. Lin et al. 2014.
+    """
+
+    def mean(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
+        size = len(x)
+        return x.mean(0), lambda dy: np.repeat(dy[None] / size, size, axis=0)
+
+    return _global_pool_layer("GlobalAvgPool", mean)
+
+
+@constructor(per_sample="always", spatial=True)
+def GlobalMaxPool() -> Layer:
+    """y: the largest element of each channel, `(N, C, *sizes)` to `(N, C)`; x: floats.
+
+    Of equal ones the first gets dy. As `torch.nn.AdaptiveMaxPool2d(1)` and a `Flatten`.
+    """
+
+    def largest(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
+        chosen = x.argmax(0, keepdims=True)
+        shape = x.shape
+
+        def vjp(dy: Array) -> Array:
+            dx = np.zeros(shape, dy.dtype)
+            np.put_along_axis(dx, chosen, dy[None], axis=0)
+            return dx
+
+        return np.take_along_axis(x, chosen, axis=0)[0], vjp
+
+    return _global_pool_layer("GlobalMaxPool", largest)
+
+
+def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]]) -> Layer:
+    def init(
+        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+    ) -> tuple[Shape, Tree]:
+        spatial_sizes(input_shape)
+        return input_shape[:1], {}
+
+    def apply(
+        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+    ) -> tuple[Array, Vjp | None]:
+        check_float(name, x)
+        sizes = spatial_sizes(x.shape[1:])
+        samples, channels = x.shape[:2]
+        y, pull_back = pool(batch_last(x).reshape(math.prod(sizes), channels, samples))  # (S, C, N)
+        dtype = x.dtype
+
+        def vjp(dy: Array) -> tuple[Tree, Array | None]:
+            check_cotangent(dy, (samples, channels), dtype)
+            if wrt == "params":
+                return {}, None
+            dx = pull_back(dy.T).reshape(*sizes, channels, samples)  # (S, C, N) to (*sizes, C, N)
+            return {}, batch_first(dx)
+
+        return y.T, (None if wrt is None else vjp)
+
+    return Layer(init, apply)

@@ -1,0 +1,1 @@
+"""What layers compute with: products of matrices, windows, convolutions, pools; no layer."""

@@ -1,0 +1,1 @@
+"""Optimizers: pure transformations of gradients, composed as in optax."""

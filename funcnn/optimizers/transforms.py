@@ -1,0 +1,169 @@
+"""Transformations of gradients, to compose into optimizers. See `composition` for the contract.
+
+In the formulas g is the gradient, u the update, w the weight. A value out of range raises
+`ValueError`.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from funcnn import tree
+from funcnn._arguments import check_number
+from funcnn._recipes import recorded
+from funcnn.optimizers.base import (
+    Mask,
+    Optimizer,
+    State,
+    Stateless,
+    masked,
+    zeros_like,
+)
+from funcnn.schedules import Schedule, as_schedule
+from funcnn.types import Array, Tree
+
+
+class ScheduleState(NamedTuple):
+    """The steps taken so far."""
+
+    step: int
+
+
+class LearningRateState(NamedTuple):
+    """The steps taken so far, and the rate of the last one (before any, that of the first)."""
+
+    step: int
+    learning_rate: float
+
+
+class TraceState(NamedTuple):
+    """The decaying sum of the gradients, a tree like params."""
+
+    trace: Tree
+
+
+@recorded
+def scale(factor: float) -> Optimizer:
+    """u = factor g. As `optax.scale`. factor: finite."""
+    factor = check_number("factor", factor)
+
+    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        return tree.map_arrays(lambda g: g * factor, grads), state
+
+    return Optimizer(lambda params: Stateless(), update)
+
+
+@recorded
+def scale_by_schedule(schedule: Schedule) -> Optimizer:
+    """u = schedule(step) g, step 0 first. As `optax.scale_by_schedule`."""
+
+    def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
+        factor = float(schedule(state.step))
+        return tree.map_arrays(lambda g: g * factor, grads), ScheduleState(state.step + 1)
+
+    return Optimizer(lambda params: ScheduleState(0), update)
+
+
+@recorded
+def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
+    """u = -learning_rate(step) g, step 0 first: the last link of an optimizer.
+
+    learning_rate: at least 0, or a schedule; the state has the rate that the last update used.
+    As `optax.scale_by_learning_rate`.
+    """
+    schedule = as_schedule(learning_rate)
+
+    def update(grads: Tree, state: LearningRateState, params: Tree) -> tuple[Tree, State]:
+        rate = float(schedule(state.step))
+        factor = -rate
+        return tree.map_arrays(lambda g: g * factor, grads), LearningRateState(state.step + 1, rate)
+
+    return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
+
+
+def last_learning_rate(state: State) -> float | None:
+    """The first `learning_rate` in a state, those of chains inside it included, or None."""
+    rate = getattr(state, "learning_rate", None)
+    if type(rate) is float:
+        return rate
+    if isinstance(state, tuple):
+        for inner in state:
+            rate = last_learning_rate(inner)
+            if rate is not None:
+                return rate
+    return None
+
+
+@recorded
+def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
+    """u = g + weight_decay w. As `optax.add_decayed_weights`.
+
+    Before `sgd` it is the `weight_decay` of torch's SGD. weight_decay: at least 0.
+    mask: what to decay, as in `masked`; None is everything. All but the biases, for instance:
+    `add_decayed_weights(1e-4, lambda params: fn.tree.map(lambda w: w.ndim > 1, params))`.
+    """
+    weight_decay = check_number("weight_decay", weight_decay, least=0)
+
+    def add(g: Array, w: Array) -> Array:
+        u = w * weight_decay
+        u += g
+        return u
+
+    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        return tree.map_arrays(add, grads, params), state
+
+    everywhere = Optimizer(lambda params: Stateless(), update)
+    return everywhere if mask is None else masked(everywhere, mask)
+
+
+@recorded
+def trace(decay: float, nesterov: bool = False) -> Optimizer:
+    """v = decay v + g; u = v, or with `nesterov` u = g + decay v. As `optax.trace`.
+
+    decay: in [0, 1), 0 remembers nothing. Polyak 1964; Sutskever et al. 2013.
+    """
+    decay = check_number("decay", decay, least=0, below=1)
+
+    def accumulate(g: Array, v: Array) -> Array:
+        new = v * decay
+        new += g
+        return new
+
+    def update(grads: Tree, state: TraceState, params: Tree) -> tuple[Tree, State]:
+        new = tree.map_arrays(accumulate, grads, state.trace)
+        updates = tree.map_arrays(lambda g, v: g + v * decay, grads, new) if nesterov else new
+        return updates, TraceState(new)
+
+    return Optimizer(lambda params: TraceState(zeros_like(params)), update)
+
+
+@recorded
+def clip_by_global_norm(max_norm: float) -> Optimizer:
+    """u = g min(1, max_norm / (|g| + 1e-6)), |g| the norm of all leaves together.
+
+    As `torch.nn.utils.clip_grad_norm_`. max_norm: above 0. Pascanu et al. 2013.
+    """
+    max_norm = check_number("max_norm", max_norm, above=0)
+
+    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
+        factor = max_norm / (norm + 1e-6)
+        factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
+        return tree.map_arrays(lambda g: g * factor, grads), state
+
+    return Optimizer(lambda params: Stateless(), update)
+
+
+@recorded
+def clip_by_value(max_value: float) -> Optimizer:
+    """u = min(max(g, -max_value), max_value), entry by entry.
+
+    As `torch.nn.utils.clip_grad_value_` and `optax.clip`. max_value: above 0.
+    """
+    max_value = check_number("max_value", max_value, above=0)
+
+    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+        return tree.map_arrays(lambda g: np.clip(g, -max_value, max_value), grads), state
+
+    return Optimizer(lambda params: Stateless(), update)
