@@ -1,7 +1,9 @@
 """Checks of the numbers and arrays that functions take, in one place so that all say the same."""
 
+import inspect
 import math
 import operator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -215,3 +217,14 @@ def check_steps(name: str, value: Any, least: int) -> int:
     if steps < least:
         raise ValueError(f"{name} must be a step of at least {least}, got {shown(value)}")
     return steps
+
+
+def accepts(function: Callable[..., Any], keyword: str) -> bool:
+    """Whether `function` can be called with `keyword=...`."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some compiled callables have no signature
+        return False
+    return keyword in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )

@@ -7,11 +7,11 @@ import numpy as np
 
 from funcnn import random, tree
 from funcnn.gradcheck import EPSILON, CheckFailure, Report, check_vjp, off_kinks
-from funcnn.layers.combinators import check_layers
+from funcnn.layers.any_layer import check_layers, with_wrt
 from funcnn.random import Key
 from funcnn.spec import from_spec
 from funcnn.training import write_statistics
-from funcnn.types import Array, Layer, Shape, Tree, with_wrt
+from funcnn.types import Array, Layer, Shape, Tree, statistics_of
 
 
 def check_layer(
@@ -56,7 +56,7 @@ def check_layer(
 def _written(layer: Layer, params: Tree, x: Array, key: Key) -> Tree:
     """The params after a pass in training: other arrays where it has new statistics."""
     _, vjp = layer.apply(params, x, rng=key, train=True)
-    return write_statistics(params, getattr(vjp, "statistics", None))
+    return write_statistics(params, statistics_of(vjp))
 
 
 def _of_primals(
@@ -175,7 +175,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             ):
                 fits = g.shape == p.shape and g.dtype == p.dtype
                 _expect(fits, f"d{path} is {g.dtype} {g.shape}, {path} is {p.dtype} {p.shape}")
-            written = write_statistics(params, getattr(vjp, "statistics", None))
+            written = write_statistics(params, statistics_of(vjp))
             for (path, s), p in zip(
                 tree.leaves_with_path(written), tree.leaves(params), strict=True
             ):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from funcnn._arguments import check_number, check_steps, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 
 Schedule = Callable[[int], float]
 

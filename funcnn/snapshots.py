@@ -23,7 +23,7 @@ import numpy as np
 from funcnn import inference, random, tree
 from funcnn._arguments import shown
 from funcnn._files import open_regular, write_whole
-from funcnn._recipes import plain
+from funcnn._pickling import plain
 from funcnn._stored_trees import SnapshotError, decode, encode, match, read_array
 from funcnn.inference import OUTPUTS, Outputs
 from funcnn.metrics import predicted_classes

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from funcnn._arguments import shown
-from funcnn._recipes import Recipe, plain, record
+from funcnn._pickling import Recipe, plain, record
 from funcnn.random import Key
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 

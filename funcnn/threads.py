@@ -1,9 +1,9 @@
 """Threads, and BLAS kept on one of them.
 
 OpenBLAS gives other bits with two threads than with one, so results may not depend on how many it
-uses: it gets one, but for moments in which `products` lends it more, and the library runs pieces of
-work beside each other instead. The pieces are cut by the shapes of the arrays, never by the number
-of threads, so that number cannot be seen in a result.
+uses: it gets one, but for moments in which `ops.matmul` lends it more, and the library runs pieces
+of work beside each other instead. The pieces are cut by the shapes of the arrays, never by the
+number of threads, so that number cannot be seen in a result.
 """
 
 import contextlib

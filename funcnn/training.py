@@ -13,11 +13,12 @@ import numpy as np
 from funcnn import random, tree
 from funcnn._arguments import as_array, as_arrays, shown
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.layers.any_layer import with_wrt
 from funcnn.optimizers.base import Optimizer, State, apply_updates
 from funcnn.optimizers.transforms import last_learning_rate
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
+from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
@@ -51,7 +52,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
         value, loss_vjp = loss(outputs, y)
         assert vjp is not None  # it is, for wrt="params"
         grads, _ = vjp(loss_vjp())
-        return (value, Aux(outputs, getattr(vjp, "statistics", None))), grads
+        return (value, Aux(outputs, statistics_of(vjp))), grads
 
     return compute
 

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import activations
 from funcnn._arguments import check_cotangent, check_number, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, ArrayFunction, Layer, Shape, Traits, Tree, Vjp, Wrt
@@ -33,9 +33,7 @@ def elementwise(function: ArrayFunction) -> Layer:
 
 
 def _layer_of(function: ArrayFunction) -> Layer:
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         return check_shape("elementwise", input_shape), {}
 
     def apply(
@@ -43,10 +41,8 @@ def _layer_of(function: ArrayFunction) -> Layer:
     ) -> tuple[Array, Vjp | None]:
         activations.check_float("an elementwise layer", x)
         y, vjp_of_array = function(x)
-        if y.shape != x.shape:
-            raise ValueError(f"an elementwise function changed shape {x.shape} to {y.shape}")
-        if y.dtype != x.dtype:
-            raise ValueError(f"an elementwise function changed {x.dtype} to {y.dtype}")
+        if y.shape != x.shape or y.dtype != x.dtype:
+            raise _change(x, y)
         shape, dtype = x.shape, x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
@@ -56,6 +52,12 @@ def _layer_of(function: ArrayFunction) -> Layer:
         return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
+
+
+def _change(x: Array, y: Array) -> ValueError:
+    shapes = f"shape {x.shape} to {y.shape}"
+    changed = shapes if y.shape != x.shape else f"{x.dtype} to {y.dtype}"
+    return ValueError(f"an elementwise function changed {changed}")
 
 
 @constructor(per_sample="always")
@@ -212,9 +214,7 @@ def _along(dim: int, function: Any) -> Layer:
 
     layer = _layer_of(checked)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         check_dim(input_shape)
         return layer.init(rng, input_shape, dtype=dtype)
 

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import initializers, random
 from funcnn._arguments import (
@@ -89,9 +89,7 @@ def Conv(
         windows = place_windows(sizes, kernel, strides, dilations, before, after)
         return windows, (out_channels, channels // groups, *kernel)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         windows, shape = place(input_shape)
         params = _init_params(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
         return (out_channels, *windows.outputs), params
@@ -187,9 +185,7 @@ def ConvTranspose(
             *kernel,
         )
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         windows, shape = place(input_shape)
         params = _init_params(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
         return (out_channels, *windows.inputs), params
@@ -230,7 +226,7 @@ def _init_params(
     bias: bool,
     weight_init: Initializer,
     bias_init: Initializer,
-    dtype: npt.DTypeLike,
+    dtype: DTypeLike,
 ) -> Tree:
     weight_rng, bias_rng = random.split(rng)
     field = math.prod(shape[2:])

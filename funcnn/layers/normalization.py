@@ -1,12 +1,12 @@
 """Layers that normalise: subtract a mean, divide by a standard deviation, learn another of each.
 
 They differ in what the mean is taken over: the last axes of a sample (`LayerNorm`), or a group of
-its channels (`GroupNorm`); over the whole batch it is taken in `batch_normalization`. x may lie in
+its channels (`GroupNorm`); over the whole batch it is taken in `batch_norm`. x may lie in
 memory in any order, and y lies in the same.
 """
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_number, check_param
 from funcnn.activations import check_float
@@ -62,9 +62,7 @@ def LayerNorm(
             raise ValueError(f"a sample of shape {input_shape} has no {normalized_dims} last axes")
         return input_shape[len(input_shape) - normalized_dims :]
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         shape = normalized_shape(input_shape)
         params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
         return input_shape, params
@@ -121,9 +119,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
             raise ValueError(f"{channels} channels cannot be cut in {num_groups} equal groups")
         return channels
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         channels = check_channels(input_shape)
         if not affine:
             return input_shape, {}

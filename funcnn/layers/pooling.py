@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_flag
 from funcnn.activations import check_float
@@ -98,9 +98,7 @@ def _pool_layer(
             )
         return place_windows(sizes, kernel, strides, (1,) * len(sizes), around, around)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         windows = place(input_shape)
         return (input_shape[0], *windows.outputs), {}
 
@@ -164,9 +162,7 @@ def GlobalMaxPool() -> Layer:
 
 
 def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]]) -> Layer:
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         spatial_sizes(input_shape)
         return input_shape[:1], {}
 

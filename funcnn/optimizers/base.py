@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn import _recipes, tree
+from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.types import Array, Tree
 
 State = Any
@@ -34,7 +34,7 @@ class Optimizer(NamedTuple):
     update: Callable[[Tree, State, Tree], tuple[Tree, State]]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _recipes.reduce(self)
+        return _pickling.reduce(self)
 
     def __deepcopy__(self, memo: Any) -> "Optimizer":
         return self  # nothing of it can change

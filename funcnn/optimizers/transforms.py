@@ -1,4 +1,4 @@
-"""Transformations of gradients, to compose into optimizers. See `composition` for the contract.
+"""Transformations of gradients, to compose into optimizers. See `optimizers.base` for the contract.
 
 In the formulas g is the gradient, u the update, w the weight. A value out of range raises
 `ValueError`.
@@ -11,7 +11,7 @@ import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import check_number
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.optimizers.base import (
     Mask,
     Optimizer,

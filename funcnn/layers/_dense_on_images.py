@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from funcnn.types import Layer, Traits, at_layer, traits
+from funcnn.layers.any_layer import at_layer
+from funcnn.types import Layer, Traits, traits
 
 # Sequences are (T, F), and a Dense along F is right. Of images (C, H, W) the last axis is the
 # width, which no Dense is meant for. Shapes do not tell them apart; the layer before does.
