@@ -19,10 +19,11 @@ PAGE = Path(__file__).with_name("reference.md")
 
 # In the order of the README: what one composes, what trains it, what is kept and checked.
 TOP_LEVEL = [
-    "types", "layers", "convolution_layers", "pooling_layers", "normalization",
-    "batch_normalization", "activation_layers", "branches", "combinators", "losses", "metrics",
-    "optimizers", "composition", "transformations", "scaling", "batching", "training", "snapshots",
-    "stored_trees", "spec", "introspection", "differences", "checks",
+    "types", "layers.core", "layers.convolution", "layers.pooling", "layers.normalization",
+    "layers.batch_norm", "layers.activation", "layers.branches", "layers.combinators", "losses",
+    "metrics", "optimizers.aliases", "optimizers.base", "optimizers.transforms",
+    "optimizers.scaling", "batching", "training", "snapshots", "_stored_trees", "spec",
+    "introspection", "gradcheck", "checks",
 ]  # fmt: skip
 AIDS = {  # for the library itself
     "check_float", "check_initializer", "initialize", "fill", "as_schedule",

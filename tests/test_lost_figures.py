@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from funcnn.cli import main
+from funcnn.experiments import paths
 from funcnn.experiments.bench import benchmark
 from funcnn.experiments.compare import report
 from funcnn.experiments.figures import drawing as lost_figures
@@ -136,7 +137,7 @@ def test_a_comparison_names_the_figures_that_it_has(monkeypatch):
 
 
 def test_a_benchmark_whose_figure_cannot_be_drawn_has_its_numbers(monkeypatch):
-    monkeypatch.setattr(benchmark.figures, "bars", impossible)
+    monkeypatch.setattr(benchmark.plots, "bars", impossible)
     bench = benchmark.Benchmark(["mlp3-128"], ["funcnn"], rounds=1, threads=1, out=Path("it"))
     bench.results = [benchmark.Row("a", 1, "step", "funcnn", "ms", *[1.0] * 6, 1, 1)]
     bench._draw()
@@ -174,13 +175,14 @@ def test_a_folder_that_is_gone_is_the_error_of_the_system():
         plots.learning_curve(Path("none/a.png"), ROWS)
 
 
-MODULES = ["figures", "score_figures", "sweep_figures", "comparison_figures", "lab_figures"]
-MODULES += ["network_pictures", "example_pictures"]
+EXPERIMENTS = Path(paths.__file__).parent
+MODULES = ["figures/plots", "figures/scores", "figures/examples"]
+MODULES += ["sweep/figures", "compare/figures", "labs/figures", "labs/network_figures"]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_figure_is_drawn_with_nobody_s_settings(module):
-    tree = ast.parse(Path(plots.__file__).with_name(f"{module}.py").read_text())
+    tree = ast.parse((EXPERIMENTS / f"{module}.py").read_text())
     drawing = [
         node
         for node in tree.body

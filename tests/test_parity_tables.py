@@ -16,7 +16,7 @@ OTHERS = {
     "training",
     "batching",
     "checks",
-    "differences",
+    "gradcheck",
     "spec",
     "introspection",
     "snapshots",

@@ -277,7 +277,7 @@ def test_it_uses_as_many_threads_as_it_is_told(images):
 
 def test_without_torch_one_line_says_what_to_install(images, tmp_path, monkeypatch):
     for name in ("learner", "mirror", "modules", "optimizers"):
-        monkeypatch.delitem(sys.modules, f"funcnn.experiments.torch_{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"funcnn.experiments.pytorch.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     said = r"^torch is not installed: pip install 'funcnn\[torch\]'$"
     with pytest.raises(InputError, match=said):
