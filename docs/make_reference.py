@@ -22,7 +22,7 @@ TOP_LEVEL = [
     "types", "layers.core", "layers.convolution", "layers.pooling", "layers.normalization",
     "layers.batch_norm", "layers.activation", "layers.branches", "layers.combinators", "losses",
     "metrics", "optimizers.aliases", "optimizers.base", "optimizers.transforms",
-    "optimizers.scaling", "batching", "training", "snapshots", "_stored_trees", "spec",
+    "optimizers.scaling", "batching", "training", "snapshots", "_snapshot_trees", "spec",
     "introspection", "gradcheck", "checks",
 ]  # fmt: skip
 AIDS = {  # for the library itself
