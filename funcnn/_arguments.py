@@ -78,6 +78,13 @@ def labels_advice(name: str, labels: Array, examples: int) -> str:
     return ""
 
 
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise `ValueError`, naming it, for a label that is not the number of a class."""
+    low, high = extremes(labels)
+    if low < 0 or high >= classes:
+        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
+
+
 def extremes(values: Array) -> tuple[Any, Any]:
     """The least and the largest, as Python numbers, or NaN if there is one among them.
 
@@ -191,14 +198,14 @@ def check_number(
     raise ValueError(f"{name} must be {limits}, got {shown(value)}")
 
 
-def check_count(name: str, value: Any) -> int:
-    """The value as a Python int. Raises `ValueError` unless it is an integer, at least 1."""
+def check_count(name: str, value: Any, least: int = 1, kind: str = "an integer") -> int:
+    """The value as a Python int. Raises `ValueError` unless it is an integer, at least `least`."""
     try:
         count = operator.index(value)
     except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {shown(value)}")
+        count = least - 1
+    if count < least:
+        raise ValueError(f"{name} must be {kind} of at least {least}, got {shown(value)}")
     return count
 
 
@@ -209,14 +216,8 @@ def check_flag(name: str, value: Any) -> None:
 
 
 def check_steps(name: str, value: Any, least: int) -> int:
-    """The value as a Python int. Raises `ValueError` unless it is an integer, at least `least`."""
-    try:
-        steps = operator.index(value)
-    except TypeError:
-        steps = least - 1
-    if steps < least:
-        raise ValueError(f"{name} must be a step of at least {least}, got {shown(value)}")
-    return steps
+    """As `check_count`, of a number of steps."""
+    return check_count(name, value, least, "a step")
 
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:

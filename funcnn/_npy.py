@@ -10,6 +10,11 @@ import numpy as np
 from funcnn._arguments import shown
 from funcnn.types import Array, Shape
 
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
 
 def array_bytes(array: Array) -> bytes:
     """What a `.npy` file of this array of numbers holds."""
@@ -25,14 +30,9 @@ def read_array_header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
     """
     try:
         version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
+        if version not in _HEADER_READERS:
             raise ValueError(f"its .npy format {version} is not known here")
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        return read_header(file)
+        return _HEADER_READERS[version](file)
     except (SyntaxError, TypeError, tokenize.TokenError) as error:
         raise ValueError(f"its header is damaged ({error})") from None
 

@@ -7,7 +7,6 @@ between is the business of `snapshots`. Nothing of a file is believed before it 
 import hashlib
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from funcnn._arguments import shown
-from funcnn._files import open_regular, write_whole
+from funcnn._files import FilePath, open_regular, write_whole
 from funcnn._npy import read_array
 from funcnn._snapshot_trees import SnapshotError, decode
 from funcnn.inference import OUTPUTS
@@ -45,9 +44,7 @@ DAMAGE = (
 )
 
 
-def write_file(
-    path: str | os.PathLike[str], header: dict[str, Any], members: dict[str, bytes]
-) -> None:
+def write_file(path: FilePath, header: dict[str, Any], members: dict[str, bytes]) -> None:
     """Write the header, and the `.npy` files by their arrays' paths, whole or not at all.
 
     There is no time in the file. Raises `TypeError` for what JSON cannot hold.

@@ -17,7 +17,7 @@ from funcnn._arguments import accepts, check_number, shown
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Array, Shape
+from funcnn.types import Array, Shape, Tree
 
 Fans = tuple[int, int]
 Initializer = Callable[..., Array]
@@ -46,6 +46,26 @@ def initialize(
     if np.shape(values) != shape:
         raise ValueError(f"the initializer returned shape {np.shape(values)} instead of {shape}")
     return np.asarray(values, dtype)
+
+
+def weight_and_bias(
+    rng: Key,
+    shape: Shape,
+    out_features: int,
+    bias: bool,
+    weight_init: Initializer,
+    bias_init: Initializer,
+    dtype: DTypeLike,
+) -> Tree:
+    """`weight` of this shape, dense `(in, out)` or of images, and `bias` `(out_features,)`."""
+    weight_rng, bias_rng = random.split(rng)
+    field = math.prod(shape[2:])
+    # Of images torch's, for a transposed convolution too.
+    fans = shape if len(shape) == 2 else (shape[1] * field, shape[0] * field)
+    params = {"weight": initialize(weight_init, weight_rng, shape, dtype, fans)}
+    if bias:
+        params["bias"] = initialize(bias_init, bias_rng, (out_features,), dtype, fans)
+    return params
 
 
 def fill(value: float, rng: Key, shape: Shape, dtype: DTypeLike) -> Array:

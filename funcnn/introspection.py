@@ -111,9 +111,8 @@ def inner_outputs(
 
 def _rebuild(layer: Layer, path: str, replace: Callable[[str, Layer], Layer]) -> Layer:
     """The layer with every layer inside it, and then itself, replaced by `replace(path, layer)`."""
-    known = traits(layer)
-    if known.rebuild is not None:
+    inner, rebuild = traits(layer).layers, traits(layer).rebuild
+    if rebuild is not None:
         join = f"{path}/{{}}".format if path else "{}".format
-        inner = (_rebuild(part, join(i), replace) for i, part in enumerate(known.layers))
-        layer = known.rebuild(*inner)
+        layer = rebuild(*(_rebuild(part, join(i), replace) for i, part in enumerate(inner)))
     return replace(path, layer)

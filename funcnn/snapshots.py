@@ -15,6 +15,7 @@ import numpy as np
 
 from funcnn import inference, random, tree
 from funcnn._arguments import shown
+from funcnn._files import FilePath
 from funcnn._pickling import plain
 from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
 from funcnn._snapshot_trees import SnapshotError, encode, match
@@ -46,7 +47,7 @@ class Snapshot(NamedTuple):
         Raises `ValueError` for inputs of another shape, or normalised already, and for a network
         whose outputs are no probabilities, or NaN.
         """
-        outputs, model = inference.known(self.scores(inputs)), self._expect(self.model)
+        outputs, model = inference.check_no_nan(self.scores(inputs)), self._expect(self.model)
         return inference.probabilities(outputs, model, self.outputs)
 
     def classes(self, inputs: Any) -> Array:
@@ -54,7 +55,7 @@ class Snapshot(NamedTuple):
 
         inputs: as for `predict`. Raises `ValueError` as it does, but not for scores.
         """
-        scores = inference.known(self.scores(inputs))
+        scores = inference.check_no_nan(self.scores(inputs))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = inference.probabilities(scores, self._expect(self.model), self.outputs)
         classes = predicted_classes(scores)
@@ -84,7 +85,7 @@ class Snapshot(NamedTuple):
 
 
 def save(
-    path: str | os.PathLike[str],
+    path: FilePath,
     params: Tree,
     *,
     model: Layer | None = None,
@@ -141,7 +142,7 @@ def _as_names(values: Any) -> Any:
     return list(map(str, values)) if namable else list(values)
 
 
-def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
+def load(path: FilePath, *, like: Tree = None) -> Snapshot:
     """Read a snapshot, and check it whole: every array, its digest, its fit to the model.
 
     like: a tree that the params must match in structure, shapes and dtypes; they come back with

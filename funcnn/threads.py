@@ -78,8 +78,8 @@ class Blas(NamedTuple):
     """For which processors, where that is told: `Haswell`, say."""
 
     def __str__(self) -> str:
-        told = " ".join(part for part in (self.internal_api, self.version) if part)
-        return f"{told} ({self.kernels})" if self.kernels else told
+        library = " ".join(part for part in (self.internal_api, self.version) if part)
+        return f"{library} ({self.kernels})" if self.kernels else library
 
 
 def blas() -> list[Blas]:

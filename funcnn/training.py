@@ -223,19 +223,12 @@ def _predict(
 
 def _warn_of_first_statistics(params: Tree) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
-    found, pending = False, [params]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            if "running_mean" in node and "running_var" in node:
-                if node["running_mean"].any() or (node["running_var"] != 1).any():
-                    return
-                found = True
-            else:
-                pending += node.values()
-        elif isinstance(node, (list, tuple)):
-            pending += node
-    if found:
+    leaves = dict(tree.leaves_with_path(params))
+    prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
+    prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
+    if prefixes and not any(
+        leaves[f"{prefix}mean"].any() or (leaves[f"{prefix}var"] != 1).any() for prefix in prefixes
+    ):
         warnings.warn(
             "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
             "your own writes them by fn.write_statistics(params, aux.statistics)",

@@ -104,24 +104,24 @@ def parallel(*layers: Layer) -> Layer:
     check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
 
-    def check_count(inputs: Any, what: str) -> None:
-        if len(inputs) != len(layers):
-            raise ValueError(f"parallel has {_number(layers)}, got {len(inputs)} {what}")
+    def check_number(parts: Any, name: str) -> None:
+        if len(parts) != len(layers):
+            raise ValueError(f"parallel has {_number(layers)}, got {len(parts)} {name}")
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
-        check_count(input_shape, "input shapes")
-        found = [
+        check_number(input_shape, "input shapes")
+        pairs = [
             _init_at(index, layer, rng, shape, dtype)
             for index, (layer, shape) in enumerate(zip(layers, input_shape, strict=True))
         ]
-        return tuple(shape for shape, _ in found), [params for _, params in found]
+        return tuple(shape for shape, _ in pairs), [params for _, params in pairs]
 
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
         _check_params("parallel", params, layers)
         check_tuple("parallel", x)
-        check_count(x, "inputs")
+        check_number(x, "inputs")
         ys, vjps = [], []
         for index, (layer, layer_apply) in enumerate(zip(layers, applies, strict=True)):
             key = None if rng is None else random.fold_in(rng, index)
@@ -139,7 +139,7 @@ def parallel(*layers: Layer) -> Layer:
 
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
             check_tuple("the vjp of parallel", dy)
-            check_count(dy, "cotangents")
+            check_number(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
             return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))

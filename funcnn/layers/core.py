@@ -28,7 +28,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
-from funcnn.initializers import Initializer, check_initializer, fill, initialize
+from funcnn.initializers import Initializer, check_initializer, fill, weight_and_bias
 from funcnn.ops.matmul import matmul
 from funcnn.ops.windows import batch_first, batch_last
 from funcnn.random import Key
@@ -63,12 +63,8 @@ def Dense(
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         if not input_shape:
             raise ValueError("Dense: the input needs an axis of features, got shape ()")
-        weight_rng, bias_rng = random.split(rng)
-        fans = in_features, _ = input_shape[-1], out_features
-        shape = in_features, out_features
-        params = {"weight": initialize(weight_init, weight_rng, shape, dtype, fans)}
-        if bias:
-            params["bias"] = initialize(bias_init, bias_rng, (out_features,), dtype, fans)
+        shape = input_shape[-1], out_features
+        params = weight_and_bias(rng, shape, out_features, bias, weight_init, bias_init, dtype)
         return (*input_shape[:-1], out_features), params
 
     def apply(
