@@ -8,70 +8,18 @@ import click
 
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
+from funcnn.cli.progress import BenchBar
 from funcnn.experiments.bench.benchmark import (
     MEASURES,
     RATIO_MEANS,
     ROUNDS,
     THREADS,
     Benchmark,
-    Row,
-    Watch,
 )
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.machine import in_one_line
-
-
-class _Bar(Watch):
-    """A bar if stderr is a terminal, and what came out as lines on stdout."""
-
-    def __init__(self, *, lines: bool) -> None:
-        self._lines = lines
-
-    def begin(self, turns: int) -> None:
-        from tqdm import tqdm
-
-        self._tqdm = tqdm(
-            total=turns,
-            unit=" turns",
-            leave=False,
-            disable=None,  # None: no bar unless stderr is a terminal
-            dynamic_ncols=True,
-        )
-
-    def turn(self) -> None:
-        self._tqdm.update()
-
-    def rows(self, rows: list[Row]) -> None:
-        if self._lines:
-            with self._tqdm.external_write_mode():
-                click.echo("\n".join(["", *_table(rows)]))
-
-    def note(self, line: str) -> None:
-        if self._lines:
-            with self._tqdm.external_write_mode():
-                echo(f"note: {line}")
-
-    def close(self) -> None:
-        if hasattr(self, "_tqdm"):
-            self._tqdm.close()
-
-
-def _table(rows: list[Row]) -> list[str]:
-    width = max(map(len, PEERS))
-    lines = [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})"]
-    for row in rows:
-        line = f"  {row.peer:{width}}  {_number(row.median)}"
-        line += f"  ({_number(row.low)} to {_number(row.high)})"
-        if row.ratio is not None:
-            line += f"  {row.ratio:6.2f}x  ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
-        lines.append(line)
-    return lines
-
-
-def _number(value: float) -> str:
-    return f"{value:10,.3f}" if value < 100 else f"{value:10,.0f}"
 
 
 @click.command()
@@ -135,7 +83,7 @@ def bench(
     if batch_size is not None:
         raise InputError(f"--batch-size {batch_size}: it is for --profile, every --net has its own")
     benchmark = Benchmark(**chosen, threads=threads)
-    bar = _Bar(lines=not as_json)
+    bar = BenchBar(lines=not as_json)
     try:
         with contextlib.closing(bar):
             results = benchmark.finish(bar)

@@ -10,58 +10,28 @@ import click
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,
+    every_setting,
     given,
     json_option,
     print_json,
     say_chosen,
-    settings_options,
     threads_option,
 )
-from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison, Watch
+from funcnn.cli.progress import CompareBar
+from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison
 from funcnn.experiments.compare.report import tables
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.reports.markdown import pipe_table
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
 from funcnn.experiments.training.folder import RunFolder
 
 
-class _Bar(Watch):
-    """A bar for each run if stderr is a terminal, and a line for each that is over on stdout."""
-
-    def __init__(self, *, bar: bool, lines: bool) -> None:
-        self._bar, self._lines = bar, lines
-
-    def begin(self, name: str) -> None:
-        from tqdm import tqdm
-
-        self.close()
-        self._tqdm = tqdm(
-            desc=name,
-            unit=" steps",
-            leave=False,
-            disable=None if self._bar else True,  # None: no bar unless stderr is a terminal
-            dynamic_ncols=True,
-            mininterval=0.2,
-        )
-
-    def step(self, done: int, steps: int) -> None:
-        self._tqdm.total = steps
-        self._tqdm.update(done - self._tqdm.n)
-
-    def end(self, line: str) -> None:
-        self.close()
-        if self._lines:
-            echo(line)
-
-    def close(self) -> None:
-        if hasattr(self, "_tqdm"):
-            self._tqdm.close()
-
-
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@settings_options
+@every_setting
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -136,7 +106,7 @@ def compare(
         comparison = Comparison.start(config, modes, **chosen, usual=usual)
         say_chosen([config], [comparison.config], quiet or as_json)
 
-    bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
+    bar = CompareBar(bar=not quiet, lines=not quiet and not as_json)
     try:
         with contextlib.closing(bar):
             record = comparison.finish(bar)
@@ -150,7 +120,7 @@ def compare(
     if as_json:
         print_json(record)
         return
-    for part in (*tables(record), *record["statements"]):
+    for part in (*map(pipe_table, tables(record)), *record["statements"]):
         click.echo(f"\n{part}")
     click.echo()
     echo(f"report: {comparison.report}")
@@ -158,5 +128,5 @@ def compare(
 
 def _expect_none(names: list[str], reason: str) -> None:
     if names:
-        name = names[0] if names[0] == "RUN" else f"--{names[0].replace('_', '-')}"
+        name = names[0] if names[0] == "RUN" else f"--{dashed(names[0])}"
         raise InputError(f"{reason}: leave out {name}")

@@ -4,47 +4,19 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 import funcnn as fn
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, json_option, print_json
-from funcnn.cli.progress import RunsBar
+from funcnn.cli.progress import LabBar
 from funcnn.cli.submit import notebook, submit
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.labs.lab import Lab, is_printed, printed
-from funcnn.experiments.labs.run import LabRun, Watch
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.run import LabRun
 
 _ALL = "all"
-
-
-class _Bar(RunsBar, Watch):
-    """A line for each run, after those of its epochs.
-
-    What the lab wants printed for an epoch is printed at once if runs do not go on beside each
-    other, and otherwise waits for the run's end.
-    """
-
-    def __init__(self, lab: Lab, *, bar: bool, lines: bool, at_once: bool) -> None:
-        super().__init__(lab.name, bar=bar, lines=lines)
-        self._lab, self._live = lab, at_once
-
-    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
-        self.advance(name, row.epoch)
-        if main and self._live and is_printed(row, epochs):
-            self.say(self._lab.epoch_line(row))
-
-    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        self.end_one()
-        if main and not self._live:
-            for row in printed(rows):
-                self.say(self._lab.epoch_line(row))
-        part = "val" if summary["test_accuracy"] is None else "test"
-        scored = f"{part} accuracy {summary[f'{part}_accuracy']:.2%}"
-        self.say(f"{name}: {scored}, {summary['seconds']:.1f} s")
 
 
 @click.group()
@@ -124,7 +96,7 @@ def run(
     labs = _named(name)
     pages = []
     for lab in labs:
-        bar = _Bar(lab, bar=not quiet, lines=not quiet and not as_json, at_once=jobs == 1)
+        bar = LabBar(lab, bar=not quiet, lines=not quiet and not as_json, live=jobs == 1)
         given = data if lab.on_emnist or name != _ALL else None
         with contextlib.closing(bar), _going_on(lab, name):
             try:

@@ -7,21 +7,14 @@ import click
 
 from funcnn.cli.new_place import new_place, out_option
 from funcnn.cli.options import (
-    activation_option,
     arch_choice,
-    by_arch,
-    channels_option,
-    dropout_option,
     echo,
     given,
-    hidden_option,
     json_option,
-    kernel_size_option,
     print_json,
     run_argument,
-    seed_option,
-    split_option,
-    val_size_option,
+    setting_option,
+    setting_options,
 )
 from funcnn.experiments.export.models import FORMS, export_model, import_weights
 from funcnn.experiments.tasks.config import RunConfig
@@ -68,11 +61,7 @@ def _parse_renames(
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--arch", type=arch_choice, required=True, help="The network that they are of.")
-@channels_option
-@kernel_size_option
-@hidden_option
-@activation_option
-@dropout_option
+@setting_options("channels", "kernel_size", "hidden", "activation", "dropout")
 @click.option(
     "--prefix",
     default="",
@@ -86,12 +75,8 @@ def _parse_renames(
     callback=_parse_renames,
     help="Rename a tensor, or all whose names begin with OLD; may be given again. [default: none]",
 )
-@click.option(
-    "--data", help=f"The data set, as for train, that it was trained with. {by_arch('data')}"
-)
-@val_size_option
-@split_option
-@seed_option
+@setting_option("data", "The data set, as for train, that it was trained with.")
+@setting_options("val_size", "split", "seed")
 @out_option
 @json_option
 def import_(

@@ -125,9 +125,10 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) 
         return
     click.echo(f"funcnn, version {fn.__version__}")
     if ctx.params["verbose"]:
+        from funcnn.experiments.bench.peers import PACKAGES
         from funcnn.experiments.system.machine import describe_machine, in_one_line, same_bits
 
-        for line in (in_one_line(describe_machine()), *same_bits()):
+        for line in (in_one_line(describe_machine(PACKAGES)), *same_bits()):
             click.echo(line)
     ctx.exit()
 

@@ -9,33 +9,19 @@ import click
 
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
+    every_setting_but_arch,
     given,
     grid_option,
     json_option,
     print_json,
     say_chosen,
-    settings_but_arch,
+    setting_option,
 )
-from funcnn.cli.progress import RunsBar
+from funcnn.cli.progress import SweepBar
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.sweep.plan import Plan, SweptRun, train_command
-from funcnn.experiments.sweep.results import Outcome, as_data, best_of, table
-from funcnn.experiments.sweep.sweep import Processes, Sweep, Watch
-from funcnn.experiments.tasks.config import BACKENDS
-
-
-class _Bar(RunsBar, Watch):
-    """A line for each run that is over."""
-
-    def result(self, run: SweptRun, outcome: Outcome) -> None:
-        self.end_one()
-        what = f"{run.point.label} seed={run.seed}".strip()
-        if outcome.error is not None:
-            self.say(f"{what}: failed, {outcome.error}")
-            return
-        part = "train" if outcome.val_accuracy is None else "val"
-        accuracy = outcome.train_accuracy if part == "train" else outcome.val_accuracy
-        self.say(f"{what}: {part} accuracy {accuracy:.2%}, {outcome.seconds:.1f} s")
+from funcnn.experiments.sweep.plan import Plan, train_command
+from funcnn.experiments.sweep.results import as_data, best_of, table
+from funcnn.experiments.sweep.sweep import Processes, Sweep
 
 
 @click.command()
@@ -47,8 +33,8 @@ class _Bar(RunsBar, Watch):
     default=1,
     help="Runs of each point of the grid, from --seed on. [default: 1]",
 )
-@click.option("--backend", type=click.Choice(BACKENDS), help="What trains. [default: numpy]")
-@settings_but_arch
+@setting_option("backend", "What trains.")
+@every_setting_but_arch
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -98,7 +84,7 @@ def sweep(
     if scheduler is not None and jobs is not None:
         raise InputError("--jobs is for this machine: leave it out with --scheduler")
     plan = Plan.make(target, grid, given(settings), seeds)
-    bar = _Bar(f"sweep {target}", bar=not quiet, lines=not quiet and not as_json)
+    bar = SweepBar(plan, bar=not quiet, lines=not quiet and not as_json)
     with contextlib.ExitStack() as closing:
         pool = Processes(jobs) if scheduler is None else closing.enter_context(connect(scheduler))
         closing.callback(bar.close)

@@ -12,77 +12,28 @@ from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
     echo,
+    every_setting,
     given,
     json_option,
     print_json,
     say_chosen,
-    settings_options,
+    setting_option,
     threads_option,
 )
+from funcnn.cli.progress import TrainBar
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training.folder import EpochRow, RunFolder, loss_text
+from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import expect_init_used, make_learner
 from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.run import TrainingRun
 
 
-class _Bar(Progress):
-    """A run's progress: a bar if stderr is a terminal, a line for each recorded epoch on stdout."""
-
-    def __init__(self, *, bar: bool, lines: bool) -> None:
-        self._bar, self._lines = bar, lines
-
-    def begin(self, steps: int, done: int) -> None:
-        from tqdm import tqdm
-
-        self._tqdm = tqdm(
-            total=steps,
-            initial=done,
-            unit=" steps",
-            leave=False,
-            disable=None if self._bar else True,  # None: no bar unless stderr is a terminal
-            dynamic_ncols=True,
-            mininterval=0.2,
-        )
-
-    def step(self, loss: float) -> None:
-        self._tqdm.update()
-
-    def row(self, row: EpochRow, epochs: int) -> None:
-        # Of thousands of epochs, recorded a hundred times, twenty lines say enough.
-        every = max(1, epochs // 20) if epochs > 100 else 1
-        if self._lines and (row.epoch % every == 0 or row.epoch == epochs):
-            with self._tqdm.external_write_mode():
-                click.echo(_epoch_line(row, epochs))
-
-    def close(self) -> None:
-        if hasattr(self, "_tqdm"):
-            self._tqdm.close()
-
-
-def _epoch_line(row: EpochRow, epochs: int) -> str:
-    width = len(str(epochs))
-    parts = [
-        f"epoch {row.epoch:{width}}/{epochs}",
-        f"train loss {loss_text(row.train_loss)} accuracy {row.train_accuracy:.2%}",
-        f"lr {row.learning_rate:.2g}",
-        f"{row.seconds:.1f} s",
-    ]
-    if row.val_loss is not None and row.val_accuracy is not None:
-        parts.insert(2, f"val loss {loss_text(row.val_loss)} accuracy {row.val_accuracy:.2%}")
-    return "  ".join(parts)
-
-
 @click.command()
-@settings_options
-@click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    help="What trains: funcnn, or PyTorch with its own initialisation and order. [default: numpy]",
-)
+@every_setting
+@setting_option("backend")
 @threads_option
 @out_option
 @click.option(
@@ -144,12 +95,12 @@ def train(
         also = [*options, *given({"out": out, "config": config_file})]
         also = [name for name in also if name != "epochs"]
         if also:
-            name = also[0].replace("_", "-")
+            name = dashed(also[0])
             raise InputError(f"--resume takes its settings from {resume_run}: leave out --{name}")
     elif allow_changed_data:
         raise InputError("--allow-changed-data is for --resume: a new run records what it reads")
 
-    bar = _Bar(bar=not quiet, lines=not quiet and not as_json)
+    bar = TrainBar(bar=not quiet, lines=not quiet and not as_json)
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
             run = TrainingRun.resume(

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from unicodedata import category
 
 
@@ -20,13 +21,18 @@ def printable(text: object, most: int = 2000) -> str:
     direction of writing become what Python writes for them, such as `\\n`; a long one loses its
     middle.
     """
-    said = str(text)
-    if len(said) > most:
+    shown = str(text)
+    if len(shown) > most:
         end = most // 4
-        said = f"{said[: most - end - 5]} ... {said[-end:]}"
-    if said.isprintable():
-        return said
-    return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in said)
+        shown = f"{shown[: most - end - 5]} ... {shown[-end:]}"
+    if shown.isprintable():
+        return shown
+    return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in shown)
+
+
+def sizes_text(sizes: Iterable[object], sign: str = "x", *, empty: str = "0") -> str:
+    """Sizes as options take them, `256x128`, or with another sign; `empty` if there are none."""
+    return sign.join(map(repr, sizes)) or empty
 
 
 def kind_of(value: object) -> str:

@@ -26,6 +26,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.fsync = lambda file: None
 
 
+# An assert that fails there shows its values too.
+pytest.register_assert_rewrite("commands", "helpers", "image_files", "torch_helpers")
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: to look through it for garbage takes half a second, fifty times."""
     gc.freeze()
@@ -62,9 +66,9 @@ def one_thread_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is finished in this process draws nothing."""
-    from funcnn.experiments.training import run
+    from funcnn.experiments.training import figures
 
-    monkeypatch.setattr(run, "drawn", lambda *args, **named: True)
+    monkeypatch.setattr(figures, "drawn", lambda *args, **named: True)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextvars
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from funcnn.experiments.reports.pdf import require_weasyprint
 from funcnn.experiments.training import worker
 from funcnn.ops import windows
 
+ROOT = Path(__file__).resolve().parent.parent
 HANG = 60  # seconds after which a test gives up: none is near it unless it never ends
 
 

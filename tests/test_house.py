@@ -5,15 +5,14 @@ import inspect
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import click
 import pytest
+from commands import names_of_commands
+from helpers import ROOT
 
 import funcnn as fn
 from funcnn.cli import main
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"funcnn": ROOT / "funcnn", "cli": ROOT / "cli", "experiments": ROOT / "experiments"}
 
 # Low to high. Modules of one line may import each other, but not in a circle.
@@ -259,14 +258,6 @@ def test_every_public_function_and_class_has_a_docstring(package):
         assert not missing, f"{package}/{name}.py: {missing}"
 
 
-def commands(group, path=("funcnn",)):
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-        else:
-            yield " ".join((*path, name))
-
-
-@pytest.mark.parametrize("command", list(commands(main)))
-def test_the_readme_mentions_every_command(command):
-    assert command in (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("command", list(names_of_commands(main)))
+def test_the_page_of_commands_mentions_every_command(command):
+    assert command in (ROOT / "docs/guides/commands.md").read_text()

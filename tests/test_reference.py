@@ -1,50 +1,106 @@
-"""The reference page is what the docstrings say, and they say what a user needs."""
+"""The reference has every public name, and the docstrings say what a user needs."""
 
 import ast
-import importlib.util
+import doctest
 import inspect
 import re
 import textwrap
-from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+from helpers import ROOT
 
 import funcnn as fn
 
-ROOT = Path(__file__).resolve().parent.parent
-_spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs/make_reference.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
+MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
+AIDS = {  # of these modules, what serves the library itself
+    *("check_float", "check_initializer", "initialize", "fill", "as_schedule"),
+    *("spare_blas_threads", "with_blas_threads", "NotAloneError"),
+}
 
-NAMES = list(reference.public_names())
-FUNCTIONS = [(name, module, value) for name, module, value in NAMES if inspect.isfunction(value)]
+
+def public_names():
+    """Every public name as a script writes it, and its value."""
+    for name in fn.__all__:
+        if not isinstance(getattr(fn, name), ModuleType):
+            yield f"fn.{name}", getattr(fn, name)
+    for module in MODULES:
+        for name, value in vars(getattr(fn, module)).items():
+            own = getattr(value, "__module__", None) == f"funcnn.{module}"
+            described = inspect.isfunction(value) or isinstance(value, type)
+            if own and described and not name.startswith("_") and name not in AIDS:
+                yield f"fn.{module}.{name}", value
+
+
+NAMES = dict(public_names())
+FUNCTIONS = {name: value for name, value in NAMES.items() if inspect.isfunction(value)}
 
 
 def named(*modules):
     """The public functions of these modules."""
-    found = [(name, value) for name, module, value in FUNCTIONS if module in modules]
+    names = {
+        name: value
+        for name, value in FUNCTIONS.items()
+        if inspect.unwrap(value).__module__.removeprefix("funcnn.") in modules
+    }
+    assert {inspect.unwrap(v).__module__.removeprefix("funcnn.") for v in names.values()} == {
+        *modules
+    }
     return pytest.mark.parametrize(
-        ("name", "value"), [pytest.param(*pair, id=pair[0]) for pair in found]
+        ("name", "value"), [pytest.param(*pair, id=pair[0]) for pair in names.items()]
     )
 
 
-def test_the_page_is_what_the_script_writes():
-    assert reference.page() == reference.PAGE.read_text("utf-8"), "run docs/make_reference.py"
+def examples_of_pages():
+    """What the pages of the reference show under a name, in the words of a script."""
+    shown = {}
+    for page in (ROOT / "docs/reference").glob("*.rst"):
+        module = name = ""
+        for line in page.read_text("utf-8").splitlines():
+            directive = re.match(r"\.\. (currentmodule|autofunction|autoclass):: (\S+)", line)
+            if directive and directive[1] == "currentmodule":
+                module = directive[2].replace("funcnn", "fn", 1)
+            elif directive:
+                name = f"{module}.{directive[2]}"
+                shown[name] = ""
+            elif name and line.startswith("   ") and not line.startswith("   :"):
+                shown[name] += f"{line[3:]}\n"
+    return shown
 
 
-def test_every_public_name_is_on_the_page():
-    page = reference.PAGE.read_text("utf-8")
-    missing = [name for name, _, _ in NAMES if f"### `{name}`" not in page]
-    assert not missing
-    top_level = {f"fn.{name}" for name in fn.__all__} - {f"fn.{m}" for m in reference.MODULES}
-    assert top_level <= {name for name, _, _ in NAMES}
+ON_PAGES = examples_of_pages()
+
+
+def test_every_public_name_is_in_the_reference():
+    assert ON_PAGES.keys() == NAMES.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [pytest.param(*pair, id=pair[0]) for pair in NAMES.items()]
+)
+def test_every_public_name_has_an_example_that_holds(name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = f"{inspect.getdoc(value)}\n\n{ON_PAGES[name]}"
+    test = doctest.DocTestParser().get_doctest(text, {"fn": fn, "np": np}, name, None, None)
+    assert any(name.split(".")[-1] in example.source for example in test.examples), "no example"
+    said = []
+    failed, _ = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert not failed, "".join(said)
+
+
+def test_the_table_of_the_reference_has_every_public_name_of_the_top():
+    table = (ROOT / "docs/reference/index.rst").read_text("utf-8")
+    top = {name.removeprefix("fn.") for name in NAMES} - {n for n in NAMES if n.count(".") > 1}
+    assert {n for n in top if "." not in n} <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_what_is_left_out_serves_the_library_alone():
-    modules = [getattr(fn, module) for module in reference.MODULES]
-    for name in reference.AIDS:
+    modules = [getattr(fn, module) for module in MODULES]
+    text = "".join(page.read_text("utf-8") for page in [*ROOT.glob("docs/**/*.md")])
+    for name in AIDS:
         assert sum(hasattr(module, name) for module in modules) == 1
-        assert f"`{name}`" not in (ROOT / "README.md").read_text("utf-8")
+        assert f"`{name}`" not in text
 
 
 def raises(value):
@@ -66,7 +122,7 @@ def module_text(value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [pytest.param(name, value, id=name) for name, _, value in FUNCTIONS]
+    ("name", "value"), [pytest.param(*pair, id=pair[0]) for pair in FUNCTIONS.items()]
 )
 def test_a_function_that_checks_its_arguments_says_what_it_raises(name, value):
     text = f"{module_text(value)}\n{inspect.getdoc(value)}"
@@ -76,27 +132,22 @@ def test_a_function_that_checks_its_arguments_says_what_it_raises(name, value):
 SOURCE = re.compile(r"\b[Aa]s (in |stax|`?torch|`?jax|`?optax|`?numpy|Keras|scikit)|\d{4}|torch\.")
 
 
-AIDS = {"fn.weighted"}
+DEFINES_NOTHING = {"fn.weighted"}
 
 
 @named(
-    *("activations", "layers", "activation_layers", "combinators", "losses", "initializers"),
-    *("schedules", "optimizers", "transformations", "scaling"),
+    *("activations", "layers.core", "layers.activation", "layers.combinators", "losses"),
+    *("initializers", "schedules"),
+    *("optimizers.aliases", "optimizers.transforms", "optimizers.scaling"),
 )
 def test_a_definition_names_its_source_or_its_formula(name, value):
     text = inspect.getdoc(value)
-    if name in AIDS:  # they define nothing
+    if name in DEFINES_NOTHING:
         return
     assert SOURCE.search(text) or " = " in text, text
 
 
-@named("layers", "activation_layers", "losses", "metrics", "training", "activations")
+@named("layers.core", "layers.activation", "losses", "metrics", "training", "activations")
 def test_a_function_of_arrays_states_shapes(name, value):
     text = f"{module_text(value)}\n{inspect.getdoc(value)}"
     assert re.search(r"\(N|\(K|shape", text), text
-
-
-def test_the_signature_of_a_layer_shows_its_defaults_as_a_script_writes_them():
-    page = reference.PAGE.read_text("utf-8")
-    assert "Dense(out_features, bias=True, weight_init=glorot_uniform(), bias_init=zeros())" in page
-    assert " at 0x" not in page

@@ -4,20 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from commands import names_of_commands
+from helpers import ROOT
 from PIL import Image
-from test_house import ROOT, commands
 from web import Site
 
 from funcnn import threads
 from funcnn.cli import main
 from funcnn.experiments.system import machine
 
-OTHER_SYSTEMS = Path(__file__).parent / "other_systems"
+OTHER_SYSTEMS = ROOT / "tests" / "other_systems"
 
 TRAIN = "train --arch mlp2 --hidden 3 --data pictures --epochs 2 --out runs/été"
 COMMANDS = [
@@ -62,7 +62,7 @@ def place(tmp_path):
 
 def test_the_commands_that_are_tried_are_all_that_there_are():
     tried = {" ".join(["funcnn", *command.split()]) for command in COMMANDS}
-    for command in commands(main):
+    for command in names_of_commands(main):
         assert any(f"{each} ".startswith(f"{command} ") for each in tried), command
 
 
@@ -145,7 +145,7 @@ def test_the_bits_that_are_promised_are_those_that_the_blas_allows(monkeypatch, 
     monkeypatch.setattr(np, "show_config", lambda mode: built)
     monkeypatch.setattr(threads, "_blas_libraries", lambda: libraries)
     assert machine.same_bits()[0].startswith(f"{SURE}{sure}")
-    described = machine.describe_machine()["BLAS"]
+    described = machine.describe_machine(())["BLAS"]
     assert described == (f"{libraries[0].internal_api} 1.2" if libraries else "accelerate 3.4")
 
 

@@ -14,13 +14,14 @@ import numpy as np
 
 from funcnn._files import write_whole
 from funcnn.experiments.bench.nets import NETS
-from funcnn.experiments.bench.peers import PEERS, REFERENCES
+from funcnn.experiments.bench.peers import PACKAGES, PEERS, REFERENCES
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
+from funcnn.experiments.training.callback import Callback
 
 ROUNDS, THREADS = 15, 2
 _TURN = 0.3  # seconds
@@ -64,22 +65,6 @@ class Row(NamedTuple):
     threads: int
 
 
-class Watch:
-    """What a benchmark tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, turns: int) -> None:
-        """There will be so many turns, or fewer."""
-
-    def turn(self) -> None:
-        """A turn is over."""
-
-    def rows(self, rows: list[Row]) -> None:
-        """What came out for one measure of one net."""
-
-    def note(self, line: str) -> None:
-        """Something to know: a peer that could not take part, and why, or a busy machine."""
-
-
 class Benchmark:
     """A comparison in a folder of its own: results.csv, results.png and machine.txt.
 
@@ -110,41 +95,41 @@ class Benchmark:
                 f"--peer {', '.join(self._peers)} cannot do --net {', '.join(self._nets)}"
             )
         self._rounds, self._threads = rounds, threads
+        self._done = 0
         self._workers: dict[str, WorkerProcess] = {}
-        self.machine = describe_machine()
+        self.machine = describe_machine(PACKAGES)
         self.results: list[Row] = []
         self.notes: list[str] = []
         with new_folder(out, "bench") as self.folder:
             write_whole(self.folder / "machine.txt", f"{in_one_line(self.machine)}\n".encode())
         self.csv = self.folder / "results.csv"
 
-    def finish(self, watch: Watch) -> dict[str, Any]:
+    def finish(self, callback: Callback | None = None) -> dict[str, Any]:
         """Measure everything, and keep it as it comes; then draw it. Returns all that came out.
 
         Raises `RunStoppedError` if no peer could be measured at all.
         """
-        watch.begin(
-            sum(
-                len(self._peers_of(net)) * (1 if measure == "memory" else 1 + self._rounds)
-                for net in self._nets
-                for measure in self._measures
-            )
+        self._callback = callback or Callback()
+        self._turns = sum(
+            len(self._peers_of(net)) * (1 if measure == "memory" else 1 + self._rounds)
+            for net in self._nets
+            for measure in self._measures
         )
+        self._callback.run_begin(self.folder.name, self._turns, 0)
         if is_busy(self.machine):
-            self._note(
-                watch, f"the machine is busy, load {self.machine['load']}: ratios mean little"
-            )
+            self._note(f"the machine is busy, load {self.machine['load']}: ratios mean little")
         for name in self._missing:
-            self._note(watch, f"{name} is left out: it is not installed")
+            self._note(f"{name} is left out: it is not installed")
         try:
             for net in self._nets:
                 for measure in self._measures:
-                    costs = self._measure(net, measure, watch)
+                    costs = self._measure(net, measure)
                     rows = _rows(net, measure, costs, self._threads)
                     self.results += rows
                     if rows:
                         self._write()
-                        watch.rows(rows)
+                        for line in ("", *table(rows)):
+                            self._callback.note(line)
         finally:
             for worker in self._workers.values():
                 worker.close()
@@ -162,7 +147,7 @@ class Benchmark:
     def _peers_of(self, net: str) -> list[str]:
         return [name for name in self._peers if PEERS[name].fits(NETS[net])]
 
-    def _measure(self, net: str, measure: str, watch: Watch) -> dict[str, list[float]]:
+    def _measure(self, net: str, measure: str) -> dict[str, list[float]]:
         """The cost for each peer in each round; the first turn of each only warms it."""
         costs: dict[str, list[float]] = {name: [] for name in self._peers_of(net)}
         for number in range(1 if measure == "memory" else 1 + self._rounds):
@@ -170,12 +155,13 @@ class Benchmark:
                 try:
                     cost = self._turn(name, net, measure)
                 except WorkerError as error:
-                    self._note(watch, f"{name} is left out of {measure} of {net}: {error}")
+                    self._note(f"{name} is left out of {measure} of {net}: {error}")
                     del costs[name]
                 else:
                     if number or measure == "memory":
                         costs[name].append(cost)
-                watch.turn()
+                self._done += 1
+                self._callback.step_end(self.folder.name, self._done, self._turns, None)
         return costs
 
     def _turn(self, name: str, net: str, measure: str) -> float:
@@ -193,9 +179,9 @@ class Benchmark:
             self._workers.pop(name).close()
             raise
 
-    def _note(self, watch: Watch, line: str) -> None:
+    def _note(self, line: str) -> None:
         self.notes.append(line)
-        watch.note(line)
+        self._callback.note(f"note: {line}")
 
     def _write(self) -> None:
         text = io.StringIO()
@@ -213,6 +199,23 @@ class Benchmark:
         note = f"beside the bars: {RATIO_MEANS}; lines: quartiles over the rounds; "
         note += f"{self._threads} threads; {in_one_line(self.machine)}"
         drawn(plots.bars, self.folder / "results.png", list(panels.values()), list(PEERS), note)
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The rows of one measure of one net as aligned lines, below what they are of."""
+    width = max(map(len, PEERS))
+    lines = [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})"]
+    for row in rows:
+        line = f"  {row.peer:{width}}  {_number(row.median)}"
+        line += f"  ({_number(row.low)} to {_number(row.high)})"
+        if row.ratio is not None:
+            line += f"  {row.ratio:6.2f}x  ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+        lines.append(line)
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:10,.3f}" if value < 100 else f"{value:10,.0f}"
 
 
 def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -> list[Row]:

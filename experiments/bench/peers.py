@@ -76,5 +76,7 @@ PEERS = {
         "scikit-learn", "bench.peer_sklearn", "sklearn", "scikit-learn", images=False, binary=False
     ),
 }
+PACKAGES = tuple(dict.fromkeys(peer.package for peer in PEERS.values()))
+"""All that is measured, as pip calls it."""
 REFERENCES = ("torch", "torch-channels-last")
 """Each peer is compared with the faster of these."""

@@ -1,7 +1,7 @@
 """The same network in NumPy and in torch: what differs, in a folder that says all of it.
 
 comparison.json            the settings, and in the end everything that came out
-data.json                  what was read as the data, see `data_record`
+data.json                  what was read as the data, see `data.record`
 comparison.md              the report, with the figures
 numpy-seed-0, ...          the free runs, ordinary folders of runs
 lockstep-float64.csv, ...  every step of a lockstep
@@ -9,13 +9,12 @@ lockstep-float64.csv, ...  every step of a lockstep
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn._files import write_whole
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.compare.lockstep import lockstep
 from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.compare.report import write_report
@@ -23,41 +22,26 @@ from funcnn.experiments.data.record import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import RUNS, new_folder
-from funcnn.experiments.system.json_files import expect_kinds, read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import RunFolder
-from funcnn.experiments.training.pool import Job, run_all
-from funcnn.experiments.training.resumption import identity
+from funcnn.experiments.training.pool import Job, run_all, tell
+from funcnn.experiments.training.record import Record
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200
-_RECORD = "comparison.json"
-
-
-class Watch:
-    """What a comparison tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, name: str) -> None:
-        """A run, or a lockstep, of this name begins."""
-
-    def step(self, done: int, steps: int) -> None:
-        """So many steps of it are done."""
-
-    def end(self, line: str) -> None:
-        """It is over, with this result."""
 
 
 class Comparison:
     """A comparison on its way; `start` or `resume` one, then `finish` it."""
 
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
-        self.folder = folder
-        self._record = record
-        self._state = identity(folder / _RECORD)
+    def __init__(self, file: Record, record: dict[str, Any]) -> None:
+        self.folder = file.folder
+        self._file, self._record = file, record
         self.config = RunConfig.resolve(record["config"])
 
     @classmethod
@@ -81,7 +65,7 @@ class Comparison:
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
-        if "free" in modes:  # in lockstep torch's side begins with NumPy's weights anyway
+        if "free" in modes:  # in lockstep torch begins with NumPy's weights anyway
             dataclasses.replace(config, backend="torch")
         task = Task.build(config, expected, usual=usual)
         task.first_params()
@@ -96,15 +80,15 @@ class Comparison:
             "seeds": [config.seed + index for index in range(seeds)],
             "steps": min(steps or STEPS, task.total_steps),
             "threads": threads or fn.threads.available_cores(),
-            "machine": describe_machine(),
+            "machine": describe_machine(PACKAGES),
             "peak_memory": {},
         }
         name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                comparison = cls(folder, record)
+                comparison = cls(_record(folder), record)
                 write_record(task.data.record, folder)
-                comparison._write()
+                comparison._file.write(record)
         except OSError as error:
             raise InputError(
                 f"--out {out or RUNS}: a comparison cannot be written there ({error.strerror})"
@@ -118,19 +102,15 @@ class Comparison:
         Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
         """
         require("torch")
-        path, what = folder / _RECORD, "the record of a comparison"
+        record = _record(folder)
         if folder.is_file():
             raise InputError(f"{folder} is a file: give the folder of a comparison")
-        if not path.exists():
-            raise InputError(f"{folder} is no comparison: it has no comparison.json")
-        record = read_record(path, what)
-        expect_kinds(path, what, record, _SETTINGS)
-        try:
-            _check_settings(record)
-            comparison = cls(folder, record)
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is not {what}: {error}") from None
-        if "statements" in record:
+        if not record.path.exists():
+            raise InputError(f"{folder} is no comparison: it has no {record.path.name}")
+        with record.read(_SETTINGS) as values:
+            _check_settings(values)
+            comparison = cls(record, values)
+        if "statements" in values:
             raise InputError(f"{folder} is finished: there is nothing to resume")
         return comparison
 
@@ -139,29 +119,28 @@ class Comparison:
         """Where the report is, in the end."""
         return self.folder / "comparison.md"
 
-    def finish(self, watch: Watch) -> dict[str, Any]:
+    def finish(self, callback: Callback | None = None) -> dict[str, Any]:
         """Do what is not done yet, then write what came out, which is returned.
 
         Raises `RunStoppedError` if a run diverged, `InputError` if one cannot be done, or another
         process is at work in the folder, or went on with the comparison.
         """
         with alone_in(self.folder):
-            if identity(self.folder / _RECORD) != self._state:
-                raise InputError(f"{self.folder}: another process went on with it meanwhile")
-            return self._finish(watch)
+            self._file.expect_latest()
+            return self._finish(callback or Callback())
 
-    def _finish(self, watch: Watch) -> dict[str, Any]:
+    def _finish(self, callback: Callback) -> dict[str, Any]:
         runs: Mapping[str, list[RunFolder]] = {}
         with fn.threads.use_threads(self._record["threads"]):
             if "free" in self._record["modes"]:
-                runs = self._free_runs(watch)
+                runs = self._free_runs(callback)
             if "lockstep" in self._record["modes"]:
-                self._locksteps(watch)
+                self._locksteps(callback)
             self._record |= write_report(self.folder, self._record, runs)
-        self._write()
+        self._file.write(self._record)
         return {"run": str(self.folder), **self._record}
 
-    def _free_runs(self, watch: Watch) -> dict[str, list[RunFolder]]:
+    def _free_runs(self, callback: Callback) -> dict[str, list[RunFolder]]:
         runs: dict[str, list[RunFolder]] = {backend: [] for backend in BACKENDS}
         for seed in self._record["seeds"]:
             for backend in BACKENDS:  # in turn, so that a busy neighbour slows both
@@ -169,46 +148,41 @@ class Comparison:
                 runs[backend].append(folder)
                 if not folder.summary.exists():
                     config = dataclasses.replace(self.config, backend=backend, seed=seed)
-                    self._run(folder, config, watch)
+                    self._run(folder, config, callback)
         return runs
 
-    def _run(self, folder: RunFolder, config: RunConfig, watch: Watch) -> None:
+    def _run(self, folder: RunFolder, config: RunConfig, callback: Callback) -> None:
         """A whole run, or what is left of it, in a process of its own."""
         name = folder.path.name
-        watch.begin(name)
+        callback.run_begin(name, None, 0)
         threads = self._record["threads"]
         job = Job(name, config, folder.path, threads, expected=expected_data(self.folder))
         with contextlib.closing(run_all([job], at_once=1)) as told:
             for _, answer in told:
                 if "error" in answer:
                     raise RunStoppedError(f"{name}: {answer['error']}")
-                if "done" in answer:
-                    watch.step(answer["done"], answer["steps"])
-        self._record["peak_memory"][name] = answer["peak_memory"]
-        self._write()
-        watch.end(f"{name}: {_result(folder.read_summary())}")
+                if "peak_memory" in answer:
+                    self._record["peak_memory"][name] = answer["peak_memory"]
+                    self._file.write(self._record)
+                tell(callback, job, answer)
 
-    def _locksteps(self, watch: Watch) -> None:
+    def _locksteps(self, callback: Callback) -> None:
         task = Task.build(self.config, expected_data(self.folder))
         keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)
             if not path.exists():
-                name = f"lockstep in {dtype}"
-                watch.begin(name)
-                steps = list(self._watched(lockstep(task, self._record["steps"], dtype), watch))
+                name, total, steps = f"lockstep in {dtype}", self._record["steps"], []
+                callback.run_begin(name, total, 0)
+                for step in lockstep(task, total, dtype):
+                    callback.step_end(name, step.step, total, step.loss_numpy)
+                    steps.append(step)
                 write_steps(path, steps)
-                watch.end(f"{name}: after {len(steps)} steps {steps[-1].params:.1e} of the params")
+                callback.note(f"{name}: after {total} steps {step.params:.1e} of the params")
 
-    def _watched(self, steps: Iterator[Any], watch: Watch) -> Iterator[Any]:
-        for step in steps:
-            watch.step(step.step, self._record["steps"])
-            yield step
 
-    def _write(self) -> None:
-        text = json.dumps(self._record, indent=2, allow_nan=False)
-        write_whole(self.folder / _RECORD, f"{text}\n".encode())
-        self._state = identity(self.folder / _RECORD)
+def _record(folder: Path) -> Record:
+    return Record(folder / "comparison.json", "a comparison")
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {
@@ -228,9 +202,3 @@ def _check_settings(record: Any) -> None:
         if not 1 <= record[name] < 2**31:
             raise ValueError(f"its {name} are {record[name]!r}")
     in_one_line(record["machine"])
-
-
-def _result(summary: Mapping[str, Any]) -> str:
-    accuracy = summary["test_accuracy"]
-    tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
-    return f"{tested}, {summary['epochs']} epochs in {summary['seconds']:.1f} s"

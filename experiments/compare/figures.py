@@ -1,4 +1,4 @@
-"""The figures of a comparison. NumPy's side is blue and solid, torch's orange and dashed."""
+"""The figures of a comparison. NumPy's are blue and solid, torch's orange and dashed."""
 
 import itertools
 import math
@@ -118,14 +118,14 @@ class Disagreement(NamedTuple):
 
 
 @figure_file
-def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None:
+def disagreements(path: Path, images: Sequence[Disagreement], title: str) -> None:
     """Grey images of bytes, each with its caption."""
     columns = 8
-    rows = math.ceil(len(found) / columns)
+    rows = math.ceil(len(images) / columns)
     figure, axes = new_figure(rows, columns, (1.45 * columns, 1.75 * rows + 0.4))
     for axis in axes.ravel():
         hide_axis(axis)
-    for axis, (image, caption) in zip(axes.ravel(), found, strict=False):
+    for axis, (image, caption) in zip(axes.ravel(), images, strict=False):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         axis.set_title(caption, fontsize=7, loc="left", parse_math=False)
     figure.suptitle(title, fontsize=10)
@@ -134,7 +134,7 @@ def disagreements(path: Path, found: Sequence[Disagreement], title: str) -> None
 
 @figure_file
 def growth(path: Path, steps: Mapping[str, Sequence[Step]], layers: Mapping[str, str]) -> None:
-    """How far both sides are apart at every step, in both dtypes; and each layer's share of it.
+    """How far the two are apart at every step, in both dtypes; and each layer's share of it.
 
     layers: names by path; where there are many, those with the largest shares at the end.
     """

@@ -12,17 +12,17 @@ _TREES = {"loss": "the loss", "grads": "the gradient", "params": "the params"}
 
 def of_free(free: Mapping[str, Any]) -> list[str]:
     """Whether the accuracies differ, where, and how often the two disagree."""
-    said = [_of_difference(free)]
+    sentences = [_of_difference(free)]
     confusion = free["confusion"]
     if confusion is not None:
-        said.append(_of_confusion(confusion["largest"]))
+        sentences.append(_of_confusion(confusion["largest"]))
     agreement = free["agreement"]
     first, *others = agreement["pairs"]
     sentence = f"Of {agreement['inputs']:,} test inputs {_put_apart(first, agreement['inputs'])}"
     if others:
         by_seed = "; ".join(_put_apart(pair, agreement["inputs"]) for pair in others)
         sentence += f". As a yardstick, another seed on one side alone: {by_seed}"
-    return [*said, f"{sentence}."]
+    return [*sentences, f"{sentence}."]
 
 
 def _of_confusion(most: Mapping[str, Any]) -> str:
@@ -46,71 +46,72 @@ def _put_apart(pair: Mapping[str, Any], inputs: int) -> str:
 
 
 def _of_difference(free: Mapping[str, Any]) -> str:
-    found = free["difference"]
-    if found is None:
+    difference = free["difference"]
+    if difference is None:
         return "There are no labels beside those of training, and so no accuracy to compare."
-    numpy, torch = (free["sides"][name][found["of"]]["mean"] for name in ("numpy", "torch"))
-    seeds = found["seeds"]
+    numpy, torch = (free["sides"][name][difference["of"]]["mean"] for name in ("numpy", "torch"))
+    seeds = difference["seeds"]
     runs = "one run each" if seeds == 1 else f"the means of {seeds} seeds each"
-    said = f"{_WORDS[found['of']].capitalize()}: numpy {numpy:.2%}, torch {torch:.2%}, {runs}. "
-    apart = f"{abs(100 * found['difference']):.2f} points"
-    if found["larger"] is None:
+    score = _WORDS[difference["of"]].capitalize()
+    text = f"{score}: numpy {numpy:.2%}, torch {torch:.2%}, {runs}. "
+    apart = f"{abs(100 * difference['difference']):.2f} points"
+    if difference["larger"] is None:
         return (
-            f"{said}They are {apart} apart; one seed has no spread, so this cannot tell whether "
+            f"{text}They are {apart} apart; one seed has no spread, so this cannot tell whether "
             "that is more than chance."
         )
-    error = 100 * LARGER_THAN * found["standard_error"]
-    said += f"The difference of {apart} is "
-    if not found["larger"]:
-        return said + (
+    error = 100 * LARGER_THAN * difference["standard_error"]
+    text += f"The difference of {apart} is "
+    if not difference["larger"]:
+        return text + (
             f"not larger than twice its standard error over the seeds, {error:.2f} points: these "
             "runs show no difference beyond the spread."
         )
-    return said + (
+    return text + (
         f"larger than twice its standard error over the seeds, {error:.2f} points. The chance that "
         "two equal sides are so many standard errors apart is "
-        f"{found['chance']:.2g} for {seeds} seeds (if accuracies spread normally)."
+        f"{difference['chance']:.2g} for {seeds} seeds (if accuracies spread normally)."
     )
 
 
-def of_lockstep(found: Mapping[str, Any], layers: Mapping[str, str]) -> list[str]:
+def of_lockstep(by_dtype: Mapping[str, Any], layers: Mapping[str, str]) -> list[str]:
     """Whether float64 stays at rounding level; how float32 grows, from where, and why.
 
-    found: for each dtype what `summarise` returns. layers: their names, by path.
+    by_dtype: for each dtype what `summarise` returns. layers: their names, by path.
     """
-    return [*_of_float64(found["float64"]), *_of_float32(found, layers)]
+    return [*_of_float64(by_dtype["float64"]), *_of_float32(by_dtype, layers)]
 
 
-def _of_float64(found: Mapping[str, Any]) -> list[str]:
-    largest = found["largest"]
+def _of_float64(double: Mapping[str, Any]) -> list[str]:
+    largest = double["largest"]
     numbers = ", ".join(f"{_TREES[name]} {value:.1e}" for name, value in largest.items())
-    holds = "holds" if found["below_rounding"] else "does NOT hold"
-    said = (
-        f"Lockstep in float64, {found['steps']} steps: below {ROUNDING:g} {holds}; the largest "
+    holds = "holds" if double["below_rounding"] else "does NOT hold"
+    sentence = (
+        f"Lockstep in float64, {double['steps']} steps: below {ROUNDING:g} {holds}; the largest "
         f"relative differences are {numbers}."
     )
-    if found["below_rounding"]:
-        said += " With the same start, batches and masks both sides compute the same training."
-    return [said]
+    if double["below_rounding"]:
+        sentence += " With the same start, batches and masks both sides compute the same training."
+    return [sentence]
 
 
-def _of_float32(found: Mapping[str, Any], layers: Mapping[str, str]) -> list[str]:
-    single = found["float32"]
+def _of_float32(by_dtype: Mapping[str, Any], layers: Mapping[str, str]) -> list[str]:
+    single = by_dtype["float32"]
     first = single["first_apart"]
-    said = [
+    sentences = [
         f"Lockstep in float32, {single['steps']} steps: {_passing('params', first)}, "
         f"{_passing('grads', first)}; at the last step they are {single['last']['params']:.1e} "
         f"and {single['last']['grads']:.1e} apart."
     ]
     growth = single["params_by_layer"]
     if growth["first"] is not None:
-        said.append(
+        sentences.append(
             f"Of the params, the share of {_layer(growth['first'], layers)} was the first above "
             f"{growth['level']:g}, at step {growth['step']}; at the end that of "
             f"{_layer(growth['largest_at_end'], layers)} is the largest, "
             f"{growth['share_at_end']:.1e}."
         )
-    return [*said, _of_switches(found)]
+    return [*sentences, _of_switches(by_dtype)]
 
 
 def _passing(name: str, first: Mapping[str, int | None]) -> str:
@@ -119,19 +120,19 @@ def _passing(name: str, first: Mapping[str, int | None]) -> str:
     return f"the difference of {_TREES[name]} is above {APART:g} {when}"
 
 
-def _of_switches(found: Mapping[str, Any]) -> str:
-    single, double = found["float32"]["first_switch"], found["float64"]["first_switch"]
+def _of_switches(by_dtype: Mapping[str, Any]) -> str:
+    single, double = by_dtype["float32"]["first_switch"], by_dtype["float64"]["first_switch"]
     if single is None:
-        said = "No ReLU (or its kin) switched in float32"
+        sentence = "No ReLU (or its kin) switched in float32"
     else:
-        said = (
+        sentence = (
             f"The first ReLU (or its kin) switched in float32 at step {single['step']}, when the "
             f"params were {single['params_before']:.1e} apart: above 0 on one side alone, so that "
             "its derivative is another there, and a rounding becomes a difference of the "
             "gradient's own size"
         )
     also = "none switched" if double is None else f"the first switched at step {double['step']}"
-    return f"{said}. In float64 {also}."
+    return f"{sentence}. In float64 {also}."
 
 
 def _layer(path: str, layers: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.compare.lockstep_sides import Half, NumpyHalf
+from funcnn.experiments.compare.lockstep_backends import Backend, NumpyBackend
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.task import Task
@@ -54,11 +54,11 @@ def lockstep(task: Task, steps: int, dtype: str) -> Iterator[Step]:
     if steps > task.total_steps:
         raise InputError(f"--steps {steps}: the whole run has {task.total_steps}")
     require("torch")
-    from funcnn.experiments.compare.lockstep_torch import TorchHalf
+    from funcnn.experiments.compare.lockstep_torch import TorchBackend
 
     params = fn.tree.map(lambda leaf: leaf.astype(dtype), task.first_params())
-    halves = NumpyHalf(task, params), TorchHalf(task, params)
-    return differences(*halves, itertools.islice(_batches(task, dtype), steps))
+    backends = NumpyBackend(task, params), TorchBackend(task, params)
+    return differences(*backends, itertools.islice(_batches(task, dtype), steps))
 
 
 def _batches(task: Task, dtype: str) -> Iterator[tuple[Array, Array, Key]]:
@@ -71,9 +71,9 @@ def _batches(task: Task, dtype: str) -> Iterator[tuple[Array, Array, Key]]:
 
 
 def differences(
-    ours: Half, theirs: Half, batches: Iterable[tuple[Array, Array, Key]]
+    ours: Backend, theirs: Backend, batches: Iterable[tuple[Array, Array, Key]]
 ) -> Iterator[Step]:
-    """What two halves differ by after each batch. Raises as `lockstep`."""
+    """What two backends differ by after each batch. Raises as `lockstep`."""
     for number, (x, y, rng) in enumerate(batches, 1):
         # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
         with fn.threads.single_threaded_blas(), np.errstate(all="ignore"):

@@ -110,14 +110,14 @@ def _growth(steps: Sequence[Step], tree: str) -> dict[str, Any]:
     """
     tables = [by_layer(getattr(step, f"shares_of_{tree}")) for step in steps]
     end = tables[-1]
-    found: dict[str, Any] = {"first": None, "level": None, "step": None}
+    grew: dict[str, Any] = {"first": None, "level": None, "step": None}
     top = max(max(table.values()) for table in tables)
     if top > 0:
         level = min(APART / 10, 10.0 ** (math.ceil(math.log10(top)) - 1))
         for step, table in zip(steps, tables, strict=True):
             layer = max(table, key=lambda path: table[path])
             if table[layer] > level:
-                found = {"first": layer, "level": level, "step": step.step}
+                grew = {"first": layer, "level": level, "step": step.step}
                 break
     layer = max(end, key=lambda path: end[path])
-    return found | {"largest_at_end": layer, "share_at_end": end[layer]}
+    return grew | {"largest_at_end": layer, "share_at_end": end[layer]}

@@ -1,4 +1,4 @@
-"""torch's half of a lockstep."""
+"""torch's backend of a lockstep."""
 
 import functools
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 import funcnn as fn
-from funcnn.experiments.compare.lockstep_sides import Taken, kinks
+from funcnn.experiments.compare.lockstep_backends import TakenStep, kinks
 from funcnn.experiments.pytorch.learner import as_targets, torch_loss
 from funcnn.experiments.pytorch.mirror import grads_of, load_params, mirror, params_of, set_rng
 from funcnn.experiments.pytorch.optimizers import torch_optimizer
@@ -15,7 +15,7 @@ from funcnn.random import Key
 from funcnn.types import Array, Tree
 
 
-class TorchHalf:
+class TorchBackend:
     """The mirror of a task's model, from these params, with torch's own loss and optimizer."""
 
     def __init__(self, task: Task, params: Tree) -> None:
@@ -42,7 +42,7 @@ class TorchHalf:
     def _note(self, path: str, module: Any, inputs: Any, outputs: Any) -> None:
         self._above[path] = (outputs > 0).numpy()
 
-    def step(self, x: Array, y: Array, rng: Key) -> Taken:
+    def step(self, x: Array, y: Array, rng: Key) -> TakenStep:
         """A step as torch's users write it, with the masks of this key."""
         set_rng(self._module, self._model, rng)
         self._optimizer.zero_grad()
@@ -52,4 +52,4 @@ class TorchHalf:
         grads = grads_of(self._module, self._model, self._like)
         self._optimizer.step()
         self._scheduler.step()
-        return Taken(loss.item(), grads, dict(self._above))
+        return TakenStep(loss.item(), grads, dict(self._above))

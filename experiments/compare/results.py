@@ -15,6 +15,7 @@ from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.spread import Spread, spread
 from funcnn.types import Array
 
 Runs = Mapping[str, Sequence[RunFolder]]
@@ -25,34 +26,19 @@ LARGER_THAN = 2
 """So many standard errors a difference of means must exceed to be called larger than the spread."""
 
 
-class Spread(NamedTuple):
-    """What the runs of one backend came to in one number."""
-
-    mean: float
-    std: float | None
-    """Of the sample (n - 1 in the denominator); None for one run."""
-    values: list[float]
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation."""
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), std, list(values))
-
-
 class Difference(NamedTuple):
     """How far apart two means are, and how far the seeds alone would put them."""
 
     difference: float
     """The second less the first."""
     standard_error: float | None
-    """sqrt(s1^2 / n + s2^2 / n); None for one run a side, which has no spread."""
+    """sqrt(s1^2 / n + s2^2 / n); None for one run each, which has no spread."""
     larger: bool | None
     """Whether |difference| is above `LARGER_THAN` standard errors; None where there are none."""
     chance: float | None
-    """How often two equal sides would be as far apart in standard errors, or further.
+    """How often two equal backends would be as far apart in standard errors, or further.
 
-    If results spread normally, and as much on both sides.
+    If results spread normally, and as much with both.
     """
     seeds: int
 
@@ -92,19 +78,21 @@ def free_results(runs: Runs, peak_memory: Mapping[str, int | None]) -> dict[str,
         _row(folder, peak_memory.get(folder.path.name))
         for folder in itertools.chain(*runs.values())
     ]
-    sides = {name: _side([row for row in rows if row["backend"] == name]) for name in BACKENDS}
+    by_backend = {
+        name: _results_of([row for row in rows if row["backend"] == name]) for name in BACKENDS
+    }
     difference = None
     score = next(
         (name for name in ("test_accuracy", "val_accuracy") if rows[0][name] is not None), None
     )
     if score is not None:
-        means = (spread(sides[name][score]["values"]) for name in BACKENDS)
+        means = (spread(by_backend[name][score]["values"]) for name in BACKENDS)
         difference = {"of": score, **compare_means(*means)._asdict()}
     for row in rows:
         row.pop("epoch_seconds")
     return {
         "runs": rows,
-        "sides": sides,
+        "sides": by_backend,
         "difference": difference,
         "confusion": _confusion(runs),
         "agreement": _agreement(runs),
@@ -129,7 +117,7 @@ def _row(folder: RunFolder, peak_memory: int | None) -> dict[str, Any]:
     }
 
 
-def _side(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _results_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the runs of one backend came to."""
     scores = {
         name: None if rows[0][name] is None else spread([row[name] for row in rows])._asdict()
@@ -147,10 +135,10 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
     """Counts of both, all seeds together, and the cell in which their shares differ most."""
     counts = {}
     for name, folders in runs.items():
-        found = [folder.read_summary()["confusion_matrix"] for folder in folders]
-        if found[0] is None:
+        matrices = [folder.read_summary()["confusion_matrix"] for folder in folders]
+        if matrices[0] is None:
             return None
-        counts[name] = np.sum(found, 0)
+        counts[name] = np.sum(matrices, 0)
     names = load_model(runs[BACKENDS[0]][0]).class_names
     apart = share_of_class(counts["torch"]) - share_of_class(counts["numpy"])
     row, column = map(int, np.unravel_index(np.abs(apart).argmax(), apart.shape))

@@ -174,8 +174,8 @@ def _start_of(response: Any) -> int:
     return start if unit == "bytes" and start is not None else -1
 
 
-def _number(said: str) -> int | None:
-    return int(said) if said.isdecimal() and len(said) < 20 else None
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 def _in_words(error: Any) -> str:
@@ -188,9 +188,9 @@ def _in_words(error: Any) -> str:
     return getattr(error, "strerror", None) or _one_line(error) or type(error).__name__
 
 
-def _one_line(said: Any) -> str:
+def _one_line(message: Any) -> str:
     """What a server may have said, as it can be shown: a short line without escape codes."""
-    words = " ".join(str(said).split())[:200]
+    words = " ".join(str(message).split())[:200]
     return "".join(character for character in words if character.isprintable())
 
 

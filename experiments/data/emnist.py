@@ -64,11 +64,11 @@ def split_of(files: Iterable[str], where: str) -> Split | None:
 
     Raises `InputError` if they are of different sets, for then their labels differ in meaning.
     """
-    found = {official_set(file) for file in files}
-    if len(found) > 1:
-        names = ", ".join(sorted(name or "another" for name in found))
+    sets = {official_set(file) for file in files}
+    if len(sets) > 1:
+        names = ", ".join(sorted(name or "another" for name in sets))
         raise InputError(f"{where}: the files are of different sets ({names})")
-    (name,) = found
+    (name,) = sets
     return None if name is None else SPLITS[name.removeprefix("emnist-")]
 
 

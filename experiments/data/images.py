@@ -164,27 +164,27 @@ def _size(images: Array) -> str:
 
 def _classes_of(labels: Array) -> tuple[str, ...]:
     """What the labels are, in order."""
-    found = [str(label) for label in np.unique(labels)]
-    if all(_NUMBER.fullmatch(label) for label in found):
-        found.sort(key=int)
-    return tuple(found)
+    names = [str(label) for label in np.unique(labels)]
+    if all(_NUMBER.fullmatch(label) for label in names):
+        names.sort(key=int)
+    return tuple(names)
 
 
 def _indices(written: Array, labels: tuple[str, ...], part: str) -> Array:
     """Which of the classes each label is; the labels themselves if they are 0, 1, ... already."""
     values, which = np.unique(written, return_inverse=True)
     places = {label: index for index, label in enumerate(labels)}
-    found = [places.get(str(value)) for value in values]
+    indices = [places.get(str(value)) for value in values]
     counted = are_counted(labels)
-    if None in found:
-        unknown = values[[place is None for place in found]][-1]
+    if None in indices:
+        unknown = values[[place is None for place in indices]][-1]
         shown = repr(str(unknown)[:40]) if written.dtype.kind == "U" else unknown
         few = counted or len(labels) > 12
         known = f"{labels[0]} .. {labels[-1]}" if few else ", ".join(labels)
         raise InputError(f"{part} label {shown} is not one of the {len(labels)} classes ({known})")
     if counted and written.dtype.kind in "iu":
         return written
-    return np.array(found, np.int64)[which]
+    return np.array(indices, np.int64)[which]
 
 
 def are_counted(labels: Sequence[str]) -> bool:

@@ -84,7 +84,7 @@ def _expect_published(name: str) -> str:
 
 
 def show_dataset(name: str, out: Path) -> dict[str, Any]:
-    """Sizes and class counts of a data set; its picture goes to `out`, a new file.
+    """Sizes and class counts of a data set; its figure goes to `out`, a new file.
 
     Raises `InputError` if the data set cannot be used, or `out` exists already.
     """

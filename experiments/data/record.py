@@ -15,15 +15,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from funcnn._files import write_whole
 from funcnn.experiments.data.images import Inputs
 from funcnn.experiments.errors import InputError, expect_nameable, printable
 from funcnn.experiments.paths import data_folders
-from funcnn.experiments.system.json_files import expect_kinds, read_record
+from funcnn.experiments.system import json_files
 
 _FILE = "data.json"
 _CHUNK = 5000  # images that may be copied at once
@@ -65,14 +64,14 @@ def _read(folder: Path) -> tuple[DataRecord | None, list[Change]]:
     path, what = folder / _FILE, "the record of a run's data"
     if not path.exists():
         return None, []
-    values = read_record(path, what)
+    values = json_files.read_record(path, what)
     kinds = {"path": (str, NoneType), "sha256": (str,)}
-    expect_kinds(path, what, values, {"data": (str,), **kinds})
+    json_files.expect_kinds(path, what, values, {"data": (str,), **kinds})
     changed = values.get("changed", [])
     if not isinstance(changed, list) or not all(isinstance(each, dict) for each in changed):
         raise InputError(f"{path} is not {what}: its changed is no list of records")
     for each in changed:
-        expect_kinds(path, what, each, {"after_epoch": (int,), **kinds})
+        json_files.expect_kinds(path, what, each, {"after_epoch": (int,), **kinds})
     first = DataRecord(*(values[name] for name in DataRecord._fields))
     return first, [Change(*(each[name] for name in Change._fields)) for each in changed]
 
@@ -80,7 +79,7 @@ def _read(folder: Path) -> tuple[DataRecord | None, list[Change]]:
 def write_record(record: DataRecord | None, folder: Path) -> None:
     """Write the record, if there is one, to the folder of a run or a comparison."""
     if record is not None:
-        _write(folder, record._asdict())
+        json_files.write_record(folder / _FILE, record._asdict())
 
 
 def note_change(folder: Path, after_epoch: int, read: DataRecord | None) -> None:
@@ -94,11 +93,8 @@ def note_change(folder: Path, after_epoch: int, read: DataRecord | None) -> None
     now = [each for each in changed if each.after_epoch < after_epoch]
     if read.sha256 != (now[-1] if now else first).sha256:
         now.append(Change(after_epoch, read.path, read.sha256))
-    _write(folder, first._asdict() | {"changed": [each._asdict() for each in now]})
-
-
-def _write(folder: Path, values: dict[str, Any]) -> None:
-    write_whole(folder / _FILE, (json.dumps(values, indent=2) + "\n").encode())
+    changes = {"changed": [each._asdict() for each in now]}
+    json_files.write_record(folder / _FILE, first._asdict() | changes)
 
 
 class Expected(NamedTuple):

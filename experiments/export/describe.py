@@ -158,9 +158,9 @@ def describe_file(file: Path) -> Description | ForeignDescription:
         require("onnx")
         from funcnn.experiments.export.onnx_files import read_onnx
 
-        found = read_onnx(file)._asdict()
-        arrays, metadata = found.pop("initializers"), found.pop("metadata")
-        return ForeignDescription(str(file), file.stat().st_size, arrays, metadata, found)
+        graph = read_onnx(file)._asdict()
+        arrays, metadata = graph.pop("initializers"), graph.pop("metadata")
+        return ForeignDescription(str(file), file.stat().st_size, arrays, metadata, graph)
     if suffix in (*TORCH, *SAFETENSORS):
         stored = read_tensors(file)
         arrays = [

@@ -17,12 +17,8 @@ from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.tasks.config import (
-    RunConfig,
-    build_network,
-    load_data,
-    network_that_fits,
-)
+from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import expect_finite, params_file, save_model
@@ -69,10 +65,10 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
 def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:
     """What a snapshot says about its params and their inputs, each as the text of JSON."""
     names = ("input_shape", "normalization", "class_names")
-    said = {name: getattr(snapshot, name) for name in names}
+    metadata = {name: getattr(snapshot, name) for name in names}
     if isinstance(snapshot.notes, dict):
-        said["labels"] = snapshot.notes.get("labels")
-    return {name: json.dumps(value) for name, value in said.items() if value is not None}
+        metadata["labels"] = snapshot.notes.get("labels")
+    return {name: json.dumps(value) for name, value in metadata.items() if value is not None}
 
 
 def _check_metadata(

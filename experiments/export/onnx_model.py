@@ -40,9 +40,9 @@ def onnx_model(
     dtype = leaves[0].dtype if leaves else np.dtype(np.float32)
     graph = Graph(dtype)
     inputs = _numbered("input", input_shape)
-    found, output_shape = _add(graph, model, "", inputs, input_shape)
+    values, output_shape = _add(graph, model, "", inputs, input_shape)
     outputs = _numbered("output", output_shape)
-    for value, name in zip(fn.tree.leaves(found), fn.tree.leaves(outputs), strict=True):
+    for value, name in zip(fn.tree.leaves(values), fn.tree.leaves(outputs), strict=True):
         graph.nodes.append(helper.make_node("Identity", [value], [name]))
     arrays = to_state_dict(model, params)
     made = helper.make_model(
@@ -71,11 +71,11 @@ def _add(graph: Graph, layer: Layer, path: str, x: Any, shape: Shape) -> tuple[A
             x, shape = _add(graph, part, join(index), x, shape)
         return x, shape
     if kind == "parallel":
-        found = [
+        branches = [
             _add(graph, part, join(index), x[index], shape[index])
             for index, part in enumerate(inner)
         ]
-        return tuple(y for y, _ in found), tuple(output for _, output in found)
+        return tuple(y for y, _ in branches), tuple(output for _, output in branches)
     if kind == "residual":
         y, output = _add(graph, inner[0], join(0), x, shape)
         straight = _add(graph, inner[1], join(1), x, shape)[0] if len(inner) > 1 else x

@@ -44,7 +44,7 @@ def read_safetensors(path: Path) -> StoredTensors:
     """
     content = read_bytes(path)
     try:
-        found = dict(safetensors.deserialize(content))
+        tensors = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file, or damaged: {error}") from None
     header, _ = _split(content)
@@ -53,8 +53,8 @@ def read_safetensors(path: Path) -> StoredTensors:
     for name in header:  # in the order of the file
         if not name.isprintable():
             raise InputError(f"{path}: {name!r} is not the name of a tensor")
-        arrays[name] = _as_array(found[name], f"{path}: {name}")
-        dtypes[name] = _DTYPES.get(found[name]["dtype"], "bfloat16")
+        arrays[name] = _as_array(tensors[name], f"{path}: {name}")
+        dtypes[name] = _DTYPES.get(tensors[name]["dtype"], "bfloat16")
     return StoredTensors(arrays, dtypes, metadata)
 
 

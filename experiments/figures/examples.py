@@ -36,18 +36,18 @@ def mistakes(
     images: bytes `(N, 1, H, W)`. labels: `(N,)`. outputs: logits `(N, K)`. Where nothing is wrong
     the figure says so.
     """
-    found = worst_mistakes(outputs, labels)
+    worst = worst_mistakes(outputs, labels)
     names = short_names(class_names, _LONGEST)
-    rows = max(1, math.ceil(len(found.indices) / _COLUMNS))
+    rows = max(1, math.ceil(len(worst.indices) / _COLUMNS))
     figure, axes = new_figure(rows, _COLUMNS, (_WIDTH, 1.65 * rows))
     for axis in axes.ravel():
         hide_axis(axis)
-    for axis, index, sureness in zip(axes.ravel(), *found, strict=False):
+    for axis, index, sureness in zip(axes.ravel(), *worst, strict=False):
         axis.imshow(images[index, 0], **_GREYS)
         taken_for = names[outputs[index].argmax()]
         caption = f"{names[labels[index]]}, taken for\n{taken_for}: {in_percent(sureness)}"
         axis.set_title(caption, fontsize=8, parse_math=False)
-    if not len(found.indices):
+    if not len(worst.indices):
         figure.suptitle(f"No mistakes: all {len(labels)} images are in their classes.", y=0.6)
     write_figure(figure, path)
 
@@ -137,8 +137,8 @@ class Mistakes(NamedTuple):
 
 def probabilities(outputs: Array) -> Array:
     """Softmax of logits `(N, K)`, float64."""
-    found: Array = softmax(outputs.astype(np.float64), 1)[0]
-    return found
+    shares: Array = softmax(outputs.astype(np.float64), 1)[0]
+    return shares
 
 
 def top_images(outputs: Array, count: int = 3) -> TopImages:
@@ -147,13 +147,13 @@ def top_images(outputs: Array, count: int = 3) -> TopImages:
     Of equal probabilities the earlier image comes first; but of those that float64 rounds to 1
     the one that leaves less to the other classes.
     """
-    found = probabilities(outputs)
+    shares = probabilities(outputs)
     chosen = []
-    for index, of_class in enumerate(found.T):
-        to_others = np.delete(found, index, 1).sum(1)  # (N,)
+    for index, of_class in enumerate(shares.T):
+        to_others = np.delete(shares, index, 1).sum(1)  # (N,)
         chosen.append(np.lexsort((np.where(of_class == 1, to_others, 0), -of_class))[:count])
     indices = np.stack(chosen)
-    return TopImages(indices, found[indices, np.arange(len(indices))[:, None]])
+    return TopImages(indices, shares[indices, np.arange(len(indices))[:, None]])
 
 
 def worst_mistakes(outputs: Array, labels: Array, count: int = 24) -> Mistakes:
@@ -161,9 +161,9 @@ def worst_mistakes(outputs: Array, labels: Array, count: int = 24) -> Mistakes:
 
     labels: `(N,)`. Of equal probabilities the earlier image comes first.
     """
-    found, predicted = probabilities(outputs), predicted_classes(outputs)
+    shares, predicted = probabilities(outputs), predicted_classes(outputs)
     wrong = np.flatnonzero(predicted != labels)
-    sureness = found[wrong, predicted[wrong]]
+    sureness = shares[wrong, predicted[wrong]]
     order = np.argsort(-sureness, kind="stable")[:count]
     return Mistakes(wrong[order], sureness[order])
 

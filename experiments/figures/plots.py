@@ -13,7 +13,6 @@ from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
     COLOURS,
-    GREEN,
     MARKERS,
     ORANGE,
     STYLES,
@@ -23,42 +22,10 @@ from funcnn.experiments.figures.style import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.training.folder import EpochRow
 from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
 MAX_CURVES = len(COLOURS) * len(STYLES)
-
-
-@figure_file
-def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
-    """Loss and accuracy over epochs, in training and on what else was measured after each.
-
-    unit: of the losses.
-    """
-    figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
-    epochs = [row.epoch for row in rows]
-    marker = "o" if len(rows) == 1 else None
-    for axis, name, scale, label in (
-        (loss, "loss", 1, f"loss ({unit})"),
-        (accuracy, "accuracy", 100, "accuracy (%)"),
-    ):
-        for part, colour, style, legend in (
-            ("train", BLUE, "-", "training (while it learns)"),
-            ("val", ORANGE, "--", "validation"),
-            ("test", GREEN, ":", "test"),
-        ):
-            values = [getattr(row, f"{part}_{name}") for row in rows]
-            if values[0] is not None:
-                scaled = [value * scale for value in values]
-                axis.plot(epochs, scaled, style, color=colour, label=legend, marker=marker)
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-        whole_numbers(axis, epochs)
-    loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    write_figure(figure, path)
 
 
 class Curve(NamedTuple):

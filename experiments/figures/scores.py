@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.figures.drawing import figure_file
-from funcnn.experiments.figures.plots import COLOURS, MARKERS, new_figure, write_figure
+from funcnn.experiments.figures.style import COLOURS, MARKERS, new_figure, write_figure
 
-LIMIT = 2_000_000  # bytes that a model may have
 _WIDTH = 7.8  # inches
 
 
 class Score(NamedTuple):
-    """What the runs of one setting came to on one side."""
+    """What the runs of one setting came to with one backend."""
 
     label: str
     """Of the setting."""
     series: str
-    """The side, `numpy` or `torch`."""
+    """The backend, as it is called in the figure."""
     mean: float
     std: float | None
     """None for one run."""
@@ -57,15 +56,15 @@ def dots(path: Path, scores: Sequence[Score], unit: str) -> None:
 
 
 @figure_file
-def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]]) -> None:
-    """Accuracy in per cent over bytes, on a logarithmic axis, with the limit of 2 MB.
+def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]], limit: int) -> None:
+    """Accuracy in per cent over bytes, on a logarithmic axis, with the limit, in bytes.
 
-    settings: bytes and scores. A label stands once, by the dots of all its sides; those of one size
-    stand a little apart.
+    settings: bytes and scores. A label stands once, by the dots of all its backends; those of one
+    size stand a little apart.
     """
     scores = [score for _, score in settings]
     series = list(dict.fromkeys(score.series for score in scores))
-    sizes = [LIMIT, *(size for size, _ in settings)]
+    sizes = [limit, *(size for size, _ in settings)]
     low, high = min(sizes) / 1.5, max(sizes) * 2
     figure, ((axis,),) = new_figure(1, 1, (_WIDTH, 4.8))
     for number, name in enumerate(series):
@@ -78,7 +77,7 @@ def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]]) -> 
             **_looks(number),
             label=name,
         )
-    axis.axvline(LIMIT, color="black", linestyle="--", linewidth=1, label=f"limit, {_bytes(LIMIT)}")
+    axis.axvline(limit, color="black", linestyle="--", linewidth=1, label=f"limit, {_bytes(limit)}")
     axis.set_xscale("log")
     axis.set_xlim(low, high)
     axis.set_xticks(_round_sizes(low, high))
@@ -97,12 +96,12 @@ def accuracy_against_size(path: Path, settings: Sequence[tuple[int, Score]]) -> 
         ncols=len(names),
         frameon=False,
     )
-    _label(figure, axis, settings)
+    _label(figure, axis, settings, limit)
     write_figure(figure, path)
 
 
 def _looks(number: int) -> dict[str, Any]:
-    """Those of a series; the first is blue and round, as NumPy's side is."""
+    """Those of a series; the first is blue and round, as NumPy's is."""
     return {
         "color": COLOURS[number],
         "marker": MARKERS[number],
@@ -148,7 +147,7 @@ class _Box(NamedTuple):
         return max(0.0, width) * max(0.0, height)
 
 
-def _label(figure: Any, axis: Any, settings: Sequence[tuple[int, Score]]) -> None:
+def _label(figure: Any, axis: Any, settings: Sequence[tuple[int, Score]], limit: int) -> None:
     """Write each label near its dots, where it covers as little as can be of anything else."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # pixels stay where they are from here on
@@ -160,7 +159,7 @@ def _label(figure: Any, axis: Any, settings: Sequence[tuple[int, Score]]) -> Non
         _, high = to_pixels.transform((size, score.mean + std))
         taken.setdefault(score.label, []).append(_Box(x - 10, low - 7, x + 10, high + 7))
     inside = _Box(*axis.get_window_extent().extents)
-    x, _ = to_pixels.transform((LIMIT, 0))
+    x, _ = to_pixels.transform((limit, 0))
     covered = [box for boxes in taken.values() for box in boxes]
     covered.append(_Box(x - 3, inside.bottom, x + 3, inside.top))
     for label, boxes in taken.items():

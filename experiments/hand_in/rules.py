@@ -11,18 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.figures.scores import LIMIT
 from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.requirements import Floor, HandIn, Piece, Student
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
+from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
 from funcnn.experiments.labs.tables import SIDES
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array, layer_name
 
 _ALIKE = 0.999
-"""The share of equal predictions from which on two sides are one network but for rounding."""
+"""The share of equal predictions from which on two networks are one but for rounding."""
 
 
 class Verdict(NamedTuple):
@@ -147,7 +147,7 @@ def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     content = submission.file(piece)
     size = f"{len(content) / 1e6:.2f} MB"
-    yield Verdict(name, f"less than {LIMIT / 1e6:g} MB", len(content) < LIMIT, size)
+    yield Verdict(name, f"less than {SIZE_LIMIT / 1e6:g} MB", len(content) < SIZE_LIMIT, size)
     layers = {layer["layer"] for layer in (network.trained.model.spec or {})["layers"]}
     activations = {layer_name(known.layer()) for known in ACTIVATIONS.values()}
     others = layers - activations - {"Flatten", "Dense", "Dropout"}
@@ -169,15 +169,15 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
     part = floor.part if network.task.data.test[1] is not None else "validation"
     asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
     words = network.task.data.test_is if part == "test" else "the validation set"
-    for side in BACKENDS:
-        accuracy = network.accuracy(side, part)
+    for backend in BACKENDS:
+        accuracy = network.accuracy(backend, part)
         enough = accuracy is not None and (
             accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
         )
-        found = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-        if side == "torch" and network.one_training:
-            found += ", with the same params"
-        yield Verdict(f"{floor.trial} in {SIDES[side]}", f"{asked} on {words}", enough, found)
+        percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
+        if backend == "torch" and network.one_training:
+            percent += ", with the same params"
+        yield Verdict(f"{floor.trial} in {SIDES[backend]}", f"{asked} on {words}", enough, percent)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

@@ -4,13 +4,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import SIDES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
-from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import write_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 
@@ -19,12 +19,14 @@ _WHOSE = "the params of the snapshot"
 
 def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
     """The PDF about networks, by the trials they are handed in for."""
+    from funcnn.experiments.reports.html import to_html
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         document = Document(
             lab.title,
             "Made from snapshots alone, measured anew; how they were trained is not recorded here.",
-            [("Machine", in_one_line(describe_machine()))],
+            [("Machine", in_one_line(describe_machine(PACKAGES)))],
             [_section(trial, network, folder) for trial, network in networks.items()],
         )
         write_pdf(to_html(document), folder / "report.pdf")

@@ -1,14 +1,13 @@
 """A lab as an experiment: what is trained, declared, and what the finished runs come to.
 
-A definition is a page (`lab_points` is the shortest example): trials, and a function that makes the
-report of their results. `lab_run` trains; nothing here does.
+A definition is a page (`points` is the shortest example): trials, and a function that makes the
+report of their results. `run` trains; nothing here does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.compare.results import Spread, spread
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.data.record import expected_data
 from funcnn.experiments.reports.document import Document
@@ -16,6 +15,7 @@ from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.model import TrainedModel, load_model
+from funcnn.experiments.training.spread import Spread, spread
 
 SEEDS, QUICK_SEEDS = 3, 1
 
@@ -152,9 +152,9 @@ class Results:
         return sorted((int(path.stem), path) for path in kept)
 
 
-def is_printed(row: EpochRow, epochs: int) -> bool:
-    """Whether an epoch is printed: of thousands of epochs ten lines say enough."""
-    every = max(1, epochs // 10) if epochs > 100 else 1
+def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:
+    """Whether an epoch is printed: of thousands of epochs so many lines say enough."""
+    every = max(1, epochs // lines) if epochs > 100 else 1
     return row.epoch % every == 0 or row.epoch == epochs
 
 

@@ -9,49 +9,33 @@ report.html          the report, and the same as report.pdf
 """
 
 import contextlib
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
 import funcnn as fn
 from funcnn._files import read_bytes, write_whole
+from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
-from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
-from funcnn.experiments.training.folder import EpochRow, RunFolder
-from funcnn.experiments.training.pool import Job, run_all
-
-_RECORD = "experiment.json"
-
-
-class Watch:
-    """What an experiment tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, runs: int, done: int, epochs: int) -> None:
-        """It has so many runs, so many of them are done; the others have so many epochs."""
-
-    def row(self, name: str, main: bool, row: EpochRow, epochs: int) -> None:
-        """A run, of `epochs`, recorded an epoch. main: it is of what the lab asks for."""
-
-    def result(self, name: str, main: bool, rows: list[EpochRow], summary: dict[str, Any]) -> None:
-        """A run is finished, with these rows."""
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import Job, run_all, tell
+from funcnn.experiments.training.record import Record
 
 
 class LabRun:
     """An experiment on its way: `open` it, then `finish` it, or only `write_report`."""
 
-    def __init__(self, results: Results, digests: dict[str, str]) -> None:
+    def __init__(self, results: Results, record: Record) -> None:
         self.results = results
-        self._digests = digests
+        self._record = record
 
     @classmethod
     def open(
@@ -65,34 +49,45 @@ class LabRun:
         """
         if data is not None and not lab.on_emnist:
             raise InputError(f"--data {data}: {lab.name} has data of its own, leave it out")
-        path = _folder(lab, quick, out)
-        if (path / _RECORD).is_file():
-            run = cls.recorded(lab, quick, out)
+        record = _record(lab, quick, out)
+        if record.is_begun():
+            run = cls._read(lab, quick, record)
             run._go_on_with(_find(lab, data) if data or run.results.emnist is None else None)
             return run
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"--out {path} exists already, and is no experiment")
         emnist = _find(lab, data)
         if lab.needs_emnist and emnist is None:
             raise missing_emnist(lab.name)
-        run = cls(Results(lab, path, quick, describe_machine(), emnist), {})
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            run._write_record()
-        except OSError as error:
-            raise InputError(f"--out {path}: it cannot be written ({error.strerror})") from None
+        machine = describe_machine(PACKAGES)
+        run = cls(Results(lab, record.folder, quick, machine, emnist), record)
+        record.begin(run._values)
         return run
 
     @classmethod
     def recorded(cls, lab: Lab, quick: bool, out: Path | None = None) -> "LabRun":
         """The experiment that was begun in its folder. Raises `InputError` if none was."""
-        path = _folder(lab, quick, out)
-        if not (path / _RECORD).is_file():
-            again = _command("run", lab, quick, path)
-            raise InputError(f"{path} has no results yet: {again}")
-        return cls(*_read(path, lab, quick))
+        record = _record(lab, quick, out)
+        if not record.path.is_file():
+            again = _command("run", lab, quick, record.folder)
+            raise InputError(f"{record.folder} has no results yet: {again}")
+        return cls._read(lab, quick, record)
 
-    def finish(self, watch: Watch, at_once: int | None = None) -> Path:
+    @classmethod
+    def _read(cls, lab: Lab, quick: bool, record: Record) -> "LabRun":
+        """The experiment of a record. Raises `InputError` if that is of another."""
+        with record.read() as values:
+            keys = ("experiment", "quick", "machine", "emnist", "measured")
+            name, was_quick, machine, emnist, measured = (values[key] for key in keys)
+            in_one_line(machine)
+            if not (emnist is None or isinstance(emnist, str)):
+                raise ValueError(f"its emnist is {emnist!r}")
+        if (name, was_quick) != (lab.name, quick):
+            kind = "quick " if was_quick else ""
+            raise InputError(
+                f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
+            )
+        return cls(Results(lab, record.folder, quick, machine, emnist, measured), record)
+
+    def finish(self, callback: Callback | None = None, at_once: int | None = None) -> Path:
         """Train what is not trained yet, and write the report, whose page's path is returned.
 
         at_once: how many runs, with a thread each; None: as many as there are cores.
@@ -103,12 +98,11 @@ class LabRun:
         require("torch")
         require_weasyprint()
         with alone_in(self.results.path):
-            return self._finish(watch, at_once)
+            return self._finish(callback or Callback(), at_once)
 
-    def _finish(self, watch: Watch, at_once: int | None) -> Path:
+    def _finish(self, callback: Callback, at_once: int | None) -> Path:
         self._check_recorded()
         results, planned = self.results, self.results.planned()
-        runs = {each.name: each for each in planned if each.name not in self._digests}
         known = known_data(results.folder(*each[1:]).path for each in planned)
         jobs = [
             Job(
@@ -119,30 +113,22 @@ class LabRun:
                 draw=False,  # of hundreds of runs; the report has its own
                 expected=known.get(config.data),
             )
-            for name, trial, backend, seed in runs.values()
+            for name, trial, backend, seed in planned
+            if name not in self._record.digests
         ]
-        watch.begin(len(planned), len(planned) - len(jobs), sum(job.config.epochs for job in jobs))
+        epochs = {job.name: job.config.epochs for job in jobs}
+        callback.begin(epochs, len(planned) - len(jobs))
         at_once = at_once or fn.threads.available_cores()
         with contextlib.closing(run_all(jobs, at_once)) as told:
             for job, answer in told:
-                _, trial, backend, seed = runs[job.name]
                 if "error" in answer:
                     raise RunStoppedError(f"{job.name}: {answer['error']}")
-                if "row" in answer:
-                    row = EpochRow(*answer["row"])
-                    watch.row(job.name, trial.main, row, job.config.epochs)
-                elif "peak_memory" in answer:
-                    self._digests[job.name] = RunFolder(job.folder).digest()
-                    self._write_record()
-                    watch.result(
-                        job.name,
-                        trial.main,
-                        results.rows(trial, backend, seed),
-                        results.summary(trial, backend, seed),
-                    )
+                if "peak_memory" in answer:
+                    self._record.add(job.name, self._values)
+                tell(callback, job, answer)
         if results.lab.measure is not None and results.measured is None:
             results.measured = results.lab.measure(results)
-            self._write_record()
+            self._record.write(self._values)
         return self.write_report()
 
     def write_report(self) -> Path:
@@ -152,6 +138,8 @@ class LabRun:
         """
         self._expect_finished()
         (self.results.path / "figures").mkdir(exist_ok=True)
+        from funcnn.experiments.reports.html import to_html
+
         page = to_html(self.results.lab.report(self.results))
         path = self.results.path / "report.html"
         write_whole(path, page.encode(errors="backslashreplace"))
@@ -172,7 +160,7 @@ class LabRun:
         """Raise `InputError` if anything is missing, or was changed."""
         self._check_recorded()
         lab = self.results.lab
-        missing = [name for name, *_ in self.results.planned() if name not in self._digests]
+        missing = [name for name, *_ in self.results.planned() if name not in self._record.digests]
         if lab.measure is not None and self.results.measured is None:
             missing.append("what is measured beside the runs")
         if missing:
@@ -185,36 +173,32 @@ class LabRun:
         if emnist is None or (before is not None and same_place(emnist, before)):
             return
         used = [trial.name for trial in self.results.trials if trial.on_emnist]
-        if any(name.partition("/")[0] in used for name in self._digests):
+        if any(name.partition("/")[0] in used for name in self._record.digests):
             raise InputError(f"--data {emnist}: {self.results.path} was begun with {before}")
         old = self.results
         self.results = Results(old.lab, old.path, old.quick, old.machine, emnist, old.measured)
 
     def _check_recorded(self) -> None:
         """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
-        for name, trial, backend, seed in self.results.planned():
-            folder = self.results.folder(trial, backend, seed)
-            if name in self._digests and folder.digest() != self._digests[name]:
-                wrong = "was changed since it was trained"
-            elif folder.config.exists() and (
-                folder.read_config() != self.results.config(trial, backend, seed)
-            ):
-                wrong = "has other settings than the experiment has now"
-            else:
-                continue
-            raise InputError(f"{folder} {wrong}: delete it, and run again")
+        self._record.check(
+            {run.name: run for run in self.results.planned()},
+            lambda config, run: config == self.results.config(run.trial, run.backend, run.seed),
+        )
 
-    def _write_record(self) -> None:
-        record = {
+    @property
+    def _values(self) -> dict[str, Any]:
+        """What the record says of it."""
+        return {
             "experiment": self.results.lab.name,
             "quick": self.results.quick,
             "machine": self.results.machine,
             "emnist": self.results.emnist,
             "measured": self.results.measured,
-            "sha256": self._digests,
         }
-        text = json.dumps(record, indent=2)
-        write_whole(self.results.path / _RECORD, f"{text}\n".encode())
+
+
+def _record(lab: Lab, quick: bool, out: Path | None) -> Record:
+    return Record(_folder(lab, quick, out) / "experiment.json", "an experiment", "trials")
 
 
 def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
@@ -227,33 +211,6 @@ def _command(verb: str, lab: Lab, quick: bool, folder: Path) -> str:
     if folder != _folder(lab, quick, None):
         words += ["--out", str(folder)]
     return shlex.join(words)
-
-
-def _read(folder: Path, lab: Lab, quick: bool) -> tuple[Results, dict[str, str]]:
-    """The results in an experiment's folder, and the digests of its finished runs.
-
-    Raises `InputError` if it is of another.
-    """
-    path = folder / _RECORD
-    record = read_record(path, "the record of an experiment")
-    try:
-        keys = ("experiment", "quick", "machine", "emnist", "measured", "sha256")
-        name, was_quick, machine, emnist, measured, digests = (record[key] for key in keys)
-        in_one_line(machine)
-        if not (emnist is None or isinstance(emnist, str)):
-            raise ValueError(f"its emnist is {emnist!r}")
-        if not all(isinstance(part, str) for pair in digests.items() for part in pair):
-            raise ValueError("a digest is no text")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is not the record of an experiment: {error}") from None
-    if (name, was_quick) != (lab.name, quick):
-        kind = "quick " if was_quick else ""
-        raise InputError(f"{folder} is of the {kind}experiment {name}, not of {lab.name}")
-    # A run that was deleted is trained again.
-    there = {
-        name: digest for name, digest in digests.items() if (folder / "trials" / name).exists()
-    }
-    return Results(lab, folder, quick, machine, emnist, measured), there
 
 
 def _find(lab: Lab, data: str | None) -> str | None:

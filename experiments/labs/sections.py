@@ -12,6 +12,7 @@ import funcnn as fn
 from funcnn.experiments.compare.findings import of_free
 from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import network_figures
@@ -21,6 +22,7 @@ from funcnn.experiments.reports.document import Block, Listing, Section, Table, 
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import TrainedModel
 from funcnn.experiments.training.predictions import save_predictions
@@ -85,7 +87,7 @@ class Examined:
 def sizes(data: Dataset) -> Table:
     """How many images there are, and what for."""
     assert data.validation is not None
-    shape = " x ".join(map(str, data.input_shape))
+    shape = sizes_text(data.input_shape, " x ")
     unlabelled = "" if data.test[1] is not None else ", without labels"
     rows = (
         ("training", f"{len(data.train[0]):,}", "the weights are fitted to them"),
@@ -100,8 +102,7 @@ def layers(task: Task) -> Table:
     """The layers of a network."""
     table = fn.summary(task.model, task.data.input_shape)
     rows = [
-        (row.name, " x ".join(map(str, row.output_shape)), f"{row.parameters:,}")
-        for row in table.rows
+        (row.name, sizes_text(row.output_shape, " x "), f"{row.parameters:,}") for row in table.rows
     ]
     rows.append(("all", "", f"{table.parameters:,}"))
     return Table(("layer", "output", "parameters"), tuple(rows), "The network.")
@@ -137,7 +138,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     unit = LOSSES[results.config(trial).loss]
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
-        shown(path, caption, plots.learning_curve, rows, unit),
+        shown(path, caption, learning_curve, rows, unit),
         Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
     ]
 

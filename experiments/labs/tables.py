@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import Spread
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.drawing import drawn
@@ -16,6 +15,7 @@ from funcnn.experiments.reports.document import Block, Picture, Section, Table, 
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.folder import EpochRow, loss_text
+from funcnn.experiments.training.spread import Spread
 
 ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""
@@ -92,9 +92,8 @@ def cell(found: Spread | None, score: str) -> str:
     """A score in a table, accuracies in per cent: `98.41 ± 0.12`; a dash where there is none."""
     if found is None:
         return "-"
-    scale, digits = (100, 2) if score.endswith("_accuracy") else (1, 4)
-    mean = f"{scale * found.mean:.{digits}f}"
-    return mean if found.std is None else f"{mean} ± {scale * found.std:.{digits}f}"
+    form, scale = ("{:.2f}", 100) if score.endswith("_accuracy") else ("{:.4f}", 1)
+    return found.text(form, scale)
 
 
 def side_by_side_table(

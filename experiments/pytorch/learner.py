@@ -22,7 +22,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.mirror import load_params, mirror, params_of
 from funcnn.experiments.pytorch.optimizers import torch_optimizer, torch_scheduler
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, network_that_fits
+from funcnn.experiments.tasks.build import network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Batch, Task
 from funcnn.types import Array, Tree
 
@@ -194,8 +195,8 @@ class TorchLearner:
         optimizer.step()
         rate = scheduler.get_last_lr()[0]
         scheduler.step()
-        found = outputs.detach().numpy()
-        measured = {name: metric(found, y) for name, metric in self._task.metrics.items()}
+        detached = outputs.detach().numpy()
+        measured = {name: metric(detached, y) for name, metric in self._task.metrics.items()}
         return {"loss": loss.item(), **measured, "learning_rate": rate}
 
     def predict(self, params: Tree, x: Array) -> Array:

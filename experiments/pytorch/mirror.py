@@ -1,6 +1,6 @@
 """A model as a module of torch: built from its spec, with params, gradients and masks in common.
 
-Params keep their tree on our side and torch's names on the other; `state_dicts` translates. So the
+Params keep their tree in funcnn and have torch's names in torch; `state_dicts` translates. So the
 same net can be trained by both, step by step.
 """
 

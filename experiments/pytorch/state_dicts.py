@@ -64,12 +64,12 @@ def from_state_dict(model: Layer, like: Tree, arrays: Mapping[str, Array]) -> Tr
     leaves = dict(fn.tree.leaves_with_path(like))
     tensors = _tensors(model, leaves)
     _check(tensors, arrays)
-    found = {}
+    params = {}
     for name, path, _, transposed in tensors:
         if path is not None:
             array = arrays[name].T if transposed else arrays[name]
-            found[path] = _cast(array, leaves[path].dtype, name)
-    return fn.tree.unflatten(fn.tree.structure(like), [found[path] for path in leaves])
+            params[path] = _cast(array, leaves[path].dtype, name)
+    return fn.tree.unflatten(fn.tree.structure(like), [params[path] for path in leaves])
 
 
 def renamed(
@@ -84,7 +84,7 @@ def renamed(
     without = [name for name in arrays if not name.startswith(prefix)]
     if without:
         raise InputError(f"--prefix {prefix}: there are names without it: {_listed(without)}")
-    found: dict[str, Array] = {}
+    by_new_name: dict[str, Array] = {}
     used = set()
     for name, array in arrays.items():
         new = name.removeprefix(prefix)
@@ -93,13 +93,13 @@ def renamed(
                 new = other + new[len(old) :]
                 used.add(old)
                 break
-        if new in found:
+        if new in by_new_name:
             raise InputError(f"two tensors would have the name {new!r}")
-        found[new] = array
+        by_new_name[new] = array
     for old, other in renames:
         if old not in used:
             raise InputError(f"--map {old}={other}: no tensor is called {old}, or begins so")
-    return found
+    return by_new_name
 
 
 def _check(tensors: Sequence[_Tensor], arrays: Mapping[str, Array]) -> None:

@@ -16,7 +16,9 @@ from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, load_data
+from funcnn.experiments.tasks.build import load_data
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import expect_init_used
@@ -86,9 +88,7 @@ class Plan(NamedTuple):
         fixed = {name: value for name, value in fixed.items() if name != "seed"}
         for name in grid:
             if name in fixed:
-                raise InputError(
-                    f"--grid {name}: --{_dashed(name)} fixes it already, leave out one"
-                )
+                raise InputError(f"--grid {name}: --{dashed(name)} fixes it already, leave out one")
         grid = _with_trials(target, trials, grid)
         points = []
         for values in (dict(zip(grid, each, strict=True)) for each in _product(grid)):
@@ -146,24 +146,15 @@ def train_command(settings: Mapping[str, Any], seed: int) -> str:
     words = ["funcnn", "train"]
     for name, value in {**settings, "seed": seed}.items():
         if value is True:
-            words.append(f"--{_dashed(name)}")
+            words.append(f"--{dashed(name)}")
         elif value is not None and value is not False:
-            words += [f"--{_dashed(name)}", as_option(value)]
+            words += [f"--{dashed(name)}", as_option(value)]
     return shlex.join(words)
-
-
-def as_option(value: Any) -> str:
-    """A setting's value as its option takes it."""
-    if isinstance(value, (list, tuple)):
-        return "x".join(map(str, value)) or "0"
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return str(value)
 
 
 def in_words(values: Mapping[str, Any]) -> str:
     """Values of a grid as a user gives them: `lr=0.1 hidden=8x8`."""
-    return " ".join(f"{_dashed(name)}={as_option(value)}" for name, value in values.items())
+    return " ".join(f"{dashed(name)}={as_option(value)}" for name, value in values.items())
 
 
 def _with_trials(target: str, trials: Mapping[str, Any], grid: Grid) -> Grid:
@@ -204,17 +195,13 @@ def _run(point: Point, seed: int) -> SweptRun:
 
 def _name(values: Mapping[str, Any], seed: int) -> str:
     """A name for a folder: the values as they are, if every file system can have them."""
-    parts = {**{_dashed(name): as_option(value) for name, value in values.items()}, "seed": seed}
+    parts = {**{dashed(name): as_option(value) for name, value in values.items()}, "seed": seed}
     name = "_".join(f"{key}={value}" for key, value in parts.items())
     # Other characters, and capitals where names do not differ by case, are told apart by a digest.
     if len(name) <= _LONGEST and re.fullmatch(r"[a-z0-9.=_+-]+", name):
         return name
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
     return f"{re.sub('[^A-Za-z0-9.=_+-]', '-', name)[:_LONGEST]}_{digest}"
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _prefixed(lab: str) -> str:

@@ -10,19 +10,17 @@ Runs of points that the grid no longer has stay, and are used when it has them a
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import funcnn as fn
-from funcnn._files import write_whole
 from funcnn.experiments.data.record import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.sweep.figures import draw_sweep
-from funcnn.experiments.sweep.plan import Plan, SweptRun, as_option, made_ready
+from funcnn.experiments.sweep.plan import Plan, SweptRun, made_ready
 from funcnn.experiments.sweep.results import (
     Outcome,
     PointResult,
@@ -30,27 +28,13 @@ from funcnn.experiments.sweep.results import (
     summarise,
     write_table,
 )
-from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training.folder import EpochRow, RunFolder
-from funcnn.experiments.training.pool import Job, Told, run_all
-
-_RECORD = "sweep.json"
-
-
-class Watch:
-    """What a sweep tells whoever watches it; this one keeps it to itself."""
-
-    def begin(self, runs: int, done: int, epochs: int) -> None:
-        """It has so many runs, so many of them are done; the others have so many epochs."""
-
-    def advance(self, name: str, epoch: int) -> None:
-        """A run has come as far as this epoch."""
-
-    def result(self, run: SweptRun, outcome: Outcome) -> None:
-        """A run is over."""
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import Job, Told, run_all, tell
+from funcnn.experiments.training.record import Record
 
 
 class Pool(Protocol):
@@ -89,10 +73,10 @@ class Processes:
 class Sweep:
     """A sweep on its way: `open` it, then `finish` it."""
 
-    def __init__(self, plan: Plan, pool: Pool, path: Path, digests: dict[str, str]) -> None:
-        self.plan, self.path = plan, path
+    def __init__(self, plan: Plan, pool: Pool, record: Record) -> None:
+        self.plan, self.path = plan, record.folder
         self._pool = pool
-        self._digests = digests
+        self._record = record
         self._jobs: list[Job] = []
         """The runs that are not finished."""
 
@@ -105,20 +89,12 @@ class Sweep:
         cannot train what is missing, or not on the data that the others were trained with.
         """
         path = out or RUNS / f"sweep-{plan.target.replace(':', '-')}"
-        if (path / _RECORD).is_file():
-            sweep = cls(plan, pool, path, _read(path, plan))
-            sweep._check_recorded()
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"--out {path} exists already, and is no sweep")
-        else:
-            sweep = cls(plan, pool, path, {})
+        sweep = cls(plan, pool, Record(path / "sweep.json", "a sweep", "runs"))
+        if sweep._record.is_begun():
+            sweep._read()
+            sweep._record.check({run.name: run for run in plan.runs}, _is_of)
         sweep._make_ready()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with alone_in(path):
-                sweep._write_record()
-        except OSError as error:
-            raise InputError(f"--out {path}: it cannot be written ({error.strerror})") from None
+        sweep._record.begin(sweep._values)
         return sweep
 
     @property
@@ -131,48 +107,45 @@ class Sweep:
         """Where the figure is in the end, if it could be drawn."""
         return self.path / "sweep.png"
 
-    def finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
+    def finish(
+        self, callback: Callback | None = None
+    ) -> tuple[list[PointResult], dict[str, Outcome]]:
         """Train what is not trained yet; every point, the best first, and every run's outcome.
 
         A run that cannot be done is an outcome with an error, and tried again another time.
         Raises `InputError` if another process is at work in the folder.
         """
         with alone_in(self.path):
-            return self._finish(watch)
+            return self._finish(callback or Callback())
 
-    def _finish(self, watch: Watch) -> tuple[list[PointResult], dict[str, Outcome]]:
-        runs = {run.name: run for run in self.plan.runs}
+    def _finish(self, callback: Callback) -> tuple[list[PointResult], dict[str, Outcome]]:
         outcomes = {
-            name: Outcome.read(self._folder(name)) for name in runs if name in self._digests
+            run.name: Outcome.read(self._record.run(run.name))
+            for run in self.plan.runs
+            if run.name in self._record.digests
         }
-        watch.begin(len(runs), len(outcomes), sum(job.config.epochs for job in self._jobs))
-        self._write_table(outcomes)
+        epochs = {job.name: job.config.epochs for job in self._jobs}
+        callback.begin(epochs, len(outcomes))
+        write_table(self.table, self.plan, outcomes)
         with contextlib.closing(self._pool.run(self._jobs)) as told:
             for job, answer in told:
-                if "row" in answer:
-                    watch.advance(job.name, EpochRow(*answer["row"]).epoch)
-                elif answer.keys() & {"peak_memory", "error"}:
-                    outcomes[job.name] = self._end(job, answer.get("error"))
-                    self._write_table(outcomes)
-                    watch.advance(job.name, job.config.epochs)
-                    watch.result(runs[job.name], outcomes[job.name])
+                if "error" in answer:
+                    outcomes[job.name] = Outcome(error=answer["error"])
+                elif "peak_memory" in answer:
+                    self._record.add(job.name, self._values)
+                    outcomes[job.name] = Outcome.read(self._record.run(job.name))
+                if job.name in outcomes:
+                    write_table(self.table, self.plan, outcomes)
+                tell(callback, job, answer)
         results = summarise(self.plan, outcomes)
         drawn(draw_sweep, self.figure, self.plan.grid, results, measured_on(self.plan))
         return results, outcomes
 
-    def _end(self, job: Job, error: str | None) -> Outcome:
-        """The outcome of a run that is over, recorded if it is finished."""
-        if error is not None:
-            return Outcome(error=error)
-        self._digests[job.name] = self._folder(job.name).digest()
-        self._write_record()
-        return Outcome.read(self._folder(job.name))
-
     def _make_ready(self) -> None:
         """Find the jobs, and give the plan's runs the sizes that they have for their data."""
-        folders = {run.name: self._folder(run.name) for run in self.plan.runs}
+        folders = {run.name: self._record.run(run.name) for run in self.plan.runs}
         known = known_data(folder.path for folder in folders.values())
-        missing = [run for run in self.plan.runs if run.name not in self._digests]
+        missing = [run for run in self.plan.runs if run.name not in self._record.digests]
         firsts: dict[str, Job] = {}  # of each point, whose seeds all have as many examples
         for run in missing:
             expected = known.get(run.config.data)
@@ -199,37 +172,37 @@ class Sweep:
                 name=run.name, config=run.config, folder=folders[run.name].path
             )
             for run in runs
-            if run.name not in self._digests
+            if run.name not in self._record.digests
         ]
 
-    def _folder(self, name: str) -> RunFolder:
-        return RunFolder(self.path / "runs" / name)
+    def _read(self) -> None:
+        """Read the record. Raises `InputError` if it is of another sweep."""
+        with self._record.read() as values:
+            target, fixed, grid = (values[key] for key in ("sweep", "fixed", "grid"))
+            before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
+            keys = list(grid)
+        now = {"TARGET": self.plan.target}
+        now |= {f"--{name}": as_option(value) for name, value in self.plan.fixed.items()}
+        for name in (*before, *now):
+            if before.get(name) != now.get(name):
+                begun = _begun(name, before.get(name), now.get(name))
+                raise InputError(f"{self.path} was begun {begun}: give another --out")
+        if keys != list(self.plan.grid):
+            was, here = (" and ".join(names) or "nothing" for names in (keys, self.plan.grid))
+            raise InputError(
+                f"{self.path} was begun as a grid of {was}, not {here}: give another --out"
+            )
 
-    def _check_recorded(self) -> None:
-        """Raise `InputError` for a run that is not as it was, or not as the sweep has it."""
-        for run in self.plan.runs:
-            folder = self._folder(run.name)
-            if run.name in self._digests and folder.digest() != self._digests[run.name]:
-                wrong = "was changed since it was trained"
-            elif folder.config.exists() and not _is_of(folder.read_config(), run):
-                wrong = "has other settings than the sweep has now"
-            else:
-                continue
-            raise InputError(f"{folder} {wrong}: delete it, and run again")
-
-    def _write_table(self, outcomes: dict[str, Outcome]) -> None:
-        write_table(self.table, self.plan, outcomes)
-
-    def _write_record(self) -> None:
+    @property
+    def _values(self) -> dict[str, Any]:
+        """What the record says of it."""
         plan = self.plan
-        record = {
+        return {
             "sweep": plan.target,
             "fixed": {name: as_option(value) for name, value in plan.fixed.items()},
             "grid": {name: list(map(as_option, values)) for name, values in plan.grid.items()},
             "seeds": list(plan.seeds),
-            "sha256": self._digests,
         }
-        write_whole(self.path / _RECORD, f"{json.dumps(record, indent=2)}\n".encode())
 
 
 def _is_of(config: RunConfig, run: SweptRun) -> bool:
@@ -240,39 +213,11 @@ def _is_of(config: RunConfig, run: SweptRun) -> bool:
     return dataclasses.replace(config, **chosen) == run.config
 
 
-def _read(folder: Path, plan: Plan) -> dict[str, str]:
-    """The digests of the finished runs in a sweep's folder.
-
-    Raises `InputError` if it is of another.
-    """
-    path = folder / _RECORD
-    record = read_record(path, "the record of a sweep")
-    try:
-        target, fixed, grid, digests = (record[key] for key in ("sweep", "fixed", "grid", "sha256"))
-        before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
-        keys = list(grid)
-        if not all(isinstance(part, str) for pair in digests.items() for part in pair):
-            raise ValueError("a digest is no text")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is not the record of a sweep: {error}") from None
-    now = {"TARGET": plan.target}
-    now |= {f"--{name}": as_option(value) for name, value in plan.fixed.items()}
-    for name in (*before, *now):
-        if before.get(name) != now.get(name):
-            begun = _begun(name, before.get(name), now.get(name))
-            raise InputError(f"{folder} was begun {begun}: give another --out")
-    if keys != list(plan.grid):
-        was, here = (" and ".join(names) or "nothing" for names in (keys, plan.grid))
-        raise InputError(f"{folder} was begun as a grid of {was}, not {here}: give another --out")
-    # A run that was deleted is trained again.
-    return {name: digest for name, digest in digests.items() if (folder / "runs" / name).exists()}
-
-
 def _begun(name: str, was: str | None, here: str | None) -> str:
     """How it was begun, of what is another now; None: it was left out, or is."""
     if name == "TARGET":
         return f"with {was}, not {here}"
-    option = name.replace("_", "-")
+    option = dashed(name)
     if was is None:
         return f"without {option}"
     return f"with {option} {was}, {'which is left out now' if here is None else f'not {here}'}"

@@ -1,4 +1,4 @@
-"""The one reader of the JSON files that runs, sweeps, comparisons and experiments leave."""
+"""The JSON files that runs, sweeps, comparisons and experiments leave: one reader, one writer."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from funcnn._files import read_text
+from funcnn._files import read_text, write_whole
 from funcnn.experiments.errors import InputError, kind_of
 
 
@@ -33,6 +33,11 @@ def read_record(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path} is not {what}: it holds {kind_of(values)}")
     return values
+
+
+def write_record(path: Path, values: Mapping[str, Any]) -> None:
+    """Write the values, which are finite, as a JSON file, whole. Raises `OSError`."""
+    write_whole(path, f"{json.dumps(values, indent=2, allow_nan=False)}\n".encode())
 
 
 def expect_kinds(

@@ -2,17 +2,11 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from funcnn._files import is_temporary
 from funcnn.experiments.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -37,31 +31,27 @@ def remove_temporaries(folder: Path) -> None:
 
 
 _LOCK_FILE = ".funcnn-lock"
-"""Where the system locks files only. A name that is counted as nothing in a folder."""
+"""Where the system opens files only. A name that is counted as nothing in a folder."""
 
 
 @contextlib.contextmanager
 def _locked(folder: Path, wait: bool) -> Iterator[None]:
-    busy = InputError(f"{folder}: another process is at work in it")
-    if sys.platform == "win32" or fcntl is None:
-        from filelock import FileLock, Timeout  # not needed for --help
+    from filelock import lock_descriptor  # not needed for --help
 
-        with contextlib.ExitStack() as closing:
-            try:
-                closing.enter_context(FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0))
-            except Timeout:
-                raise busy from None
-            yield
-        return
     # The folder itself: no file is left that somebody might take for a part of it.
-    descriptor = os.open(folder, os.O_RDONLY)
+    path, flags = folder, os.O_RDONLY
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        path, flags = folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags)
+    free = True
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise busy from None
-        except OSError:  # such as of a network's file system
-            pass
+        with contextlib.suppress(OSError):  # such as of a network's file system
+            free = lock_descriptor(descriptor, blocking=wait)
+        if not free:
+            raise InputError(f"{folder}: another process is at work in it")
         yield
     finally:
         os.close(descriptor)
+        if free and path != folder:
+            with contextlib.suppress(OSError):  # there who waits for it has it open
+                path.unlink()

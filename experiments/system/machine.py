@@ -3,20 +3,24 @@
 import os
 import platform
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.bench.peers import PEERS
 
 Machine = dict[str, Any]
 
 
-def describe_machine() -> Machine:
-    """The processor and its cores, how busy they are, the versions of all that is measured."""
-    from importlib.metadata import version  # 20 ms
+def describe_machine(packages: Iterable[str]) -> Machine:
+    """The processor and its cores, how busy they are, and the versions of what is installed.
+
+    packages: whose versions count, as pip calls them.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms
 
     described: Machine = {
         "cpu": _processor(),
@@ -26,17 +30,17 @@ def describe_machine() -> Machine:
         "Python": platform.python_version(),
         "funcnn": fn.__version__,
     }
-    for peer in PEERS.values():
-        if peer.installed:
-            described[peer.package] = version(peer.package)
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            described[package] = version(package)
     return described | {"BLAS": _blas()}
 
 
 def own_cores() -> set[int]:
     """The numbers of the cores that this process may use; where they are not told, all of them."""
     if hasattr(os, "sched_getaffinity"):
-        told: set[int] = os.sched_getaffinity(0)
-        return told
+        cores: set[int] = os.sched_getaffinity(0)
+        return cores
     return set(range(fn.threads.available_cores()))
 
 
@@ -60,8 +64,8 @@ def _processor() -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         text = ""
-    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return match[1] if match else platform.processor() or platform.machine()
 
 
 def same_bits() -> list[str]:

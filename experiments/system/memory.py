@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import functools
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -44,28 +43,22 @@ class Peak:
         if sys.platform == "linux":
             with contextlib.suppress(OSError, AttributeError):  # freed memory would hide new memory
                 ctypes.CDLL(None).malloc_trim(0)
-        self._highest: Callable[[], int | None] = _peak_so_far
+        self._highest: Callable[[], int] = _peak_so_far
         try:
             Path("/proc/self/clear_refs").write_text("5", "ascii")
         except OSError:
-            self._before: int | None = _peak_so_far()
+            self._before = _peak_so_far()
         else:
             self._before = _of_status("VmRSS")
             self._highest = functools.partial(_of_status, "VmHWM")
 
-    def growth(self) -> int | None:
-        """The bytes so far, or None where the system does not tell them."""
-        highest = self._highest()
-        if highest is None or self._before is None:
-            return None
-        return max(0, highest - self._before)
+    def growth(self) -> int:
+        """The bytes so far."""
+        return max(0, self._highest() - self._before)
 
 
-def peak_growth(work: Callable[[], object]) -> int | None:
-    """The bytes by which the process's resident memory, at its highest, rises in `work()`.
-
-    None where the system does not tell them.
-    """
+def peak_growth(work: Callable[[], object]) -> int:
+    """The bytes by which the process's resident memory, at its highest, rises in `work()`."""
     peak = Peak()
     work()
     return peak.growth()
@@ -73,14 +66,16 @@ def peak_growth(work: Callable[[], object]) -> int | None:
 
 def _of_status(name: str) -> int:
     status = Path("/proc/self/status").read_text("utf-8", "replace")
-    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
+    match = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
 
 
-def _peak_so_far() -> int | None:
+def _peak_so_far() -> int:
     if sys.platform == "win32" or resource is None:
-        return None
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -100,23 +95,11 @@ def expect_memory(claimed: int, name: str, packed: int | None = None) -> None:
         raise InputError(
             f"{name} claims {claimed:,} bytes, more than its {packed:,} packed bytes can hold"
         )
-    free = min(_free_memory(), _container_room())
+    import psutil  # a few milliseconds, which --help need not wait for
+
+    free = min(psutil.virtual_memory().available, _container_room())
     if claimed > free:
         raise InputError(f"{name} claims {claimed:,} bytes, but {free:,} bytes of memory are free")
-
-
-def _free_memory() -> int:
-    """Bytes that can be had without swapping, or the whole memory where that is not told."""
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:  # not Linux
-        pass
-    if not hasattr(os, "sysconf"):  # nor POSIX
-        return sys.maxsize
-    whole: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return whole
 
 
 # --- a container's limit, which the system's free memory says nothing of -------------------------
@@ -147,8 +130,8 @@ def _container_room() -> int:
         except (OSError, ValueError):
             continue
         # Files that were read count as used, but make way.
-        said = dict(line.rsplit(" ", 1) for line in lines)
-        cached = sum(int(said.get(name, 0)) for name in ("inactive_file", "active_file"))
+        statistics = dict(line.rsplit(" ", 1) for line in lines)
+        cached = sum(int(statistics.get(name, 0)) for name in ("inactive_file", "active_file"))
         rooms.append(max(0, group.limit - used + cached))
     return min(rooms)
 
@@ -159,7 +142,7 @@ def _limited_groups() -> list[_Group]:
         lines = _OWN.read_text("utf-8").splitlines()
     except (OSError, ValueError):  # not Linux
         return []
-    found = []
+    groups = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -177,5 +160,5 @@ def _limited_groups() -> list[_Group]:
             except (OSError, ValueError):  # "max"
                 continue
             if most < _UNLIMITED:
-                found.append(_Group(folder, most, usage))
-    return found
+                groups.append(_Group(folder, most, usage))
+    return groups

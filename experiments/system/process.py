@@ -79,5 +79,5 @@ class ModuleProcess:
         code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"its process ended with exit code {code}" + (f" ({said})" if said else "")
+        last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"its process ended with exit code {code}" + (f" ({last_line})" if last_line else "")

@@ -1,4 +1,4 @@
-"""Architectures by name, with the settings that each is trained with by default."""
+"""Architectures by name, with the settings that suit each."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -161,12 +161,13 @@ def _resnet(shape: NetworkShape, classes: int) -> Layer:
 
 
 class Architecture(NamedTuple):
-    """A named network: what it is in words, and the defaults of everything one can choose."""
+    """A named network: what it is in words, and the defaults that suit it."""
 
     title: str
     build: Callable[[NetworkShape, int], Layer]
     """`(shape, classes) -> model`."""
-    defaults: dict[str, Any]
+    defaults: Mapping[str, Any] = MappingProxyType({})
+    """Of the settings that are not as in most, see `RunConfig`."""
     sgd: Mapping[str, float] = MappingProxyType({})
     """What SGD and its kin take instead, where the default optimizer is another."""
     binary: bool = False
@@ -175,34 +176,10 @@ class Architecture(NamedTuple):
     @property
     def convolves(self) -> bool:
         """Whether it has channels and a kernel size to choose."""
-        return bool(self.defaults["channels"])
+        return "channels" in self.defaults
 
 
-_CLASSIFIER: dict[str, Any] = {
-    "channels": (),
-    "kernel_size": None,
-    "hidden": (),
-    "activation": "relu",
-    "weight_init": "auto",
-    "data": "fashion-mnist",
-    "epochs": 40,
-    "batch_size": 128,
-    "optimizer": "sgd",
-    "lr": 0.05,
-    "momentum": 0.9,
-    "weight_decay": 5e-4,
-    "schedule": "cosine",
-    "loss": "cross-entropy",
-    "label_smoothing": 0.1,
-    "dropout": 0.0,
-    "seed": 0,
-    "split": "stratified",
-    "class_weights": "none",
-    "drop_last": False,
-    "patience": None,
-    "test_curve": False,
-}
-_IMAGE_CLASSIFIER = _CLASSIFIER | {
+_IMAGE_CLASSIFIER: dict[str, Any] = {
     "kernel_size": 3,
     "epochs": 30,
     "batch_size": 64,
@@ -214,10 +191,11 @@ _IMAGE_CLASSIFIER = _CLASSIFIER | {
 }
 _IMAGE_CLASSIFIER_SGD = {"lr": 0.02, "weight_decay": 5e-4}
 
-_POINTS = _CLASSIFIER | {
+_POINTS: dict[str, Any] = {
     "hidden": (4, 4),
     "activation": "sigmoid",
     "data": "points-xor",
+    "val_size": 0,
     "epochs": 5000,
     "batch_size": None,
     "lr": 0.5,
@@ -227,9 +205,9 @@ _POINTS = _CLASSIFIER | {
 }
 
 ARCHITECTURES = {
-    "softmax": Architecture("784-10, softmax regression", _mlp, _CLASSIFIER),
-    "mlp2": Architecture("784-128-10", _mlp, _CLASSIFIER | {"hidden": (128,)}),
-    "mlp3": Architecture("784-256-128-10", _mlp, _CLASSIFIER | {"hidden": (256, 128)}),
+    "softmax": Architecture("784-10, softmax regression", _mlp),
+    "mlp2": Architecture("784-128-10", _mlp, {"hidden": (128,)}),
+    "mlp3": Architecture("784-256-128-10", _mlp, {"hidden": (256, 128)}),
     "cnn3": Architecture(
         "Conv 16 - MaxPool - Conv 32 - MaxPool - Dense 10",
         _cnn,

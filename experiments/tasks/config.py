@@ -1,38 +1,33 @@
 """The settings of a training run: all of them, checked, as one value that JSON can hold."""
 
-import contextlib
 import dataclasses
 import json
-import math
-import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import funcnn as fn
-from funcnn.experiments.data.datasets import (
-    DEFAULT_VAL_SIZE,
-    NAMES,
-    POINT_SETS,
-    SPLITS,
-    Dataset,
-    load_dataset,
-)
-from funcnn.experiments.data.record import Expected
-from funcnn.experiments.errors import InputError, expect_text, quoted
+from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS, SPLITS
+from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
     ACTIVATIONS,
     ARCHITECTURES,
     LOSSES,
     WEIGHT_INITS,
-    NetworkShape,
-    build_model,
-    loss_of,
 )
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
-from funcnn.types import Layer, Loss
+from funcnn.experiments.tasks.settings import (
+    Choice,
+    Flag,
+    NameOrPath,
+    Number,
+    Setting,
+    Sizes,
+    Whole,
+    dashed,
+    setting,
+)
 
 BACKENDS = ("numpy", "torch")
 """What can train: funcnn, and PyTorch."""
@@ -46,95 +41,120 @@ CLASS_WEIGHTS = ("none", "balanced")
 class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
-    arch: str
-    backend: str
-    """What trains: `numpy`, which is funcnn, or `torch`."""
-    init: str
-    """The first weights of torch's side: its `own`, or `shared` with NumPy's."""
-    channels: tuple[int, ...]
-    kernel_size: int | None
+    arch: str = setting(Choice(ARCHITECTURES), "mlp3", "The network.")
+    backend: str = setting(
+        Choice(BACKENDS),
+        "numpy",
+        "What trains: funcnn, or PyTorch with its own initialisation and order.",
+    )
+    init: str = setting(
+        Choice(INITS), "own", "First weights on PyTorch's side: its own, or shared with funcnn's."
+    )
+    channels: tuple[int, ...] = setting(
+        Sizes("16x32"), (), "Channels of the convolutions, as 16x32."
+    )
+    kernel_size: int | None = setting(Whole(1, bits=31), None, "Side of their kernels.")
     """None, and no channels: the network has no convolutions."""
-    hidden: tuple[int, ...]
-    activation: str
-    weight_init: str
-    data: str
-    val_size: int
-    split: str
-    epochs: int
-    batch_size: int | None
-    """None: the whole training set."""
-    optimizer: str
-    lr: float
-    momentum: float
-    weight_decay: float
-    schedule: str
-    loss: str
-    label_smoothing: float
-    dropout: float
-    seed: int
-    class_weights: str
-    """In the loss: `none`, or `balanced`, by how rare a class is in the training set."""
-    drop_last: bool
-    """Whether an epoch ends before its last batch if that is smaller than the others."""
-    patience: int | None
-    """Recorded epochs without a better validation accuracy, after which it stops; None: never."""
-    test_curve: bool
-    """Whether the test set is measured after every recorded epoch too."""
+    hidden: tuple[int, ...] = setting(
+        Sizes("256x128"), (), "Sizes of the dense hidden layers, as 256x128, or 0 for none."
+    )
+    activation: str = setting(Choice(ACTIVATIONS), "relu", "After each hidden layer.")
+    weight_init: str = setting(
+        Choice(WEIGHT_INITS),
+        "auto",
+        "How all weights begin (biases: 0); normal is N(0, 0.01^2), auto what suits the "
+        "activation.",
+    )
+    data: str = setting(
+        NameOrPath(NAMES),
+        "fashion-mnist",
+        "A name of funcnn data list, or a path: a folder of four IDX files, of train.csv and "
+        "test.csv, or of pictures by class; a .csv, an .npz, a .zip of such a folder.",
+    )
+    val_size: int = setting(
+        Whole(0),
+        DEFAULT_VAL_SIZE,
+        "Training examples set aside for validation, where the data have no validation set of "
+        "their own.",
+        defaults=f"{DEFAULT_VAL_SIZE}, or a tenth of few examples; 0 for points",
+    )
+    split: str = setting(
+        Choice(SPLITS),
+        "stratified",
+        "Which ones those are: of each class its share, by the seed, or the last of the file.",
+    )
+    epochs: int = setting(Whole(1), 40, "Passes over the training set.")
+    batch_size: int | None = setting(
+        Whole(1, optional=True),
+        128,
+        "Examples in a step.",
+        defaults="{}; all, where there are fewer",
+        none="the whole set",
+    )
+    optimizer: str = setting(Choice(OPTIMIZERS), "sgd", "How gradients become steps.")
+    lr: float = setting(Number(), 0.05, "Highest learning rate.")
+    momentum: float = setting(
+        Number(below=1),
+        0.9,
+        "How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax.",
+    )
+    weight_decay: float = setting(Number(), 5e-4, "Pull of every weight to 0.")
+    schedule: str = setting(
+        Choice(SCHEDULES),
+        "cosine",
+        "The learning rate over time: cosine and polynomial (a line) fall to 0, exponential and "
+        "inverse-time to a tenth; warmup-cosine first rises for a twentieth, one-cycle for three "
+        "tenths; piecewise drops tenfold at 1/2 and 3/4.",
+    )
+    loss: str = setting(
+        Choice(LOSSES),
+        "cross-entropy",
+        "What is minimized: the cross-entropy of the labels, or half the squared error of outputs "
+        "and one-hot labels (for points the squared error).",
+    )
+    label_smoothing: float = setting(
+        Number(below=1),
+        0.1,
+        "Share of each label spread over all classes.",
+        defaults="{}; 0 for squared-error",
+    )
+    dropout: float = setting(Number(below=1), 0.0, "Rate after each hidden layer.")
+    seed: int = setting(Whole(0), 0, "Every random choice.")
+    class_weights: str = setting(
+        Choice(CLASS_WEIGHTS),
+        "none",
+        "How much an example counts in training: all the same, or balanced, N / (K n) for one of K "
+        "classes that n of N examples are of.",
+    )
+    drop_last: bool = setting(
+        Flag(), False, "Leave out an epoch's last batch if it is smaller than the others."
+    )
+    patience: int | None = setting(
+        Whole(1, optional=True),
+        None,
+        "Stop when so many recorded epochs in turn had no better validation accuracy.",
+        none="never",
+    )
+    test_curve: bool = setting(
+        Flag(),
+        False,
+        "Measure the test set after every epoch too, for the curve; never used to choose.",
+    )
 
     def __post_init__(self) -> None:
-        """Check every value."""
-        for name, known in (
-            ("arch", ARCHITECTURES),
-            ("backend", BACKENDS),
-            ("init", INITS),
-            ("activation", ACTIVATIONS),
-            ("weight_init", WEIGHT_INITS),
-            ("split", SPLITS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("loss", LOSSES),
-            ("class_weights", CLASS_WEIGHTS),
-        ):
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
-                _refuse(name, getattr(self, name), f"one of {', '.join(known)}")
-        if not isinstance(self.data, str) or not self.data:
-            _refuse("data", self.data, f"one of {', '.join(NAMES)}, or a path")
+        """Check every value, and that they go together."""
+        for name in SETTINGS:
+            if name != "kernel_size" or ARCHITECTURES[self.arch].convolves:  # else, see below
+                _check(name, getattr(self, name))
+        architecture = ARCHITECTURES[self.arch]
         expect_text(self.data, f"--data {self.data}")
-        for name, least in (
-            ("val_size", 0),
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("seed", 0),
-            ("patience", 1),
-        ):
-            value = getattr(self, name)
-            if value is None and name in ("batch_size", "patience"):
-                continue
-            if (wrong := _wrong_whole(value, least, 63)) is not None:
-                _refuse(name, value, f"an integer {wrong}")
-        for name, example in (("hidden", "256x128"), ("channels", "16x32")):
-            sizes = getattr(self, name)
-            for size in sizes:
-                if (wrong := _wrong_whole(size, 1, 31)) is not None:
-                    _refuse(name, sizes, f"sizes {wrong}, as {example}")
-        if ARCHITECTURES[self.arch].convolves:
-            if not self.channels:
-                _refuse("channels", "0", "one size at least, as 16x32")
-            if (wrong := _wrong_whole(self.kernel_size, 1, 31)) is not None:
-                _refuse("kernel_size", self.kernel_size, f"an integer {wrong}")
-        else:
-            for name in ("channels", "kernel_size"):
-                if getattr(self, name):
-                    expected = f"left out for --arch {self.arch}, which has no convolutions"
-                    _refuse(name, getattr(self, name), expected)
-        for name in ("test_curve", "drop_last"):
-            if type(getattr(self, name)) is not bool:
-                _refuse(name, getattr(self, name), "true or false")
-        _check_number(self, "lr", 0, math.inf, "a finite number of at least 0")
-        _check_number(self, "weight_decay", 0, math.inf, "a finite number of at least 0")
-        for name in ("momentum", "dropout", "label_smoothing"):
-            _check_number(self, name, 0, 1, "at least 0 and below 1")
-        if self.label_smoothing and ARCHITECTURES[self.arch].binary:
+        if architecture.convolves and not self.channels:
+            _refuse("channels", self.channels, "one size at least, as 16x32")
+        for name in ("channels", "kernel_size"):
+            if getattr(self, name) and not architecture.convolves:
+                expected = f"left out for --arch {self.arch}, which has no convolutions"
+                _refuse(name, getattr(self, name), expected)
+        if self.label_smoothing and architecture.binary:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
         if self.label_smoothing and self.loss == "squared-error":
             _refuse("label_smoothing", self.label_smoothing, "0 for --loss squared-error")
@@ -147,10 +167,10 @@ class RunConfig:
                 f"--weight-init {self.weight_init}: needs --init shared for --backend torch, "
                 "whose modules else begin with weights of their own"
             )
-        if (self.data in POINT_SETS) != (ARCHITECTURES[self.arch].binary):
+        if (self.data in POINT_SETS) != architecture.binary:
             binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
             wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
-            if ARCHITECTURES[self.arch].binary:
+            if architecture.binary:
                 wanted = f"one of {', '.join(POINT_SETS)} for --arch {self.arch}"
             _refuse("data", self.data, wanted)
 
@@ -162,16 +182,14 @@ class RunConfig:
         the squared error there is no label smoothing.
         Raises `InputError` for an unknown name or a value out of range.
         """
-        settings = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(given) - settings)
+        unknown = sorted(set(given) - set(SETTINGS))
         if unknown:
-            names = ", ".join(sorted(settings))
+            names = ", ".join(sorted(SETTINGS))
             raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
-        arch = given.get("arch")
-        if not isinstance(arch, str) or arch not in ARCHITECTURES:
-            _refuse("arch", arch, f"one of {', '.join(ARCHITECTURES)}")
-        architecture = ARCHITECTURES[str(arch)]
-        defaults = architecture.defaults
+        _check("arch", given.get("arch"))
+        architecture = ARCHITECTURES[given["arch"]]
+        defaults = {name: each.default for name, each in SETTINGS.items()}
+        defaults |= architecture.defaults
         optimizer = given.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
@@ -182,13 +200,10 @@ class RunConfig:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
         if given.get("loss") == "squared-error":
             defaults = defaults | {"label_smoothing": 0.0}
-        values: dict[str, Any] = {"arch": arch, "backend": BACKENDS[0], "init": INITS[0]}
-        values |= defaults | dict(given)
-        values.setdefault("val_size", 0 if architecture.binary else DEFAULT_VAL_SIZE)
+        values = defaults | dict(given)
         for name in ("hidden", "channels"):
-            if not isinstance(values[name], (list, tuple)):
-                _refuse(name, values[name], "a list of sizes")
-            values[name] = tuple(values[name])
+            if isinstance(values[name], list):  # of JSON
+                values[name] = tuple(values[name])
         return cls(**values)
 
     @classmethod
@@ -232,92 +247,18 @@ class RunConfig:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
+SETTINGS: dict[str, Setting] = {
+    field.name: field.metadata["setting"] for field in dataclasses.fields(RunConfig)
+}
+"""What every setting may be, by its name."""
+
+
+def _check(name: str, value: Any) -> None:
+    if (expected := SETTINGS[name].kind.wrong(value)) is not None:
+        _refuse(name, value, expected)
+
+
 def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
-        value = _by(value)
-    raise InputError(f"--{name.replace('_', '-')} {value}: must be {expected}")
-
-
-def _wrong_whole(value: Any, least: int, bits: int) -> str | None:
-    """What is asked of an integer that this is not; None: it is one."""
-    if type(value) is not int or value < least:
-        return f"of at least {least}"
-    return None if value < 2**bits else f"below 2**{bits}"
-
-
-def _by(sizes: tuple[Any, ...]) -> str:
-    return "x".join(map(repr, sizes))
-
-
-def _check_number(config: RunConfig, name: str, least: float, below: float, words: str) -> None:
-    value = getattr(config, name)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not least <= value < below or value > sys.float_info.max:
-        _refuse(name, value, words)
-
-
-# --- from names to functions -----------------------------------------------------------------
-
-
-def load_data(
-    config: RunConfig, expected: Expected | None = None, *, usual: Collection[str] = ()
-) -> Dataset:
-    """The data of a run, split. usual: as `small_data.unsaid`. Else as `load_dataset`."""
-    return load_dataset(
-        config.data,
-        val_size=config.val_size,
-        seed=config.seed,
-        split=config.split,
-        expected=expected,
-        fit="val_size" in usual,
-    )
-
-
-def build_network(config: RunConfig, classes: int) -> Layer:
-    """The network of a run on data of so many classes."""
-    shape = NetworkShape(
-        config.channels,
-        config.kernel_size,
-        config.hidden,
-        config.activation,
-        config.dropout,
-        config.weight_init,
-    )
-    return build_model(config.arch, shape, classes)
-
-
-@contextlib.contextmanager
-def network_that_fits(config: RunConfig) -> Iterator[None]:
-    """Turn what is wrong with a network that is being made into the `InputError` that it is.
-
-    It may be too large for the memory, or the images too small for its convolutions.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
-            raise  # of torch, it is the same
-        sizes = {"channels": _by(config.channels), "hidden": _by(config.hidden)}
-        if config.channels:
-            sizes["kernel-size"] = str(config.kernel_size)
-        given = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
-        raise InputError(f"{given}: the network does not fit in memory") from None
-    except ValueError as error:
-        raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
-
-
-def build_loss(config: RunConfig) -> Loss:
-    """The loss that a run minimizes."""
-    return loss_of(config.arch, config.loss, config.label_smoothing)
-
-
-def build_plain_loss(config: RunConfig) -> Loss:
-    """The loss that a run reports: the same, without label smoothing."""
-    return loss_of(config.arch, config.loss)
-
-
-def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
-    """The optimizer of a run of so many steps, which its learning rate depends on."""
-    schedule = SCHEDULES[config.schedule](config.lr, total_steps)
-    choice = OPTIMIZERS[config.optimizer]
-    return choice.build(schedule, config.momentum, config.weight_decay)
+        value = sizes_text(value)
+    raise InputError(f"--{dashed(name)} {value}: must be {expected}")

@@ -12,14 +12,14 @@ from funcnn._reductions import Value
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.config import (
-    RunConfig,
+from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
     build_plain_loss,
     load_data,
     network_that_fits,
 )
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, LossVjp, Tree
@@ -126,7 +126,7 @@ class Task(NamedTuple):
         return fn.random.fold_in(fn.random.key(self.config.seed), index)
 
     def first_params(self) -> Tree:
-        """The params that NumPy's side begins with. Raises `InputError` if they do not fit."""
+        """The params that the NumPy backend begins with. Raises `InputError` if they do not fit."""
         with network_that_fits(self.config):
             return self.model.init(self.key(1), self.data.input_shape)[1]
 

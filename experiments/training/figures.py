@@ -1,4 +1,4 @@
-"""Figures that are asked for by name: all the activations, and the curves of several runs."""
+"""The figures of a run, and those that are asked for: all activations, curves of several runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,13 +8,73 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.figures import plots
+from funcnn.experiments.figures.drawing import drawn, figure_file
+from funcnn.experiments.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    new_figure,
+    whole_numbers,
+    write_figure,
+)
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, LOSSES
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.tasks.settings import dashed
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.types import Array
+
+
+def draw_run(
+    folder: RunFolder, task: Task, rows: Sequence[EpochRow], outputs: Array | None
+) -> None:
+    """Those that a finished run leaves in its folder, if they can be drawn.
+
+    outputs: of the test inputs, (N, classes); None: they have no labels.
+    """
+    unit = LOSSES[task.config.loss]
+    drawn(learning_curve, folder.path / "learning_curve.png", rows, unit)
+    if outputs is None:
+        return
+    counts = fn.confusion_matrix(outputs, task.data.test[1])
+    drawn(plots.confusion, folder.path / "confusion_matrix.png", counts, task.data.class_names)
+    if ARCHITECTURES[task.config.arch].binary:
+        drawn(plots.points, folder.path / "predictions.png", task.data.test, outputs)
+
+
+@figure_file
+def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
+    """Loss and accuracy over epochs, in training and on what else was measured after each.
+
+    unit: of the losses.
+    """
+    figure, ((loss, accuracy),) = new_figure(1, 2, (10, 4))
+    epochs = [row.epoch for row in rows]
+    marker = "o" if len(rows) == 1 else None
+    for axis, name, scale, label in (
+        (loss, "loss", 1, f"loss ({unit})"),
+        (accuracy, "accuracy", 100, "accuracy (%)"),
+    ):
+        for part, colour, style, legend in (
+            ("train", BLUE, "-", "training (while it learns)"),
+            ("val", ORANGE, "--", "validation"),
+            ("test", GREEN, ":", "test"),
+        ):
+            values = [getattr(row, f"{part}_{name}") for row in rows]
+            if values[0] is not None:
+                scaled = [value * scale for value in values]
+                axis.plot(epochs, scaled, style, color=colour, label=legend, marker=marker)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        whole_numbers(axis, epochs)
+    loss.set_ylim(0, 1.05 * loss.get_ylim()[1])
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    write_figure(figure, path)
 
 
 def draw_activations(out: Path) -> None:
@@ -74,7 +134,7 @@ def _labels(folders: Sequence[RunFolder]) -> list[str]:
     ]
     telling = [name for name in differing if not _follows(name, settings)]
     labels = [
-        ", ".join(f"{name.replace('_', '-')}={_in_words(name, values[name])}" for name in telling)
+        ", ".join(f"{dashed(name)}={_in_words(name, values[name])}" for name in telling)
         for values in settings
     ]
     return [
@@ -94,7 +154,7 @@ def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
 
 def _in_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(str(size) for size in value) or "none"
+        return sizes_text(value, empty="none")
     if value is None:
         return "all" if name == "batch_size" else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

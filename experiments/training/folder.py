@@ -10,15 +10,13 @@ summary.json   what came out; a run that has it is finished
 """
 
 import csv
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn._files import read_bytes, read_text, write_whole
+from funcnn._files import read_text, write_whole
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
-from funcnn.experiments.system.json_files import expect_kinds, read_record
+from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.config import RunConfig
 
 
@@ -48,7 +46,6 @@ def loss_text(loss: float) -> str:
     return f"{loss:.4f}" if abs(loss) < 1e6 else f"{loss:.4g}"
 
 
-_RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
 _NUMBER = (float, type(None))  # or not measured
 _SUMMARY: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy"), _NUMBER),
@@ -159,21 +156,9 @@ class RunFolder:
             raise InputError(f"{self.summary} is not {what}: its confusion_matrix is no table")
         return summary
 
-    def digest(self) -> str:
-        """One SHA-256 over the files of a finished run. Raises `InputError` if one is missing."""
-        digest = hashlib.sha256()
-        for name in _RESULT:
-            path = self.path / name
-            if not path.is_file():
-                raise InputError(f"{self} was changed since it was trained: it has no {name}")
-            digest.update(hashlib.sha256(read_bytes(path)).digest())
-        for path in sorted((self.path / "history").glob("*.npz")):
-            digest.update(hashlib.sha256(read_bytes(path)).digest())
-        return digest.hexdigest()
-
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""
-        write_whole(self.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+        write_record(self.summary, summary)
 
 
 def _epoch_row(header: tuple[str, ...], line: list[str]) -> EpochRow:

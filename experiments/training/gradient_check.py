@@ -7,7 +7,8 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig, build_loss, build_network, network_that_fits
+from funcnn.experiments.tasks.build import build_loss, build_network, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.gradcheck import Report, measure_vjp, off_kinks
 from funcnn.types import Array, Layer, Loss, Tree
 

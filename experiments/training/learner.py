@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
-from funcnn.experiments.tasks.config import RunConfig, build_optimizer, network_that_fits
+from funcnn.experiments.tasks.build import build_optimizer, network_that_fits
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Batch, Task
 from funcnn.types import Array, Tree
 

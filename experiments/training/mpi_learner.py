@@ -15,7 +15,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.tasks.config import build_optimizer
+from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.task import Batch, Task, labels_of
 from funcnn.experiments.training.learner import NumpyLearner
 from funcnn.optimizers.transforms import last_learning_rate

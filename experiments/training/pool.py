@@ -8,13 +8,15 @@ import dataclasses
 import logging
 import queue
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.record import Expected
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.folder import EpochRow, RunFolder
 
 
 class Job(NamedTuple):
@@ -31,11 +33,11 @@ class Job(NamedTuple):
     expected: Expected | None = None
     """Its data, if they were read before."""
     usual: tuple[str, ...] = ()
-    """The sizes in its config, as of `small_data.unsaid`, that small data may have smaller."""
+    """The sizes in its config, as of `sizes.unsaid`, that small data may have smaller."""
 
     @property
     def request(self) -> dict[str, Any]:
-        """It, as `run_worker` is asked for it."""
+        """It, as `worker` is asked for it."""
         return {
             "config": dataclasses.asdict(self.config),
             "folder": str(self.folder),
@@ -48,6 +50,16 @@ class Job(NamedTuple):
 
 Told = Generator[tuple[Job, dict[str, Any]], None, None]
 """What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
+
+
+def tell(callback: Callback, job: Job, answer: Mapping[str, Any]) -> None:
+    """Tell a callback what a run tells."""
+    if "row" in answer:
+        callback.epoch_end(job.name, EpochRow(*answer["row"]), job.config.epochs)
+    elif "done" in answer:
+        callback.step_end(job.name, answer["done"], answer["steps"], None)
+    elif answer.keys() & {"peak_memory", "error"}:
+        callback.run_end(job.name, RunFolder(job.folder), answer.get("error"))
 
 
 def run_all(jobs: Sequence[Job], at_once: int) -> Told:

@@ -7,14 +7,14 @@ The state in `last.npz` says which config it is of, and has every row so far: `c
 import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.data.record import changes_in
-from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.errors import InputError, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import SCHEDULES
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.model import load_model
@@ -96,7 +96,7 @@ class Left(NamedTuple):
             was, now = getattr(self.config, field.name), getattr(config, field.name)
             if was == now or (field.name == "epochs" and epochs is not None):
                 continue
-            name = field.name.replace("_", "-")
+            name = dashed(field.name)
             more = f", or give --resume {quoted(folder)} --epochs {now}" if name == "epochs" else ""
             raise InputError(
                 f"{folder.config} was changed: {name} is {_said(now)}, but the run was begun with "
@@ -229,15 +229,6 @@ def left_in_summary(folder: RunFolder, config: RunConfig, left: Left) -> dict[st
     return said
 
 
-def identity(path: Path) -> tuple[int, ...] | None:
-    """What tells a file from another one of its name; None: there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]) -> str | None:
     """What is wrong with a row after that of epoch `last`, if anything."""
     numbers = row._asdict()
@@ -257,5 +248,5 @@ def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]
 
 def _said(value: Any) -> str:
     if isinstance(value, tuple):
-        return "x".join(map(str, value)) or "0"
+        return sizes_text(value)
     return "none" if value is None else str(value)

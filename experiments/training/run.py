@@ -16,22 +16,20 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.data import record
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.figures import plots
-from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.system.lock import alone_in, remove_temporaries
 from funcnn.experiments.system.memory import keep_freed_memory
-from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.figures import draw_run
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import Learner, make_learner
 from funcnn.experiments.training.model import load_model, save_model
-from funcnn.experiments.training.progress import Progress
+from funcnn.experiments.training.record import identity
 from funcnn.experiments.training.resumption import (
     Left,
     best,
     expect_unfinished,
-    identity,
     is_patient,
     left_in_summary,
     said_of_schedule,
@@ -158,7 +156,7 @@ class TrainingRun:
         """The last epoch that `last.npz` has."""
         return self._left.epochs_done
 
-    def finish(self, progress: Progress | None = None, *, draw: bool = True) -> dict[str, Any]:
+    def finish(self, callback: Callback | None = None, *, draw: bool = True) -> dict[str, Any]:
         """Train to the end, test, and write the summary, which it returns. draw: figures too.
 
         Raises `RunStoppedError` if the loss is no longer finite, and `KeyboardInterrupt` on
@@ -168,13 +166,13 @@ class TrainingRun:
         with alone_in(self.folder.path):
             if identity(self.folder.last) != self._state or self.folder.summary.exists():
                 raise InputError(f"{self.folder}: another process went on with it meanwhile")
-            return self._finish(progress or Progress(), draw)
+            return self._finish(callback or Callback(), draw)
 
-    def _finish(self, progress: Progress, draw: bool) -> dict[str, Any]:
+    def _finish(self, callback: Callback, draw: bool) -> dict[str, Any]:
         keep_freed_memory()
         task, learner, epochs = self._task, self._learner, self._task.config.epochs
-        steps = self.epochs_done * task.steps_per_epoch
-        progress.begin(task.total_steps, steps)
+        run, steps = self.folder.path.name, self.epochs_done * task.steps_per_epoch
+        callback.run_begin(run, task.total_steps, steps)
         # A loss that leaves the numbers is reported as what it is, not as a warning of NumPy's.
         with learner.limits(), np.errstate(all="ignore"):
             since = time.perf_counter()
@@ -192,7 +190,7 @@ class TrainingRun:
                     self._expect_finite("loss", metrics["loss"], steps)
                     for name in sums:
                         sums[name] += metrics[name] * len(y)
-                    progress.step(metrics["loss"])
+                    callback.step_end(run, steps, task.total_steps, metrics["loss"])
                 if task.records(epoch):
                     rate = metrics["learning_rate"]  # of the epoch's last step
                     params = learner.params
@@ -203,11 +201,13 @@ class TrainingRun:
                         self._expect_finite("test loss", row.test_loss, steps)
                     now = time.perf_counter()
                     row = row._replace(seconds=round(now - since, 3))
-                    progress.params(epoch, params)
+                    callback.epoch_params(run, epoch, params)
                     self._record(row, params)
                     since = now
-                    progress.row(row, epochs)
-            return self._conclude(draw)
+                    callback.epoch_end(run, row, epochs)
+            summary = self._conclude(draw)
+        callback.run_end(run, self.folder, None)
+        return summary
 
     def _measure(
         self, params: Tree, epoch: int, means: dict[str, float], learning_rate: float
@@ -273,23 +273,16 @@ class TrainingRun:
         record.note_change(folder.path, self.epochs_done, data.record)  # for the test
         params, kept = load_model(folder).params, best(rows)
         x, y = data.test
-        tested: dict[str, Any] = {
-            "test_loss": None,
-            "test_accuracy": None,
-            "confusion_matrix": None,
-        }
+        tested: dict[str, Any] = dict.fromkeys(("test_loss", "test_accuracy", "confusion_matrix"))
+        outputs = None
         if y is not None:
             loss, accuracy, outputs = self._evaluate(params, (x, y))
             if not math.isfinite(loss):
                 raise RunStoppedError(
                     f"the test loss of {folder.params} is {loss} (a smaller --lr may help)"
                 )
-            confusion = fn.confusion_matrix(outputs, y)
-            tested = {
-                "test_loss": loss,
-                "test_accuracy": accuracy,
-                "confusion_matrix": confusion.tolist(),
-            }
+            confusion = fn.confusion_matrix(outputs, y).tolist()
+            tested = dict(zip(tested, (loss, accuracy, confusion), strict=True))
         summary = {
             "arch": config.arch,
             "data": config.data,
@@ -311,11 +304,5 @@ class TrainingRun:
         }
         folder.write_summary(summary)
         if draw:
-            curve = folder.path / "learning_curve.png"
-            drawn(plots.learning_curve, curve, rows, LOSSES[config.loss])
-        if draw and y is not None:
-            path = folder.path / "confusion_matrix.png"
-            drawn(plots.confusion, path, confusion, data.class_names)
-            if ARCHITECTURES[config.arch].binary:
-                drawn(plots.points, folder.path / "predictions.png", (x, y), outputs)
+            draw_run(folder, self._task, rows, outputs)
         return summary

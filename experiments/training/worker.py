@@ -29,8 +29,8 @@ from funcnn.experiments.data.record import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.memory import Peak
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.folder import EpochRow, RunFolder
-from funcnn.experiments.training.progress import Progress
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.types import Tree
 
@@ -40,31 +40,30 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes one of the answers."""
 
 
-class _Told(Progress):
-    """Progress as answers; and the peak of memory in training, before the first evaluation."""
+class _Told(Callback):
+    """What it is told as answers; and the peak of memory in training, up to the evaluation."""
 
     def __init__(self, tell: Tell, history: Path | None) -> None:
         self.peak_memory: int | None = None
         self._tell, self._history = tell, history
         self._peak = Peak()
 
-    def begin(self, steps: int, done: int) -> None:
-        self._steps, self._done, self._next, self._evaluated = steps, done, 0.0, False
+    def run_begin(self, run: str, steps: int | None, done: int) -> None:
+        self._next, self._evaluated = 0.0, False
 
-    def step(self, loss: float) -> None:
-        self._done += 1
+    def step_end(self, run: str, done: int, steps: int, loss: float | None) -> None:
         if not self._evaluated:  # from then on the peak is that of evaluating, in larger batches
             self.peak_memory = self._peak.growth()
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _PAUSE
-            self._tell({"steps": self._steps, "done": self._done})
+            self._tell({"steps": steps, "done": done})
 
-    def row(self, row: EpochRow, epochs: int) -> None:
+    def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
         self._evaluated = True
         self._tell({"row": list(row)})
 
-    def params(self, epoch: int, params: Tree) -> None:
+    def epoch_params(self, run: str, epoch: int, params: Tree) -> None:
         if self._history is not None:
             self._history.mkdir(exist_ok=True)
             fn.save(self._history / f"{epoch}.npz", params)

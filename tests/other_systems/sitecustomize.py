@@ -148,8 +148,15 @@ def _end_lines_as_there():
     csvs.os.__dict__["linesep"] = "\r\n"
 
 
+def _tell_peaks_as_there():
+    import psutil
+
+    told = psutil.Process.memory_info
+    psutil.Process.memory_info = lambda process: types.SimpleNamespace(peak_wset=told(process).rss)
+
+
 _OTHERWISE = {
-    "windows": {"pandas": _end_lines_as_there},
+    "windows": {"pandas": _end_lines_as_there, "psutil": _tell_peaks_as_there},
     "mac": {"threadpoolctl": _forget_blas},
 }
 """What is done to a package that knows the system, before funcnn imports it."""

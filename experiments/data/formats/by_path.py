@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from funcnn.experiments.data.formats import csv_files, idx, image_folders, npz_files
-from funcnn.experiments.data.formats import idx as idx_sets
 from funcnn.experiments.data.formats.csv_columns import NO_LABEL
-from funcnn.experiments.data.formats.image_files import is_picture_name
+from funcnn.experiments.data.formats.image_files import is_image_name
 from funcnn.experiments.data.formats.listings import DiskFolder, Folder, zipped
 from funcnn.experiments.data.formats.set_parts import file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
@@ -54,7 +53,7 @@ def read(path: Path) -> ImageData:
     """
     if not path.exists():
         if _in_zip(path):
-            return idx_sets.read_zip(path.parent, f"{path.name}-")
+            return idx.read_zip(path.parent, f"{path.name}-")
         return _read_files(path.parent, f"{path.name}-")
     if path.is_dir():
         return _read_folder(path)
@@ -65,41 +64,41 @@ def read(path: Path) -> ImageData:
         return readers[path.suffix.lower()](path)
     if path.suffix.lower() == ".npy":
         return _unlabelled(npz_files.read_npy(path), path)
-    if is_picture_name(path.name):
+    if is_image_name(path.name):
         return _unlabelled(image_folders.read_one(DiskFolder(path.parent), path.name), path)
     try:
         return _unlabelled(check_images(idx.read_idx(path), str(path)), path)
     except idx.NoIdxError:
-        if idx_sets.is_idx_name(path.name):
+        if idx.is_idx_name(path.name):
             raise
         raise InputError(f"{path} is in no form that is read: give {FORMS}") from None
 
 
 def _read_folder(path: Path) -> ImageData:
     folder = DiskFolder(path)
-    found = _only(_sets_in(folder, _is_set), path)
-    if found is not None and not _has_train_file(found):
-        return image_folders.read_classes(found)
-    if found is not None or _files(path, ""):
-        return _read_files(path if found is None else Path(found.where), "")
-    if image_folders.has_pictures(folder):
+    set_folder = _only(_sets_in(folder, _is_set), path)
+    if set_folder is not None and not _has_train_file(set_folder):
+        return image_folders.read_classes(set_folder)
+    if set_folder is not None or _files(path, ""):
+        return _read_files(path if set_folder is None else Path(set_folder.where), "")
+    if image_folders.has_images(folder):
         return image_folders.read_flat(folder)
     raise InputError(f"{path} is no data set: give {FORMS}")
 
 
 def _read_zip(path: Path) -> ImageData:
     with open_zip(path) as archive:
-        if any(idx_sets.is_idx_name(Path(name).name) for name in archive.namelist()):
-            return idx_sets.read_zip(path)
+        if any(idx.is_idx_name(Path(name).name) for name in archive.namelist()):
+            return idx.read_zip(path)
         folder = zipped(archive, path)
-        found = _only(_sets_in(folder, image_folders.has_classes), path)
-        if found is not None:
-            return image_folders.read_classes(found)
-        if image_folders.has_pictures(folder):
+        set_folder = _only(_sets_in(folder, image_folders.has_classes), path)
+        if set_folder is not None:
+            return image_folders.read_classes(set_folder)
+        if image_folders.has_images(folder):
             return image_folders.read_flat(folder)
-        found = _only(_sets_in(folder, _has_train_file), path)
-        if found is not None:
-            return csv_files.read_folder(found)
+        set_folder = _only(_sets_in(folder, _has_train_file), path)
+        if set_folder is not None:
+            return csv_files.read_folder(set_folder)
         tables = [file for file in folder.files if csv_files.is_csv_name(file)]
         if folder.files == [path.stem]:  # as pandas calls it in x.zip
             tables = folder.files
@@ -114,8 +113,8 @@ def _read_zip(path: Path) -> ImageData:
 
 
 def _read_files(folder: Path, prefix: str) -> ImageData:
-    if any(map(idx_sets.is_idx_name, _files(folder, prefix))):
-        return idx_sets.read_folder(folder, prefix)
+    if any(map(idx.is_idx_name, _files(folder, prefix))):
+        return idx.read_folder(folder, prefix)
     return csv_files.read_folder(DiskFolder(folder), prefix)
 
 
@@ -129,7 +128,7 @@ def _is_set(folder: Folder) -> bool:
 
 def _has_train_file(folder: Folder) -> bool:
     """Whether it is a folder of IDX or CSV files, not one that has some other table in it."""
-    files = filter(idx_sets.is_idx_name, folder.files)
+    files = filter(idx.is_idx_name, folder.files)
     tables = (
         name for name in folder.files if csv_files.is_csv_name(name) and file_part(name) == "train"
     )
@@ -143,14 +142,14 @@ def _sets_in(
     if is_set(folder):
         return [folder]
     below = folder.folders.values() if deepest else ()
-    return [found for inner in below for found in _sets_in(inner, is_set, deepest - 1)]
+    return [set_folder for inner in below for set_folder in _sets_in(inner, is_set, deepest - 1)]
 
 
-def _only(found: list[Folder], path: Path) -> Folder | None:
-    if len(found) > 1:
-        choices = ", ".join(folder.where for folder in found[:8])
+def _only(folders: list[Folder], path: Path) -> Folder | None:
+    if len(folders) > 1:
+        choices = ", ".join(folder.where for folder in folders[:8])
         raise InputError(f"{path} holds several data sets; give one of {choices}")
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def _files(folder: Path, prefix: str) -> list[str]:
@@ -158,5 +157,5 @@ def _files(folder: Path, prefix: str) -> list[str]:
     return [
         name
         for name in (DiskFolder(folder).files if folder.is_dir() else ())
-        if name.startswith(prefix) and (idx_sets.is_idx_name(name) or csv_files.is_csv_name(name))
+        if name.startswith(prefix) and (idx.is_idx_name(name) or csv_files.is_csv_name(name))
     ]

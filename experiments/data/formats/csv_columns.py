@@ -145,9 +145,9 @@ def _in_order(pixels: list[int], fields: list[str], where: str) -> list[int]:
     """
     names = [fields[index] for index in pixels]
     numbers = [re.findall(r"\d+", name) for name in names]
-    if any(len(number) > 9 for found in numbers for number in found):
+    if any(len(number) > 9 for digits in numbers for number in digits):
         return pixels
-    values = [tuple(map(int, found)) for found in numbers]
+    values = [tuple(map(int, digits)) for digits in numbers]
     alike = len({re.sub(r"\d+", "", name) for name in names}) == 1
     columns_first = values == sorted(values, key=lambda pair: pair[::-1])  # x0y0, x1y0, ...
     if not alike or len(values[0]) not in (1, 2):
@@ -214,8 +214,8 @@ def as_labels(texts: Array, form: Form, path: Path) -> Array:
     """
     if texts.dtype != object:
         return _small(texts)
-    found, rows, which = np.unique(texts, return_index=True, return_inverse=True)
-    written = [text.strip() for text in found.tolist()]
+    unique, rows, which = np.unique(texts, return_index=True, return_inverse=True)
+    written = [text.strip() for text in unique.tolist()]
     whole = list(map(is_whole, written))
     if all(whole):
         return _small(np.array([int(text.partition(".")[0]) for text in written]))[which]

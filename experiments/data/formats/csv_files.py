@@ -1,4 +1,4 @@
-"""Images as CSV: a row an image, of pixels from 0 to 255 and a label or none; see `csv_forms`.
+"""Images as CSV: a row an image, of pixels from 0 to 255 and a label or none; see `csv_columns`.
 
 Empty lines at the begin and the end do not count. A file that begins as gzip's do is unpacked.
 A table that was read is kept beside its file as `NAME.csv.funcnn.npy`, because reading the text
@@ -75,44 +75,44 @@ def read_folder(folder: Folder, prefix: str = "") -> ImageData:
     (`emnist-balanced-train.csv`); `prefix`: how they begin, where a folder has several sets.
     Raises `InputError`.
     """
-    where, found = folder.where, {part: _only(folder, part, prefix) for part in PARTS}
-    if found["train"] is None:
+    where, file_of = folder.where, {part: _only(folder, part, prefix) for part in PARTS}
+    if file_of["train"] is None:
         others = list(filter(is_csv_name, folder.files))
         instead = f" called train, found {', '.join(others[:4])}" if others else ", found none"
         raise InputError(f"{where}: a CSV file of train images is needed{instead}")
-    inputs, labels, ids = _read(folder, found["train"])
+    inputs, labels, ids = _read(folder, file_of["train"])
     if labels is None:
         side = inputs.shape[-1]
         raise InputError(
-            f"{where}/{found['train']}: {side * side} columns are {side} x {side} pixels and no "
+            f"{where}/{file_of['train']}: {side * side} columns are {side} x {side} pixels and no "
             "label to train on (or a column is missing)"
         )
     train: Examples = (inputs, labels)
     test: Inputs | None = None
-    if found["test"] is not None:
-        inputs, labels, ids = _read(folder, found["test"])
+    if file_of["test"] is not None:
+        inputs, labels, ids = _read(folder, file_of["test"])
         test = inputs, labels
     validation: Examples | None = None
-    if found["validation"] is not None:
-        inputs, labels, _ = _read(folder, found["validation"])
+    if file_of["validation"] is not None:
+        inputs, labels, _ = _read(folder, file_of["validation"])
         if labels is None:
-            raise InputError(f"{where}/{found['validation']} has no labels to validate with")
+            raise InputError(f"{where}/{file_of['validation']} has no labels to validate with")
         validation = inputs, labels
-    files = [file for file in found.values() if file is not None]
+    files = [file for file in file_of.values() if file is not None]
     classes = emnist.classes_of(emnist.split_of(files, where))
     return assemble(train, test, where, validation=validation, **classes)._replace(ids=ids)
 
 
 def _only(folder: Folder, part: str, prefix: str) -> str | None:
     named = [file for file in folder.files if is_csv_name(file) and file.startswith(prefix)]
-    found = [file for file in named if file_part(file) == part]
-    found = [file for file in found if PurePath(file).stem not in found]  # packed as well
-    if len(found) > 1:
-        found = [file for file in found if file.removesuffix(".gz") == f"{part}.csv"] or found
-    if len(found) > 1:
-        seen = ", ".join(found)
+    fitting = [file for file in named if file_part(file) == part]
+    fitting = [file for file in fitting if PurePath(file).stem not in fitting]  # packed as well
+    if len(fitting) > 1:
+        fitting = [file for file in fitting if file.removesuffix(".gz") == f"{part}.csv"] or fitting
+    if len(fitting) > 1:
+        seen = ", ".join(fitting)
         raise InputError(f"{folder.where}: one CSV file of {part} images is needed, found {seen}")
-    return found[0] if found else None
+    return fitting[0] if fitting else None
 
 
 def _read(folder: Folder, name: str) -> Table:

@@ -25,7 +25,7 @@ from funcnn.experiments.data.formats.listings import DiskFolder, is_left
 from funcnn.experiments.data.formats.set_parts import PARTS, file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import Examples, ImageData, assemble, check_pair
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array, Shape
 
@@ -101,7 +101,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, size: int, name: str, *, packed: bool
     shape = struct.unpack(f">{axes}I", sizes)
     dtype = np.dtype(_TYPES[code])
     claimed = math.prod(shape) * dtype.itemsize
-    claims = f"{name} (magic number 0x{magic.hex()}) claims {' x '.join(map(str, shape))} values"
+    claims = f"{name} (magic number 0x{magic.hex()}) claims {sizes_text(shape, ' x ')} values"
     claims += f" ({claimed:,} bytes)"
     if packed:
         expect_memory(claimed, name, size)
@@ -187,16 +187,16 @@ def read_set(
     packed_first = sorted(
         filter(is_idx_name, files), key=lambda file: (not file.endswith(".gz"), file)
     )
-    found = sorted({_plain_name(file): file for file in packed_first}.values())
-    sets = emnist.official_sets(found)
+    each_once = sorted({_plain_name(file): file for file in packed_first}.values())
+    sets = emnist.official_sets(each_once)
     if len(sets) > 1:
         choices = ", ".join(f"{where}/{name}" for name in sets)
         raise InputError(f"{where} holds several sets; give one of {choices}")
     # What is of no part may be meant to be the test set.
-    there = {file_part(file) or "test" for file in found} | {"train"}
+    there = {file_part(file) or "test" for file in each_once} | {"train"}
     parts = [part for part in PARTS if part in there]
     chosen = {
-        (part, kind): _only(found, where, part, kind)
+        (part, kind): _only(each_once, where, part, kind)
         for part in parts
         for kind in ("images", "labels")
     }
@@ -225,11 +225,11 @@ def _plain_name(file: str) -> str:
 
 
 def _only(files: list[str], where: str, part: str, kind: str) -> str:
-    found = [file for file in files if kind in file.lower() and file_part(file) == part]
-    if len(found) != 1:
-        seen = ", ".join(found) or "none"
+    fitting = [file for file in files if kind in file.lower() and file_part(file) == part]
+    if len(fitting) != 1:
+        seen = ", ".join(fitting) or "none"
         raise InputError(f"{where}: one IDX file of {part} {kind} is needed, found {seen}")
-    return found[0]
+    return fitting[0]
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
@@ -22,7 +22,7 @@ _NOTES = (*_TEXTS, ".pdf", ".ini", ".db", ".py", ".ipynb", ".zip", ".npy", ".npz
 _NOTE_NAMES = ("readme", "license", "licence")
 
 
-def is_picture_name(file: str) -> bool:
+def is_image_name(file: str) -> bool:
     """Whether a file is called as pictures are, in upper or lower case; not all can be read."""
     return file.lower().endswith((*_SUFFIXES, *_NOT_READ))
 
@@ -43,7 +43,7 @@ def refuse_bombs() -> Iterator[None]:
         yield
 
 
-def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
+def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
     """The pixels `(H, W)` of a picture, which must have this shape if one is given.
 
     Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 16 bits stay so, as uint16.
@@ -63,8 +63,8 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             PIL.ImageOps.exif_transpose(image, in_place=True)
             if shape is not None and image.size[::-1] != shape:
                 raise InputError(
-                    f"{where} is {_size(image.size)} pixels, width x height, but the first picture "
-                    f"is {_size(shape[::-1])}: resize them to one size"
+                    f"{where} is {sizes_text(image.size, ' x ')} pixels, width x height, but the "
+                    f"first picture is {sizes_text(shape[::-1], ' x ')}: resize them to one size"
                 )
             return _grey(image, where)
     except InputError:
@@ -74,18 +74,14 @@ def read_picture(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -
             f"{where} cannot be read as a picture: it is no PNG, JPEG, BMP, GIF, WebP or PGM"
         ) from None
     except Exception as error:  # a decoder of damaged bytes raises what it stumbles over
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{where} cannot be read as a picture: {said}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{where} cannot be read as a picture: {reason}") from None
 
 
 def eight_bits(deep: Array) -> Array:
     """16 bits as 8."""
     shades = (deep.astype(np.int64) + 128) // 257  # 65535 / 255 is 257
     return shades.astype(np.uint8)
-
-
-def _size(sizes: tuple[int, int]) -> str:
-    return " x ".join(map(str, sizes))
 
 
 def _grey(image: "Image", where: str) -> Array:

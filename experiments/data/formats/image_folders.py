@@ -7,9 +7,9 @@ import numpy as np
 from funcnn.experiments.data.formats.idx import is_idx_name
 from funcnn.experiments.data.formats.image_files import (
     eight_bits,
+    is_image_name,
     is_note,
-    is_picture_name,
-    read_picture,
+    read_image,
     refuse_bombs,
 )
 from funcnn.experiments.data.formats.listings import Folder
@@ -34,14 +34,14 @@ _FEWER_BITS = 12
 def has_classes(folder: Folder) -> bool:
     """Whether this looks like a folder that `read_classes` is for."""
     return any(
-        (part_of(name) == "train" and bool(inner.folders)) or any(map(_may_be_picture, inner.files))
+        (part_of(name) == "train" and bool(inner.folders)) or any(map(_may_be_image, inner.files))
         for name, inner in folder.folders.items()
     )
 
 
-def has_pictures(folder: Folder) -> bool:
+def has_images(folder: Folder) -> bool:
     """Whether there are pictures in the folder itself."""
-    return any(map(is_picture_name, folder.files))
+    return any(map(is_image_name, folder.files))
 
 
 def read_classes(folder: Folder) -> ImageData:
@@ -58,7 +58,7 @@ def read_classes(folder: Folder) -> ImageData:
         return assemble(_read(folder, names), None, folder.where, names)
     names = _class_names(parts["train"])
     for part, inner in parts.items():
-        if inner.folders and has_pictures(inner):
+        if inner.folders and has_images(inner):
             raise InputError(
                 f"{inner.where} has pictures beside the folders of its classes, which would not be "
                 "read: move them into one of these, or away"
@@ -84,9 +84,9 @@ def read_flat(folder: Folder) -> ImageData:
 
     Numbers in the names are compared by value: `2.png` comes before `10.png`. Raises `InputError`.
     """
-    found = _ordered(folder)
-    images = check_images(_images(found, folder.where), folder.where)
-    files = tuple(file for _, file in found)
+    in_order = _ordered(folder)
+    images = check_images(_images(in_order, folder.where), folder.where)
+    files = tuple(file for _, file in in_order)
     return assemble(None, (images, None), folder.where)._replace(files=files)
 
 
@@ -97,22 +97,22 @@ def read_one(folder: Folder, file: str) -> Array:
 
 def _parts(folder: Folder) -> dict[str, Folder] | None:
     """The folders of the parts of a set; None where the folders are classes."""
-    found: dict[str, Folder] = {}
+    parts: dict[str, Folder] = {}
     for name, inner in folder.folders.items():
         part = part_of(name)
         if part is None:
             continue
-        if part in found:
-            raise InputError(f"{found[part].where} and {inner.where} are both {part} images")
-        found[part] = inner
-    classes = len(folder.folders) > len(found)
-    if classes and not ("train" in found and found["train"].folders):
+        if part in parts:
+            raise InputError(f"{parts[part].where} and {inner.where} are both {part} images")
+        parts[part] = inner
+    classes = len(folder.folders) > len(parts)
+    if classes and not ("train" in parts and parts["train"].folders):
         return None  # a class may well be called test, or train
-    if "train" not in found:
-        if found and any(inner.folders for inner in found.values()):
-            raise InputError(f"{folder.where} has {', '.join(found)} but no train folder")
+    if "train" not in parts:
+        if parts and any(inner.folders for inner in parts.values()):
+            raise InputError(f"{folder.where} has {', '.join(parts)} but no train folder")
         return None
-    return found
+    return parts
 
 
 def _class_names(folder: Folder) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ def _class_names(folder: Folder) -> tuple[str, ...]:
 
 def _expect_no_deeper(folder: Folder, to: Folder, deepest: int = _DEEPEST) -> None:
     for inner in folder.folders.values():
-        if has_pictures(inner):
+        if has_images(inner):
             raise InputError(
                 f"{inner.where} has pictures, but is inside the folder of a class: move "
                 f"them to {to.where}"
@@ -141,9 +141,9 @@ def _files(folder: Folder) -> list[str]:
     return [file for file in folder.files if not is_note(file)]
 
 
-def _may_be_picture(file: str) -> bool:
+def _may_be_image(file: str) -> bool:
     named = "." in file or is_note(file) or is_idx_name(file)
-    return is_picture_name(file) or not named
+    return is_image_name(file) or not named
 
 
 def _value(digits: str) -> tuple[int, str]:
@@ -165,9 +165,9 @@ def _read(folder: Folder, names: tuple[str, ...]) -> Examples:
     labels: list[int] = []
     for label, name in enumerate(names):
         inner = folder.folders.get(name)
-        found = [] if inner is None else [(inner, file) for file in _files(inner)]
-        files += found
-        labels += [label] * len(found)
+        of_class = [] if inner is None else [(inner, file) for file in _files(inner)]
+        files += of_class
+        labels += [label] * len(of_class)
     if not files:
         raise InputError(f"{folder.where} has no folders of images, one for each class")
     images = _images(files, folder.where)
@@ -182,7 +182,7 @@ def _images(files: _Files, where: str) -> Array:
     images = shape = None
     with refuse_bombs():
         for index, (folder, file) in enumerate(files):
-            image = _picture(folder, file, shape)
+            image = _image(folder, file, shape)
             if images is None:
                 shape = image.shape[0], image.shape[1]
                 expect_memory(len(files) * image.size, f"{where} ({len(files):,} images)")
@@ -200,6 +200,6 @@ def _images(files: _Files, where: str) -> Array:
     return images
 
 
-def _picture(folder: Folder, file: str, shape: tuple[int, int] | None) -> Array:
+def _image(folder: Folder, file: str, shape: tuple[int, int] | None) -> Array:
     with folder.open(file) as stream:
-        return read_picture(stream, f"{folder.where}/{file}", shape)
+        return read_image(stream, f"{folder.where}/{file}", shape)

@@ -53,13 +53,13 @@ def read_npz(path: Path) -> ImageData:
         pairs = _pairs(names, path)
 
         def part(images: str, labels: str | None) -> Inputs:
-            found = _with_axes(_read(archive, images, path))
+            pixels = _with_axes(_read(archive, images, path))
             if labels is None:
-                return check_images(found, f"{path}: {images}"), None
+                return check_images(pixels, f"{path}: {images}"), None
             values = _read(archive, labels, path)
             if values.ndim == 2 and values.shape[1] == 1:
                 values = values[:, 0]
-            return check_pair(found, values, f"{path}: {images}", f"{path}: {labels}")
+            return check_pair(pixels, values, f"{path}: {images}", f"{path}: {labels}")
 
         def labelled(images: str, labels: str | None) -> Examples:
             inputs, values = part(images, labels)
@@ -99,21 +99,21 @@ def _pairs(names: set[str], path: Path) -> dict[str, tuple[str, str | None]]:
 
 def _named(names: set[str], words: Collection[str], path: Path) -> dict[str, str]:
     """The array of each part whose name is one of the words, and the part if it has one."""
-    found: dict[str, str] = {}
+    of_parts: dict[str, str] = {}
     by_lower = {name.lower(): name for name in sorted(names)}  # x_train, where X_train is too
     for lower, name in by_lower.items():
-        said = re.split(r"[^a-z]+", lower)
-        others = [word for word in said if word not in words]
+        all_words = re.split(r"[^a-z]+", lower)
+        others = [word for word in all_words if word not in words]
         parts = {part_of(word) for word in others} or {""}
-        if len(others) != len(said) - 1 or None in parts or len(parts) > 1:
+        if len(others) != len(all_words) - 1 or None in parts or len(parts) > 1:
             continue
         (part,) = parts
         assert part is not None
-        if part in found:
+        if part in of_parts:
             kind = f"{part} images".strip() if "images" in words else f"{part} labels".strip()
-            raise InputError(f"{path}: {found[part]} and {name} are both {kind}")
-        found[part] = name
-    return found
+            raise InputError(f"{path}: {of_parts[part]} and {name} are both {kind}")
+        of_parts[part] = name
+    return of_parts
 
 
 def _with_axes(images: Array) -> Array:

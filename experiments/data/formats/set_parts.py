@@ -17,7 +17,7 @@ def part_of(name: str) -> str | None:
 def file_part(file: str) -> str | None:
     """The part that a file is of: one of the words in its name says so, or train or test in one."""
     name = file.lower()
-    found = {part_of(word) for word in re.split(r"[^a-z]+", name)} - {None}
-    if len(found) != 1:
-        found = {part for part in ("train", "test") if any(word in name for word in PARTS[part])}
-    return found.pop() if len(found) == 1 else None
+    parts = {part_of(word) for word in re.split(r"[^a-z]+", name)} - {None}
+    if len(parts) != 1:
+        parts = {part for part in ("train", "test") if any(word in name for word in PARTS[part])}
+    return parts.pop() if len(parts) == 1 else None

@@ -1,0 +1,142 @@
+"""What a setting of a run may be, said once: checks, options and help are made of it."""
+
+import dataclasses
+import math
+import re
+import sys
+from collections.abc import Collection
+from typing import Any, NamedTuple, Protocol
+
+from funcnn.experiments.errors import sizes_text
+
+
+class Kind(Protocol):
+    """Which values a setting may have."""
+
+    def wrong(self, value: Any) -> str | None:
+        """What a value that is none of them must be; None: it is one."""
+
+
+class Choice(NamedTuple):
+    """One of some names."""
+
+    names: Collection[str]
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        known = isinstance(value, str) and value in self.names
+        return None if known else f"one of {', '.join(self.names)}"
+
+
+class NameOrPath(NamedTuple):
+    """One of some names, or any path."""
+
+    names: Collection[str]
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`; a path may lead nowhere."""
+        if isinstance(value, str) and value:
+            return None
+        return f"one of {', '.join(self.names)}, or a path"
+
+
+class Whole(NamedTuple):
+    """An integer."""
+
+    least: int
+    bits: int = 63
+    """It is below `2**bits`."""
+    optional: bool = False
+    """Whether None will do, too."""
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        if value is None and self.optional:
+            return None
+        range_ = _missed_range(value, self.least, self.bits)
+        return range_ and f"an integer {range_}"
+
+
+class Number(NamedTuple):
+    """A finite number of at least 0."""
+
+    below: float = math.inf
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and 0 <= value < self.below and value <= sys.float_info.max:
+            return None
+        finite = math.isfinite(self.below)
+        return f"at least 0 and below {self.below}" if finite else "a finite number of at least 0"
+
+
+class Sizes(NamedTuple):
+    """Integers of at least 1, or none at all."""
+
+    example: str
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        if not isinstance(value, (list, tuple)):
+            return "a list of sizes"
+        ranges = (_missed_range(size, 1, 31) for size in value)
+        range_ = next(filter(None, ranges), None)
+        return range_ and f"sizes {range_}, as {self.example}"
+
+
+class Flag(NamedTuple):
+    """True or false."""
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        return None if type(value) is bool else "true or false"
+
+
+def _missed_range(value: Any, least: int, bits: int) -> str | None:
+    """What is asked of an integer that this is not; None: it is one."""
+    if type(value) is not int or value < least:
+        return f"of at least {least}"
+    return None if value < 2**bits else f"below 2**{bits}"
+
+
+class Setting(NamedTuple):
+    """A field of `RunConfig`, for whoever sets it."""
+
+    kind: Kind
+    default: Any
+    """What it is unless an architecture, an optimizer or an activation brings another."""
+    about: str
+    """What it is, for a help text."""
+    defaults: str
+    """What that says of its defaults; {}: what each architecture and optimizer brings."""
+    none: str
+    """What None is called there."""
+
+
+def setting(
+    kind: Kind, default: Any, about: str, *, defaults: str = "{}", none: str = "none"
+) -> Any:
+    """A field of a dataclass that has the `Setting` of these as its metadata."""
+    return dataclasses.field(metadata={"setting": Setting(kind, default, about, defaults, none)})
+
+
+def dashed(name: str) -> str:
+    """A setting's name as in its option."""
+    return name.replace("_", "-")
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """The sizes in a text such as 256x128. Raises `ValueError`."""
+    if not re.fullmatch(r"[0-9]+(x[0-9]+)*", text):
+        raise ValueError(f"{text!r}: give sizes as 256x128, or 0 for none")
+    return () if text == "0" else tuple(map(int, text.split("x")))
+
+
+def as_option(value: Any) -> str:
+    """A setting's value as its option takes it."""
+    if isinstance(value, (list, tuple)):
+        return sizes_text(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)

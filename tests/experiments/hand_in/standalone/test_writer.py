@@ -1,0 +1,354 @@
+"""`layer.py` and `network.py`, which need NumPy alone."""
+
+import importlib.util
+import inspect
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import funcnn as fn
+from funcnn.experiments.data.datasets import Dataset, Normalization
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in.standalone import layers
+from funcnn.experiments.hand_in.standalone import network as standalone_network
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.normal(size=(3, 2, 7, 6))
+ROWS = RNG.normal(size=(5, 6))
+
+# function, its arguments, funcnn's layer, inputs
+LAYERS = [
+    ("linear", {}, fn.Dense(4), ROWS),
+    ("conv", {}, fn.Conv(3, 3), IMAGE),
+    ("conv", {"padding": (1, 1)}, fn.Conv(3, 3, padding="same"), IMAGE),
+    ("conv", {"padding": (1, 2)}, fn.Conv(3, 4, padding="same"), IMAGE),
+    ("conv", {"stride": 2, "padding": (1, 1)}, fn.Conv(3, 3, stride=2, padding=1), IMAGE),
+    ("conv", {"stride": 3}, fn.Conv(3, 2, stride=3), IMAGE),
+    ("max_pool", {"size": 2}, fn.MaxPool(2), IMAGE),
+    ("max_pool", {"size": 3}, fn.MaxPool(3), np.round(IMAGE)),
+    ("avg_pool", {"size": 2}, fn.AvgPool(2), IMAGE),
+    ("flatten", {}, fn.Flatten(), IMAGE),
+    ("identity", {}, fn.Identity(), ROWS),
+    ("binary_step", {}, fn.BinaryStep(), ROWS),
+    ("sigmoid", {}, fn.Sigmoid(), 100 * ROWS),
+    ("tanh", {}, fn.Tanh(), ROWS),
+    ("arctan", {}, fn.ArcTan(), ROWS),
+    ("relu", {}, fn.Relu(), np.round(ROWS)),
+    ("prelu", {}, fn.PRelu(), ROWS),
+    ("leaky_relu", {}, fn.LeakyRelu(), ROWS),
+    ("leaky_relu", {"slope": 0.2}, fn.LeakyRelu(0.2), ROWS),
+    ("elu", {}, fn.Elu(), ROWS),
+    ("elu", {"alpha": 0.5}, fn.Elu(0.5), 100 * ROWS),
+    ("softplus", {}, fn.Softplus(), 1000 * ROWS),
+    ("silu", {}, fn.Silu(), ROWS),
+]
+LABELS = np.array([0, 5, 2, 2, 1])
+LOSSES = [
+    ("softmax_cross_entropy", {}, fn.softmax_cross_entropy, 1000 * ROWS, LABELS),
+    (
+        "softmax_cross_entropy",
+        {"smoothing": 0.1},
+        lambda outputs, labels: fn.softmax_cross_entropy(outputs, labels, label_smoothing=0.1),
+        ROWS,
+        LABELS,
+    ),
+    (
+        "half_squared_error",
+        {},
+        lambda outputs, labels: fn.half_squared_error(outputs, np.eye(6)[labels]),
+        ROWS,
+        LABELS,
+    ),
+    (
+        "binary_cross_entropy",
+        {},
+        fn.binary_cross_entropy,
+        np.array([[0.0], [1.0], [1.0], [0.25], [0.75]]),
+        np.array([[1], [0], [1], [0], [1]]),
+    ),
+]
+
+
+def close(ours, theirs) -> None:
+    assert np.shape(ours) == np.shape(theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "arguments", "layer", "x"), LAYERS)
+def test_a_layer_is_that_of_funcnn_forward_and_backward(name, arguments, layer, x) -> None:
+    _, params = layer.init(fn.random.key(1), x.shape[1:])
+    params = fn.tree.map(lambda leaf: leaf.astype(np.float64), params)
+    for array in (x, *params.values()):
+        array.setflags(write=False)
+    theirs, vjp = layer.apply(params, x)
+    dy = np.random.default_rng(2).normal(size=theirs.shape)
+    ours, backward = getattr(layers, name)(params, x, **arguments)
+    close(ours, theirs)
+    dparams, dx = vjp(dy)
+    our_dparams, our_dx = backward(dy)
+    close(our_dx, dx)
+    assert our_dparams.keys() == dparams.keys()
+    for key, gradient in dparams.items():
+        close(our_dparams[key], gradient)
+
+
+@pytest.mark.parametrize(("name", "arguments", "loss", "outputs", "labels"), LOSSES)
+def test_a_loss_is_that_of_funcnn(name, arguments, loss, outputs, labels) -> None:
+    theirs, vjp = loss(outputs, labels)
+    ours, doutputs = getattr(layers, name)(outputs, labels, **arguments)
+    assert ours == pytest.approx(theirs, rel=1e-12)
+    close(doutputs, vjp())
+
+
+def test_dropout_keeps_the_mean_and_drops_backward_what_it_dropped_forward() -> None:
+    x = np.ones((100, 100), np.float32)
+    y, backward = layers.dropout({}, x, 0.25, np.random.default_rng(3))
+    assert y.dtype == np.float32
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert (y == 0).mean() == pytest.approx(0.25, abs=0.02)
+    assert np.array_equal(backward(x)[1], y)
+    assert layers.dropout({}, x, 0.25, None)[0] is x
+
+
+def test_every_function_of_layers_is_in_these_tables() -> None:
+    public = {
+        name
+        for name, value in vars(layers).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    assert public == {row[0] for row in (*LAYERS, *LOSSES)} | {"dropout"}
+
+
+SETTINGS = [
+    {"arch": "points"},
+    {"arch": "points", "activation": "tanh", "dropout": 0.2},
+    {"arch": "mlp3", "optimizer": "classical-momentum"},
+    {"arch": "mlp2", "hidden": [12], "activation": "prelu", "loss": "squared-error", "lr": 1e-3},
+    {"arch": "mlp2", "hidden": [12], "activation": "elu", "weight_init": "normal"},
+    {"arch": "softmax", "schedule": "constant", "weight_init": "lecun-normal"},
+    {"arch": "cnn3", "channels": [3, 4]},
+    {"arch": "cnn3", "channels": [3, 4], "kernel_size": 4, "optimizer": "sgd", "dropout": 0},
+    {"arch": "lenet5", "channels": [2, 3], "hidden": [9, 8], "activation": "leaky-relu"},
+]
+
+
+def task_of(config, input_shape, normalization, classes) -> Task:
+    """A task of this network, on data that have no more than a shape."""
+    none = np.zeros((0, *input_shape)), np.zeros(0, int)
+    data = Dataset("none", none, None, none, "", classes, normalization)
+    return Task(config, data, build_network(config, len(classes)), 8, 1)
+
+
+def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, RunConfig, fn.Layer]:
+    """network.py as a module, of this network, whose snapshot lies beside it."""
+    config = RunConfig.resolve({"batch_size": 8, **settings})
+    binary = config.arch == "points"
+    classes = ("0", "1") if binary else (*"abcdefghi", '"j"\\')
+    input_shape = (2,) if binary else (1, 28, 28)
+    normalization = Normalization(1.0, 0.0, 1.0) if binary else Normalization(255.0, 0.3, 0.4)
+    model = build_network(config, len(classes))
+    if params is None:
+        _, params = model.init(fn.random.key(4), input_shape)
+    network, functions = network_file(task_of(config, input_shape, normalization, classes))
+    folder.mkdir(exist_ok=True)
+    (folder / "network.py").write_text(network)
+    (folder / "layer.py").write_text(layer_file(functions))
+    fn.save(folder / "params.npz", params, model=model, input_shape=input_shape)
+    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("layer", None)
+    assert classes == module.CLASSES
+    return module, config, model
+
+
+def examples(settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    if settings["arch"] == "points":
+        return rng.normal(size=(20, 2)), rng.integers(0, 2, (20, 1))
+    return rng.integers(0, 256, (20, 1, 28, 28), np.uint8), rng.integers(0, 10, 20)
+
+
+def inputs_of(config: RunConfig, x: np.ndarray) -> np.ndarray:
+    return (
+        Normalization(1.0, 0.0, 1.0)(x)
+        if config.arch == "points"
+        else (Normalization(255.0, 0.3, 0.4)(x))
+    )
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_network_predicts_as_funcnn_does(tmp_path, settings) -> None:
+    module, config, model = rendered(tmp_path, settings)
+    params = module.load(tmp_path / "params.npz")
+    x, _ = examples(settings)
+    outputs, _ = model.apply(params, inputs_of(config, x))
+    ours = module.predict(params, x, batch_size=7)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, outputs, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(module.predicted(ours), fn.predicted_classes(outputs))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_network_trains_as_funcnn_does(tmp_path, settings) -> None:
+    settings = settings | {"dropout": 0.0}  # whose masks are drawn from other generators
+    module, config, model = rendered(tmp_path, settings)
+    x, y = examples(settings)
+    first = module.load(tmp_path / "params.npz")
+    before = [{name: leaf.copy() for name, leaf in own.items()} for own in first]
+    trained = list(module.train(first, x, y, epochs=2, seed=6))
+    assert all(
+        np.array_equal(a, b)
+        for own, old in zip(first, before, strict=True)
+        for a, b in zip(own.values(), old.values(), strict=True)
+    )
+
+    rng = np.random.default_rng(6)
+    step = fn.make_train_step(
+        model.apply, build_loss(config), optimizer := build_optimizer(config, 6)
+    )
+    state = fn.TrainState.create(first, optimizer)
+    for _, (_, mean_loss, _) in zip(range(2), trained, strict=True):
+        order, losses = rng.permutation(20), 0.0
+        for chosen in (order[:8], order[8:16], order[16:]):
+            state, metrics = step(state, (inputs_of(config, x)[chosen], y[chosen]))
+            losses += metrics["loss"] * len(chosen)
+        assert mean_loss == pytest.approx(losses / 20, rel=1e-5)
+    for own, theirs in zip(trained[-1][0], state.params, strict=True):
+        for name, leaf in theirs.items():
+            assert own[name].dtype == leaf.dtype == np.float32
+            np.testing.assert_allclose(own[name], leaf, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_first_params_are_of_the_network(tmp_path, settings) -> None:
+    module, _, _ = rendered(tmp_path, settings)
+    theirs = module.load(tmp_path / "params.npz")
+    ours = module.first_params(np.random.default_rng(0))
+    for own, leaves in zip(ours, theirs, strict=True):
+        assert own.keys() == leaves.keys()
+        for name, leaf in leaves.items():
+            assert (own[name].shape, own[name].dtype) == (leaf.shape, leaf.dtype)
+            if leaf.size > 500:  # enough to say how they are spread
+                assert own[name].std() == pytest.approx(leaf.std(), rel=0.15)
+
+
+def test_what_is_saved_is_loaded_again(tmp_path) -> None:
+    module, _, _ = rendered(tmp_path, SETTINGS[0])
+    params = module.first_params(np.random.default_rng(0))
+    module.save(tmp_path / "own.npz", params)
+    again = module.load(tmp_path / "own.npz")
+    assert [sorted(own) for own in again] == [sorted(own) for own in params]
+    assert np.array_equal(again[2]["weight"], params[2]["weight"])
+
+
+def test_the_gradient_of_the_network_is_that_of_differences(tmp_path) -> None:
+    module, _, _ = rendered(tmp_path, {"arch": "points"})
+    params = [
+        {name: leaf.astype(np.float64) for name, leaf in own.items()}
+        for own in module.first_params(np.random.default_rng(0))
+    ]
+    x, y = examples({"arch": "points"})
+
+    def value(flat) -> float:
+        return module.loss(module.network(fn.tree.ravel(params)[1](flat), x)[0], y)[0]
+
+    flat, _ = fn.tree.ravel(params)
+    outputs, backward = module.network(params, x)
+    gradient, _ = fn.tree.ravel(backward(module.loss(outputs, y)[1]))
+    for i in range(flat.size):
+        step = np.zeros_like(flat)
+        step[i] = 1e-6
+        assert (value(flat + step) - value(flat - step)) / 2e-6 == pytest.approx(
+            gradient[i], rel=1e-6, abs=1e-9
+        )
+
+
+UNKNOWN = [
+    (
+        {"arch": "resnet", "channels": [2, 2, 2]},
+        "layer 0: network.py has no words for Conv(.*bias=False",
+    ),
+    ({"arch": "points-conv", "data": "points-xor"}, "layer 0: network.py has no words for Reshape"),
+    ({"arch": "mlp2", "activation": "gelu"}, "layer 2: network.py has no words for Gelu"),
+    ({"arch": "mlp2", "optimizer": "sm3"}, "--optimizer sm3: network.py has no words for it, only"),
+    (
+        {"arch": "mlp2", "optimizer": "adam", "weight_decay": 0.1},
+        "--weight-decay 0.1 --optimizer adam",
+    ),
+    ({"arch": "mlp2", "schedule": "polynomial"}, "--schedule polynomial"),
+    ({"arch": "points", "loss": "squared-error"}, "--loss squared-error"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), UNKNOWN)
+def test_what_there_are_no_words_for_is_named(settings, message) -> None:
+    config = RunConfig.resolve(settings)
+    binary = config.arch.startswith("points")
+    task = task_of(
+        config,
+        (2,) if binary else (1, 28, 28),
+        Normalization(1, 0, 1),
+        ("0", "1") if binary else tuple("0123456789"),
+    )
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        network_file(task)
+
+
+def test_the_pattern_is_a_network_too() -> None:
+    rng = np.random.default_rng(7)
+    x, y = rng.integers(0, 256, (40, 1, 28, 28), np.uint8), np.arange(40) % 10
+    params = standalone_network.first_params(rng)
+    losses = [loss for _, loss, _ in standalone_network.train(params, x, y, epochs=20)]
+    assert losses[-1] < 0.1 < 1 < losses[0]
+
+
+def test_it_runs_where_there_is_numpy_and_nothing_else(tmp_path) -> None:
+    _, _, _ = rendered(tmp_path / "files", {"arch": "cnn3", "channels": [2, 3]})
+    x, y = examples({"arch": "cnn3"})
+    np.savez(tmp_path / "files" / "examples.npz", x=x, y=y)
+    venv.create(tmp_path / "env", symlinks=True)
+    packages = next((tmp_path / "env").glob("lib/python*/site-packages"))
+    installed = Path(np.__file__).parent
+    (packages / "numpy").symlink_to(installed)
+    if (libraries := installed.parent / "numpy.libs").exists():
+        (packages / "numpy.libs").symlink_to(libraries)
+    script = """
+import importlib.util, json, numpy as np, network
+assert not any(map(importlib.util.find_spec, ("funcnn", "click", "matplotlib", "torch")))
+data = np.load("examples.npz")
+params = network.load("params.npz")
+outputs = network.predict(params, data["x"])
+*_, (trained, loss, accuracy) = network.train(params, data["x"], data["y"], epochs=8)
+print(json.dumps([outputs.tolist(), loss, accuracy]))
+"""
+    done = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-c", script],
+        cwd=tmp_path / "files",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outputs, loss, _ = json.loads(done.stdout)
+    model, params = fn.load(tmp_path / "files" / "params.npz").model, None
+    params = fn.load(tmp_path / "files" / "params.npz").params
+    expected, _ = model.apply(params, Normalization(255.0, 0.3, 0.4)(x))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    assert loss < fn.softmax_cross_entropy(expected, y)[0]

@@ -1,0 +1,650 @@
+"""What is handed in: names, files, and the rules that they must keep."""
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from helpers import need_weasyprint, run_all_here
+
+import funcnn as fn
+from funcnn.cli import main
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in import networks
+from funcnn.experiments.hand_in.files import make_files, pack
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.requirements import (
+    HAND_INS,
+    Floor,
+    HandIn,
+    Piece,
+    Student,
+    find_trial,
+    plain,
+)
+from funcnn.experiments.hand_in.rules import Submission, check
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Lab, Trial
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run import TrainingRun
+
+pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
+for package in ("jupytext", "nbclient"):
+    pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
+need_weasyprint()
+
+# lab, student's id and name, the files of its page
+NAMES = [
+    ("points", "0716001", "王小明", {"DL_LAB1_0716001_王小明.zip"}),
+    (
+        "fashion",
+        "0716001",
+        None,
+        {
+            "Lab01_task1_0716001.ipynb",
+            "network_0716001.py",
+            "layer_0716001.py",
+            "Lab01_task2_0716001.ipynb",
+            "Lab01_report_0716001.pdf",
+            "DL-test-predicted.csv",
+        },
+    ),
+    (
+        "emnist47",
+        "310-55",
+        None,
+        {
+            "Lab1_310-55.ipynb",
+            "network.py",
+            "layer.py",
+            "Lab1_report_310-55.pdf",
+            "DLAD-test-predict.csv",
+        },
+    ),
+    ("mnist", "2026-12345", "김철수", {"PA1_2026-12345_김철수.zip"}),
+    ("fashion-mlp", "A1", None, {"A1_HW1.zip"}),
+]
+INSIDE = {
+    "points": {"DL_LAB1_0716001_王小明.pdf", "layer.py", "network.py", "DL_LAB1_0716001.ipynb"},
+    "mnist": {
+        "PA1_2026-12345_김철수.pdf",
+        "layer.py",
+        "network_nn.py",
+        "network_cnn.py",
+        "PA1_2026-12345_numpy.ipynb",
+        "PA1_2026-12345_torch.ipynb",
+    },
+    "fashion-mlp": {"DL_HW1_A1.ipynb", "A1_submission.pt", "A1_submission.csv"},
+}
+
+
+@pytest.mark.parametrize(("lab", "student_id", "name", "files"), NAMES)
+def test_files_are_called_as_the_lab_says(lab, student_id, name, files) -> None:
+    hand_in = HAND_INS[lab]
+    student = Student.of(student_id, name, hand_in)
+    pieces = {student.fill(piece.name) for piece in hand_in.pieces}
+    if hand_in.archive:
+        assert {student.fill(hand_in.archive)} == files
+        assert pieces == INSIDE[lab]
+    else:
+        assert pieces == files
+
+
+def test_every_lab_is_handed_in() -> None:
+    assert set(HAND_INS) == set(LABS) == {lab for lab, *_ in NAMES}
+    for name, hand_in in HAND_INS.items():
+        assert set(hand_in.trials) <= {trial.name for trial in LABS[name].trials}
+
+
+WRONG_NAMES = [
+    ("fashion", "", None, "--student-id '': letters, digits, - and _ only"),
+    ("fashion", "../x", None, "--student-id '../x': letters"),
+    ("fashion", "2026-1", None, "layer_2026-1.py is imported by this name"),
+    ("fashion", "1", "Li", "--name Li: no file of this lab has a name in it"),
+    ("points", "1", None, "--name is missing: the lab wants it in DL_LAB1_{id}_{name}.zip"),
+    ("points", "1", "a/b", "--name 'a/b' cannot stand in the name of a file"),
+    ("points", "1", "..", "--name '..' cannot stand"),
+    ("points", "1", "a\nb", "cannot stand"),
+    ("points", "1", "", "--name '' cannot stand"),
+    ("points", "1", "王" * 82, "DL_LAB1_{id}_{name}.zip would have 260 bytes, more than 255"),
+    ("fashion", "1" * 250, None, "would have 268 bytes, more than 255"),
+]
+
+
+@pytest.mark.parametrize(("lab", "student_id", "name", "message"), WRONG_NAMES)
+def test_what_cannot_stand_in_a_name_is_refused(lab, student_id, name, message) -> None:
+    with pytest.raises(InputError) as raised:
+        Student.of(student_id, name, HAND_INS[lab])
+    assert message in str(raised.value)
+
+
+def test_hangul_is_written_a_sign_a_syllable() -> None:
+    decomposed = "\u1100\u1175\u11b7"  # 김, as some systems type it
+    assert Student.of("1", decomposed, HAND_INS["mnist"]).name == "\uae40"
+
+
+def test_the_plain_name_is_without_a_student() -> None:
+    names = {"network_{id}.py": "network.py", "{id}_submission.pt": "submission.pt"}
+    names |= {"PA1_{id}_numpy.ipynb": "PA1_numpy.ipynb", "DL_LAB1_{id}_{name}.pdf": "DL_LAB1.pdf"}
+    for pattern, name in names.items():
+        assert plain(pattern) == name
+
+
+# --- a small network of Fashion-MNIST, and its files -----------------------------------------
+
+MLP = {"arch": "mlp3", "hidden": (48, 24), "epochs": 2, "optimizer": "classical-momentum"}
+STUDENT = Student("A1", None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunFolder:
+    """A trained run of the lab `fashion-mlp`, but for its size and epochs."""
+    path = tmp_path_factory.mktemp("run") / "run"
+    TrainingRun.start(RunConfig.resolve(MLP), path).finish(draw=False)
+    return RunFolder(path)
+
+
+@pytest.fixture(scope="module")
+def network(run) -> HandedNetwork:
+    trained = load_model(run)
+    worse = fn.tree.map(lambda leaf: leaf * np.float32(0.5), trained.params)
+    sides = {"numpy": trained, "torch": trained._replace(params=worse)}
+    task = Task.build(run.read_config())
+    return HandedNetwork(task, sides, run.params.read_bytes(), {})
+
+
+# All kinds of files at once.
+ALL = HandIn(
+    (
+        Piece("report_{id}.pdf", "report"),
+        Piece("layer_{id}.py", "layer"),
+        Piece("network_{id}.py", "network", "mlp"),
+        Piece("{id}.ipynb", "notebook", "fashion-mlp"),
+        Piece("{id}.csv", "predictions", "mlp"),
+        Piece("{id}.pt", "weights", "mlp"),
+    ),
+    (Floor("mlp", "validation", 0.5), Floor("mlp", "test", 0.5, above=True)),
+    "{id}.zip",
+)
+NOTEBOOK = {
+    "cells": [
+        {"cell_type": "markdown", "source": ["# A"]},
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}],
+            "source": ["print(1)"],
+        },
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def good(network) -> Submission:
+    """Files that keep all rules, the notebook and the report in little."""
+    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind != "notebook"))
+    report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
+    files = make_files(without, STUDENT, {"mlp": network}, report, lambda step: None)
+    files["A1.ipynb"] = json.dumps(NOTEBOOK).encode()
+    files = {STUDENT.fill(piece.name): files[STUDENT.fill(piece.name)] for piece in ALL.pieces}
+    return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files))
+
+
+def test_good_files_keep_every_rule(good) -> None:
+    verdicts = check(good)
+    assert [str(verdict) for verdict in verdicts if not verdict.holds] == []
+    assert len(verdicts) == 18
+    assert len({str(verdict) for verdict in verdicts}) == len(verdicts)
+
+
+def change(text: bytes, before: str, after: str) -> bytes:
+    assert before.encode() in text
+    return text.replace(before.encode(), after.encode(), 1)
+
+
+def rows(change_rows):
+    def changed(text: bytes) -> bytes:
+        return ("\n".join(change_rows(text.decode().splitlines())) + "\n").encode()
+
+    return changed
+
+
+def tensors(change_tensors):
+    def changed(content: bytes) -> bytes:
+        import torch
+
+        found = change_tensors(torch.load(io.BytesIO(content), weights_only=True))
+        buffer = io.BytesIO()
+        torch.save(found, buffer)
+        return buffer.getvalue()
+
+    return changed
+
+
+def counted_from_1(lines):
+    return [lines[0], *(f"{i + 1},{line.split(',')[1]}" for i, line in enumerate(lines[1:]))]
+
+
+def without_first(found):
+    del found["1.weight"]
+    return found
+
+
+def padded(found):
+    import torch
+
+    return {**found, "more": torch.zeros(500_000)}
+
+
+def cell(**changed):
+    return lambda text: json.dumps({"cells": [NOTEBOOK["cells"][1] | changed]}).encode()
+
+
+NOT_ALONE = (
+    "network_A1.py: on NumPy alone it predicts the trained network's classes, "
+    "and its derivative is right"
+)
+STRICTLY = (
+    "A1.pt: torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
+)
+BROKEN = [
+    ("report_A1.pdf", lambda text: text[:-7], ["report_A1.pdf: a whole PDF"]),
+    ("report_A1.pdf", lambda text: b"%PDF-%%EOF", ["report_A1.pdf: a whole PDF"]),
+    (
+        "network_A1.py",
+        lambda text: change(text, "import math", "import math, pandas"),
+        [f"{NOT_ALONE} (ModuleNotFoundError: No module named 'pandas')"],
+    ),
+    (
+        "network_A1.py",
+        lambda text: change(text, "MEAN, STD = 255.0", "MEAN, STD = -255.0"),
+        [f"{NOT_ALONE} ("],
+    ),
+    (
+        "layer_A1.py",
+        lambda text: change(text, "np.maximum(x, 0)", "np.minimum(x, 0)"),
+        [f"{NOT_ALONE} ("],
+    ),
+    (
+        "layer_A1.py",
+        lambda text: change(text, "dy * (x > 0)", "dy * 0"),
+        [f"{NOT_ALONE} (backward gives a slope of "],
+    ),
+    ("A1.ipynb", cell(execution_count=2), ["A1.ipynb: ran from its first cell to its last"]),
+    (
+        "A1.ipynb",
+        lambda text: b'{"cells": []}',
+        ["A1.ipynb: ran from its first cell to its last (0 cells)"],
+    ),
+    (
+        "A1.ipynb",
+        lambda text: b"rubbish",
+        ["A1.ipynb: ran from its first cell to its last (it is no notebook: JSONDecodeError"],
+    ),
+    ("A1.ipynb", cell(source=["import os, funcnn"]), ["A1.ipynb: does without funcnn"]),
+    ("A1.ipynb", cell(source=["__import__('funcnn')"]), ["A1.ipynb: does without funcnn"]),
+    ("A1.ipynb", cell(execution_count=None), ["A1.ipynb: ran from its first cell to its last"]),
+    (
+        "A1.ipynb",
+        cell(outputs=[{"output_type": "error", "ename": "E"}]),
+        ["A1.ipynb: ran from its first cell to its last"],
+    ),
+    (
+        "A1.ipynb",
+        cell(source=["import numpy\n", "from funcnn import tree\n"]),
+        ["A1.ipynb: does without funcnn"],
+    ),
+    (
+        "A1.csv",
+        lambda text: change(text, "Id,Category", "id,label"),
+        ["A1.csv: the header is Id,Category (id,label)"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: lines[:-1]),
+        [
+            "A1.csv: a row for each test image (9,999 rows)",
+            "A1.csv: Id counts from 0",
+            "A1.csv: the classes that the NumPy network predicts (0 of 10,000)",
+        ],
+    ),
+    (
+        "A1.csv",
+        rows(counted_from_1),
+        ["A1.csv: Id counts from 0"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [lines[0], f"{lines[1]}.0", *lines[2:]]),
+        ["A1.csv: every class is an integer from 0 to 9 (found '"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [*lines[:-1], "9999,10"]),
+        ["A1.csv: every class is an integer from 0 to 9 (found '10')"],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [lines[0], *(f"{i},0" for i in range(10_000))]),
+        ["A1.csv: the classes that the NumPy network predicts ("],
+    ),
+    (
+        "A1.csv",
+        rows(lambda lines: [*lines[:-1], f"9999,{(int(lines[-1][-1]) + 1) % 10}"]),
+        ["A1.csv: the classes that the NumPy network predicts (9,999 of 10,000)"],
+    ),
+    ("A1.pt", tensors(without_first), [f"{STRICTLY} (Error(s) in loading state_dict for"]),
+    ("A1.pt", tensors(padded), ["A1.pt: less than 2 MB (2.", f"{STRICTLY} ("]),
+    ("A1.pt", lambda content: content[:100], [f"{STRICTLY} ("]),
+    (
+        "A1.pt",
+        tensors(lambda found: {name: -tensor for name, tensor in found.items()}),
+        ["A1.pt: that module predicts the classes of NumPy's ("],
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "change_file", "broken"), BROKEN)
+def test_a_rule_that_does_not_hold_is_named(good, file, change_file, broken) -> None:
+    files = good.files | {file: change_file(good.files[file])}
+    suffix = Path(file).suffix  # network.py is judged together with layer.py
+    pieces = tuple(piece for piece in ALL.pieces if piece.name.endswith(suffix))
+    only = ALL._replace(pieces=pieces, floors=())
+    verdicts = check(good._replace(hand_in=only, files=files, archive=None))
+    found = [str(verdict) for verdict in verdicts if not verdict.holds]
+    assert len(found) == len(broken)
+    for said, expected in zip(found, broken, strict=True):
+        assert said.startswith(expected)
+
+
+def test_a_floor_is_of_both_sides_and_of_the_part_that_is_asked_for(good, network) -> None:
+    floors = (Floor("mlp", "validation", 0.99), Floor("mlp", "test", 0.99, above=True))
+    verdicts = check(good._replace(hand_in=ALL._replace(floors=floors)))
+    found = [str(verdict) for verdict in verdicts if not verdict.holds]
+    accuracy = {
+        (side, part): f"{100 * network.accuracy(side, part):.2f} %"
+        for side in ("numpy", "torch")
+        for part in ("validation", "test")
+    }
+    assert len(set(accuracy.values())) == 4
+    assert found == [
+        f"mlp in NumPy: at least 99 % on the validation set ({accuracy['numpy', 'validation']})",
+        f"mlp in PyTorch: at least 99 % on the validation set ({accuracy['torch', 'validation']})",
+        f"mlp in NumPy: above 99 % on the test set ({accuracy['numpy', 'test']})",
+        f"mlp in PyTorch: above 99 % on the test set ({accuracy['torch', 'test']})",
+    ]
+
+
+def test_an_accuracy_at_the_floor_is_not_above_it(good, network) -> None:
+    exactly = network.accuracy("numpy", "test")
+    floors = (Floor("mlp", "test", exactly), Floor("mlp", "test", exactly, above=True))
+    found = check(good._replace(hand_in=ALL._replace(floors=floors)))
+    held = [v.holds for v in found if v.of == "mlp in NumPy"]
+    assert held == [True, False]
+
+
+def test_an_archive_has_its_files_and_no_data(good) -> None:
+    def broken(files) -> list[str]:
+        return [str(v) for v in check(good._replace(archive=pack(files))) if not v.holds]
+
+    rule = "A1.zip: holds exactly these files, and no data"
+    assert broken({**good.files, "train.npz": b""}) == [f"{rule} (7 files)"]
+    less = {name: content for name, content in good.files.items() if name != "A1.pt"}
+    assert broken(less) == [f"{rule} (5 files)"]
+    assert broken({**good.files, "A1.pt": b"rubbish"}) == [f"{rule} (6 files)"]
+
+
+def test_equal_files_make_equal_archives_that_know_chinese_and_korean_names() -> None:
+    files = {"王小明.py": b"x = 1\n", "김철수.pdf": bytes(100)}
+    assert pack(files) == pack(files)
+    with zipfile.ZipFile(io.BytesIO(pack(files))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+        assert all(member.flag_bits & 0x800 for member in archive.infolist())  # UTF-8
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def submit(*arguments: str):
+    return CliRunner().invoke(main, ["experiment", "submit", *arguments])
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("one_thread_in_notebooks")
+def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
+    done = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params), "--json")
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["files"] == ["A1_HW1.zip"]
+    assert any(rule.startswith("mlp in NumPy: above 85 %") for rule in said["rules"])
+    assert any(rule.endswith("with the same params)") for rule in said["rules"])
+    assert os.listdir("hand-in") == ["fashion-mlp-A1"]
+    with zipfile.ZipFile("hand-in/fashion-mlp-A1/A1_HW1.zip") as archive:
+        assert set(archive.namelist()) == INSIDE["fashion-mlp"]
+        table = archive.read("A1_submission.csv").decode().splitlines()
+        notebook = json.loads(archive.read("DL_HW1_A1.ipynb"))
+    assert table[0] == "Id,Category"
+    assert table[1:] == [f"{i},{each}" for i, each in enumerate(network.classes.tolist())]
+    text = "".join(
+        "".join(output.get("text", ""))
+        for each in notebook["cells"]
+        for output in each.get("outputs", [])
+    )
+    accuracy = network.accuracy("numpy", "test")
+    assert f"test accuracy       {accuracy:.2%}" in text  # the snapshot's, in torch
+    assert "HIDDEN = (48, 24)" in "".join("".join(each["source"]) for each in notebook["cells"])
+
+    again = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params))
+    assert again.exit_code == 1
+    assert again.stderr == (
+        "Error: --out hand-in/fashion-mlp-A1 exists already: remove it, or give another\n"
+    )
+
+
+TINY = Lab(
+    "tiny",
+    "A tiny experiment",
+    (Trial("one", {"arch": "points", "epochs": 2, "init": "shared"}, main=True),),
+    {"epochs": 2},
+    lambda row: "",
+    lambda results: Document("Tiny", "", (), (Section("Nothing", (Text("at all"),)),)),
+)
+TINY_HAND_IN = HandIn(
+    (
+        Piece("report_{id}.pdf", "report"),
+        Piece("layer.py", "layer"),
+        Piece("network.py", "network", "one"),
+    ),
+    archive="{id}_{name}.zip",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of the finished tiny experiment."""
+    folder = tmp_path_factory.mktemp("tiny") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab_run, "run_all", run_all_here)
+        LabRun.open(TINY, False, folder).finish()
+    return folder
+
+
+@pytest.fixture
+def tiny(finished, place, monkeypatch):
+    """A copy of it, where it is looked for."""
+    monkeypatch.setitem(LABS, "tiny", TINY)
+    monkeypatch.setitem(HAND_INS, "tiny", TINY_HAND_IN)
+    shutil.copytree(finished, "runs/tiny")
+    return Path("runs/tiny")
+
+
+def test_a_finished_experiment_is_handed_in(tiny) -> None:
+    done = submit("tiny", "--student-id", "7", "--name", "김철수")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "hand-in/tiny-7/7_김철수.zip"
+    with zipfile.ZipFile("hand-in/tiny-7/7_김철수.zip") as archive:
+        archive.extractall("unpacked")
+        assert archive.namelist() == ["report_7.pdf", "layer.py", "network.py"]
+    assert Path("unpacked/report_7.pdf").read_bytes() == (tiny / "report.pdf").read_bytes()
+    script = "import network; print(len(network.first_params(__import__('numpy').random)))"
+    code = f"import sys; sys.path.insert(0, 'unpacked'); {script}"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code.replace(".random)", ".random.default_rng(0))")],
+            capture_output=True,
+            check=True,
+        ).stdout
+        == b"6\n"
+    )
+
+    snapshot = tiny / "trials/one/numpy-seed-0/params.npz"
+    again = submit("tiny", "--student-id", "7", "--name", "김철수", "--snapshot", str(snapshot),
+                   "--out", "again")  # fmt: skip
+    assert again.exit_code == 0, again.stderr
+    with zipfile.ZipFile("again/7_김철수.zip") as archive:
+        assert archive.read("network.py") == Path("unpacked/network.py").read_bytes()
+        assert archive.read("report_7.pdf").startswith(b"%PDF")
+
+
+def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
+    floor = TINY_HAND_IN._replace(floors=(Floor("one", "test", 0.999),))
+    monkeypatch.setitem(HAND_INS, "tiny", floor)
+    done = submit("tiny", "--student-id", "7", "--name", "Li")
+    assert done.exit_code == 1
+    start, _, broken = done.stderr.splitlines()[-1].partition(" hold: ")
+    assert start == "Error: nothing was written, for 2 rules do not"
+    for rule, side in zip(broken.split("; "), ("NumPy", "PyTorch"), strict=True):
+        assert rule.startswith(f"one in {side}: at least 99.9 % on the training points")
+    assert not Path("hand-in").exists()
+
+
+REFUSED = [
+    (["nothing"], "'nothing' is no experiment (known: "),
+    (
+        ["tiny", "--name", "Li", "--experiment", "other"],
+        "other has no results yet: funcnn experiment run tiny --out other",
+    ),
+    (["tiny"], "--name is missing: the lab wants it in {id}_{name}.zip"),
+    (
+        ["tiny", "--name", "Li", "--experiment", "runs/tiny", "--snapshot", "a.npz"],
+        "--snapshot hands in without an experiment: leave out --experiment",
+    ),
+    (
+        ["tiny", "--name", "Li", "--snapshot", "a.npz", "--snapshot", "b.npz"],
+        "--snapshot is given 2 times: tiny hands in one, in this order",
+    ),
+    (["tiny", "--name", "Li", "--snapshot", "a.npz"], "a.npz"),
+    (["tiny", "--name", "Li", "--out", "runs"], "--out runs exists already"),
+    (["tiny", "--name", "Li", "--out", "file/x"], "--out file/x: it cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_what_cannot_be_handed_in_is_one_line(tiny, arguments, message) -> None:
+    Path("file").touch()
+    done = submit(*arguments, "--student-id", "7")
+    assert done.exit_code == 1
+    error = [line for line in done.stderr.splitlines() if not line.startswith("making ")]
+    assert len(error) == 1
+    assert error[0].startswith(f"Error: {message}")
+
+
+def test_a_report_that_is_gone_and_a_run_that_was_changed_are_named(tiny) -> None:
+    (tiny / "report.pdf").unlink()
+    done = submit("tiny", "--student-id", "7", "--name", "Li")
+    assert "report.pdf is missing: funcnn experiment report tiny" in done.stderr
+    (tiny / "trials/one/numpy-seed-0/params.npz").unlink()
+    done = submit("tiny", "--student-id", "7", "--name", "Li")
+    assert "was changed since it was trained: it has no params.npz" in done.stderr
+
+
+OTHERS = [
+    ({"arch": "mlp3", "val_size": 9_000}, "has another normalization or other class names"),
+    ({"arch": "mlp3", "data": "mnist"}, "has another normalization or other class names"),
+    (
+        {"arch": "mlp3", "activation": "tanh"},
+        "has Flatten-Dense-Tanh-Dense-Tanh-Dense: not the layers of the lab's mlp3",
+    ),
+    ({"arch": "cnn3", "channels": (2, 2)}, "has Conv-Relu-MaxPool-Conv-Relu-MaxPool-Flatten-Dro"),
+    ({"arch": "mlp3", "seed": 3}, "has another normalization or other class names"),
+    ({"arch": "points"}, "the model takes inputs of shape (2,), not (1, 28, 28)"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), OTHERS)
+def test_a_snapshot_of_another_network_or_data_is_refused(place, settings, message) -> None:
+    task = Task.build(RunConfig.resolve(settings))
+    fn.save(
+        "other.npz",
+        task.first_params(),
+        model=task.model,
+        input_shape=task.data.input_shape,
+        normalization=dataclasses.asdict(task.data.normalization),
+        class_names=list(task.data.class_names),
+    )
+    done = submit("fashion-mlp", "--student-id", "7", "--snapshot", "other.npz")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: other.npz")
+    assert message in done.stderr
+
+
+def test_the_last_bit_of_a_normalization_is_that_of_the_processor(run, network) -> None:
+    data = network.task.data
+    scale = data.normalization
+    other = dataclasses.replace(scale, mean=float(np.nextafter(scale.mean, 1)))
+    again = networks.read_model(run.params)._replace(normalization=other)
+    (seed,) = {
+        networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
+                                       again, run.params).config.seed
+    }  # fmt: skip
+    assert seed == 0
+
+
+def test_snapshots_of_two_seeds_are_refused(place) -> None:
+    for seed, (name, arch) in enumerate((("nn", "mlp3"), ("cnn", "cnn3"))):
+        settings = find_trial(LABS["mnist"], name).settings
+        assert settings["arch"] == arch
+        task = Task.build(RunConfig.resolve({**settings, "seed": seed}))
+        fn.save(
+            f"{arch}.npz",
+            task.first_params(),
+            model=task.model,
+            input_shape=task.data.input_shape,
+            normalization=dataclasses.asdict(task.data.normalization),
+            class_names=list(task.data.class_names),
+        )
+    done = submit("mnist", "--student-id", "7", "--name", "Li", "--snapshot", "mlp3.npz",
+                  "--snapshot", "cnn3.npz")  # fmt: skip
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "Error: --snapshot: all must be of runs of the same seed, not mlp3.npz of seed 0, "
+        "cnn3.npz of seed 1\n"
+    )
+
+
+def test_the_notebooks_of_a_lab_come_with_their_modules(place) -> None:
+    done = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert done.exit_code == 0, done.stderr
+    names = {"layer.py", "network_nn.py", "network_cnn.py", "PA1_numpy.ipynb", "PA1_torch.ipynb"}
+    assert set(os.listdir("begin")) == names
+    assert {Path(line).name for line in done.stdout.split()} == names
+    again = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert (again.exit_code, again.stderr.count("\n")) == (1, 1)

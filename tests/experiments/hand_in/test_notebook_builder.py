@@ -1,0 +1,412 @@
+"""The notebooks of the labs: built, and run where funcnn cannot be imported."""
+
+import csv
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import web
+
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import Dataset, Normalization, load_dataset
+from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.store import place_of
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in import notebook_builder
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, lab_configs
+from funcnn.experiments.hand_in.notebook_runner import execute
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+
+DATA = place_of("mnist").parent
+QUICK = {"epochs": 1, "images": 1000}
+
+# name, settings, the lowest accuracies in its outputs, pictures, what is printed after an epoch,
+# the file that it writes, with its rows and classes
+RUNS = [
+    ("points", {"epochs": 1000}, [1, 1], 7, r"epoch 1000 loss : 0\.\d{5,}", None),
+    ("fashion-numpy", QUICK, [0.35, 0.35], 3, None, ("DL-test-predicted.csv", 10_000, 10)),
+    ("fashion-torch", QUICK, [0.35, 0.35], 3, None, None),
+    (
+        *("emnist47", QUICK, [0.35], 3),
+        r"Epoch:  1 \|Train Loss: {2}\d\.\d{4} \|Train Acc:\d+\.\d{4} "
+        r"\|Val Loss: {2}\d\.\d{4} \|Val Acc:\d+\.\d{4}",
+        ("DLAD-test-predict.csv", 300, 47),
+    ),
+    ("mnist-numpy", QUICK, [0.35, 0.35], 7, None, None),
+    ("mnist-torch", QUICK, [0.35, 0.35], 7, None, None),
+    ("fashion-mlp", QUICK, [0.35, 0.35], 4, None, ("submission.csv", 10_000, 10)),
+]
+_ACCURACY = r"^(?:validation|test|NN +in \w+: test|CNN in \w+: test)? ?accuracy[ :]+(.+?)%"
+_EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  (val|test) loss \d\.\d{4} \d+\.\d\d%"
+
+
+@pytest.fixture(autouse=True)
+def as_it_ships(monkeypatch, one_thread_in_notebooks):
+    """Notebooks find no data but those that the project ships."""
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "handed in"
+    path.mkdir()
+    return path
+
+
+def hand_in(name, folder):
+    """What lies beside a notebook: layer.py and network.py."""
+    notebook, functions = NOTEBOOKS[name], set()
+    if notebook.backend == "torch":
+        return
+    for label, trial in notebook.trials.items():
+        config = RunConfig.resolve(dict(trial.settings))
+        points, letters = notebook.lab == "points", notebook.lab == "emnist47"
+        classes = [str(number) for number in range(2 if points else 47 if letters else 10)]
+        inputs = np.zeros((1, 2) if points else (1, 1, 28, 28), np.uint8)
+        scale = Normalization(1.0, 0.0, 1.0) if points else Normalization(255.0, 0.2, 0.33)
+        model = build_network(config, len(classes))
+        test = (inputs, None)
+        data = Dataset(name, (inputs, np.zeros(1)), None, test, "", tuple(classes), scale)
+        made = network_file(Task(config, data, model, config.batch_size, 1))
+        suffix = f"_{label.lower()}" if label else ""
+        (folder / f"network{suffix}.py").write_text(made.network)
+        functions |= made.functions
+    (folder / "layer.py").write_text(layer_file(functions))
+
+
+def built_of(name, *, names=None, images=None, **changed):
+    return build(name, lab_configs(name, **changed), names=names, images=images)
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory):
+    """The lab's files: 9,000 rows, of which 1,000 to train with, and 300 without labels."""
+    folder = tmp_path_factory.mktemp("emnist47")
+    images, labels = (
+        read_idx(DATA / "mnist" / f"t10k-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    rows = np.column_stack([labels, images.reshape(-1, 784)])
+    np.savetxt(folder / "train.csv", rows[:9000], "%d", ",")
+    np.savetxt(folder / "test.csv", rows[9000:9300, 1:], "%d", ",")
+    return folder
+
+
+def cells(notebook):
+    return json.loads(notebook)["cells"]
+
+
+def code(notebook):
+    return ["".join(cell["source"]) for cell in cells(notebook) if cell["cell_type"] == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in cells(notebook) for output in cell.get("outputs", [])]
+
+
+def printed(notebook):
+    streams = [output for output in outputs(notebook) if output["output_type"] == "stream"]
+    assert {stream["name"] for stream in streams} == {"stdout"}
+    return "".join("".join(stream["text"]) for stream in streams)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["Id", "Category"]
+    assert [number for number, _ in rows] == [str(number) for number in range(len(rows))]
+    return [category for _, category in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "floors", "pictures", "line", "file"), RUNS, ids=[run[0] for run in RUNS]
+)
+def test_a_notebook_runs_from_first_to_last(
+    name, settings, floors, pictures, line, file, folder, letters
+):
+    hand_in(name, folder)
+    data = letters if name == "emnist47" else DATA
+    done = execute(built_of(name, **settings), folder, name=name, data=data)
+    text = printed(done)
+    kinds = [output["output_type"] for output in outputs(done)]
+    assert set(kinds) == {"stream", "display_data"}
+    assert kinds.count("display_data") == pictures
+    assert re.search(line or _EPOCH, text)
+    found = re.findall(_ACCURACY, text, re.M)
+    assert len(found) == len(floors)
+    for accuracy, floor in zip(found, floors, strict=True):
+        assert float(accuracy) / 100 >= floor
+    if file:
+        path, count, classes = file
+        categories = rows_of(folder / path)
+        assert len(categories) == count
+        assert set(categories) <= {str(number) for number in range(classes)}
+        assert len(set(categories)) >= 9
+
+
+def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, letters):
+    hand_in("emnist47", folder)
+    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
+    network = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(network)
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("layer", None)
+    params = network.first_params(np.random.default_rng(5))
+    network.save(folder / "params.npz", params)
+    before = (folder / "params.npz").read_bytes()
+    done = execute(
+        built_of("emnist47", epochs=7, images=200), folder, name="emnist47", data=letters
+    )
+    assert len(re.findall("Epoch:", printed(done))) == 1
+    images = np.loadtxt(letters / "test.csv", np.uint8, delimiter=",").reshape(-1, 1, 28, 28)
+    classes = network.predict(params, images).argmax(axis=1)
+    assert rows_of(folder / "DLAD-test-predict.csv") == [str(number) for number in classes]
+    assert (folder / "params.npz").read_bytes() == before
+
+
+def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
+    found = {"csv": csv, "Path": Path, "plt": None}
+    exec(cell_with(built_of("mnist-numpy"), "def recorded"), found)
+    snapshot = folder / "params_nn.npz"
+    record = folder / "params_nn.npz.csv"
+    header = "epoch,train_loss,train_accuracy,lr,test_loss,test_accuracy"
+    record.write_text(f"{header}\n1,2,0.3,9,1.5,0.4\n2,1,0.5,9,1,0.6\n")
+    assert found["recorded"](snapshot, "test") == []
+    snapshot.write_bytes(b"")
+    assert found["recorded"](snapshot, "test") == [(1, 2, 0.3, 1.5, 0.4), (2, 1, 0.5, 1, 0.6)]
+    assert all(type(row[0]) is int for row in found["recorded"](snapshot, "test"))
+    record.unlink()
+    assert found["recorded"](snapshot, "test") == []
+
+
+def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
+    with pytest.raises(InputError) as raised:
+        execute(built_of("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
+    assert str(raised.value) == (
+        "fashion-numpy, the cell that begins 'import inspect': FileNotFoundError: "
+        f"layer.py is missing: upload it to {folder}"
+    )
+
+
+def notebook_of(*sources):
+    import nbformat
+
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells)).encode()
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (
+            ["1", "import numpy\nimport funcnn"],
+            r"the cell that begins 'import numpy': Module.*funcnn",
+        ),
+        (
+            ["1", "import time\ntime.sleep(60)"],
+            r"the cell that begins 'import time': not done in 1 s",
+        ),
+        (["import os\nos._exit(1)"], r"'import os': its Python ended"),
+    ],
+)
+def test_a_cell_that_fails_is_named_in_a_line(sources, said, folder):
+    with pytest.raises(InputError, match=said) as raised:
+        execute(notebook_of(*sources), folder, name="tried", timeout=1)
+    assert "\n" not in str(raised.value)
+
+
+def test_ctrl_c_ends_a_notebook_and_its_kernel(folder):
+    cell = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    script = f"""
+from pathlib import Path
+from funcnn.experiments.hand_in.notebook_builder import execute
+try:
+    execute({notebook_of(cell)!r}, Path({str(folder)!r}), name="it")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    job = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    pid = folder / "pid"
+    until = time.monotonic() + 30
+    while not (pid.exists() and pid.read_text()):
+        assert job.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    job.send_signal(signal.SIGINT)
+    out, err = job.communicate(timeout=30)
+    assert (out, "Traceback" in err) == ("interrupted\n", False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_the_python_of_a_notebook_is_this_one(folder, tmp_path, monkeypatch):
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": ["/no/python", "{connection_file}"], "display_name": "x"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    done = execute(notebook_of("import sys\nprint(sys.executable)"), folder, name="it")
+    assert printed(done) == f"{sys.executable}\n"
+
+
+# --- what is built ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_equal_settings_build_equal_bytes(name):
+    built = built_of(name, seed=2)
+    assert built == built_of(name, seed=2)
+    text = built.decode()
+    assert not re.search(r"<<|>>|MINUTES", text)
+    assert json.loads(text)["metadata"]["kernelspec"]["name"] == "python3"
+    for source in code(built):
+        compile(source, name, "exec")
+        assert "funcnn" not in re.findall(r"^\s*(?:import|from) (\w+)", source, re.M)
+    assert (built != built_of(name)) == (NOTEBOOKS[name].lab != "points")
+
+
+def test_every_source_is_of_a_notebook_or_in_one():
+    sources = Path(notebook_builder.__file__).parent / "notebook_sources"
+    assert {path.stem for path in sources.glob("*.md")} == set(NOTEBOOKS)
+    used = {
+        name
+        for path in sources.glob("*.md")
+        for name in re.findall("<<shared/(.+)>>", path.read_text())
+    }
+    assert {path.name for path in sources.glob("shared/*")} == used
+
+
+def test_files_have_the_names_that_a_lab_gives_them():
+    names = {"layer": "layer_310", "network": "network_310"}
+    text = "\n".join(code(built_of("fashion-numpy", names=names)))
+    assert {"from layer_310 import", "from network_310 import"} <= set(
+        re.findall(r"from \w+_310 import", text)
+    )
+    assert not re.search(r"from (layer|network) import", text)
+    text = built_of("fashion-mlp", names={"submission": "310_submission"}).decode()
+    assert set(re.findall(r"\w*submission\.\w+", text)) == {
+        *("310_submission.pt", "310_submission.csv")
+    }
+
+
+def test_the_settings_are_those_of_the_lab():
+    namespace = {}
+    settings = next(source for source in code(built_of("fashion-mlp")) if "HIDDEN" in source)
+    exec(settings.partition("\n\n")[2].partition("\n\n")[0], namespace)
+    config = RunConfig.resolve(dict(NOTEBOOKS["fashion-mlp"].trials[""].settings))
+    assert (config.optimizer, config.activation, config.schedule) == (
+        *("classical-momentum", "relu", "cosine"),
+    )
+    for name in NOTEBOOKS["fashion-mlp"].settings:
+        assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
+    assert (namespace["SEED"], namespace["IMAGES"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        *(("points", "sgd"), ("fashion-numpy", "adam"), ("fashion-torch", "adam")),
+        *(("emnist47", "adam"), ("mnist-numpy", "sgd"), ("mnist-torch", "sgd")),
+    ],
+)
+def test_the_words_are_about_what_the_lab_trains_with(name, optimizer):
+    for trial in NOTEBOOKS[name].trials.values():
+        config = RunConfig.resolve(dict(trial.settings))
+        assert config.optimizer == optimizer
+        assert config.schedule == ("constant" if name == "points" else "cosine")
+        assert (config.loss, config.label_smoothing) == ("cross-entropy", 0)
+
+
+def cell_with(built, text):
+    return next(source for source in code(built) if text in source)
+
+
+@pytest.mark.parametrize("name", ["mnist-torch", "fashion-torch"])
+def test_the_split_is_that_of_the_run(name):
+    data = load_dataset(NOTEBOOKS[name].data, val_size=10_000, seed=3)
+    images, labels = (
+        read_idx(DATA / NOTEBOOKS[name].data / f"train-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    found = {"np": np, "images": images[:, None], "labels": labels, "test_labels": labels}
+    exec(cell_with(built_of(name, seed=3), "def split"), found)
+    np.testing.assert_array_equal(found["train_images"], data.train[0])
+    np.testing.assert_array_equal(found["train_labels"], data.train[1])
+    np.testing.assert_array_equal(found["val_images"], data.validation[0])
+    np.testing.assert_array_equal(found["val_labels"], data.validation[1])
+
+
+# --- how it finds and downloads data ---------------------------------------------------------
+
+
+@pytest.fixture
+def unpacked(folder, monkeypatch):
+    """The cell that finds data, in an empty folder; what it downloads from is given."""
+    monkeypatch.chdir(folder)
+
+    def of(address):
+        source = cell_with(built_of("mnist-torch"), "def unpacked")
+        source = source.replace(SETS["mnist"].url, address)
+        found = {"Path": Path, "os": os, "gzip": gzip, "hashlib": hashlib}
+        exec(f"import urllib.request\n{source}", found)
+        return found["unpacked"]
+
+    return of
+
+
+NAME = "t10k-labels-idx1-ubyte"
+
+
+def test_data_is_downloaded_once_and_compared_with_its_checksum(unpacked, folder):
+    packed = (DATA / "mnist" / f"{NAME}.gz").read_bytes()
+    site = web.Site({f"/{NAME}.gz": packed})
+    with site.served() as address:
+        read = unpacked(address)
+        assert read(NAME) == read(NAME) == gzip.decompress(packed)
+    assert len(site.requests) == 1
+    assert [path.name for path in (folder / "data" / "mnist").iterdir()] == [f"{NAME}.gz"]
+    (folder / f"{NAME}.gz").write_bytes(gzip.compress(b"other bytes"))
+    with pytest.raises(ValueError, match=f"{NAME}.gz is not the published file of mnist"):
+        read(NAME)
+
+
+def test_data_that_cannot_be_had_is_named(unpacked, folder):
+    with pytest.raises(
+        FileNotFoundError, match=f"{NAME}.gz is missing, and downloading failed"
+    ) as raised:
+        unpacked("http://127.0.0.1:9")(NAME)
+    assert f"upload it to {folder}" in str(raised.value)
+
+
+@pytest.mark.parametrize("package", ["jupytext", "nbformat"])
+def test_what_builds_a_notebook_may_be_missing(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError) as raised:
+        built_of("points")
+    assert str(raised.value) == f"{package} is not installed: pip install 'funcnn[notebooks]'"
+
+
+@pytest.mark.parametrize("package", ["nbclient", "ipykernel"])
+def test_what_executes_a_notebook_may_be_missing(package, monkeypatch, folder):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"^{package} is not installed: pip install"):
+        execute(notebook_of("1"), folder, name="tried")

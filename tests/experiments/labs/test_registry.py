@@ -1,0 +1,288 @@
+"""The five labs' definitions, and each from (little) data to its report."""
+
+import csv
+import itertools
+import re
+from functools import partialmethod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from helpers import need_weasyprint, run_all_here
+from image_files import image_folder
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+import funcnn as fn
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.export.models import export_model
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.labs.lab import Results
+from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.registry import LABS
+from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.labs.tables import verdict
+from funcnn.experiments.training.folder import EpochRow
+
+torch = pytest.importorskip(
+    "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
+)
+need_weasyprint()
+HTML = pytest.importorskip("weasyprint").HTML
+
+SIDE = 8
+
+
+@pytest.mark.parametrize("lab", LABS.values(), ids=lambda lab: lab.name)
+def test_every_trial_has_a_name_of_its_own_and_settings_that_are_good(lab):
+    names = [trial.name for trial in lab.trials]
+    assert len(set(names)) == len(names)
+    results = Results(lab, Path("runs"), False, {}, EMNIST47)
+    configs = {results.config(trial).to_json() for trial in lab.trials}
+    own = [trial for trial in lab.trials if trial.settings.get("init") == "own"]
+    assert len(configs) == len(lab.trials), own  # none is trained twice
+    mains = [trial for trial in lab.trials if trial.main]
+    assert mains
+    assert all(trial.backends == ("numpy", "torch") for trial in mains)
+
+
+@pytest.mark.parametrize(
+    ("lab", "settings"),
+    [
+        (fashion, {"val_size": 10_000, "batch_size": 100, "data": "fashion-mnist"}),
+        (emnist47, {"val_size": 8_000, "split": "last", "data": EMNIST47}),
+        (mnist, {"test_curve": True, "optimizer": "sgd", "dropout": 0.0, "data": "mnist"}),
+        (fashion_mlp, {"optimizer": "classical-momentum", "channels": ()}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_a_lab_asks_of_the_settings_holds(lab, settings):
+    results = Results(lab.LAB, Path("runs"), False, {}, EMNIST47)
+    for trial in lab.LAB.trials:
+        if trial.main:
+            config = results.config(trial)
+            assert {name: getattr(config, name) for name in settings} == settings
+
+
+def test_an_mlp_has_less_than_2_mb_and_another_of_the_lab_has_not():
+    results = Results(fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
+    for trial in (fashion_mlp.MAIN, *fashion_mlp.SIZES.values()):
+        widths = [784, *results.config(trial).hidden, 10]
+        model = fn.serial(fn.Flatten(), *map(fn.Dense, widths[1:]))
+        assert fn.summary(model, (1, 28, 28)).bytes < 2e6
+
+
+def test_emnist47_prints_an_epoch_as_the_lab_asks():
+    row = EpochRow(3, 1.23456, 0.5, 2.0, 0.4375, 0.1, 1.0)
+    said = "Epoch:  3 |Train Loss:  1.2346 |Train Acc:50.0000 |Val Loss:  2.0000 |Val Acc:43.7500"
+    assert emnist47.epoch_line(row) == said
+
+
+def test_points_prints_an_epoch_as_the_lab_asks():
+    row = EpochRow(10000, 0.16234523253277644, 0.5, None, None, 0.1, 1.0)
+    assert points.epoch_line(row) == "epoch 10000 loss : 0.16234523253277644"
+
+
+# --- from data to report ---------------------------------------------------------------------
+
+
+class Done(NamedTuple):
+    """A finished experiment."""
+
+    results: Results
+    page: str
+
+
+def csv_folder(folder):
+    """As the lab `emnist47` has it: no header, the label first, and none in test.csv."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for name, count in (("train", 150), ("test", 25)):
+        labels = np.arange(count) % 47
+        pixels = generator.integers(0, 20, (count, SIDE * SIDE)) + 5 * labels[:, None]
+        rows = np.column_stack((labels, pixels)) if name == "train" else pixels
+        np.savetxt(folder / f"{name}.csv", rows, fmt="%d", delimiter=",")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished quick version of each lab, on few and small images."""
+    folder = tmp_path_factory.mktemp("labs")
+    images = str(image_folder(folder / "images", train=80, test=20, side=SIDE, classes=6))
+    letters = str(csv_folder(folder / "letters"))
+    few = {"epochs": 2, "val_size": 12, "batch_size": 8}
+    found = {}
+    for lab in LABS.values():
+        quick = {"epochs": 3} if lab.name == "points" else few
+        if lab.name not in ("points", "emnist47"):
+            quick = {**quick, "data": images}
+        small = lab._replace(quick=quick)
+        data = letters if lab.on_emnist else None
+        run = LabRun.open(small, True, folder / lab.name, data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab_run, "run_all", run_all_here)
+            # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
+            patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
+            # What lies where in a picture is seen in test_pictures: to lay it out takes half its
+            # time.
+            patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+            page = run.finish()
+        found[lab.name] = Done(run.results, page.read_text())
+    return found
+
+
+TITLES = {
+    "points": ("Introduction", "Set-up", "Results", "Discussion", "Extra", "Learning rates"),
+    "fashion": ("Data", "Part 1: from scratch in NumPy", "Part 2: the same network in PyTorch",
+                "What raised the accuracy", "The differences between the two parts"),
+    "emnist47": ("Data", "Loss", "Network", "Results", "What each choice changed"),
+    "mnist": ("NN in NumPy", "NN in PyTorch", "CNN in NumPy", "CNN in PyTorch", "Comparison",
+              "NumPy with PyTorch: CNN", "NN with CNN"),
+    "fashion-mlp": ("Model", "Accuracy against size", "Activations", "Loss", "Optimizer",
+                    "Another dataset", "What is handed in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_report_has_the_labs_sections_in_order_and_its_numbers_from_the_runs(done, name):
+    results, page = done[name]
+    places = [re.search(rf"{re.escape(title)}</h", page).start() for title in TITLES[name]]
+    if name != "points":  # whose last is a part of one before
+        assert places == sorted(places)
+    for trial in results.trials:
+        for backend in trial.backends if trial.main else ():
+            summary = results.summary(trial, backend)
+            score = "test_accuracy" if summary["test_accuracy"] is not None else "val_accuracy"
+            assert f"{100 * summary[score]:.2f}" in page
+    assert (results.path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_points_shows_every_prediction_and_the_printed_losses(done):
+    page = done["points"].page
+    assert len(re.findall("<figure", page)) >= 12
+    assert "classical-momentum" in page
+    assert "epoch 3 loss : 0." in page
+    assert "(21, 1)" in page
+    assert "(100, 1)" in page
+
+
+def test_points_prints_every_prediction_and_the_accuracy_in_the_end(done):
+    results = done["points"].results
+    said = points.closing(results)
+    arrays = re.findall(r"seed 0:\n(\[\[.*?\]\])\naccuracy : (\d+\.\d\d)%", said, re.DOTALL)
+    for (array, accuracy), trial in zip(arrays, points.MAIN.values(), strict=True):
+        inputs, labels = results.task(trial).data.test
+        outputs = np.array([float(number) for number in re.findall(r"[\d.]+(?:e[-+]\d+)?", array)])
+        np.testing.assert_allclose(outputs[:, None], results.model(trial).predict(inputs), 1e-6)
+        right = ((outputs[:, None] > 0.5) == labels).mean()
+        assert accuracy == f"{100 * right:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("name", "trial", "file", "rows"),
+    [
+        ("fashion", fashion.CNN, fashion.FILE, 20),
+        ("emnist47", emnist47.CNN, emnist47.FILE, 25),
+        ("fashion-mlp", fashion_mlp.MAIN, "submission.csv", 20),
+    ],
+)
+def test_the_predictions_are_in_the_labs_form_and_numpys(done, name, trial, file, rows):
+    results = done[name].results
+    with open(results.path / file, newline="") as opened:
+        header, *found = csv.reader(opened)
+    assert header == ["Id", "Category"]
+    assert [line[0] for line in found] == [str(number) for number in range(rows)]
+    images = results.task(trial).data.test[0]
+    outputs = results.model(trial).predict(images)
+    assert [line[1] for line in found] == [str(each) for each in outputs.argmax(1)]
+
+
+def test_no_report_says_where_emnist_is_on_a_student_s_disk(done):
+    for results, page in done.values():
+        assert str(results.path.with_name("letters")) not in page, results.lab.name
+    assert ">letters</code>, the last 8,000 rows" in done["emnist47"].page
+
+
+def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_validation_set(done):
+    results, page = done["emnist47"]
+    assert results.summary(emnist47.CNN)["test_accuracy"] is None
+    assert "Confusion matrix of the validation set" in page
+    assert "predicted in the end, without labels" in page
+    assert re.search(r"\|Val Acc:\d+\.\d{4}", page)
+    assert 'class="number">-<' in page or ">-</td>" in page
+
+
+def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(done):
+    results, page = done["mnist"]
+    for trial in (mnist.NN, mnist.CNN):
+        for backend in trial.backends:
+            assert all(row.test_accuracy is not None for row in results.rows(trial, backend))
+            for kind in ("probabilities", "top-three"):
+                assert (results.path / f"figures/{kind}-{trial.name}-{backend}.png").is_file()
+    assert len(re.findall("<figcaption>.*three highest probabilities of every class", page)) == 4
+
+
+def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, tmp_path):
+    results = done["fashion-mlp"].results
+    tensors = torch.load(results.path / "submission.pt", weights_only=True)
+    folder = results.folder(fashion_mlp.MAIN, "numpy", 0)
+    written = export_model(folder.path, "pt", tmp_path / "again.pt")
+    names: dict = {}
+    exec(written["definition"], names)
+    names["model"].load_state_dict(tensors, strict=True)
+    assert all(isinstance(part, torch.nn.Linear) or not list(part.parameters())
+               for part in names["model"])  # fmt: skip
+    images = results.task(fashion_mlp.MAIN).data.test[0]
+    trained = results.model(fashion_mlp.MAIN)
+    with torch.no_grad():
+        theirs = names["model"](torch.from_numpy(trained.normalization(images))).numpy()
+    np.testing.assert_allclose(theirs, trained.predict(images), atol=1e-5)
+
+
+def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
+    page = done["fashion-mlp"].page
+    for name in ("identity", "binary-step", "sigmoid", "tanh", "arctan", "relu (above)", "prelu",
+                 "elu", "softplus"):  # fmt: skip
+        assert f">{name}<" in page
+    for name in ("the lab&#x27;s, constant rate", "torch&#x27;s, falling rate"):
+        assert name in page
+    assert "EMNIST, 47 classes" in page
+
+
+def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
+    class Few:
+        seeds = range(2)
+
+        def __init__(self, test):
+            self.scores = {"val_accuracy": [0.9, 0.85], "test_accuracy": test}
+
+        def spread(self, trial, side, score):
+            return self.scores[score]
+
+        def summary(self, trial, side="numpy", seed=0):
+            scores = {name: values[seed] for name, values in self.scores.items() if values}
+            return scores | {"test_is": "the test set"}
+
+    def said(test, asked):
+        return verdict(Few(test), mnist.NN, asked, "test_accuracy").paragraph
+
+    asks = "The lab asks for 80 %. On the {} set, "
+    assert said([0.81, 0.82], 0.8) == asks.format("test") + (
+        "the lowest of the runs on each side: NumPy **81.00 %**, PyTorch **81.00 %**; met."
+    )
+    assert said([0.81, 0.79], 0.8).endswith("**79.00 %**; NumPy and PyTorch below it.")
+    assert said(None, 0.8).startswith(asks.format("validation"))
+    assert "85.00" in said(None, 0.8)
+
+
+def test_the_two_recurrences_agree_under_a_constant_rate_and_part_under_a_falling_one(done):
+    task = done["fashion-mlp"].results.task(fashion_mlp.MAIN)
+    constant = recurrences_apart(task, "constant", 8)
+    falling = recurrences_apart(task, "cosine", 8)
+    assert len(constant) == len(falling) == 8
+    assert max(constant) < 1e-13
+    assert falling[0] < 1e-13  # the first step has no velocity to keep
+    assert falling[-1] > 1e-3
+    assert all(a < b for a, b in itertools.pairwise(falling))

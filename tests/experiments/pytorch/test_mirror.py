@@ -1,0 +1,193 @@
+"""The mirror: every layer and architecture in torch, with the same numbers."""
+
+import inspect
+
+import numpy as np
+import pytest
+from cases import LAYERS
+from helpers import normal_batch, spy
+
+import funcnn as fn
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.pytorch.parts import part_of, source
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
+
+torch = pytest.importorskip("torch", reason="the mirror is torch's: pip install 'funcnn[torch]'")
+from funcnn.experiments.pytorch import modules  # noqa: E402
+from funcnn.experiments.pytorch.mirror import (  # noqa: E402
+    definition,
+    grads_of,
+    load_params,
+    mirror,
+    params_of,
+    set_rng,
+)
+
+KEY = fn.random.key(0)
+NOT_IN_TORCH = {  # nn.Flatten and nn.Unflatten need an axis beside the batch's
+    ("Flatten", ()),
+    ("Reshape", (1,)),
+}
+ROWS = [
+    pytest.param(layer, shape, id=f"{name} {index} of {shape}")
+    for name, rows in LAYERS.items()
+    for index, (layer, shape) in enumerate(rows)
+    if layer.spec is not None and (name, shape) not in NOT_IN_TORCH
+]
+same_is_slow = pytest.mark.filterwarnings("ignore:Using padding='same'")
+
+
+def tensors(x):
+    """A tensor that asks for its gradient, or a tuple of them for a tuple of arrays."""
+    if isinstance(x, tuple):
+        return tuple(map(tensors, x))
+    return torch.tensor(x, requires_grad=True)
+
+
+def assert_close(ours, theirs):
+    """The same tree, to 1e-10."""
+    fn.tree.map(
+        lambda a, b: np.testing.assert_allclose(
+            a, b.detach().numpy() if isinstance(b, torch.Tensor) else b, rtol=1e-10, atol=1e-10
+        ),
+        ours,
+        theirs,
+    )
+
+
+def normal_like(y, seed):
+    generator = np.random.default_rng(seed)
+    return fn.tree.map(lambda a: generator.standard_normal(a.shape), y)
+
+
+def assert_mirrored(layer, shape, *, rng=KEY, seed=0):
+    """Equal outputs, gradients and statistics in training, and outputs in evaluation."""
+    _, params = layer.init(fn.random.key(seed), shape, dtype=np.float64)
+    params = fn.tree.map(lambda leaf: leaf + 0.1, params)  # no bias is 0
+    module = mirror(layer, shape, np.float64)
+    load_params(module, layer, params)
+    assert_close(params, params_of(module, layer, params))
+    set_rng(module, layer, rng)
+
+    x = normal_batch(fn.random.key(seed + 1), shape, batch=3, dtype=np.float64)
+    x_torch = tensors(x)
+    y, vjp = layer.apply(params, x, rng=rng, train=True)
+    y_torch = module(x_torch)
+    assert_close(y, y_torch)
+    dy = normal_like(y, seed)
+    dparams, dx = vjp(dy)
+    if fn.tree.leaves(y_torch)[0].requires_grad:  # a step's has no grad to pull back
+        torch.autograd.backward(
+            fn.tree.leaves(y_torch), list(map(torch.tensor, fn.tree.leaves(dy)))
+        )
+    assert_close(dparams, grads_of(module, layer, params))
+    x_grads = fn.tree.map(
+        lambda t: np.zeros(t.shape) if t.grad is None else t.grad.numpy(), x_torch
+    )
+    assert_close(dx, x_grads)
+    if getattr(vjp, "statistics", None) is not None:
+        params = fn.training.write_statistics(params, vjp.statistics)
+        assert_close(params, params_of(module, layer, params))
+
+    module.eval()
+    assert_close(layer.apply(params, x, wrt=None)[0], module(x_torch))
+
+
+@same_is_slow
+@pytest.mark.parametrize(("layer", "shape"), ROWS)
+def test_every_layer_is_mirrored(layer, shape):
+    assert_mirrored(layer, shape)
+
+
+@pytest.mark.parametrize(("name", "shape"), sorted(NOT_IN_TORCH))
+def test_what_torch_cannot_say_is_an_error_that_names_it(name, shape):
+    layer = {"Flatten": fn.Flatten(), "Reshape": fn.Reshape(())}[name]
+    with pytest.raises(InputError, match=f"layer 0 .{name}.: torch has no such module"):
+        part_of(fn.serial(layer), shape)
+
+
+def build(arch, **changes):
+    binary = ARCHITECTURES[arch].binary
+    config = RunConfig.resolve({"arch": arch, "dropout": 0.25} | changes)
+    return build_network(config, 2 if binary else 10), (2,) if binary else (1, 28, 28)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_architecture_is_mirrored_with_its_dropout(arch):
+    assert_mirrored(*build(arch))
+
+
+def test_without_a_key_dropout_is_torchs():
+    layer = fn.serial(fn.Dropout(0.5))
+    module = mirror(layer, (1000,))
+    set_rng(module, layer, KEY)
+    set_rng(module, layer, None)
+    x = torch.ones(4, 1000)
+    assert not torch.equal(module(x), module(x))
+    assert 0.4 < float((module(x) == 0).float().mean()) < 0.6
+
+
+@pytest.mark.parametrize(
+    "layer", [fn.elementwise(fn.activations.relu), spy(fn.Relu(), []), fn.shape_dependent(fn.Dense)]
+)
+def test_a_layer_without_a_spec_is_named_with_its_place(layer):
+    model = fn.serial(fn.Dense(3), fn.residual(fn.serial(fn.Tanh(), layer)))
+    with pytest.raises(InputError, match=r"layer 1/0/1 \(\w+\) has no spec"):
+        part_of(model, (3,))
+    with pytest.raises(InputError, match=r"the model \(\w+\) has no spec"):
+        part_of(layer, (3,))
+
+
+def test_params_of_another_model_are_refused():
+    module = mirror(fn.Dense(3), (4,))
+    _, params = fn.Dense(2).init(KEY, (4,))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        load_params(module, fn.Dense(2), params)
+
+
+# --- source ----------------------------------------------------------------------------------
+
+
+@same_is_slow
+@pytest.mark.parametrize(("layer", "shape"), ROWS)
+def test_the_definition_runs_without_funcnn_and_gives_the_same(layer, shape):
+    text = definition(layer, shape)
+    assert "funcnn" not in text
+    space = {}
+    exec(text, space)
+    module = mirror(layer, shape).eval()
+    assert not space["model"].load_state_dict(module.state_dict(), strict=True).missing_keys
+    x = normal_batch(KEY, shape, batch=3)
+    x_torch = fn.tree.map(lambda a: torch.tensor(a), x)
+    fn.tree.map(
+        lambda a, b: np.testing.assert_array_equal(a.detach(), b.detach()),
+        module(x_torch),
+        space["model"].eval()(x_torch),
+    )
+
+
+def test_the_source_of_a_serial_model_is_a_plain_sequential():
+    model = fn.serial(fn.Conv(8, 3, padding="same"), fn.Relu(), fn.MaxPool(2), fn.Flatten())
+    model = fn.serial(model, fn.Dense(10, bias=False))
+    assert source(part_of(model, (1, 28, 28))) == (
+        "nn.Sequential(\n"
+        "    nn.Sequential(\n"
+        "        nn.Conv2d(1, 8, 3, padding='same'),\n"
+        "        nn.ReLU(),\n"
+        "        nn.MaxPool2d(2),\n"
+        "        nn.Flatten(),\n"
+        "    ),\n"
+        "    nn.Linear(1568, 10, bias=False),\n"
+        ")"
+    )
+
+
+def test_every_own_module_stands_by_itself():
+    for name, kind in inspect.getmembers(modules, inspect.isclass):
+        if kind.__module__ == modules.__name__:
+            space = {}
+            exec("from typing import Any\nimport torch\nfrom torch import nn", space)
+            exec(inspect.getsource(kind), space)
+            assert space[name].__doc__

@@ -1,0 +1,70 @@
+"""What a program may ask of the C library, where there is one that listens; memory measured."""
+
+import ctypes
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+
+from funcnn.experiments.system import memory
+
+
+class FakeLibrary:
+    def __init__(self):
+        self.asked = {}
+
+    def mallopt(self, parameter, value):
+        self.asked[parameter] = value
+
+
+def test_glibc_is_asked_to_keep_what_is_freed(monkeypatch):
+    library = FakeLibrary()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    memory.keep_freed_memory()
+    assert set(library.asked) == {-1, -2, -3}
+    assert min(library.asked.values()) >= 32 << 20
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_another_c_library_is_left_alone(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    memory.keep_freed_memory()
+
+
+# --- how much work needs ---------------------------------------------------------------------
+
+
+def test_the_growth_of_memory_is_that_of_the_work_alone():
+    np.ones(8 << 20)  # 64 MB, freed before
+    assert 32e6 < memory.peak_growth(lambda: np.ones(4 << 20)) < 40e6  # 32 MiB, freed after
+    assert memory.peak_growth(lambda: None) < 1e6
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_without_a_new_peak_it_is_what_exceeds_the_old(monkeypatch, platform, unit):
+    def refuse(path, *text):
+        raise OSError
+
+    peaks = iter([100, 130])
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(
+        memory.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=next(peaks))
+    )
+    monkeypatch.setattr(sys, "platform", platform)
+    assert memory.peak_growth(lambda: None) == 30 * unit
+
+
+def test_on_windows_the_peak_is_the_working_set_s(monkeypatch):
+    def refuse(path, *text):
+        raise FileNotFoundError
+
+    peaks = iter([SimpleNamespace(peak_wset=100), SimpleNamespace(peak_wset=130)])
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(memory, "resource", None)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda process: next(peaks))
+    assert memory.peak_growth(lambda: None) == 30

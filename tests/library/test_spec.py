@@ -1,0 +1,209 @@
+import json
+
+import numpy as np
+import pytest
+from cases import STORED_LAYERS
+from helpers import assert_same_bits, normal_batch
+
+import funcnn as fn
+from funcnn import initializers, random, tree
+
+KEY = random.key(0)
+
+COMBINATORS = [
+    (fn.serial(fn.Dense(3), fn.Relu(), fn.Dropout(), fn.Dense(2)), (4,)),
+    (fn.serial(fn.Flatten(), fn.serial(fn.Dense(3), fn.serial(fn.Tanh())), fn.Dense(2)), (2, 2)),
+    (fn.parallel(fn.Dense(3), fn.Relu()), ((4,), (2,))),
+    (fn.residual(fn.Dense(4)), (4,)),
+    (fn.serial(fn.Conv(2, 3), fn.Relu(), fn.MaxPool(2), fn.Flatten(), fn.Dense(3)), (1, 6, 6)),
+    (fn.residual(fn.Dense(3), shortcut=fn.serial(fn.Tanh(), fn.Dense(3))), (4,)),
+]
+CASES = [*(case for cases in STORED_LAYERS.values() for case in cases), *COMBINATORS]
+cases = pytest.mark.parametrize(
+    ("layer", "input_shape"), CASES, ids=[f"{i}-{c[0].spec['layer']}" for i, c in enumerate(CASES)]
+)
+
+
+def own_init(rng, shape, dtype):
+    return np.ones(shape, dtype)
+
+
+def own_layer():
+    return fn.Layer(lambda rng, shape: (shape, {}), lambda params, x, **_: (x, lambda dy: ({}, dy)))
+
+
+def test_the_table_holds_every_public_layer():
+    constructors = {
+        name for name in fn.__all__ if name[0].isupper() and not isinstance(getattr(fn, name), type)
+    }
+    assert set(STORED_LAYERS) == constructors
+
+
+@cases
+def test_a_layer_comes_back_from_its_spec_as_json(layer, input_shape):
+    again = fn.from_spec(json.loads(json.dumps(layer.spec, allow_nan=False)))
+    assert again.spec == layer.spec
+    (shape, params), (same_shape, same_params) = (
+        each.init(KEY, input_shape) for each in (layer, again)
+    )
+    assert shape == same_shape
+    assert tree.structure(params) == tree.structure(same_params)
+    for a, b in zip(tree.leaves(params), tree.leaves(same_params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    x = normal_batch(KEY, input_shape)
+    for train in (False, True):
+        y, _ = layer.apply(params, x, rng=KEY, train=train)
+        assert_same_bits(y, again.apply(params, x, rng=KEY, train=train)[0])
+
+
+def test_a_serial_of_nothing_comes_back_as_the_identity():
+    assert fn.serial().spec == {"layer": "serial", "layers": []}
+    again = fn.from_spec({"layer": "serial", "layers": []})
+    assert again.init(KEY, (4,)) == ((4,), [])
+    y, vjp = again.apply([], np.ones((2, 4), np.float32))
+    np.testing.assert_array_equal(y, np.ones((2, 4)))
+    np.testing.assert_array_equal(vjp(2 * y)[1], 2 * y)
+
+
+def test_a_spec_is_the_name_and_all_arguments():
+    assert fn.serial(fn.Dense(3, weight_init=initializers.normal(0.5)), fn.Relu()).spec == {
+        "layer": "serial",
+        "layers": [
+            {
+                "layer": "Dense",
+                "out_features": 3,
+                "bias": True,
+                "weight_init": {"initializer": "normal", "stddev": 0.5},
+                "bias_init": {"initializer": "zeros"},
+            },
+            {"layer": "Relu"},
+        ],
+    }
+
+
+def test_a_spec_from_before_an_argument_means_its_default():
+    assert fn.from_spec({"layer": "Dropout", "rate": 0.25}).spec == fn.Dropout(0.25).spec
+
+
+def test_positional_named_and_default_arguments_give_one_spec():
+    assert fn.Dropout().spec == fn.Dropout(0.5).spec == fn.Dropout(rate=0.5).spec
+    assert fn.Reshape((2, 3)).spec == fn.Reshape([2, 3]).spec
+
+
+@pytest.mark.parametrize(
+    ("of_numpy", "plain"),
+    [
+        (lambda: fn.Dense(np.int64(3)), fn.Dense(3)),
+        (lambda: fn.Dense(3, bias=np.bool_(False)), fn.Dense(3, bias=False)),
+        (lambda: fn.Reshape(tuple(np.array([2, 3]))), fn.Reshape((2, 3))),
+        (lambda: fn.Dropout(np.float64(0.5)), fn.Dropout(0.5)),
+        (lambda: fn.Conv(np.int64(3), (np.int32(2), 3), np.uint8(1)), fn.Conv(3, (2, 3), 1)),
+        (lambda: fn.MaxPool(np.int64(2), [np.int64(1), 2]), fn.MaxPool(2, (1, 2))),
+        (lambda: fn.Dropout(np.float32(0.5)), fn.Dropout(0.5)),
+    ],
+)
+def test_numpy_numbers_become_plain_ones(of_numpy, plain):
+    spec = of_numpy().spec
+    assert spec == plain.spec
+    assert json.dumps(spec) == json.dumps(plain.spec)
+
+
+# --- without a spec --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        own_layer(),
+        fn.elementwise(lambda x: (x, lambda dy: dy)),
+        fn.Dense(3, weight_init=own_init),
+        fn.Dense(3, bias_init=own_init),
+        fn.serial(fn.Relu(), own_layer()),
+        fn.serial(fn.Relu(), fn.serial(fn.Dense(3, weight_init=own_init))),
+    ],
+)
+def test_what_holds_a_user_s_own_function_has_no_spec(layer):
+    assert layer.spec is None
+
+
+def test_a_layer_without_a_spec_works_and_keeps_its_name_in_errors():
+    model = fn.serial(fn.Relu(), fn.Dense(3, weight_init=own_init))
+    _, params = model.init(KEY, (4,))
+    with pytest.raises(ValueError, match=r"layer 1 \(Dense\): expected inputs"):
+        model.apply(params, np.zeros((2, 5), np.float32))
+
+
+# --- what is no spec -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec", [None, 3, "Dense", [], [{"layer": "Relu"}], {"initializer": "zeros"}]
+)
+def test_what_is_not_the_spec_of_a_layer_is_refused(spec):
+    with pytest.raises(ValueError, match="not the spec of a layer"):
+        fn.from_spec(spec)
+
+
+@pytest.mark.parametrize("spec", [{}, {"name": "Dense"}, {1: 2, "name": "Dense"}])
+def test_a_dict_of_something_else_is_refused(spec):
+    with pytest.raises(ValueError, match="a spec has a 'layer' or an 'initializer', got keys"):
+        fn.from_spec(spec)
+
+
+@pytest.mark.parametrize(
+    "name", ["Dence", "dense", "from_spec", "__import__", "zeros", 3, None, []]
+)
+def test_an_unknown_layer_is_an_error_that_lists_the_known(name):
+    with pytest.raises(ValueError, match=r"is not a layer of this library .*'Dense'"):
+        fn.from_spec({"layer": name})
+    with pytest.raises(ValueError, match=r"is not a layer of this library .*'Dense'"):
+        fn.from_spec({"layer": "serial", "layers": [{"layer": name}]})
+
+
+def test_an_unknown_initializer_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match=r"'Dense' is not a initializer .*'he_normal'"):
+        fn.from_spec({"layer": "Dense", "out_features": 3, "weight_init": {"initializer": "Dense"}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"layer": "Dense"}, "'Dense'.*out_features"),
+        ({"layer": "Dense", "out_features": 3, "units": 4}, "'Dense'.*units"),
+        ({"layer": "Dense", "out_features": 0}, "Dense.*at least 1.*0"),
+        ({"layer": "Dense", "out_features": "three"}, "Dense.*three"),
+        ({"layer": "Dense", "out_features": 3, "weight_init": 0.1}, "Dense.*weight_init.*0.1"),
+        (
+            {"layer": "Dense", "out_features": 3, "weight_init": {"layer": "Relu"}},
+            "Dense.*weight_init",
+        ),
+        ({"layer": "Relu", "slope": 0.1}, "'Relu'.*slope"),
+        ({"layer": "Reshape", "shape": 6}, "Reshape.*6"),
+        ({"layer": "Dropout", "rate": 1.5}, "Dropout.*1.5"),
+        ({"layer": "Dropout", "rate": "half"}, "Dropout"),
+        ({"layer": "Softmax", "dim": "last"}, "Softmax.*last"),
+        ({"layer": "Conv", "out_channels": 3}, "'Conv'.*kernel_size"),
+        ({"layer": "Conv", "out_channels": 3, "kernel_size": 1.5}, "Conv.*kernel_size.*1.5"),
+        ({"layer": "Conv", "out_channels": 3, "kernel_size": 3, "stride": 0}, "stride.*got 0"),
+        ({"layer": "MaxPool", "kernel_size": [2, "a"]}, r"MaxPool.*kernel_size.*\(2, 'a'\)"),
+        ({"layer": "serial", "layers": [3]}, "serial.*layer 0.*3"),
+        ({"layer": "serial", "layers": 3}, "serial.*3"),
+        ({"layer": "serial", "layer_list": []}, "serial.*layer_list"),
+    ],
+)
+def test_arguments_that_are_not_the_layer_s_are_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        fn.from_spec(spec)
+
+
+def test_a_replaced_apply_is_not_described_by_the_old_spec():
+    relu = fn.Relu()
+    replaced = relu._replace(apply=lambda params, x, **keywords: relu.apply(params, -x, **keywords))
+    assert fn.serial(fn.Dense(2), replaced).spec is None
+    assert fn.serial(fn.Dense(2), relu).spec is not None
+
+
+def test_a_spec_can_be_edited_without_changing_another():
+    spec = fn.serial(fn.Dense(2)).spec
+    spec["layers"][0]["weight_init"]["initializer"] = "zeros"
+    assert fn.Dense(3).spec["weight_init"] == {"initializer": "glorot_uniform"}
