@@ -172,7 +172,7 @@ def test_only_the_mirror_and_one_module_of_the_benchmark_import_torch():
 # --- what an import costs --------------------------------------------------------------------
 
 HEAVY = {"torch", "jax", "pandas", "matplotlib", "scipy", "tqdm", "PIL", "ssl"}
-HEAVY |= {"onnx", "onnxruntime", "safetensors", "weasyprint"}
+HEAVY |= {"onnx", "onnxruntime", "safetensors", "weasyprint", "jinja2", "tabulate"}
 
 
 @pytest.mark.parametrize(
