@@ -149,7 +149,7 @@ def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
         first = path.read_text("utf-8").split('"""')[1].strip().splitlines()[0]
-        source[0] += f"\n## {first.rstrip('.')}\n\n`examples/{path.name}`\n\n"
+        source[0] += f"\n## {first.rstrip('.').partition(':')[0]}\n\n`examples/{path.name}`\n\n"
         source[0] += f"```{{literalinclude}} ../examples/{path.name}\n:language: python\n```\n"
 
 
