@@ -16,13 +16,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.hand_in.standalone import layers as standalone_layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
 
@@ -193,8 +192,8 @@ def _chosen(body: str, choices: tuple[str, str, str]) -> str:
 
 def _title(parts: Sequence[Part], input_shape: Shape) -> str:
     """Its sizes: 784-256-128-10, or 1x28x28-16x14x14-10."""
-    ends = [by_sizes(part.output_shape) for part in parts if part.first_params != "{}"]
-    return "-".join([by_sizes(input_shape), *ends])
+    ends = [sizes_text(part.output_shape) for part in parts if part.first_params != "{}"]
+    return "-".join([sizes_text(input_shape), *ends])
 
 
 def _shape(shape: tuple[Any, ...]) -> str:
