@@ -219,6 +219,13 @@ def test_a_module_that_a_page_runs_is_there(page):
         assert importlib.util.find_spec(name), name
 
 
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])
+def test_a_file_that_a_page_names_is_there(page):
+    rooms = "funcnn|experiments|cli|tests|docs|data|examples"
+    for name in re.findall(rf"`((?:{rooms})/[\w./*-]*)`", page.read_text("utf-8")):
+        assert list(ROOT.glob(name.replace("NAME", "points").rstrip("/"))), name
+
+
 def test_a_command_that_is_none_fails(here):
     for line in ("funcnn trian --arch mlp3", "funcnn train --arhc mlp3", "rm -r here"):
         with pytest.raises(AssertionError):
