@@ -38,5 +38,5 @@ for axis, direction, name in zip(axes.flat, -by_vjp.T, data.class_names, strict=
     drawn = axis.imshow(direction.reshape(28, 28), cmap="RdBu_r", vmin=-largest, vmax=largest)
     axis.set_title(name, fontsize=10)
     axis.axis("off")
-figure.colorbar(drawn, ax=axes, label=r"$-\partial L / \partial w$")
+figure.colorbar(drawn, ax=axes, label="minus the gradient")
 figure.savefig("reading_a_gradient.png", dpi=150)
