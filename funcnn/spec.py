@@ -150,6 +150,10 @@ def from_spec(spec: Spec) -> Layer:
     """The layer that `spec` describes: `from_spec(layer.spec)` does what `layer` does.
 
     Raises `ValueError` for a name that is not a layer of this library, or arguments not its own.
+
+    >>> model = fn.serial(fn.Dense(2), fn.Relu())
+    >>> fn.from_spec(model.spec).spec == model.spec
+    True
     """
     layer = _from_data(spec)
     if not isinstance(layer, Layer):

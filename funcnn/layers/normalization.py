@@ -50,6 +50,10 @@ def LayerNorm(
     params, of that shape: `weight` and `bias`, neither if not `elementwise_affine`.
     Raises `ValueError` if x has too few axes, or others than the weight; `TypeError` if it has
     another dtype.
+
+    >>> _, params = fn.LayerNorm().init(fn.random.key(0), (4,), dtype=np.float64)
+    >>> fn.LayerNorm().apply(params, np.array([[1.0, 2.0, 3.0, 4.0]]))[0].round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
     (normalized_dims,) = check_shape("LayerNorm", (normalized_dims,))
     eps = check_number("eps", eps, least=0)
@@ -108,6 +112,10 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
     params: `weight` and `bias` `(C,)`, neither if not `affine`.
     Raises `ValueError` if the channels cannot be cut so, or are others than the weight's;
     `TypeError` if x has another dtype.
+
+    >>> _, params = fn.GroupNorm(1).init(fn.random.key(0), (4,), dtype=np.float64)
+    >>> fn.GroupNorm(1).apply(params, np.array([[1.0, 2.0, 3.0, 4.0]]))[0].round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
     (num_groups,) = check_shape("GroupNorm", (num_groups,))
     eps = check_number("eps", eps, least=0)
