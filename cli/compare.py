@@ -22,6 +22,7 @@ from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Compariso
 from funcnn.experiments.compare.report import tables
 from funcnn.experiments.data.record import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
+from funcnn.experiments.reports.markdown import pipe_table
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
@@ -119,7 +120,7 @@ def compare(
     if as_json:
         print_json(record)
         return
-    for part in (*tables(record), *record["statements"]):
+    for part in (*map(pipe_table, tables(record)), *record["statements"]):
         click.echo(f"\n{part}")
     click.echo()
     echo(f"report: {comparison.report}")

@@ -7,6 +7,8 @@ import click
 
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import echo, echo_path, json_option, print_json
+from funcnn.experiments.errors import printable, sizes_text
+from funcnn.experiments.reports.text_table import text_table
 
 
 @click.group()
@@ -33,14 +35,15 @@ def list_sets(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    table = []
     for row in rows:
-        echo(f"{row['name']:15} {row['title']}")
         if row["where"] is None:
-            click.echo(f"{'':15} not found; funcnn data fetch {row['name']} ", nl=False)
-            click.echo(f"downloads {row['download_bytes'] / 1e6:.0f} MB")
+            where = f"not found; funcnn data fetch {row['name']} "
+            where += f"downloads {row['download_bytes'] / 1e6:.0f} MB"
         else:
-            size = f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else ""
-            echo(f"{'':15} {row['where']}{size}")
+            where = row["where"] + (f" ({row['bytes'] / 1e6:.0f} MB)" if row["bytes"] else "")
+        table += [[row["name"], row["title"]], ["", printable(where)]]
+    click.echo(text_table(table, left=2))
 
 
 @data.command()
@@ -131,11 +134,20 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
         print_json(described)
         return
     parts = [part for part in ("train", "validation", "test") if part in described]
+    sizes = sizes_text(described["input_shape"], " x ")
     for part in parts:
-        sizes = " x ".join(str(size) for size in described["input_shape"])
         click.echo(f"{part:5} {described[part]:,} inputs of {sizes}")
-    for row in described["classes"]:
-        counts = (f"{row[part]:>7,} {part}" for part in parts if row[part] is not None)
-        test = " without labels" * (row["test"] is None)
-        echo(f"  {row['name']:14} {' '.join(counts)}{test}")
+    click.echo(
+        text_table(
+            [
+                [
+                    *("", printable(row["name"])),
+                    *(f"{row[part]:,} {part}" for part in parts if row[part] is not None),
+                    "without labels" * (row["test"] is None),
+                ]
+                for row in described["classes"]
+            ],
+            left=2,
+        )
+    )
     echo(f"picture: {described['picture']}")

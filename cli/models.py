@@ -18,6 +18,7 @@ from funcnn.cli.options import (
     setting_options,
 )
 from funcnn.experiments.errors import printable
+from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.tasks.config import RunConfig
 
 
@@ -43,29 +44,33 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     if as_json:
         print_json(results)
         return
-    for part, name in (("val", "validation"), ("test", "test")):
-        if f"{part}_loss" in results:
-            echo(_evaluation_line(name, part, results))
-    names = list(map(printable, results["class_names"]))
-    width = max(map(len, ["class", *names]))
-    click.echo(f"\n{'class':{width}}  precision  recall")
-    part = "test" if "test_loss" in results else "val"
-    precisions, recalls = results[f"{part}_precision"], results[f"{part}_recall"]
-    rows = zip(names, precisions, recalls, strict=True)
-    for name, precision, recall in rows:
-        echo(f"{name:{width}}  {precision:9.2%} {recall:7.2%}")
+    parts = [part for part in ("val", "test") if f"{part}_loss" in results]
+    lines = [_evaluation(part, results) for part in parts]
+    click.echo(text_table(lines, left=len(lines[0])))
+    rows = zip(
+        map(printable, results["class_names"]),
+        *(
+            [f"{value:.2%}" for value in results[f"{parts[-1]}_{score}"]]
+            for score in ("precision", "recall")
+        ),
+        strict=True,
+    )
+    click.echo("\n" + text_table([("class", "precision", "recall"), *rows]))
 
 
-def _evaluation_line(name: str, part: str, results: dict[str, Any]) -> str:
+def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     from funcnn.experiments.training.folder import loss_text
 
-    line = f"{name:10} loss {loss_text(results[f'{part}_loss'])}  "
-    line += f"accuracy {results[f'{part}_accuracy']:.2%}  "
-    if f"{part}_top_5_accuracy" in results:
-        line += f"top-5 {results[f'{part}_top_5_accuracy']:.2%}  "
-    if f"{part}_calibration_error" in results:
-        line += f"ECE {results[f'{part}_calibration_error']:.4f}  "
-    return line + f"of {results[f'{part}_examples']:,} examples"
+    name = "validation" if part == "val" else "test"
+    cells = [name, f"loss {loss_text(results[f'{part}_loss'])}"]
+    for score, words, form in (
+        ("accuracy", "accuracy", ".2%"),
+        ("top_5_accuracy", "top-5", ".2%"),
+        ("calibration_error", "ECE", ".4f"),
+    ):
+        if f"{part}_{score}" in results:
+            cells.append(f"{words} {results[f'{part}_{score}']:{form}}")
+    return [*cells, f"of {results[f'{part}_examples']:,} examples"]
 
 
 @click.command()
@@ -158,8 +163,11 @@ def check(arch: str, as_json: bool, **settings: Any) -> None:
         leaves = [leaf._asdict() for leaf in report.leaves]
         print_json({"arch": arch, "worst": report.worst._asdict(), "leaves": leaves, "ok": proven})
     else:
-        for leaf in report.leaves:
-            echo(f"{leaf.path:12} {leaf.probes:4} probes  relative error {leaf.error:.1e}")
+        rows = [
+            (leaf.path, f"{leaf.probes} probes", f"relative error {leaf.error:.1e}")
+            for leaf in report.leaves
+        ]
+        click.echo(text_table(rows))
         echo(f"worst: {report.worst.error:.1e} at {report.worst.path} (limit {TOLERANCE:g})")
     if not proven:
         sys.exit(1)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from funcnn.experiments.errors import printable
+from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
@@ -16,11 +16,9 @@ from funcnn.experiments.tasks.optimizers import OPTIMIZERS
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
-    NameOrPath,
     Number,
     Sizes,
     Whole,
-    by_sizes,
     dashed,
     parse_sizes,
 )
@@ -31,19 +29,19 @@ _NO_KEYS = ("seed", "test_curve")  # one has an option of its own, the other cha
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class _Sizes(click.ParamType):
-    name = "sizes"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        try:
-            return parse_sizes(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _parse_sizes(ctx: click.Context, param: click.Parameter, text: str | None) -> Any:
+    try:
+        return None if text is None else parse_sizes(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-_TYPES = {Whole: click.INT, Number: click.FLOAT, Sizes: _Sizes(), NameOrPath: click.STRING}
+_TYPES: dict[type, dict[str, Any]] = {
+    Flag: {"is_flag": True, "default": None},  # left out, it is what the config file says
+    Number: {"type": float},
+    Sizes: {"metavar": "SIZES", "callback": _parse_sizes},
+    Whole: {"type": int},
+}
 arch_choice = click.Choice(list(ARCHITECTURES))
 
 
@@ -51,20 +49,22 @@ def setting_option(name: str, about: str | None = None) -> Callable[[Command], C
     """The option of a setting of a run; None is what the user left out. about: another help."""
     setting = SETTINGS[name]
     kind, about = setting.kind, about or setting.about
-    if isinstance(kind, Flag):  # left out, it is what the config file says
-        return click.option(f"--{dashed(name)}", is_flag=True, default=None, help=about)
-    option_type = click.Choice(list(kind.names)) if isinstance(kind, Choice) else _TYPES[type(kind)]
-    brought = "; ".join(filter(None, (_by_arch(name), _by_choice(name))))
-    about += f" [default: {setting.defaults.format(brought)}]"
-    return click.option(f"--{dashed(name)}", type=option_type, help=about)
+    taking = _TYPES.get(type(kind), {})
+    if isinstance(kind, Choice):
+        taking = {"type": click.Choice(list(kind.names))}
+    if not isinstance(kind, Flag):
+        brought = "; ".join(filter(None, (_by_arch(name), _by_choice(name))))
+        about += f" [default: {setting.defaults.format(brought)}]"
+    return click.option(f"--{dashed(name)}", help=about, **taking)
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """The options of several settings, in this order."""
+    options = [setting_option(name) for name in reversed(names)]  # as decorators are applied
 
     def decorate(command: Command) -> Command:
-        for name in reversed(names):  # as decorators are applied
-            command = setting_option(name)(command)
+        for option in options:
+            command = option(command)
         return command
 
     return decorate
@@ -77,7 +77,7 @@ def _by_arch(name: str) -> str:
     for arch, architecture in ARCHITECTURES.items():
         value = architecture.defaults.get(name, setting.default)
         if isinstance(value, tuple):
-            value = by_sizes(value, "none")
+            value = sizes_text(value, empty="none")
         groups.setdefault(setting.none if value is None else str(value), []).append(arch)
     if len(groups) == 1:
         return next(iter(groups))

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from unicodedata import category
 
 
@@ -27,6 +28,11 @@ def printable(text: object, most: int = 2000) -> str:
     if shown.isprintable():
         return shown
     return "".join(_escaped(char) if category(char) in _NOT_SHOWN else char for char in shown)
+
+
+def sizes_text(sizes: Iterable[object], sign: str = "x", *, empty: str = "0") -> str:
+    """Sizes as options take them, `256x128`, or with another sign; `empty` if there are none."""
+    return sign.join(map(repr, sizes)) or empty
 
 
 def kind_of(value: object) -> str:

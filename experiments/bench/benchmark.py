@@ -19,6 +19,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import new_folder
+from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.system.machine import describe_machine, in_one_line, is_busy
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.training.callback import Callback
@@ -128,7 +129,7 @@ class Benchmark:
                     self.results += rows
                     if rows:
                         self._write()
-                        for line in ("", *table(rows)):
+                        for line in ("", *table(rows).splitlines()):
                             self._callback.note(line)
         finally:
             for worker in self._workers.values():
@@ -201,21 +202,20 @@ class Benchmark:
         drawn(plots.bars, self.folder / "results.png", list(panels.values()), list(PEERS), note)
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[Row]) -> str:
     """The rows of one measure of one net as aligned lines, below what they are of."""
-    width = max(map(len, PEERS))
-    lines = [f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})"]
+    lines = []
     for row in rows:
-        line = f"  {row.peer:{width}}  {_number(row.median)}"
-        line += f"  ({_number(row.low)} to {_number(row.high)})"
+        quartiles = f"({_number(row.low)} to {_number(row.high)})"
+        ratio, ratios = "", ""
         if row.ratio is not None:
-            line += f"  {row.ratio:6.2f}x  ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
-        lines.append(line)
-    return lines
+            ratio, ratios = f"{row.ratio:.2f}x", f"({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+        lines.append(("", row.peer, _number(row.median), quartiles, ratio, ratios))
+    return f"{rows[0].net}, {rows[0].measure} ({rows[0].unit})\n{text_table(lines, left=2)}"
 
 
 def _number(value: float) -> str:
-    return f"{value:10,.3f}" if value < 100 else f"{value:10,.0f}"
+    return f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
 
 
 def _rows(net: str, measure: str, costs: dict[str, list[float]], threads: int) -> list[Row]:

@@ -15,6 +15,7 @@ from funcnn.batching import Batch
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import (
@@ -24,7 +25,8 @@ from funcnn.experiments.tasks.build import (
     network_that_fits,
 )
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
+from funcnn.layers.any_layer import with_wrt
+from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits
 
 _EXAMPLES = 20_000
 _SIDES = 96, 1024  # of the matrices whose product is the limit: in a cache, and far beyond one
@@ -73,20 +75,12 @@ class Profile(NamedTuple):
         gemm = sum(part.gemm for part in self.parts)
         sums = [f"{forward:.3f}", f"{vjp:.3f}", *_limit(gemm, forward + vjp)]
         table.append(["", "sum", "", *sums])
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if place >= 3 else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in table
-        ]
         head = f"{self.arch}, batch of {self.batch_size}, layer by layer on one thread; "
         head += f"its GEMM does {self.multiply_adds / 1e9:.1f} billion multiply-adds a second"
         gemm_text, fraction = _limit(self.step_gemm, self.step)
         foot = f"the step as it runs, {self.threads} threads: {self.step:.3f} ms"
         foot += f"; its GEMMs {gemm_text} ms, {fraction} of the limit"
-        return "\n".join([head, "", *lines, "", foot])
+        return "\n".join([head, "", text_table(table, left=3), "", foot])
 
 
 def _limit(gemm: float, total: float) -> list[str]:

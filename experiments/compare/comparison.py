@@ -1,7 +1,7 @@
 """The same network in NumPy and in torch: what differs, in a folder that says all of it.
 
 comparison.json            the settings, and in the end everything that came out
-data.json                  what was read as the data, see `data_record`
+data.json                  what was read as the data, see `data.record`
 comparison.md              the report, with the figures
 numpy-seed-0, ...          the free runs, ordinary folders of runs
 lockstep-float64.csv, ...  every step of a lockstep

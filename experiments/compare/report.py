@@ -1,4 +1,4 @@
-"""The report of a comparison: its numbers, sentences and figures, and all of them as Markdown."""
+"""The report of a comparison: its numbers, sentences and figures, and all of them as a document."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,14 +19,24 @@ from funcnn.experiments.compare.lockstep_table import (
 )
 from funcnn.experiments.compare.results import Runs, free_results, predicted_by
 from funcnn.experiments.data.record import expected_data
-from funcnn.experiments.errors import printable
+from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.plots import share_of_class
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Items,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
+from funcnn.experiments.reports.markdown import to_markdown
 from funcnn.experiments.system.machine import in_one_line, is_busy
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
-from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.spread import Spread
 
 _SHOWN = 32  # images that the two classify differently
 
@@ -37,22 +47,21 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
     record: the comparison's settings. Returns what came out, as data that JSON can hold.
     """
     task = Task.build(RunConfig.resolve(record["config"]), expected_data(folder))
-    found: dict[str, Any] = {"statements": [], "figures": []}
+    results: dict[str, Any] = {"statements": [], "figures": []}
     if runs:
-        found["free"] = free_results(runs, record["peak_memory"])
-        found["statements"] += findings.of_free(found["free"])
-        found["figures"] += _draw_free(folder, runs, found["free"], task)
+        results["free"] = free_results(runs, record["peak_memory"])
+        results["statements"] += findings.of_free(results["free"])
+        results["figures"] += _draw_free(folder, runs, results["free"], task)
     if "lockstep" in record["modes"]:
         steps = {dtype: read_steps(steps_file(folder, dtype)) for dtype in DTYPES}
         layers = {row.path: row.name for row in fn.summary(task.model, task.data.input_shape).rows}
-        found["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
-        found["statements"] += findings.of_lockstep(found["lockstep"], layers)
+        results["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
+        results["statements"] += findings.of_lockstep(results["lockstep"], layers)
         if drawn(figures.growth, folder / "lockstep.png", steps, layers):
-            found["figures"].append("lockstep.png")
-    write_whole(
-        folder / "comparison.md", document({**record, **found}).encode(errors="backslashreplace")
-    )
-    return found
+            results["figures"].append("lockstep.png")
+    text = to_markdown(document({**record, **results}, folder), folder)
+    write_whole(folder / "comparison.md", text.encode(errors="backslashreplace"))
+    return results
 
 
 def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
@@ -92,13 +101,13 @@ def _caption(names: tuple[str, ...], label: Any, ours: Any, theirs: Any) -> str:
     return caption if label is None else f"true: {printable(names[label])}\n{caption}"
 
 
-# --- as Markdown: the tables, which the command prints too, and the whole document -------------
+# --- as a document, and its main tables, which the command prints too ------------------------
 
 _SCORES = {
-    "test_accuracy": ("test accuracy (%)", 100, 2),
-    "test_loss": ("test loss ({unit})", 1, 4),
-    "val_accuracy": ("best validation accuracy (%)", 100, 2),
-    "val_loss": ("validation loss there ({unit})", 1, 4),
+    "test_accuracy": ("test accuracy (%)", "{:.2f}", 100),
+    "test_loss": ("test loss ({unit})", "{:.4f}", 1),
+    "val_accuracy": ("best validation accuracy (%)", "{:.2f}", 100),
+    "val_loss": ("validation loss there ({unit})", "{:.4f}", 1),
 }
 _WHOLES = {"loss": "loss", "grads": "gradient", "params": "params"}
 _TITLES = {
@@ -126,37 +135,24 @@ difference of the gradient's own size. The winners of max-pools may switch too; 
 counted."""
 
 
-def tables(record: Mapping[str, Any]) -> list[str]:
+def tables(record: Mapping[str, Any]) -> Iterator[Table]:
     """What came out in numbers, the backends beside each other."""
-    texts = []
     if "free" in record:
         unit = LOSSES[RunConfig.resolve(record["config"]).loss]
-        texts.append(_table([("", *BACKENDS), *_of_backends(record["free"]["sides"], unit)]))
+        yield Table(("", *BACKENDS), [*_of_backends(record["free"]["sides"], unit)], "")
     if "lockstep" in record:
-        texts.append(_table([("lockstep", *DTYPES), *_of_steps(record["lockstep"])]))
-    return texts
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    head, *body = rows
-    lines = [head, tuple("-" * width for width in widths), *body]
-    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+        yield Table(("lockstep", *DTYPES), [*_of_steps(record["lockstep"])], "")
 
 
 def _of_backends(by_backend: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
     both = [by_backend[name] for name in BACKENDS]
-    for name, (words, scale, digits) in _SCORES.items():
+    for name, (words, form, scale) in _SCORES.items():
         if both[0][name] is not None:
-            yield words.format(unit=unit), *(_spread(one[name], scale, digits) for one in both)
+            scores = (Spread(**one[name]) for one in both)
+            yield words.format(unit=unit), *(score.text(form, scale) for score in scores)
     yield "seconds an epoch (median)", *(f"{one['seconds_per_epoch']:.3g}" for one in both)
     yield "peak memory of training (MB)", *(_megabytes(one["peak_memory"]) for one in both)
     yield "parameters", *(f"{one['parameters']:,}" for one in both)
-
-
-def _spread(found: Mapping[str, Any], scale: int, digits: int) -> str:
-    mean = f"{scale * found['mean']:.{digits}f}"
-    return mean if found["std"] is None else f"{mean} ± {scale * found['std']:.{digits}f}"
 
 
 def _megabytes(size: float | None) -> str:
@@ -177,43 +173,41 @@ def _of_steps(lockstep: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield "first step with a ReLU switched", *(str(s["step"]) if s else "none" for s in switches)
 
 
-def document(record: Mapping[str, Any]) -> str:
-    """The whole report. record: the settings, and what `write_report` found."""
-    return "\n\n".join(_parts(record)) + "\n"
-
-
-def _parts(record: Mapping[str, Any]) -> Iterator[str]:
-    config = record["config"]
-    yield f"# {config['arch']} on {config['data']}: NumPy (funcnn) and PyTorch"
-    yield "\n".join(f"- {sentence}" for sentence in record["statements"])
-    shown = iter(tables(record))
+def document(record: Mapping[str, Any], folder: Path) -> Document:
+    """The whole report. record: the settings, and what `write_report` found in the folder."""
+    config, shown = record["config"], tables(record)
+    title = f"{config['arch']} on {config['data']}: NumPy (funcnn) and PyTorch"
+    blocks: list[Block | Section] = [Items(record["statements"])]
     if "free" in record:
-        free = record["free"]
-        yield "## Each for itself"
-        yield f"{_FREE} Means and standard deviations are over {_seeds(record)}."
-        yield next(shown)
-        yield from _figures(record, "lockstep.png", there=False)
-        if "disagreements.png" not in record["figures"]:
-            same = free["agreement"]["pairs"][0]["different"] == 0
-            why = "none was classified differently" if same else "they are no images"
-            yield f"There is no figure of test inputs: {why}."
-        yield "Every run, and the initial weights of the first seed:"
-        yield _table([_RUN, *(_of_run(row) for row in free["runs"])])
-        yield _table(
-            [("initial weights, standard deviation", *BACKENDS)]
-            + [
-                (f"{row['path']} ({row['layer']})", *(f"{row[name]:.4f}" for name in BACKENDS))
-                for row in free["first_weights"]
-            ]
-        )
+        blocks.append(Section("Each for itself", [*_free(record, next(shown), folder)]))
     if "lockstep" in record:
-        yield "## In lockstep"
-        yield _LOCKSTEP.format(apart=APART)
-        yield next(shown)
-        yield from _figures(record, "lockstep.png", there=True)
-        yield "Every step is in lockstep-float64.csv and lockstep-float32.csv."
-    yield "## How it was measured"
-    yield "\n".join(f"- {line}" for line in _method(record))
+        parts = [
+            Text(_LOCKSTEP.format(apart=APART)),
+            next(shown),
+            *_figures(record, folder, there=True),
+            Text("Every step is in lockstep-float64.csv and lockstep-float32.csv."),
+        ]
+        blocks.append(Section("In lockstep", parts))
+    blocks.append(Section("How it was measured", [Items([*_method(record)])]))
+    return Document(title, "", [], blocks)
+
+
+def _free(record: Mapping[str, Any], scores: Table, folder: Path) -> Iterator[Block]:
+    free = record["free"]
+    yield Text(f"{_FREE} Means and standard deviations are over {_seeds(record)}.")
+    yield scores
+    yield from _figures(record, folder, there=False)
+    if "disagreements.png" not in record["figures"]:
+        same = free["agreement"]["pairs"][0]["different"] == 0
+        why = "none was classified differently" if same else "they are no images"
+        yield Text(f"There is no figure of test inputs: {why}.")
+    yield Text("Every run, and the initial weights of the first seed:")
+    yield Table(_RUN, [*map(_of_run, free["runs"])], "")
+    weights = [
+        (f"{row['path']} ({row['layer']})", *(f"{row[name]:.4f}" for name in BACKENDS))
+        for row in free["first_weights"]
+    ]
+    yield Table(("initial weights, standard deviation", *BACKENDS), weights, "")
 
 
 _RUN = ("run", "test accuracy", "best validation accuracy", "kept epoch", "peak memory (MB)")
@@ -234,15 +228,14 @@ def _seeds(record: Mapping[str, Any]) -> str:
     return f"seed{'s' if len(record['seeds']) > 1 else ''} {seeds}"
 
 
-def _figures(record: Mapping[str, Any], name: str, there: bool) -> Iterator[str]:
-    """The figures that are (or are not) of this name, each below what it shows."""
-    for figure in record["figures"]:
-        if (figure == name) == there:
-            yield f"{_TITLES[figure]}\n\n![{_TITLES[figure]}]({figure})"
+def _figures(record: Mapping[str, Any], folder: Path, there: bool) -> list[Picture]:
+    """The figure of the lockstep, or all others."""
+    names = [name for name in record["figures"] if (name == "lockstep.png") == there]
+    return [Picture(folder / name, _TITLES[name]) for name in names]
 
 
 def _in_words(value: Any) -> str:
-    return by_sizes(value, "none") if isinstance(value, (list, tuple)) else str(value)
+    return sizes_text(value, empty="none") if isinstance(value, (list, tuple)) else str(value)
 
 
 def _method(record: Mapping[str, Any]) -> Iterator[str]:

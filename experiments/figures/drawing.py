@@ -30,7 +30,7 @@ def figure_file(draw: _Draw[_P]) -> _Draw[_P]:
     @functools.wraps(draw)
     def drawing(path: Path, /, *given: _P.args, **named: _P.kwargs) -> None:
         try:
-            with _defaults(), _missing_signs(path):
+            with own_settings(), _missing_signs(path):
                 draw(path, *given, **named)
         except FigureError:
             raise
@@ -86,7 +86,7 @@ def _missing_signs(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _defaults() -> Iterator[None]:
+def own_settings() -> Iterator[None]:
     """Matplotlib's own settings, not the user's, for as long as this is open."""
     matplotlib = _import_matplotlib()
     own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}

@@ -23,52 +23,52 @@ from funcnn.types import Array
 
 
 class HandedNetwork:
-    """A network that is handed in, as it was trained on each side."""
+    """A network that is handed in, as it was trained with each backend."""
 
     def __init__(
         self,
         task: Task,
-        sides: Mapping[str, TrainedModel],
+        by_backend: Mapping[str, TrainedModel],
         snapshot: bytes,
         metrics: Mapping[str, bytes],
     ) -> None:
-        """task: of NumPy's side. sides: by their backends. snapshot: the file of NumPy's params.
+        """task: of NumPy. by_backend: as trained with each. snapshot: the file of NumPy's params.
 
-        metrics: the tables of the sides' epochs, of those that are recorded.
+        metrics: each backend's table of epochs, of those that are recorded.
         """
         self.task, self.snapshot, self.metrics = task, snapshot, metrics
-        self._sides = sides
-        self.trained = sides["numpy"]
-        self.one_training = sides["numpy"] is sides["torch"]
-        """Whether both sides have the params of one training."""
+        self._by_backend = by_backend
+        self.trained = by_backend["numpy"]
+        self.one_training = by_backend["numpy"] is by_backend["torch"]
+        """Whether both backends have the params of one training."""
 
     @cached_property
     def classes(self) -> Array:
-        """The classes, (N,), that NumPy's side predicts for the test images."""
+        """The classes, (N,), that NumPy predicts for the test images."""
         return fn.predicted_classes(self._predict("numpy", self.task.data.test[0]))
 
-    def accuracy(self, side: str, part: str) -> float | None:
+    def accuracy(self, backend: str, part: str) -> float | None:
         """On the validation or the test set; None if it has no labels, or is not there."""
         data = self.task.data
         x, y = data.test if part == "test" else data.validation or (None, None)
         if x is None or y is None:
             return None
-        if (side, part) == ("numpy", "test"):
+        if (backend, part) == ("numpy", "test"):
             return float((self.classes == y.ravel()).mean())
-        return fn.accuracy(self._predict(side, x), y)
+        return fn.accuracy(self._predict(backend, x), y)
 
-    def tensors(self, side: str) -> dict[str, Array]:
-        """The params of a side as torch's state_dict."""
-        return to_state_dict(self.trained.model, self._sides[side].params)
+    def tensors(self, backend: str) -> dict[str, Array]:
+        """The params of a backend as torch's state_dict."""
+        return to_state_dict(self.trained.model, self._by_backend[backend].params)
 
-    def _predict(self, side: str, images: Array) -> Array:
-        config = dataclasses.replace(self.task.config, backend=side)
+    def _predict(self, backend: str, images: Array) -> Array:
+        config = dataclasses.replace(self.task.config, backend=backend)
         learner = make_learner(self.task._replace(config=config))
-        return learner.predict(self._sides[side].params, images)
+        return learner.predict(self._by_backend[backend].params, images)
 
 
 def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
-    """The runs of the seed whose networks, on NumPy's side, are best on the validation set.
+    """The runs of the seed whose networks, with NumPy, are best on the validation set.
 
     All of one seed, for then what is set aside for validation is the same for all of them.
     """
@@ -76,11 +76,11 @@ def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, Handed
     return {
         trial.name: HandedNetwork(
             results.task(trial, seed=seed),
-            {side: results.model(trial, side, seed) for side in trial.backends},
+            {backend: results.model(trial, backend, seed) for backend in trial.backends},
             results.folder(trial, "numpy", seed).params.read_bytes(),
             {
-                side: results.folder(trial, side, seed).metrics.read_bytes()
-                for side in trial.backends
+                backend: results.folder(trial, backend, seed).metrics.read_bytes()
+                for backend in trial.backends
             },
         )
         for trial in trials
@@ -90,7 +90,7 @@ def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, Handed
 def of_snapshots(
     lab: Lab, trials: Sequence[Trial], files: Sequence[Path]
 ) -> dict[str, HandedNetwork]:
-    """Networks from snapshots alone, one for each trial in turn; both sides have its params.
+    """Networks from snapshots alone, one for each trial in turn; both backends have its params.
 
     What a snapshot does not say, as how it was trained, is the trial's. Raises `InputError` for
     another number of files, or one that is not of the lab's data; `SnapshotError`, `OSError`.
@@ -108,16 +108,16 @@ def of_snapshots(
         networks[trial.name] = HandedNetwork(task, both, file.read_bytes(), {})
     seeds = {network.task.config.seed for network in networks.values()}
     if len(seeds) > 1:
-        found = ", ".join(
+        seeds_of_files = ", ".join(
             f"{file} of seed {network.task.config.seed}"
             for file, network in zip(files, networks.values(), strict=True)
         )
-        raise InputError(f"--snapshot: all must be of runs of the same seed, not {found}")
+        raise InputError(f"--snapshot: all must be of runs of the same seed, not {seeds_of_files}")
     return networks
 
 
 def task_of(lab: Lab, trial: Trial, seed: int = 0) -> Task:
-    """What NumPy's side of a trial learns. Raises `InputError` if its data are nowhere."""
+    """What a trial learns with NumPy. Raises `InputError` if its data are nowhere."""
     emnist = find_emnist() if trial.on_emnist else None
     if trial.on_emnist and emnist is None:
         raise missing_emnist(lab.name)

@@ -1,22 +1,16 @@
-"""The notebooks that are handed in: built from Markdown, and executed.
+"""The notebooks that are handed in, built from Markdown; `notebook_runner` executes them.
 
-`notebooks/NAME.md` is what stands in one. A line `<<shared/PART.md>>` stands for that file, and a
-comment `# <<MARK>>` for lines of code that follow from the lab's settings.
+`notebook_sources/NAME.md` is what stands in one. A line `<<shared/PART.md>>` stands for that file,
+and a comment `# <<MARK>>` for lines of code that follow from the lab's settings.
 """
 
-import asyncio
-import os
 import re
-import signal
-import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn import random
 from funcnn.experiments.data.catalog import SETS
-from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
 from funcnn.experiments.labs.lab import Trial
@@ -24,7 +18,7 @@ from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 
 _SOURCES = Path(__file__).resolve().parent / "notebook_sources"
-_EXTRA = "notebooks"
+EXTRA = "notebooks"
 _IMAGE = (1, 28, 28)
 _NAMES = r"\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"
 """The modules and files whose names a lab has a say in, where a notebook names them."""
@@ -97,13 +91,13 @@ def build(
     Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
     """
     for package in ("jupytext", "nbformat"):
-        require(package, _EXTRA)
+        require(package, EXTRA)
     import jupytext
     import nbformat
 
     text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
     text = _filled(text, _marks(NOTEBOOKS[name], configs, images))
-    text = re.sub(_NAMES, lambda found: (names or {}).get(found[0], found[0]), text)
+    text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
         {
@@ -114,81 +108,11 @@ def build(
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", {}
-    return _as_bytes(notebook)
+    return as_bytes(notebook)
 
 
-def execute(
-    notebook: bytes, folder: Path, *, name: str, data: Path | None = None, timeout: float = 7200.0
-) -> bytes:
-    """The notebook with the outputs of its cells, run from first to last in a new kernel.
-
-    folder: where it runs, reads and writes. name: of the notebook, for messages. data: the folder
-    that it is told of as FUNCNN_DATA. timeout: of a cell, in seconds.
-    Raises `InputError` that names the cell that fails, and why.
-    """
-    for package in ("nbclient", "nbformat", "ipykernel"):
-        require(package, _EXTRA)
-    import nbclient
-    import nbformat
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-    begun: list[Any] = []
-    cells = nbformat.reads(notebook.decode(), as_version=4)
-    # Of no folder of kernels, so that it is this Python and not what somebody calls python3.
-    kernels = AsyncKernelManager(
-        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
-    )
-    client = nbclient.NotebookClient(
-        cells,
-        km=kernels,
-        timeout=timeout,
-        record_timing=False,
-        on_cell_execute=lambda cell, cell_index: begun.append(cell),
-        shutdown_kernel="immediate",  # our notebooks leave nothing open
-        extra_arguments=["--log-level=ERROR"],  # it would say that it listens on this machine
-        resources={"metadata": {"path": str(folder)}},
-    )
-    try:
-        _finish(client, data)
-    except CellExecutionError as error:
-        wrong = f"{error.ename}: {error.evalue}".split("\n")[0]
-    except CellTimeoutError:
-        wrong = f"not done in {timeout:g} s"
-    except DeadKernelError:
-        wrong = "its Python ended"
-    except RuntimeError as error:  # of a kernel that does not start
-        wrong = str(error)
-    else:
-        return _as_bytes(cells)
-    where = f"the cell that begins {begun[-1].source.splitlines()[0]!r}" if begun else "no cell yet"
-    raise InputError(f"{name}, {where}: {wrong}")
-
-
-def _finish(client: Any, data: Path | None) -> None:
-    """Run all cells, as where funcnn is not installed, and without a user's start-up files.
-
-    In another thread, for in this one nbclient would take Ctrl-C for itself.
-    """
-    with tempfile.TemporaryDirectory() as settings, ThreadPoolExecutor(1) as thread:
-        startup = Path(settings) / "profile_default" / "startup"
-        startup.mkdir(parents=True)
-        blocked = "import sys\nsys.modules['funcnn'] = None\n"
-        (startup / "without_funcnn.py").write_text(blocked, "ascii")
-        env = {**os.environ, "IPYTHONDIR": settings}
-        if data is not None:
-            env["FUNCNN_DATA"] = str(data)
-        done = thread.submit(lambda: asyncio.run(client.async_execute(env=env, cleanup_kc=True)))
-        try:
-            done.result()
-        except KeyboardInterrupt:
-            if client.km.has_kernel:
-                os.kill(client.km.provisioner.pid, signal.SIGTERM)
-            raise
-
-
-def _as_bytes(notebook: Any) -> bytes:
+def as_bytes(notebook: Any) -> bytes:
+    """A notebook as the file of it."""
     import nbformat
 
     text: str = nbformat.writes(notebook)
@@ -199,14 +123,14 @@ def _as_bytes(notebook: Any) -> bytes:
 
 
 def _included(text: str) -> str:
-    def content(found: re.Match[str]) -> str:
-        return (_SOURCES / found[1]).read_text("utf-8").rstrip("\n")
+    def content(match: re.Match[str]) -> str:
+        return (_SOURCES / match[1]).read_text("utf-8").rstrip("\n")
 
     return re.sub(r"^<<(shared/\w+\.md)>>$", content, text, flags=re.M)
 
 
 def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
-    return re.sub(r"^# <<(\w+)>>$", lambda found: marks[found[1]](), text, flags=re.M)
+    return re.sub(r"^# <<(\w+)>>$", lambda match: marks[match[1]](), text, flags=re.M)
 
 
 def _marks(

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """An accuracy that a network must have, on both sides."""
+    """An accuracy that a network must have, with both backends."""
 
     trial: str
     part: str

@@ -22,7 +22,7 @@ from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array, layer_name
 
 _ALIKE = 0.999
-"""The share of equal predictions from which on two sides are one network but for rounding."""
+"""The share of equal predictions from which on two networks are one but for rounding."""
 
 
 class Verdict(NamedTuple):
@@ -169,15 +169,15 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
     part = floor.part if network.task.data.test[1] is not None else "validation"
     asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
     words = network.task.data.test_is if part == "test" else "the validation set"
-    for side in BACKENDS:
-        accuracy = network.accuracy(side, part)
+    for backend in BACKENDS:
+        accuracy = network.accuracy(backend, part)
         enough = accuracy is not None and (
             accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
         )
-        found = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-        if side == "torch" and network.one_training:
-            found += ", with the same params"
-        yield Verdict(f"{floor.trial} in {SIDES[side]}", f"{asked} on {words}", enough, found)
+        percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
+        if backend == "torch" and network.one_training:
+            percent += ", with the same params"
+        yield Verdict(f"{floor.trial} in {SIDES[backend]}", f"{asked} on {words}", enough, percent)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

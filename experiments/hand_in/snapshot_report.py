@@ -11,7 +11,6 @@ from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import SIDES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
-from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import write_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 
@@ -20,6 +19,8 @@ _WHOSE = "the params of the snapshot"
 
 def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
     """The PDF about networks, by the trials they are handed in for."""
+    from funcnn.experiments.reports.html import to_html
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         document = Document(

@@ -87,14 +87,18 @@ def report(results: Results) -> Document:
             sections.titled(
                 "Loss",
                 (
-                    Text("Labels become one-hot vectors t; z is the output of the last layer."),
+                    Text("Labels become one-hot vectors $t$; $z$ is the output of the last layer."),
                     Formula(
-                        "L = -mean(sum t log softmax(z)),  dL/dz = (softmax(z) - t) / n\n"
-                        "E = mean(1/2 sum (z - t)²),        dE/dz = (z - t) / n"
+                        [
+                            r"L &= -\mathrm{mean}\left(\sum t \, \log \mathrm{softmax}(z)\right) & "
+                            r"\dfrac{dL}{dz} &= \dfrac{\mathrm{softmax}(z) - t}{n}",
+                            r"E &= \mathrm{mean}\left(\frac{1}{2} \sum (z - t)^2\right) & "
+                            r"\dfrac{dE}{dz} &= \dfrac{z - t}{n}",
+                        ]
                     ),
                     Text(
-                        "L is the cross-entropy; E the half squared error that an early form of "
-                        "the lab has, compared below."
+                        "$L$ is the cross-entropy; $E$ the half squared error that an early form "
+                        "of the lab has, compared below."
                     ),
                 ),
             ),

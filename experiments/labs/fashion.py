@@ -96,12 +96,18 @@ def _part(results: Results, title: str, backend: str) -> Section:
     first: list[Block] = [scores, *(verdict(results, trial, 0.8) for _, trial in settings)]
     if backend == "numpy":
         first += [
-            Formula("p = softmax(z)\nL = -mean(sum t log p)\ndL/dz = (p - t) / n"),
+            Formula(
+                [
+                    r"p &= \mathrm{softmax}(z)",
+                    r"L &= -\mathrm{mean}\left(\sum t \, \log p\right)",
+                    r"\dfrac{dL}{dz} &= \dfrac{p - t}{n}",
+                ]
+            ),
             Text(
-                "The target t is 1 for the label and 0 for the other classes; with label smoothing "
-                "s it is 1 - s for the label, and s more spread evenly over all. Softmax and "
-                "cross-entropy are one function, computed without overflow as "
-                "log p = z - max z - log sum exp(z - max z)."
+                "The target $t$ is 1 for the label and 0 for the other classes; with label "
+                "smoothing $s$ it is $1 - s$ for the label, and $s$ more spread evenly over all. "
+                "Softmax and cross-entropy are one function, computed without overflow as "
+                r"$\log p = z - \max z - \log \sum \, \exp(z - \max z)$."
             ),
             *sections.handed_in(results, CNN, FILE),
         ]

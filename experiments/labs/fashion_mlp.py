@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
 from funcnn.experiments.labs import figures, sections
@@ -21,7 +22,6 @@ from funcnn.experiments.labs.tables import (
 )
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
-from funcnn.experiments.tasks.settings import by_sizes
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
@@ -29,7 +29,7 @@ _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, "optimizer": "cl
 MAIN = Trial("mlp", _BASE, main=True)
 WHOLE_LABELS = Trial("whole-labels", {**_BASE, "label_smoothing": 0.0})
 SIZES = {
-    "-".join(map(str, hidden)): Trial(f"hidden-{by_sizes(hidden)}", {**_BASE, "hidden": hidden})
+    "-".join(map(str, hidden)): Trial(f"hidden-{sizes_text(hidden)}", {**_BASE, "hidden": hidden})
     for hidden in ([32], [64, 32], [128, 64], [400, 150], [512, 128])
 }
 ACTIVATIONS = {
@@ -51,15 +51,15 @@ OTHERS = {
     "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
 }
 _DERIVATIVES = (
-    ("identity", "x", "1"),
-    ("binary step", "1 if x > 0 else 0", "0"),
-    ("logistic", "1 / (1 + exp(-x))", "f (1 - f)"),
-    ("tanh", "tanh x", "1 - f²"),
-    ("arctan", "arctan x", "1 / (1 + x²)"),
-    ("ReLU", "max(0, x)", "1 if x > 0 else 0"),
-    ("PReLU", "x if x > 0 else a x", "1 if x > 0 else a; by a: min(0, x)"),
-    ("ELU", "x if x > 0 else a (exp x - 1)", "1 if x > 0 else f + a"),
-    ("softplus", "log(1 + exp x)", "1 / (1 + exp(-x))"),
+    ("identity", "$x$", "$1$"),
+    ("binary step", "$1$ if $x > 0$ else $0$", "$0$"),
+    ("logistic", r"$\dfrac{1}{1 + \exp(-x)}$", r"$f \, (1 - f)$"),
+    ("tanh", r"$\tanh x$", "$1 - f^2$"),
+    ("arctan", r"$\arctan x$", r"$\dfrac{1}{1 + x^2}$"),
+    ("ReLU", r"$\max(0, x)$", "$1$ if $x > 0$ else $0$"),
+    ("PReLU", r"$x$ if $x > 0$ else $a \, x$", r"$1$ if $x > 0$ else $a$; by $a$: $\min(0, x)$"),
+    ("ELU", r"$x$ if $x > 0$ else $a \, (\exp x - 1)$", "$1$ if $x > 0$ else $f + a$"),
+    ("softplus", r"$\log(1 + \exp x)$", r"$\dfrac{1}{1 + \exp(-x)}$"),
 )
 
 
@@ -181,14 +181,14 @@ def _activations(results: Results) -> Section:
         found.title,
         (
             Table(
-                ("activation", "f(x)", "derivative"),
+                ("activation", "$f(x)$", "derivative"),
                 _DERIVATIVES,
-                "The functions that the lab lists, and their derivatives by x.",
+                "The functions that the lab lists, and their derivatives by $x$.",
             ),
             Text(
                 "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
-                "PReLU learns its slope a, which begins at 0.25; ELU has a = 1. The derivative of "
-                "the binary step is 0 wherever it has one, so that the layers before it learn "
+                "PReLU learns its slope $a$, which begins at 0.25; ELU has $a = 1$. The derivative "
+                "of the binary step is 0 wherever it has one, so that the layers before it learn "
                 "nothing (weight decay alone makes their weights smaller), and only the last one "
                 "does."
             ),
@@ -205,7 +205,7 @@ def _loss(results: Results) -> Section:
     return Section(
         "Loss",
         (
-            Formula("L = -Σᵢ ( f_yᵢ(xᵢ) - log Σₖ exp fₖ(xᵢ) )"),
+            Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \, \exp f_k(x_i) \right)"]),
             Text(
                 "The largest output is taken off before exp, which changes nothing and cannot "
                 "overflow; a batch is averaged. The network above was trained with a tenth of "
@@ -229,14 +229,18 @@ def _optimizer(results: Results) -> Section:
         found.title,
         (
             Formula(
-                "the lab's   vₜ = b vₜ₋₁ - g h wₜ₋₁ - h Gₜ₋₁     wₜ = wₜ₋₁ + vₜ\n"
-                "torch's     vₜ = b vₜ₋₁ + g wₜ₋₁ + Gₜ₋₁         wₜ = wₜ₋₁ - h vₜ"
+                [
+                    r"\mathrm{the\ lab's}\quad v_t &= b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
+                    "w_t &= w_{t-1} + v_t",
+                    r"\mathrm{torch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
+                    "w_t &= w_{t-1} - h v_t",
+                ]
             ),
             Text(
-                "With b momentum, g weight decay, h learning rate and G the gradient. While h is "
-                "constant, the lab's v is -h times torch's and w is the same. When h falls, the "
-                "lab's v still holds steps made with the higher rates, so that a change of h "
-                "takes some 1 / (1 - b) steps to arrive."
+                "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
+                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same. "
+                "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
+                "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."
             ),
             *_apart(results),
         ),

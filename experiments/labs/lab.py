@@ -1,7 +1,7 @@
 """A lab as an experiment: what is trained, declared, and what the finished runs come to.
 
-A definition is a page (`lab_points` is the shortest example): trials, and a function that makes the
-report of their results. `lab_run` trains; nothing here does.
+A definition is a page (`points` is the shortest example): trials, and a function that makes the
+report of their results. `run` trains; nothing here does.
 """
 
 from collections.abc import Callable, Mapping, Sequence

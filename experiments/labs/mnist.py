@@ -76,7 +76,13 @@ def _data(results: Results) -> Section:
         "Data and loss",
         (
             sections.sizes(results.task(NN).data),
-            Formula("p = softmax(z)\nL = -mean(log p[label])\ndL/dz = (p - onehot(label)) / n"),
+            Formula(
+                [
+                    r"p &= \mathrm{softmax}(z)",
+                    r"L &= -\mathrm{mean}(\log p_\mathrm{label})",
+                    r"\dfrac{dL}{dz} &= \dfrac{p - \mathrm{onehot}(\mathrm{label})}{n}",
+                ]
+            ),
             Text(
                 "The images are read from the four IDX files. Training is stochastic gradient "
                 "descent on mini-batches, with momentum and weight decay. The curves show the "

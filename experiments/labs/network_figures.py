@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import hide_axis, new_figure, write_figure
 from funcnn.experiments.training.model import TrainedModel
@@ -107,14 +108,14 @@ def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
     """
     found = image_inside(trained, image)
     sheets = [_side_by_side(image, _COLUMNS)]
-    titles = ["Input: " + _as_sizes(image.shape)]
+    titles = ["Input: " + sizes_text(image.shape, " x ")]
     scales = [(0.0, 255.0)]
     for maps in found:
         of_stage = [each.outputs[:_MAPS] for each in found if each.stage == maps.stage]
         low, high = min(map(np.min, of_stage)), max(map(np.max, of_stage))
         shown = maps.outputs[:_MAPS]
         sheets.append(_side_by_side(shown, _MAPS if maps.outputs.shape[-1] < 20 else _COLUMNS))
-        said = f"{' + '.join(maps.names)}: {_as_sizes(maps.outputs.shape)}"
+        said = f"{' + '.join(maps.names)}: {sizes_text(maps.outputs.shape, ' x ')}"
         if len(shown) < len(maps.outputs):
             said += f", the first {len(shown)}"
         titles.append(f"{said}  (dark {low:.3g}, bright {high:.3g})")
@@ -129,10 +130,6 @@ def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
         axis.set_title(title, fontsize=9, loc="left")
         hide_axis(axis)
     write_figure(figure, path)
-
-
-def _as_sizes(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _by_windows(layer: Layer) -> bool:

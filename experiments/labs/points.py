@@ -119,9 +119,14 @@ def _set_up() -> Section:
     sigmoid = Section(
         "Sigmoid",
         (
-            Formula("s(x) = 1 / (1 + exp(-x))\ns'(x) = s(x) (1 - s(x))"),
+            Formula(
+                [
+                    r"s(x) &= \dfrac{1}{1 + \exp(-x)}",
+                    r"s'(x) &= s(x) \, (1 - s(x))",
+                ]
+            ),
             Text(
-                "It maps every number into (0, 1). The derivative is at most 1/4, so that a "
+                "It maps every number into $(0, 1)$. The derivative is at most 1/4, so that a "
                 "gradient shrinks with every layer that it goes back through."
             ),
         ),
@@ -129,24 +134,32 @@ def _set_up() -> Section:
     network = Section(
         "Network",
         (
-            Formula("y = s(s(s(X W1 + b1) W2 + b2) W3 + b3)"),
+            Formula([r"y = s(s(s(X W_1 + b_1) \, W_2 + b_2) \, W_3 + b_3)"]),
             Text(
-                "X is (n, 2), W1 (2, 4), W2 (4, 4), W3 (4, 1); y is the probability of class 1. "
-                "Weights begin as N(0, 1), biases as 0. The whole set is one batch."
+                "$X$ is $(n, 2)$, $W_1$ $(2, 4)$, $W_2$ $(4, 4)$, $W_3$ $(4, 1)$; $y$ is the "
+                "probability of class 1. Weights begin as $N(0, 1)$, biases as 0. The whole set is "
+                "one batch."
             ),
-            Formula("L = mean(-t log y - (1 - t) log(1 - y))"),
-            Text("The loss is the binary cross-entropy of the labels t."),
+            Formula([r"L = \mathrm{mean}(-t \, \log y - (1 - t) \, \log(1 - y))"]),
+            Text("The loss is the binary cross-entropy of the labels $t$."),
         ),
     )
     backward = Section(
         "Back-propagation",
         (
-            Text("From the loss backwards, with * element by element and a layer's input h:"),
+            Text(
+                r"From the loss backwards, with $\odot$ element by element and a layer's input $h$:"
+            ),
             Formula(
-                "dL/dy = (y - t) / (y (1 - y)) / n\n"
-                "dz = dy * s'(z)            through a sigmoid, z = h W + b\n"
-                "dW = hᵀ dz,  db = sum of dz over the batch,  dh = dz Wᵀ\n"
-                "v = 0.9 v + dW,  W = W - 0.5 v"
+                [
+                    r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}",
+                    r"dz &= dy \odot s'(z) & \mathrm{through\ a\ sigmoid,}\ z = h W + b",
+                    r"dW &= h^\mathsf{T} dz",
+                    r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",
+                    r"dh &= dz \, W^\mathsf{T}",
+                    r"v &= 0.9 \, v + dW",
+                    r"W &= W - 0.5 \, v",
+                ]
             ),
             Text(
                 "Each layer of the library returns its output together with the function that "
@@ -295,7 +308,7 @@ def _extra(results: Results) -> Section:
                 "First weights",
                 (
                     Text(
-                        "Above, both sides begin with the same N(0, 1) weights. torch's own for "
+                        "Above, both sides begin with the same $N(0, 1)$ weights. torch's own for "
                         "so few units are uniform between -0.7 and 0.7 or less."
                     ),
                     side_by_side_table(results, own, "first weights", "Both sets.", _SCORES),

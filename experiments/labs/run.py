@@ -22,7 +22,6 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.html import to_html
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
@@ -139,6 +138,8 @@ class LabRun:
         """
         self._expect_finished()
         (self.results.path / "figures").mkdir(exist_ok=True)
+        from funcnn.experiments.reports.html import to_html
+
         page = to_html(self.results.lab.report(self.results))
         path = self.results.path / "report.html"
         write_whole(path, page.encode(errors="backslashreplace"))

@@ -12,6 +12,7 @@ import funcnn as fn
 from funcnn.experiments.compare.findings import of_free
 from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.datasets import Dataset
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import network_figures
@@ -86,7 +87,7 @@ class Examined:
 def sizes(data: Dataset) -> Table:
     """How many images there are, and what for."""
     assert data.validation is not None
-    shape = " x ".join(map(str, data.input_shape))
+    shape = sizes_text(data.input_shape, " x ")
     unlabelled = "" if data.test[1] is not None else ", without labels"
     rows = (
         ("training", f"{len(data.train[0]):,}", "the weights are fitted to them"),
@@ -101,8 +102,7 @@ def layers(task: Task) -> Table:
     """The layers of a network."""
     table = fn.summary(task.model, task.data.input_shape)
     rows = [
-        (row.name, " x ".join(map(str, row.output_shape)), f"{row.parameters:,}")
-        for row in table.rows
+        (row.name, sizes_text(row.output_shape, " x "), f"{row.parameters:,}") for row in table.rows
     ]
     rows.append(("all", "", f"{table.parameters:,}"))
     return Table(("layer", "output", "parameters"), tuple(rows), "The network.")

@@ -92,9 +92,8 @@ def cell(found: Spread | None, score: str) -> str:
     """A score in a table, accuracies in per cent: `98.41 ± 0.12`; a dash where there is none."""
     if found is None:
         return "-"
-    scale, digits = (100, 2) if score.endswith("_accuracy") else (1, 4)
-    mean = f"{scale * found.mean:.{digits}f}"
-    return mean if found.std is None else f"{mean} ± {scale * found.std:.{digits}f}"
+    form, scale = ("{:.2f}", 100) if score.endswith("_accuracy") else ("{:.4f}", 1)
+    return found.text(form, scale)
 
 
 def side_by_side_table(

@@ -1,7 +1,7 @@
 """Which module of torch does what a layer does: as data, and as source that a reader can run.
 
-Nothing here needs torch. `torch_mirror` builds modules from the parts; what torch has no module for
-is in `torch_modules`.
+Nothing here needs torch. `mirror` builds modules from the parts; what torch has no module for
+is in `modules`.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Part(NamedTuple):
     """A call of a module's class, `nn.Linear(784, 256)`, as data."""
 
     name: str
-    """The class: of `torch.nn`, or of `torch_modules` if it is our own."""
+    """The class: of `torch.nn`, or of `modules` if it is our own."""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012
     children: tuple["Part", ...] = ()
@@ -239,6 +239,6 @@ def source(part: Part, indent: str = "") -> str:
 
 
 def own_names(part: Part) -> set[str]:
-    """The classes of `torch_modules` that the part needs."""
+    """The classes of `modules` that the part needs."""
     names = {part.name} if part.own else set()
     return names.union(*map(own_names, part.children))

@@ -1,7 +1,9 @@
 """A report as data: what it says, in which order, and nothing about how it looks.
 
-Paragraphs, captions, facts and the cells of tables know two marks, `code` in backticks and **bold**
-in double asterisks; everything else in them stands as it is, Chinese and Korean names included.
+Paragraphs, items, captions, facts and the cells of tables know four marks of Markdown: `code`,
+**bold**, $a^2$ for TeX, and [words](runs/here) for a file beside the report (a page, which needs
+none, has the words alone). Everything else in them stands as it is, Chinese and Korean names
+included.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,12 @@ class Text(NamedTuple):
     """A paragraph."""
 
     paragraph: str
+
+
+class Items(NamedTuple):
+    """Sentences, one below the other."""
+
+    sentences: Sequence[str]
 
 
 class Table(NamedTuple):
@@ -43,12 +51,15 @@ class Listing(NamedTuple):
 
 
 class Formula(NamedTuple):
-    """Mathematics in plain Unicode, set apart, such as `vₜ = b vₜ₋₁ - h Gₜ₋₁`."""
+    """Mathematics, set apart: lines of TeX, as far as matplotlib's mathtext knows it.
 
-    text: str
+    Lines are in line at each `&`, as in TeX's `align`.
+    """
+
+    lines: Sequence[str]
 
 
-Block = Text | Table | Picture | Listing | Formula
+Block = Text | Items | Table | Picture | Listing | Formula
 
 
 class Section(NamedTuple):
@@ -64,4 +75,4 @@ class Document(NamedTuple):
     title: str
     subtitle: str
     facts: Sequence[tuple[str, str]]
-    sections: Sequence[Section]
+    blocks: Sequence[Block | Section]

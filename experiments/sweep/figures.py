@@ -157,9 +157,9 @@ def _draw_map(path: Path, swept: _Swept) -> None:
     for row, column in np.ndindex(means.shape):
         for result in swept.at(**{down: rows[row], across: columns[column]}):
             assert result.accuracy is not None
-            mean, std, _ = result.accuracy
-            means[row, column] = 100 * mean
-            texts[row, column] = f"{100 * mean:.2f}" + (f"\n± {100 * std:.2f}" if std else "")
+            accuracy = result.accuracy._replace(std=result.accuracy.std or None)
+            means[row, column] = 100 * accuracy.mean
+            texts[row, column] = accuracy.text("{:.2f}", 100).replace(" ±", "\n±")
     size = (max(5.0, 0.75 * len(columns) + 2.6), max(2.4, 0.55 * len(rows) + 1.5))
     figure, ((axis,),) = new_figure(1, 1, size)
     image = axis.imshow(means, cmap="cividis", aspect="auto")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, train_command
 from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.training.folder import RunFolder, loss_text
@@ -173,27 +174,11 @@ def table(plan: Plan, results: Sequence[PointResult]) -> str:
         lines.append(["*" if result in best else "", *values, *_numbers(result)])
         if failed:
             lines[-1].append(f"{result.failed or ''}")
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    names = 1 + len(plan.grid)
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place < names else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return text_table(lines, left=1 + len(plan.grid))
 
 
 def _numbers(result: PointResult) -> list[str]:
     if result.accuracy is None or result.loss is None:
         return [""] * 5
-    scores = _percent(result.accuracy), _number(result.loss)
+    scores = result.accuracy.text("{:.2f}", 100, "%"), result.loss.text(loss_text)
     return [*scores, f"{result.parameters:,}", f"{result.epochs}", f"{result.seconds:.1f}"]
-
-
-def _percent(found: Spread) -> str:
-    return f"{found.mean:.2%}" + ("" if found.std is None else f" ± {100 * found.std:.2f}")
-
-
-def _number(found: Spread) -> str:
-    return loss_text(found.mean) + ("" if found.std is None else f" ± {loss_text(found.std)}")

@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterator
 import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, load_dataset
 from funcnn.experiments.data.record import Expected
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.tasks.architectures import NetworkShape, build_model, loss_of
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.types import Layer, Loss
 
 
@@ -52,7 +51,8 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # of torch, it is the same
-        sizes = {"channels": by_sizes(config.channels, ""), "hidden": by_sizes(config.hidden, "")}
+        layers = {"channels": config.channels, "hidden": config.hidden}
+        sizes = {name: sizes_text(each, empty="") for name, each in layers.items()}
         if config.channels:
             sizes["kernel-size"] = str(config.kernel_size)
         given = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)

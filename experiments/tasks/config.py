@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS, SPLITS
-from funcnn.experiments.errors import InputError, expect_text, quoted
+from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
     ACTIVATIONS,
@@ -25,7 +25,6 @@ from funcnn.experiments.tasks.settings import (
     Setting,
     Sizes,
     Whole,
-    by_sizes,
     dashed,
     setting,
 )
@@ -261,5 +260,5 @@ def _check(name: str, value: Any) -> None:
 
 def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
-        value = by_sizes(value)
+        value = sizes_text(value)
     raise InputError(f"--{dashed(name)} {value}: must be {expected}")

@@ -4,8 +4,10 @@ import dataclasses
 import math
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
+
+from funcnn.experiments.errors import sizes_text
 
 
 class Kind(Protocol):
@@ -131,15 +133,10 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return () if text == "0" else tuple(map(int, text.split("x")))
 
 
-def by_sizes(sizes: Iterable[object], empty: str = "0") -> str:
-    """Sizes as 256x128; `empty` if there are none."""
-    return "x".join(map(repr, sizes)) or empty
-
-
 def as_option(value: Any) -> str:
     """A setting's value as its option takes it."""
     if isinstance(value, (list, tuple)):
-        return by_sizes(value)
+        return sizes_text(value)
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return str(value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.drawing import drawn, figure_file
 from funcnn.experiments.figures.style import (
@@ -23,7 +23,7 @@ from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
-from funcnn.experiments.tasks.settings import by_sizes, dashed
+from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.types import Array
@@ -153,7 +153,7 @@ def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
 
 def _in_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return by_sizes(value, "none")
+        return sizes_text(value, empty="none")
     if value is None:
         return "all" if name == "batch_size" else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

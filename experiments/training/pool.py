@@ -33,11 +33,11 @@ class Job(NamedTuple):
     expected: Expected | None = None
     """Its data, if they were read before."""
     usual: tuple[str, ...] = ()
-    """The sizes in its config, as of `small_data.unsaid`, that small data may have smaller."""
+    """The sizes in its config, as of `sizes.unsaid`, that small data may have smaller."""
 
     @property
     def request(self) -> dict[str, Any]:
-        """It, as `run_worker` is asked for it."""
+        """It, as `worker` is asked for it."""
         return {
             "config": dataclasses.asdict(self.config),
             "folder": str(self.folder),

@@ -1,6 +1,6 @@
 """Mean and standard deviation over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,12 @@ class Spread(NamedTuple):
     std: float | None
     """Of the sample (n - 1 in the denominator); None for one run."""
     values: list[float]
+
+    def text(self, form: str | Callable[[float], str], scale: float = 1, unit: str = "") -> str:
+        """`98.41 ± 0.12`, or the mean alone; form writes each, times the scale."""
+        write = form.format if isinstance(form, str) else form
+        mean = write(scale * self.mean) + unit
+        return mean if self.std is None else f"{mean} ± {write(scale * self.std)}"
 
 
 def spread(values: Sequence[float]) -> Spread:

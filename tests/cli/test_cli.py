@@ -717,7 +717,7 @@ def test_data_show_draws_47_classes_of_a_zip_file(tmp_path):
 
 
 def test_data_show_counts_no_test_labels_where_there_are_none(tables):
-    assert "  0                   20 train without labels" in funcnn("data", "show", tables).stdout
+    assert "  0  20 train  without labels" in funcnn("data", "show", tables).stdout
     assert parse(funcnn("data", "show", tables, "--json", "--out", "x.png"))["classes"][0] == {
         "name": "0",
         "train": 20,

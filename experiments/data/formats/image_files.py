@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
@@ -63,8 +63,8 @@ def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> 
             PIL.ImageOps.exif_transpose(image, in_place=True)
             if shape is not None and image.size[::-1] != shape:
                 raise InputError(
-                    f"{where} is {_size(image.size)} pixels, width x height, but the first picture "
-                    f"is {_size(shape[::-1])}: resize them to one size"
+                    f"{where} is {sizes_text(image.size, ' x ')} pixels, width x height, but the "
+                    f"first picture is {sizes_text(shape[::-1], ' x ')}: resize them to one size"
                 )
             return _grey(image, where)
     except InputError:
@@ -82,10 +82,6 @@ def eight_bits(deep: Array) -> Array:
     """16 bits as 8."""
     shades = (deep.astype(np.int64) + 128) // 257  # 65535 / 255 is 257
     return shades.astype(np.uint8)
-
-
-def _size(sizes: tuple[int, int]) -> str:
-    return " x ".join(map(str, sizes))
 
 
 def _grey(image: "Image", where: str) -> Array:

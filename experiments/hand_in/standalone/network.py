@@ -1,6 +1,6 @@
 """A network that stands alone: softmax regression of 28 x 28 images into 10 classes.
 
-The pattern that `standalone` renders other networks by: what is said here about this one (classes,
+The pattern that `writer` renders other networks by: what is said here about this one (classes,
 settings, layers, first weights, loss) is said about theirs, and of `sgd`, `adam` and the other ways
 to do a thing they have the one that they use. Like theirs, its code is NumPy's alone.
 """

@@ -1,4 +1,4 @@
-"""A network's layers as words of `standalone_layers`."""
+"""A network's layers as words of the module `layers`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
     @property
     def function(self) -> str:
-        """The function of `standalone_layers`."""
+        """The function of the module `layers`."""
         return self.call.removeprefix("partial(").partition(",")[0]
 
 

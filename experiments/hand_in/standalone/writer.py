@@ -1,7 +1,7 @@
 """A trained network as two files of Python that stand alone: `layer.py` and `network.py`.
 
-They need NumPy and nothing else. Their code is that of `standalone_layers` and
-`standalone_network`, of which they have what this network uses; what it is made of, and trained
+They need NumPy and nothing else. Their code is that of `layers` and `network`
+beside this module, of which they have what this network uses; what it is made of, and trained
 with, is written anew.
 """
 
@@ -16,13 +16,12 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.hand_in.standalone import layers as standalone_layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.settings import by_sizes
 from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
 
@@ -66,9 +65,9 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
 
 def layer_file(functions: Iterable[str]) -> str:
     """`layer.py` with these functions, and those that they use."""
-    said = inspect.getdoc(standalone_layers)
+    docstring = inspect.getdoc(standalone_layers)
     code = _functions(standalone_layers, functions, {})
-    return f'"""{said}\n"""\n\nimport numpy as np\n\n\n{code}\n'
+    return f'"""{docstring}\n"""\n\nimport numpy as np\n\n\n{code}\n'
 
 
 def _functions(module: ModuleType, wanted: Iterable[str], written: Mapping[str, str]) -> str:
@@ -96,9 +95,9 @@ def _names(code: str) -> set[str]:
 
 
 def _head(function: str) -> str:
-    """The head of a function of `standalone_network`, with its docstring."""
-    found = getattr(standalone_network, function)
-    return f'def {function}{inspect.signature(found)}:\n    """{inspect.getdoc(found)}"""\n'
+    """The head of a function of the module `network`, with its docstring."""
+    pattern = getattr(standalone_network, function)
+    return f'def {function}{inspect.signature(pattern)}:\n    """{inspect.getdoc(pattern)}"""\n'
 
 
 def _listing(function: str, entries: Iterable[str]) -> str:
@@ -193,8 +192,8 @@ def _chosen(body: str, choices: tuple[str, str, str]) -> str:
 
 def _title(parts: Sequence[Part], input_shape: Shape) -> str:
     """Its sizes: 784-256-128-10, or 1x28x28-16x14x14-10."""
-    ends = [by_sizes(part.output_shape) for part in parts if part.first_params != "{}"]
-    return "-".join([by_sizes(input_shape), *ends])
+    ends = [sizes_text(part.output_shape) for part in parts if part.first_params != "{}"]
+    return "-".join([sizes_text(input_shape), *ends])
 
 
 def _shape(shape: tuple[Any, ...]) -> str:

@@ -304,7 +304,7 @@ def test_two_at_once_bring_it_once(url, target, site):
 FETCH = """
 import hashlib, signal, sys
 from pathlib import Path
-from funcnn.experiments import download
+from funcnn.experiments.data import download
 signal.signal(signal.SIGINT, signal.default_int_handler)
 download.PAUSE = 0.01
 check = lambda path: None if hashlib.sha256(path.read_bytes()).hexdigest() == sys.argv[3] else "bad"

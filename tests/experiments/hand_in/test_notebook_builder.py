@@ -23,7 +23,8 @@ from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import notebook_builder
-from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, execute, lab_configs
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, lab_configs
+from funcnn.experiments.hand_in.notebook_runner import execute
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
@@ -234,7 +235,7 @@ def test_ctrl_c_ends_a_notebook_and_its_kernel(folder):
     cell = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
     script = f"""
 from pathlib import Path
-from funcnn.experiments.notebook_files import execute
+from funcnn.experiments.hand_in.notebook_builder import execute
 try:
     execute({notebook_of(cell)!r}, Path({str(folder)!r}), name="it")
 except KeyboardInterrupt:

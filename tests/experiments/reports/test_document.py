@@ -17,6 +17,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.document import (
     Document,
     Formula,
+    Items,
     Listing,
     Picture,
     Section,
@@ -46,7 +47,7 @@ def rich(folder):
     """A document with every kind of block, and two levels of sections."""
     curve, boundary = png(folder / "curve.png"), gif(folder / "boundary.gif")
     setup = [
-        Section("Sigmoid", [Formula("y = 1 / (1 + e⁻ˣ)")]),
+        Section("Sigmoid", [Formula([r"y &= \frac{1}{1 + e^{-x}}", "x &< 0"])]),
         Section("Network", [Text("Two **hidden layers**, `X -> W1 -> s`.")]),
     ]
     results = [
@@ -180,7 +181,6 @@ def test_a_long_listing_stands_in_columns(lines, columns):
         lambda text: Document("title", "", [], [Section(text, [])]),
         lambda text: one(Section(text, [])),
         lambda text: one(Text(text)),
-        lambda text: one(Formula(text)),
         lambda text: one(Listing(text, "caption")),
         lambda text: one(Listing("text", text)),
         lambda text: one(Table([text, ""], [["", ""]], "caption")),
@@ -214,6 +214,40 @@ def test_the_two_marks_and_nothing_else(text, shown, codes, bolds, tmp_path):
     assert page.texts("p") == [shown]
     assert page.values("alt") == [shown]
     assert (page.texts("code"), page.texts("strong")) == (codes * 2, bolds * 2)
+
+
+def test_a_formula_is_a_picture_whose_title_is_its_tex(document):
+    page = Page(to_html(document))
+    titles = ["points", "y ", r"= \frac{1}{1 + e^{-x}}", "x ", "< 0"]
+    assert page.texts("title") == titles
+    for _, found, _ in page.all("svg"):
+        assert (found["role"], found["fill"]) == ("img", "currentColor")
+        _, top, width, height = map(int, found["viewbox"].split())
+        said = dict(part.split(":") for part in found["style"].split(";"))
+        sizes = (said[name].removesuffix("em") for name in ("width", "height", "vertical-align"))
+        assert [1000 * float(size) for size in sizes] == pytest.approx(
+            [width, height, -height - top]
+        )
+    assert all(re.fullmatch(r"[MLQCZ \d-]+", found["d"]) for _, found, _ in page.all("path"))
+
+
+def test_tex_in_a_text_stands_on_its_line_and_what_is_none_stays_as_it_is(tmp_path):
+    text = r"From $a < b$ on; $\nothing$, $5 and $6, $王$ and $ a $."
+    page = Page(to_html(one(Text(text), Picture(png(tmp_path / "a.png"), r"Of $\odot$."))))
+    assert page.texts("p") == [text.replace("$a < b$", "a < b")]
+    assert [found["class"] for _, found, _ in page.all("svg")] == ["tex", "tex"]
+    assert page.values("alt") == [r"Of \odot."]
+
+
+def test_a_formula_that_is_no_tex_is_an_error():
+    with pytest.raises(ValueError, match=r"\\nothing"):
+        to_html(one(Formula([r"a = \nothing"])))
+
+
+def test_items_stand_in_a_list_and_a_link_beside_the_page_is_its_words():
+    page = Page(to_html(one(Items(["`a`", "see [the run](runs/a)"]))))
+    assert page.texts("li")[1:] == ["a", "see the run"]  # after that of the contents
+    assert page.texts("a") == ["1 section"]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +303,7 @@ def test_pictures_are_inside_as_they_were(document):
     page = Page(to_html(document))
     curve, still = page.all("img")
     (moving,) = page.all("source")
-    _, results = document.sections
+    _, results = document.blocks
     pictures = [block.path for block in results.blocks if isinstance(block, Picture)]
     assert inside(curve[1]["src"], "image/png") == pictures[0].read_bytes()
     assert inside(moving[1]["srcset"], "image/gif") == pictures[1].read_bytes()

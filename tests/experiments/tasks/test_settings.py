@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
+from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
-from funcnn.experiments.tasks.settings import Choice, Flag, as_option, by_sizes, parse_sizes
+from funcnn.experiments.tasks.settings import Choice, Flag, as_option, parse_sizes
 
 OPTIONS = {option.name: option for option in train.params}
 
@@ -46,7 +47,7 @@ def test_an_architecture_says_only_what_is_not_so_in_most():
 
 @given(st.lists(st.integers(1, 2**31 - 1)).map(tuple))
 def test_sizes_are_read_as_they_are_written(sizes):
-    assert parse_sizes(by_sizes(sizes)) == sizes
+    assert parse_sizes(sizes_text(sizes)) == sizes
 
 
 @pytest.mark.parametrize("text", ["", "x", "4x", "x4", "4X8", "4,8", "-4", "4x-8", " 4", "²", "٣"])

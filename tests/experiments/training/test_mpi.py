@@ -467,7 +467,7 @@ def test_ranks_that_drift_apart_are_found_out_before_anything_is_recorded(images
 )
 def test_the_ranks_of_a_host_share_its_cores(cores, threads):
     code = f"""
-from funcnn.experiments import mpi_ranks
+from funcnn.experiments.training import mpi_ranks
 rank = mpi_ranks._of_environment("RANK", 0)
 mpi_ranks.own_cores = lambda: set({cores}[rank])
 print(mpi_ranks.Ranks.join().threads)

@@ -192,7 +192,7 @@ def test_an_own_layer_sees_the_whole_batch(monkeypatch, shards):
 def test_a_serial_inside_a_serial_can_be_cut_without_waiting_for_itself():
     script = """
 import numpy as np, funcnn as fn
-from funcnn import sharding
+from funcnn.layers import sharding
 sharding.SHARD_ROWS = sharding.SHARD_WORK = 1
 model = fn.serial(fn.Flatten(), fn.serial(fn.Dense(5), fn.Relu()), fn.Dense(3))
 _, params = model.init(fn.random.key(0), (4,))

@@ -1,0 +1,173 @@
+"""The notebooks that are handed in, executed beside the other files."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from funcnn.experiments.data.catalog import SETS
+from funcnn.experiments.data.datasets import POINT_SETS, load_dataset
+from funcnn.experiments.data.emnist47 import EMNIST47
+from funcnn.experiments.data.formats.idx import pack_idx
+from funcnn.experiments.data.record import Expected
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.extras import require
+from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_builder import EXTRA, NOTEBOOKS, as_bytes, build
+from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student, plain
+from funcnn.experiments.tasks.task import Task
+
+_EMNIST_FILES = [
+    f"{EMNIST47}-{part}-{kind}-ubyte"
+    for part in ("train", "test")
+    for kind in ("images-idx3", "labels-idx1")
+]
+
+
+def run_notebook(
+    piece: Piece,
+    hand_in: HandIn,
+    student: Student,
+    networks: Mapping[str, HandedNetwork],
+    beside: Mapping[str, bytes],
+) -> bytes:
+    """A notebook, run beside the other files, the data, and the trained params with their record.
+
+    Raises `InputError` if a package is not installed, or a cell fails.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in beside.items():
+            (folder / file).write_bytes(content)
+        for trial, network in networks.items():
+            suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
+            _write_params(folder, f"params{suffix}", network)
+        for each in hand_in.pieces:
+            if each.kind == "weights":
+                _write_record(folder / student.fill(each.name), networks[each.of], "numpy")
+        _write_data(folder, next(iter(networks.values())).task, NOTEBOOKS[piece.of].data)
+        configs = {trial: network.task.config for trial, network in networks.items()}
+        built = build(piece.of, configs, names=_names(hand_in, student))
+        return execute(built, folder, name=student.fill(piece.name))
+
+
+def _write_params(folder: Path, stem: str, network: HandedNetwork) -> None:
+    """The params of each backend, in the form that its notebook reads."""
+    numpys, torchs = folder / f"{stem}.npz", folder / f"{stem}.pt"
+    numpys.write_bytes(network.snapshot)
+    write_tensors(torchs, network.tensors("torch"), {})
+    _write_record(numpys, network, "numpy")
+    _write_record(torchs, network, "torch")
+
+
+def _write_record(params: Path, network: HandedNetwork, backend: str) -> None:
+    if backend in network.metrics:
+        params.with_name(f"{params.name}.csv").write_bytes(network.metrics[backend])
+
+
+def _write_data(folder: Path, task: Task, published: str | None) -> None:
+    """The images in the files that a notebook reads, wherever and in whichever form they are here.
+
+    published: the set that the notebook is about; None: EMNIST with 47 classes.
+    """
+    if task.config.data in POINT_SETS:
+        return
+    read = task.data.record
+    data = load_dataset(  # in the order of the files
+        task.config.data,
+        val_size=0,
+        seed=0,
+        expected=None if read is None else Expected(read, "the network"),
+    )
+    names = _EMNIST_FILES if published is None else [file.name for file in SETS[published].files]
+    place = folder / "data" / (published or EMNIST47)
+    place.mkdir(parents=True)
+    for name, array in zip(names, (*data.train, *data.test), strict=True):
+        if array is not None:
+            stored = np.squeeze(array).astype(np.uint8)  # (N, 28, 28), (N,)
+            (place / f"{name}.gz").write_bytes(pack_idx(stored))
+
+
+def _names(hand_in: HandIn, student: Student) -> dict[str, str]:
+    """The names of the student's modules and files, by those that notebooks have for them."""
+    kinds = ("layer", "network", "predictions", "weights")
+    stems = [piece.name.rpartition(".")[0] for piece in hand_in.pieces if piece.kind in kinds]
+    return {plain(stem): student.fill(stem) for stem in stems}
+
+
+def execute(
+    notebook: bytes, folder: Path, *, name: str, data: Path | None = None, timeout: float = 7200.0
+) -> bytes:
+    """The notebook with the outputs of its cells, run from first to last in a new kernel.
+
+    folder: where it runs, reads and writes. name: of the notebook, for messages. data: the folder
+    that it is told of as FUNCNN_DATA. timeout: of a cell, in seconds.
+    Raises `InputError` that names the cell that fails, and why.
+    """
+    for package in ("nbclient", "nbformat", "ipykernel"):
+        require(package, EXTRA)
+    import nbclient
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    begun: list[Any] = []
+    cells = nbformat.reads(notebook.decode(), as_version=4)
+    # Of no folder of kernels, so that it is this Python and not what somebody calls python3.
+    kernels = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
+    )
+    client = nbclient.NotebookClient(
+        cells,
+        km=kernels,
+        timeout=timeout,
+        record_timing=False,
+        on_cell_execute=lambda cell, cell_index: begun.append(cell),
+        shutdown_kernel="immediate",  # our notebooks leave nothing open
+        extra_arguments=["--log-level=ERROR"],  # it would say that it listens on this machine
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        _finish(client, data)
+    except CellExecutionError as error:
+        wrong = f"{error.ename}: {error.evalue}".split("\n")[0]
+    except CellTimeoutError:
+        wrong = f"not done in {timeout:g} s"
+    except DeadKernelError:
+        wrong = "its Python ended"
+    except RuntimeError as error:  # of a kernel that does not start
+        wrong = str(error)
+    else:
+        return as_bytes(cells)
+    where = f"the cell that begins {begun[-1].source.splitlines()[0]!r}" if begun else "no cell yet"
+    raise InputError(f"{name}, {where}: {wrong}")
+
+
+def _finish(client: Any, data: Path | None) -> None:
+    """Run all cells, as where funcnn is not installed, and without a user's start-up files.
+
+    In another thread, for in this one nbclient would take Ctrl-C for itself.
+    """
+    with tempfile.TemporaryDirectory() as settings, ThreadPoolExecutor(1) as thread:
+        startup = Path(settings) / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        blocked = "import sys\nsys.modules['funcnn'] = None\n"
+        (startup / "without_funcnn.py").write_text(blocked, "ascii")
+        env = {**os.environ, "IPYTHONDIR": settings}
+        if data is not None:
+            env["FUNCNN_DATA"] = str(data)
+        done = thread.submit(lambda: asyncio.run(client.async_execute(env=env, cleanup_kc=True)))
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            if client.km.has_kernel:
+                os.kill(client.km.provisioner.pid, signal.SIGTERM)
+            raise

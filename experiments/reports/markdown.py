@@ -1,0 +1,55 @@
+"""A document as Markdown, as GitHub shows it, beside the files that it names."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Items,
+    Listing,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
+from funcnn.experiments.reports.text_table import text_table
+
+
+def to_markdown(document: Document, folder: Path) -> str:
+    """The text, for a file in this folder, where its pictures are, too."""
+    facts = [f"{name}: {value}" for name, value in document.facts]
+    head = [Text(document.subtitle), Items(facts)]
+    parts = [f"# {document.title}", *_parts([*head, *document.blocks], folder)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def pipe_table(table: Table) -> str:
+    """A table's rows under its header, between upright lines."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (table.header, *table.rows)]
+    return text_table(rows, len(table.header), "github")
+
+
+def _parts(blocks: Sequence[Block | Section], folder: Path, level: int = 2) -> Iterator[str]:
+    for block in blocks:
+        match block:
+            case Section(title, inner):
+                yield f"{'#' * level} {title}"
+                yield from _parts(inner, folder, level + 1)
+            case Text(paragraph):
+                yield paragraph
+            case Items(sentences):
+                yield "\n".join(f"- {sentence}" for sentence in sentences)
+            case Table():
+                yield block.caption
+                yield pipe_table(block)
+            case Picture(path, caption):
+                yield caption
+                yield f"![{caption}]({path.relative_to(folder).as_posix()})"
+            case Listing(text, caption):
+                yield caption
+                yield f"```\n{text}\n```"
+            case Formula(lines):
+                aligned = " \\\\\n".join(lines)
+                yield f"$$\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}$$"
