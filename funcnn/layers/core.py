@@ -111,8 +111,9 @@ def _weight_and_bias(
         raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
     if type(x) is not np.ndarray:  # asked here, it saves most calls another
         check_array(x)
-    if x.ndim < 2 or x.shape[-1] != len(weight):
-        raise ValueError(f"expected inputs (N, ..., {len(weight)}), got shape {x.shape}")
+    in_features = weight.shape[0]
+    if x.ndim < 2 or x.shape[-1] != in_features:
+        raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
     if x.dtype != weight.dtype:
         raise another_dtype(x.dtype, weight.dtype)
     return weight, shift
