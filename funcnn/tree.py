@@ -287,7 +287,10 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
         pieces = np.split(vector, ends[:-1]) if arrays else []
         return unflatten(
             treedef,
-            [p.reshape(a.shape).astype(a.dtype) for p, a in zip(pieces, arrays, strict=True)],
+            [
+                piece.reshape(a.shape).astype(a.dtype)
+                for piece, a in zip(pieces, arrays, strict=True)
+            ],
         )
 
     return vector, unravel

@@ -101,7 +101,7 @@ def Dense(
 def _weight_and_bias(
     params: Tree, x: Array, out_features: int, bias: bool
 ) -> tuple[Array, Array | None]:
-    """The params of a `Dense`, if they fit each other and x; it says what is raised if not."""
+    """The weight of a `Dense` and its bias, or None. Raises unless they fit x, and each other."""
     weight = param_of(params, "weight")
     if weight.ndim != 2 or weight.shape[1] != out_features:
         raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
