@@ -41,8 +41,8 @@ class Summary(NamedTuple):
     def __str__(self) -> str:
         head = ("path", "layer", "output shape", "parameters", "bytes")
         body = [
-            (r.path, r.name, str(r.output_shape), f"{r.parameters:,}", f"{r.bytes:,}")
-            for r in self.rows
+            (row.path, row.name, str(row.output_shape), f"{row.parameters:,}", f"{row.bytes:,}")
+            for row in self.rows
         ]
         total = ("", "total", "", f"{self.parameters:,}", f"{self.bytes:,}")
         table = [head, *body, total]

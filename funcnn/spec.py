@@ -185,7 +185,7 @@ def _construct(
         for parameter in _signature(make).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
                 positional = list(arguments.get(parameter.name, ()))
-                arguments = {k: v for k, v in arguments.items() if k != parameter.name}
+                arguments.pop(parameter.name, None)
         return make(*positional, **arguments)
     except TypeError as error:
         raise ValueError(f"{kind} {name!r} with arguments {shown(arguments)}: {error}") from None

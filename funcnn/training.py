@@ -163,7 +163,7 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
     if isinstance(statistics, (list, tuple)):
         if not isinstance(params, (list, tuple)) or len(params) != len(statistics):
             raise ValueError(f"params have no {len(statistics)} entries to write statistics to")
-        entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
+        entries = [write_statistics(*pair) for pair in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
     statistics = as_array("statistics", statistics)
     if statistics.shape != np.shape(params):

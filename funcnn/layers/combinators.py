@@ -264,8 +264,8 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
 
 def _with_statistics(vjp: Vjp, statistics: Sequence[Tree]) -> Vjp:
     """The vjp with the statistics of each layer, if one of them has any."""
-    known = any(entry is not None for entry in statistics)
-    return VjpWithStatistics(vjp, statistics) if known else vjp
+    new = [entry for entry in statistics if entry is not None]
+    return VjpWithStatistics(vjp, statistics) if new else vjp
 
 
 def _with_traits(

@@ -108,7 +108,7 @@ def Dense(
 def _weight_and_bias(
     params: Tree, x: Array, out_features: int, bias: bool
 ) -> tuple[Array, Array | None]:
-    """The params of a `Dense`, if they fit each other and x; it says what is raised if not."""
+    """The weight of a `Dense` and its bias, or None. Raises unless they fit x, and each other."""
     weight = param_of(params, "weight")
     if weight.ndim != 2 or weight.shape[1] != out_features:
         raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
@@ -118,8 +118,9 @@ def _weight_and_bias(
         raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
     if type(x) is not np.ndarray:  # asked here, it saves most calls another
         check_array(x)
-    if x.ndim < 2 or x.shape[-1] != len(weight):
-        raise ValueError(f"expected inputs (N, ..., {len(weight)}), got shape {x.shape}")
+    in_features = weight.shape[0]
+    if x.ndim < 2 or x.shape[-1] != in_features:
+        raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
     if x.dtype != weight.dtype:
         raise another_dtype(x.dtype, weight.dtype)
     return weight, shift

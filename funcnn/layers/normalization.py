@@ -119,6 +119,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
     """
     (num_groups,) = check_shape("GroupNorm", (num_groups,))
     eps = check_number("eps", eps, least=0)
+    first_values = {"weight": 1.0, "bias": 0.0} if affine else {}
 
     def check_channels(input_shape: Shape) -> int:
         channels = count_channels(input_shape)
@@ -127,11 +128,9 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
         return channels
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
-        channels = check_channels(input_shape)
-        if not affine:
-            return input_shape, {}
-        first_values = {"weight": 1.0, "bias": 0.0}
-        return input_shape, {n: fill(v, rng, (channels,), dtype) for n, v in first_values.items()}
+        shape = (check_channels(input_shape),)
+        params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
+        return input_shape, params
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
