@@ -20,7 +20,6 @@ import numpy as np
 
 from funcnn._files import read_text
 from funcnn.experiments.data import emnist
-from funcnn.experiments.data.formats import idx
 from funcnn.experiments.data.formats.listings import DiskFolder, is_left, open_file
 from funcnn.experiments.data.formats.set_parts import PARTS, file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
@@ -138,7 +137,7 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     files = DiskFolder(folder).files
     classes = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else {}
     files = [file for file in files if file.startswith(prefix)]
-    return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), classes)
+    return read_set(files, str(folder), lambda file: read_idx(folder / file), classes)
 
 
 def read_zip(path: Path, prefix: str = "") -> ImageData:
@@ -163,7 +162,7 @@ def read_zip(path: Path, prefix: str = "") -> ImageData:
         def read(file: str) -> Array:
             info = members[file]
             with archive.open(info) as content:
-                return idx.read_stream(content, info.file_size, f"{path}: {info.filename}")
+                return read_stream(content, info.file_size, f"{path}: {info.filename}")
 
         return read_set(members, str(path), read)
 

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from funcnn._stored_trees import read_array_header
+from funcnn._npy import read_array_header
 from funcnn.experiments.data.formats.listings import open_file
 from funcnn.experiments.data.formats.set_parts import part_of
 from funcnn.experiments.data.formats.zip_files import open_zip
