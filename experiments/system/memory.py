@@ -76,8 +76,7 @@ def _peak_so_far() -> int:
         import psutil
 
         told: Any = psutil.Process().memory_info()  # its type has what this system tells, only
-        peak_wset: int = told.peak_wset
-        return peak_wset
+        return int(told.peak_wset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
