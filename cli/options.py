@@ -60,10 +60,11 @@ def setting_option(name: str, about: str | None = None) -> Callable[[Command], C
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """The options of several settings, in this order."""
+    options = [setting_option(name) for name in reversed(names)]  # as decorators are applied
 
     def decorate(command: Command) -> Command:
-        for name in reversed(names):  # as decorators are applied
-            command = setting_option(name)(command)
+        for option in options:
+            command = option(command)
         return command
 
     return decorate

@@ -52,7 +52,7 @@ def public_names() -> dict[str, Any]:
 
 
 PUBLIC = public_names()
-OPENING = re.compile(r"(\w+(?:, \w+)*)(?=: )|(Raises)(?= )")
+OPENING = re.compile(r"([a-z]\w*(?:, \w+)*)(?=: )|(Raises)(?= )")
 
 
 def markup(what: str, text: list[str], parameters: set[str]) -> list[str]:
@@ -142,8 +142,9 @@ def process_docstring(
     lines[:] = [*markup(what, lines, parameters), ""]
 
 
-def examples_page(app: Sphinx, docname: str, source: list[str]) -> None:
+def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Sphinx's event: a page was read. That of the examples shows whatever is in their folder."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")  # where a doctest's output ends
     if docname != "examples":
         return
     for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
@@ -175,4 +176,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_field)
     app.connect("sphinx-click-process-description", command_examples)
     app.connect("sphinx-click-process-options", command_options)
-    app.connect("source-read", examples_page)
+    app.connect("source-read", read_page)

@@ -50,8 +50,8 @@ for name, layers in hidden.items():
     for _ in range(300):
         state, metrics = step(state, (grid(28), image.reshape(-1, 1)))
     title = f"{name}: mean squared error {metrics['loss']:.4f}"
+    print(title)
     panels[title] = model.apply(state.params, grid(140))[0].reshape(140, 140)
-print(*panels, sep="\n")
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 for axis, (title, values) in zip(axes, panels.items(), strict=True):

@@ -54,7 +54,7 @@ for (name, optimizer), style in zip(optimizers.items(), ("o-", "s--", "^:"), str
             measured = fn.evaluate(model.apply, fn.softmax_cross_entropy, state.params, validation)
             losses[i] = measured["loss"]
     axis.plot(losses.keys(), losses.values(), style, label=name)
-    print(f"{name:18} validation loss after {i} steps {losses[i]:.3f}")
+    print(f"{name:18} loss after 25 steps {losses[25]:.3f}, after 250 steps {losses[250]:.3f}")
 axis.set(xlabel="step", ylabel="validation loss (nats)")
 axis.legend()
 figure.savefig("own_optimizer.png", dpi=150)

@@ -22,6 +22,7 @@ def network(connect, blocks=8, channels=8):
 
 data = load_dataset("fashion-mnist", val_size=0, seed=0)
 train = data.train[0][:5120], data.train[1][:5120]
+images, labels = data.test[0][:2000], data.test[1][:2000]
 optimizer = fn.adam(3e-3)
 
 figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -33,7 +34,6 @@ for name, connect, style in (("residual", fn.residual, "-"), ("plain", fn.serial
     for batch in fn.batches(train, 64, rng=fn.random.key(1), preprocess=data.normalization):
         state, metrics = step(state, batch)  # which writes BatchNorm's running statistics too
         losses.append(metrics["loss"])
-    images, labels = data.test[0][:2000], data.test[1][:2000]
     logits = fn.predict(model.apply, state.params, images, preprocess=data.normalization)
     accuracy = fn.accuracy(logits, labels)
     print(f"{name:8} test accuracy {accuracy:.1%}")

@@ -12,12 +12,9 @@ from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("mnist", val_size=0, seed=0)
 model = fn.serial(
-    fn.Flatten(),
-    *(fn.Dense(128), fn.Relu()),
-    *(fn.Dense(64), fn.Relu()),
-    fn.Dense(2),  # layer 5, the one to be watched
-    fn.Dense(10),
+    fn.Flatten(), fn.Dense(128), fn.Relu(), fn.Dense(64), fn.Relu(), fn.Dense(2), fn.Dense(10)
 )
+print(fn.summary(model, data.input_shape))
 _, params = model.init(fn.random.key(0), data.input_shape)
 optimizer = fn.adam(2e-3)
 step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)

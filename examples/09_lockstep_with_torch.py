@@ -16,13 +16,13 @@ from funcnn.experiments.data.datasets import load_dataset
 torch.set_num_threads(1)  # arrays this small are not worth a second one
 data = load_dataset("mnist", val_size=0, seed=0)
 images, labels = data.normalization(data.train[0][:3200]), data.train[1][:3200]
-model = fn.serial(fn.Conv(8, 5), fn.Tanh(), fn.AvgPool(2), fn.Flatten(), fn.Dense(10))
+model = fn.serial(fn.Conv(8, 5, stride=2), fn.Tanh(), fn.AvgPool(2), fn.Flatten(), fn.Dense(10))
 
 
 def torch_model(params, x):
     """The same function of the same params: images are NCHW and kernels OIHW in both."""
     conv, _, _, _, dense = params
-    y = torch.tanh(functional.conv2d(x, conv["weight"], conv["bias"]))
+    y = torch.tanh(functional.conv2d(x, conv["weight"], conv["bias"], stride=2))
     return functional.avg_pool2d(y, 2).flatten(1) @ dense["weight"] + dense["bias"]
 
 

@@ -1,6 +1,6 @@
-"""Fooling a network: a vjp gives the gradient by the image too, and so the worst small change.
+"""Fooling a network: a vjp gives the gradient by the image too, and so the step that hurts most.
 
-Every pixel of a test image moves by the same small amount, up or down as the sign of the gradient
+To first order that is: every pixel moves by the same amount, up or down as the sign of the gradient
 says. At a tenth of the grey scale the test accuracy falls from over 80 % to below 20 %, where as
 large a change with random signs does next to nothing: fooling_a_network.png.
 """

@@ -11,7 +11,7 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 """
 
 from funcnn import activations, initializers, random, schedules, threads, tree
-from funcnn._stored_trees import SnapshotError
+from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.gradcheck import CheckFailure, check_vjp

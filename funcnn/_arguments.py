@@ -1,7 +1,9 @@
 """Checks of the numbers and arrays that functions take, in one place so that all say the same."""
 
+import inspect
 import math
 import operator
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -74,6 +76,13 @@ def labels_advice(name: str, labels: Array, examples: int) -> str:
     if labels.dtype.kind in "US":
         return f": number them, by np.unique({name}, return_inverse=True)[1]"
     return ""
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise `ValueError`, naming it, for a label that is not the number of a class."""
+    low, high = extremes(labels)
+    if low < 0 or high >= classes:
+        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 
 
 def extremes(values: Array) -> tuple[Any, Any]:
@@ -189,14 +198,14 @@ def check_number(
     raise ValueError(f"{name} must be {limits}, got {shown(value)}")
 
 
-def check_count(name: str, value: Any) -> int:
-    """The value as a Python int. Raises `ValueError` unless it is an integer, at least 1."""
+def check_count(name: str, value: Any, least: int = 1, kind: str = "an integer") -> int:
+    """The value as a Python int. Raises `ValueError` unless it is an integer, at least `least`."""
     try:
         count = operator.index(value)
     except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {shown(value)}")
+        count = least - 1
+    if count < least:
+        raise ValueError(f"{name} must be {kind} of at least {least}, got {shown(value)}")
     return count
 
 
@@ -207,11 +216,16 @@ def check_flag(name: str, value: Any) -> None:
 
 
 def check_steps(name: str, value: Any, least: int) -> int:
-    """The value as a Python int. Raises `ValueError` unless it is an integer, at least `least`."""
+    """As `check_count`, of a number of steps."""
+    return check_count(name, value, least, "a step")
+
+
+def accepts(function: Callable[..., Any], keyword: str) -> bool:
+    """Whether `function` can be called with `keyword=...`."""
     try:
-        steps = operator.index(value)
-    except TypeError:
-        steps = least - 1
-    if steps < least:
-        raise ValueError(f"{name} must be a step of at least {least}, got {shown(value)}")
-    return steps
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some compiled callables have no signature
+        return False
+    return keyword in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )

@@ -9,12 +9,14 @@ import threading
 import time
 from pathlib import Path
 
+FilePath = str | os.PathLike[str]
+
 _TEMPORARY = ".funcnn-"
-_AGAIN = (0.01, 0.1, 1.0) if os.name == "nt" else ()
+_PAUSES = (0.01, 0.1, 1.0) if os.name == "nt" else ()
 """Seconds before a rename is tried again: Windows refuses it while a virus scanner looks."""
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+def write_whole(path: FilePath, content: bytes) -> None:
     """Write `content` to `path` at once: a reader, or a crash, never meets half a file.
 
     A link is followed. Raises `OSError` as `open` does, and for what is no regular file (a folder,
@@ -41,7 +43,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def _replace(source: Path, target: Path) -> None:
-    for pause in _AGAIN:
+    for pause in _PAUSES:
         try:
             os.replace(source, target)
         except PermissionError:
@@ -51,7 +53,7 @@ def _replace(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
+def open_regular(path: FilePath) -> io.BufferedReader:
     """The file at `path`, open to be read as bytes; a link is followed.
 
     Raises `OSError` as `open` does, and for a device or a pipe, of which nobody knows whether it
@@ -70,13 +72,13 @@ def _open_without_waiting(path: str, flags: int) -> int:
     raise OSError(errno.EINVAL, "Not a regular file", path)
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: FilePath) -> bytes:
     """All of a regular file. Raises `OSError` as `open_regular`."""
     with open_regular(path) as file:
         return file.read()
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
+def read_text(path: FilePath) -> str:
     """A regular file of UTF-8, without a byte-order mark.
 
     Raises `OSError` as `open_regular`, `ValueError` for other bytes.

@@ -7,11 +7,11 @@ import numpy as np
 
 from funcnn import random, tree
 from funcnn.gradcheck import EPSILON, CheckFailure, Report, check_vjp, off_kinks
-from funcnn.layers.combinators import check_layers
+from funcnn.layers.any_layer import check_layers, with_wrt
 from funcnn.random import Key
 from funcnn.spec import from_spec
 from funcnn.training import write_statistics
-from funcnn.types import Array, Layer, Shape, Tree, with_wrt
+from funcnn.types import Array, Layer, Shape, Tree, statistics_of
 
 
 def check_layer(
@@ -47,22 +47,16 @@ def check_layer(
     for train in (False, True):
         params, x, key = _arguments(layer, input_shape, rng, batch, np.float64)
         params = _frozen(off_kinks(params, random.split(rng, 4)[3]), np.float64)
-        function = _of_primals(layer, params, _written(layer, params, x, key), key, train)
+        function = _of_primals(layer, params, x, key, train)
         primals = {"params": params, "x": x}
         reports.append(check_vjp(function, primals, rng=rng, tolerance=tolerance))
     return max(reports, key=lambda report: report.worst.error)
 
 
-def _written(layer: Layer, params: Tree, x: Array, key: Key) -> Tree:
-    """The params after a pass in training: other arrays where it has new statistics."""
-    _, vjp = layer.apply(params, x, rng=key, train=True)
-    return write_statistics(params, getattr(vjp, "statistics", None))
-
-
-def _of_primals(
-    layer: Layer, old: Tree, written: Tree, key: Key, train: bool
-) -> Callable[[Tree], Any]:
+def _of_primals(layer: Layer, old: Tree, x: Array, key: Key, train: bool) -> Callable[[Tree], Any]:
     """y, as a vector, and the vjp as functions of params and x, statistics held as they are."""
+    _, vjp_in_training = layer.apply(old, x, rng=key, train=True)
+    written = write_statistics(old, statistics_of(vjp_in_training))  # other arrays where it has new
 
     def function(primals: Tree) -> Any:
         params = tree.map(
@@ -129,9 +123,8 @@ def _same(a: Tree, b: Tree) -> bool:
 def _check_init(layer: Layer, input_shape: Shape, rng: Key) -> None:
     declared, params = layer.init(rng, input_shape)
     again, params_again = layer.init(rng, input_shape)
-    _expect(
-        declared == again and _same(params, params_again), "init with one key gives two results"
-    )
+    same = declared == again and _same(params, params_again)
+    _expect(same, "init with one key gives two results")
     for path, leaf in tree.leaves_with_path(params):
         _expect(isinstance(leaf, np.ndarray), f"params {path} is a {type(leaf).__name__}, no array")
         _expect(leaf.dtype == np.float32, f"params {path} begins as {leaf.dtype}, not float32")
@@ -175,7 +168,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             ):
                 fits = g.shape == p.shape and g.dtype == p.dtype
                 _expect(fits, f"d{path} is {g.dtype} {g.shape}, {path} is {p.dtype} {p.shape}")
-            written = write_statistics(params, getattr(vjp, "statistics", None))
+            written = write_statistics(params, statistics_of(vjp))
             for (path, s), p in zip(
                 tree.leaves_with_path(written), tree.leaves(params), strict=True
             ):
@@ -202,7 +195,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
             if dtype is np.float64:
                 _check_linear(vjp, dy, other_dy)
-            _check_spec(layer, apply, x, y, {"rng": key, "train": train}, params)
+            _check_spec(layer, params, x, y, {"rng": key, "train": train})
 
 
 def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
@@ -216,9 +209,7 @@ def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
         _expect(float(np.max(np.abs(a - b), initial=0)) <= limit, "the vjp is not linear")
 
 
-def _check_spec(
-    layer: Layer, apply: Any, x: Array, y: Array, keywords: dict[str, Any], params: Tree
-) -> None:
+def _check_spec(layer: Layer, params: Tree, x: Array, y: Array, keywords: dict[str, Any]) -> None:
     try:
         layer.apply(params, x, misspelt=True)
     except TypeError:

@@ -108,70 +108,71 @@ def measure_vjp(
     y, vjp = function(x)
     if np.size(y) == 0:
         raise ValueError(f"y is empty, of shape {np.shape(y)}: there is nothing to compare")
-    return Report(
-        tuple(
-            _check_leaf(function, x, index, path, y, vjp, rng, tolerance, max_entries)
-            for index, (path, _) in enumerate(tree.leaves_with_path(x))
-        )
-    )
-
-
-def _check_leaf(
-    function: DifferentiableFunction,
-    x: Tree,
-    index: int,
-    path: str,
-    y: Any,
-    vjp: Callable[..., Tree],
-    rng: Key,
-    tolerance: float,
-    max_entries: int,
-) -> LeafReport:
+    y = np.asarray(y, np.float64)
+    dys = _cotangents(y, random.fold_in(rng, 0))  # (K, *y.shape)
     leaves, treedef = tree.flatten(x)
-    leaf = leaves[index]
-    plain = is_array(leaf) or isinstance(leaf, np.generic)
-    kind = leaf.dtype if plain else type(leaf).__name__
-    if kind != np.float64:
-        raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
+    reports = []
+    for index, (path, leaf) in enumerate(tree.leaves_with_path(x)):
+        is_plain = is_array(leaf) or isinstance(leaf, np.generic)
+        kind = leaf.dtype if is_plain else type(leaf).__name__
+        if kind != np.float64:
+            raise TypeError(f"{path or 'x'} must be float64 to be checked, got {kind}")
 
-    def along(direction: Array, step: float) -> Array:
-        moved = [*leaves[:index], leaf + step * direction, *leaves[index + 1 :]]
-        return np.asarray(function(tree.unflatten(treedef, moved))[0], np.float64)
+        def moved(change: Array, index: int = index) -> Array:
+            near = [*leaves[:index], leaves[index] + change, *leaves[index + 1 :]]
+            return np.asarray(function(tree.unflatten(treedef, near))[0], np.float64)
 
-    dys = _cotangents(np.asarray(y, np.float64), random.fold_in(rng, 0))  # (K, *y.shape)
-    rows = [_cotangent(vjp(dy if np.ndim(y) else float(dy)), index, path, leaf) for dy in dys]
-    gradients = np.stack([row.ravel() for row in rows])  # (K, leaf.size)
+        dxs = [vjp(dy if y.ndim else float(dy)) for dy in dys]
+        gradients = np.stack([_cotangent(dx, index, path, leaf).ravel() for dx in dxs])
+        probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
+        error, at_kink = _worst_error(moved, y, dys, gradients, probes, tolerance)
+        reports.append(LeafReport(path, len(probes), error, at_kink))
+    return Report(tuple(reports))
+
+
+def _worst_error(
+    moved: Callable[[Array], Array],
+    y: Array,
+    dys: Array,
+    gradients: Array,
+    probes: list[Array],
+    tolerance: float,
+) -> tuple[float, bool]:
+    """The worst error of the gradients `(K, leaf.size)` along the probes, and whether at a kink.
+
+    moved: y for a leaf that is changed by so much.
+    """
     flat_dys = dys.reshape(len(dys), -1)  # (K, y.size)
-    magnitude = np.abs(flat_dys) @ np.abs(np.asarray(y, np.float64)).ravel()  # (K,)
-
+    own_rounding = EPSILON * (np.abs(flat_dys) @ np.abs(y).ravel())  # (K,), of y alone
     worst, at_kink = 0.0, False
-    probes = _probes(leaf.shape, random.fold_in(rng, index + 1), max_entries)
     for direction in probes:
-        derivative, step = _derivative(lambda s, d=direction: along(d, s))  # type: ignore[misc]
+
+        def along(step: float, direction: Array = direction) -> Array:
+            return moved(step * direction)
+
+        derivative, step = _derivative(along)
         numeric = flat_dys @ derivative.ravel()  # (K,)
         analytic = gradients @ direction.ravel()  # (K, leaf.size) @ (leaf.size,)
-        rounding = EPSILON * magnitude  # of y alone
-        error = _error(analytic, numeric, 32 * rounding / step / tolerance)
+        error = _error(analytic, numeric, 32 * own_rounding / step / tolerance)
         if not error <= tolerance:  # perhaps there is more rounding on the way to y
-            still = along(direction, 0)
-            rests = [along(direction, tiny) - still - tiny * derivative for tiny in _TINY_STEPS]
+            still = along(0)
+            rests = [along(tiny) - still - tiny * derivative for tiny in _TINY_STEPS]
             seen = np.abs(flat_dys).sum(1) * np.max(np.abs(rests))  # (K,)
-            rounding = np.clip(seen, rounding, _MOST_ROUNDING * rounding)
+            rounding = np.clip(seen, own_rounding, _MOST_ROUNDING * own_rounding)
             error = _error(analytic, numeric, 32 * rounding / step / tolerance)
         if error > worst:
-            worst = error
-            at_kink = not error <= tolerance and _has_kink(lambda s, d=direction: along(d, s))  # type: ignore[misc]
-    return LeafReport(path, len(probes), worst, at_kink)
+            worst, at_kink = error, not error <= tolerance and _has_kink(along)
+    return worst, at_kink
 
 
 def _cotangent(dx: Tree, index: int, path: str, leaf: Array) -> Array:
     """What a vjp gave for one leaf. Raises `CheckFailure` if it is none for it."""
     leaves = tree.leaves(dx)
-    found = np.asarray(leaves[index], np.float64) if index < len(leaves) else None
-    if found is None or found.shape != leaf.shape:
-        shape = "no cotangent" if found is None else f"a cotangent of shape {found.shape}"
-        raise CheckFailure(f"the vjp gives {shape} for {path or 'x'}, which is {leaf.shape}")
-    return found
+    cotangent = np.asarray(leaves[index], np.float64) if index < len(leaves) else None
+    if cotangent is None or cotangent.shape != leaf.shape:
+        got = "no cotangent" if cotangent is None else f"a cotangent of shape {cotangent.shape}"
+        raise CheckFailure(f"the vjp gives {got} for {path or 'x'}, which is {leaf.shape}")
+    return cotangent
 
 
 def _has_kink(along: Callable[[float], Array]) -> bool:

@@ -73,8 +73,8 @@ def stored_inputs(values: Any, input_shape: Shape, scale: float | None) -> Array
         x = x[:, None]  # (N, H, W) to (N, 1, H, W)
     if x.ndim != len(input_shape) + 1 or x.shape[1:] != input_shape:
         raise ValueError(
-            f"inputs are {_batch(input_shape)}, got shape {x.shape}"
-            + (": give one image as image[None]" if x.shape in _one(input_shape) else "")
+            f"inputs are {_shapes_of_a_batch(input_shape)}, got shape {x.shape}"
+            + (": give one image as image[None]" if x.shape in _shapes_of_one(input_shape) else "")
         )
     if scale is None:
         if x.dtype.kind != "f":
@@ -87,12 +87,12 @@ def stored_inputs(values: Any, input_shape: Shape, scale: float | None) -> Array
     return x
 
 
-def _batch(shape: Shape) -> str:
+def _shapes_of_a_batch(shape: Shape) -> str:
     forms = [shape[1:], shape] if len(shape) > 1 and shape[0] == 1 else [shape]
     return " or ".join(f"({', '.join(map(str, ('N', *form)))})" for form in forms)
 
 
-def _one(shape: Shape) -> tuple[Shape, ...]:
+def _shapes_of_one(shape: Shape) -> tuple[Shape, ...]:
     return (shape, shape[1:]) if shape[0] == 1 else (shape,)
 
 
@@ -106,13 +106,13 @@ def _expect_stored(x: Array, scale: float) -> None:
         )
 
 
-def known(outputs: Array) -> Array:
+def check_no_nan(outputs: Array) -> Array:
     """The outputs. Raises `ValueError` for NaN, of which a class would be made all the same."""
-    unknown = np.isnan(outputs).reshape(len(outputs), -1).any(1)  # (N,)
-    if unknown.any():
+    is_nan = np.isnan(outputs).reshape(len(outputs), -1).any(1)  # (N,)
+    if is_nan.any():
         raise ValueError(
-            f"the network gives NaN for {np.count_nonzero(unknown)} of {len(outputs)} inputs, "
-            f"input {int(unknown.argmax())} first: they hold it, or its params do"
+            f"the network gives NaN for {np.count_nonzero(is_nan)} of {len(outputs)} inputs, "
+            f"input {int(is_nan.argmax())} first: they hold it, or its params do"
         )
     return outputs
 

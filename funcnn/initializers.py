@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import random
-from funcnn._arguments import check_number, shown
+from funcnn._arguments import accepts, check_number, shown
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Array, Shape, accepts
+from funcnn.types import Array, Shape, Tree
 
 Fans = tuple[int, int]
 Initializer = Callable[..., Array]
@@ -33,7 +33,7 @@ def check_initializer(argument: str, initializer: Initializer) -> None:
 
 
 def initialize(
-    initializer: Initializer, rng: Key, shape: Shape, dtype: npt.DTypeLike, fans: Fans
+    initializer: Initializer, rng: Key, shape: Shape, dtype: DTypeLike, fans: Fans
 ) -> Array:
     """The array of an initializer, the user's own included.
 
@@ -48,7 +48,27 @@ def initialize(
     return np.asarray(values, dtype)
 
 
-def fill(value: float, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> Array:
+def weight_and_bias(
+    rng: Key,
+    shape: Shape,
+    out_features: int,
+    bias: bool,
+    weight_init: Initializer,
+    bias_init: Initializer,
+    dtype: DTypeLike,
+) -> Tree:
+    """`weight` of this shape, dense `(in, out)` or of images, and `bias` `(out_features,)`."""
+    weight_rng, bias_rng = random.split(rng)
+    field = math.prod(shape[2:])
+    # Of images torch's, for a transposed convolution too.
+    fans = shape if len(shape) == 2 else (shape[1] * field, shape[0] * field)
+    params = {"weight": initialize(weight_init, weight_rng, shape, dtype, fans)}
+    if bias:
+        params["bias"] = initialize(bias_init, bias_rng, (out_features,), dtype, fans)
+    return params
+
+
+def fill(value: float, rng: Key, shape: Shape, dtype: DTypeLike) -> Array:
     """`value` everywhere; for the key `SHAPES_ONLY` without memory, and read-only."""
     if rng == random.SHAPES_ONLY:
         return np.broadcast_to(np.zeros((), dtype), shape)
@@ -65,23 +85,23 @@ def _fans(shape: Shape, fans: Fans | None) -> Fans:
 
 def _by_variance(
     variance: Callable[[int, int], float],
-    draw: Callable[[Key, Shape, npt.DTypeLike, float], Array],
+    draw: Callable[[Key, Shape, DTypeLike, float], Array],
 ) -> Initializer:
     """The initializer whose values have mean 0 and variance `variance(fan_in, fan_out)`."""
 
     def initializer(
-        rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32, *, fans: Fans | None = None
+        rng: Key, shape: Shape, dtype: DTypeLike = np.float32, *, fans: Fans | None = None
     ) -> Array:
         return draw(rng, shape, dtype, math.sqrt(variance(*_fans(shape, fans))))
 
     return initializer
 
 
-def _draw_normal(rng: Key, shape: Shape, dtype: npt.DTypeLike, stddev: float) -> Array:
+def _draw_normal(rng: Key, shape: Shape, dtype: DTypeLike, stddev: float) -> Array:
     return random.normal(rng, shape, dtype) * stddev
 
 
-def _draw_uniform(rng: Key, shape: Shape, dtype: npt.DTypeLike, stddev: float) -> Array:
+def _draw_uniform(rng: Key, shape: Shape, dtype: DTypeLike, stddev: float) -> Array:
     bound = math.sqrt(3) * stddev  # U(-b, b) has variance b^2 / 3
     return random.uniform(rng, shape, dtype, -bound, bound)
 
@@ -163,7 +183,7 @@ def truncated_normal(stddev: float = 0.01) -> Initializer:
     """
     stddev = check_number("stddev", stddev, least=0)
 
-    def initializer(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+    def initializer(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
         generator = random.generator(rng)
         values = generator.standard_normal(shape)
         while (outside := np.abs(values) > 2).any():  # 1 in 22 is drawn again
@@ -183,7 +203,7 @@ def orthogonal(gain: float = 1.0) -> Initializer:
     """
     gain = check_number("gain", gain, least=0)
 
-    def initializer(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+    def initializer(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
         if len(shape) < 2:
             raise ValueError(f"orthogonal needs a shape of two axes or more, got {shape}")
         few, many = sorted((shape[0], math.prod(shape[1:])))

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import random, tree
 from funcnn._arguments import as_arrays
-from funcnn.layers.combinators import check_layers, init_layer
+from funcnn.layers.any_layer import check_layers, init_layer, with_wrt
 from funcnn.random import Key
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits, with_wrt
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits
 
 
 class Row(NamedTuple):
@@ -68,7 +68,7 @@ def summary(model: Layer, input_shape: Shape) -> Summary:
         if traits(layer).layers:
             return layer
 
-        def init(rng: Key, shape: Shape, *, dtype: npt.DTypeLike = np.float32) -> Any:
+        def init(rng: Key, shape: Shape, *, dtype: DTypeLike = np.float32) -> Any:
             output_shape, params = init_layer(layer, rng, shape, dtype)
             weights = [np.asarray(leaf) for leaf in tree.leaves(params)]
             count, size = sum(w.size for w in weights), sum(w.nbytes for w in weights)
@@ -111,9 +111,8 @@ def inner_outputs(
 
 def _rebuild(layer: Layer, path: str, replace: Callable[[str, Layer], Layer]) -> Layer:
     """The layer with every layer inside it, and then itself, replaced by `replace(path, layer)`."""
-    known = traits(layer)
-    if known.rebuild is not None:
+    inner, rebuild = traits(layer).layers, traits(layer).rebuild
+    if rebuild is not None:
         join = f"{path}/{{}}".format if path else "{}".format
-        inner = (_rebuild(part, join(i), replace) for i, part in enumerate(known.layers))
-        layer = known.rebuild(*inner)
+        layer = rebuild(*(_rebuild(part, join(i), replace) for i, part in enumerate(inner)))
     return replace(path, layer)

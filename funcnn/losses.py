@@ -16,11 +16,19 @@ import math
 
 import numpy as np
 
-from funcnn._arguments import as_array, check_number, extremes, labels_advice, shown
-from funcnn._recipes import recorded
+from funcnn._arguments import (
+    accepts,
+    as_array,
+    check_labels,
+    check_number,
+    extremes,
+    labels_advice,
+    shown,
+)
+from funcnn._pickling import recorded
 from funcnn._reductions import Elementary, Value, reduced
 from funcnn.activations import check_float, log_softmax
-from funcnn.types import Array, Loss, LossVjp, accepts
+from funcnn.types import Array, Loss, LossVjp
 
 
 @reduced
@@ -39,7 +47,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     n, classes = logits.shape
     log_p, _ = log_softmax(logits, 1)  # (N, K)
     if labels.shape == (n,) and labels.dtype.kind in "iu":
-        _check_labels(labels, classes)
+        check_labels(labels, classes)
         losses, derivative = _cross_entropy_of_labels(log_p, labels, label_smoothing)
     elif labels.shape == (n, classes) and labels.dtype.kind in "fiub":
         least, most = extremes(labels)
@@ -107,7 +115,7 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
             f"multiclass_hinge: labels are integers ({n},), "
             f"got {labels.dtype} of shape {labels.shape}{labels_advice('labels', labels, n)}"
         )
-    _check_labels(labels, classes)
+    check_labels(labels, classes)
     at_labels = np.arange(n), labels
     excess = np.maximum(scores - scores[at_labels][:, None] + 1, 0)  # (N, K)
     excess[at_labels] = 0
@@ -255,12 +263,6 @@ def _check_logits(name: str, logits: Array, labels: Array) -> Array:
         advice = "; Flatten() before a Dense makes rows of images" if logits.ndim > 2 else ""
         raise ValueError(f"{name}: logits are (N, K), got shape {logits.shape}{advice}")
     return as_array(f"{name}: labels", labels, numbers=False)  # text is refused as no integers
-
-
-def _check_labels(labels: Array, classes: int) -> None:
-    low, high = extremes(labels)
-    if low < 0 or high >= classes:
-        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
 
 
 def _cast_targets(name: str, outputs: Array, targets: Array) -> Array:

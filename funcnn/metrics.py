@@ -9,7 +9,14 @@ has to be probabilities; with a number it may be any scores: 0.0 is right for lo
 
 import numpy as np
 
-from funcnn._arguments import as_array, check_number, extremes, labels_advice, shown
+from funcnn._arguments import (
+    as_array,
+    check_labels,
+    check_number,
+    extremes,
+    labels_advice,
+    shown,
+)
 from funcnn.activations import softmax
 from funcnn.types import Array
 
@@ -164,9 +171,7 @@ def _target_classes(outputs: Array, targets: Array) -> Array:
             f"got {targets.dtype} of shape {targets.shape}"
             + labels_advice("targets", targets, len(outputs))
         )
-    (low, high), classes = extremes(targets), max(outputs.shape[1], 2)
-    if low < 0 or high >= classes:
-        raise ValueError(f"label {low if low < 0 else high} is not in 0 .. {classes - 1}")
+    check_labels(targets, max(outputs.shape[1], 2))
     return targets.astype(np.int64)
 
 

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import shown
 from funcnn.types import Array, Shape
@@ -93,7 +93,7 @@ def generator(rng: Key) -> "np.random.Generator":  # quoted: importing it takes 
     return np.random.Generator(np.random.Philox(key=int.from_bytes(_bits(rng), "little")))
 
 
-def normal(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
+def normal(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
     """Independent draws from the standard normal distribution, of this shape and float dtype."""
     _check_float(dtype)
     return generator(rng).standard_normal(shape, np.float64).astype(dtype)
@@ -102,7 +102,7 @@ def normal(rng: Key, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Array:
 def uniform(
     rng: Key,
     shape: Shape,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Array:
@@ -125,6 +125,6 @@ def permutation(rng: Key, n: int) -> Array:
     return generator(rng).permutation(_check_index("n", n, 0))
 
 
-def _check_float(dtype: npt.DTypeLike) -> None:
+def _check_float(dtype: DTypeLike) -> None:
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a float type, got {np.dtype(dtype)}")

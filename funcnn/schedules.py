@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from funcnn._arguments import check_number, check_steps, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 
 Schedule = Callable[[int], float]
 
@@ -127,10 +127,8 @@ def polynomial_decay(
     decay_steps: at least 1. power: at least 0. As `torch.optim.lr_scheduler.PolynomialLR` and
     `optax.polynomial_schedule`.
     """
-    init_value, end_value = (
-        check_number("init_value", init_value, least=0),
-        check_number("end_value", end_value, least=0),
-    )
+    init_value = check_number("init_value", init_value, least=0)
+    end_value = check_number("end_value", end_value, least=0)
     power = check_number("power", power, least=0)
     check_steps("decay_steps", decay_steps, 1)
 

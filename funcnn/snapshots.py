@@ -7,14 +7,7 @@ none is ever read.
 """
 
 import functools
-import hashlib
-import io
-import json
 import os
-import struct
-import zipfile
-import zlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,19 +15,17 @@ import numpy as np
 
 from funcnn import inference, random, tree
 from funcnn._arguments import shown
-from funcnn._files import open_regular, write_whole
-from funcnn._recipes import plain
-from funcnn._stored_trees import SnapshotError, decode, encode, match, read_array
-from funcnn.inference import OUTPUTS, Outputs
+from funcnn._files import FilePath
+from funcnn._pickling import plain
+from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
+from funcnn._snapshot_trees import SnapshotError, encode, match
+from funcnn.inference import Outputs
 from funcnn.metrics import predicted_classes
 from funcnn.spec import check_shapes, describe, from_spec
 from funcnn.training import predict
 from funcnn.types import Array, Layer, Shape, Tree
 
 T = TypeVar("T")
-
-FORMAT = 1
-_HEADER = "header.json"
 
 
 class Snapshot(NamedTuple):
@@ -56,7 +47,7 @@ class Snapshot(NamedTuple):
         Raises `ValueError` for inputs of another shape, or normalised already, and for a network
         whose outputs are no probabilities, or NaN.
         """
-        outputs, model = inference.known(self.scores(inputs)), self._expect(self.model)
+        outputs, model = inference.check_no_nan(self.scores(inputs)), self._expect(self.model)
         return inference.probabilities(outputs, model, self.outputs)
 
     def classes(self, inputs: Any) -> Array:
@@ -64,14 +55,14 @@ class Snapshot(NamedTuple):
 
         inputs: as for `predict`. Raises `ValueError` as it does, but not for scores.
         """
-        scores = inference.known(self.scores(inputs))
+        scores = inference.check_no_nan(self.scores(inputs))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = inference.probabilities(scores, self._expect(self.model), self.outputs)
-        found = predicted_classes(scores)
+        classes = predicted_classes(scores)
         if self.class_names is None:
-            return found
+            return classes
         inference.check_names(self.class_names, scores.shape[1:])
-        return np.array(self.class_names)[found]
+        return np.array(self.class_names)[classes]
 
     def scores(self, inputs: Any) -> Array:
         """What the network itself gives, `(N, ...)`: logits, for instance. inputs: as `predict`."""
@@ -94,7 +85,7 @@ class Snapshot(NamedTuple):
 
 
 def save(
-    path: str | os.PathLike[str],
+    path: FilePath,
     params: Tree,
     *,
     model: Layer | None = None,
@@ -124,7 +115,6 @@ def save(
     members: dict[str, bytes] = {}
     structure = encode(params, "", members)
     header = {
-        "format": FORMAT,
         "structure": structure,
         "spec": None if model is None else describe(model),
         "input_shape": None if input_shape is None else list(input_shape),
@@ -132,22 +122,15 @@ def save(
         "class_names": names,
         "notes": notes,
         **({} if outputs is None else {"outputs": outputs}),
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
-    _check_header(header)
+    check_header(header)
     if model is not None and input_shape is not None and describe(model) is not None:
         output_shape, _ = _fit(params, model, input_shape)
         if names is not None and len(output_shape) == 1:
             inference.check_names(names, output_shape)
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"two classes have one name: {shown(names)}")
-    text = json.dumps(header, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # a ZipInfo by itself has a constant time
-        archive.writestr(zipfile.ZipInfo(_HEADER), text)
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), data)
-    write_whole(path, buffer.getvalue())
+    write_file(path, header, members)
 
 
 def _as_names(values: Any) -> Any:
@@ -155,18 +138,11 @@ def _as_names(values: Any) -> Any:
     values = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(values, (list, tuple, range)):
         return values
-    known = all(type(v) is int or isinstance(v, (np.integer, str)) for v in values)
-    return list(map(str, values)) if known else list(values)
+    namable = all(type(v) is int or isinstance(v, (np.integer, str)) for v in values)
+    return list(map(str, values)) if namable else list(values)
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    advice = ": its .tolist() is" if isinstance(value, np.ndarray) else ""
-    raise TypeError(f"the notes cannot hold {shown(value)}, which is no JSON{advice}")
-
-
-def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
+def load(path: FilePath, *, like: Tree = None) -> Snapshot:
     """Read a snapshot, and check it whole: every array, its digest, its fit to the model.
 
     like: a tree that the params must match in structure, shapes and dtypes; they come back with
@@ -184,7 +160,7 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         raise
     except SnapshotError as error:
         raise SnapshotError(f"{name}: {error}") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({reason})") from None
     try:
@@ -193,65 +169,13 @@ def load(path: str | os.PathLike[str], *, like: Tree = None) -> Snapshot:
         if snapshot.model is not None and snapshot.input_shape is not None:
             _, params = _fit(snapshot.params, snapshot.model, snapshot.input_shape)
             snapshot = snapshot._replace(params=params)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise SnapshotError(f"{name}: {error}") from None
     return snapshot
 
 
-# What reading a damaged zip, header or array can raise.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    json.JSONDecodeError,
-    EOFError,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-)
-
-
 def _read(name: str) -> Snapshot:
-    with open_regular(name) as file:
-        if not zipfile.is_zipfile(file):  # asked first, for the file may be larger than the memory
-            raise SnapshotError("not a snapshot, or a damaged one (File is not a zip file)")
-        file.seek(0)
-        content = file.read()  # in memory, where damage cannot cause an OSError
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        _check_members(archive.infolist(), len(content))
-        present = set(archive.namelist())
-        if _HEADER not in present:
-            raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
-        header = json.loads(archive.read(_HEADER))
-        if header["format"] != FORMAT:
-            raise SnapshotError(
-                f"format {shown(header['format'])} is not the format {FORMAT} known here"
-            )
-        digests: dict[str, str] = header["sha256"]
-        arrays = {}
-        for path, digest in digests.items():
-            if f"{path}.npy" not in present:
-                raise SnapshotError(f"array {path} is missing")
-            data = archive.read(f"{path}.npy")
-            if hashlib.sha256(data).hexdigest() != digest:
-                raise SnapshotError(f"array {path} is not the one that was saved (SHA-256 differs)")
-            try:
-                arrays[path] = read_array(data)
-            except ValueError as error:
-                raise SnapshotError(f"array {path}: {error}") from None
-        extra = sorted(present - {_HEADER} - {f"{path}.npy" for path in digests})
-        if extra:
-            raise SnapshotError(f"there is an extra member {extra[0]}")
-    params = decode(header["structure"], arrays)
-    if arrays:
-        raise SnapshotError(f"there is an extra array {sorted(arrays)[0]}")
-    _check_header(header)
+    header, params = read_file(name)
     return Snapshot(
         params,
         None if header["spec"] is None else from_spec(header["spec"]),
@@ -261,34 +185,6 @@ def _read(name: str) -> Snapshot:
         header["notes"],
         header.get("outputs"),  # as of before, it may not be there
     )
-
-
-def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
-    """Raise `SnapshotError` for what `save` does not write, or cannot be in so long a file."""
-    for member in members:
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise SnapshotError(f"{member.filename} is compressed, which no snapshot's member is")
-    claimed = sum(member.file_size for member in members)
-    if claimed > length:
-        raise SnapshotError(f"its members claim {claimed:,} bytes of a file of {length:,}")
-    for name, count in Counter(member.filename for member in members).most_common(1):
-        if count > 1:
-            raise SnapshotError(f"there are {count} members {name}")
-
-
-def _check_header(header: dict[str, Any]) -> None:
-    """Raise `SnapshotError` for what no snapshot says: `save` asks before it writes."""
-    outputs, names = header.get("outputs"), header["class_names"]
-    if outputs is not None and (not isinstance(outputs, str) or outputs not in OUTPUTS):
-        raise SnapshotError(f"outputs are one of {', '.join(OUTPUTS)}, got {shown(outputs)}")
-    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names is not None and not texts:
-        raise SnapshotError(f"class_names are a list of text, one a class, got {shown(names)}")
-    normalization = header["normalization"]
-    if normalization is not None:  # of before, it may be without one of the three
-        numbers = isinstance(normalization, dict) and normalization.values()
-        if numbers is False or not all(isinstance(number, (int, float)) for number in numbers):
-            raise SnapshotError(f"normalization are numbers by name, got {shown(normalization)}")
 
 
 def _read_shape(value: Any) -> Shape | None:

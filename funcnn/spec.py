@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from funcnn._arguments import shown
-from funcnn._recipes import Recipe, plain, record
+from funcnn._pickling import Recipe, plain, record
 from funcnn.random import Key
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 
@@ -80,7 +80,7 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 
 def is_constructor(function: Any) -> bool:
     """Whether it is a constructor decorated here (and so, where a layer should be, not called)."""
-    return any(function is known for known in (*_layers.values(), *_initializers.values()))
+    return any(function is made for made in (*_layers.values(), *_initializers.values()))
 
 
 def check_shape(name: str, shape: Shape) -> Shape:
@@ -162,19 +162,20 @@ def _from_data(data: Any) -> Any:
         return tuple(_from_data(item) for item in data)
     if not isinstance(data, dict):
         return data
-    for kind, known in (("layer", _layers), ("initializer", _initializers)):
+    for kind, constructors in (("layer", _layers), ("initializer", _initializers)):
         if kind in data:
             arguments = {key: _from_data(value) for key, value in data.items() if key != kind}
-            return _construct(kind, known, data[kind], arguments)
+            return _construct(kind, constructors, data[kind], arguments)
     raise ValueError(f"a spec has a 'layer' or an 'initializer', got keys {sorted(data, key=str)}")
 
 
 def _construct(
-    kind: str, known: dict[str, Callable[..., Any]], name: Any, arguments: dict[str, Any]
+    kind: str, constructors: dict[str, Callable[..., Any]], name: Any, arguments: dict[str, Any]
 ) -> Any:
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{shown(name)} is not a {kind} of this library (known: {sorted(known)})")
-    make = known[name]
+    if not isinstance(name, str) or name not in constructors:
+        names = sorted(constructors)
+        raise ValueError(f"{shown(name)} is not a {kind} of this library (known: {names})")
+    make = constructors[name]
     positional: list[Any] = []
     try:
         for parameter in _signature(make).parameters.values():

@@ -1,9 +1,9 @@
 """Threads, and BLAS kept on one of them.
 
 OpenBLAS gives other bits with two threads than with one, so results may not depend on how many it
-uses: it gets one, but for moments in which `products` lends it more, and the library runs pieces of
-work beside each other instead. The pieces are cut by the shapes of the arrays, never by the number
-of threads, so that number cannot be seen in a result.
+uses: it gets one, but for moments in which `ops.matmul` lends it more, and the library runs pieces
+of work beside each other instead. The pieces are cut by the shapes of the arrays, never by the
+number of threads, so that number cannot be seen in a result.
 """
 
 import contextlib
@@ -78,8 +78,8 @@ class Blas(NamedTuple):
     """For which processors, where that is told: `Haswell`, say."""
 
     def __str__(self) -> str:
-        told = " ".join(part for part in (self.internal_api, self.version) if part)
-        return f"{told} ({self.kernels})" if self.kernels else told
+        library = " ".join(part for part in (self.internal_api, self.version) if part)
+        return f"{library} ({self.kernels})" if self.kernels else library
 
 
 def blas() -> list[Blas]:

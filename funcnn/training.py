@@ -13,11 +13,12 @@ import numpy as np
 from funcnn import random, tree
 from funcnn._arguments import as_array, as_arrays, shown
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.layers.any_layer import with_wrt
 from funcnn.optimizers.base import Optimizer, State, apply_updates
 from funcnn.optimizers.transforms import last_learning_rate
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Apply, Array, Arrays, Loss, Tree, with_wrt
+from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
@@ -51,7 +52,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
         value, loss_vjp = loss(outputs, y)
         assert vjp is not None  # it is, for wrt="params"
         grads, _ = vjp(loss_vjp())
-        return (value, Aux(outputs, getattr(vjp, "statistics", None))), grads
+        return (value, Aux(outputs, statistics_of(vjp))), grads
 
     return compute
 
@@ -222,19 +223,12 @@ def _predict(
 
 def _warn_of_first_statistics(params: Tree) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
-    found, pending = False, [params]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            if "running_mean" in node and "running_var" in node:
-                if node["running_mean"].any() or (node["running_var"] != 1).any():
-                    return
-                found = True
-            else:
-                pending += node.values()
-        elif isinstance(node, (list, tuple)):
-            pending += node
-    if found:
+    leaves = dict(tree.leaves_with_path(params))
+    prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
+    prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
+    if prefixes and not any(
+        leaves[f"{prefix}mean"].any() or (leaves[f"{prefix}var"] != 1).any() for prefix in prefixes
+    ):
         warnings.warn(
             "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
             "your own writes them by fn.write_statistics(params, aux.statistics)",

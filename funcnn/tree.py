@@ -87,17 +87,17 @@ def _child_names(tree: Tree) -> Sequence[Any]:
 
 def flatten(tree: Tree) -> tuple[list[Any], TreeDef]:
     """The leaves in order, and the structure: the inverse of `unflatten`, as `jax.tree.flatten`."""
-    found: list[Any] = []
-    return found, _flatten_into(tree, found)
+    collected: list[Any] = []
+    return collected, _flatten_into(tree, collected)
 
 
-def _flatten_into(tree: Tree, found: list[Any]) -> TreeDef:
+def _flatten_into(tree: Tree, collected: list[Any]) -> TreeDef:
     node_type = _node_type(tree)
     if node_type is None:
-        found.append(tree)
+        collected.append(tree)
         return _LEAF
     keys = _keys(tree)
-    children = tuple(_flatten_into(tree[key], found) for key in keys)
+    children = tuple(_flatten_into(tree[key], collected) for key in keys)
     return TreeDef(node_type, tuple(keys), children)
 
 
@@ -121,21 +121,21 @@ def _unflatten_from(treedef: TreeDef, remaining: Iterator[Any]) -> Tree:
 
 def leaves(tree: Tree) -> list[Any]:
     """The leaves in order: dict keys sorted, sequences as they are, as `jax.tree.leaves`."""
-    found: list[Any] = []
-    _collect_leaves(tree, found)
-    return found
+    collected: list[Any] = []
+    _collect_leaves(tree, collected)
+    return collected
 
 
-def _collect_leaves(tree: Tree, found: list[Any]) -> None:
+def _collect_leaves(tree: Tree, collected: list[Any]) -> None:
     kind = _node_type(tree)
     if kind is None:
-        found.append(tree)
+        collected.append(tree)
     elif kind is dict:
         for key in _sorted_keys(tree):
-            _collect_leaves(tree[key], found)
+            _collect_leaves(tree[key], collected)
     elif tree is not None:
         for child in tree:
-            _collect_leaves(child, found)
+            _collect_leaves(child, collected)
 
 
 def structure(tree: Tree) -> TreeDef:
@@ -145,9 +145,9 @@ def structure(tree: Tree) -> TreeDef:
 
 def leaves_with_path(tree: Tree) -> list[tuple[str, Any]]:
     """The leaves in order, each with its path, such as `("0/weight", array)`."""
-    found: list[tuple[str, Any]] = []
-    map_with_path(lambda path, leaf: found.append((path, leaf)), tree)
-    return found
+    collected: list[tuple[str, Any]] = []
+    map_with_path(lambda path, leaf: collected.append((path, leaf)), tree)
+    return collected
 
 
 def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
@@ -275,8 +275,8 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
     Raises `TypeError` for a leaf that is no array; `unravel`, `ValueError` for a vector of another
     shape.
     """
-    found, treedef = flatten(tree)
-    arrays = [_leaf_as_array(leaf, numbers=False) for leaf in found]
+    leaves, treedef = flatten(tree)
+    arrays = [_leaf_as_array(leaf, numbers=False) for leaf in leaves]
     vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
     ends = np.cumsum([a.size for a in arrays])
 

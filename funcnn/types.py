@@ -8,14 +8,13 @@
 Shapes leave out the batch axis; arrays always have it, first. Nothing here computes.
 """
 
-import functools
-import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from funcnn import _recipes
+from funcnn import _pickling
 
 Array = npt.NDArray[Any]
 Arrays = Any
@@ -57,10 +56,28 @@ class Layer(NamedTuple):
     spec: Spec | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _recipes.reduce(self)
+        return _pickling.reduce(self)
 
     def __deepcopy__(self, memo: Any) -> "Layer":
         return self  # nothing of it can change
+
+
+@dataclass(frozen=True, slots=True)
+class VjpWithStatistics:
+    """A vjp, called as any other, with the running statistics that its pass in training gave."""
+
+    pull_back: Vjp
+    statistics: Tree
+    """A tree like params, with None for each leaf that is none of them."""
+
+    def __call__(self, dy: Arrays) -> tuple[Tree, Arrays | None]:
+        """The cotangents `(dparams, dx)` of dy."""
+        return self.pull_back(dy)
+
+
+def statistics_of(vjp: Vjp | None) -> Tree:
+    """The statistics of a vjp, a user's own function with the attribute included, or None."""
+    return getattr(vjp, "statistics", None)
 
 
 class Traits(NamedTuple):
@@ -82,9 +99,9 @@ class Traits(NamedTuple):
 
 def traits(layer: Layer) -> Traits:
     """The traits of a layer; a user's own layer has the cautious defaults."""
-    found = getattr(layer.apply, "traits", None)
+    own = getattr(layer.apply, "traits", None)
     copied = hasattr(layer.apply, "__wrapped__")  # by functools.wraps, to another function
-    return found if isinstance(found, Traits) and not copied else Traits()
+    return own if isinstance(own, Traits) and not copied else Traits()
 
 
 def layer_name(layer: Layer) -> str:
@@ -94,56 +111,3 @@ def layer_name(layer: Layer) -> str:
     made_in = getattr(layer.apply, "__qualname__", "").rpartition(".<locals>.")[0]  # a.b.Scale
     maker: str = made_in.rpartition(".")[2]
     return maker if maker[:1].isupper() else traits(layer).name
-
-
-def check_takes(layer: Layer, x: Any) -> None:
-    """Raise `TypeError` if x is a tuple of arrays and the layer takes one array."""
-    if type(x) is tuple and traits(layer).takes == "array":
-        raise TypeError(
-            f"it takes one array, got a tuple of {len(x)}: join them with FanInSum or FanInConcat"
-        )
-
-
-def at_layer(index: int, layer: Layer, error: Exception) -> Exception:
-    """The same kind of error, with the layer's position and name before its message."""
-    where = f"layer {index} ({layer_name(layer)})"
-    if isinstance(error, KeyError):
-        return ValueError(f"{where}: params have no {error}")
-    kind = TypeError if isinstance(error, TypeError) else ValueError
-    return kind(f"{where}: {error}")
-
-
-def accepts(function: Callable[..., Any], keyword: str) -> bool:
-    """Whether `function` can be called with `keyword=...`."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some compiled callables have no signature
-        return False
-    return keyword in parameters or any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    )
-
-
-def with_wrt(apply: Apply) -> Apply:
-    """The same `apply` with the keyword `wrt`, for a user's own layer that was written without.
-
-    The layer then computes more than was asked for, and the surplus is dropped.
-    """
-    if not callable(apply):
-        raise TypeError(f"apply is a function, such as model.apply, got a {type(apply).__name__}")
-    if accepts(apply, "wrt"):
-        return apply
-
-    @functools.wraps(apply)
-    def wrapped(params: Tree, x: Array, *, wrt: Wrt = "both", **keywords: Any) -> Any:
-        y, vjp = apply(params, x, **keywords)
-        if wrt != "params" or vjp is None:
-            return y, (None if wrt is None else vjp)
-
-        @functools.wraps(vjp)  # with its statistics, if it has any
-        def params_only(dy: Array) -> tuple[Tree, Array | None]:
-            return vjp(dy)[0], None
-
-        return y, params_only
-
-    return wrapped

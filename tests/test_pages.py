@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import run_all_here
-from test_idx import write_idx
+from image_files import write_idx
 
 from funcnn.cli import main
 from funcnn.experiments.compare import comparison
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.sweep import sweep
+from funcnn.experiments.training import figures
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/README.md"]
+PAGES = [*TOP, *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = "runs/mlp3-fashion-mnist-001"
 
 PLACES = {  # what stands for a name of the reader's own
@@ -36,10 +38,12 @@ PLACES = {  # what stands for a name of the reader's own
     "NAME": "mnist",
     "ID": "0716001",
 }
-FILES = {"inspect": f"{RUN}/params.npz", "import": f"{RUN}/params.pt"}
+FILES = {"inspect": f"{RUN}/params.npz", "import": "weights.pt"}
 
 SMALL = "--data small/{data} --epochs 1 --threads 1"
 QUICKLY = [  # of the first expression that is found in a command, the options that make it quick
+    (r"^(train|compare)$", "--help"),  # a command's name in a sentence
+    (r"^train .*--resume .*--epochs", "--epochs 3"),
     (r"^train .*--resume", "--epochs 2"),
     (r"^train .*--config", "--epochs 1"),
     (r"^train .*points", "--epochs 20 --threads 1"),
@@ -51,6 +55,7 @@ QUICKLY = [  # of the first expression that is found in a command, the options t
     (r"^bench --profile", "--batch-size 2"),
     (r"^bench", "--rounds 1 --net tiny --peer funcnn"),
     (r"^import", "--data small/fashion-mnist"),
+    (r"^check", "--hidden 8"),
 ]
 PARSED = {  # what is not run here, but read with all its options, and why
     r"--distributed": "needs mpiexec: test_mpi",
@@ -69,7 +74,7 @@ NOT_OURS = {  # other lines of a block, and what is looked at instead
     r"\.venv-test/bin/python -m pytest -n 2$": "these tests",
     r"python -m sphinx -W --keep-going -b html docs docs/_build$": "test_site",
     r"sudo apt-get install openmpi-bin$": "needs root",
-    r"dask (scheduler|worker) ": "needs a cluster: test_sweep_cluster",
+    r"dask (scheduler|worker)\b": "needs a cluster: test_sweep_cluster",
 }
 
 
@@ -104,7 +109,11 @@ def filled(command):
     return " ".join(PLACES.get(word, word) if word != "FILE" else file for word in words).split()
 
 
-INLINE = sorted({command for page in PAGES for command in inline(page)})
+BLOCKS = [
+    " ".join(words) for page in PAGES for block in blocks(page, "sh") for words in lines_of(block)
+]
+OURS = [re.sub(r"^(mpiexec .*?|\.venv/bin/)?\s*funcnn ", "", line) for line in BLOCKS]
+INLINE = sorted({command for page in PAGES for command in inline(page)} - {*OURS})
 
 
 def command_of(words):
@@ -136,16 +145,17 @@ def trained(tmp_path_factory):
     place = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
+        patch.setattr(figures, "drawn", lambda *args, **named: True)
         for name in ("fashion-mnist", "mnist"):
             data = load_dataset(name, val_size=10_000, seed=0)
             folder = place / "small" / name
             folder.mkdir(parents=True)
             for part, (x, y) in (("train", data.train), ("t10k", data.test)):
-                write_idx(folder / f"{part}-images-idx3-ubyte", x[:600, 0])
-                write_idx(folder / f"{part}-labels-idx1-ubyte", y[:600].astype("u1"))
+                write_idx(folder / f"{part}-images-idx3-ubyte", x[:300, 0])
+                write_idx(folder / f"{part}-labels-idx1-ubyte", y[:300].astype("u1"))
         run(shlex.split("train --arch mlp3"), "train")
         run(shlex.split("train --arch cnn3 --data mnist"), "train")
-        run(shlex.split(f"export {RUN} --to pt"), "export")
+        run(shlex.split(f"export {RUN} --to pt --out weights.pt"), "export")
     return place
 
 
@@ -221,7 +231,5 @@ def test_a_command_that_is_none_fails(here):
     "table", [QUICKLY, PARSED.items(), NOT_OURS.items()], ids=["quickly", "parsed", "others"]
 )
 def test_every_row_of_a_table_is_of_some_page(table):
-    lines = [" ".join(w) for page in PAGES for b in blocks(page, "sh") for w in lines_of(b) if w]
-    ours = [re.sub(r"^(mpiexec .*?|\.venv/bin/)?\s*funcnn ", "", line) for line in lines]
-    known = [*ours, *INLINE, *(" ".join(filled(command)) for command in INLINE)]
+    known = [*OURS, *INLINE, *(" ".join(filled(command)) for command in INLINE)]
     assert not [pattern for pattern, _ in table if not any(re.search(pattern, k) for k in known)]

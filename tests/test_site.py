@@ -112,6 +112,13 @@ def test_every_page_can_be_reached_and_every_picture_is_shown(site):
     assert {path.name for path in (ROOT / "docs/figures").iterdir()} <= shown
 
 
+def test_every_example_is_shown(site):
+    text = (site / "examples.html").read_text("utf-8")
+    scripts = [path.name for path in (ROOT / "examples").glob("*.py")]
+    assert scripts
+    assert all(f"examples/{name}" in text for name in scripts)
+
+
 def test_formulas_keep_their_stars_and_names_are_links(site):
     text = (site / "reference/images.html").read_text("utf-8")
     assert "y = x * w + b" in re.sub(r"<[^>]+>", "", text)

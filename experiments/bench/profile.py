@@ -25,7 +25,8 @@ from funcnn.experiments.tasks.build import (
     network_that_fits,
 )
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits, with_wrt
+from funcnn.layers.any_layer import with_wrt
+from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits
 
 _EXAMPLES = 20_000
 _SIDES = 96, 1024  # of the matrices whose product is the limit: in a cache, and far beyond one

@@ -47,7 +47,9 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     "dx with kernels turned round": lambda: patched(
         (convolution, "_windows_around", lambda _: None)
     ),
-    "ReLU after max-pooling": lambda: patched((sharding, "_pool_first", lambda steps: steps)),
+    "ReLU after max-pooling": lambda: patched(
+        (sharding, "pool_before_relu", lambda layers: range(len(layers)))
+    ),
     "no dx of the first layer": lambda: patched(
         (combinators, "_wrt_of_each", lambda params, wrt: ["both"] * len(params))
     ),

@@ -47,21 +47,21 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
     record: the comparison's settings. Returns what came out, as data that JSON can hold.
     """
     task = Task.build(RunConfig.resolve(record["config"]), expected_data(folder))
-    found: dict[str, Any] = {"statements": [], "figures": []}
+    results: dict[str, Any] = {"statements": [], "figures": []}
     if runs:
-        found["free"] = free_results(runs, record["peak_memory"])
-        found["statements"] += findings.of_free(found["free"])
-        found["figures"] += _draw_free(folder, runs, found["free"], task)
+        results["free"] = free_results(runs, record["peak_memory"])
+        results["statements"] += findings.of_free(results["free"])
+        results["figures"] += _draw_free(folder, runs, results["free"], task)
     if "lockstep" in record["modes"]:
         steps = {dtype: read_steps(steps_file(folder, dtype)) for dtype in DTYPES}
         layers = {row.path: row.name for row in fn.summary(task.model, task.data.input_shape).rows}
-        found["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
-        found["statements"] += findings.of_lockstep(found["lockstep"], layers)
+        results["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
+        results["statements"] += findings.of_lockstep(results["lockstep"], layers)
         if drawn(figures.growth, folder / "lockstep.png", steps, layers):
-            found["figures"].append("lockstep.png")
-    text = to_markdown(document({**record, **found}, folder), folder)
+            results["figures"].append("lockstep.png")
+    text = to_markdown(document({**record, **results}, folder), folder)
     write_whole(folder / "comparison.md", text.encode(errors="backslashreplace"))
-    return found
+    return results
 
 
 def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
@@ -136,23 +136,23 @@ counted."""
 
 
 def tables(record: Mapping[str, Any]) -> Iterator[Table]:
-    """What came out in numbers, side by side."""
+    """What came out in numbers, the backends beside each other."""
     if "free" in record:
         unit = LOSSES[RunConfig.resolve(record["config"]).loss]
-        yield Table(("", *BACKENDS), [*_of_sides(record["free"]["sides"], unit)], "")
+        yield Table(("", *BACKENDS), [*_of_backends(record["free"]["sides"], unit)], "")
     if "lockstep" in record:
         yield Table(("lockstep", *DTYPES), [*_of_steps(record["lockstep"])], "")
 
 
-def _of_sides(sides: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
-    both = [sides[name] for name in BACKENDS]
+def _of_backends(by_backend: Mapping[str, Any], unit: str) -> Iterator[tuple[str, ...]]:
+    both = [by_backend[name] for name in BACKENDS]
     for name, (words, form, scale) in _SCORES.items():
         if both[0][name] is not None:
-            scores = (Spread(**side[name]) for side in both)
+            scores = (Spread(**one[name]) for one in both)
             yield words.format(unit=unit), *(score.text(form, scale) for score in scores)
-    yield "seconds an epoch (median)", *(f"{side['seconds_per_epoch']:.3g}" for side in both)
-    yield "peak memory of training (MB)", *(_megabytes(side["peak_memory"]) for side in both)
-    yield "parameters", *(f"{side['parameters']:,}" for side in both)
+    yield "seconds an epoch (median)", *(f"{one['seconds_per_epoch']:.3g}" for one in both)
+    yield "peak memory of training (MB)", *(_megabytes(one["peak_memory"]) for one in both)
+    yield "parameters", *(f"{one['parameters']:,}" for one in both)
 
 
 def _megabytes(size: float | None) -> str:

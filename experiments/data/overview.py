@@ -1,4 +1,4 @@
-"""The data sets on show: a list of them, and a picture of one."""
+"""The data sets on show: a list of them, and a figure of one."""
 
 import math
 from pathlib import Path

@@ -41,10 +41,10 @@ class DataRecord(NamedTuple):
 
         Raises `InputError` if its record is damaged.
         """
-        found, changed = _read(folder)
-        if found is None or not changed:
-            return found
-        return cls(found.data, changed[-1].path, changed[-1].sha256)
+        first, changed = _read(folder)
+        if first is None or not changed:
+            return first
+        return cls(first.data, changed[-1].path, changed[-1].sha256)
 
 
 class Change(NamedTuple):
@@ -61,17 +61,17 @@ def changes_in(folder: Path) -> list[Change]:
 
 
 def _read(folder: Path) -> tuple[DataRecord | None, list[Change]]:
-    path, what = folder / _FILE, "the record of a run's data"
+    path, expected = folder / _FILE, "the record of a run's data"
     if not path.exists():
         return None, []
-    values = json_files.read_record(path, what)
+    values = json_files.read_record(path, expected)
     kinds = {"path": (str, NoneType), "sha256": (str,)}
-    json_files.expect_kinds(path, what, values, {"data": (str,), **kinds})
+    json_files.expect_kinds(path, expected, values, {"data": (str,), **kinds})
     changed = values.get("changed", [])
     if not isinstance(changed, list) or not all(isinstance(each, dict) for each in changed):
-        raise InputError(f"{path} is not {what}: its changed is no list of records")
+        raise InputError(f"{path} is not {expected}: its changed is no list of records")
     for each in changed:
-        json_files.expect_kinds(path, what, each, {"after_epoch": (int,), **kinds})
+        json_files.expect_kinds(path, expected, each, {"after_epoch": (int,), **kinds})
     first = DataRecord(*(values[name] for name in DataRecord._fields))
     return first, [Change(*(each[name] for name in Change._fields)) for each in changed]
 
@@ -106,9 +106,9 @@ class Expected(NamedTuple):
     allow_changed: bool | None = None
     """Whether other content will do; None: nobody can say so here."""
 
-    def allows(self, found: DataRecord) -> bool:
+    def allows(self, record: DataRecord) -> bool:
         """Whether what was found will do."""
-        return bool(self.allow_changed) or found.sha256 == self.record.sha256
+        return bool(self.allow_changed) or record.sha256 == self.record.sha256
 
     def differs(self, place: str) -> InputError:
         """What to say where only other content was found."""
@@ -148,12 +148,12 @@ def same_place(data: str, other: str) -> bool:
 
 def known_data(folders: Iterable[Path]) -> dict[str, Expected]:
     """What the runs in these folders read, by its name; of each name the first that knows."""
-    found: dict[str, Expected] = {}
+    by_name: dict[str, Expected] = {}
     for folder in folders:
         expected = expected_data(folder)
         if expected is not None:
-            found.setdefault(expected.record.data, expected)
-    return found
+            by_name.setdefault(expected.record.data, expected)
+    return by_name
 
 
 def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord | None) -> None:
@@ -177,23 +177,23 @@ def say_what_was_read(folder: Path, expected: Expected | None, read: DataRecord 
     elif read is not None and read.path is not None:
         usual = [folder / read.data for folder in (Path(), *data_folders())]
         if read.path not in [str(place.resolve()) for place in usual]:
-            found = f"{read.path} has the content that {folder} was trained with"
-            lines.append(f"--data {read.data}: {found}")
+            same = f"{read.path} has the content that {folder} was trained with"
+            lines.append(f"--data {read.data}: {same}")
     for line in lines:
         logging.getLogger(__name__).warning("%s", printable(line))
 
 
 def digest(parts: Iterable[Inputs | tuple[str, ...] | None]) -> str:
     """One SHA-256 of inputs with their labels, and of names; not of how they were stored."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for part in parts:
         if part is None or not part or isinstance(part[0], str):
-            found.update(json.dumps(part).encode())
+            hashed.update(json.dumps(part).encode())
             continue
         inputs, labels = part
-        found.update(f"{inputs.shape} {labels is not None}".encode())
+        hashed.update(f"{inputs.shape} {labels is not None}".encode())
         for start in range(0, len(inputs), _CHUNK):
-            found.update(np.ascontiguousarray(inputs[start : start + _CHUNK]).data)
+            hashed.update(np.ascontiguousarray(inputs[start : start + _CHUNK]).data)
         if labels is not None:
-            found.update(np.ascontiguousarray(labels, dtype="<i8").data)
-    return found.hexdigest()
+            hashed.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return hashed.hexdigest()

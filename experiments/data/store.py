@@ -10,6 +10,7 @@ from typing import IO, NamedTuple
 from funcnn._files import open_regular
 from funcnn.experiments.data.catalog import SETS, Archive, PublishedFile, url_of
 from funcnn.experiments.data.formats import idx
+from funcnn.experiments.data.formats.listings import open_file
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import ImageData, assemble
 from funcnn.experiments.errors import InputError
@@ -184,13 +185,8 @@ def _opened(name: str, place: Path, file: PublishedFile) -> Iterator[tuple[IO[by
     path = _kept(name, place, file)
     if path is None:
         raise InputError(f"{place / file.name} is missing")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file")
-    try:
-        with open_regular(path) as stream:
-            yield stream, path.stat().st_size, str(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    with open_file(path) as (stream, size):
+        yield stream, size, str(path)
 
 
 def _read(name: str, place: Path, file: PublishedFile) -> Array:

@@ -207,7 +207,7 @@ def _loss(results: Results) -> Section:
         (
             Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \, \exp f_k(x_i) \right)"]),
             Text(
-                r"The largest output is taken off before $\exp$, which changes nothing and cannot "
+                "The largest output is taken off before exp, which changes nothing and cannot "
                 "overflow; a batch is averaged. The network above was trained with a tenth of "
                 "every label spread evenly over the classes (label smoothing), which is the same "
                 "cross-entropy of softer targets."

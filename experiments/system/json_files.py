@@ -10,8 +10,8 @@ from funcnn._files import read_text, write_whole
 from funcnn.experiments.errors import InputError, kind_of
 
 
-def read_record(path: Path, what: str) -> dict[str, Any]:
-    """The values in a JSON file; `what` it should be is for the error, as "a config file".
+def read_record(path: Path, expected: str) -> dict[str, Any]:
+    """The values in a JSON file; `expected`, for the error: what it should be, as "a config file".
 
     Raises `InputError` if it cannot be read, is not UTF-8 (a byte-order mark may be there) or JSON
     with an object at its top, is nested too deeply, says a name twice, or has a number that is not
@@ -27,11 +27,11 @@ def read_record(path: Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except RecursionError:
-        raise InputError(f"{path} is not {what}: it is nested too deeply") from None
+        raise InputError(f"{path} is not {expected}: it is nested too deeply") from None
     except ValueError as error:  # not UTF-8, not JSON, or one of those below
-        raise InputError(f"{path} is not {what}: {error}") from None
+        raise InputError(f"{path} is not {expected}: {error}") from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} is not {what}: it holds {kind_of(values)}")
+        raise InputError(f"{path} is not {expected}: it holds {kind_of(values)}")
     return values
 
 
@@ -41,7 +41,7 @@ def write_record(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def expect_kinds(
-    path: Path, what: str, values: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]
+    path: Path, expected: str, values: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]
 ) -> None:
     """Raise `InputError` unless each of these names has a value of one of its kinds.
 
@@ -50,12 +50,12 @@ def expect_kinds(
     for name, allowed in kinds.items():
         value = values.get(name)
         if name not in values:
-            raise InputError(f"{path} is not {what}: it has no {name}")
+            raise InputError(f"{path} is not {expected}: it has no {name}")
         wide = (*allowed, int) if float in allowed else allowed
         if isinstance(value, bool) or not isinstance(value, wide):
-            raise InputError(f"{path} is not {what}: its {name} is {_short(value)}")
+            raise InputError(f"{path} is not {expected}: its {name} is {_short(value)}")
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise InputError(f"{path} is not {what}: its {name} is {_short(value)}")
+            raise InputError(f"{path} is not {expected}: its {name} is {_short(value)}")
 
 
 def _short(value: Any) -> str:

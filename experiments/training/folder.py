@@ -146,14 +146,14 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """What came out of a finished run. Raises `InputError` if the file was damaged."""
-        what = "the summary of a run"
-        summary = read_record(self.summary, what)
-        expect_kinds(self.summary, what, summary, _SUMMARY)
+        expected = "the summary of a run"
+        summary = read_record(self.summary, expected)
+        expect_kinds(self.summary, expected, summary, _SUMMARY)
         counts = summary["confusion_matrix"] or []
         if not all(
             isinstance(row, list) and list(map(type, row)) == [int] * len(counts) for row in counts
         ):
-            raise InputError(f"{self.summary} is not {what}: its confusion_matrix is no table")
+            raise InputError(f"{self.summary} is not {expected}: its confusion_matrix is no table")
         return summary
 
     def write_summary(self, summary: dict[str, Any]) -> None:

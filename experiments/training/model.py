@@ -152,9 +152,9 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     details = _details(len(model.class_names), config.loss)
     for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
         if x is not None and y is not None:
-            found = model.evaluate(build_plain_loss(config), (x, y), details)
-            found["examples"] = len(x)
-            measured |= {f"{part}_{name}": value for name, value in found.items()}
+            scores = model.evaluate(build_plain_loss(config), (x, y), details)
+            scores["examples"] = len(x)
+            measured |= {f"{part}_{name}": value for name, value in scores.items()}
     if not measured:
         raise InputError(f"{config.data} has no labels to evaluate {folder} with")
     names = list(model.class_names)

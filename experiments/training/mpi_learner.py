@@ -178,9 +178,9 @@ class MpiLearner(NumpyLearner):
         """The outputs for stored inputs, each rank's share of them."""
         self._tell("predict", params)
         every = [Rows.of_rank(rank, self._comm.size, len(x)) for rank in range(self._comm.size)]
-        found = self._predict(params, [rows.take(x) for rows in every])
-        assert found is not None
-        return np.concatenate([outputs for outputs in found if outputs is not None])
+        parts = self._predict(params, [rows.take(x) for rows in every])
+        assert parts is not None
+        return np.concatenate([outputs for outputs in parts if outputs is not None])
 
     def close(self) -> None:
         """Tell the other ranks that the run is done."""
@@ -201,14 +201,14 @@ class MpiLearner(NumpyLearner):
                     case "state", state:
                         self._state = state
 
-    def _tell(self, what: str, about: Any = None) -> None:
-        self._comm.bcast((what, about))
+    def _tell(self, action: str, argument: Any = None) -> None:
+        self._comm.bcast((action, argument))
 
     def _predict(self, params: Tree, shares: list[Array] | None = None) -> list[Any] | None:
         """On rank 0, which has the shares, the outputs for each; None for one without rows."""
         x = self._comm.scatter(shares)
-        found: list[Any] | None = self._comm.gather(super().predict(params, x) if len(x) else None)
-        return found
+        parts: list[Any] | None = self._comm.gather(super().predict(params, x) if len(x) else None)
+        return parts
 
     def _compare(self) -> None:
         digest = hashlib.blake2b(fn.tree.ravel(self.params)[0].tobytes()).digest()

@@ -121,9 +121,9 @@ def in_turn(text: str, arguments: Sequence[str]) -> str:
     return f"rank {rank} on {platform.node()}: {text}"
 
 
-def _of_environment(what: str, otherwise: int) -> int:
+def _of_environment(name: str, otherwise: int) -> int:
     """What mpiexec of Open MPI or of MPICH says to the processes that it starts, if it did."""
-    text = os.environ.get(f"OMPI_COMM_WORLD_{what}") or os.environ.get(f"PMI_{what}") or ""
+    text = os.environ.get(f"OMPI_COMM_WORLD_{name}") or os.environ.get(f"PMI_{name}") or ""
     return int(text) if text.isdecimal() else otherwise
 
 

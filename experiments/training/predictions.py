@@ -44,9 +44,9 @@ def write_predictions(
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
     model = load_model(folder)
-    found = load_inputs(data)
-    inputs = found.inputs
-    ids = found.ids if first_id is None else None
+    loaded = load_inputs(data)
+    inputs = loaded.inputs
+    ids = loaded.ids if first_id is None else None
     if ids is None:
         first_id = first_id or 0
         ids = np.arange(first_id, first_id + len(inputs))
@@ -67,8 +67,8 @@ def write_predictions(
         with new_file(out):
             save_predictions(out, classes, model.labels, columns=names, ids=ids)
         columns = list(names)
-    if len(found.files) > 1:
-        files = found.files
+    if len(loaded.files) > 1:
+        files = loaded.files
         line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
         logging.getLogger(__name__).warning("%s", printable(line))
     made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
@@ -99,11 +99,11 @@ def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) ->
             f"--probabilities: a network trained with --loss {config.loss} has none; "
             "train with --loss cross-entropy"
         )
-    found = probabilities(outputs, model.model, None)
-    if found.shape[1] == 1:
-        found = np.hstack([1 - found, found])  # (N, 1) -> (N, 2)
-    names = model.class_names or tuple(map(str, range(found.shape[1])))
-    return pd.DataFrame(found, columns=list(names))
+    shares = probabilities(outputs, model.model, None)
+    if shares.shape[1] == 1:
+        shares = np.hstack([1 - shares, shares])  # (N, 1) -> (N, 2)
+    names = model.class_names or tuple(map(str, range(shares.shape[1])))
+    return pd.DataFrame(shares, columns=list(names))
 
 
 def predictions_text(

@@ -55,17 +55,17 @@ class Record:
         Raises `InputError` as `read_record`, and for what the block meets: a `KeyError`,
         `TypeError`, `AttributeError` or `ValueError` there says what is wrong with the record.
         """
-        what = f"the record of {self._article} {self._noun}"
-        values = read_record(self.path, what)
+        expected = f"the record of {self._article} {self._noun}"
+        values = read_record(self.path, expected)
         self._identity = identity(self.path)
-        expect_kinds(self.path, what, values, kinds or {})
+        expect_kinds(self.path, expected, values, kinds or {})
         try:
             yield values
             digests = values["sha256"] if self._runs else {}
             if not all(isinstance(part, str) for pair in digests.items() for part in pair):
                 raise ValueError("a digest is no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{self.path} is not {what}: {error}") from None
+            raise InputError(f"{self.path} is not {expected}: {error}") from None
         # A run that was deleted is trained again.
         self.digests = {name: digests[name] for name in digests if self.run(name).path.exists()}
 
@@ -79,8 +79,8 @@ class Record:
             with alone_in(self.folder):
                 self.write(values)
         except OSError as error:
-            said = f"--out {self.folder}: it cannot be written ({error.strerror})"
-            raise InputError(said) from None
+            message = f"--out {self.folder}: it cannot be written ({error.strerror})"
+            raise InputError(message) from None
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Write these values, and the digests, whole. Raises `OSError`."""
@@ -129,7 +129,7 @@ def digest_of(run: RunFolder) -> str:
 def identity(path: Path) -> tuple[int, ...] | None:
     """What tells a file from another one of its name; None: there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

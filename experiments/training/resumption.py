@@ -199,17 +199,17 @@ def is_patient(config: RunConfig, left: Left) -> bool:
 def said_of_schedule(task: Task, left: Left) -> str:
     """What becomes of the learning rate of a run that was extended, in a line."""
     config, done, before = task.config, left.epochs_done, left.extended[-1].from_epochs
-    said = f"{config.epochs} epochs instead of {before}: "
+    plan = f"{config.epochs} epochs instead of {before}: "
     if config.epochs == before:  # it had stopped by itself
         return f"it goes on after epoch {done} of {before}, with the schedule that it had"
     if config.epochs == done:
-        return f"{said}it ends after epoch {done}, which is done, and is tested"
+        return f"{plan}it ends after epoch {done}, which is done, and is tested"
     if config.schedule == "constant" or not done:
-        return f"{said}the result is as if --epochs {config.epochs} had been given from the start"
+        return f"{plan}the result is as if --epochs {config.epochs} had been given from the start"
     schedule = SCHEDULES[config.schedule](config.lr, task.total_steps)
     rate = schedule(min(done * task.steps_per_epoch, task.total_steps - 1))
     return (
-        f"{said}from epoch {done + 1} on the {config.schedule} schedule is that of {config.epochs} "
+        f"{plan}from epoch {done + 1} on the {config.schedule} schedule is that of {config.epochs} "
         f"epochs, so the learning rate goes from {left.rows[-1].learning_rate:.2g} to {rate:.2g}; "
         f"--epochs {config.epochs} from the start would give another result"
     )
@@ -217,16 +217,16 @@ def said_of_schedule(task: Task, left: Left) -> str:
 
 def left_in_summary(folder: RunFolder, config: RunConfig, left: Left) -> dict[str, Any]:
     """What a summary says about the number of epochs and the data, where there is more to say."""
-    said: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     if config.patience is not None:
-        said["stopped_early"] = left.epochs_done < config.epochs
+        entries["stopped_early"] = left.epochs_done < config.epochs
     if left.extended:  # then config.json from the start may give another result
-        said["extended"] = [each._asdict() for each in left.extended]
+        entries["extended"] = [each._asdict() for each in left.extended]
     if changed := changes_in(folder.path):
-        said["changed_data"] = [
+        entries["changed_data"] = [
             {"after_epoch": each.after_epoch, "sha256": each.sha256} for each in changed
         ]
-    return said
+    return entries
 
 
 def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]) -> str | None:

@@ -4,18 +4,19 @@ Each is the function of that name in `funcnn.activations`, where its derivative 
 """
 
 import operator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import activations
 from funcnn._arguments import check_cotangent, check_number, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
-from funcnn.types import Array, ArrayFunction, Layer, Shape, Traits, Tree, Vjp, Wrt
+from funcnn.types import Array, ArrayFunction, ArrayVjp, Layer, Shape, Traits, Tree, Vjp, Wrt
 
 
 @recorded
@@ -32,21 +33,22 @@ def elementwise(function: ArrayFunction) -> Layer:
     return layer
 
 
-def _layer_of(function: ArrayFunction) -> Layer:
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        return check_shape("elementwise", input_shape), {}
+_any_shape = partial(check_shape, "elementwise")
+
+
+def _layer_of(function: ArrayFunction, check: Callable[[Shape], Shape] = _any_shape) -> Layer:
+    """The layer of a function; check: a sample's shape, if the function takes it."""
+
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
+        return check(input_shape), {}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         activations.check_float("an elementwise layer", x)
         y, vjp_of_array = function(x)
-        if y.shape != x.shape:
-            raise ValueError(f"an elementwise function changed shape {x.shape} to {y.shape}")
-        if y.dtype != x.dtype:
-            raise ValueError(f"an elementwise function changed {x.dtype} to {y.dtype}")
+        if y.shape != x.shape or y.dtype != x.dtype:
+            raise _change(x, y)
         shape, dtype = x.shape, x.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
@@ -56,6 +58,12 @@ def _layer_of(function: ArrayFunction) -> Layer:
         return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
+
+
+def _change(x: Array, y: Array) -> ValueError:
+    shapes = f"shape {x.shape} to {y.shape}"
+    changed = shapes if y.shape != x.shape else f"{x.dtype} to {y.dtype}"
+    return ValueError(f"an elementwise function changed {changed}")
 
 
 @constructor(per_sample="always")
@@ -198,24 +206,17 @@ def LogSoftmax(dim: int = -1) -> Layer:
     return _along(dim, activations.log_softmax)
 
 
-def _along(dim: int, function: Any) -> Layer:
+def _along(dim: int, function: Callable[[Array, int], tuple[Array, ArrayVjp]]) -> Layer:
     dim = operator.index(dim)
 
-    def check_dim(input_shape: Shape) -> None:
+    def check_dim(input_shape: Shape) -> Shape:
         axes = 1 + len(input_shape)
         if not -axes < dim < axes or dim == 0:
             raise ValueError(f"dim={dim} is not an axis of a sample of shape {input_shape}")
+        return input_shape
 
-    def checked(x: Array) -> Any:
+    def along_dim(x: Array) -> tuple[Array, ArrayVjp]:
         check_dim(x.shape[1:])
         return function(x, dim)
 
-    layer = _layer_of(checked)
-
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        check_dim(input_shape)
-        return layer.init(rng, input_shape, dtype=dtype)
-
-    return layer._replace(init=init)
+    return _layer_of(along_dim, check_dim)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_number, check_param
 from funcnn.activations import check_float
@@ -23,7 +23,7 @@ from funcnn.ops.windows import batch_first, batch_last
 from funcnn.random import Key
 from funcnn.spec import constructor
 from funcnn.threads import run_parallel
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
+from funcnn.types import Array, Layer, Shape, Tree, Vjp, VjpWithStatistics, Wrt
 
 T = TypeVar("T")
 
@@ -53,9 +53,7 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
     running = {"running_mean": 0.0, "running_var": 1.0}
     first_values = learned | running
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         shape = (count_channels(input_shape),)
         params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
         return input_shape, params
@@ -64,12 +62,11 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         check_float("BatchNorm", x)
-        count_channels(x.shape[1:])
-        channels = x.shape[1]
-        given = {name: check_param(params, name, (channels,), x.dtype) for name in first_values}
-        old_mean, old_variance = (given[name] for name in running)
-        weight = given.get("weight", np.ones_like(old_mean))
-        bias = given.get("bias", np.zeros_like(old_mean))
+        channels = count_channels(x.shape[1:])
+        arrays = {name: check_param(params, name, (channels,), x.dtype) for name in first_values}
+        old_mean, old_variance = arrays["running_mean"], arrays["running_var"]
+        weight = arrays.get("weight", np.ones_like(old_mean))
+        bias = arrays.get("bias", np.zeros_like(old_mean))
         if train:
             y, pull_back, mean, variance = _by_batch(x, weight, bias, eps)
         else:
@@ -84,12 +81,13 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
                 dparams |= {"weight": dweight, "bias": dbias}
             return dparams, dx
 
-        if train:
-            vjp.statistics = dict.fromkeys(learned) | {  # type: ignore[attr-defined]
-                "running_mean": (1 - momentum) * old_mean + momentum * mean,
-                "running_var": (1 - momentum) * old_variance + momentum * variance,
-            }
-        return y, (None if wrt is None else vjp)
+        if wrt is None or not train:
+            return y, (None if wrt is None else vjp)
+        statistics = dict.fromkeys(learned) | {
+            "running_mean": (1 - momentum) * old_mean + momentum * mean,
+            "running_var": (1 - momentum) * old_variance + momentum * variance,
+        }
+        return y, VjpWithStatistics(vjp, statistics)
 
     return Layer(init, apply)
 

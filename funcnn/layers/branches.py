@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import tree
 from funcnn._arguments import check_cotangent, shown
@@ -34,9 +34,7 @@ def FanOut(num: int) -> Layer:
         raise ValueError(f"FanOut: num must be at least 1, got {shown(num)}")
     num = operator.index(num)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         if num * _count_arrays(input_shape) > _MOST_ARRAYS:  # a file asked for a thousand million
             raise ValueError(
                 f"{num} times {shown(input_shape)} is more than {_MOST_ARRAYS:,} arrays"
@@ -72,9 +70,7 @@ def FanInSum() -> Layer:
             raise ValueError(f"FanInSum adds arrays of one shape, got {tuple(shapes)}")
         return shapes[0]
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         return check_equal(input_shape), {}
 
     def apply(
@@ -116,9 +112,7 @@ def FanInConcat(dim: int = -1) -> Layer:
         whole[dim] = sum(shape[dim] for shape in shapes)
         return tuple(whole)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         return joined([(1, *shape) for shape in input_shape])[1:], {}
 
     def apply(

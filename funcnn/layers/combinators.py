@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import random, tree
 from funcnn._arguments import check_arrays, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
+from funcnn.layers._dense_on_images import dense_on_images
+from funcnn.layers.any_layer import at_layer, check_layers, check_takes, init_layer, with_wrt
 from funcnn.layers.branches import add_all, check_tuple
-from funcnn.layers.image_axes import dense_on_images
 from funcnn.layers.sharding import apply_run, find_runs
 from funcnn.random import Key
 from funcnn.spec import check_shapes, constructor
@@ -28,12 +29,10 @@ from funcnn.types import (
     Traits,
     Tree,
     Vjp,
+    VjpWithStatistics,
     Wrt,
-    accepts,
-    at_layer,
-    check_takes,
+    statistics_of,
     traits,
-    with_wrt,
 )
 
 
@@ -51,9 +50,7 @@ def serial(*layers: Layer) -> Layer:
     applies = [with_wrt(layer.apply) for layer in layers]
     runs = {train: find_runs(layers, applies, train) for train in (False, True)}
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         if misplaced and rng != random.SHAPES_ONLY:
             raise ValueError(misplaced)
         params = []
@@ -107,26 +104,24 @@ def parallel(*layers: Layer) -> Layer:
     check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
 
-    def check_count(inputs: Any, what: str) -> None:
-        if len(inputs) != len(layers):
-            raise ValueError(f"parallel has {_number(layers)}, got {len(inputs)} {what}")
+    def check_number(parts: Any, name: str) -> None:
+        if len(parts) != len(layers):
+            raise ValueError(f"parallel has {_number(layers)}, got {len(parts)} {name}")
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        check_count(input_shape, "input shapes")
-        found = [
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
+        check_number(input_shape, "input shapes")
+        pairs = [
             _init_at(index, layer, rng, shape, dtype)
             for index, (layer, shape) in enumerate(zip(layers, input_shape, strict=True))
         ]
-        return tuple(shape for shape, _ in found), [params for _, params in found]
+        return tuple(shape for shape, _ in pairs), [params for _, params in pairs]
 
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
         _check_params("parallel", params, layers)
         check_tuple("parallel", x)
-        check_count(x, "inputs")
+        check_number(x, "inputs")
         ys, vjps = [], []
         for index, (layer, layer_apply) in enumerate(zip(layers, applies, strict=True)):
             key = None if rng is None else random.fold_in(rng, index)
@@ -144,12 +139,12 @@ def parallel(*layers: Layer) -> Layer:
 
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
             check_tuple("the vjp of parallel", dy)
-            check_count(dy, "cotangents")
+            check_number(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
             return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))
 
-        return tuple(ys), _with_statistics(vjp, [getattr(v, "statistics", None) for v in vjps])
+        return tuple(ys), _with_statistics(vjp, [statistics_of(vjp) for vjp in vjps])
 
     return Layer(init, _with_traits(apply, "parallel", layers, "tuple", parallel))
 
@@ -169,9 +164,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
         if shape != other:
             raise ValueError(f"residual: the branch gives {shape}, the shortcut {other}")
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         shapes, params = branches.init(rng, (input_shape,) * len(layers), dtype=dtype)
         check_equal(shapes[0], shapes[1] if shortcut else input_shape)
         return shapes[0], params
@@ -194,7 +187,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
                 return dparams, None
             return dparams, add_all(dxs if shortcut else (dxs[0], dy))
 
-        return total, _with_statistics(vjp, getattr(pull_back, "statistics", ()))
+        return total, _with_statistics(vjp, statistics_of(pull_back) or ())
 
     return Layer(init, _with_traits(apply, "residual", layers, "any", residual))
 
@@ -216,9 +209,7 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
         check_layers("shape_dependent", (layer,))
         return layer._replace(apply=with_wrt(layer.apply))
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         input_shape = check_shapes("shape_dependent", input_shape)
         return init_layer(made(input_shape), rng, input_shape, dtype)
 
@@ -235,16 +226,8 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
 # --- what combinators share ------------------------------------------------------------------
 
 
-def init_layer(layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike) -> tuple[Shape, Tree]:
-    """`init` of any layer with a dtype, a user's own that does not take one included."""
-    if accepts(layer.init, "dtype"):
-        return layer.init(rng, shape, dtype=dtype)
-    output_shape, params = layer.init(rng, shape)
-    return output_shape, tree.map(lambda leaf: np.asarray(leaf, dtype), params)
-
-
 def _init_at(
-    index: int, layer: Layer, rng: Key, shape: Shape, dtype: npt.DTypeLike
+    index: int, layer: Layer, rng: Key, shape: Shape, dtype: DTypeLike
 ) -> tuple[Shape, Tree]:
     try:
         return init_layer(layer, random.fold_in(rng, index), shape, dtype)
@@ -263,9 +246,9 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
 
 
 def _with_statistics(vjp: Vjp, statistics: Sequence[Tree]) -> Vjp:
-    if any(entry is not None for entry in statistics):
-        vjp.statistics = statistics  # type: ignore[attr-defined]
-    return vjp
+    """The vjp with the statistics of each layer, if one of them has any."""
+    known = any(entry is not None for entry in statistics)
+    return VjpWithStatistics(vjp, statistics) if known else vjp
 
 
 def _with_traits(
@@ -283,22 +266,6 @@ def _with_traits(
 
 def _sample_shape(x: Any) -> Shape:
     return tuple(map(_sample_shape, x)) if type(x) is tuple else tuple(x.shape[1:])
-
-
-def check_layers(name: str, layers: Sequence[Any]) -> None:
-    """Raise `TypeError`, with advice, unless every one is a layer."""
-    for index, layer in enumerate(layers):
-        if isinstance(layer, Layer):
-            continue
-        if isinstance(layer, list):
-            raise TypeError(f"{name}: takes layers, got a list of them: {name}(*layers)")
-        constructor_name = getattr(layer, "__name__", None)
-        advice = (
-            f"call the constructor, {constructor_name}(...)"
-            if callable(layer) and constructor_name
-            else "make one with fn.Layer(init, apply)"
-        )
-        raise TypeError(f"{name}: layer {index} is not a layer but {shown(layer)}: {advice}")
 
 
 def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:

@@ -4,13 +4,12 @@ Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes wil
 """
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
-from funcnn import initializers, random
+from funcnn import initializers
 from funcnn._arguments import (
     check_array,
     check_cotangent,
@@ -20,7 +19,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
-from funcnn.initializers import Initializer, check_initializer, initialize
+from funcnn.initializers import Initializer, check_initializer, weight_and_bias
 from funcnn.ops.convolution import (
     add_bias,
     convolve,
@@ -89,11 +88,9 @@ def Conv(
         windows = place_windows(sizes, kernel, strides, dilations, before, after)
         return windows, (out_channels, channels // groups, *kernel)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         windows, shape = place(input_shape)
-        params = _init_params(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
+        params = weight_and_bias(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
         return (out_channels, *windows.outputs), params
 
     def apply(
@@ -181,17 +178,12 @@ def ConvTranspose(
         if min(outputs) < 1:
             raise ValueError(f"an image of {sizes} becomes one of {outputs}: too much padding")
         padded = tuple(size + 2 * p for size, p in zip(outputs, around, strict=True))
-        return windows._replace(inputs=outputs, padded=padded), (
-            channels,
-            out_channels // groups,
-            *kernel,
-        )
+        shape = channels, out_channels // groups, *kernel
+        return windows._replace(inputs=outputs, padded=padded), shape
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         windows, shape = place(input_shape)
-        params = _init_params(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
+        params = weight_and_bias(rng, shape, out_channels, bias, weight_init, bias_init, dtype)
         return (out_channels, *windows.inputs), params
 
     def apply(
@@ -223,24 +215,6 @@ def ConvTranspose(
     return Layer(init, apply)
 
 
-def _init_params(
-    rng: Key,
-    shape: Shape,
-    out_channels: int,
-    bias: bool,
-    weight_init: Initializer,
-    bias_init: Initializer,
-    dtype: npt.DTypeLike,
-) -> Tree:
-    weight_rng, bias_rng = random.split(rng)
-    field = math.prod(shape[2:])
-    fans = shape[1] * field, shape[0] * field  # torch's, for both layers
-    params = {"weight": initialize(weight_init, weight_rng, shape, dtype, fans)}
-    if bias:
-        params["bias"] = initialize(bias_init, bias_rng, (out_channels,), dtype, fans)
-    return params
-
-
 def _check_padding(padding: Any, stride: Sizes) -> Sizes | str:
     if not isinstance(padding, str):
         return check_sizes("Conv", "padding", padding, least=0)
@@ -262,9 +236,9 @@ def _padding(padding: Sizes | str, kernel: Shape, dilation: Shape) -> tuple[Shap
     return around, around
 
 
-def _check_divides(groups: int, channels: int, what: str) -> None:
+def _check_divides(groups: int, channels: int, name: str) -> None:
     if channels % groups:
-        raise ValueError(f"{what} cannot be divided in {groups} groups")
+        raise ValueError(f"{name} cannot be divided in {groups} groups")
 
 
 def _check_weight(params: Tree, shape: Shape, x: Array, axis: int) -> Array:

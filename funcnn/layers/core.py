@@ -14,7 +14,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn import activations, initializers, random
 from funcnn._arguments import (
@@ -28,7 +28,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
-from funcnn.initializers import Initializer, check_initializer, fill, initialize
+from funcnn.initializers import Initializer, check_initializer, fill, weight_and_bias
 from funcnn.ops.matmul import matmul
 from funcnn.ops.windows import batch_first, batch_last
 from funcnn.random import Key
@@ -60,37 +60,18 @@ def Dense(
     check_initializer("weight_init", weight_init)
     check_initializer("bias_init", bias_init)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         if not input_shape:
             raise ValueError("Dense: the input needs an axis of features, got shape ()")
-        weight_rng, bias_rng = random.split(rng)
-        fans = in_features, _ = input_shape[-1], out_features
-        shape = in_features, out_features
-        params = {"weight": initialize(weight_init, weight_rng, shape, dtype, fans)}
-        if bias:
-            params["bias"] = initialize(bias_init, bias_rng, (out_features,), dtype, fans)
+        shape = input_shape[-1], out_features
+        params = weight_and_bias(rng, shape, out_features, bias, weight_init, bias_init, dtype)
         return (*input_shape[:-1], out_features), params
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
-        weight = param_of(params, "weight")
-        if weight.ndim != 2 or weight.shape[1] != out_features:
-            raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
-        shift = param_of(params, "bias") if bias else None
-        if shift is not None and (shift.shape != (out_features,) or shift.dtype != weight.dtype):
-            got = f"{shift.dtype} {shift.shape}"
-            raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
-        in_features = weight.shape[0]
-        if type(x) is not np.ndarray:  # asked here, it saves most calls another
-            check_array(x)
-        if x.ndim < 2 or x.shape[-1] != in_features:
-            raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
-        if x.dtype != weight.dtype:
-            raise another_dtype(x.dtype, weight.dtype)
-        rows = x if x.ndim == 2 else x.reshape(-1, in_features)  # (N*..., in)
+        weight, shift = _weight_and_bias(params, x, out_features, bias)
+        rows = x if x.ndim == 2 else x.reshape(-1, len(weight))  # (N*..., in)
         y = matmul(rows, weight)  # (N*..., in) @ (in, out)
         if shift is not None:
             y += shift
@@ -117,6 +98,26 @@ def Dense(
     return Layer(init, apply)
 
 
+def _weight_and_bias(
+    params: Tree, x: Array, out_features: int, bias: bool
+) -> tuple[Array, Array | None]:
+    """The params of a `Dense`, if they fit each other and x; it says what is raised if not."""
+    weight = param_of(params, "weight")
+    if weight.ndim != 2 or weight.shape[1] != out_features:
+        raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
+    shift = param_of(params, "bias") if bias else None
+    if shift is not None and (shift.shape != (out_features,) or shift.dtype != weight.dtype):
+        got = f"{shift.dtype} {shift.shape}"
+        raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
+    if type(x) is not np.ndarray:  # asked here, it saves most calls another
+        check_array(x)
+    if x.ndim < 2 or x.shape[-1] != len(weight):
+        raise ValueError(f"expected inputs (N, ..., {len(weight)}), got shape {x.shape}")
+    if x.dtype != weight.dtype:
+        raise another_dtype(x.dtype, weight.dtype)
+    return weight, shift
+
+
 @constructor(per_sample="always")
 def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
     """y = x where x > 0, else w x, with a learned slope w, as `torch.nn.PReLU`. He et al. 2015.
@@ -134,7 +135,7 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
             raise ValueError(f"{expected}, got a sample of shape {input_shape}")
 
     def init_slopes(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
+        rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32
     ) -> tuple[Shape, Tree]:
         check_channels(input_shape)
         return input_shape, {"weight": fill(first_slope, rng, (num_parameters,), dtype)}
@@ -184,9 +185,7 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
             needed = "dropout by channel needs axes after the channels"
             raise ValueError(f"{needed}, got a sample of shape {input_shape}")
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         check_axes(input_shape)
         return input_shape, {}
 
@@ -241,9 +240,7 @@ def Reshape(shape: Shape) -> Layer:
 
 
 def _reshape(output_shape: Any) -> Layer:
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         return output_shape(input_shape), {}
 
     def apply(

@@ -1,17 +1,17 @@
 """Layers that normalise: subtract a mean, divide by a standard deviation, learn another of each.
 
 They differ in what the mean is taken over: the last axes of a sample (`LayerNorm`), or a group of
-its channels (`GroupNorm`); over the whole batch it is taken in `batch_normalization`. x may lie in
+its channels (`GroupNorm`); over the whole batch it is taken in `batch_norm`. x may lie in
 memory in any order, and y lies in the same.
 """
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_number, check_param
 from funcnn.activations import check_float
 from funcnn.initializers import fill
-from funcnn.ops.moments import mean_over, normalize, normalize_vjp, sum_over
+from funcnn.ops.moments import normalize, sum_over
 from funcnn.random import Key
 from funcnn.spec import check_shape, constructor
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, Wrt
@@ -62,9 +62,7 @@ def LayerNorm(
             raise ValueError(f"a sample of shape {input_shape} has no {normalized_dims} last axes")
         return input_shape[len(input_shape) - normalized_dims :]
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         shape = normalized_shape(input_shape)
         params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
         return input_shape, params
@@ -76,7 +74,7 @@ def LayerNorm(
         shape = normalized_shape(x.shape[1:])
         leading = tuple(range(x.ndim - normalized_dims))
         axes = tuple(range(x.ndim - normalized_dims, x.ndim))
-        normal, _, _, scale = normalize(x, axes, eps)  # scale: (N, ..., 1, ...)
+        normal, pull_back = normalize(x, axes, eps)
         y = normal
         if elementwise_affine:
             weight = check_param(params, "weight", shape, x.dtype)
@@ -94,8 +92,7 @@ def LayerNorm(
                 dnormal = np.multiply(dy, weight, out=np.empty_like(normal))
             if wrt == "params":
                 return dparams, None
-            means = mean_over(axes, dnormal), mean_over(axes, dnormal, normal)
-            return dparams, normalize_vjp(dnormal, normal, scale, means)
+            return dparams, pull_back(dnormal)
 
         return y, (None if wrt is None else vjp)
 
@@ -121,9 +118,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
             raise ValueError(f"{channels} channels cannot be cut in {num_groups} equal groups")
         return channels
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         channels = check_channels(input_shape)
         if not affine:
             return input_shape, {}
@@ -138,7 +133,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
         others = (0, *range(2, x.ndim))
         in_groups = (len(x), num_groups, channels // num_groups, *x.shape[2:])
         axes = tuple(range(2, x.ndim + 1))
-        normal, _, _, scale = normalize(x.reshape(in_groups), axes, eps)  # scale: (N, G, 1, ...)
+        normal, pull_back = normalize(x.reshape(in_groups), axes, eps)
         y = rows = normal.reshape(x.shape)  # (N, G, C/G, ...) to (N, C, ...)
         if affine:
             weight, bias = (_beside(x, params, name) for name in ("weight", "bias"))
@@ -153,9 +148,7 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
                 dnormal = dy * weight
             if wrt == "params":
                 return dparams, None
-            dnormal = dnormal.reshape(in_groups)
-            means = mean_over(axes, dnormal), mean_over(axes, dnormal, normal)
-            return dparams, normalize_vjp(dnormal, normal, scale, means).reshape(rows.shape)
+            return dparams, pull_back(dnormal.reshape(in_groups)).reshape(rows.shape)
 
         return y, (None if wrt is None else vjp)
 

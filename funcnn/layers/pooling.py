@@ -1,6 +1,7 @@
 """Layers that pool images: over windows, or over the whole image.
 
-Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do.
+Images are `(N, C, H, W)`, sequences `(N, C, L)`; any number of spatial axes will do. What is
+computed over windows, and its derivative, stand beside each other in `funcnn.ops.pooling`.
 """
 
 import functools
@@ -8,7 +9,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_flag
 from funcnn.activations import check_float
@@ -28,7 +29,7 @@ from funcnn.spec import constructor
 from funcnn.types import Array, ArrayVjp, Layer, Shape, Tree, Vjp, Wrt
 
 Pool = Callable[[Array, Windows, bool], tuple[Array, ArrayVjp | None]]
-"""`pool(x, windows, with_vjp) -> (y, vjp)` of arrays with channels and batch last."""
+"""`pool(x, windows, with_vjp) -> (y, vjp)`; x: `(*sizes, C, N)`, y: `(*outputs, C, N)`."""
 
 
 @constructor(per_sample="always", spatial=True)
@@ -39,7 +40,7 @@ def MaxPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
     padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
     Raises `ValueError` if no window fits in the image.
     """
-    return _pool_layer("MaxPool", max_pool, kernel_size, stride, padding)
+    return _pool_windows("MaxPool", max_pool, kernel_size, stride, padding)
 
 
 @constructor(per_sample="always", spatial=True)
@@ -63,7 +64,7 @@ def AvgPool(
         y /= count
         return y, lambda dy: vjp_of_sum(dy / count)
 
-    return _pool_layer("AvgPool", average, kernel_size, stride, padding)
+    return _pool_windows("AvgPool", average, kernel_size, stride, padding)
 
 
 @constructor(per_sample="always", spatial=True)
@@ -74,12 +75,12 @@ def SumPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
     padding: zeros around the image, at most half of the kernel_size.
     Raises `ValueError` if no window fits in the image.
     """
-    return _pool_layer(
+    return _pool_windows(
         "SumPool", lambda x, windows, _: sum_pool(x, windows), kernel_size, stride, padding
     )
 
 
-def _pool_layer(
+def _pool_windows(
     name: str, pool: Pool, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
 ) -> Layer:
     kernel_size = check_sizes(name, "kernel_size", kernel_size)
@@ -87,8 +88,7 @@ def _pool_layer(
     padding = check_sizes(name, "padding", padding, least=0)
 
     @functools.lru_cache(maxsize=16)
-    def place(sample_shape: Shape) -> Windows:
-        sizes = spatial_sizes(sample_shape)
+    def place(sizes: Shape) -> Windows:
         kernel = for_each_axis("kernel_size", kernel_size, len(sizes))
         strides = for_each_axis("stride", stride, len(sizes))
         around = for_each_axis("padding", padding, len(sizes))
@@ -98,31 +98,11 @@ def _pool_layer(
             )
         return place_windows(sizes, kernel, strides, (1,) * len(sizes), around, around)
 
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        windows = place(input_shape)
-        return (input_shape[0], *windows.outputs), {}
-
-    def apply(
-        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
-    ) -> tuple[Array, Vjp | None]:
-        check_float(name, x)
-        windows = place(x.shape[1:])
-        y, pull_back = pool(batch_last(x), windows, wrt is not None)
-        y = batch_first(y)
-        y_shape, dtype = y.shape, y.dtype
-
-        def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, y_shape, dtype)
-            if wrt == "params":
-                return {}, None
-            assert pull_back is not None
-            return {}, batch_first(pull_back(batch_last(dy)))
-
-        return y, (None if wrt is None else vjp)
-
-    return Layer(init, apply)
+    return _pool_layer(
+        name,
+        lambda sizes: place(sizes).outputs,
+        lambda x, with_vjp: pool(x, place(x.shape[:-2]), with_vjp),
+    )
 
 
 # --- over the whole image --------------------------------------------------------------------
@@ -135,11 +115,12 @@ def GlobalAvgPool() -> Layer:
     As `torch.nn.AdaptiveAvgPool2d(1)` and a `Flatten`. Lin et al. 2014.
     """
 
-    def mean(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
-        size = len(x)
-        return x.mean(0), lambda dy: np.repeat(dy[None] / size, size, axis=0)
+    def mean(x: Array, with_vjp: bool) -> tuple[Array, ArrayVjp]:
+        shape, size = x.shape, math.prod(x.shape[:-2])
+        y = _in_a_row(x).mean(0)
+        return y, lambda dy: np.repeat(dy[None] / size, size, axis=0).reshape(shape)
 
-    return _global_pool_layer("GlobalAvgPool", mean)
+    return _pool_layer("GlobalAvgPool", lambda sizes: (), mean)
 
 
 @constructor(per_sample="always", spatial=True)
@@ -149,43 +130,56 @@ def GlobalMaxPool() -> Layer:
     Of equal ones the first gets dy. As `torch.nn.AdaptiveMaxPool2d(1)` and a `Flatten`.
     """
 
-    def largest(x: Array) -> tuple[Array, ArrayVjp]:  # (S, C, N) to (C, N)
-        chosen = x.argmax(0, keepdims=True)
-        shape = x.shape
+    def largest(x: Array, with_vjp: bool) -> tuple[Array, ArrayVjp]:
+        shape, rows = x.shape, _in_a_row(x)
+        chosen = rows.argmax(0, keepdims=True)
+        y = np.take_along_axis(rows, chosen, axis=0)[0]
 
         def vjp(dy: Array) -> Array:
             dx = np.zeros(shape, dy.dtype)
-            np.put_along_axis(dx, chosen, dy[None], axis=0)
+            np.put_along_axis(_in_a_row(dx), chosen, dy[None], axis=0)
             return dx
 
-        return np.take_along_axis(x, chosen, axis=0)[0], vjp
+        return y, vjp
 
-    return _global_pool_layer("GlobalMaxPool", largest)
+    return _pool_layer("GlobalMaxPool", lambda sizes: (), largest)
 
 
-def _global_pool_layer(name: str, pool: Callable[[Array], tuple[Array, ArrayVjp]]) -> Layer:
-    def init(
-        rng: Key, input_shape: Shape, *, dtype: npt.DTypeLike = np.float32
-    ) -> tuple[Shape, Tree]:
-        spatial_sizes(input_shape)
-        return input_shape[:1], {}
+def _in_a_row(x: Array) -> Array:
+    """x `(*sizes, C, N)` as `(S, C, N)`, a view if it can be."""
+    return x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])
+
+
+# --- what all of them share ------------------------------------------------------------------
+
+
+def _pool_layer(
+    name: str,
+    output_sizes: Callable[[Shape], Shape],
+    pool: Callable[[Array, bool], tuple[Array, ArrayVjp | None]],
+) -> Layer:
+    """The layer of `pool(x, with_vjp) -> (y, vjp)`, whose arrays have channels and batch last."""
+
+    def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
+        sizes = spatial_sizes(input_shape)
+        return (input_shape[0], *output_sizes(sizes)), {}
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         check_float(name, x)
-        sizes = spatial_sizes(x.shape[1:])
-        samples, channels = x.shape[:2]
-        y, pull_back = pool(batch_last(x).reshape(math.prod(sizes), channels, samples))  # (S, C, N)
-        dtype = x.dtype
+        spatial_sizes(x.shape[1:])  # says that they are no images
+        y, pull_back = pool(batch_last(x), wrt is not None)
+        y = batch_first(y)
+        y_shape, dtype = y.shape, y.dtype
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
-            check_cotangent(dy, (samples, channels), dtype)
+            check_cotangent(dy, y_shape, dtype)
             if wrt == "params":
                 return {}, None
-            dx = pull_back(dy.T).reshape(*sizes, channels, samples)  # (S, C, N) to (*sizes, C, N)
-            return {}, batch_first(dx)
+            assert pull_back is not None
+            return {}, batch_first(pull_back(batch_last(dy)))
 
-        return y.T, (None if wrt is None else vjp)
+        return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)

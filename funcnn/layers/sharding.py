@@ -14,13 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.layers.any_layer import at_layer, check_takes
+from funcnn.layers.rewrite import pool_before_relu
 from funcnn.random import Key
 from funcnn.threads import run_parallel
-from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, at_layer, check_takes, traits
+from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, statistics_of, traits
 
 # A shard has at least 4 million multiply-adds (some 80 us of one core), or the cost of waking a
 # thread (some 50 us) would eat the gain. Rows have 500 at least: for fewer, BLAS's own threads give
-# more, see `products`. Images have 32 at least, and 64 at most however many shards that makes: a
+# more, see `ops.matmul`. Images have 32 at least, and 64 at most however many shards that makes: a
 # batch of 64 is enough for two cores, and what a large one needs beside its params and outputs is
 # bounded.
 SHARD_WORK = 4_000_000
@@ -51,26 +53,14 @@ class Run(NamedTuple):
 def find_runs(layers: Sequence[Layer], applies: Sequence[Apply], train: bool) -> list[Run]:
     """The maximal runs of layers that treat every sample by itself, and of those that do not."""
     accepted = ("always",) if train else ("always", "evaluation")
-    steps = [Step(*step) for step in zip(itertools.count(), layers, applies, strict=False)]
+    steps = [Step(i, layers[i], applies[i]) for i in pool_before_relu(layers)]
     runs = []
     for per_sample, run in itertools.groupby(
         steps, lambda step: traits(step.layer).per_sample in accepted
     ):
-        ordered = _pool_first(list(run))
-        runs.append(Run(ordered, per_sample, any(traits(step.layer).spatial for step in ordered)))
+        members = list(run)
+        runs.append(Run(members, per_sample, any(traits(step.layer).spatial for step in members)))
     return runs
-
-
-def _pool_first(steps: list[Step]) -> list[Step]:
-    """The same function, with ReLU after max-pooling, where there is less to do.
-
-    The largest of numbers cut at 0 is their largest, cut at 0. Either way a gradient goes to the
-    first of the largest, and nowhere if that is not above 0.
-    """
-    for i in range(len(steps) - 1):
-        if [traits(step.layer).name for step in steps[i : i + 2]] == ["Relu", "MaxPool"]:
-            steps[i : i + 2] = steps[i + 1], steps[i]
-    return steps
 
 
 def apply_run(
@@ -114,7 +104,8 @@ def _apply_whole(
         # A layer that treats every sample by itself uses no key, and need not have one derived.
         key = None if rng is None or run.per_sample else random.fold_in(rng, position)
         try:
-            check_takes(layer, y)
+            if type(y) is tuple:  # asked here, it saves most layers a call
+                check_takes(layer, y)
             y, vjp = apply(params[position], y, rng=key, train=train, wrt=wrts[position])
         except (ValueError, TypeError, KeyError) as error:
             raise at_layer(position, layer, error) from error
@@ -131,7 +122,7 @@ def _apply_whole(
                 dparams.append(dparams_of_layer)
         return dparams[::-1], dy
 
-    return y, pull_back, [getattr(vjp, "statistics", None) for vjp in vjps]
+    return y, pull_back, [statistics_of(vjp) for vjp in vjps]
 
 
 def _count_shards(run: Run, params: Tree, x: Arrays) -> int:

@@ -1,1 +1,4 @@
-"""What layers compute with: products of matrices, windows, convolutions, pools; no layer."""
+"""What layers compute with: operations on arrays, each with its derivative beside it.
+
+Here are convolution, pooling and normalisation themselves, and `matmul`; no layer, no params.
+"""

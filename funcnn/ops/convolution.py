@@ -4,8 +4,8 @@ y[p, o, n] = b[o] + sum over c and k of w[o, c, k] x[stride p + dilation k - bef
 cross-correlation that the field calls convolution. With the elements of a window as a column for
 each sample, that is a product of small matrices for each window (after Chellapilla et al. 2006),
 and the derivatives are products too. Where that is less work, it is done by the convolution theorem
-instead, see `spectral`, and where each channel has a kernel of its own element by element, see
-`depthwise`.
+instead (`fft_convolution`), and where each channel has a kernel of its own element by element
+(`depthwise`).
 
 Arrays have channels and batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are
 G groups. In the comments K = C/G * prod(kernel), and P stands for the windows of a block of rows.

@@ -18,7 +18,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import DTypeLike
 
 from funcnn.ops.matmul import sum_of_products
 from funcnn.ops.windows import BLOCK_BYTES, Windows, with_strides
@@ -64,7 +64,7 @@ def is_less_work(weight_shape: Shape, groups: int, windows: Windows) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def transforms(windows: Windows, dtype: npt.DTypeLike) -> Transforms:
+def transforms(windows: Windows, dtype: DTypeLike) -> Transforms:
     """The matrices for the columns of these windows."""
     height, kernel, before = windows.inputs[0], windows.kernel[0], windows.before[0]
     points = height + max(before, windows.after[0])  # what wraps around meets padding only

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from funcnn.types import Array
+from funcnn.types import Array, ArrayVjp
 
 Axes = tuple[int, ...]
 """Numbers of axes, from 0, ascending."""
@@ -34,30 +34,23 @@ def mean_over(axes: Axes, *factors: Array) -> Array:
     return mean
 
 
-def normalize(x: Array, axes: Axes, eps: float) -> tuple[Array, Array, Array, Array]:
-    """normal = (x - mean) s, s = 1 / sqrt(variance + eps), over `axes`; mean, variance and s.
+def normalize(x: Array, axes: Axes, eps: float) -> tuple[Array, ArrayVjp]:
+    """y = (x - mean) s, s = 1 / sqrt(variance + eps), over `axes`.
 
-    The last three have axes of 1 in the place of `axes`.
+    dx = s (dy - mean(dy) - y mean(dy y)).
     """
-    mean = mean_over(axes, x)
     # The mean is rounded in proportion to itself. What is left of it is small and goes now.
-    centred = np.subtract(x, mean, out=np.empty_like(x))  # in the memory order of x
-    rest = mean_over(axes, centred)
-    centred -= rest
-    variance = mean_over(axes, centred, centred)
-    scale = 1 / np.sqrt(variance + eps)
-    centred *= scale
-    return centred, mean + rest, variance, scale
+    y = np.subtract(x, mean_over(axes, x), out=np.empty_like(x))  # in the memory order of x
+    y -= mean_over(axes, y)
+    scale = 1 / np.sqrt(mean_over(axes, y, y) + eps)
+    y *= scale
 
+    def vjp(dy: Array) -> Array:
+        mean_dy, mean_dy_y = mean_over(axes, dy), mean_over(axes, dy, y)
+        dx = np.multiply(y, -mean_dy_y, out=np.empty_like(y))
+        dx += dy
+        dx -= mean_dy
+        dx *= scale
+        return dx
 
-def normalize_vjp(dy: Array, normal: Array, scale: Array, means: tuple[Array, Array]) -> Array:
-    """dx = s (dy - mean(dy) - normal mean(dy normal)): what `normalize` makes of a cotangent.
-
-    means: those two, which a caller may have need of too.
-    """
-    mean_dy, mean_dy_normal = means
-    dx = np.multiply(normal, -mean_dy_normal, out=np.empty_like(normal))
-    dx += dy
-    dx -= mean_dy
-    dx *= scale
-    return dx
+    return y, vjp

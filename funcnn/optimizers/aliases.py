@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from funcnn import tree
 from funcnn._arguments import check_number
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.optimizers.base import Optimizer, State, chain, zeros_like
 from funcnn.optimizers.scaling import (
     scale_by_adam,

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn import _recipes, tree
+from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.types import Array, Tree
 
 State = Any
@@ -34,7 +34,7 @@ class Optimizer(NamedTuple):
     update: Callable[[Tree, State, Tree], tuple[Tree, State]]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _recipes.reduce(self)
+        return _pickling.reduce(self)
 
     def __deepcopy__(self, memo: Any) -> "Optimizer":
         return self  # nothing of it can change
@@ -58,6 +58,13 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
 
 class Stateless(NamedTuple):
     """The state of a transformation that remembers nothing."""
+
+
+def stateless(transform: Callable[[Tree, Tree], Tree]) -> Optimizer:
+    """updates = transform(grads, params), which remembers nothing. As `optax.stateless`."""
+    return Optimizer(
+        lambda params: Stateless(), lambda grads, state, params: (transform(grads, params), state)
+    )
 
 
 class AverageState(NamedTuple):
@@ -127,12 +134,11 @@ def freeze(mask: Mask) -> Optimizer:
     makes updates of its own (weight decay, momentum): `chain(adamw(1e-3), freeze(mask))`. Running
     statistics are no updates, and change all the same. mask: as in `masked`.
     """
-
-    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        # w + -0.0 is w to the bit; w + 0.0 is not, where w is -0.0.
-        return tree.map_arrays(lambda g: np.full_like(g, -0.0), grads), state
-
-    return masked(Optimizer(lambda params: Stateless(), update), mask)
+    # w + -0.0 is w to the bit; w + 0.0 is not, where w is -0.0.
+    no_update = stateless(
+        lambda grads, params: tree.map_arrays(lambda g: np.full_like(g, -0.0), grads)
+    )
+    return masked(no_update, mask)
 
 
 def _expand(mask: Mask, params: Tree) -> Tree:
@@ -143,9 +149,9 @@ def _expand(mask: Mask, params: Tree) -> Tree:
             raise TypeError(f"the mask at {path or 'the root'} must be a bool, got {shown(yes)}")
         return tree.map(lambda _: bool(yes), below)
 
-    given = mask(params) if callable(mask) else mask
+    bools = mask(params) if callable(mask) else mask
     try:
-        return tree.map_with_path(fill, given, params)
+        return tree.map_with_path(fill, bools, params)
     except ValueError as error:
         raise ValueError(f"the mask does not fit the params: {error}") from None
 
@@ -220,11 +226,11 @@ def averaged_params(state: State) -> Tree:
     """
     pending = [state]
     while pending:
-        found = pending.pop()
-        if isinstance(found, AverageState):
-            return found.average
-        if isinstance(found, tuple):
-            pending.extend(found)
+        part = pending.pop()
+        if isinstance(part, AverageState):
+            return part.average
+        if isinstance(part, tuple):
+            pending.extend(part)
     raise ValueError("the optimizer keeps no average: put average_params last in its chain")
 
 

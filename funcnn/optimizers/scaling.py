@@ -1,7 +1,7 @@
 """Transformations that scale each entry of a gradient by what was seen of it before.
 
 The heart of every adaptive optimizer, without its learning rate. eps is outside the root, as in
-torch. See `composition` for the contract. A value out of range raises `ValueError`.
+torch. See `optimizers.base` for the contract. A value out of range raises `ValueError`.
 """
 
 import functools
@@ -13,7 +13,7 @@ import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import check_number
-from funcnn._recipes import recorded
+from funcnn._pickling import recorded
 from funcnn.optimizers.base import Optimizer, State, zeros_like
 from funcnn.types import Array, Tree
 

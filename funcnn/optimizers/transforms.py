@@ -1,4 +1,4 @@
-"""Transformations of gradients, to compose into optimizers. See `composition` for the contract.
+"""Transformations of gradients, to compose into optimizers. See `optimizers.base` for the contract.
 
 In the formulas g is the gradient, u the update, w the weight. A value out of range raises
 `ValueError`.
@@ -11,15 +11,8 @@ import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import check_number
-from funcnn._recipes import recorded
-from funcnn.optimizers.base import (
-    Mask,
-    Optimizer,
-    State,
-    Stateless,
-    masked,
-    zeros_like,
-)
+from funcnn._pickling import recorded
+from funcnn.optimizers.base import Mask, Optimizer, State, masked, stateless, zeros_like
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
@@ -47,11 +40,7 @@ class TraceState(NamedTuple):
 def scale(factor: float) -> Optimizer:
     """u = factor g. As `optax.scale`. factor: finite."""
     factor = check_number("factor", factor)
-
-    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map_arrays(lambda g: g * factor, grads), state
-
-    return Optimizer(lambda params: Stateless(), update)
+    return stateless(lambda grads, params: tree.map_arrays(lambda g: g * factor, grads))
 
 
 @recorded
@@ -110,10 +99,7 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
         u += g
         return u
 
-    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map_arrays(add, grads, params), state
-
-    everywhere = Optimizer(lambda params: Stateless(), update)
+    everywhere = stateless(lambda grads, params: tree.map_arrays(add, grads, params))
     return everywhere if mask is None else masked(everywhere, mask)
 
 
@@ -146,13 +132,13 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     """
     max_norm = check_number("max_norm", max_norm, above=0)
 
-    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
+    def clip(grads: Tree, params: Tree) -> Tree:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
         factor = max_norm / (norm + 1e-6)
         factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
-        return tree.map_arrays(lambda g: g * factor, grads), state
+        return tree.map_arrays(lambda g: g * factor, grads)
 
-    return Optimizer(lambda params: Stateless(), update)
+    return stateless(clip)
 
 
 @recorded
@@ -162,8 +148,6 @@ def clip_by_value(max_value: float) -> Optimizer:
     As `torch.nn.utils.clip_grad_value_` and `optax.clip`. max_value: above 0.
     """
     max_value = check_number("max_value", max_value, above=0)
-
-    def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        return tree.map_arrays(lambda g: np.clip(g, -max_value, max_value), grads), state
-
-    return Optimizer(lambda params: Stateless(), update)
+    return stateless(
+        lambda grads, params: tree.map_arrays(lambda g: np.clip(g, -max_value, max_value), grads)
+    )

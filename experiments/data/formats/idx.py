@@ -18,10 +18,9 @@ from zipfile import ZipInfo
 
 import numpy as np
 
-from funcnn._files import open_regular, read_text
+from funcnn._files import read_text
 from funcnn.experiments.data import emnist
-from funcnn.experiments.data.formats import idx
-from funcnn.experiments.data.formats.listings import DiskFolder, is_left
+from funcnn.experiments.data.formats.listings import DiskFolder, is_left, open_file
 from funcnn.experiments.data.formats.set_parts import PARTS, file_part
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import Examples, ImageData, assemble, check_pair
@@ -45,13 +44,8 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     more than it holds or than fits in memory; no more than it claims is unpacked.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file")
-    try:
-        with open_regular(path) as file:
-            return read_stream(file, os.fstat(file.fileno()).st_size, str(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    with open_file(path) as (file, size):
+        return read_stream(file, size, str(path))
 
 
 def read_stream(file: IO[bytes], size: int, name: str) -> Array:
@@ -143,7 +137,7 @@ def read_folder(folder: Path, prefix: str = "") -> ImageData:
     files = DiskFolder(folder).files
     classes = _read_mapping(folder / "mapping.txt") if "mapping.txt" in files else {}
     files = [file for file in files if file.startswith(prefix)]
-    return read_set(files, str(folder), lambda file: idx.read_idx(folder / file), classes)
+    return read_set(files, str(folder), lambda file: read_idx(folder / file), classes)
 
 
 def read_zip(path: Path, prefix: str = "") -> ImageData:
@@ -168,7 +162,7 @@ def read_zip(path: Path, prefix: str = "") -> ImageData:
         def read(file: str) -> Array:
             info = members[file]
             with archive.open(info) as content:
-                return idx.read_stream(content, info.file_size, f"{path}: {info.filename}")
+                return read_stream(content, info.file_size, f"{path}: {info.filename}")
 
         return read_set(members, str(path), read)
 

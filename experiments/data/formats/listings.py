@@ -1,10 +1,11 @@
-"""Folders as they are read, on disk or in a zip file: in order, without what systems leave."""
+"""Files and folders as they are read; the latter in order, without what systems leave in them."""
 
+import contextlib
 import functools
 import io
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
@@ -17,6 +18,21 @@ _LEFT = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "__pycache__")
 def is_left(name: str) -> bool:
     """Whether a file or folder is hidden, or one that Windows or macOS leaves beside others."""
     return name.startswith(".") or name.lower() in _LEFT
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
+    """A file, open to be read, and its length.
+
+    Raises `InputError` for a folder, and where it cannot be read, now or later.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a file")
+    try:
+        with open_regular(path) as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 class Folder(Protocol):

@@ -4,7 +4,6 @@ And images alone, in a `.npy` file.
 """
 
 import math
-import os
 import re
 import tokenize
 from collections.abc import Collection
@@ -14,8 +13,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from funcnn._files import open_regular
-from funcnn._stored_trees import read_array_header
+from funcnn._npy import read_array_header
+from funcnn.experiments.data.formats.listings import open_file
 from funcnn.experiments.data.formats.set_parts import part_of
 from funcnn.experiments.data.formats.zip_files import open_zip
 from funcnn.experiments.data.images import (
@@ -137,13 +136,8 @@ def read_npy(path: Path) -> Array:
 
     Raises `InputError`.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file")
-    try:
-        with open_regular(path) as file:
-            array = _array(file, os.fstat(file.fileno()).st_size, str(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    with open_file(path) as (file, size):
+        array = _array(file, size, str(path))
     return check_images(_with_axes(array), str(path))
 
 

@@ -1,19 +1,17 @@
-"""Trees of arrays as data that JSON can hold, and each leaf as the bytes of a `.npy` file."""
+"""The tree of a snapshot: its structure as data that JSON can hold, its leaves as `.npy` files."""
 
 import collections
 import functools
-import io
-import math
 import re
-import tokenize
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array, shown
+from funcnn._arguments import as_array
+from funcnn._npy import array_bytes
 from funcnn.random import Key
-from funcnn.types import Array, Shape, Tree
+from funcnn.types import Array, Tree
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -31,16 +29,14 @@ def encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:
         _check_keys(node, path)
         pairs = [[key, encode(node[key], f"{below}{key}", members)] for key in sorted(node)]
         return {"dict": pairs}
-    fields: list[str] | None = list(getattr(node, "_fields", ())) or None
-    if isinstance(node, tuple) and (fields or hasattr(node, "_fields")):
-        values = [
-            encode(v, f"{below}{field}", members)
-            for v, field in zip(node, fields or [], strict=True)
-        ]
-        return {"namedtuple": type(node).__name__, "fields": fields or [], "values": values}
+    if isinstance(node, tuple) and hasattr(node, "_fields"):
+        fields = list(node._fields)
+        named = zip(fields, node, strict=True)
+        values = [encode(child, f"{below}{name}", members) for name, child in named]
+        return {"namedtuple": type(node).__name__, "fields": fields, "values": values}
     if type(node) in (list, tuple):
-        kind = "list" if type(node) is list else "tuple"
-        return {kind: [encode(v, f"{below}{i}", members) for i, v in enumerate(node)]}
+        children = [encode(child, f"{below}{i}", members) for i, child in enumerate(node)]
+        return {type(node).__name__: children}
     return _encode_leaf(node, path or "value", members)
 
 
@@ -63,13 +59,11 @@ def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
         array = as_array(f"{path}: the leaf", leaf, numbers=False)
         array = np.asarray(array, order="C")
     if array.dtype.kind not in "biufc":
-        what = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
-        raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {what}")
+        got = f"an array of {array.dtype}" if array.ndim else type(leaf).__name__
+        raise TypeError(f"{path}: a snapshot holds arrays of numbers, not {got}")
     if path in members:
         raise ValueError(f"two leaves of the tree have the path {path}")
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, allow_pickle=False)
-    members[path] = buffer.getvalue()
+    members[path] = array_bytes(array)
     return {kind: path}
 
 
@@ -93,41 +87,6 @@ def decode(node: Any, arrays: dict[str, Array]) -> Tree:
     if kind == "key":
         return random.wrap_key_data(array)
     return array.item() if kind == "number" else array
-
-
-def read_array_header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
-    """What a `.npy` file says of its array: the shape, Fortran's order or not, and the dtype.
-
-    Raises `ValueError` for what is no such header.
-    """
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"its .npy format {version} is not known here")
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        return read_header(file)
-    except (SyntaxError, TypeError, tokenize.TokenError) as error:
-        raise ValueError(f"its header is damaged ({error})") from None
-
-
-def read_array(data: bytes) -> Array:
-    """The array that a `.npy` file holds, in this machine's byte order.
-
-    Nothing is allocated before it is known to be there. Raises `ValueError` for what is none.
-    """
-    file = io.BytesIO(data)
-    shape, fortran_order, dtype = read_array_header(file)
-    if dtype.kind not in "biufc":
-        raise ValueError(f"it holds {dtype}, no numbers: a pickle is never read")
-    held = data[file.tell() :]
-    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(held):
-        raise ValueError(f"it claims {shown(shape)} {dtype}, but holds {len(held):,} bytes")
-    array = np.frombuffer(held, dtype).reshape(shape, order="F" if fortran_order else "C")
-    return array.astype(dtype.newbyteorder("="))  # a copy, which may be written to
 
 
 @functools.cache
@@ -154,20 +113,21 @@ def as_loaded(node: Tree) -> Tree:
 
 def match(params: Tree, like: Tree) -> Tree:
     """params with the structure of `like`. Raises `SnapshotError` at the first difference."""
-    found, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
+    leaves, expected = dict(tree.leaves_with_path(params)), dict(tree.leaves_with_path(like))
     for path in expected:
-        if path not in found:
+        if path not in leaves:
             raise SnapshotError(f"array {path} is missing")
-    for path in found:
+    for path in leaves:
         if path not in expected:
             raise SnapshotError(f"there is an extra array {path}")
     for path, leaf in expected.items():
-        if np.shape(found[path]) != np.shape(leaf):
-            raise SnapshotError(
-                f"array {path} has shape {np.shape(found[path])} instead of {np.shape(leaf)}"
-            )
-        dtypes = [np.asarray(value).dtype.newbyteorder("=") for value in (found[path], leaf)]
-        if dtypes[0] != dtypes[1]:
-            raise SnapshotError(f"array {path} is {dtypes[0]}, not {dtypes[1]}")
+        shape, expected_shape = np.shape(leaves[path]), np.shape(leaf)
+        if shape != expected_shape:
+            raise SnapshotError(f"array {path} has shape {shape} instead of {expected_shape}")
+        dtype, expected_dtype = (
+            np.asarray(value).dtype.newbyteorder("=") for value in (leaves[path], leaf)
+        )
+        if dtype != expected_dtype:
+            raise SnapshotError(f"array {path} is {dtype}, not {expected_dtype}")
     tree.map(lambda *_: None, as_loaded(like), params)  # raises if only the nodes differ
-    return tree.unflatten(tree.structure(like), [found[path] for path in expected])
+    return tree.unflatten(tree.structure(like), [leaves[path] for path in expected])

@@ -78,13 +78,12 @@ def record(made: Any, recipe: Recipe) -> Any:
 def recipe_of(made: Any) -> Recipe | None:
     """The recipe of a NamedTuple of functions; None if it has none, or parts were replaced."""
     functions = [part for part in made if callable(part)]
-    found = [getattr(function, "recipe", None) for function in functions]
-    own = all(recipe is found[0] for recipe in found)
-    if not own or not isinstance(found[0], Recipe):
+    recipe, *others = [getattr(function, "recipe", None) for function in functions]
+    if not isinstance(recipe, Recipe) or any(other is not recipe for other in others):
         return None
-    inner = [getattr(function, "__wrapped__", None) for function in functions]
-    copied = any(getattr(function, "recipe", None) is found[0] for function in inner)
-    return None if copied else found[0]  # functools.wraps copies it to another function
+    wrapped = [getattr(function, "__wrapped__", None) for function in functions]
+    copied = any(getattr(function, "recipe", None) is recipe for function in wrapped)
+    return None if copied else recipe  # functools.wraps copies it to another function
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from funcnn.types import Layer, Traits, at_layer, traits
+from funcnn.layers.any_layer import at_layer
+from funcnn.types import Layer, Traits, traits
 
 # Sequences are (T, F), and a Dense along F is right. Of images (C, H, W) the last axis is the
 # width, which no Dense is meant for. Shapes do not tell them apart; the layer before does.
@@ -29,12 +30,12 @@ def _in_turn(layers: Sequence[Layer], images: bool) -> bool:
 
 def _gives_images(layer: Layer, images: bool) -> bool:
     """Whether y is images for an x that is or is not; of a user's own layer nothing is known."""
-    known = traits(layer)
-    if images and known.name == "Dense":
+    own = traits(layer)
+    if images and own.name == "Dense":
         raise ValueError("it would work along the width of images: put Flatten() before it")
-    if known == Traits() or known.name in _GIVE_NONE:
+    if own == Traits() or own.name in _GIVE_NONE:
         return False
-    if known.name == "serial":
-        return _in_turn(known.layers, images)
-    branches = [_gives_images(branch, images) for branch in known.layers]
-    return all(branches) if branches else images or known.spatial
+    if own.name == "serial":
+        return _in_turn(own.layers, images)
+    branches = [_gives_images(branch, images) for branch in own.layers]
+    return all(branches) if branches else images or own.spatial

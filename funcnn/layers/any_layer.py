@@ -1,0 +1,96 @@
+"""Any layer, a user's own included: how it is checked, begun and applied, and its errors named."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from funcnn import tree
+from funcnn._arguments import accepts, shown
+from funcnn.random import Key
+from funcnn.types import (
+    Apply,
+    Arrays,
+    Layer,
+    Shape,
+    Tree,
+    Vjp,
+    VjpWithStatistics,
+    Wrt,
+    layer_name,
+    statistics_of,
+    traits,
+)
+
+
+def check_layers(name: str, layers: Sequence[Any]) -> None:
+    """Raise `TypeError`, with advice, unless every one is a layer."""
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Layer):
+            continue
+        if isinstance(layer, list):
+            raise TypeError(f"{name}: takes layers, got a list of them: {name}(*layers)")
+        constructor_name = getattr(layer, "__name__", None)
+        advice = (
+            f"call the constructor, {constructor_name}(...)"
+            if callable(layer) and constructor_name
+            else "make one with fn.Layer(init, apply)"
+        )
+        raise TypeError(f"{name}: layer {index} is not a layer but {shown(layer)}: {advice}")
+
+
+def init_layer(layer: Layer, rng: Key, shape: Shape, dtype: DTypeLike) -> tuple[Shape, Tree]:
+    """`init` with a dtype, of a user's own layer that does not take one too."""
+    if accepts(layer.init, "dtype"):
+        return layer.init(rng, shape, dtype=dtype)
+    output_shape, params = layer.init(rng, shape)
+    return output_shape, tree.map(lambda leaf: np.asarray(leaf, dtype), params)
+
+
+def with_wrt(apply: Apply) -> Apply:
+    """The same `apply` with the keyword `wrt`, for a user's own layer that was written without.
+
+    The layer then computes more than was asked for, and the surplus is dropped.
+    """
+    if not callable(apply):
+        raise TypeError(f"apply is a function, such as model.apply, got a {type(apply).__name__}")
+    if accepts(apply, "wrt"):
+        return apply
+
+    @functools.wraps(apply)
+    def wrapped(
+        params: Tree, x: Arrays, *, wrt: Wrt = "both", **keywords: Any
+    ) -> tuple[Arrays, Vjp | None]:
+        y, vjp = apply(params, x, **keywords)
+        if vjp is None or wrt is None:
+            return y, None
+        return y, _of_params_alone(vjp) if wrt == "params" else vjp
+
+    return wrapped
+
+
+def _of_params_alone(vjp: Vjp) -> Vjp:
+    def params_only(dy: Arrays) -> tuple[Tree, None]:
+        return vjp(dy)[0], None
+
+    statistics = statistics_of(vjp)
+    return params_only if statistics is None else VjpWithStatistics(params_only, statistics)
+
+
+def check_takes(layer: Layer, x: Any) -> None:
+    """Raise `TypeError` if x is a tuple of arrays and the layer takes one array."""
+    if type(x) is tuple and traits(layer).takes == "array":
+        raise TypeError(
+            f"it takes one array, got a tuple of {len(x)}: join them with FanInSum or FanInConcat"
+        )
+
+
+def at_layer(index: int, layer: Layer, error: Exception) -> Exception:
+    """The same kind of error, with the layer's position and name before its message."""
+    where = f"layer {index} ({layer_name(layer)})"
+    if isinstance(error, KeyError):
+        return ValueError(f"{where}: params have no {error}")
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{where}: {error}")
