@@ -9,6 +9,8 @@ import zipfile
 import pytest
 from helpers import ROOT
 
+import funcnn as fn
+
 FOLDERS = {"funcnn": "funcnn", "funcnn/cli": "cli", "funcnn/experiments": "experiments"}
 NEEDED = ["LICENSE", "README.md", "pyproject.toml", "setup.py"]
 
@@ -106,3 +108,12 @@ def test_an_import_that_runs_against_the_plan_is_found(
     done = lint_imports(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{broken} BROKEN" in done.stdout
+
+
+def test_a_folder_called_funcnn_beside_a_script_does_not_hide_the_library(tmp_path):
+    (tmp_path / "funcnn/funcnn").mkdir(parents=True)  # as a clone, which may be another one
+    script = tmp_path / "script.py"
+    script.write_text("import funcnn as fn, funcnn.cli\nprint(fn.serial.__name__, fn.__file__)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stderr}\nAfter a change of setup.py, install again."
+    assert done.stdout == f"serial {fn.__file__}\n"
