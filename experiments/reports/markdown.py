@@ -19,9 +19,9 @@ from funcnn.experiments.reports.text_table import text_table
 
 def to_markdown(document: Document, folder: Path) -> str:
     """The text, for a file in this folder, where its pictures are, too."""
-    facts = [f"{name}: {value}" for name, value in document.facts]
-    head = [Text(document.subtitle), Items(facts)]
-    parts = [f"# {document.title}", *_parts([*head, *document.blocks], folder)]
+    facts = Items([f"{name}: {value}" for name, value in document.facts])
+    blocks = [Text(document.subtitle), facts, *document.blocks]
+    parts = [f"# {document.title}", *_parts(blocks, folder)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
