@@ -29,9 +29,7 @@ from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.types import Array
 
 
-def draw_run(
-    folder: RunFolder, task: Task, rows: Sequence[EpochRow], outputs: Array | None
-) -> None:
+def draw_run(folder: RunFolder, task: Task, rows: list[EpochRow], outputs: Array | None) -> None:
     """Those that a finished run leaves in its folder, if they can be drawn.
 
     outputs: of the test inputs, (N, classes); None: they have no labels.
