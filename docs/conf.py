@@ -36,7 +36,6 @@ html_show_sourcelink = html_copy_source = html_show_sphinx = html_show_copyright
 # No page asks another host: MathJax's one file, with its glyphs in it, is served from the site.
 mathjax_path = "mathjax.js"
 mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load more
-mathjax4_config = None
 myst_update_mathjax = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -63,7 +62,7 @@ PUBLIC = public_names()
 OPENING = re.compile(r"([a-z]\w*(?:, \w+)*)(?=: )|(Raises)(?= )")
 
 
-def markup(what: str, text: list[str], parameters: set[str]) -> list[str]:
+def markup(text: list[str], parameters: set[str]) -> list[str]:
     """A docstring of ours as reStructuredText.
 
     What is indented stays as it is, and so do examples; of the prose, `code` is code, or a link
@@ -147,7 +146,7 @@ def process_docstring(
 ) -> None:
     """Sphinx's event: autodoc has a docstring."""
     parameters = set(inspect.signature(value).parameters) if inspect.isroutine(value) else set()
-    lines[:] = [*markup(what, lines, parameters), ""]
+    lines[:] = [*markup(lines, parameters), ""]
 
 
 def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -166,7 +165,7 @@ def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
         return
     for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
         first = path.read_text("utf-8").split('"""')[1].strip().splitlines()[0]
-        source[0] += f"\n## {first.rstrip('.')}\n\n`examples/{path.name}`\n\n"
+        source[0] += f"\n## {first.rstrip('.').partition(':')[0]}\n\n`examples/{path.name}`\n\n"
         source[0] += f"```{{literalinclude}} ../examples/{path.name}\n:language: python\n```\n"
 
 

@@ -157,6 +157,7 @@ def test_a_report_has_the_labs_sections_in_order_and_its_numbers_from_the_runs(d
             score = "test_accuracy" if summary["test_accuracy"] is not None else "val_accuracy"
             assert f"{100 * summary[score]:.2f}" in page
     assert (results.path / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert "$" not in page, "TeX that is none"
 
 
 def test_points_shows_every_prediction_and_the_printed_losses(done):
@@ -246,7 +247,7 @@ def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     for name in ("identity", "binary-step", "sigmoid", "tanh", "arctan", "relu (above)", "prelu",
                  "elu", "softplus"):  # fmt: skip
         assert f">{name}<" in page
-    for name in ("the lab&#x27;s, constant rate", "torch&#x27;s, falling rate"):
+    for name in ("the lab&#39;s, constant rate", "torch&#39;s, falling rate"):
         assert name in page
     assert "EMNIST, 47 classes" in page
 

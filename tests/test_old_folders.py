@@ -1,0 +1,72 @@
+"""Folders that were written before the modules moved into rooms: read, gone on with, reported.
+
+`old_folders.zip` has a run that was stopped, a sweep, and the quick experiment `points`, without
+figures and reports. Nothing of them is made again by this code.
+"""
+
+import csv
+import json
+import shutil
+import zipfile
+
+import pytest
+from commands import funcnn, parse
+from helpers import ROOT, run_all_here
+
+from funcnn.experiments.labs import run as lab_run
+from funcnn.experiments.sweep import sweep
+
+
+@pytest.fixture
+def old(tmp_path, monkeypatch):
+    """The folders, unpacked into the current one."""
+    with zipfile.ZipFile(ROOT / "tests/old_folders.zip") as packed:
+        packed.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_that_was_stopped_goes_on_and_is_evaluated(old):
+    before = (old / "stopped/metrics.csv").read_text("utf-8")
+    funcnn("train", "--resume", "stopped", "--epochs", "2400", "--quiet")
+    metrics = (old / "stopped/metrics.csv").read_text("utf-8")
+    assert metrics.startswith(before)
+    assert len(metrics) > len(before)
+    summary = json.loads((old / "stopped/summary.json").read_text("utf-8"))
+    assert summary["test_accuracy"] == 1
+    assert parse(funcnn("evaluate", "stopped", "--json"))["test_accuracy"] == 1
+
+
+def test_a_sweep_trains_only_what_is_missing(old, monkeypatch):
+    monkeypatch.setattr(sweep, "run_all", run_all_here)
+    with (old / "sweep/results.csv").open(newline="") as file:
+        before = list(csv.DictReader(file))
+    shutil.rmtree(old / "sweep/runs/lr=1_seed=1")
+    grid = ["--grid", "lr=0.5,1", "--epochs", "200", "--seeds", "2"]
+    funcnn("sweep", "points", *grid, "--out", "sweep", "--quiet")
+    with (old / "sweep/results.csv").open(newline="") as file:
+        after = list(csv.DictReader(file))
+    kept = [row for row in before if row["run"] != "lr=1_seed=1"]
+    assert len(before) == 4
+    assert [row for row in after if row["run"] != "lr=1_seed=1"] == kept
+    assert {row["run"] for row in after} == {row["run"] for row in before}
+
+
+def test_an_experiment_is_gone_on_with_and_reported(old, monkeypatch):
+    monkeypatch.setattr(lab_run, "run_all", run_all_here)
+    lost = old / "experiment/trials/hidden-8/numpy-seed-0"
+    summary = json.loads((lost / "summary.json").read_text("utf-8"))
+    shutil.rmtree(lost)
+    funcnn("experiment", "run", "points", "--quick", "--out", "experiment", "--quiet")
+    again = json.loads((lost / "summary.json").read_text("utf-8"))
+    assert again.keys() == summary.keys()
+    page = (old / "experiment/report.html").read_text("utf-8")
+    assert "2-4-4-1" in page
+    assert (old / "experiment/figures").is_dir()
+
+
+def test_snapshots_are_inspected_and_exported(old):
+    snapshot = old / "experiment/trials/xor/numpy-seed-0/params.npz"
+    assert parse(funcnn("inspect", snapshot, "--json"))["parameters"] == 37
+    funcnn("export", snapshot, "--to", "pt", "--out", "xor.pt")
+    assert (old / "xor.pt").exists()
