@@ -26,6 +26,7 @@ from marks import NUMBER, PAGES, UNITS, numbers, printed
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+CLAIMS = DOCS / "claims.toml"
 
 
 class Claim(NamedTuple):
@@ -49,7 +50,9 @@ class Claim(NamedTuple):
             if key in self.how:
                 return str(self.how[key])
         first, *more = self.lines()
-        return " ".join(first.split()) + (f"; and {len(more)} more" if more else "")
+        if "\n" in first:
+            return "a script in claims.toml"
+        return first + (f"; and {len(more)} more" if more else "")
 
     def lines(self) -> list[str]:
         """The commands of a measurement."""
@@ -63,7 +66,7 @@ def unit(claim: Claim) -> float:
     return float(UNITS.get(name, UNITS.get(name.rstrip("s"), 1)))
 
 
-def load(path: Path = DOCS / "claims.toml") -> dict[str, Claim]:
+def load(path: Path = CLAIMS) -> dict[str, Claim]:
     """Every entry by its name, `family.name`, with what its family says: see `claims.toml`."""
     claims = {}
     for family, said in tomllib.loads(path.read_text("utf-8")).items():
@@ -80,6 +83,11 @@ def load(path: Path = DOCS / "claims.toml") -> dict[str, Claim]:
             low, high = how.get("within", (low / factor - margin, high * factor + margin))
             claims[f"{family}.{name}"] = Claim(f"{family}.{name}", shown, low, high, how)
     return claims
+
+
+def machines() -> dict[str, str]:
+    """What is known of the machines that entries name."""
+    return dict(tomllib.loads(CLAIMS.read_text("utf-8"))["machines"])
 
 
 def words_of(line: str) -> list[str]:

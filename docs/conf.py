@@ -171,7 +171,7 @@ def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def claims_table() -> str:
     """The entries of `claims.toml` in Markdown, a table for each family."""
-    lines: list[str] = []
+    lines = [f"\n\nMachine `{name}`: {what}." for name, what in claims.machines().items()]
     for name, claim in CLAIMS.items():
         family, _, own = name.partition(".")
         if f"## {family}" not in lines:
@@ -179,13 +179,13 @@ def claims_table() -> str:
                 "",
                 f"## {family}",
                 "",
-                "| entry | figure | bounds | by | date |",
+                "| entry | figure | bounds | by | measured |",
                 "| --- " * 5 + "|",
             ]
         bounds = f"{claim.low:.7g} to {claim.high:.7g}" if claim.measured else ""
-        date = claim.how["date"] if claim.measured else ""
+        when = "{date}, {machine}".format(**claim.how) if claim.measured else ""
         by = claim.origin if "unrepeatable" in claim.how else f"`{claim.origin}`"
-        lines.append(f"| `{own}` | {claim.shown} | {bounds} | {by} | {date} |")
+        lines.append(f"| `{own}` | {claim.shown} | {bounds} | {by} | {when} |")
     return "\n".join(lines)
 
 

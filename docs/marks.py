@@ -12,11 +12,12 @@ DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("**/*.md")), *sorted(DOCS.glob("**/*.rst"))]
 
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?"
-WORDS = {"a": 1, "an": 1, "half an": 0.5, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-WORDS |= {"seven": 7, "eight": 8, "nine": 9, "ten": 10, "twenty": 20, "thirty": 30, "sixty": 60}
+WORDS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+WORDS |= {"nine": 9, "ten": 10, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30}
+WORDS |= {"forty": 40, "fifty": 50, "sixty": 60, "hundred": 100, "a": 1, "an": 1, "half an": 0.5}
 UNITS = {"%": 0.01, "MB": 1e6, "KB": 1e3, "GB": 1e9, "bytes": 1, "us": 1e-6, "ms": 1e-3, "s": 1}
 UNITS |= {"microsecond": 1e-6, "millisecond": 1e-3, "seconds": 1, "minute": 60, "hour": 3600}
-UNIT = r"(?:%|(?:[KMG]B|bytes|[um]?s|(?:micro|milli)seconds?|seconds|minutes?|hours?|times)\b)"
+UNIT = r"(?:%|(?:[KMG]B|bytes|[um]?s|m\w+seconds?|seconds|minutes?|hours?|times|per cent)\b)"
 FIGURE = re.compile(rf"{NUMBER}|\b(?:{'|'.join(WORDS)})\s+{UNIT}", re.I)
 MARKED = re.compile(r"<!--([^\s/>]+)-->(.*?)<!--/-->")
 
@@ -64,10 +65,7 @@ def problems(text: str, entries: dict[str, str]) -> Iterator[tuple[int, str]]:
             shown = entries[found[1]]
             yield line(found), f"{found[2]} should be {shown}: python docs/claims.py write"
         if re.fullmatch(r"\s*([-+*>]|\d+\.)?\s*", text[: found.start()].rpartition("\n")[2]):
-            yield (
-                line(found),
-                f"the mark of {found[1]} begins a line, which Markdown takes for HTML",
-            )
+            yield line(found), f"the mark of {found[1]} begins a line: Markdown takes it for HTML"
     for pattern in (MARKED.pattern, *NOT_PROSE, *NO_FIGURE):
         text = re.sub(pattern, lambda it: re.sub(r"[^\n]", "~", it[0]), text)
     for found in FIGURE.finditer(text):
@@ -76,4 +74,4 @@ def problems(text: str, entries: dict[str, str]) -> Iterator[tuple[int, str]]:
 
 def printed(text: str, entries: dict[str, str], mark: str = "{1}") -> str:
     """A page with the figures of the entries in the marks' place; mark: of name and figure."""
-    return MARKED.sub(lambda it: mark.format(it[1], entries[it[1]]), text)
+    return MARKED.sub(lambda it: mark.format(it[1], entries.get(it[1], it[2])), text)
