@@ -1,16 +1,17 @@
-"""The figures of README and docs: `claims.toml` has each, and what repeats it.
+"""The figures of README and docs: `claims.toml` has each, with what gives it again.
 
-    python docs/claims.py list
+    python docs/claims.py list [ID ...]
     python docs/claims.py run ID ...        again, in a temporary folder: kept or broken
     python docs/claims.py run --all --quick those that take seconds
     python docs/claims.py write             the figures of the entries, into the pages
 
-A page marks a figure with its entry, `<!--mlp3.seed-0-->90.11 %<!--/-->`, which a reader does not
-see. `problems` names every number of a page that has no mark and is no setting, shape or version.
+How pages name the entries of their figures: `marks.py`.
 """
 
 import argparse
+import functools
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -18,49 +19,18 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from marks import NUMBER, PAGES, UNITS, numbers, printed
+
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("**/*.md")), *sorted(DOCS.glob("**/*.rst"))]
-
-NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?"
-WORDS = {"a": 1, "an": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "ten": 10}
-WORDS |= {"half an": 0.5, "seven": 7, "eight": 8, "nine": 9, "twelve": 12, "twenty": 20}
-WORDS |= {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100}
-UNITS = {"%": 0.01, "MB": 1e6, "KB": 1e3, "GB": 1e9, "bytes": 1, "us": 1e-6, "ms": 1e-3, "s": 1}
-UNITS |= {"microsecond": 1e-6, "millisecond": 1e-3, "seconds": 1, "minute": 60, "hour": 3600}
-UNIT = r"(?:%|(?:[KMG]B|bytes|[um]?s|(?:micro|milli)seconds?|seconds|minutes?|hours?|times)\b)"
-FIGURE = re.compile(rf"{NUMBER}|\b(?:{'|'.join(WORDS)})\s+{UNIT}", re.I)
-MARKED = re.compile(r"<!--([^\s/>]+)-->(.*?)<!--/-->")
-
-NOT_PROSE = [  # code, commands, mathematics, addresses, what a directive or a role says
-    r"(?ms)^( *)(```|:::).*?^\1\2$",
-    r"(?ms)^ *>>>.*?(?:\n\s*\n|\Z)",
-    r"(?m)^ {4,}(?=\S).*$",
-    r"(?m)^ *(?:\.\. \w|:\w).*$",
-    r"(``?)[^`]+\1",
-    r"(?s)\$\$.*?\$\$|\$[^$]+\$",
-    r"!\[[^]]*\]\([^)]*\)|\]\([^)]*\)",
-]
-NO_FIGURE = [  # what a number is that is no figure
-    r"(?m)^\s*(?:\d+\.|#+ \d+\.) ",  # of a list or a heading
-    r"\b[A-Za-z]+(?:[-.]?\d\w*)+",  # part of a name: float64, x86-64, Apache-2.0
-    rf"\b[A-Z]\w+ \d+\.\d+\b(?! ?±| ?{UNIT})|\bfrom \d+\.\d+ on\b",  # a version
-    r"\d[\d,]*(?: ?x ?\d+|(?:-\d+)+)\b(?:(?: \w+)?, \d+(?= \|))?",  # a shape, and a batch size
-    r"(?<=~), \d+(?= \|)|(?<=channels), \d+(?= \|)",  # a batch size after a net
-    r"\b\d+ (?:and \d+ )?(?:epochs|steps|channels|bits|classes)\b",  # a setting
-    r"\b(?:momentum|decay|rate of) [\d.e-]+\d|\b(?:column|kernel) of \d+|\bpages \d+ and\s+\d+",
-    rf"\b0 to \d+\b(?! ?{UNIT})|\b0, 1, 2\b|\b1/\d+\b",  # integers, and mathematics
-    r"\b(?:seed|rank|class|from|else|not|with|of) [01]\b(?!\.\d|,\d| ?%)",
-    r"(?<=\| )1(?= \|)",  # the unit of ratios
-]
+CLAIMS = DOCS / "claims.toml"
 
 
 class Claim(NamedTuple):
-    """A figure: as pages show it, the bounds of a repetition in that unit, and where it is from."""
+    """A figure as pages show it, the bounds of a repetition in that unit, and what gives it."""
 
     name: str
     shown: str
@@ -69,72 +39,94 @@ class Claim(NamedTuple):
     how: dict[str, Any]
 
     @property
-    def numbers(self) -> list[float]:
-        """What `shown` claims: its numbers, but for a spread after ± or in brackets."""
-        return numbers(re.split(r"±|\(", self.shown)[0])
+    def measured(self) -> bool:
+        """Whether a command gives it, not other entries or the source."""
+        return not {"derived", "source", "unrepeatable"} & {*self.how}
 
     @property
-    def unit(self) -> float:
-        """What the value that a command gives is divided by."""
-        return float(UNITS.get(self.how.get("unit", unit_of(self.shown)), 1))
+    def origin(self) -> str:
+        """What gives it, in a line."""
+        for key in ("unrepeatable", "derived", "source"):
+            if key in self.how:
+                return str(self.how[key])
+        first, *more = self.lines()
+        if "\n" in first:
+            return "a script in claims.toml"
+        return first + (f"; and {len(more)} more" if more else "")
+
+    def lines(self) -> list[str]:
+        """The commands of a measurement."""
+        said = self.how["command"]
+        return said if isinstance(said, list) else [f"{said} {self.how.get('options', '')}".strip()]
 
 
-def numbers(text: str) -> list[float]:
-    """The numbers in a text, in digits or words."""
-    words = [it for it in WORDS if re.match(rf"{it}\b", text, re.I)]
-    found = [float(it.replace(",", "")) for it in re.findall(NUMBER, text)]
-    return found or [float(WORDS[it]) for it in words]
+def unit(claim: Claim) -> float:
+    """What the value of a command is divided by, to be in the unit of the page."""
+    name = claim.how.get("unit", claim.shown.split()[-1])
+    return float(UNITS.get(name, UNITS.get(name.rstrip("s"), 1)))
 
 
-def unit_of(text: str) -> str:
-    """The unit that a figure ends with, or nothing."""
-    found = re.search(UNIT + "$", text)
-    return found[0] if found and found[0] in UNITS else found[0].rstrip("s") if found else ""
-
-
-def load(path: Path = DOCS / "claims.toml") -> dict[str, Claim]:
-    """Every entry by its name, `family.name`, with what its family says; see `claims.toml`."""
-    found = {}
+def load(path: Path = CLAIMS) -> dict[str, Claim]:
+    """Every entry by its name, `family.name`, with what its family says: see `claims.toml`."""
+    claims = {}
     for family, said in tomllib.loads(path.read_text("utf-8")).items():
-        common = {key: value for key, value in said.items() if key != "values"}
         for name, own in said.get("values", {}).items():
-            how = common | own
-            for key in {"options", "file", "at", "match"} & {*common} - {*own}:
+            how = {key: value for key, value in said.items() if key != "values"} | own
+            for key in {"options", "file", "at", "match"} & {*said} - {*own}:
                 how[key] = how[key].format(*name.split("."))
-            claim = Claim(f"{family}.{name}", how.pop("shown"), 0, 0, how)
-            near, far = min(claim.numbers), max(claim.numbers)
-            factor, margin = how.get("factor", 1), how.get("margin", 0)
-            low, high = how.get("within", (near / factor - margin, far * factor + margin))
-            found[claim.name] = claim._replace(low=low, high=high)
-    return found
+            shown, margin = how.pop("shown"), how.get("margin", 0)
+            if {"derived", "source"} & {*how}:  # it rounds to what is shown
+                digits, _, power = re.findall(NUMBER, shown)[0].partition("e")
+                margin = 10.0 ** (int(power or 0) - len(digits.partition(".")[2])) * (0.5 + 1e-9)
+            low, high = min(numbers(shown)), max(numbers(shown))
+            factor = how.get("factor", 1)
+            low, high = how.get("within", (low / factor - margin, high * factor + margin))
+            claims[f"{family}.{name}"] = Claim(f"{family}.{name}", shown, low, high, how)
+    return claims
 
 
-def commands(claim: Claim) -> list[list[str]]:
-    """The words of each command of a measurement; `funcnn` and `python` are those of here."""
-    here = {"funcnn": [sys.executable, "-c", "from funcnn.cli import main; main()"]}
-    here["python"] = [sys.executable]
-    said = claim.how["command"]
-    lines = said if isinstance(said, list) else [f"{said} {claim.how.get('options', '')}"]
-    return [[it for word in shlex.split(line) for it in here.get(word, [word])] for line in lines]
+def machines() -> dict[str, str]:
+    """What is known of the machines that entries name."""
+    return dict(tomllib.loads(CLAIMS.read_text("utf-8"))["machines"])
 
 
-def measure(claim: Claim, claims: dict[str, Claim]) -> float:
-    """The value again, in the unit of the page: by command, from the source, or from others."""
+def words_of(line: str) -> list[str]:
+    """The words of a command; its program, `funcnn` or `python`, is that of here."""
+    words, here = shlex.split(line), {"python": [sys.executable]}
+    here["funcnn"] = [sys.executable, "-c", "from funcnn.cli import main; main()"]
+    first = next(i for i, word in enumerate(words) if word in here)
+    return words[:first] + here[words[first]] + words[first + 1 :]
+
+
+@functools.cache
+def run(lines: tuple[str, ...], folder: Path) -> tuple[str, Path, list[float]]:
+    """What the last of some commands printed, the new folder that they ran in, seconds of each."""
+    seconds, output, place = [], "", Path(tempfile.mkdtemp(dir=folder))
+    for line in lines:
+        start = time.perf_counter()
+        done = subprocess.run(words_of(line), cwd=place, check=True, stdout=-1, text=True)
+        seconds.append(time.perf_counter() - start)
+        output = done.stdout
+    return output, place, seconds
+
+
+def measure(claim: Claim, claims: dict[str, Claim], folder: Path) -> float:
+    """The value again, in the unit of the page: from other entries, the source, or commands.
+
+    Entries of one command share its run, in a folder of its own inside of this one.
+    """
     how = claim.how
     if "derived" in how:
-        others = {f"x{i}": claims[name].numbers[0] for i, name in enumerate(parts(how["derived"]))}
-        names = iter(others)
-        return float(eval(re.sub(r"\{.*?\}", lambda _: next(names), how["derived"]), {}, others))
+        others = {name: numbers(claims[name].shown)[0] for name in parts(how["derived"])}
+        return float(eval(re.sub(r"\{(.*?)\}", lambda it: str(others[it[1]]), how["derived"]), {}))
     if "source" in how:
-        found = re.search(how["match"], (ROOT / how["source"]).read_text("utf-8"))
-        return float(found[1] if found else "nan") / claim.unit
-    with tempfile.TemporaryDirectory() as folder:
-        seconds, output = [], ""
-        for words in commands(claim):
-            start = time.perf_counter()
-            output = subprocess.run(words, cwd=folder, check=True, stdout=-1, text=True).stdout
-            seconds.append(time.perf_counter() - start)
-        return read(how, output, Path(folder), seconds) / claim.unit
+        return _matched(how["match"], (ROOT / how["source"]).read_text("utf-8")) / unit(claim)
+    return read(how, *run(tuple(claim.lines()), folder)) / unit(claim)
+
+
+def parts(expression: str) -> list[str]:
+    """The entries that an expression names in braces."""
+    return re.findall(r"\{(.*?)\}", expression)
 
 
 def read(how: dict[str, Any], output: str, folder: Path, seconds: list[float]) -> float:
@@ -143,118 +135,65 @@ def read(how: dict[str, Any], output: str, folder: Path, seconds: list[float]) -
         ways = {"all": sum, "longest": max, "ratio": lambda times: times[0] / times[1]}
         return float(ways[how["time"]](seconds))
     if "match" in how:
-        found = re.search(how["match"], output)
-        return float(found[1] if found else "nan")
+        return _matched(how["match"], output)
     files = sorted(folder.glob(how["file"])) if "file" in how else []
     texts = [file.read_text("utf-8") for file in files] if "file" in how else [output]
-    return sum(value_at(json.loads(text), how["at"]) for text in texts) / len(texts)
+    return sum(_at(json.loads(text), how["at"]) for text in texts) / len(texts)
 
 
-def value_at(data: Any, path: str) -> float:
-    """The number at a path of keys and `key=value`, which picks a row of a list; *: the largest."""
+def _matched(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    if not found:
+        raise ValueError(f"{pattern} is not found")
+    return float(found[1])
+
+
+def _at(data: Any, path: str) -> float:
     for part in path.split("/"):
         key, _, wanted = part.partition("=")
         if part == "*":
             data = max(data.values())
         elif wanted:
-            data = next(row for row in data if wanted in (row[key], " ".join(map(str, row[key]))))
+            data = next(row for row in data if wanted in (row[key], " ".join(row[key])))
         else:
             data = data[key]
     return float(data)
 
 
-def parts(expression: str) -> list[str]:
-    """The entries that a derived one names in braces."""
-    return re.findall(r"\{(.*?)\}", expression)
-
-
-def kept(claim: Claim, value: float) -> bool:
-    """Whether a value lies within the bounds; what is derived or a rule rounds to what is shown."""
-    if {"derived", "source"} & {*claim.how}:
-        mantissa, _, power = re.findall(NUMBER, claim.shown)[0].partition("e")
-        last = 10.0 ** (int(power or 0) - len(mantissa.partition(".")[2]))
-        return abs(value - claim.numbers[0]) <= last / 2 * (1 + 1e-9)
-    return claim.low <= value <= claim.high
-
-
-def problems(text: str, claims: dict[str, Claim]) -> Iterator[tuple[int, str]]:
-    """Line and message of every figure of a page that is not what its entry says, or has none."""
-
-    def blank(found: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", "~", found[0])
-
-    for found in MARKED.finditer(text):
-        name, shown, line = found[1], found[2], text.count("\n", 0, found.start()) + 1
-        if name not in claims:
-            yield line, f"claims.toml has no entry {name}"
-        elif shown != claims[name].shown:
-            yield line, f"{shown!r} should be {claims[name].shown!r}: python docs/claims.py write"
-        if re.fullmatch(r"\s*([-+*>]|\d+\.)?\s*", text[: found.start()].rpartition("\n")[2]):
-            yield line, f"the mark of {name} begins a line, which Markdown reads as HTML"
-    for pattern in (MARKED.pattern, *NOT_PROSE, *NO_FIGURE):
-        text = re.sub(pattern, blank, text)
-    for found in FIGURE.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        yield line, f"the figure {found[0]!r} has no entry in claims.toml"
-
-
-def printed(text: str, claims: dict[str, Claim]) -> str:
-    """A page with the figures of the entries in the marks."""
-
-    def shown(found: re.Match[str]) -> str:
-        known = claims.get(found[1])
-        return f"<!--{found[1]}-->{known.shown}<!--/-->" if known else found[0]
-
-    return MARKED.sub(shown, text)
-
-
-def table(claims: dict[str, Claim]) -> str:
-    """Every entry, as a table in Markdown: figure, bounds, what repeats it."""
-    rows = ["| entry | figure | bounds | from |", "| --- | --- | --- | --- |"]
-    for claim in claims.values():
-        how, bounds = claim.how, f"{claim.low:.4g} to {claim.high:.4g}"
-        if "command" in how:
-            lines = how["command"] if isinstance(how["command"], list) else [how["command"]]
-            origin = f"`{'; '.join(lines)} {how.get('options', '')}`".replace(" `", "`")
-            origin += f", {how.get('machine', '')} {how.get('date', '')}".rstrip(", ")
-        else:
-            bounds = ""
-            origin = how.get("unrepeatable") or how.get("source") or how["derived"]
-        rows.append(f"| {claim.name} | {claim.shown} | {bounds} | {origin} |".replace("\n", " "))
-    return "\n".join(rows)
-
-
 def main(words: list[str] | None = None) -> int:
     """Called as a command. Returns 1 if a figure is broken."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description="The figures of README and docs.")
     parser.add_argument("action", choices=["list", "run", "write"])
-    parser.add_argument("ids", nargs="*", metavar="ID", help="`family.name`, or a whole family")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="those that take seconds")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="an entry, or a family of entries")
+    parser.add_argument("--all", action="store_true", help="every entry: a day")
+    parser.add_argument("--quick", action="store_true", help="of these, those that take seconds")
     given, claims, broken = parser.parse_args(words), load(), 0
     if given.action == "write":
+        shown = {name: claim.shown for name, claim in claims.items()}
         for page in PAGES:
-            before = page.read_text("utf-8")
-            if (after := printed(before, claims)) != before:
-                page.write_text(after, "utf-8", newline="\n")
-                print(f"written: {page.relative_to(ROOT)}")
+            text = printed(page.read_text("utf-8"), shown, "<!--{0}-->{1}<!--/-->")
+            page.write_text(text, "utf-8", newline="\n")
         return 0
-    for name in given.ids:
-        if not any(name in (claim, claim.rpartition(".")[0]) for claim in claims):
-            parser.error(f"no entry {name}: `list` has them all")
-    for name, claim in claims.items():
-        if given.ids and not {name, name.rpartition(".")[0]} & {*given.ids}:
-            continue
-        if given.action == "list" or "unrepeatable" in claim.how:
-            why = claim.how.get("unrepeatable")
-            print(f"{name}: {claim.shown}" + (f", cannot be repeated: {why}" if why else ""))
-        elif given.ids or (given.all and ("command" not in claim.how or not given.quick or claim.how.get("quick"))):
-            value = measure(claim, claims)
-            good = kept(claim, value)
-            broken += not good
-            bounds = f"{claim.low:.4g} to {claim.high:.4g}"
-            print(f"{name}: {claim.shown} on the page, {bounds} allowed; now {value:.6g}", end=", ")
-            print("kept" if good else "BROKEN", flush=True)
+    every = given.all or (given.action == "list" and not given.ids)
+    chosen = [it for it in claims if every or {it, it.partition(".")[0]} & {*given.ids}]
+    if not chosen:
+        parser.error(f"no entry {' '.join(given.ids)}: `list` has them all")
+    with tempfile.TemporaryDirectory() as folder:
+        for claim in (claims[name] for name in chosen):
+            said = f"{claim.name}: {claim.shown}; {claim.low:.7g} to {claim.high:.7g}"
+            if given.quick and claim.measured and not claim.how.get("quick"):
+                continue
+            if given.action == "list" or "unrepeatable" in claim.how:
+                print(f"{said}; {claim.origin}")
+                continue
+            try:
+                value = measure(claim, claims, Path(folder))
+            except subprocess.CalledProcessError as error:
+                print(f"{said}; FAILED, with exit code {error.returncode}: {claim.origin}")
+                value = math.nan
+            kept = claim.low <= value <= claim.high
+            broken += not kept
+            print(f"{said}; now {value:.7g}, {'kept' if kept else 'BROKEN'}", flush=True)
     return int(broken > 0)
 
 

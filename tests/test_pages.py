@@ -73,6 +73,7 @@ NOT_OURS = {  # other lines of a block, and what is looked at instead
     r"source \.venv/bin/activate$": "a shell's own",
     r"\.venv-test/bin/python -m pytest -n 2$": "these tests",
     r"python -m sphinx -W --keep-going -b html docs docs/_build$": "test_site",
+    r"python docs/claims.py (list|run|write)\b": "test_claims",
     r"sudo apt-get install openmpi-bin$": "needs root",
     r"dask (scheduler|worker)\b": "needs a cluster: test_sweep_cluster",
 }
