@@ -2,15 +2,23 @@
 
 import inspect
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 import funcnn as fn
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+import claims  # noqa: E402 - they lie here, and are no part of the package
+import marks  # noqa: E402
+
+CLAIMS = claims.load()
+SHOWN = {name: claim.shown for name, claim in CLAIMS.items()}
 
 project = "funcnn"
 version = release = fn.__version__
@@ -28,7 +36,6 @@ html_show_sourcelink = html_copy_source = html_show_sphinx = html_show_copyright
 # No page asks another host: MathJax's one file, with its glyphs in it, is served from the site.
 mathjax_path = "mathjax.js"
 mathjax3_config = {"options": {"enableMenu": False}}  # the menu would load more
-mathjax4_config = None
 myst_update_mathjax = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -55,7 +62,7 @@ PUBLIC = public_names()
 OPENING = re.compile(r"([a-z]\w*(?:, \w+)*)(?=: )|(Raises)(?= )")
 
 
-def markup(what: str, text: list[str], parameters: set[str]) -> list[str]:
+def markup(text: list[str], parameters: set[str]) -> list[str]:
     """A docstring of ours as reStructuredText.
 
     What is indented stays as it is, and so do examples; of the prose, `code` is code, or a link
@@ -139,18 +146,47 @@ def process_docstring(
 ) -> None:
     """Sphinx's event: autodoc has a docstring."""
     parameters = set(inspect.signature(value).parameters) if inspect.isroutine(value) else set()
-    lines[:] = [*markup(what, lines, parameters), ""]
+    lines[:] = [*markup(lines, parameters), ""]
 
 
 def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Sphinx's event: a page was read. That of the examples shows whatever is in their folder."""
+    """Sphinx's event: a page was read. Its figures are those of `claims.toml`, or it is a warning.
+
+    The page of the claims lists them, that of the examples shows whatever is in their folder.
+    """
+    app.env.note_dependency(str(ROOT / "docs/claims.toml"))
+    for line, message in marks.problems(source[0], SHOWN):
+        logging.getLogger("claims").warning(message, location=(docname, line))
+    source[0] = marks.printed(source[0], SHOWN)
+    if docname == "claims":
+        source[0] += claims_table()
     source[0] = source[0].replace("\n\n```\n", "\n```\n")  # where a doctest's output ends
     if docname != "examples":
         return
     for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
         first = path.read_text("utf-8").split('"""')[1].strip().splitlines()[0]
-        source[0] += f"\n## {first.rstrip('.')}\n\n`examples/{path.name}`\n\n"
+        source[0] += f"\n## {first.rstrip('.').partition(':')[0]}\n\n`examples/{path.name}`\n\n"
         source[0] += f"```{{literalinclude}} ../examples/{path.name}\n:language: python\n```\n"
+
+
+def claims_table() -> str:
+    """The entries of `claims.toml` in Markdown, a table for each family."""
+    lines = [f"\n\nMachine `{name}`: {what}." for name, what in claims.machines().items()]
+    for name, claim in CLAIMS.items():
+        family, _, own = name.partition(".")
+        if f"## {family}" not in lines:
+            lines += [
+                "",
+                f"## {family}",
+                "",
+                "| entry | figure | bounds | by | measured |",
+                "| --- " * 5 + "|",
+            ]
+        bounds = f"{claim.low:.7g} to {claim.high:.7g}" if claim.measured else ""
+        when = "{date}, {machine}".format(**claim.how) if claim.measured else ""
+        by = claim.origin if "unrepeatable" in claim.how else f"`{claim.origin}`"
+        lines.append(f"| `{own}` | {claim.shown} | {bounds} | {by} | {when} |")
+    return "\n".join(lines)
 
 
 def command_examples(app: Sphinx, context: Any, lines: list[str]) -> None:

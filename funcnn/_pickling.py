@@ -1,4 +1,4 @@
-"""How a thing was made: its constructor and arguments, so that what holds closures can be pickled.
+"""Pickles of layers, optimizers and other functions made by constructors.
 
 Functions that are made inside others cannot be pickled, and layers and optimizers are pairs of
 those. A constructor that is decorated by `recorded` leaves what it was called with on what it

@@ -17,7 +17,16 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class SnapshotError(ValueError):
-    """A file that is not a whole snapshot, or does not fit what it is to be used for."""
+    """A file that is not a whole snapshot, or does not fit what it is to be used for.
+
+    >>> import pathlib
+    >>> _ = pathlib.Path("params.npz").write_text("no archive")
+    >>> try:
+    ...     fn.load("params.npz")
+    ... except fn.SnapshotError as error:
+    ...     print(error)
+    params.npz: not a snapshot, or a damaged one (File is not a zip file)
+    """
 
 
 def encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:

@@ -82,6 +82,10 @@ def batches(
     drop_last: leave out a smaller last batch, as in `torch.utils.data.DataLoader`.
     Raises `ValueError` for another batch size or different lengths, `TypeError` for what is no
     array, at once.
+
+    >>> data = np.arange(5.0)[:, None], np.arange(5)
+    >>> [y for x, y in fn.batches(data, 2, rng=fn.random.key(0))]
+    [array([4, 3]), array([2, 0]), array([1])]
     """
     x, y = check_data(data)
     examples = count_rows(x)

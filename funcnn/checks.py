@@ -31,6 +31,9 @@ def check_layer(
     Leaves that `vjp.statistics` has new values for are constants, whose gradient must be zero.
     input_shape: without the batch axis, small (tens of entries); a tuple of shapes for a layer of
     several inputs. Raises `CheckFailure`.
+
+    >>> fn.check_layer(fn.serial(fn.Dense(3), fn.Tanh()), (4,)).worst.error < 1e-8
+    True
     """
     rng = random.key(0) if rng is None else rng
     check_layers("check_layer", (layer,))

@@ -28,7 +28,14 @@ DifferentiableFunction = Callable[[Tree], tuple[Any, Callable[..., Tree]]]
 
 
 class CheckFailure(AssertionError):
-    """A promise that a layer or a derivative does not keep."""
+    """A promise that a layer or a derivative does not keep.
+
+    >>> try:
+    ...     fn.check_vjp(lambda x: (x**2, lambda dy: dy * x), np.array([3.0]))
+    ... except fn.CheckFailure as failure:
+    ...     print("a factor of 2 is missing")
+    a factor of 2 is missing
+    """
 
 
 class LeafReport(NamedTuple):
@@ -68,6 +75,9 @@ def check_vjp(
     of a leaf is tried, or of a large one `max_entries` drawn with `rng`. Returns the worst relative
     error of each leaf; raises `CheckFailure`, naming the leaf, if it is above `tolerance`, and
     saying so if x is at a kink, where a derivative cannot be compared.
+
+    >>> fn.check_vjp(fn.activations.tanh, np.array([0.5, -1.0])).worst.error < 1e-8
+    True
     """
     report = measure_vjp(function, x, rng=rng, tolerance=tolerance, max_entries=max_entries)
     if report.leaves and not report.worst.error <= tolerance:

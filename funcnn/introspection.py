@@ -41,8 +41,8 @@ class Summary(NamedTuple):
     def __str__(self) -> str:
         head = ("path", "layer", "output shape", "parameters", "bytes")
         body = [
-            (r.path, r.name, str(r.output_shape), f"{r.parameters:,}", f"{r.bytes:,}")
-            for r in self.rows
+            (row.path, row.name, str(row.output_shape), f"{row.parameters:,}", f"{row.bytes:,}")
+            for row in self.rows
         ]
         total = ("", "total", "", f"{self.parameters:,}", f"{self.bytes:,}")
         table = [head, *body, total]
@@ -60,6 +60,9 @@ def summary(model: Layer, input_shape: Shape) -> Summary:
     """The layers of `model` for inputs of this shape (no batch axis), one row each.
 
     Combinators are opened up. Raises `ValueError` if the shape does not fit the model.
+
+    >>> fn.summary(fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2)), (4,)).parameters
+    58
     """
     check_layers("summary", (model,))
     rows: list[Row] = []
@@ -89,6 +92,10 @@ def inner_outputs(
     A path is that of the layer's params: `inner_outputs(model, params, x)["1"]` is `(N, ...)`, what
     layer 1 gives. An inner combinator comes after its own layers. The model's own output is that of
     the last layer. Raises what `model.apply` raises.
+
+    >>> model = fn.serial(fn.Identity(), fn.Relu())
+    >>> fn.inner_outputs(model, [{}, {}], np.array([[-1.0, 1.0]]))
+    {'0': array([[-1.,  1.]]), '1': array([[0., 1.]])}
     """
     outputs: dict[str, Any] = {}
 

@@ -40,6 +40,10 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     label_smoothing: s in [0, 1]; t becomes (1 - s) t + s / K.
     torch's weights of classes are `weights=class_weights[labels]` here (without smoothing).
     Raises `ValueError` for another shape, a label out of range, a negative t, or s outside [0, 1].
+
+    >>> loss, vjp = fn.softmax_cross_entropy(np.array([[2.0, 0.0]]), np.array([0]))
+    >>> round(loss, 4), vjp().round(3)
+    (0.1269, array([[-0.119,  0.119]]))
     """
     labels = _check_logits("softmax_cross_entropy", logits, labels)
     if type(label_smoothing) is not float or label_smoothing != 0:
@@ -107,6 +111,9 @@ def multiclass_hinge(scores: Array, labels: Array) -> Elementary:
 
     scores: x, `(N, K)`, any real numbers. labels: integers t, `(N,)`, in 0 .. K-1.
     The derivative at a kink is 0. Raises `ValueError` for another shape or a label out of range.
+
+    >>> fn.multiclass_hinge(np.array([[1.0, 0.5, 2.5, 0.0]]), np.array([0]))[0]
+    0.75
     """
     labels = _check_logits("multiclass_hinge", scores, labels)
     n, classes = scores.shape
@@ -135,6 +142,10 @@ def half_squared_error(outputs: Array, targets: Array) -> Elementary:
 
     outputs, targets: `(N, ...)`, of one shape. The mean is over examples, not over elements.
     Raises `ValueError` for different shapes.
+
+    >>> loss, vjp = fn.half_squared_error(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
+    >>> loss, vjp()
+    (2.0, array([[0., 2.]]))
     """
     targets = _cast_targets("half_squared_error", outputs, targets)
     difference = outputs - targets
@@ -147,6 +158,10 @@ def mean_squared_error(outputs: Array, targets: Array) -> Elementary:
     """(outputs - targets)^2 for each element, as `torch.nn.MSELoss`.
 
     outputs, targets: of one shape, any. Raises `ValueError` for different shapes.
+
+    >>> loss, vjp = fn.mean_squared_error(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
+    >>> loss, vjp()
+    (2.0, array([[0., 2.]]))
     """
     targets = _cast_targets("mean_squared_error", outputs, targets)
     difference = outputs - targets
@@ -159,6 +174,9 @@ def huber(outputs: Array, targets: Array, delta: float = 1.0) -> Elementary:
 
     For each element, as `torch.nn.HuberLoss`. outputs, targets: of one shape, any. delta: above 0.
     Raises `ValueError` for different shapes, or delta out of range. Huber 1964.
+
+    >>> fn.huber(np.array([0.5, 3.0]), np.array([0.0, 0.0]), reduction="none")[0]
+    array([0.125, 2.5  ])
     """
     targets = _cast_targets("huber", outputs, targets)
     delta = check_number("huber: delta", delta, above=0)
@@ -173,6 +191,9 @@ def hinge(outputs: Array, targets: Array) -> Elementary:
 
     outputs: y, any real numbers, of any shape. targets: t, each -1 or +1, of the same shape.
     The derivative at the kink is 0. Raises `ValueError` for different shapes or another target.
+
+    >>> fn.hinge(np.array([2.0, 0.5]), np.array([1.0, -1.0]), reduction="none")[0]
+    array([0. , 1.5])
     """
     t = _cast_targets("hinge", outputs, targets)
     wrong = np.abs(t) != 1
@@ -190,6 +211,9 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> Elementary:
     As in torch, each logarithm is at least -100 and the derivative's denominator p (1 - p) at
     least 1e-12. Raises `ValueError` for different shapes, or p or t outside [0, 1] (a NaN among p
     passes through).
+
+    >>> round(fn.binary_cross_entropy(np.array([[0.9], [0.5]]), np.array([[1], [0]]))[0], 4)
+    0.3993
     """
     p, t = probabilities, _cast_probabilities("binary_cross_entropy", probabilities, targets)
     least, most = extremes(p)
@@ -220,6 +244,10 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> Elementar
     max(x, 0) - x t + log(1 + exp(-|x|)) for each element.
     logits: x, any real numbers, of any shape. targets: t in [0, 1], of the same shape.
     Raises `ValueError` for different shapes or t outside [0, 1].
+
+    >>> loss, vjp = fn.binary_cross_entropy_with_logits(np.array([[2.0]]), np.array([[1.0]]))
+    >>> round(loss, 4), vjp().round(3)
+    (0.1269, array([[-0.119]]))
     """
     x, t = logits, _cast_probabilities("binary_cross_entropy_with_logits", logits, targets)
     power = np.exp(-np.abs(x))  # in (0, 1]
@@ -241,6 +269,11 @@ def weighted(loss: Loss) -> Loss:
     (`lambda outputs, y: accuracy(outputs, y[0])`), in `batches` and in `evaluate`.
     Raises `TypeError` for a loss that is no function of weights, `ValueError` for targets that are
     no pair.
+
+    >>> logits, labels = np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])
+    >>> loss = fn.weighted(fn.softmax_cross_entropy)
+    >>> round(loss(logits, (labels, np.array([3.0, 1.0])))[0], 4)
+    0.2685
     """
     if not callable(loss):
         raise TypeError(f"weighted takes a loss function, got {shown(loss)}")

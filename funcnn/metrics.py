@@ -28,6 +28,11 @@ def predicted_classes(outputs: Array, *, threshold: float | None = None) -> Arra
     `threshold=0.0`. NaN is not above it.
     Raises `ValueError` for outputs of another shape, or none; for a single column outside [0, 1]
     without a threshold; and for several with one.
+
+    >>> fn.predicted_classes(np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.4]]))
+    array([0, 1, 0])
+    >>> fn.predicted_classes(np.array([[0.2], [0.7]]))
+    array([0, 1])
     """
     outputs = as_array("outputs", outputs)
     if 0 in outputs.shape:
@@ -62,6 +67,9 @@ def accuracy(outputs: Array, targets: Array, *, threshold: float | None = None) 
 
     threshold: as for `predicted_classes`.
     Raises `ValueError` for shapes that do not fit, a label that is no class, and as that.
+
+    >>> fn.accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
+    0.5
     """
     outputs = as_array("outputs", outputs)
     predicted = predicted_classes(outputs, threshold=threshold)
@@ -73,6 +81,12 @@ def confusion_matrix(outputs: Array, targets: Array, *, threshold: float | None 
 
     threshold: as for `predicted_classes`.
     Raises `ValueError` for shapes that do not fit, a label that is no class, and as that.
+
+    >>> logits = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.4]])
+    >>> fn.confusion_matrix(logits, np.array([0, 1, 2]))
+    array([[1, 0, 0],
+           [0, 1, 0],
+           [1, 0, 0]])
     """
     outputs = as_array("outputs", outputs)
     predicted = predicted_classes(outputs, threshold=threshold)
@@ -85,6 +99,10 @@ def precision(outputs: Array, targets: Array, *, threshold: float | None = None)
     """Of each class, the fraction of its predictions that are right, float64 of shape `(K,)`.
 
     0 for a class that is never predicted. threshold, and what it raises: as `confusion_matrix`.
+
+    >>> logits = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.4]])
+    >>> fn.precision(logits, np.array([0, 1, 2]))
+    array([0.5, 1. , 0. ])
     """
     matrix = confusion_matrix(outputs, targets, threshold=threshold)
     return _fractions(matrix.diagonal(), matrix.sum(0))
@@ -94,6 +112,10 @@ def recall(outputs: Array, targets: Array, *, threshold: float | None = None) ->
     """Of each class, the fraction of its examples that are predicted, float64 of shape `(K,)`.
 
     0 for a class without examples. threshold, and what it raises: as `confusion_matrix`.
+
+    >>> logits = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.4]])
+    >>> fn.recall(logits, np.array([0, 1, 2]))
+    array([1., 1., 0.])
     """
     matrix = confusion_matrix(outputs, targets, threshold=threshold)
     return _fractions(matrix.diagonal(), matrix.sum(1))
@@ -109,6 +131,10 @@ def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
     Of equal scores the first class counts as the higher one, so k = 1 is `accuracy`.
     outputs: `(N, K)`, K at least 2. k: from 1 to K. Raises `ValueError` for another k, and as
     `accuracy`.
+
+    >>> logits = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 0.4]])
+    >>> fn.top_k_accuracy(logits, np.array([0, 1, 2]), k=2)
+    1.0
     """
     outputs = as_array("outputs", outputs)
     _check_columns("top_k_accuracy: outputs", outputs)
@@ -129,6 +155,10 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     logits: `(N, K)`, K at least 2, as for `softmax_cross_entropy`. bins: M, at least 1.
     Raises `ValueError` for another shape or number of bins, and for probabilities in the place of
     logits, of which it would make others. Guo et al. 2017, equation 3.
+
+    >>> logits = np.array([[4.0, 0.0], [4.0, 0.0]])
+    >>> round(fn.expected_calibration_error(logits, np.array([0, 1])), 3)
+    0.482
     """
     logits = as_array("logits", logits)
     _check_columns("expected_calibration_error: logits", logits)

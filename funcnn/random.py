@@ -19,7 +19,11 @@ _BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """128 random bits that cannot be changed. Make one with `key`, `split` or `fold_in`."""
+    """128 random bits that cannot be changed. Make one with `key`, `split` or `fold_in`.
+
+    >>> fn.random.key(0)
+    Key(d82602c9330ad22fb04c459aadf76109)
+    """
 
     bits: bytes
 
@@ -57,28 +61,51 @@ def _check_index(name: str, value: int, least: int = -(2**127)) -> int:
 
 
 def key(seed: int) -> Key:
-    """The key of a seed, any integer of up to 128 bits, as `jax.random.key`."""
+    """The key of a seed, any integer of up to 128 bits, as `jax.random.key`.
+
+    >>> fn.random.key(0) == fn.random.key(0), fn.random.key(0) == fn.random.key(1)
+    (True, False)
+    """
     return _derive(b"funcnn", b"seed", _check_index("seed", seed))
 
 
 def split(rng: Key, num: int = 2) -> tuple[Key, ...]:
-    """`num` new keys, independent of each other and of `rng`, as `jax.random.split`."""
+    """`num` new keys, independent of each other and of `rng`, as `jax.random.split`.
+
+    >>> params_rng, order_rng = fn.random.split(fn.random.key(0))
+    >>> params_rng == order_rng
+    False
+    """
     bits = _bits(rng)
     return tuple(_derive(bits, b"split", i) for i in range(_check_index("num", num, 0)))
 
 
 def fold_in(rng: Key, data: int) -> Key:
-    """A new key of `rng` and an integer (a step, a layer's position), as `jax.random.fold_in`."""
+    """A new key of `rng` and an integer (a step, a layer's position), as `jax.random.fold_in`.
+
+    >>> rng = fn.random.key(0)
+    >>> fn.random.fold_in(rng, 1) == fn.random.fold_in(rng, 2)
+    False
+    """
     return _derive(_bits(rng), b"fold_in", _check_index("data", data))
 
 
 def key_data(rng: Key) -> Array:
-    """The key as an array to store, uint32 of shape `(4,)`, as `jax.random.key_data`."""
+    """The key as an array to store, uint32 of shape `(4,)`, as `jax.random.key_data`.
+
+    >>> fn.random.key_data(fn.random.key(0)).shape
+    (4,)
+    """
     return np.frombuffer(_bits(rng), dtype="<u4").copy()
 
 
 def wrap_key_data(data: Array) -> Key:
-    """The key that `key_data` stored. Raises `ValueError` for another shape or dtype."""
+    """The key that `key_data` stored. Raises `ValueError` for another shape or dtype.
+
+    >>> rng = fn.random.key(0)
+    >>> fn.random.wrap_key_data(fn.random.key_data(rng)) == rng
+    True
+    """
     data = np.asarray(data)
     if data.shape != (4,) or data.dtype != np.uint32:
         raise ValueError(f"key data is uint32 of shape (4,), got {data.dtype} of {data.shape}")
@@ -89,12 +116,19 @@ def generator(rng: Key) -> "np.random.Generator":  # quoted: importing it takes 
     """A new NumPy generator at the start of this key's stream, for draws not named here.
 
     Its state changes as it is used: keep it inside the function that made it.
+
+    >>> fn.random.generator(fn.random.key(0)).integers(6, size=3)
+    array([2, 2, 3])
     """
     return np.random.Generator(np.random.Philox(key=int.from_bytes(_bits(rng), "little")))
 
 
 def normal(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
-    """Independent draws from the standard normal distribution, of this shape and float dtype."""
+    """Independent draws from the standard normal distribution, of this shape and float dtype.
+
+    >>> fn.random.normal(fn.random.key(0), (2, 3)).shape
+    (2, 3)
+    """
     _check_float(dtype)
     return generator(rng).standard_normal(shape, np.float64).astype(dtype)
 
@@ -106,7 +140,12 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Array:
-    """Independent draws from the uniform distribution on [minval, maxval), of a float dtype."""
+    """Independent draws from the uniform distribution on [minval, maxval), of a float dtype.
+
+    >>> x = fn.random.uniform(fn.random.key(0), (100,), minval=-1.0)
+    >>> bool(x.min() >= -1), bool(x.max() < 1)
+    (True, True)
+    """
     _check_float(dtype)
     values = np.asarray(generator(rng).uniform(minval, maxval, shape)).astype(dtype)
     below = np.nextafter(values.dtype.type(maxval), values.dtype.type(minval))
@@ -114,14 +153,22 @@ def uniform(
 
 
 def bernoulli(rng: Key, p: float, shape: Shape) -> Array:
-    """Independent draws, True with probability `p` in [0, 1]; a boolean array of this shape."""
+    """Independent draws, True with probability `p` in [0, 1]; a boolean array of this shape.
+
+    >>> round(float(fn.random.bernoulli(fn.random.key(0), 0.3, (1000,)).mean()), 1)
+    0.3
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"p must be a probability in [0, 1], got {p}")
     return np.asarray(generator(rng).random(shape, np.float32) < p)
 
 
 def permutation(rng: Key, n: int) -> Array:
-    """The integers 0 to n - 1 in random order, int64 of shape `(n,)`."""
+    """The integers 0 to n - 1 in random order, int64 of shape `(n,)`.
+
+    >>> sorted(fn.random.permutation(fn.random.key(0), 4).tolist())
+    [0, 1, 2, 3]
+    """
     return generator(rng).permutation(_check_index("n", n, 0))
 
 

@@ -17,7 +17,12 @@ Schedule = Callable[[int], float]
 
 @recorded
 def constant(value: float) -> Schedule:
-    """`value` at every step. As `optax.constant_schedule`."""
+    """`value` at every step. As `optax.constant_schedule`.
+
+    >>> schedule = fn.schedules.constant(0.1)
+    >>> [round(schedule(step), 4) for step in (0, 100)]
+    [0.1, 0.1]
+    """
     value = check_number("value", value, least=0)
     return lambda step: value
 
@@ -29,6 +34,10 @@ def cosine_decay(init_value: float, decay_steps: int, alpha: float = 0.0) -> Sch
     rate(t) = init_value ((1 - alpha) (1 + cos(pi t / decay_steps)) / 2 + alpha), then constant.
     decay_steps: at least 1. alpha: a fraction. Loshchilov and Hutter 2017; as
     `optax.cosine_decay_schedule`.
+
+    >>> schedule = fn.schedules.cosine_decay(0.1, 100)
+    >>> [round(schedule(step), 4) for step in (0, 50, 100)]
+    [0.1, 0.05, 0.0]
     """
     init_value = check_number("init_value", init_value, least=0)
     alpha = check_number("alpha", alpha, least=0)
@@ -53,6 +62,10 @@ def warmup_cosine_decay(
 
     warmup_steps: the length of the line, at least 0. decay_steps: the length of both together,
     above warmup_steps. As `optax.warmup_cosine_decay_schedule`.
+
+    >>> schedule = fn.schedules.warmup_cosine_decay(0.0, 0.1, 10, 100)
+    >>> [round(schedule(step), 4) for step in (0, 10, 55, 100)]
+    [0.0, 0.1, 0.05, 0.0]
     """
     init_value = check_number("init_value", init_value, least=0)
     peak_value = check_number("peak_value", peak_value, least=0)
@@ -76,6 +89,10 @@ def piecewise_constant(init_value: float, boundaries_and_scales: Mapping[int, fl
 
     boundaries_and_scales: `{step: factor}`; the boundary step itself has the new rate
     already. As `torch.optim.lr_scheduler.MultiStepLR` and `optax.piecewise_constant_schedule`.
+
+    >>> schedule = fn.schedules.piecewise_constant(0.1, {50: 0.1, 75: 0.1})
+    >>> [round(schedule(step), 4) for step in (0, 50, 75)]
+    [0.1, 0.01, 0.001]
     """
     init_value = check_number("init_value", init_value, least=0)
     scales = {
@@ -97,6 +114,10 @@ def exponential_decay(init_value: float, decay_steps: int, decay_rate: float) ->
     decay_steps: the steps in which the rate falls to decay_rate of what it was, at least 1.
     decay_rate: in [0, 1]. As `optax.exponential_decay`, and, with decay_steps 1,
     `torch.optim.lr_scheduler.ExponentialLR`.
+
+    >>> schedule = fn.schedules.exponential_decay(0.1, 100, 0.5)
+    >>> [round(schedule(step), 4) for step in (0, 100, 200)]
+    [0.1, 0.05, 0.025]
     """
     init_value = check_number("init_value", init_value, least=0)
     decay_rate = check_number("decay_rate", decay_rate, least=0, most=1)
@@ -110,6 +131,10 @@ def inverse_time_decay(init_value: float, decay_steps: int, decay_rate: float) -
 
     decay_steps: at least 1. decay_rate: at least 0.
     As `jax.example_libraries.optimizers.inverse_time_decay`.
+
+    >>> schedule = fn.schedules.inverse_time_decay(0.1, 100, 1.0)
+    >>> [round(schedule(step), 4) for step in (0, 100, 300)]
+    [0.1, 0.05, 0.025]
     """
     init_value = check_number("init_value", init_value, least=0)
     decay_rate = check_number("decay_rate", decay_rate, least=0)
@@ -126,6 +151,10 @@ def polynomial_decay(
     rate(t) = end_value + (init_value - end_value) (1 - t / decay_steps)^power, then constant.
     decay_steps: at least 1. power: at least 0. As `torch.optim.lr_scheduler.PolynomialLR` and
     `optax.polynomial_schedule`.
+
+    >>> schedule = fn.schedules.polynomial_decay(0.1, 100)
+    >>> [round(schedule(step), 4) for step in (0, 50, 100)]
+    [0.1, 0.05, 0.0]
     """
     init_value = check_number("init_value", init_value, least=0)
     end_value = check_number("end_value", end_value, least=0)
@@ -153,6 +182,10 @@ def one_cycle(
     step total_steps - 1; then it is constant. The peak is at step pct_start total_steps - 1.
     total_steps: at least 1. pct_start: in [0, 1]. The factors: at least 1.
     As `torch.optim.lr_scheduler.OneCycleLR`. Smith and Topin 2018.
+
+    >>> schedule = fn.schedules.one_cycle(0.1, 101)
+    >>> [round(schedule(step), 4) for step in (0, 29, 100)]
+    [0.004, 0.1, 0.0]
     """
     peak_value = check_number("peak_value", peak_value, least=0)
     pct_start = check_number("pct_start", pct_start, least=0, most=1)
@@ -179,6 +212,10 @@ def linear_warmup(init_value: float, peak_value: float, warmup_steps: int) -> Sc
 
     warmup_steps: at least 1. Put it before another schedule with `join`.
     As `optax.warmup_constant_schedule`, and `torch.optim.lr_scheduler.LinearLR`.
+
+    >>> schedule = fn.schedules.linear_warmup(0.0, 0.1, 10)
+    >>> [round(schedule(step), 4) for step in (0, 5, 10, 20)]
+    [0.0, 0.05, 0.1, 0.1]
     """
     init_value = check_number("init_value", init_value, least=0)
     peak_value = check_number("peak_value", peak_value, least=0)
@@ -196,6 +233,11 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
     schedules. As `optax.join_schedules` and `torch.optim.lr_scheduler.SequentialLR`.
     Raises `ValueError` for another number of boundaries, or ones that do not increase; `TypeError`
     for what is no schedule.
+
+    >>> warmup, rest = fn.schedules.linear_warmup(0.0, 0.1, 10), fn.schedules.cosine_decay(0.1, 90)
+    >>> schedule = fn.schedules.join([warmup, rest], [10])
+    >>> [round(schedule(step), 4) for step in (0, 5, 10, 55)]
+    [0.0, 0.05, 0.1, 0.05]
     """
     schedules, starts = list(schedules), [0, *boundaries]
     if not schedules:

@@ -29,7 +29,13 @@ T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
-    """What `load` returns: the params, and what `save` was told about them (or None)."""
+    """What `load` returns: the params, and what `save` was told about them (or None).
+
+    >>> fn.save("params.npz", {}, model=fn.Identity(), input_shape=(2,), class_names=["cat", "dog"])
+    >>> snapshot = fn.load("params.npz")
+    >>> snapshot.classes(np.array([[0.2, 0.8]]))
+    array(['dog'], dtype='<U3')
+    """
 
     params: Tree
     model: Layer | None
@@ -104,6 +110,10 @@ def save(
     "scores"; by default what its last layer makes of them, else logits. With these,
     `load(path).predict(inputs)` takes inputs as stored. Raises `TypeError` for a leaf that is none
     of those, `ValueError` for two equal paths, and for what `load` or `predict` would refuse.
+
+    >>> fn.save("params.npz", {"bias": np.zeros(2)}, notes="before training")
+    >>> fn.load("params.npz").notes
+    'before training'
     """
     if model is not None and not isinstance(model, Layer):
         raise TypeError(f"model is a layer, such as fn.serial(...), got {shown(model)}")
@@ -148,6 +158,10 @@ def load(path: FilePath, *, like: Tree = None) -> Snapshot:
     like: a tree that the params must match in structure, shapes and dtypes; they come back with
     its NamedTuples. Raises `SnapshotError`, naming the file and what is wrong; `OSError` if it
     cannot be read at all.
+
+    >>> fn.save("params.npz", {"bias": np.zeros(2)})
+    >>> fn.load("params.npz").params
+    {'bias': array([0., 0.])}
     """
     name = os.fspath(path)
     if os.path.isdir(name):

@@ -150,6 +150,10 @@ def from_spec(spec: Spec) -> Layer:
     """The layer that `spec` describes: `from_spec(layer.spec)` does what `layer` does.
 
     Raises `ValueError` for a name that is not a layer of this library, or arguments not its own.
+
+    >>> model = fn.serial(fn.Dense(2), fn.Relu())
+    >>> fn.from_spec(model.spec).spec == model.spec
+    True
     """
     layer = _from_data(spec)
     if not isinstance(layer, Layer):
@@ -181,7 +185,7 @@ def _construct(
         for parameter in _signature(make).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
                 positional = list(arguments.get(parameter.name, ()))
-                arguments = {k: v for k, v in arguments.items() if k != parameter.name}
+                arguments.pop(parameter.name, None)
         return make(*positional, **arguments)
     except TypeError as error:
         raise ValueError(f"{kind} {name!r} with arguments {shown(arguments)}: {error}") from None

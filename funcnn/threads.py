@@ -29,7 +29,11 @@ _local = threading.local()
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """The cores that this process may use.
+
+    >>> fn.threads.available_cores() >= 1
+    True
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -41,6 +45,10 @@ def use_threads(count: int | None) -> Iterator[None]:
 
     It holds for this thread or asyncio task (its `contextvars` context), and for no other. Only
     the speed depends on it. Raises `ValueError` for a count below 1.
+
+    >>> with fn.threads.use_threads(1):
+    ...     fn.threads.thread_count()
+    1
     """
     if count is not None and not (isinstance(count, int) and count >= 1):
         raise ValueError(f"the number of threads must be an integer of at least 1, got {count}")
@@ -53,7 +61,11 @@ def use_threads(count: int | None) -> Iterator[None]:
 
 
 def thread_count() -> int:
-    """How many threads the library uses here: what `use_threads` said, or every core."""
+    """How many threads the library uses here: what `use_threads` said, or every core.
+
+    >>> fn.threads.thread_count() >= 1
+    True
+    """
     return _thread_count.get() or available_cores()
 
 
@@ -70,7 +82,11 @@ def _blas_libraries() -> "list[LibController]":
 
 
 class Blas(NamedTuple):
-    """A BLAS whose threads the library sets; `internal_api` is `openblas`, `mkl` or another."""
+    """A BLAS whose threads the library sets; `internal_api` is `openblas`, `mkl` or another.
+
+    >>> str(fn.threads.Blas("openblas", "0.3.30", "Haswell"))
+    'openblas 0.3.30 (Haswell)'
+    """
 
     internal_api: str
     version: str | None
@@ -87,6 +103,9 @@ def blas() -> list[Blas]:
 
     Then nothing is known of its threads, nor of whether their number shows in its bits: so with
     Apple's Accelerate.
+
+    >>> all(isinstance(library, fn.threads.Blas) for library in fn.threads.blas())
+    True
     """
     return [
         Blas(library.internal_api, library.version, getattr(library, "architecture", None))
@@ -107,6 +126,9 @@ def single_threaded_blas() -> Iterator[None]:
 
     Entering costs about 10 microseconds, and next to nothing inside another such block: enter it
     once around a loop.
+
+    >>> with fn.threads.single_threaded_blas():
+    ...     y = np.ones((64, 64)) @ np.ones((64, 64))
     """
     thread = threading.get_ident()  # the block may be left in another
     with _lock:
@@ -218,6 +240,9 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
 
     Within a task, another call of `run_parallel` runs its tasks one after another. An exception of
     a task raises here, when none is running any more.
+
+    >>> fn.threads.run_parallel([lambda: 1, lambda: 2])
+    [1, 2]
     """
     count = min(thread_count(), len(tasks))
 

@@ -38,6 +38,12 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
     as `jax.value_and_grad(..., has_aux=True)`; x: `(N, ...)`, y: what the loss takes; grads is a
     tree like params.
+
+    >>> params = {"weight": np.eye(2), "bias": np.zeros(2)}
+    >>> gradient = fn.value_and_grad(fn.Dense(2).apply, fn.half_squared_error)
+    >>> (loss, aux), grads = gradient(params, np.array([[1.0, 2.0]]), np.array([[0.0, 2.0]]))
+    >>> loss, grads["bias"]
+    (0.5, array([1., 0.]))
     """
     apply = with_wrt(apply)
 
@@ -58,7 +64,12 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
 
 
 class TrainState(NamedTuple):
-    """All that a training step changes."""
+    """All that a training step changes.
+
+    >>> state = fn.TrainState.create({"bias": np.zeros(1)}, fn.adam(0.01))
+    >>> state.params
+    {'bias': array([0.])}
+    """
 
     params: Tree
     opt_state: State
@@ -88,6 +99,13 @@ def make_train_step(
     has it. A new key is split from the state's at each step.
     x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
     `ValueError` for a metric of one of these two names.
+
+    >>> optimizer = fn.sgd(0.1)
+    >>> step = fn.make_train_step(fn.Dense(1).apply, fn.mean_squared_error, optimizer)
+    >>> state = fn.TrainState.create({"weight": np.zeros((1, 1)), "bias": np.zeros(1)}, optimizer)
+    >>> state, metrics = step(state, (np.array([[1.0]]), np.array([[2.0]])))
+    >>> metrics["loss"], state.params["weight"]
+    (4.0, array([[0.4]]))
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
@@ -131,6 +149,10 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
     statistics: `aux.statistics`, a tree like params with None for what stays (or None for all that
     does). Arrays keep their shapes: `(C,)` for a `BatchNorm` of C channels.
     Raises `ValueError` where it does not fit the params.
+
+    >>> params = [{"weight": np.ones(1)}, {"mean": np.zeros(1)}]
+    >>> fn.write_statistics(params, [None, {"mean": np.array([5.0])}])
+    [{'weight': array([1.])}, {'mean': array([5.])}]
     """
     if statistics is None:
         return params
@@ -141,7 +163,7 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
     if isinstance(statistics, (list, tuple)):
         if not isinstance(params, (list, tuple)) or len(params) != len(statistics):
             raise ValueError(f"params have no {len(statistics)} entries to write statistics to")
-        entries = [write_statistics(p, s) for p, s in zip(params, statistics, strict=True)]
+        entries = [write_statistics(*pair) for pair in zip(params, statistics, strict=True)]
         return type(params)(*entries) if hasattr(params, "_fields") else type(params)(entries)
     statistics = as_array("statistics", statistics)
     if statistics.shape != np.shape(params):
@@ -175,6 +197,11 @@ def evaluate(
     Raises `ValueError` if there are no examples, and for a metric named `loss`. Warns
     (`UserWarning`) where the running statistics of every `BatchNorm` are still the initial ones:
     see `write_statistics`.
+
+    >>> x, y = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([0, 0])
+    >>> loss, metrics = fn.multiclass_hinge, {"accuracy": fn.accuracy}
+    >>> fn.evaluate(fn.Identity().apply, loss, {}, (x, y), metrics=metrics)
+    {'loss': 2.5, 'accuracy': 0.5}
     """
     x, y = check_data(data)
     _check_metrics(metrics, ("loss",))
@@ -197,6 +224,10 @@ def predict(
 
     x: `(N, ...)`; returns `(N, ...)`. Raises `ValueError` if there are no inputs.
     Warns, as `evaluate`, of running statistics that are still the initial ones.
+
+    >>> fn.predict(fn.Softmax().apply, {}, np.array([[2.0, 0.0], [0.0, 0.0]])).round(3)
+    array([[0.881, 0.119],
+           [0.5  , 0.5  ]])
     """
     x = as_arrays("x", x)
     if count_rows(x) == 0:

@@ -285,10 +285,8 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
         if np.shape(vector) != (size,):
             raise ValueError(f"expected a vector of shape ({size},), got {np.shape(vector)}")
         pieces = np.split(vector, ends[:-1]) if arrays else []
-        return unflatten(
-            treedef,
-            [p.reshape(a.shape).astype(a.dtype) for p, a in zip(pieces, arrays, strict=True)],
-        )
+        pairs = zip(pieces, arrays, strict=True)
+        return unflatten(treedef, [piece.reshape(a.shape).astype(a.dtype) for piece, a in pairs])
 
     return vector, unravel
 

@@ -49,7 +49,15 @@ Loss = Callable[..., tuple[float, LossVjp]]
 
 
 class Layer(NamedTuple):
-    """A layer: two pure functions and, if it can be described as data, its description."""
+    """A layer: two pure functions and, if it can be described as data, its description.
+
+    >>> double = fn.Layer(
+    ...     init=lambda rng, input_shape: (input_shape, {}),
+    ...     apply=lambda params, x, *, rng=None, train=False: (2 * x, lambda dy: ({}, 2 * dy)),
+    ... )
+    >>> fn.serial(double, fn.Relu()).apply([{}, {}], np.array([[-1.0, 3.0]]))[0]
+    array([[0., 6.]])
+    """
 
     init: Init
     apply: Apply

@@ -73,6 +73,7 @@ NOT_OURS = {  # other lines of a block, and what is looked at instead
     r"source \.venv/bin/activate$": "a shell's own",
     r"\.venv-test/bin/python -m pytest -n 2$": "these tests",
     r"python -m sphinx -W --keep-going -b html docs docs/_build$": "test_site",
+    r"python docs/claims.py (list|run|write)\b": "test_claims",
     r"sudo apt-get install openmpi-bin$": "needs root",
     r"dask (scheduler|worker)\b": "needs a cluster: test_sweep_cluster",
 }
@@ -174,14 +175,35 @@ def test_every_page_is_known():
     assert len(INLINE) > 40
 
 
+def test_blocks_are_of_languages_that_are_looked_at():
+    languages = {
+        language
+        for page in PAGES
+        for language in re.findall(r"^```([^\n]+)\n.*?^```$", page.read_text("utf-8"), re.M | re.S)
+    }
+    assert languages == {"python", "sh", "powershell", "text", "{toctree}"}
+
+
+def test_blocks_for_other_systems_have_commands_of_ours():
+    others = [b for page in PAGES for kind in ("powershell", "text") for b in blocks(page, kind)]
+    commands = [command for block in others for command in re.findall(r"[\\\\!]funcnn (.*)", block)]
+    assert len(commands) == len(others) == 2
+    for command in commands:
+        found, name, options = command_of(command.split())
+        found.make_context(name, options)
+
+
 @pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])
-def test_the_blocks_of_a_page_run_one_after_the_other(page, here, recwarn):
+def test_the_blocks_of_a_page_run_one_after_the_other(page, here, capsys):
     if page.name == "CONTRIBUTING.md":
         pytest.skip("its block is part of a module: test_contributing")
     namespace = {}
     for block in blocks(page, "python"):
         with np.errstate(all="warn"):
             exec(compile(block, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    for comment in re.findall(r"print\(failure\)  # (.*)", page.read_text("utf-8")):
+        assert comment in printed
     for block in blocks(page, "sh"):
         for words in filter(None, lines_of(block)):
             try_line(words, here)
@@ -217,6 +239,13 @@ def test_a_command_in_a_line_of_text_runs(command, here):
 def test_a_module_that_a_page_runs_is_there(page):
     for name in re.findall(r"python -m (funcnn[\w.]*)", page.read_text("utf-8")):
         assert importlib.util.find_spec(name), name
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])
+def test_a_file_that_a_page_names_is_there(page):
+    rooms = "funcnn|experiments|cli|tests|docs|data|examples"
+    for name in re.findall(rf"`((?:{rooms})/[\w./*-]*)`", page.read_text("utf-8")):
+        assert list(ROOT.glob(name.replace("NAME", "points").rstrip("/"))), name
 
 
 def test_a_command_that_is_none_fails(here):

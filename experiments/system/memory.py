@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from funcnn.experiments.errors import InputError
 
@@ -75,7 +75,8 @@ def _peak_so_far() -> int:
     if sys.platform == "win32" or resource is None:
         import psutil
 
-        return psutil.Process().memory_info().peak_wset
+        told: Any = psutil.Process().memory_info()  # its type has what this system tells, only
+        return int(told.peak_wset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -29,25 +29,24 @@ from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.types import Array
 
 
-def draw_run(
-    folder: RunFolder, task: Task, rows: Sequence[EpochRow], outputs: Array | None
-) -> None:
+def draw_run(folder: RunFolder, task: Task, rows: list[EpochRow], outputs: Array | None) -> None:
     """Those that a finished run leaves in its folder, if they can be drawn.
 
     outputs: of the test inputs, (N, classes); None: they have no labels.
     """
     unit = LOSSES[task.config.loss]
     drawn(learning_curve, folder.path / "learning_curve.png", rows, unit)
-    if outputs is None:
+    x, y = task.data.test
+    if outputs is None or y is None:
         return
-    counts = fn.confusion_matrix(outputs, task.data.test[1])
+    counts = fn.confusion_matrix(outputs, y)
     drawn(plots.confusion, folder.path / "confusion_matrix.png", counts, task.data.class_names)
     if ARCHITECTURES[task.config.arch].binary:
-        drawn(plots.points, folder.path / "predictions.png", task.data.test, outputs)
+        drawn(plots.points, folder.path / "predictions.png", (x, y), outputs)
 
 
 @figure_file
-def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
+def learning_curve(path: Path, rows: Sequence[EpochRow], unit: str = "nats") -> None:
     """Loss and accuracy over epochs, in training and on what else was measured after each.
 
     unit: of the losses.

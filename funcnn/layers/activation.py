@@ -25,6 +25,10 @@ def elementwise(function: ArrayFunction) -> Layer:
 
     x, y: floats of one shape. `vjp(dy)` is dx, as for the functions in `fn.activations`.
     Raises `TypeError` if x is not floats, `ValueError` if the function changes shape or dtype.
+
+    >>> square = fn.elementwise(lambda x: (x**2, lambda dy: 2 * x * dy))
+    >>> fn.serial(fn.Dense(3), square).init(fn.random.key(0), (4,))[0]
+    (3,)
     """
     if not callable(function):
         raise TypeError(f"elementwise takes a function(x) -> (y, vjp), got {shown(function)}")
@@ -68,37 +72,61 @@ def _change(x: Array, y: Array) -> ValueError:
 
 @constructor(per_sample="always")
 def Identity() -> Layer:
-    """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`."""
+    """y = x, as `torch.nn.Identity`. x, y: floats `(N, ...)`.
+
+    >>> fn.Identity().apply({}, np.array([[-2.0, 0.5]]))[0]
+    array([[-2. ,  0.5]])
+    """
     return _layer_of(activations.identity)
 
 
 @constructor(per_sample="always")
 def BinaryStep() -> Layer:
-    """y = 1 where x > 0, else 0, so 0 at 0; derivative 0 everywhere. x, y: floats `(N, ...)`."""
+    """y = 1 where x > 0, else 0, so 0 at 0; derivative 0 everywhere. x, y: floats `(N, ...)`.
+
+    >>> fn.BinaryStep().apply({}, np.array([[-2.0, 0.5]]))[0]
+    array([[0., 1.]])
+    """
     return _layer_of(activations.binary_step)
 
 
 @constructor(per_sample="always")
 def Sigmoid() -> Layer:
-    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`."""
+    """y = 1 / (1 + exp(-x)), as `torch.nn.Sigmoid`. x, y: floats `(N, ...)`.
+
+    >>> fn.Sigmoid().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[0.119, 0.622]])
+    """
     return _layer_of(activations.sigmoid)
 
 
 @constructor(per_sample="always")
 def Tanh() -> Layer:
-    """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`."""
+    """y = tanh(x), as `torch.nn.Tanh`. x, y: floats `(N, ...)`.
+
+    >>> fn.Tanh().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-0.964,  0.462]])
+    """
     return _layer_of(activations.tanh)
 
 
 @constructor(per_sample="always")
 def ArcTan() -> Layer:
-    """y = arctan(x), as `torch.arctan`. x, y: floats `(N, ...)`."""
+    """y = arctan(x), as `torch.arctan`. x, y: floats `(N, ...)`.
+
+    >>> fn.ArcTan().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-1.107,  0.464]])
+    """
     return _layer_of(activations.arctan)
 
 
 @constructor(per_sample="always")
 def Relu() -> Layer:
-    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`."""
+    """y = max(x, 0), with derivative 0 at 0, as `torch.nn.ReLU`. x, y: floats `(N, ...)`.
+
+    >>> fn.Relu().apply({}, np.array([[-2.0, 0.5]]))[0]
+    array([[0. , 0.5]])
+    """
     return _layer_of(activations.relu)
 
 
@@ -107,6 +135,9 @@ def LeakyRelu(negative_slope: float = 0.01) -> Layer:
     """y = x where x > 0, else negative_slope x, as `torch.nn.LeakyReLU`.
 
     negative_slope: a finite number, or `ValueError`; `PRelu` learns it. x, y: floats `(N, ...)`.
+
+    >>> fn.LeakyRelu(0.1).apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-0.2,  0.5]])
     """
     negative_slope = check_number("negative_slope", negative_slope)
     return _layer_of(partial(activations.leaky_relu, negative_slope=negative_slope))
@@ -117,6 +148,9 @@ def Elu(alpha: float = 1.0) -> Layer:
     """y = x where x > 0, else alpha (exp(x) - 1), as `torch.nn.ELU`.
 
     alpha: a finite number, or `ValueError`. x, y: floats `(N, ...)`. Clevert et al. 2016.
+
+    >>> fn.Elu().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-0.865,  0.5  ]])
     """
     alpha = check_number("alpha", alpha)
     return _layer_of(partial(activations.elu, alpha=alpha))
@@ -127,6 +161,9 @@ def Selu() -> Layer:
     """y = 1.0507 x where x > 0, else 1.7581 (exp(x) - 1), as `torch.nn.SELU`.
 
     For weights begun with `lecun_normal`. x, y: floats `(N, ...)`. Klambauer et al. 2017.
+
+    >>> fn.Selu().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-1.52 ,  0.525]])
     """
     return _layer_of(activations.selu)
 
@@ -137,6 +174,9 @@ def Gelu(approximate: Literal["none", "tanh"] = "none") -> Layer:
 
     approximate: "tanh" for the formula with a tanh that some models were trained with.
     x, y: floats `(N, ...)`. Raises `ValueError` for another word. Hendrycks and Gimpel 2016.
+
+    >>> fn.Gelu().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-0.046,  0.346]])
     """
     function = partial(activations.gelu, approximate=approximate)
     function(np.zeros(0))  # says now that the word is wrong
@@ -148,6 +188,9 @@ def Softplus(beta: float = 1.0, threshold: float = 20.0) -> Layer:
     """y = log(1 + exp(beta x)) / beta, and x where beta x > threshold.
 
     As `torch.nn.Softplus`. beta: above 0, or `ValueError`. x, y: floats `(N, ...)`.
+
+    >>> fn.Softplus().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[0.127, 0.974]])
     """
     beta = check_number("beta", beta, above=0)
     threshold = check_number("threshold", threshold)
@@ -156,7 +199,11 @@ def Softplus(beta: float = 1.0, threshold: float = 20.0) -> Layer:
 
 @constructor(per_sample="always")
 def Silu() -> Layer:
-    """y = x / (1 + exp(-x)), as `torch.nn.SiLU`. x, y: floats `(N, ...)`."""
+    """y = x / (1 + exp(-x)), as `torch.nn.SiLU`. x, y: floats `(N, ...)`.
+
+    >>> fn.Silu().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-0.238,  0.311]])
+    """
     return _layer_of(activations.silu)
 
 
@@ -165,6 +212,9 @@ def HardTanh(min_val: float = -1.0, max_val: float = 1.0) -> Layer:
     """y = x cut to [min_val, max_val], with derivative 0 at both, as `torch.nn.Hardtanh`.
 
     min_val, max_val: finite, the first the smaller, or `ValueError`. x, y: floats `(N, ...)`.
+
+    >>> fn.HardTanh().apply({}, np.array([[-2.0, 0.5]]))[0]
+    array([[-1. ,  0.5]])
     """
     min_val = check_number("min_val", min_val)
     max_val = check_number("max_val", max_val, above=min_val)
@@ -176,13 +226,20 @@ def HardSigmoid() -> Layer:
     """y = x / 6 + 1/2 cut to [0, 1], with derivative 0 at -3 and 3, as `torch.nn.Hardsigmoid`.
 
     x, y: floats `(N, ...)`.
+
+    >>> fn.HardSigmoid().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[0.167, 0.583]])
     """
     return _layer_of(activations.hard_sigmoid)
 
 
 @constructor(per_sample="always")
 def Exp() -> Layer:
-    """y = exp(x), which overflows for a large x as `np.exp` does. x, y: floats `(N, ...)`."""
+    """y = exp(x), which overflows for a large x as `np.exp` does. x, y: floats `(N, ...)`.
+
+    >>> fn.Exp().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[0.135, 1.649]])
+    """
     return _layer_of(activations.exp)
 
 
@@ -192,6 +249,9 @@ def Softmax(dim: int = -1) -> Layer:
 
     x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
     for any other.
+
+    >>> fn.Softmax().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[0.076, 0.924]])
     """
     return _along(dim, activations.softmax)
 
@@ -202,6 +262,9 @@ def LogSoftmax(dim: int = -1) -> Layer:
 
     x, y: floats `(N, ...)`. dim: an axis of them, other than the batch axis 0. Raises `ValueError`
     for any other.
+
+    >>> fn.LogSoftmax().apply({}, np.array([[-2.0, 0.5]]))[0].round(3)
+    array([[-2.579, -0.079]])
     """
     return _along(dim, activations.log_softmax)
 

@@ -46,6 +46,12 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
     `bias` if `affine`, `running_mean` and `running_var`.
     Raises `ValueError` in training for a single value a channel, and for other channels than the
     params have; `TypeError` if x has another dtype. Ioffe and Szegedy 2015.
+
+    >>> _, params = fn.BatchNorm().init(fn.random.key(0), (2,), dtype=np.float64)
+    >>> y, vjp = fn.BatchNorm().apply(params, np.array([[1.0, 5.0], [3.0, 5.0]]), train=True)
+    >>> y.round(3), vjp.statistics["running_mean"]
+    (array([[-1.,  0.],
+           [ 1.,  0.]]), array([0.2, 0.5]))
     """
     eps = check_number("eps", eps, least=0)
     momentum = check_number("momentum", momentum, least=0, most=1)

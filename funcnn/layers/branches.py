@@ -29,6 +29,9 @@ def FanOut(num: int) -> Layer:
 
     x: an array (or a tuple); y: a tuple of `num` of them. Raises `ValueError` for another num, or
     if y has more than 1,000 arrays.
+
+    >>> fn.FanOut(2).init(fn.random.key(0), (4,))[0]
+    ((4,), (4,))
     """
     if not hasattr(num, "__index__") or num < 1:
         raise ValueError(f"FanOut: num must be at least 1, got {shown(num)}")
@@ -63,6 +66,9 @@ def FanInSum() -> Layer:
 
     x: a tuple of floats of one shape. Raises `ValueError` for different shapes, `TypeError` for
     different dtypes.
+
+    >>> fn.FanInSum().apply({}, (np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])))[0]
+    array([[11., 22.]])
     """
 
     def check_equal(shapes: Sequence[Shape]) -> Shape:
@@ -96,6 +102,9 @@ def FanInConcat(dim: int = -1) -> Layer:
     x: a tuple of arrays that differ in axis `dim` alone. dim: an axis of the arrays, other than the
     batch axis 0, as in `torch.cat`. Raises `ValueError` for any other, or shapes that do not fit,
     `TypeError` for different dtypes.
+
+    >>> fn.FanInConcat().apply({}, (np.array([[1.0, 2.0]]), np.array([[10.0]])))[0]
+    array([[ 1.,  2., 10.]])
     """
     dim = operator.index(dim)
 

@@ -44,6 +44,11 @@ def serial(*layers: Layer) -> Layer:
     uses `fold_in(rng, i)`. An error inside a layer says which: `layer 3 (Dense): ...`.
     Raises `TypeError` for an argument that is not a layer, `ValueError` for params of another
     length, and in `init` for a `Dense` on the images of a `Conv` or a pool: `apply` warns of it.
+
+    >>> model = fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2))
+    >>> output_shape, params = model.init(fn.random.key(0), (4,))
+    >>> fn.tree.map(np.shape, params)
+    [{'bias': (8,), 'weight': (4, 8)}, {}, {'bias': (2,), 'weight': (8, 2)}]
     """
     check_layers("serial", layers)
     misplaced = dense_on_images(layers)
@@ -100,6 +105,10 @@ def parallel(*layers: Layer) -> Layer:
     x, y: tuples of one array a layer. params: a list, one entry a layer. With an `rng`, layer i
     uses `fold_in(rng, i)`. Raises `TypeError` for an argument that is not a layer, `ValueError` for
     params or inputs of another number.
+
+    >>> both = fn.parallel(fn.Dense(3), fn.Flatten())
+    >>> both.init(fn.random.key(0), ((4,), (2, 5)))[0]
+    ((3,), (10,))
     """
     check_layers("parallel", layers)
     applies = [with_wrt(layer.apply) for layer in layers]
@@ -155,6 +164,10 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
 
     params: a list of the branch's and the shortcut's. Both outputs have one shape.
     Raises `ValueError` if they have not. He et al. 2016.
+
+    >>> block = fn.residual(fn.serial(fn.Dense(4), fn.Tanh()))
+    >>> block.init(fn.random.key(0), (4,))[0]
+    (4,)
     """
     layers = (branch,) if shortcut is None else (branch, shortcut)
     check_layers("residual", layers)
@@ -199,6 +212,10 @@ def shape_dependent(make_layer: Callable[[Shape], Layer]) -> Layer:
     make_layer: a pure function of the shape without the batch axis (a tuple of shapes for a tuple
     of inputs). The layer has no spec, because a function is not data, and looks like one layer from
     outside. Raises `TypeError` for what is no function, or makes no layer.
+
+    >>> halve = fn.shape_dependent(lambda shape: fn.Dense(shape[-1] // 2))
+    >>> fn.serial(halve, halve).init(fn.random.key(0), (12,))[0]
+    (3,)
     """
     if not callable(make_layer):
         raise TypeError(f"shape_dependent: make_layer is a function, got {shown(make_layer)}")
@@ -247,8 +264,8 @@ def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
 
 def _with_statistics(vjp: Vjp, statistics: Sequence[Tree]) -> Vjp:
     """The vjp with the statistics of each layer, if one of them has any."""
-    known = any(entry is not None for entry in statistics)
-    return VjpWithStatistics(vjp, statistics) if known else vjp
+    new = [entry for entry in statistics if entry is not None]
+    return VjpWithStatistics(vjp, statistics) if new else vjp
 
 
 def _with_traits(

@@ -63,6 +63,13 @@ def Conv(
     `(out_channels, in_channels / groups, *kernel_size)` and, unless `bias=False`, `bias`.
     Raises `ValueError` if the groups do not divide the channels, or no kernel fits in the image;
     `TypeError` if x has another dtype than the weight.
+
+    >>> fn.Conv(16, 3, padding="same").init(fn.random.key(0), (1, 28, 28))[0]
+    (16, 28, 28)
+    >>> params = {"weight": np.ones((1, 1, 2, 2))}
+    >>> fn.Conv(1, 2, bias=False).apply(params, np.arange(9.0).reshape(1, 1, 3, 3))[0]
+    array([[[[ 8., 12.],
+             [20., 24.]]]])
     """
     out_channels = check_count("Conv: out_channels", out_channels)
     groups = check_count("Conv: groups", groups)
@@ -142,6 +149,9 @@ def ConvTranspose(
     dilation. params: `weight` `(in_channels, out_channels / groups, *kernel_size)`, and `bias`.
     Raises `ValueError` if the groups do not divide the channels, or an output would be empty;
     `TypeError` if x has another dtype than the weight. Zeiler et al. 2010.
+
+    >>> fn.ConvTranspose(8, 2, stride=2).init(fn.random.key(0), (16, 7, 7))[0]
+    (8, 14, 14)
     """
     out_channels = check_count("ConvTranspose: out_channels", out_channels)
     groups = check_count("ConvTranspose: groups", groups)

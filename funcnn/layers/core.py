@@ -51,6 +51,13 @@ def Dense(
     unless `bias=False`, `bias` `(out_features,)`.
     Raises `ValueError` if x has another number of features than the weight, `TypeError` if it has
     another dtype.
+
+    >>> fn.Dense(2).init(fn.random.key(0), (3,))[0]
+    (2,)
+    >>> params = {"weight": np.eye(2), "bias": np.array([0.0, 1.0])}
+    >>> y, vjp = fn.Dense(2).apply(params, np.array([[3.0, 4.0]]))
+    >>> y, vjp(y)[1]
+    (array([[3., 5.]]), array([[3., 5.]]))
     """
     out_features = check_count("Dense: out_features", out_features)
     if type(bias) is int:  # as torch's Linear(in_features, out_features)
@@ -101,7 +108,7 @@ def Dense(
 def _weight_and_bias(
     params: Tree, x: Array, out_features: int, bias: bool
 ) -> tuple[Array, Array | None]:
-    """The params of a `Dense`, if they fit each other and x; it says what is raised if not."""
+    """The weight of a `Dense` and its bias, or None. Raises unless they fit x, and each other."""
     weight = param_of(params, "weight")
     if weight.ndim != 2 or weight.shape[1] != out_features:
         raise ValueError(f"expected a weight (in, {out_features}), got shape {weight.shape}")
@@ -111,8 +118,9 @@ def _weight_and_bias(
         raise ValueError(f"expected a bias {weight.dtype} ({out_features},), got {got}")
     if type(x) is not np.ndarray:  # asked here, it saves most calls another
         check_array(x)
-    if x.ndim < 2 or x.shape[-1] != len(weight):
-        raise ValueError(f"expected inputs (N, ..., {len(weight)}), got shape {x.shape}")
+    in_features = weight.shape[0]
+    if x.ndim < 2 or x.shape[-1] != in_features:
+        raise ValueError(f"expected inputs (N, ..., {in_features}), got shape {x.shape}")
     if x.dtype != weight.dtype:
         raise another_dtype(x.dtype, weight.dtype)
     return weight, shift
@@ -125,6 +133,9 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
     num_parameters: 1, or one for each channel: the size of axis 1 of x. init: the first slope.
     x, y: floats `(N, ...)`, or `(N, C, ...)`. params: `weight` `(num_parameters,)`.
     Raises `ValueError` if x has another number of channels, `TypeError` if it has another dtype.
+
+    >>> fn.PRelu().apply({"weight": np.array([0.25])}, np.array([[-2.0, 0.5]]))[0]
+    array([[-0.5,  0.5]])
     """
     (num_parameters,) = check_shape("PRelu", (num_parameters,))
     first_slope = check_number("init", init)
@@ -176,6 +187,10 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
     `apply` needs an `rng` in training, and raises `ValueError` without one, and by channel for
     an x without axes after the channels.
     Srivastava et al., JMLR 2014; by channel Tompson et al., CVPR 2015.
+
+    >>> layer, x = fn.Dropout(0.5), np.ones((1, 4))
+    >>> layer.apply({}, x)[0], layer.apply({}, x, rng=fn.random.key(0), train=True)[0]
+    (array([[1., 1., 1., 1.]]), array([[2., 2., 0., 0.]]))
     """
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise ValueError(f"Dropout: rate is the fraction dropped, in [0, 1], got {shown(rate)}")
@@ -218,7 +233,11 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
 
 @constructor(per_sample="always")
 def Flatten() -> Layer:
-    """`(N, ...)` to `(N, product of the rest)`, as `torch.nn.Flatten`."""
+    """`(N, ...)` to `(N, product of the rest)`, as `torch.nn.Flatten`.
+
+    >>> fn.Flatten().init(fn.random.key(0), (1, 28, 28))
+    ((784,), {})
+    """
     return _reshape(lambda input_shape: (math.prod(input_shape),))
 
 
@@ -228,6 +247,10 @@ def Reshape(shape: Shape) -> Layer:
 
     shape: sizes of at least 1, whose product is that of the input's.
     Raises `ValueError` if it is not.
+
+    >>> fn.Reshape((1, 2, 2)).apply({}, np.array([[1, 2, 3, 4]]))[0]
+    array([[[[1, 2],
+             [3, 4]]]])
     """
     shape = check_shape("Reshape", shape)
 

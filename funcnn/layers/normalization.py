@@ -50,6 +50,10 @@ def LayerNorm(
     params, of that shape: `weight` and `bias`, neither if not `elementwise_affine`.
     Raises `ValueError` if x has too few axes, or others than the weight; `TypeError` if it has
     another dtype.
+
+    >>> _, params = fn.LayerNorm().init(fn.random.key(0), (4,), dtype=np.float64)
+    >>> fn.LayerNorm().apply(params, np.array([[1.0, 2.0, 3.0, 4.0]]))[0].round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
     (normalized_dims,) = check_shape("LayerNorm", (normalized_dims,))
     eps = check_number("eps", eps, least=0)
@@ -108,9 +112,14 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
     params: `weight` and `bias` `(C,)`, neither if not `affine`.
     Raises `ValueError` if the channels cannot be cut so, or are others than the weight's;
     `TypeError` if x has another dtype.
+
+    >>> _, params = fn.GroupNorm(1).init(fn.random.key(0), (4,), dtype=np.float64)
+    >>> fn.GroupNorm(1).apply(params, np.array([[1.0, 2.0, 3.0, 4.0]]))[0].round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
     (num_groups,) = check_shape("GroupNorm", (num_groups,))
     eps = check_number("eps", eps, least=0)
+    first_values = {"weight": 1.0, "bias": 0.0} if affine else {}
 
     def check_channels(input_shape: Shape) -> int:
         channels = count_channels(input_shape)
@@ -119,11 +128,9 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
         return channels
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
-        channels = check_channels(input_shape)
-        if not affine:
-            return input_shape, {}
-        first_values = {"weight": 1.0, "bias": 0.0}
-        return input_shape, {n: fill(v, rng, (channels,), dtype) for n, v in first_values.items()}
+        shape = (check_channels(input_shape),)
+        params = {name: fill(value, rng, shape, dtype) for name, value in first_values.items()}
+        return input_shape, params
 
     def apply(
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"

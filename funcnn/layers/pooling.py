@@ -39,6 +39,10 @@ def MaxPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
     Raises `ValueError` if no window fits in the image.
+
+    >>> fn.MaxPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
     """
     return _pool_windows("MaxPool", max_pool, kernel_size, stride, padding)
 
@@ -55,6 +59,10 @@ def AvgPool(
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: zeros around the image, at most half of the kernel_size, which count as elements
     unless `count_include_pad=False`. Raises `ValueError` if no window fits in the image.
+
+    >>> fn.AvgPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
     """
     check_flag("AvgPool: count_include_pad", count_include_pad)
 
@@ -74,6 +82,10 @@ def SumPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: zeros around the image, at most half of the kernel_size.
     Raises `ValueError` if no window fits in the image.
+
+    >>> fn.SumPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[[[10., 18.],
+             [42., 50.]]]])
     """
     return _pool_windows(
         "SumPool", lambda x, windows, _: sum_pool(x, windows), kernel_size, stride, padding
@@ -113,6 +125,9 @@ def GlobalAvgPool() -> Layer:
     """y: the mean of each channel, `(N, C, *sizes)` to `(N, C)`; x: floats.
 
     As `torch.nn.AdaptiveAvgPool2d(1)` and a `Flatten`. Lin et al. 2014.
+
+    >>> fn.GlobalAvgPool().apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[7.5]])
     """
 
     def mean(x: Array, with_vjp: bool) -> tuple[Array, ArrayVjp]:
@@ -128,6 +143,9 @@ def GlobalMaxPool() -> Layer:
     """y: the largest element of each channel, `(N, C, *sizes)` to `(N, C)`; x: floats.
 
     Of equal ones the first gets dy. As `torch.nn.AdaptiveMaxPool2d(1)` and a `Flatten`.
+
+    >>> fn.GlobalMaxPool().apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[15.]])
     """
 
     def largest(x: Array, with_vjp: bool) -> tuple[Array, ArrayVjp]:

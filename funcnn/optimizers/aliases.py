@@ -38,6 +38,11 @@ def sgd(learning_rate: float | Schedule, momentum: float = 0.0) -> Optimizer:
 
     learning_rate: at least 0, or a schedule. momentum: in [0, 1).
     Raises `ValueError` for a value out of range.
+
+    >>> optimizer, params = fn.sgd(0.1, momentum=0.9), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.05, -0.4 ])
     """
     momentum = check_number("momentum", momentum, least=0, below=1)
     last = scale_by_learning_rate(learning_rate)
@@ -49,6 +54,11 @@ def nesterov(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimize
     """v = momentum v + g; w = w - learning_rate (g + momentum v).
 
     As `torch.optim.SGD(nesterov=True)`. momentum: above 0, below 1. Sutskever et al. 2013.
+
+    >>> optimizer, params = fn.nesterov(0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.095, -0.76 ])
     """
     momentum = check_number("momentum", momentum, least=0, below=1)
     if momentum == 0:
@@ -64,6 +74,11 @@ def classical_momentum(
 
     b is `momentum`, d `weight_decay`. Equal to torch's SGD while h is constant; under a schedule
     the velocity keeps the rates of the steps that made it. Sutskever et al. 2013, equation 1.
+
+    >>> optimizer, params = fn.classical_momentum(0.1, weight_decay=0.01), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.051, -0.398])
     """
     schedule = as_schedule(learning_rate)
     momentum = check_number("momentum", momentum, least=0, below=1)
@@ -91,7 +106,13 @@ def classical_momentum(
 def adam(
     learning_rate: float | Schedule = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> Optimizer:
-    """w = w - learning_rate u, with the u of `scale_by_adam`. As `torch.optim.Adam`."""
+    """w = w - learning_rate u, with the u of `scale_by_adam`. As `torch.optim.Adam`.
+
+    >>> optimizer, params = fn.adam(0.01), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.01, -0.01])
+    """
     return chain(scale_by_adam(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
 
@@ -106,6 +127,11 @@ def adamw(
     """w = w - learning_rate (u + weight_decay w), u of `scale_by_adam`. As `torch.optim.AdamW`.
 
     Loshchilov and Hutter 2019.
+
+    >>> optimizer, params = fn.adamw(0.01), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(5)
+    array([-0.0101, -0.0098])
     """
     return chain(
         scale_by_adam(b1, b2, eps),
@@ -118,7 +144,13 @@ def adamw(
 def adamax(
     learning_rate: float | Schedule = 2e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> Optimizer:
-    """w = w - learning_rate u, with the u of `scale_by_adamax`. As `torch.optim.Adamax`."""
+    """w = w - learning_rate u, with the u of `scale_by_adamax`. As `torch.optim.Adamax`.
+
+    >>> optimizer, params = fn.adamax(0.01), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.01, -0.01])
+    """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
 
@@ -127,6 +159,11 @@ def adagrad(learning_rate: float | Schedule = 1e-2, eps: float = 1e-10) -> Optim
     """w = w - learning_rate u, with the u of `scale_by_rss`. As `torch.optim.Adagrad`.
 
     For torch's `lr_decay` give it `schedules.inverse_time_decay`.
+
+    >>> optimizer, params = fn.adagrad(0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.1, -0.1])
     """
     return chain(scale_by_rss(eps), scale_by_learning_rate(learning_rate))
 
@@ -141,11 +178,22 @@ def rmsprop(
     """v = momentum v + u; w = w - learning_rate v, u of `scale_by_rms`. As `torch.optim.RMSprop`.
 
     alpha, momentum: in [0, 1). eps: at least 0.
+
+    >>> optimizer, params = fn.rmsprop(0.01), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.1, -0.1])
     """
     return chain(scale_by_rms(alpha, eps), sgd(learning_rate, momentum))
 
 
 @recorded
 def sm3(learning_rate: float | Schedule, momentum: float = 0.9) -> Optimizer:
-    """w = w - learning_rate u, with the u of `scale_by_sm3`. As `optax.sm3`."""
+    """w = w - learning_rate u, with the u of `scale_by_sm3`. As `optax.sm3`.
+
+    >>> optimizer, params = fn.sm3(0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.01, -0.01])
+    """
     return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))

@@ -28,7 +28,13 @@ such a tree."""
 
 
 class Optimizer(NamedTuple):
-    """`init(params) -> state` and `update(grads, state, params) -> (updates, state)`."""
+    """`init(params) -> state` and `update(grads, state, params) -> (updates, state)`.
+
+    >>> sign = fn.Optimizer(lambda params: (), lambda g, state, params: (np.sign(g), state))
+    >>> optimizer, params = fn.chain(sign, fn.scale(-0.1)), np.zeros(2)
+    >>> optimizer.update(np.array([3.0, -2.0]), optimizer.init(params), params)[0]
+    array([-0.1,  0.1])
+    """
 
     init: Callable[[Tree], State]
     update: Callable[[Tree, State, Tree], tuple[Tree, State]]
@@ -44,6 +50,9 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
     """params + updates, leaf by leaf, in the dtypes of params.
 
     Raises `ValueError` where the structures or shapes differ.
+
+    >>> fn.apply_updates({"bias": np.array([1.0, 2.0])}, {"bias": np.array([-0.5, 0.0])})
+    {'bias': array([0.5, 2. ])}
     """
 
     def add(p: Array, u: Array) -> Array:
@@ -76,7 +85,13 @@ class AverageState(NamedTuple):
 
 @recorded
 def chain(*transformations: Optimizer) -> Optimizer:
-    """Each transformation applied to what the one before it returned. As `optax.chain`."""
+    """Each transformation applied to what the one before it returned. As `optax.chain`.
+
+    >>> optimizer, params = fn.chain(fn.clip_by_value(1.0), fn.sgd(0.1)), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.05, -0.1 ])
+    """
     for index, transformation in enumerate(transformations):
         _expect_optimizer(f"chain: argument {index}", transformation)
 
@@ -112,6 +127,11 @@ def masked(optimizer: Optimizer, mask: Mask) -> Optimizer:
     of them as it is, put `freeze` last in a chain. As `optax.masked`.
     Raises `ValueError` for a mask that does not fit the params, `TypeError` for a leaf of it that
     is no bool; each names the path.
+
+    >>> optimizer = fn.masked(fn.scale(0.0), {"weight": False, "bias": True})
+    >>> grads = {"weight": np.ones(2), "bias": np.ones(1)}
+    >>> optimizer.update(grads, optimizer.init(grads), grads)[0]
+    {'bias': array([0.]), 'weight': array([1., 1.])}
     """
     _expect_optimizer("masked: the first argument", optimizer)
 
@@ -133,6 +153,11 @@ def freeze(mask: Mask) -> Optimizer:
     To keep a part of the params as it is, to the bit, put it last in a chain, after all that
     makes updates of its own (weight decay, momentum): `chain(adamw(1e-3), freeze(mask))`. Running
     statistics are no updates, and change all the same. mask: as in `masked`.
+
+    >>> optimizer = fn.chain(fn.sgd(0.1), fn.freeze({"weight": True, "bias": False}))
+    >>> grads = {"weight": np.ones(2), "bias": np.ones(1)}
+    >>> optimizer.update(grads, optimizer.init(grads), grads)[0]
+    {'bias': array([-0.1]), 'weight': array([-0., -0.])}
     """
     # w + -0.0 is w to the bit; w + 0.0 is not, where w is -0.0.
     no_update = stateless(
@@ -170,6 +195,10 @@ def flatten(optimizer: Optimizer) -> Optimizer:
     gives the same bits; `sm3`, which sees rows and columns, does not, and a mask finds no leaves.
     Leaves of several dtypes are computed in their common one. As `optax.flatten`.
     Raises `ValueError` for gradients that are not a tree like params.
+
+    >>> optimizer, grads = fn.flatten(fn.sgd(0.1)), {"weight": np.ones(2), "bias": np.ones(1)}
+    >>> optimizer.update(grads, optimizer.init(grads), grads)[0]
+    {'bias': array([-0.1]), 'weight': array([-0.1, -0.1])}
     """
     _expect_optimizer("flatten: the argument", optimizer)
 
@@ -201,6 +230,14 @@ def average_params(decay: float) -> Optimizer:
     As `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn`. Running statistics of
     layers change after the update, so that those in a are late by a step: take them from the
     params. Polyak and Juditsky 1992.
+
+    >>> optimizer, params = fn.chain(fn.sgd(0.1), fn.average_params(0.9)), np.array([1.0])
+    >>> state = optimizer.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = optimizer.update(np.array([1.0]), state, params)
+    ...     params = fn.apply_updates(params, updates)
+    >>> params.round(3), fn.averaged_params(state).round(3)
+    (array([0.8]), array([0.89]))
     """
     decay = check_number("decay", decay, least=0, below=1)
 
@@ -223,6 +260,11 @@ def averaged_params(state: State) -> Tree:
     """The average that `average_params` keeps somewhere in an optimizer's state.
 
     Raises `ValueError` if there is none.
+
+    >>> optimizer, params = fn.average_params(0.9), np.array([1.0])
+    >>> _, state = optimizer.update(np.zeros(1), optimizer.init(params), params)
+    >>> fn.averaged_params(state)
+    array([1.])
     """
     pending = [state]
     while pending:

@@ -62,6 +62,11 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
 
     m = b1 m + (1 - b1) g, m' = m / (1 - b1^t); s = b2 s + (1 - b2) g^2, s' = s / (1 - b2^t).
     b1, b2: in [0, 1). eps: at least 0. Kingma and Ba 2015; as `optax.scale_by_adam`.
+
+    >>> optimizer, params = fn.scale_by_adam(), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([1., 1.])
     """
     b1 = check_number("b1", b1, least=0, below=1)
     b2 = check_number("b2", b2, least=0, below=1)
@@ -94,6 +99,11 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Op
 
     m = b1 m + (1 - b1) g, m' = m / (1 - b1^t); s = max(b2 s, |g| + eps).
     b1, b2: in [0, 1). eps: at least 0. Kingma and Ba 2015, algorithm 2; as `torch.optim.Adamax`.
+
+    >>> optimizer, params = fn.scale_by_adamax(), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([1., 1.])
     """
     b1 = check_number("b1", b1, least=0, below=1)
     b2 = check_number("b2", b2, least=0, below=1)
@@ -121,6 +131,11 @@ def scale_by_rms(alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
     """u = g / (sqrt(s) + eps), s = alpha s + (1 - alpha) g^2, a running mean from 0 on.
 
     alpha: in [0, 1). eps: at least 0. Tieleman and Hinton 2012; as `torch.optim.RMSprop`.
+
+    >>> optimizer, params = fn.scale_by_rms(), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([10., 10.])
     """
     alpha = check_number("alpha", alpha, least=0, below=1)
     average = _running_mean(alpha)
@@ -132,6 +147,11 @@ def scale_by_rss(eps: float = 1e-10) -> Optimizer:
     """u = g / (sqrt(s) + eps), s = s + g^2, a sum from 0 on.
 
     eps: at least 0. Duchi et al. 2011; as `torch.optim.Adagrad`.
+
+    >>> optimizer, params = fn.scale_by_rss(), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([1., 1.])
     """
     return _scale_by_root(lambda g, s: g * g + s, eps)
 
@@ -158,6 +178,11 @@ def scale_by_sm3(momentum: float = 0.9, eps: float = 1e-8) -> Optimizer:
     s = g^2 + min over axes a of r_a, and r_a = max of s over all other axes: for a matrix of
     m x n only m + n numbers are kept. An array without axes keeps itself.
     momentum: in [0, 1). eps: at least 0. Anil et al. 2019; as `optax.scale_by_sm3`.
+
+    >>> optimizer, params = fn.scale_by_sm3(), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.1, 0.1])
     """
     momentum = check_number("momentum", momentum, least=0, below=1)
     eps = check_number("eps", eps, least=0)

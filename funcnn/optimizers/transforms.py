@@ -38,14 +38,26 @@ class TraceState(NamedTuple):
 
 @recorded
 def scale(factor: float) -> Optimizer:
-    """u = factor g. As `optax.scale`. factor: finite."""
+    """u = factor g. As `optax.scale`. factor: finite.
+
+    >>> optimizer, params = fn.scale(-0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.05, -0.4 ])
+    """
     factor = check_number("factor", factor)
     return stateless(lambda grads, params: tree.map_arrays(lambda g: g * factor, grads))
 
 
 @recorded
 def scale_by_schedule(schedule: Schedule) -> Optimizer:
-    """u = schedule(step) g, step 0 first. As `optax.scale_by_schedule`."""
+    """u = schedule(step) g, step 0 first. As `optax.scale_by_schedule`.
+
+    >>> optimizer, params = fn.scale_by_schedule(lambda step: 0.5**step), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.5, 4. ])
+    """
 
     def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
         factor = float(schedule(state.step))
@@ -60,6 +72,11 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
 
     learning_rate: at least 0, or a schedule; the state has the rate that the last update used.
     As `optax.scale_by_learning_rate`.
+
+    >>> optimizer, params = fn.scale_by_learning_rate(0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([-0.05, -0.4 ])
     """
     schedule = as_schedule(learning_rate)
 
@@ -91,6 +108,11 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     Before `sgd` it is the `weight_decay` of torch's SGD. weight_decay: at least 0.
     mask: what to decay, as in `masked`; None is everything. All but the biases, for instance:
     `add_decayed_weights(1e-4, lambda params: fn.tree.map(lambda w: w.ndim > 1, params))`.
+
+    >>> optimizer, params = fn.add_decayed_weights(0.1), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.6, 3.8])
     """
     weight_decay = check_number("weight_decay", weight_decay, least=0)
 
@@ -108,6 +130,11 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
     """v = decay v + g; u = v, or with `nesterov` u = g + decay v. As `optax.trace`.
 
     decay: in [0, 1), 0 remembers nothing. Polyak 1964; Sutskever et al. 2013.
+
+    >>> optimizer, params = fn.trace(0.9), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.5, 4. ])
     """
     decay = check_number("decay", decay, least=0, below=1)
 
@@ -129,6 +156,11 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     """u = g min(1, max_norm / (|g| + 1e-6)), |g| the norm of all leaves together.
 
     As `torch.nn.utils.clip_grad_norm_`. max_norm: above 0. Pascanu et al. 2013.
+
+    >>> optimizer, params = fn.clip_by_global_norm(1.0), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.124 , 0.9923])
     """
     max_norm = check_number("max_norm", max_norm, above=0)
 
@@ -146,6 +178,11 @@ def clip_by_value(max_value: float) -> Optimizer:
     """u = min(max(g, -max_value), max_value), entry by entry.
 
     As `torch.nn.utils.clip_grad_value_` and `optax.clip`. max_value: above 0.
+
+    >>> optimizer, params = fn.clip_by_value(1.0), np.array([1.0, -2.0])
+    >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
+    >>> updates.round(4)
+    array([0.5, 1. ])
     """
     max_value = check_number("max_value", max_value, above=0)
     return stateless(
