@@ -61,7 +61,9 @@ def test_an_experiment_is_gone_on_with_and_reported(old, monkeypatch):
     again = json.loads((lost / "summary.json").read_text("utf-8"))
     assert again.keys() == summary.keys()
     page = (old / "experiment/report.html").read_text("utf-8")
-    assert "hidden-8" in page or "4-8-1" in page
+    xor = json.loads((old / "experiment/trials/xor/numpy-seed-0/summary.json").read_text("utf-8"))
+    assert "The set xor" in page
+    assert f"{100 * xor['test_accuracy']:.2f}" in page
     assert (old / "experiment/figures").is_dir()
 
 
