@@ -24,7 +24,8 @@ from funcnn.experiments.labs.tables import shown
 from funcnn.experiments.reports.document import Picture, Text
 from funcnn.experiments.sweep import sweep
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training import pool, run, worker
+from funcnn.experiments.training import figures as training_figures
+from funcnn.experiments.training import pool, worker
 from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.folder import EpochRow
 from funcnn.experiments.training.pool import Job
@@ -90,7 +91,11 @@ def test_a_figure_is_drawn_with_matplotlib_s_own_settings_and_leaves_the_user_s(
 
 
 def test_a_run_whose_figures_cannot_be_drawn_is_finished(monkeypatch):
-    for module, name in ((run, "learning_curve"), (plots, "confusion"), (plots, "points")):
+    for module, name in (
+        (training_figures, "learning_curve"),
+        (plots, "confusion"),
+        (plots, "points"),
+    ):
         monkeypatch.setattr(module, name, impossible)
     result = funcnn(f"{RUN} --json")
     assert result.exit_code == 0
@@ -107,7 +112,7 @@ def test_the_summary_is_there_when_the_first_figure_begins(monkeypatch):
         assert Path("it/summary.json").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "learning_curve", stopped)
+    monkeypatch.setattr(training_figures, "learning_curve", stopped)
     result = funcnn(RUN)
     assert result.exit_code == 130
     assert lines(result) == ["stopped while it drew; the run is finished: it"]

@@ -11,7 +11,7 @@ from funcnn.experiments.compare import figures
 from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import plots, style
 from funcnn.experiments.labs import figures as lab_figures
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
@@ -31,7 +31,7 @@ def drawn(monkeypatch):
         kept.append(figure)
         Path(path).unlink(missing_ok=True)  # the place that was taken for it is free again
 
-    for module in (plots, figures, lab_figures, overview, training_figures):
+    for module in (plots, style, figures, lab_figures, training_figures):
         monkeypatch.setattr(module, "write_figure", keep)
     return kept
 
