@@ -181,7 +181,7 @@ def document(record: Mapping[str, Any], folder: Path) -> Document:
     if "free" in record:
         blocks.append(Section("Each for itself", [*_free(record, next(shown), folder)]))
     if "lockstep" in record:
-        parts = [
+        parts: list[Block] = [
             Text(_LOCKSTEP.format(apart=APART)),
             next(shown),
             *_figures(record, folder, there=True),

@@ -153,7 +153,7 @@ def _set_up() -> Section:
             Formula(
                 [
                     r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}",
-                    r"dz &= dy \odot s'(z) & \mathrm{through\ a\ sigmoid,}\ z = h W + b",
+                    r"dz &= dy \odot s'(z) \quad \mathrm{through\ a\ sigmoid,}\ z = h W + b",
                     r"dW &= h^\mathsf{T} dz",
                     r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",
                     r"dh &= dz \, W^\mathsf{T}",

@@ -19,8 +19,8 @@ from funcnn.experiments.reports.text_table import text_table
 
 def to_markdown(document: Document, folder: Path) -> str:
     """The text, for a file in this folder, where its pictures are, too."""
-    facts = [f"{name}: {value}" for name, value in document.facts]
-    head = [Text(document.subtitle), Items(facts)]
+    facts = Items([f"{name}: {value}" for name, value in document.facts])
+    head: list[Block] = [Text(document.subtitle), facts]
     parts = [f"# {document.title}", *_parts([*head, *document.blocks], folder)]
     return "\n\n".join(filter(None, parts)) + "\n"
 

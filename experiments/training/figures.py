@@ -46,7 +46,7 @@ def draw_run(folder: RunFolder, task: Task, rows: list[EpochRow], outputs: Array
 
 
 @figure_file
-def learning_curve(path: Path, rows: list[EpochRow], unit: str = "nats") -> None:
+def learning_curve(path: Path, rows: Sequence[EpochRow], unit: str = "nats") -> None:
     """Loss and accuracy over epochs, in training and on what else was measured after each.
 
     unit: of the losses.

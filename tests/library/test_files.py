@@ -143,7 +143,7 @@ def test_a_file_that_another_program_looks_at_is_waited_for(tmp_path, monkeypatc
             raise PermissionError(13, "Access is denied", str(source))
         replace(source, target)
 
-    monkeypatch.setattr(_files, "_AGAIN", pauses)  # as on Windows
+    monkeypatch.setattr(_files, "_PAUSES", pauses)  # as on Windows
     monkeypatch.setattr(os, "replace", refuse_twice)
     (tmp_path / "it").write_bytes(b"old")
     with contextlib.nullcontext() if written else pytest.raises(PermissionError, match="it"):

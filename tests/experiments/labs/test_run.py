@@ -391,7 +391,7 @@ def test_without_emnist_another_lab_leaves_its_trials_out_until_it_is_there(nowh
 def test_emnist_is_found_under_its_official_names(monkeypatch):
     monkeypatch.setattr(emnist47, "data_folders", list)
     there = {"emnist-bymerge": Path("somewhere")}
-    monkeypatch.setattr(emnist47.published, "find", there.get)
+    monkeypatch.setattr(emnist47.store, "find", there.get)
     assert emnist47.find_emnist() == "emnist-bymerge"
     there["emnist-balanced"] = Path("somewhere")
     assert emnist47.find_emnist() == "emnist-balanced"
