@@ -104,7 +104,9 @@ def run(lines: tuple[str, ...], folder: Path) -> tuple[str, Path, list[float]]:
     seconds, output, place = [], "", Path(tempfile.mkdtemp(dir=folder))
     for line in lines:
         start = time.perf_counter()
-        done = subprocess.run(words_of(line), cwd=place, check=True, stdout=-1, text=True)
+        done = subprocess.run(
+            words_of(line), cwd=place, check=True, stdout=subprocess.PIPE, text=True
+        )
         seconds.append(time.perf_counter() - start)
         output = done.stdout
     return output, place, seconds
@@ -132,8 +134,8 @@ def parts(expression: str) -> list[str]:
 def read(how: dict[str, Any], output: str, folder: Path, seconds: list[float]) -> float:
     """What commands gave: a time, a number in a text, or one in JSON; of several files the mean."""
     if "time" in how:
-        ways = {"all": sum, "longest": max, "ratio": lambda times: times[0] / times[1]}
-        return float(ways[how["time"]](seconds))
+        ways = {"all": sum(seconds), "longest": max(seconds), "ratio": seconds[0] / seconds[-1]}
+        return ways[how["time"]]
     if "match" in how:
         return _matched(how["match"], output)
     files = sorted(folder.glob(how["file"])) if "file" in how else []
@@ -154,9 +156,9 @@ def _at(data: Any, path: str) -> float:
         if part == "*":
             data = max(data.values())
         elif wanted:
-            data = next(row for row in data if wanted in (row[key], " ".join(row[key])))
+            data = [row for row in data if wanted in (row[key], " ".join(row[key]))]
         else:
-            data = data[key]
+            data = (data[0] if isinstance(data, list) else data)[key]
     return float(data)
 
 
@@ -188,9 +190,14 @@ def main(words: list[str] | None = None) -> int:
                 continue
             try:
                 value = measure(claim, claims, Path(folder))
-            except subprocess.CalledProcessError as error:
-                print(f"{said}; FAILED, with exit code {error.returncode}: {claim.origin}")
-                value = math.nan
+            except (
+                subprocess.SubprocessError,
+                ArithmeticError,
+                LookupError,
+                TypeError,
+                ValueError,
+            ) as e:
+                said, value = f"{said}; {type(e).__name__}: {e}", math.nan
             kept = claim.low <= value <= claim.high
             broken += not kept
             print(f"{said}; now {value:.7g}, {'kept' if kept else 'BROKEN'}", flush=True)

@@ -12,7 +12,16 @@ DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("**/*.md")), *sorted(DOCS.glob("**/*.rst"))]
 
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?"
-WORDS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+WORDS: dict[str, float] = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+}
 WORDS |= {"nine": 9, "ten": 10, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30}
 WORDS |= {"forty": 40, "fifty": 50, "sixty": 60, "hundred": 100, "a": 1, "an": 1, "half an": 0.5}
 UNITS = {"%": 0.01, "MB": 1e6, "KB": 1e3, "GB": 1e9, "bytes": 1, "us": 1e-6, "ms": 1e-3, "s": 1}

@@ -2,6 +2,8 @@
 
 import datetime
 import importlib.util
+import itertools
+import json
 import re
 import subprocess
 import sys
@@ -197,9 +199,15 @@ def test_names_in_the_paths_of_values_are_those_of_the_code():
 
 
 def test_values_are_read_from_what_commands_give(tmp_path):
-    rows = '{"rows": [{"net": "a", "pair": ["x", "y"], "v": 2}, {"net": "b", "pair": [], "v": 3}]}'
-    for path, value in (("rows/net=b/v", 3), ("rows/pair=x y/v", 2)):
-        assert claims.read({"at": path}, rows, tmp_path, [1]) == value
+    rows = [
+        {"net": net, "peer": peer, "pair": [net, peer], "v": value}
+        for value, (net, peer) in enumerate(itertools.product("ab", "xy"))
+    ]
+    text = json.dumps({"rows": rows})
+    for path, value in (("rows/net=b/peer=y/v", 3), ("rows/net=a/v", 0), ("rows/pair=b x/v", 2)):
+        assert claims.read({"at": path}, text, tmp_path, [1]) == value
+    with pytest.raises(IndexError):
+        claims.read({"at": "rows/net=c/v"}, text, tmp_path, [1])
     assert claims.read({"at": "*"}, '{"loss": 1, "params": 4}', tmp_path, [1]) == 4
     for seed in (0, 1):
         (tmp_path / f"{seed}.json").write_text(f'{{"test": {seed}}}')
@@ -229,6 +237,12 @@ def test_run_says_value_bounds_and_verdict(monkeypatch, capsys):
     monkeypatch.setattr(claims, "load", lambda: {"rules.piece": changed})
     assert claims.main(["run", "rules.piece"]) == 1
     assert capsys.readouterr().out.endswith("now 256, BROKEN\n")
+    fails = changed._replace(how={"command": "funcnn check mlp9", "at": "worst/error"})
+    monkeypatch.setattr(claims, "load", lambda: {"rules.piece": fails})
+    assert claims.main(["run", "rules.piece"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "exit status 2" in line
+    assert line.endswith("now nan, BROKEN")
 
 
 def test_list_has_every_entry_and_unknown_names_are_refused(capsys):
