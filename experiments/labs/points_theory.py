@@ -1,0 +1,75 @@
+"""What the report of `points` explains, whatever came out: the network and its derivatives."""
+
+from funcnn.experiments.reports.document import Formula, Section, Text
+
+
+def introduction() -> Section:
+    """What the lab is about."""
+    return Section(
+        "Introduction",
+        (
+            Text(
+                "A neural network with two hidden layers learns to tell two classes of points in "
+                "the plane apart: those on either side of a line, which a line can separate, and "
+                "those on two crossing diagonals, which it cannot. Every derivative is written by "
+                "hand in NumPy and proven against differences; the same network in PyTorch, with "
+                "the same first weights, is trained beside it."
+            ),
+        ),
+    )
+
+
+def set_up() -> Section:
+    """The sigmoid, the network and its derivatives, as formulas."""
+    sigmoid = Section(
+        "Sigmoid",
+        (
+            Formula(
+                [
+                    r"s(x) &= \dfrac{1}{1 + \exp(-x)}",
+                    r"s'(x) &= s(x) \, (1 - s(x))",
+                ]
+            ),
+            Text(
+                "It maps every number into $(0, 1)$. The derivative is at most 1/4, so that a "
+                "gradient shrinks with every layer that it goes back through."
+            ),
+        ),
+    )
+    network = Section(
+        "Network",
+        (
+            Formula([r"y = s(s(s(X W_1 + b_1) \, W_2 + b_2) \, W_3 + b_3)"]),
+            Text(
+                "$X$ is $(n, 2)$, $W_1$ $(2, 4)$, $W_2$ $(4, 4)$, $W_3$ $(4, 1)$; $y$ is the "
+                "probability of class 1. Weights begin as $N(0, 1)$, biases as 0. The whole set is "
+                "one batch."
+            ),
+            Formula([r"L = \mathrm{mean}(-t \, \log y - (1 - t) \, \log(1 - y))"]),
+            Text("The loss is the binary cross-entropy of the labels $t$."),
+        ),
+    )
+    backward = Section(
+        "Back-propagation",
+        (
+            Text(
+                r"From the loss backwards, with $\odot$ element by element and a layer's input $h$:"
+            ),
+            Formula(
+                [
+                    r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}",
+                    r"dz &= dy \odot s'(z) \quad \mathrm{through\ a\ sigmoid,}\ z = h W + b",
+                    r"dW &= h^\mathsf{T} dz",
+                    r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",
+                    r"dh &= dz \, W^\mathsf{T}",
+                    r"v &= 0.9 \, v + dW",
+                    r"W &= W - 0.5 \, v",
+                ]
+            ),
+            Text(
+                "Each layer of the library returns its output together with the function that "
+                "does this step, its vjp; the network's is their composition in reverse."
+            ),
+        ),
+    )
+    return Section("Set-up", (sigmoid, network, backward))
