@@ -20,13 +20,13 @@ from funcnn.cli.options import (
 from funcnn.cli.progress import CompareBar
 from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison
 from funcnn.experiments.compare.report import tables
-from funcnn.experiments.data.record import expected_data, say_what_was_read
+from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.reports.markdown import pipe_table
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 
 
 @click.command()

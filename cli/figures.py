@@ -51,7 +51,7 @@ def curves(runs: tuple[Path, ...], out: Path) -> None:
       funcnn figure curves runs/mlp3-mnist-001 runs/mlp3-mnist-002 --out rates.png
     """
     from funcnn.experiments.training.figures import draw_curves
-    from funcnn.experiments.training.folder import RunFolder
+    from funcnn.experiments.training.run_folder import RunFolder
 
     draw_curves([RunFolder.open(run) for run in runs], out)
     echo(f"figure: {out}")

@@ -37,8 +37,8 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     Example:
       funcnn evaluate runs/mlp3-fashion-mnist-001
     """
-    from funcnn.experiments.training.folder import RunFolder
     from funcnn.experiments.training.model import evaluate_run
+    from funcnn.experiments.training.run_folder import RunFolder
 
     results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
     if as_json:
@@ -59,7 +59,7 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
 
 
 def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
-    from funcnn.experiments.training.folder import loss_text
+    from funcnn.experiments.training.run_folder import loss_text
 
     name = "validation" if part == "val" else "test"
     cells = [name, f"loss {loss_text(results[f'{part}_loss'])}"]
@@ -111,8 +111,8 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
-    from funcnn.experiments.training.folder import RunFolder
     from funcnn.experiments.training.predictions import write_predictions
+    from funcnn.experiments.training.run_folder import RunFolder
 
     result = write_predictions(RunFolder.open(run), data, out, **form)
     if as_json:

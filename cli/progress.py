@@ -8,7 +8,7 @@ from funcnn.experiments.labs.lab import Lab, is_printed, printed
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.sweep.results import Outcome
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import EpochRow, RunFolder, loss_text
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder, loss_text
 
 
 class _Bar(Callback):

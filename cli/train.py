@@ -25,10 +25,10 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import unsaid
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import expect_init_used, make_learner
 from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 
 @click.command()

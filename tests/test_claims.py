@@ -14,9 +14,9 @@ import pytest
 from helpers import ROOT
 
 from funcnn.cli import main as funcnn
+from funcnn.experiments.bench.ablations import WITHOUT
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS
-from funcnn.experiments.bench.reasons import WITHOUT
 from funcnn.experiments.labs.registry import LABS
 
 CLAIMS = claims.load()

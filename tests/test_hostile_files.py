@@ -20,7 +20,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.describe import describe_file
 from funcnn.experiments.export.tensor_files import read_tensors
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 
 
 def peak_of(function):

@@ -4,8 +4,8 @@ import csv
 
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 

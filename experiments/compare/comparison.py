@@ -18,7 +18,7 @@ from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.compare.lockstep import lockstep
 from funcnn.experiments.compare.lockstep_table import DTYPES, steps_file, write_steps
 from funcnn.experiments.compare.report import write_report
-from funcnn.experiments.data.record import Expected, expected_data, write_record
+from funcnn.experiments.data.provenance import Expected, expected_data, write_record
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import RUNS, new_folder
@@ -28,9 +28,9 @@ from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.pool import Job, run_all, tell
 from funcnn.experiments.training.record import Record
+from funcnn.experiments.training.run_folder import RunFolder
 
 MODES = ("free", "lockstep")
 SEEDS, STEPS = 3, 200

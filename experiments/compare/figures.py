@@ -23,7 +23,7 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.tasks.config import BACKENDS
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.run_folder import EpochRow
 from funcnn.types import Array
 
 MOST_LAYERS = 9

@@ -18,7 +18,7 @@ from funcnn.experiments.compare.lockstep_table import (
     summarise,
 )
 from funcnn.experiments.compare.results import Runs, free_results, predicted_by
-from funcnn.experiments.data.record import expected_data
+from funcnn.experiments.data.provenance import expected_data
 from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.plots import share_of_class

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.data.record import expected_data
+from funcnn.experiments.data.provenance import expected_data
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.experiments.training.spread import Spread, spread
 from funcnn.types import Array
 

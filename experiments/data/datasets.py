@@ -16,7 +16,7 @@ from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.formats import by_path, listings
 from funcnn.experiments.data.images import Examples, ImageData, Inputs
 from funcnn.experiments.data.points import generate_XOR_easy, linear_points
-from funcnn.experiments.data.record import DataRecord, Expected, digest
+from funcnn.experiments.data.provenance import DataRecord, Expected, digest
 from funcnn.experiments.data.splits import fitting_size, last_split, stratified_split
 from funcnn.experiments.errors import InputError, expect_nameable
 from funcnn.experiments.paths import data_folders

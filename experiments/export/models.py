@@ -11,7 +11,7 @@ import numpy as np
 import funcnn as fn
 from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.data.record import write_record
+from funcnn.experiments.data.provenance import write_record
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
@@ -20,8 +20,8 @@ from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_
 from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import expect_finite, params_file, save_model
+from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
 

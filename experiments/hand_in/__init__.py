@@ -1,1 +1,5 @@
-"""What a lab wants handed in: made, checked by the lab's rules, and written."""
+"""What a lab wants handed in: `deliverables` declares it, and `submit` has it made and writes it.
+
+`files` makes the bytes, of `networks`, notebooks (`notebook_builder`, `notebook_runner`) and
+`standalone` code; `rules` checks them as the lab would.
+"""

@@ -1,4 +1,4 @@
-"""The files that are handed in, those of a lab's `requirements`, made: each as bytes."""
+"""The files that are handed in, those of a lab's `deliverables`, made: each as bytes."""
 
 import io
 import tempfile
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
-from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text

@@ -15,13 +15,13 @@ from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.datasets import POINT_SETS, load_dataset
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.data.formats.idx import pack_idx
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.extras import require
+from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_builder import EXTRA, NOTEBOOKS, as_bytes, build
-from funcnn.experiments.hand_in.requirements import HandIn, Piece, Student, plain
 from funcnn.experiments.tasks.task import Task
 
 _EMNIST_FILES = [

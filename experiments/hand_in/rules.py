@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.hand_in.deliverables import Floor, HandIn, Piece, Student
 from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.hand_in.requirements import Floor, HandIn, Piece, Student
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
 from funcnn.experiments.labs.tables import SIDES

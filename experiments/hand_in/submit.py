@@ -9,10 +9,10 @@ from typing import Any
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
+from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Student, find_trial, plain
 from funcnn.experiments.hand_in.files import Files, make_files, modules, pack
 from funcnn.experiments.hand_in.networks import of_experiment, of_snapshots, task_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
-from funcnn.experiments.hand_in.requirements import HAND_INS, HandIn, Student, find_trial, plain
 from funcnn.experiments.hand_in.rules import Submission, Verdict, check
 from funcnn.experiments.hand_in.snapshot_report import snapshot_report
 from funcnn.experiments.labs.lab import Lab

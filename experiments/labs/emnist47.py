@@ -14,7 +14,7 @@ from funcnn.experiments.labs.tables import (
     verdict,
 )
 from funcnn.experiments.reports.document import Document, Formula, Section, Text
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.run_folder import EpochRow
 
 _BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 128}
 CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 6, "lr": 3e-3}, main=True)

@@ -8,7 +8,7 @@ from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
 from funcnn.experiments.labs import figures, sections
 from funcnn.experiments.labs.lab import Lab, Results, Trial
-from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.tables import (
     Setting,
     cell,

@@ -21,7 +21,7 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.run_folder import EpochRow
 from funcnn.types import Array
 
 _PANELS, _FRAMES = 6, 40

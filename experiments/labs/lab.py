@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.emnist47 import EMNIST47
-from funcnn.experiments.data.record import expected_data
+from funcnn.experiments.data.provenance import expected_data
 from funcnn.experiments.reports.document import Document
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.model import TrainedModel, load_model
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training.spread import Spread, spread
 
 SEEDS, QUICK_SEEDS = 3, 1

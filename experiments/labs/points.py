@@ -10,7 +10,7 @@ from funcnn.experiments.labs.lab import Lab, Results, Trial, printed
 from funcnn.experiments.labs.points_theory import introduction, set_up
 from funcnn.experiments.labs.tables import Setting, facts, shown, side_by_side_table, sweep, verdict
 from funcnn.experiments.reports.document import Document, Listing, Picture, Section, Text
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.run_folder import EpochRow
 from funcnn.types import Array
 
 _SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}

@@ -17,7 +17,7 @@ import funcnn as fn
 from funcnn._files import read_bytes, write_whole
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
-from funcnn.experiments.data.record import known_data, same_place
+from funcnn.experiments.data.provenance import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results

@@ -14,7 +14,7 @@ from funcnn.experiments.labs.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
-from funcnn.experiments.training.folder import EpochRow, loss_text
+from funcnn.experiments.training.run_folder import EpochRow, loss_text
 from funcnn.experiments.training.spread import Spread
 
 ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}

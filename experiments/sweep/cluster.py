@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import funcnn as fn
 from funcnn._files import is_temporary, write_whole
 from funcnn.experiments.data.datasets import NAMES, load_dataset
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.sweep.plan import made_ready

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.emnist47 import EMNIST47, find_emnist, missing_emnist
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES

@@ -15,7 +15,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.sweep.plan import TRIAL, Plan, Point, SweptRun, train_command
 from funcnn.experiments.tasks.settings import as_option, dashed
-from funcnn.experiments.training.folder import RunFolder, loss_text
+from funcnn.experiments.training.run_folder import RunFolder, loss_text
 from funcnn.experiments.training.spread import Spread, spread
 
 PARTS = {"val": "validation", "train": "training"}

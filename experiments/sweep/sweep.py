@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import funcnn as fn
-from funcnn.experiments.data.record import known_data, same_place
+from funcnn.experiments.data.provenance import known_data, same_place
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.paths import RUNS

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, load_dataset
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, sizes_text
 from funcnn.experiments.tasks.architectures import NetworkShape, build_model, loss_of
 from funcnn.experiments.tasks.config import RunConfig

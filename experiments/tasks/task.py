@@ -10,7 +10,7 @@ import numpy as np
 import funcnn as fn
 from funcnn._reductions import Value
 from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.build import (
     build_loss,

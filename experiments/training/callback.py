@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.types import Tree
 
 

@@ -25,7 +25,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.types import Array
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
-from funcnn.experiments.data.record import expected_data, say_what_was_read
+from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.build import build_network, build_plain_loss, load_data
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import in_one_dtype
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree

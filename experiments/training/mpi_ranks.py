@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.system.machine import own_cores

@@ -12,11 +12,11 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funcnn.experiments.data.record import Expected
+from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 
 class Job(NamedTuple):

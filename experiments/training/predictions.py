@@ -16,8 +16,8 @@ from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import TrainedModel, load_model
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import probabilities
 from funcnn.types import Array
 

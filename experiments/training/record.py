@@ -15,7 +15,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 
 _RESULT = ("config.json", "metrics.csv", "summary.json", "params.npz")
 _Run = TypeVar("_Run")

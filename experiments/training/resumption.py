@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import funcnn as fn
-from funcnn.experiments.data.record import changes_in
+from funcnn.experiments.data.provenance import changes_in
 from funcnn.experiments.errors import InputError, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import SCHEDULES
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 
 class Extension(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.data import record
+from funcnn.experiments.data import provenance
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.lock import alone_in, remove_temporaries
 from funcnn.experiments.system.memory import keep_freed_memory
@@ -22,7 +22,6 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.figures import draw_run
-from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import Learner, make_learner
 from funcnn.experiments.training.model import load_model, save_model
 from funcnn.experiments.training.record import identity
@@ -34,6 +33,7 @@ from funcnn.experiments.training.resumption import (
     left_in_summary,
     said_of_schedule,
 )
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.types import Array, Tree
 
 
@@ -56,7 +56,7 @@ class TrainingRun:
         out: Path | None = None,
         learner_of: Callable[[Task], Learner] = make_learner,
         *,
-        expected: record.Expected | None = None,
+        expected: provenance.Expected | None = None,
         usual: Collection[str] = (),
     ) -> "TrainingRun":
         """A run at its beginning, in a new folder (by default the next one under `runs/`).
@@ -69,7 +69,7 @@ class TrainingRun:
         learner = learner_of(task)
         run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
         with alone_in(run.folder.path):
-            record.write_record(task.data.record, run.folder.path)
+            provenance.write_record(task.data.record, run.folder.path)
             run._save_state(run._left)
         return run
 
@@ -115,16 +115,16 @@ class TrainingRun:
             before, config = config.epochs, dataclasses.replace(config, epochs=epochs)
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
-        expected = record.expected_data(folder.path, allow_changed=allow_changed)
+        expected = provenance.expected_data(folder.path, allow_changed=allow_changed)
         learner = learner_of(task := Task.build(config, expected))
         if begun:
             learner.load(folder.last)
             left.check(folder, task, learner.steps_done, epochs)
-            record.say_what_was_read(folder.path, expected, task.data.record)
+            provenance.say_what_was_read(folder.path, expected, task.data.record)
         run = cls(folder, task, learner, left := left._replace(config=config))
         if not begun:  # as in `start`
             if expected is None:
-                record.write_record(task.data.record, folder.path)
+                provenance.write_record(task.data.record, folder.path)
             run._save_state(left)
         if left.rows:
             run._mend()
@@ -246,7 +246,7 @@ class TrainingRun:
         if row is best(left.rows):
             self._keep(params)
         self.folder.write_metrics(left.rows)
-        record.note_change(self.folder.path, self.epochs_done, self._task.data.record)
+        provenance.note_change(self.folder.path, self.epochs_done, self._task.data.record)
         self._save_state(left)
         self._left = left
 
@@ -270,7 +270,7 @@ class TrainingRun:
         """Test the kept model (if there are labels), write the summary: it is finished. Draw."""
         folder, rows = self.folder, self._left.rows
         config, data = self._task.config, self._task.data
-        record.note_change(folder.path, self.epochs_done, data.record)  # for the test
+        provenance.note_change(folder.path, self.epochs_done, data.record)  # for the test
         params, kept = load_model(folder).params, best(rows)
         x, y = data.test
         tested: dict[str, Any] = dict.fromkeys(("test_loss", "test_accuracy", "confusion_matrix"))

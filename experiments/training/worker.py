@@ -25,13 +25,13 @@ from typing import Any
 import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
 
 import funcnn as fn
-from funcnn.experiments.data.record import DataRecord, Expected
+from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.memory import Peak
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps

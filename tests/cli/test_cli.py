@@ -28,9 +28,9 @@ from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 STEPS_PER_EPOCH = 6  # 48 training images in batches of 8
 TINY = [

@@ -20,8 +20,8 @@ from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model, save_model
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.spec import constructor
 
 torch = pytest.importorskip("torch", reason="it reads the exports: pip install 'funcnn[torch]'")

@@ -15,11 +15,11 @@ from funcnn.cli import main
 from funcnn.experiments.data import overview
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.data.images import assemble
-from funcnn.experiments.data.record import DataRecord, Expected
+from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, kind_of, printable
 from funcnn.experiments.figures import plots
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import loss_text
+from funcnn.experiments.training.run_folder import loss_text
 
 UGLY = "a\nb\r\x1b[31m\0\u202e\u2028\udcff"
 READ = r"a\nb\r\x1b[31m\x00\u202e\u2028\udcff"

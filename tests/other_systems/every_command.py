@@ -11,7 +11,7 @@ import json
 import sys
 
 from funcnn.cli import main
-from funcnn.experiments.hand_in.requirements import HAND_INS, HandIn, Piece
+from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Piece
 from funcnn.experiments.labs.lab import Lab, Trial
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.reports.document import Document, Section, Text

@@ -33,9 +33,9 @@ from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.pool import Job, run_all
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.experiments.training.spread import spread
 
 TINY = ["--arch", "mlp2", "--hidden", "5", "--val-size", "12", "--epochs", "2", "--batch-size", "8"]

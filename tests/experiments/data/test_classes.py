@@ -15,9 +15,9 @@ from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model, read_model
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)

@@ -27,8 +27,8 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import figures as training_figures
 from funcnn.experiments.training import pool, worker
 from funcnn.experiments.training.figures import learning_curve
-from funcnn.experiments.training.folder import EpochRow
 from funcnn.experiments.training.pool import Job
+from funcnn.experiments.training.run_folder import EpochRow
 
 RUN = "train --arch points --data points-xor --epochs 2 --out it"
 ROWS = [EpochRow(epoch, 1 / epoch, 0.5, None, None, 0.1, 1.0) for epoch in (1, 2)]
@@ -72,8 +72,8 @@ def test_a_run_in_a_notebook_s_cell_has_its_summary_and_its_figures(backend, tmp
 def _points_of(run):
     from funcnn.experiments.tasks.config import RunConfig
     from funcnn.experiments.tasks.task import Task
-    from funcnn.experiments.training.folder import RunFolder
     from funcnn.experiments.training.model import load_model
+    from funcnn.experiments.training.run_folder import RunFolder
 
     folder = RunFolder(Path(run))
     points = Task.build(RunConfig.resolve(RunConfig.read(folder.config))).data.test

@@ -19,9 +19,7 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import networks
-from funcnn.experiments.hand_in.files import make_files, pack
-from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.hand_in.requirements import (
+from funcnn.experiments.hand_in.deliverables import (
     HAND_INS,
     Floor,
     HandIn,
@@ -30,6 +28,8 @@ from funcnn.experiments.hand_in.requirements import (
     find_trial,
     plain,
 )
+from funcnn.experiments.hand_in.files import make_files, pack
+from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Trial
@@ -38,9 +38,9 @@ from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbclient"):

@@ -19,11 +19,11 @@ from funcnn.experiments.export.models import export_model
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
-from funcnn.experiments.labs.momentum import recurrences_apart
+from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.labs.tables import verdict
-from funcnn.experiments.training.folder import EpochRow
+from funcnn.experiments.training.run_folder import EpochRow
 
 torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"

@@ -16,9 +16,9 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import evaluate_run, load_model
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 torch = pytest.importorskip("torch", reason="the backend is torch: pip install 'funcnn[torch]'")
 from funcnn.experiments.pytorch.learner import TorchLearner, as_targets, torch_loss  # noqa: E402

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from image_files import PIXELS, TABLE, write_csv
 
 from funcnn.cli import main
-from funcnn.experiments.data.record import DataRecord, Expected
+from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.sweep import cluster as sweep_cluster
 from funcnn.experiments.sweep.cluster import connect

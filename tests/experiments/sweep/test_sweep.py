@@ -25,7 +25,7 @@ from funcnn.experiments.sweep.plan import Plan, train_command
 from funcnn.experiments.sweep.results import Outcome, best_of, summarise, write_table
 from funcnn.experiments.sweep.sweep import Processes, Sweep
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "hidden=4,8x8"]

@@ -10,7 +10,7 @@ from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 
 SUMMARY = {
     **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy")),

@@ -17,7 +17,7 @@ from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import figures as training_figures
 from funcnn.experiments.training.figures import draw_activations, draw_curves
-from funcnn.experiments.training.folder import EpochRow, RunFolder
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 MLP2 = {"arch": "mlp2", "epochs": 3}
 

@@ -21,10 +21,10 @@ from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import mpi_ranks
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.mpi_learner import Rows, layer_of_rows, make_shared_step
 from funcnn.experiments.training.mpi_ranks import Ranks
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 FUNCNN = str(Path(sys.executable).parent / "funcnn")
 HERE = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -47,7 +47,7 @@ from funcnn.experiments.training import mpi_learner
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.errors import RunStoppedError
 from funcnn.experiments.training.mpi_ranks import Ranks
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 import funcnn as fn

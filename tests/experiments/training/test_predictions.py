@@ -11,8 +11,8 @@ from image_files import image_folder, write_png
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.run_folder import RunFolder
 
 SMALL = ["--arch", "softmax", "--val-size", "12", "--epochs", "1", "--batch-size", "8"]
 

@@ -16,8 +16,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import run as training_run
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

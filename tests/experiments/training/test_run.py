@@ -29,10 +29,10 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training import run as training_run
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import EpochRow, RunFolder
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import evaluate_run, load_model
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.ops import matmul
 
 FIGURES = {file for file in FILES if file.endswith(".png")}
@@ -325,7 +325,7 @@ KILLED_AT_STEP = """
 import json, os, signal, sys
 from pathlib import Path
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.folder import RunFolder
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 

@@ -13,7 +13,7 @@ from image_files import PIXELS, write_csv
 from funcnn.experiments.compare import comparison
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.data.formats import by_path
-from funcnn.experiments.data.record import (
+from funcnn.experiments.data.provenance import (
     DataRecord,
     changes_in,
     digest,
@@ -25,9 +25,9 @@ from funcnn.experiments.sweep import sweep
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.folder import RunFolder
 from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
+from funcnn.experiments.training.run_folder import RunFolder
 
 TINY = ["--arch", "softmax", "--val-size", "10", "--epochs", "2", "--batch-size", "8"]
 TABLE = np.random.default_rng(0).integers(0, 256, (50, 17))

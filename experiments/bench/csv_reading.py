@@ -1,6 +1,6 @@
 """How long a large CSV takes: `np.loadtxt`, the first read, and a later one, in one run.
 
-python -m funcnn.experiments.bench.csv_files
+python -m funcnn.experiments.bench.csv_reading
 """
 
 import tempfile

@@ -1,6 +1,6 @@
 """What each idea behind a training step gives: the step with it, beside the step without it.
 
-    python -m funcnn.experiments.bench.reasons [NET ...]
+    python -m funcnn.experiments.bench.ablations [NET ...]
 
 NET: of `funcnn bench`. In each of several rounds every variant takes its turn; printed are medians
 of the time of a step without the idea, divided by that of the step as it is, with quartiles.

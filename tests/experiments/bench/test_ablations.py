@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from funcnn.experiments.bench.ablations import WITHOUT, measure
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peer_funcnn import Learner
-from funcnn.experiments.bench.reasons import WITHOUT, measure
 
 
 @pytest.mark.parametrize("idea", WITHOUT)
 def test_a_step_without_an_idea_is_measured(idea, monkeypatch):
-    monkeypatch.setattr("funcnn.experiments.bench.reasons.SECONDS", 0)
+    monkeypatch.setattr("funcnn.experiments.bench.ablations.SECONDS", 0)
     with WITHOUT[idea]():
         learner = Learner(NETS["tiny"])
         learner.start()
