@@ -572,7 +572,7 @@ def test_without_torch_it_says_what_to_install(monkeypatch, images):
 
 
 def test_a_process_that_was_asked_after_its_end_can_be_closed():
-    process = ModuleProcess("run_worker")
+    process = ModuleProcess("training.worker")
     process.end()
     with pytest.raises(ProcessEndedError, match=r"^its process ended with exit code "):
         process.ask({"config": "x" * 100_000})
@@ -588,7 +588,7 @@ def test_a_worker_that_waits_ends_at_once_and_one_at_work_puts_away(tmp_path):
     for epochs, last, code in ((1, "peak_memory", -signal.SIGTERM), (10**6, "row", 1)):
         config = RunConfig.resolve({"arch": "points", "epochs": epochs})
         folder = tmp_path / str(epochs)
-        process = ModuleProcess("run_worker")
+        process = ModuleProcess("training.worker")
         answer = process.ask(Job("", config, folder).request)
         while last not in answer:
             answer = process.answer()
@@ -619,7 +619,7 @@ def test_a_process_that_says_something_else_is_one_line(says, said):
     says(said)
     expected = f"^its process said {re.escape(repr(said))}$"
     with (
-        contextlib.closing(ModuleProcess("run_worker")) as process,
+        contextlib.closing(ModuleProcess("training.worker")) as process,
         pytest.raises(ProcessEndedError, match=expected),
     ):
         process.answer()
@@ -647,7 +647,7 @@ def test_whatever_a_process_says_is_the_end_of_its_run_and_another_has_its_turn(
 
 
 def test_a_process_that_ends_says_why_in_one_line():
-    process = ModuleProcess("run_worker")
+    process = ModuleProcess("training.worker")
     try:
         with pytest.raises(
             ProcessEndedError, match=r"^its process ended with exit code 1 \(KeyErr"

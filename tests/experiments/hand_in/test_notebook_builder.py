@@ -235,7 +235,7 @@ def test_ctrl_c_ends_a_notebook_and_its_kernel(folder):
     cell = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
     script = f"""
 from pathlib import Path
-from funcnn.experiments.hand_in.notebook_builder import execute
+from funcnn.experiments.hand_in.notebook_runner import execute
 try:
     execute({notebook_of(cell)!r}, Path({str(folder)!r}), name="it")
 except KeyboardInterrupt:
