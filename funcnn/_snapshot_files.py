@@ -8,10 +8,9 @@ import hashlib
 import io
 import json
 import struct
-import zipfile
 import zlib
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,15 +21,16 @@ from funcnn._snapshot_trees import SnapshotError, decode
 from funcnn.inference import OUTPUTS
 from funcnn.types import Array, Tree
 
+if TYPE_CHECKING:
+    import zipfile
+
 FORMAT = 1
 _HEADER = "header.json"
 
 # What reading a damaged zip, header or array can raise.
 DAMAGE = (
-    zipfile.BadZipFile,
     zlib.error,
     struct.error,
-    json.JSONDecodeError,
     EOFError,
     KeyError,
     IndexError,
@@ -49,6 +49,8 @@ def write_file(path: FilePath, header: dict[str, Any], members: dict[str, bytes]
 
     There is no time in the file. Raises `TypeError` for what JSON cannot hold.
     """
+    import zipfile  # a tenth of the time of `import funcnn`, and few scripts save
+
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
     whole = {"format": FORMAT, **header, "sha256": digests}
     text = json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False, default=_as_json)
@@ -72,21 +74,18 @@ def read_file(name: str) -> tuple[dict[str, Any], Tree]:
 
     Raises `SnapshotError`, or another of `DAMAGE`; `OSError` if it cannot be read at all.
     """
+    import zipfile
+
     with open_regular(name) as file:
         if not zipfile.is_zipfile(file):  # asked first, for the file may be larger than the memory
             raise SnapshotError("not a snapshot, or a damaged one (File is not a zip file)")
         file.seek(0)
         content = file.read()  # in memory, where damage cannot cause an OSError
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        _check_members(archive.infolist(), len(content))
-        if _HEADER not in archive.namelist():
-            raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
-        header = json.loads(archive.read(_HEADER))
-        if header["format"] != FORMAT:
-            raise SnapshotError(
-                f"format {shown(header['format'])} is not the format {FORMAT} known here"
-            )
-        arrays = _read_arrays(archive, header["sha256"])
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            header, arrays = _read_members(archive, len(content))
+    except zipfile.BadZipFile as error:
+        raise SnapshotError(f"not a snapshot, or a damaged one ({error})") from None
     params = decode(header["structure"], arrays)
     if arrays:
         raise SnapshotError(f"there is an extra array {sorted(arrays)[0]}")
@@ -94,11 +93,21 @@ def read_file(name: str) -> tuple[dict[str, Any], Tree]:
     return header, params
 
 
-def _read_arrays(archive: zipfile.ZipFile, digests: dict[str, str]) -> dict[str, Array]:
-    """The arrays by their paths, those of the digests and no others."""
-    arrays = {}
+def _read_members(
+    archive: "zipfile.ZipFile", length: int
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The header, and the arrays by their paths: those of its digests and no others."""
+    _check_members(archive.infolist(), length)
     present = set(archive.namelist())
-    for path, digest in digests.items():
+    if _HEADER not in present:
+        raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
+    header = json.loads(archive.read(_HEADER))
+    if header["format"] != FORMAT:
+        raise SnapshotError(
+            f"format {shown(header['format'])} is not the format {FORMAT} known here"
+        )
+    arrays = {}
+    for path, digest in header["sha256"].items():
         if f"{path}.npy" not in present:
             raise SnapshotError(f"array {path} is missing")
         data = archive.read(f"{path}.npy")
@@ -108,14 +117,16 @@ def _read_arrays(archive: zipfile.ZipFile, digests: dict[str, str]) -> dict[str,
             arrays[path] = read_array(data)
         except ValueError as error:
             raise SnapshotError(f"array {path}: {error}") from None
-    extra = sorted(present - {_HEADER} - {f"{path}.npy" for path in digests})
+    extra = sorted(present - {_HEADER} - {f"{path}.npy" for path in header["sha256"]})
     if extra:
         raise SnapshotError(f"there is an extra member {extra[0]}")
-    return arrays
+    return header, arrays
 
 
-def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
+def _check_members(members: "list[zipfile.ZipInfo]", length: int) -> None:
     """Raise `SnapshotError` for what `save` does not write, or cannot be in so long a file."""
+    import zipfile
+
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise SnapshotError(f"{member.filename} is compressed, which no snapshot's member is")
