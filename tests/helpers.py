@@ -1,7 +1,9 @@
 """What several tests share."""
 
+import contextlib
 import contextvars
 import threading
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import threadpoolctl
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.reports.pdf import require_weasyprint
 from funcnn.experiments.training import worker
 from funcnn.ops import windows
@@ -55,6 +58,21 @@ def run_all_here(jobs, at_once):
         told = []
         worker.do(job.request, told.append)
         yield from ((job, answer) for answer in told)
+
+
+@contextlib.contextmanager
+def labs_here():
+    """Labs are run in this process, and their reports made without what takes longest there."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from weasyprint import HTML
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab_run, "run_all", run_all_here)
+        # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
+        patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
+        # What lies where in a picture is seen in test_report_figures.
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+        yield
 
 
 def frozen(tree):

@@ -11,9 +11,8 @@ import zipfile
 
 import pytest
 from commands import funcnn, parse
-from helpers import ROOT, run_all_here
+from helpers import ROOT, labs_here, need_weasyprint, run_all_here
 
-from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.sweep import sweep
 
 
@@ -52,12 +51,13 @@ def test_a_sweep_trains_only_what_is_missing(old, monkeypatch):
     assert {row["run"] for row in after} == {row["run"] for row in before}
 
 
-def test_an_experiment_is_gone_on_with_and_reported(old, monkeypatch):
-    monkeypatch.setattr(lab_run, "run_all", run_all_here)
+def test_an_experiment_is_gone_on_with_and_reported(old):
+    need_weasyprint()
     lost = old / "experiment/trials/hidden-8/numpy-seed-0"
     summary = json.loads((lost / "summary.json").read_text("utf-8"))
     shutil.rmtree(lost)
-    funcnn("experiment", "run", "points", "--quick", "--out", "experiment", "--quiet")
+    with labs_here():
+        funcnn("experiment", "run", "points", "--quick", "--out", "experiment", "--quiet")
     again = json.loads((lost / "summary.json").read_text("utf-8"))
     assert again.keys() == summary.keys()
     page = (old / "experiment/report.html").read_text("utf-8")

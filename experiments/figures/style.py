@@ -40,11 +40,16 @@ def hide_axis(axis: Any) -> None:
         each.set_ticks([])  # beside a title even those that are hidden are laid out
 
 
-def write_figure(figure: Any, path: Path) -> None:
-    """Write it as a PNG, whole."""
+def lay_out(figure: Any) -> None:
+    """Find the places of what is in it, once: matplotlib would do so again as often as it draws."""
     if (layout := figure.get_layout_engine()) is not None:
         layout.execute(figure)
-        figure.set_layout_engine(None)  # or matplotlib draws it twice, once to lay it out
+        figure.set_layout_engine(None)
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write it as a PNG, whole."""
+    lay_out(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())

@@ -1,7 +1,7 @@
 """Figures of the labs' reports."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from funcnn.experiments.figures.style import (
     ORANGE,
     STYLES,
     hide_axis,
+    lay_out,
     new_figure,
     whole_numbers,
     write_figure,
@@ -98,7 +99,7 @@ def boundaries(
     write_figure(figure, still)
 
     frames = [history[index] for index in _spread_out(len(history), _FRAMES)]
-    write_whole(moving, _as_gif([_frame(e, probabilities(s), examples) for e, s in frames]))
+    write_whole(moving, _as_gif(((e, probabilities(s)) for e, s in frames), examples))
 
 
 def _spread_out(count: int, most: int) -> list[int]:
@@ -125,22 +126,23 @@ def _draw(axis: Any, epoch: int, found: Array, examples: tuple[Array, Array]) ->
     return image
 
 
-def _frame(epoch: int, found: Array, examples: tuple[Array, Array]) -> bytes:
-    figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
-    image = _draw(axis, epoch, found, examples)
-    figure.colorbar(image, label="probability of class 1")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def _as_gif(frames: Sequence[bytes]) -> bytes:
+def _as_gif(frames: Iterable[tuple[int, Array]], examples: tuple[Array, Array]) -> bytes:
+    """The planes after so many epochs, one after the other in one figure, as a moving picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    images = [
-        Image.open(io.BytesIO(frame)).convert("P", palette=Image.Palette.ADAPTIVE)
-        for frame in frames
-    ]
+    figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
+    canvas = FigureCanvasAgg(figure)
+    images = []
+    for epoch, found in frames:
+        axis.clear()
+        image = _draw(axis, epoch, found, examples)
+        if not images:
+            figure.colorbar(image, label="probability of class 1")
+            lay_out(figure)
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+        images.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
     buffer = io.BytesIO()
     durations = [1000 * _SECONDS // len(images)] * len(images)
     durations[-1] += 2000  # the result stays a while

@@ -3,21 +3,18 @@
 import csv
 import itertools
 import re
-from functools import partialmethod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import need_weasyprint, run_all_here
+from helpers import labs_here, need_weasyprint
 from image_files import image_folder
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import funcnn as fn
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.export.models import export_model
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
-from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
@@ -29,7 +26,6 @@ torch = pytest.importorskip(
     "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
 )
 need_weasyprint()
-HTML = pytest.importorskip("weasyprint").HTML
 
 SIDE = 8
 
@@ -121,13 +117,7 @@ def done(tmp_path_factory):
         small = lab._replace(quick=quick)
         data = letters if lab.on_emnist else None
         run = LabRun.open(small, True, folder / lab.name, data)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lab_run, "run_all", run_all_here)
-            # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
-            patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
-            # What lies where in a picture is seen in test_pictures: to lay it out takes half its
-            # time.
-            patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+        with labs_here():
             page = run.finish()
         found[lab.name] = Done(run.results, page.read_text())
     return found
