@@ -1,4 +1,7 @@
-"""A document as one HTML page that needs nothing else: no network, no script, no other file."""
+"""A document as one HTML page that needs nothing else: no network, no script, no other file.
+
+The tags are those of `report.html.jinja`, the looks of `report.css`.
+"""
 
 import html
 import re
@@ -53,7 +56,7 @@ def to_html(document: Document) -> str:
         "typeset": to_svg,
     }
     page.tests |= {kind.__name__.lower(): _is_a(kind) for kind in _KINDS}
-    return page.get_template("report.html").render(document=document)
+    return page.get_template("report.html.jinja").render(document=document)
 
 
 def _is_a(kind: type) -> Callable[[object], bool]:
