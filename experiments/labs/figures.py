@@ -132,8 +132,8 @@ def _as_gif(frames: Iterable[tuple[int, Array]], examples: tuple[Array, Array]) 
     from PIL import Image
 
     figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
-    canvas = FigureCanvasAgg(figure)
-    images = []
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    images: list[Image.Image] = []
     for epoch, plane in frames:
         axis.clear()
         image = _draw(axis, epoch, plane, examples)
