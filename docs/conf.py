@@ -81,7 +81,8 @@ def markup(text: list[str], parameters: set[str]) -> list[str]:
             continue
         if line:
             literal = False
-        opening = OPENING.match(line)
+        sentence_begins = not lines or not lines[-1] or lines[-1].endswith((".", ":"))
+        opening = OPENING.match(line) if sentence_begins else None
         if opening and lines and lines[-1]:
             lines.append("")
         shown = f"**{opening.group()}**" if opening else ""

@@ -137,3 +137,11 @@ def test_a_signature_shows_its_defaults_as_a_script_writes_them(site):
     text = re.sub(r"<[^>]+>", "", (site / "reference/layers.html").read_text("utf-8"))
     assert "Dense(out_features, bias=True, weight_init=glorot_uniform(), bias_init=zeros())" in text
     assert not [page for page in site.rglob("*.html") if " at 0x" in page.read_text("utf-8")]
+
+
+def test_what_is_said_of_an_argument_is_a_paragraph_and_no_other_word_with_a_colon_is(site):
+    losses = (site / "reference/losses.html").read_text("utf-8")
+    assert re.search(r"<p><strong>label_smoothing</strong>: ", losses)
+    batch_norm = re.sub(r"\s+", " ", (site / "reference/normalization.html").read_text("utf-8"))
+    assert "<p><strong>momentum</strong>: " in batch_norm
+    assert " for that: so loops run" in re.sub(r"<[^>]+>", "", batch_norm)

@@ -10,6 +10,8 @@ summary.json   what came out; a run that has it is finished
 """
 
 import csv
+import io
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,12 +139,12 @@ class RunFolder:
 
     def write_metrics(self, rows: list[EpochRow]) -> None:
         """Write metrics.csv anew, whole: at least one row."""
-        import pandas as pd  # half a second, and only here
-
-        table = pd.DataFrame(rows, columns=list(EpochRow._fields))
-        if rows[0].test_loss is None:
-            table = table[list(_WITHOUT_TEST)]
-        write_whole(self.metrics, table.to_csv(index=False, lineterminator="\n").encode())
+        names = _WITHOUT_TEST if rows[0].test_loss is None else EpochRow._fields
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_as_text(getattr(row, name)) for name in names] for row in rows)
+        write_whole(self.metrics, table.getvalue().encode())
 
     def read_summary(self) -> dict[str, Any]:
         """What came out of a finished run. Raises `InputError` if the file was damaged."""
@@ -159,6 +161,13 @@ class RunFolder:
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""
         write_record(self.summary, summary)
+
+
+def _as_text(value: float | None) -> str:
+    """As `_epoch_row` reads it: a count as it is, else the shortest digits of a float."""
+    if value is None or math.isnan(value):
+        return ""
+    return str(value if isinstance(value, int) else float(value))
 
 
 def _epoch_row(header: tuple[str, ...], line: list[str]) -> EpochRow:
