@@ -48,6 +48,15 @@ class Dask:
         arguments = [self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
         return self._start("dask_worker", *arguments, before=before)
 
+    @contextlib.contextmanager
+    def for_a_while(self, before):
+        """The same, the only one, and gone again in the end."""
+        worker = self.worker(before)
+        self.wait_for(1)
+        yield
+        worker.kill()
+        self.wait_for(0)
+
     def _start(self, module, *arguments, before=""):
         code = f"import sys; {before}\nfrom distributed.cli.{module} import main; main()"
         command = [sys.executable, "-c", code, *arguments]
@@ -63,17 +72,32 @@ class Dask:
         deadline = time.monotonic() + 30
         while True:
             with contextlib.suppress(OSError), Client(self.address, timeout=30) as client:
-                if workers:
-                    client.wait_for_workers(workers, timeout=30)
+                while len(client.scheduler_info()["workers"]) != workers:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
                 return
             assert time.monotonic() < deadline
+
+
+@contextlib.contextmanager
+def dask_in(folder):
+    with (folder / "dask.log").open("w") as log, contextlib.ExitStack() as closing:
+        yield Dask(closing, log)
 
 
 @pytest.fixture
 def dask(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with (tmp_path / "dask.log").open("w") as log, contextlib.ExitStack() as closing:
-        yield Dask(closing, log)
+    with dask_in(tmp_path) as dask:
+        yield dask
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """One for all tests that leave it as it was."""
+    with dask_in(tmp_path_factory.mktemp("dask")) as dask:
+        dask.wait_for(0)
+        yield dask
 
 
 class Noted(Callback):
@@ -160,27 +184,25 @@ def test_a_scheduler_whose_last_worker_dies_is_one_line_and_what_is_finished_sta
     ],
     ids=["no worker", "no funcnn", "another version"],
 )
-def test_workers_that_cannot_train_are_one_line(dask, before, said):
-    if before is not None:
-        dask.worker(before)
-    dask.wait_for(0 if before is None else 1)
-    command = ["sweep", "points", "--grid", "lr=0.1,1", "--scheduler", dask.address]
-    result = CliRunner().invoke(main, command)
+def test_workers_that_cannot_train_are_one_line(scheduler, before, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["sweep", "points", "--grid", "lr=0.1,1", "--scheduler", scheduler.address]
+    with contextlib.nullcontext() if before is None else scheduler.for_a_while(before):
+        result = CliRunner().invoke(main, command)
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"Error: --scheduler {dask.address}: ")
+    assert line.startswith(f"Error: --scheduler {scheduler.address}: ")
     assert said in line
     assert not Path("runs").exists()
 
 
-def test_the_address_of_a_worker_is_one_line(dask):
+def test_the_address_of_a_worker_is_one_line(scheduler, tmp_path, monkeypatch):
     from distributed import Client
 
-    dask.worker()
-    dask.wait_for(1)
-    with Client(dask.address) as client:
+    monkeypatch.chdir(tmp_path)
+    with scheduler.for_a_while(""), Client(scheduler.address) as client:
         (address,) = client.scheduler_info()["workers"]
-    result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
+        result = CliRunner().invoke(main, ["sweep", "points", "--scheduler", address])
     assert result.exit_code == 1
     assert result.stderr == f"Error: --scheduler {address}: it is a worker, not a scheduler\n"
     assert not Path("runs").exists()
