@@ -17,7 +17,7 @@ from funcnn.experiments.hand_in.mlp_rules import SheetCode
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
-from funcnn.experiments.labs.tables import SIDES
+from funcnn.experiments.labs.tables import BACKEND_NAMES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array
 
@@ -32,11 +32,11 @@ class Verdict(NamedTuple):
     """The file, or the network, that it is about."""
     rule: str
     holds: bool
-    found: str = ""
+    detail: str = ""
     """What was found, in words."""
 
     def __str__(self) -> str:
-        return f"{self.of}: {self.rule}{f' ({self.found})' if self.found else ''}"
+        return f"{self.of}: {self.rule}{f' ({self.detail})' if self.detail else ''}"
 
 
 class Submission(NamedTuple):
@@ -205,7 +205,7 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
     for backend in BACKENDS:
         accuracy = network.accuracy(backend, part)
         same = ", with the same params" if backend == "torch" and network.one_training else ""
-        yield _enough(f"{floor.trial} in {SIDES[backend]}", floor, words, accuracy, same)
+        yield _enough(f"{floor.trial} in {BACKEND_NAMES[backend]}", floor, words, accuracy, same)
 
 
 def _enough(of: str, floor: Floor, words: str, accuracy: float | None, more: str = "") -> Verdict:
