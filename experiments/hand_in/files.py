@@ -32,16 +32,14 @@ def make_files(
     makers: dict[str, Callable[[Piece], bytes]] = {
         "report": lambda piece: report,
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
+        "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
     }
-    notebooks = [piece for piece in hand_in.pieces if piece.kind == "notebook"]
-    for piece in hand_in.pieces:
+    # A notebook runs beside the other files, but for those that it writes.
+    for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
-        if name not in made and piece not in (*notebooks, *hand_in.written):
-            told(f"making {name}")
+        if name not in made and piece not in hand_in.written:
+            told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
             made[name] = makers[piece.kind](piece)
-    for piece in notebooks:  # they run beside the other files
-        told(f"making {student.fill(piece.name)}, whose cells run now")
-        made |= run_notebook(piece, hand_in, student, networks, made)
     return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
 
 

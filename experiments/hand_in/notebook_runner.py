@@ -37,12 +37,12 @@ def run_notebook(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    beside: Mapping[str, bytes],
-) -> dict[str, bytes]:
+    beside: dict[str, bytes],
+) -> bytes:
     """A notebook, run beside the other files, the data, and the trained params with their record.
 
-    By its name, and with it the files that it writes for the hand-in: it trains what they are
-    about, unless the params are those of a snapshot.
+    beside: gets what the notebook writes for the hand-in, where it trains what is handed in; of a
+    snapshot it takes the params.
     Raises `InputError` if a package is not installed, or a cell fails.
     """
     with tempfile.TemporaryDirectory() as place:
@@ -61,9 +61,10 @@ def run_notebook(
         configs = {trial: network.task.config for trial, network in networks.items()}
         built = build(piece.of, configs, names=_names(hand_in, student), trains=not snapshots)
         name = student.fill(piece.name)
-        made = {name: execute(built, folder, name=name)}
-        written = [student.fill(each.name) for each in hand_in.written]
-        return made | {file: (folder / file).read_bytes() for file in written}
+        done = execute(built, folder, name=name)
+        for each in hand_in.written:
+            beside[student.fill(each.name)] = (folder / student.fill(each.name)).read_bytes()
+        return done
 
 
 def _write_params(folder: Path, stem: str, network: HandedNetwork) -> None:

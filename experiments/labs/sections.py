@@ -242,8 +242,8 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     lines = save_predictions(results.path / file, classes)
     return [
         Text(
-            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by "
-            f"the {BACKEND_NAMES[backend]} network that is best on the validation set (seed {best})."
+            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
+            f"{BACKEND_NAMES[backend]} network that is best on the validation set (seed {best})."
         ),
         Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]
