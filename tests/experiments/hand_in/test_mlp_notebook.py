@@ -14,6 +14,7 @@ import pytest
 from funcnn.experiments.data.formats.idx import pack_idx, read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+from funcnn.experiments.tasks.task import Task
 
 pytest.importorskip("torch", reason="a lab in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbformat"):
@@ -305,7 +306,35 @@ def test_the_labs_classes_train_as_the_pytorch_backend_does(sheet):
     assert sheet["backend"] < 1e-12
 
 
-# --- another data set, in the whole notebook -------------------------------------------------
+# --- the whole notebook, with other files beside it ------------------------------------------
+
+
+def test_the_notebook_trains_what_the_pytorch_backend_trains(tmp_path):
+    import torch
+
+    from funcnn.experiments.pytorch.learner import TorchLearner
+    from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
+
+    for part, count in (("train", 1200), ("t10k", 200)):
+        for kind in ("images-idx3", "labels-idx1"):
+            name = f"{part}-{kind}-ubyte.gz"
+            (tmp_path / name).write_bytes(pack_idx(read_idx(FASHION / name)[:count]))
+    changed = {"epochs": 2, "seed": 2}
+    (config,) = lab_configs(
+        "fashion-mlp", **changed, data=str(tmp_path), val_size=200, backend="torch"
+    ).values()
+    task = Task.build(config)
+    learner = TorchLearner(task)
+    for epoch in (1, 2):
+        for batch in learner.batches(epoch):
+            learner.step(batch)
+    expected = in_mlp(to_state_dict(task.model, learner.params))
+    printed = python("\n".join(code_of(**changed)), tmp_path)
+    assert "1,000 to train on, 200 for validation, 200 to test" in printed
+    found = torch.load(tmp_path / "another.pt", weights_only=True)
+    assert list(found) == list(expected)
+    for name, tensor in found.items():
+        np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=0, atol=2e-5)
 
 
 def colours(folder, form):
