@@ -404,7 +404,8 @@ def test_other_weights_break_the_table_and_the_floor(good) -> None:
          "nn.Linear and tensor functions only (torch.optim.SGD)"),
         ("import re\\n", "from torch.nn import ReLU as f\\n",
          "nn.Linear and tensor functions only (torch.nn.ReLU)"),
-        ("MOST = 480_000", "MOST, HIDDEN = 10**9, (256, 24)", "myMLP(3072, 10) has less than 2 MB (3."),
+        ("MOST = 480_000", "MOST, HIDDEN = 10**9, (256, 24)",
+         "myMLP(3072, 10) has less than 2 MB (3."),
         ("def sizes(", "def other(", "myMLP(3072, 10) has less than 2 MB ('myMLP' object has no"),
     ],
 )  # fmt: skip
