@@ -4,9 +4,8 @@ The code is parsed; only what defines the classes is executed.
 """
 
 import ast
-import io
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from funcnn.experiments.errors import InputError
 
@@ -16,7 +15,6 @@ _ALLOWED = {
     "torch.optim": {"Optimizer"},
 }
 """What the classes may be made of, beside tensors and their functions."""
-_COLOUR = 3 * 32 * 32
 
 
 class SheetCode(NamedTuple):
@@ -77,22 +75,6 @@ class SheetCode(NamedTuple):
         ]
         parts = [*map(ast.unparse, [*imports, *self._classes()])]
         return "\n".join([*parts, f"model = myMLP({input_dim}, {num_classes})"])
-
-    def size_in_colour(self) -> int:
-        """Bytes of the file of the params of `myMLP(3072, 10)`: another data set, in colour.
-
-        Raises `InputError` if it cannot be made.
-        """
-        import torch
-
-        names: dict[str, Any] = {}
-        buffer = io.BytesIO()
-        try:
-            exec(self.definition(_COLOUR, 10), names)
-            torch.save(names["model"].state_dict(), buffer)
-        except Exception as error:  # of the notebook's code, whatever it is
-            raise InputError(" ".join(str(error).split())) from None
-        return len(buffer.getvalue())
 
     def _classes(self) -> list[ast.ClassDef]:
         return [node for node in self.tree.body if isinstance(node, ast.ClassDef)]

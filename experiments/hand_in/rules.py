@@ -125,6 +125,8 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
 
 def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:
     """The lab's classes in a notebook."""
+    from funcnn.experiments.pytorch.files import size_of
+
     code = SheetCode.of(notebook)
     missing, others = code.missing(), code.not_allowed()
     rule = "defines myActivation, myMLP, myLoss and an optimizer"
@@ -132,7 +134,7 @@ def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:
     yield Verdict(name, "nn.Linear and tensor functions only", not others, ", ".join(others))
     rule = f"myMLP(3072, 10) has less than {SIZE_LIMIT / 1e6:g} MB"
     try:
-        size = code.size_in_colour()
+        size = size_of(code.definition(3072, 10))
     except InputError as error:
         yield Verdict(name, rule, False, str(error))
         return
