@@ -49,6 +49,11 @@ class HandIn(NamedTuple):
         named = [piece.trial for piece in self.pieces] + [floor.trial for floor in self.floors]
         return list(dict.fromkeys(name for name in named if name))
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the student's name is in that of a file."""
+        return "{name}" in "".join([self.archive or "", *(piece.name for piece in self.pieces)])
+
     def layer_module(self) -> str:
         """What its `layer.py` is called, still with the student's id."""
         names = [piece.name for piece in self.pieces if piece.kind == "layer"]
@@ -71,11 +76,10 @@ class Student(NamedTuple):
                 f"--student-id {student_id}: letters, digits and _ only, for "
                 f"{hand_in.layer_module().format(id=student_id)}.py is imported by this name"
             )
-        named = "{name}" in "".join([hand_in.archive or "", *(p.name for p in hand_in.pieces)])
-        if named and name is None:
+        if hand_in.is_named and name is None:
             raise InputError(f"--name is missing: the lab wants it in {hand_in.archive}")
         if name is not None:
-            if not named:
+            if not hand_in.is_named:
                 raise InputError(
                     f"--name {name}: no file of this lab has a name in it, leave it out"
                 )
