@@ -23,6 +23,11 @@ class Piece(NamedTuple):
         """The trial that it is about, if it is about one."""
         return self.of if self.kind in ("network", "predictions", "weights") else None
 
+    @property
+    def on_kaggle(self) -> bool:
+        """Whether it is handed in there, and so lies apart from the other files."""
+        return self.name.startswith("kaggle/")
+
 
 class Floor(NamedTuple):
     """An accuracy that a network must have, with both backends."""
@@ -132,7 +137,7 @@ HAND_INS = {
             Piece("layer_{id}.py", _LAYER),
             Piece("Lab01_task2_{id}.ipynb", _NOTEBOOK, "fashion-torch"),
             Piece("Lab01_report_{id}.pdf", _REPORT),
-            Piece("DL-test-predicted.csv", "predictions", "cnn"),
+            Piece("kaggle/DL-test-predicted.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "validation", 0.8),),
     ),
@@ -142,7 +147,7 @@ HAND_INS = {
             Piece("network.py", "network", "cnn"),
             Piece("layer.py", _LAYER),
             Piece("Lab1_report_{id}.pdf", _REPORT),
-            Piece("DLAD-test-predict.csv", "predictions", "cnn"),
+            Piece("kaggle/DLAD-test-predict.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "test", 0.8, above=True),),
     ),
