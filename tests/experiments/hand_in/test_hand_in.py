@@ -198,7 +198,7 @@ def good(network) -> Submission:
     """Files that keep all rules, the notebook and the report in little."""
     without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind != "notebook"))
     report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
-    files = make_files(without, STUDENT, {"mlp": network}, report, lambda step: None)
+    files = make_files(without, STUDENT, {"mlp": network}, lambda: report, lambda step: None)
     files["A1.ipynb"] = json.dumps(NOTEBOOK).encode()
     files = {STUDENT.fill(piece.name): files[STUDENT.fill(piece.name)] for piece in ALL.pieces}
     return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files))
