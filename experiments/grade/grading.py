@@ -7,6 +7,8 @@ from funcnn.experiments.data import store
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade.hand_in import open_hand_in
+from funcnn.experiments.grade.run_rules import run_rules
+from funcnn.experiments.grade.sandbox import Sandbox
 from funcnn.experiments.grade.sheet import Sheet, look_through
 from funcnn.experiments.grade.sheets import find_sheet
 from funcnn.experiments.grade.verdicts import Verdict
@@ -27,18 +29,23 @@ class Grading(NamedTuple):
         return self._asdict() | {"verdicts": rules}
 
 
-def grade(path: Path, lab: str, data: str | None = None) -> Grading:
-    """Hold an archive or a folder against a lab's sheet; nothing of it is run or imported.
+def grade(
+    path: Path, lab: str, data: str | None = None, *, sandbox: Sandbox | None = None
+) -> Grading:
+    """Hold an archive or a folder against a lab's sheet; nothing of it is imported here.
 
     data: the set whose test labels the predictions are scored by; None: the lab's own, where it is
-    on this machine. Raises `InputError` if the lab is unknown, the labels are not to be had, or the
-    archive cannot be read at all.
+    on this machine. sandbox: where the sheet's loop is run on it; None: nothing is run. Raises
+    `InputError` if the lab is unknown, the labels are not to be had, or the archive cannot be read
+    at all.
     """
     sheet = find_sheet(lab)
     labels = _labels(sheet, data)
     with open_hand_in(path, sheet.code_page) as handed:
         work = look_through(sheet, handed, labels)
         verdicts = tuple(verdict for rule in sheet.rules for verdict in rule(work))
+        if sandbox is not None:
+            verdicts += tuple(run_rules(work, sandbox))
         return Grading(lab, str(path), work.student_id, verdicts)
 
 

@@ -89,11 +89,11 @@ def test_something_may_stand_before_an_archive(tmp_path):
 
 NAMES = [
     ("Big5", "big5", ["DL_LAB1_0716001_王小明.pdf", "程式/網路.py", "功課.txt"]),
-    ("Big5", "big5", ["DL_LAB1_0716001_許功蓋.zip"]),  # 0x5C, a backslash, in each
+    ("Big5", "big5", ["DL_LAB1_0716001_許功蓋.pdf"]),  # 0x5C, a backslash, in each
     ("GBK", "gbk", ["DL_LAB1_2019_陈小明.pdf", "实验报告.py"]),
     ("GBK", "gbk", ["张伟_作业.pdf"]),
     ("EUC-KR", "cp949", ["PA1_2019_김철수.pdf", "과제/보고서.py"]),
-    ("EUC-KR", "cp949", ["PA1_2019_박뷁.pdf"]),  # a syllable of cp949 that EUC-KR lacks
+    ("EUC-KR", "cp949", ["PA1_2019_박뷁_과제.pdf"]),  # a syllable of cp949 that EUC-KR lacks
 ]
 
 
