@@ -123,7 +123,8 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="funcnn-") as scratch:
         handed, work = ("/handed", "/tmp/work") if inside else (str(folder), f"{scratch}/work")
         python = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8", "-u"]
-        python += ["-c", f"{begin}\n{driver}", token, handed, work, str(_ADDRESSES), str(seconds)]
+        limits = [str(_ADDRESSES), str(4 * seconds)]  # of the processor, whose cores may be several
+        python += ["-c", f"{begin}\n{driver}", token, handed, work, *limits]
         command = [*_before(sandbox, folder, scratch, places), *python, *places]
         environment = {
             "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
@@ -146,11 +147,13 @@ def _run(
         assert process.stdout is not None
         kept = _Last(process.stdout)
         try:
-            stopped = _watch(process, time.monotonic() + seconds)
+            stopped = _watch(process, seconds)
         finally:
             _end(process)
         output = kept.text()
-    return _told(output, token, stopped or f"it ended with exit code {process.returncode}")
+    return _told(
+        output, token, stopped or f"it ended by itself, with exit code {process.returncode}"
+    )
 
 
 def _before(sandbox: Sandbox, folder: Path, scratch: str, places: Sequence[str]) -> list[str]:
@@ -219,13 +222,14 @@ class _Last:
         return self._bytes.decode(errors="backslashreplace")
 
 
-def _watch(process: "subprocess.Popen[bytes]", until: float) -> str:
+def _watch(process: "subprocess.Popen[bytes]", seconds: float) -> str:
     """Wait for its end; why it has to be stopped, or nothing if it ended."""
     import psutil
 
+    until = time.monotonic() + seconds
     while process.poll() is None:
         if time.monotonic() > until:
-            return f"it was stopped after {_SECONDS} s"
+            return f"it was stopped after {seconds:g} s"
         with contextlib.suppress(psutil.Error):
             tree = list(_tree(process.pid))
             if len(tree) > _PROCESSES:

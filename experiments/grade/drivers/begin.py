@@ -19,7 +19,7 @@ token, handed, work, memory, seconds, *packages = sys.argv[1:]
 sys.argv[1:] = []
 if resource is not None and sys.platform == "linux":
     resource.setrlimit(resource.RLIMIT_AS, (int(memory),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(float(seconds)) + 1,) * 2)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 26,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 shutil.copytree(handed, work, dirs_exist_ok=True)
