@@ -94,17 +94,18 @@ def _learning_rate(work: Work) -> float:
 
 
 def _write_model(work: Work, folder: Path) -> list[str]:
-    """The hand-in's Python as the package `model` and side by side; what to import, in turn."""
-    package = folder / "model"
+    """The hand-in's Python as the package `model`, and side by side; what to import, in turn."""
+    package, beside = folder / "model", folder / "beside"
     package.mkdir()
+    beside.mkdir()
     network, layer = work.files["network"], work.files["layer"]
     (package / "__init__.py").write_text("from .network import *\n", "utf-8")
     for file in work.handed.files:
         if file.path in work.sources and file.name.endswith(".py"):
-            for place in (package, folder):
+            for place in (package, beside):
                 if file.name != "__init__.py" or file.path.endswith("model/__init__.py"):
                     _write(place / file.name, file.read())
-    for place in (package, folder):
+    for place in (package, beside):
         _write(place / "network.py", network.read())
         _write(place / "layer.py", layer.read())
     return ["model", network.name.removesuffix(".py"), "network"]

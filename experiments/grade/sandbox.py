@@ -70,7 +70,7 @@ class Sandbox(NamedTuple):
             )
         return (
             f"the student's code runs in a sandbox ({self.kind}): without network and home "
-            f"folder, for at most {_SECONDS} s and in {_MEMORY >> 30} GB"
+            f"folder, for at most {_SECONDS} s and in {_MEMORY / (1 << 30):g} GB"
         )
 
 
@@ -235,7 +235,7 @@ def _watch(process: "subprocess.Popen[bytes]", seconds: float) -> str:
             if len(tree) > _PROCESSES:
                 return f"it was stopped: it had {len(tree)} processes"
             if sum(each.memory_info().rss for each in tree) > _MEMORY:
-                return f"it was stopped: it took more than {_MEMORY >> 30} GB of memory"
+                return f"it was stopped: it took more than {_MEMORY / (1 << 30):g} GB of memory"
         time.sleep(_PAUSE)
     return ""
 

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ def load() -> tuple[Any, str]:
             return importlib.import_module(name).Network(), name
         except BaseException:
             first = first or f"{name}: {last_error()}"
+            sys.path.insert(0, os.path.abspath("beside"))
     return tell(error=first)
 
 
