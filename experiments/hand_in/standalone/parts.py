@@ -58,9 +58,9 @@ def parts_of(model: Layer, input_shape: Shape) -> list[Part]:
                 raise _NoWordsError
             call, first_params = render(own, input_shape)
         except _NoWordsError:
-            given = ", ".join(f"{name}={value}" for name, value in own.items() if name != "layer")
+            arguments = ", ".join(f"{name}={own[name]}" for name in own if name != "layer")
             raise InputError(
-                f"layer {index}: network.py has no words for {own['layer']}({given})"
+                f"layer {index}: network.py has no words for {own['layer']}({arguments})"
             ) from None
         parts.append(Part(call, first_params, row.output_shape))
         input_shape = row.output_shape
@@ -91,12 +91,12 @@ def _conv(spec: Spec, input_shape: Shape) -> tuple[str, str]:
     elif padding == "valid":
         padding = 0
     pair = (padding, padding) if isinstance(padding, int) else tuple(padding)
-    given = f", stride={stride}" if stride != 1 else ""
-    given += f", padding={pair}" if any(pair) else ""
+    arguments = f", stride={stride}" if stride != 1 else ""
+    arguments += f", padding={pair}" if any(pair) else ""
     outputs, inputs = spec["out_channels"], input_shape[0]
     shape = (outputs, inputs, size, size)
     fans = (inputs * size * size, outputs * size * size)
-    return _partial("conv", given), _weights(spec, shape, fans, outputs)
+    return _partial("conv", arguments), _weights(spec, shape, fans, outputs)
 
 
 def _pool(function: str) -> Callable[[Spec, Shape], tuple[str, str]]:
@@ -119,8 +119,8 @@ def _activation(spec: Spec, input_shape: Shape) -> tuple[str, str]:
     if function == "prelu":
         _expect(spec["num_parameters"] == 1)
         return function, f'{{"weight": constant(1, {spec["init"]})}}'
-    given = {"leaky_relu": ("slope", "negative_slope"), "elu": ("alpha", "alpha")}.get(function)
-    return _partial(function, f", {given[0]}={spec[given[1]]}" if given else ""), "{}"
+    names = {"leaky_relu": ("slope", "negative_slope"), "elu": ("alpha", "alpha")}.get(function)
+    return _partial(function, f", {names[0]}={spec[names[1]]}" if names else ""), "{}"
 
 
 def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> str:
@@ -128,16 +128,16 @@ def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> s
     initializer = spec["weight_init"]["initializer"]
     _expect(spec["bias"] and spec["bias_init"]["initializer"] == "zeros")
     if initializer == "normal":
-        given = f"{shape}, {spec['weight_init']['stddev']}"
+        arguments = f"{shape}, {spec['weight_init']['stddev']}"
     else:
         _expect(initializer in ("glorot_uniform", "he_normal", "lecun_normal"))
-        given = f"{shape}, {fans[0]}"
-        given += f", {fans[1]}" if initializer == "glorot_uniform" else ""
-    return f'{{"weight": {initializer}(rng, {given}), "bias": constant({outputs}, 0)}}'
+        arguments = f"{shape}, {fans[0]}"
+        arguments += f", {fans[1]}" if initializer == "glorot_uniform" else ""
+    return f'{{"weight": {initializer}(rng, {arguments}), "bias": constant({outputs}, 0)}}'
 
 
-def _partial(function: str, given: str) -> str:
-    return f"partial({function}{given})" if given else function
+def _partial(function: str, arguments: str) -> str:
+    return f"partial({function}{arguments})" if arguments else function
 
 
 _RENDERED = {
