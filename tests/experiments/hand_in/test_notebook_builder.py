@@ -310,15 +310,17 @@ def test_files_have_the_names_that_a_lab_gives_them():
 
 def test_the_settings_are_those_of_the_lab():
     namespace = {}
-    settings = next(source for source in code(built_of("fashion-mlp")) if "HIDDEN" in source)
+    settings = cell_with(built_of("fashion-mlp"), "EPOCHS = ")
     exec(settings.partition("\n\n")[2].partition("\n\n")[0], namespace)
     config = RunConfig.resolve(dict(NOTEBOOKS["fashion-mlp"].trials[""].settings))
     assert (config.optimizer, config.activation, config.schedule) == (
         *("classical-momentum", "relu", "cosine"),
     )
+    assert (config.loss, config.label_smoothing) == ("cross-entropy", 0)
     for name in NOTEBOOKS["fashion-mlp"].settings:
         assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
-    assert (namespace["SEED"], namespace["IMAGES"]) == (0, None)
+    assert (namespace["SEED"], namespace["IMAGES"], namespace["TRAIN"]) == (0, None, True)
+    assert f"    HIDDEN = {config.hidden}\n" in cell_with(built_of("fashion-mlp"), "class myMLP")
 
 
 @pytest.mark.parametrize(
