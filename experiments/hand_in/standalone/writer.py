@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import InputError, sizes_text
-from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.hand_in.standalone import classes as standalone_classes
 from funcnn.experiments.hand_in.standalone import layers as standalone_layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
@@ -170,7 +169,8 @@ def _network_class(parts: Sequence[Part], loss: str) -> str:
         name = _ATTRIBUTES.get(kind, "activation")
         count[name] += 1
         lines.append(f"        self.{name}{count[name]} = {part.made}\n")
-    pattern, replaced = re.subn(r"(        self\.\w+ = [A-Z]\w+\(.*\)\n)+", "".join(lines), pattern, count=1)
+    attributes = r"(        self\.\w+ = [A-Z]\w+\(.*\)\n)+"
+    pattern = re.sub(attributes, "".join(lines), pattern, count=1)
     return pattern.replace("SoftmaxWithloss", _LOSSES[loss])
 
 

@@ -298,10 +298,12 @@ def test_every_source_is_of_a_notebook_or_in_one():
 def test_files_have_the_names_that_a_lab_gives_them():
     names = {"layer": "layer_310", "network": "network_310"}
     text = "\n".join(code(built_of("fashion-numpy", names=names)))
-    assert {"from layer_310 import", "from network_310 import"} <= set(
-        re.findall(r"from \w+_310 import", text)
+    assert set(re.findall(r"\w+_310\S*", text)) == {'layer_310.py"),', 'network_310.py")):'}
+    assert {"from model.layer import", "from model.network import", "from .network import"} <= set(
+        re.findall(r"from [\w.]+ import", text)
     )
-    assert not re.search(r"from (layer|network) import", text)
+    text = "\n".join(code(built_of("mnist-numpy", names=names)))
+    assert "from layer_310 import" in text
     text = built_of("fashion-mlp", names={"submission": "310_submission"}).decode()
     assert set(re.findall(r"\w*submission\.\w+", text)) == {
         *("310_submission.pt", "310_submission.csv")
