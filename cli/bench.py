@@ -103,8 +103,8 @@ def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None
     from funcnn.experiments.bench.profile import profile_step
     from funcnn.experiments.tasks.config import RunConfig
 
-    found = profile_step(RunConfig.resolve(settings), threads)
+    profile = profile_step(RunConfig.resolve(settings), threads)
     if as_json:
-        print_json(found.as_data())
+        print_json(profile.as_data())
     else:
-        click.echo(str(found))
+        click.echo(str(profile))

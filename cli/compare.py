@@ -25,7 +25,7 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.reports.markdown import pipe_table
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
-from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.run_folder import RunFolder
 
 
@@ -98,7 +98,7 @@ def compare(
                 say_what_was_read(run, None, None)
             chosen["expected"] = expected
         else:
-            config, usual = RunConfig.resolve({"arch": "mlp3"} | options), unsaid(options)
+            config, usual = RunConfig.resolve({"arch": "mlp3"} | options), usual_sizes(options)
         for name, needed in (("seeds", "free"), ("steps", "lockstep")):
             if name in chosen and mode not in (None, needed):
                 raise InputError(f"--{name} is for --mode {needed}: leave it out")

@@ -97,10 +97,10 @@ def run(
     pages = []
     for lab in labs:
         bar = LabBar(lab, bar=not quiet, lines=not quiet and not as_json, live=jobs == 1)
-        given = data if lab.on_emnist or name != _ALL else None
+        lab_data = data if lab.on_emnist or name != _ALL else None
         with contextlib.closing(bar), _going_on(lab, name):
             try:
-                lab_run = LabRun.open(lab, quick, _place(out, lab, name), given)
+                lab_run = LabRun.open(lab, quick, _place(out, lab, name), lab_data)
                 pages.append(lab_run.finish(bar, jobs))
             except KeyboardInterrupt:
                 bar.close()
@@ -143,8 +143,8 @@ def _going_on(lab: Lab, name: str) -> Iterator[None]:
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         if name != _ALL:
             raise
-        said = str(error)
-        echo(f"Error: {said if lab.name in said else f'{lab.name}: {said}'}", err=True)
+        message = str(error)
+        echo(f"Error: {message if lab.name in message else f'{lab.name}: {message}'}", err=True)
 
 
 def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.export.models import FORMS, export_model, import_weights
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.tasks.sizes import usual_sizes
 
 
 @click.command()
@@ -98,7 +98,7 @@ def import_(
     """
     options = given(settings)
     # Nothing is trained, so that the size of a batch may be any.
-    usual = unsaid({*options, "batch_size"})
+    usual = usual_sizes({*options, "batch_size"})
     made = import_weights(file, RunConfig.resolve(options), out, usual, prefix, renames)
     if as_json:
         print_json(made)

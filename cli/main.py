@@ -37,8 +37,8 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:  # not an error, but the help
         raise
     except click.UsageError as error:  # without click's usage text, which hides the point
-        said = " ".join(error.format_message().split()) + _meant(error, arguments)
-        raise _line(said, arguments, _UsageLine) from None
+        message = " ".join(error.format_message().split()) + _meant(error, arguments)
+        raise _line(message, arguments, _UsageLine) from None
     except (InputError, RunStoppedError, fn.SnapshotError) as error:
         raise _line(error, arguments) from None
     except BrokenPipeError:  # the reader of our output left; click knows what to do
@@ -75,11 +75,11 @@ def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
 
 
 def _line(
-    said: object,
+    message: object,
     arguments: Sequence[str],
     kind: type[click.ClickException] = click.ClickException,
 ) -> click.ClickException:
-    return kind(in_turn(printable(said), arguments))
+    return kind(in_turn(printable(message), arguments))
 
 
 def _is_of_output(error: OSError) -> bool:

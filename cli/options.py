@@ -22,7 +22,7 @@ from funcnn.experiments.tasks.settings import (
     dashed,
     parse_sizes,
 )
-from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.tasks.sizes import usual_sizes
 
 _NO_KEYS = ("seed", "test_curve")  # one has an option of its own, the other changes no result
 
@@ -124,9 +124,9 @@ every_setting = setting_options("arch", *_FIRST, *_LAST)
 every_setting_but_arch = setting_options(*_FIRST, *_LAST)
 
 
-def _parse_grid(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
+def _parse_grid(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Any:
     grid: dict[str, tuple[Any, ...]] = {}
-    for text in given:
+    for text in texts:
         key, equals, listed = text.partition("=")
         name = key.replace("-", "_")
         if not equals or not key:
@@ -206,7 +206,7 @@ def say_chosen(usual: Sequence[RunConfig], used: Sequence[RunConfig], quiet: boo
     for before, after in zip(usual, used, strict=True):
         smaller = [
             f"--{dashed(name)} {getattr(after, name)}"
-            for name in unsaid(())
+            for name in usual_sizes(())
             if getattr(after, name) != getattr(before, name)
         ]
         if smaller and not quiet:

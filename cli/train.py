@@ -24,7 +24,7 @@ from funcnn.cli.progress import TrainBar
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
-from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.learner import expect_init_used, make_learner
 from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.training.run import TrainingRun
@@ -119,7 +119,7 @@ def train(
             )
             config = RunConfig.resolve(values)
             expect_init_used(options, [config])
-            run = TrainingRun.start(config, out, learner_of, usual=unsaid(values))
+            run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
             say_chosen([config], [run.config], quiet or as_json)
         try:
             summary = run.finish(bar)

@@ -16,8 +16,8 @@ RUNS = Path("runs")
 
 def data_folders() -> list[Path]:
     """The folders that hold data sets, a folder each: `$FUNCNN_DATA`, the project's, the cache."""
-    given = os.environ.get("FUNCNN_DATA")
-    folders = [Path(given)] if given else []
+    folder = os.environ.get("FUNCNN_DATA")
+    folders = [Path(folder)] if folder else []
     folders.append(Path(__file__).resolve().parent.parent / "data")
     with contextlib.suppress(InputError):  # without a home there is none
         folders.append(cache_folder())
@@ -26,9 +26,9 @@ def data_folders() -> list[Path]:
 
 def cache_folder() -> Path:
     """The user's cache folder for funcnn. Raises `InputError` for a user without a home folder."""
-    given = os.environ.get("XDG_CACHE_HOME")
+    cache = os.environ.get("XDG_CACHE_HOME")
     try:
-        return Path(given or Path.home() / ".cache") / "funcnn"
+        return Path(cache or Path.home() / ".cache") / "funcnn"
     except RuntimeError:
         raise InputError("this user has no home folder: set XDG_CACHE_HOME to one") from None
 

@@ -4,8 +4,9 @@
     vjp(dvalue=1.0) -> doutputs
 
 Each formula says what the loss of one example is, or of one element where outputs and targets have
-one shape, and its derivative by the outputs; `reduced` weights and averages both. Targets are cast to the outputs' dtype; targets whose shape does not fit are an error,
-never a broadcast. doutputs has the shape and dtype of outputs.
+one shape, and its derivative by the outputs; `reduced` weights and averages both. Targets are cast
+to the outputs' dtype; targets whose shape does not fit are an error, never a broadcast. doutputs
+has the shape and dtype of outputs.
 
 weights: one for each example, `(N,)`, at least 0 and not all 0; each multiplies its example.
 reduction: `"mean"` is sum(w l) / sum(w), over all elements where the loss has elements, and

@@ -157,8 +157,8 @@ class Comparison:
         callback.run_begin(name, None, 0)
         threads = self._record["threads"]
         job = Job(name, config, folder.path, threads, expected=expected_data(self.folder))
-        with contextlib.closing(run_all([job], at_once=1)) as told:
-            for _, answer in told:
+        with contextlib.closing(run_all([job], at_once=1)) as answers:
+            for _, answer in answers:
                 if "error" in answer:
                     raise RunStoppedError(f"{name}: {answer['error']}")
                 if "peak_memory" in answer:

@@ -218,8 +218,8 @@ def _places(name: str, expected: Expected | None = None) -> list[Path]:
     if expected is not None and expected.record.path is not None:
         recorded = Path(expected.record.path)
         places.append(recorded)
-        if given := os.environ.get("FUNCNN_DATA"):
-            places += [Path(given) / name, Path(given) / recorded.name]
+        if folder := os.environ.get("FUNCNN_DATA"):
+            places += [Path(folder) / name, Path(folder) / recorded.name]
     return [place for place in dict.fromkeys(places) if by_path.find(place)]
 
 

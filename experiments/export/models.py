@@ -111,7 +111,7 @@ def import_weights(
 
     file: tensors by torch's names, `.pt` or `.safetensors`. Class names and normalisation are those
     of the config's data. prefix, renames: as for `renamed`. out: by default the next folder under
-    `runs/`. usual: as of `unsaid`.
+    `runs/`. usual: as of `usual_sizes`.
     Raises `InputError` if the tensors do not fit the model, are not finite, or are for other data,
     as the file says, or if `out` is not free; what `load_data` raises; `OSError`.
     """

@@ -28,10 +28,10 @@ def figure_file(draw: _Draw[_P]) -> _Draw[_P]:
     """Have `draw(path, ...)` draw as it does anywhere. It raises `FigureError` if it cannot."""
 
     @functools.wraps(draw)
-    def drawing(path: Path, /, *given: _P.args, **named: _P.kwargs) -> None:
+    def drawing(path: Path, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             with own_settings(), _missing_signs(path):
-                draw(path, *given, **named)
+                draw(path, *args, **kwargs)
         except FigureError:
             raise
         except Exception as error:  # of matplotlib, its fonts, the disk: whatever it is
@@ -43,13 +43,13 @@ def figure_file(draw: _Draw[_P]) -> _Draw[_P]:
     return drawing
 
 
-def drawn(draw: _Draw[_P], path: Path, *given: _P.args, **named: _P.kwargs) -> bool:
+def drawn(draw: _Draw[_P], path: Path, *args: _P.args, **kwargs: _P.kwargs) -> bool:
     """Draw it beside numbers that are written already; returns whether it could be.
 
     If not, that is a warning in the log, and no older figure stays in its place.
     """
     try:
-        draw(path, *given, **named)
+        draw(path, *args, **kwargs)
     except FigureError as error:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

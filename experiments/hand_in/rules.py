@@ -16,7 +16,7 @@ from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
-from funcnn.experiments.labs.tables import SIDES
+from funcnn.experiments.labs.tables import BACKEND_NAMES
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array, layer_name
@@ -32,11 +32,11 @@ class Verdict(NamedTuple):
     """The file, or the network, that it is about."""
     rule: str
     holds: bool
-    found: str = ""
+    detail: str = ""
     """What was found, in words."""
 
     def __str__(self) -> str:
-        return f"{self.of}: {self.rule}{f' ({self.found})' if self.found else ''}"
+        return f"{self.of}: {self.rule}{f' ({self.detail})' if self.detail else ''}"
 
 
 class Submission(NamedTuple):
@@ -177,7 +177,8 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
         percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
         if backend == "torch" and network.one_training:
             percent += ", with the same params"
-        yield Verdict(f"{floor.trial} in {SIDES[backend]}", f"{asked} on {words}", enough, percent)
+        of = f"{floor.trial} in {BACKEND_NAMES[backend]}"
+        yield Verdict(of, f"{asked} on {words}", enough, percent)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

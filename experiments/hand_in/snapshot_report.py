@@ -9,7 +9,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
-from funcnn.experiments.labs.tables import SIDES, shown
+from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.reports.pdf import write_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
@@ -36,18 +36,14 @@ def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
 def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
     task = network.task
     scores = [
-        (
-            words,
-            f"{len(examples[0]):,}",
-            *_accuracies(network, part),
-        )
+        (words, f"{len(examples[0]):,}", *_accuracies(network, part))
         for words, part, examples in (
             ("validation", "validation", task.data.validation),
             (task.data.test_is, "test", task.data.test),
         )
         if examples is not None
     ]
-    header = ("set", "examples", *(f"{name} (%)" for name in SIDES.values()))
+    header = ("set", "examples", *(f"{name} (%)" for name in BACKEND_NAMES.values()))
     blocks: list[Block] = [
         sections.layers(task),
         Table(header, scores, "Accuracy of the same params on both sides, measured anew."),
@@ -74,6 +70,6 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
 
 
 def _accuracies(network: HandedNetwork, part: str) -> list[str]:
-    """In per cent, on each side."""
-    found = [network.accuracy(side, part) for side in SIDES]
-    return ["-" if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in found]
+    """In per cent, in each backend."""
+    accuracies = [network.accuracy(backend, part) for backend in BACKEND_NAMES]
+    return ["-" if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in accuracies]

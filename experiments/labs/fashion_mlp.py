@@ -151,9 +151,9 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
     """What the size above gives away, by the validation set."""
 
     def validation(trial: Trial) -> float:
-        found = results.spread(trial, "numpy", "val_accuracy")
-        assert found is not None
-        return 100 * found.mean
+        spread = results.spread(trial, "numpy", "val_accuracy")
+        assert spread is not None
+        return 100 * spread.mean
 
     best = max(settings, key=lambda setting: validation(setting.trial)).trial
     if best is MAIN:
@@ -169,7 +169,7 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 def _activations(results: Results) -> Section:
     settings = [*map(Setting, ACTIVATIONS, ACTIVATIONS.values())]
     settings.insert(5, Setting("relu (above)", MAIN._replace(backends=("numpy",))))
-    found = sweep(
+    section = sweep(
         results,
         "Activations",
         settings,
@@ -178,7 +178,7 @@ def _activations(results: Results) -> Section:
         "NumPy; the first weights as they suit each, everything else as above",
     )
     return sections.titled(
-        found.title,
+        section.title,
         (
             Table(
                 ("activation", "$f(x)$", "derivative"),
@@ -193,7 +193,7 @@ def _activations(results: Results) -> Section:
                 "does."
             ),
         ),
-        found.blocks,
+        section.blocks,
     )
 
 
@@ -222,11 +222,11 @@ def _optimizer(results: Results) -> Section:
         Setting("the lab's, falling rate (above)", MAIN),
         *map(Setting, MOMENTUM, MOMENTUM.values()),
     ]
-    found = sweep(
+    section = sweep(
         results, "Optimizer", settings, "recurrence", "momentum", "everything else as above"
     )
     return sections.titled(
-        found.title,
+        section.title,
         (
             Formula(
                 [
@@ -244,23 +244,23 @@ def _optimizer(results: Results) -> Section:
             ),
             *_apart(results),
         ),
-        found.blocks,
+        section.blocks,
     )
 
 
 def _apart(results: Results) -> list[Block]:
     """How far the two recurrences take the params apart, from one start with the same batches."""
-    found: dict[str, list[float]] = results.measured
+    distances: dict[str, list[float]] = results.measured
     path = results.path / "figures" / "recurrences.png"
     caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
-    steps = len(next(iter(found.values())))
-    ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in found.items())
+    steps = len(next(iter(distances.values())))
+    ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
         Text(
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
-        shown(path, caption, figures.apart, found),
+        shown(path, caption, figures.apart, distances),
     ]
 
 

@@ -52,10 +52,10 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
 
 
 @figure_file
-def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
+def apart(path: Path, distances: Mapping[str, Sequence[float]]) -> None:
     """How far two trainings are apart, step by step, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))
-    for index, (label, values) in enumerate(found.items()):
+    for index, (label, values) in enumerate(distances.items()):
         axis.plot(
             range(1, len(values) + 1), values, STYLES[index], color=COLOURS[index], label=label
         )
@@ -63,7 +63,7 @@ def apart(path: Path, found: Mapping[str, Sequence[float]]) -> None:
     axis.set_xlabel("step")
     axis.set_ylabel("relative distance of the params")
     axis.grid(alpha=0.3)
-    whole_numbers(axis, [*range(1, 1 + max(map(len, found.values())))])
+    whole_numbers(axis, [*range(1, 1 + max(map(len, distances.values())))])
     figure.legend(loc="outside right upper")
     write_figure(figure, path)
 
@@ -85,8 +85,8 @@ def boundaries(
 
     def probabilities(snapshot: Path) -> Array:
         params = fn.load(snapshot).params
-        found: Array = fn.predict(task.model.apply, params, grid, batch_size=len(grid))
-        return found.reshape(_GRID, _GRID)
+        outputs: Array = fn.predict(task.model.apply, params, grid, batch_size=len(grid))
+        return outputs.reshape(_GRID, _GRID)
 
     chosen = [history[index] for index in _spread_out(len(history), _PANELS)]
     figure, axes = new_figure(2, 3, (9.4, 6.2))
@@ -108,13 +108,13 @@ def _spread_out(count: int, most: int) -> list[int]:
     return sorted({int(value) - 1 for value in np.round(wanted)})
 
 
-def _draw(axis: Any, epoch: int, found: Array, examples: tuple[Array, Array]) -> Any:
+def _draw(axis: Any, epoch: int, plane: Array, examples: tuple[Array, Array]) -> Any:
     x, labels = examples
     limits = (-0.05, 1.05)
     image = axis.imshow(
-        found, origin="lower", extent=(*limits, *limits), cmap="PuOr_r", vmin=0, vmax=1, alpha=0.8
+        plane, origin="lower", extent=(*limits, *limits), cmap="PuOr_r", vmin=0, vmax=1, alpha=0.8
     )
-    axis.contour(found, [0.5], origin="lower", extent=(*limits, *limits), colors="black")
+    axis.contour(plane, [0.5], origin="lower", extent=(*limits, *limits), colors="black")
     for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
         of_class = x[labels.ravel() == label]
         axis.scatter(*of_class.T, c=colour, marker=marker, edgecolors="white", s=30, zorder=2)
@@ -132,11 +132,11 @@ def _as_gif(frames: Iterable[tuple[int, Array]], examples: tuple[Array, Array]) 
     from PIL import Image
 
     figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
-    canvas = FigureCanvasAgg(figure)
-    images = []
-    for epoch, found in frames:
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    images: list[Image.Image] = []
+    for epoch, plane in frames:
         axis.clear()
-        image = _draw(axis, epoch, found, examples)
+        image = _draw(axis, epoch, plane, examples)
         if not images:
             figure.colorbar(image, label="probability of class 1")
             lay_out(figure)

@@ -6,7 +6,15 @@ from funcnn.experiments.compare.results import compare_means
 from funcnn.experiments.figures.scores import dots
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab, Results, Trial
-from funcnn.experiments.labs.tables import SIDES, Setting, cell, epoch_line, facts, scores_of, shown
+from funcnn.experiments.labs.tables import (
+    BACKEND_NAMES,
+    Setting,
+    cell,
+    epoch_line,
+    facts,
+    scores_of,
+    shown,
+)
 from funcnn.experiments.reports.document import Document, Formula, Section, Table, Text
 from funcnn.experiments.tasks.config import BACKENDS
 
@@ -29,7 +37,7 @@ CNN = Trial(
         "kernel_size": 5,
         "epochs": 8,
         "lr": 0.05,
-        # Without dropout and Adam, SGD does better from Glorot's weights, on either side.
+        # Without dropout and Adam, SGD does better from Glorot's weights, in either backend.
         "weight_init": "glorot-uniform",
         "init": "shared",
     },
@@ -41,19 +49,19 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, side): sections.Examined.first_run(results, trial, side)
+        (name, backend): sections.Examined.first_run(results, trial, backend)
         for name, trial in _NAMES.items()
-        for side in BACKENDS
+        for backend in BACKENDS
     }
     runs = [
         sections.titled(
-            f"{name} in {SIDES[side]}",
-            sections.network(each.task) if side == "numpy" else [sections.module(each.task)],
-            sections.training(results, _NAMES[name], side),
+            f"{name} in {BACKEND_NAMES[backend]}",
+            sections.network(each.task) if backend == "numpy" else [sections.module(each.task)],
+            sections.training(results, _NAMES[name], backend),
             sections.confusion(each),
             sections.surest(each),
         )
-        for (name, side), each in examined.items()
+        for (name, backend), each in examined.items()
     ]
     return Document(
         LAB.title,
@@ -96,16 +104,17 @@ def _data(results: Results) -> Section:
 def _compared(results: Results) -> Section:
     rows = []
     for name, trial in _NAMES.items():
-        for side in BACKENDS:
+        for backend in BACKENDS:
             seconds = statistics.median(
-                row.seconds for seed in results.seeds for row in results.rows(trial, side, seed)
+                row.seconds for seed in results.seeds for row in results.rows(trial, backend, seed)
             )
             scores = [
-                cell(results.spread(trial, side, score), score)
+                cell(results.spread(trial, backend, score), score)
                 for score in ("val_accuracy", "test_accuracy", "test_loss")
             ]
-            parameters = results.summary(trial, side)["parameters"]
-            rows.append((f"{name}, {SIDES[side]}", f"{parameters:,}", *scores, f"{seconds:.1f}"))
+            parameters = results.summary(trial, backend)["parameters"]
+            run = f"{name}, {BACKEND_NAMES[backend]}"
+            rows.append((run, f"{parameters:,}", *scores, f"{seconds:.1f}"))
     header = (
         *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
         "seconds an epoch",
@@ -128,26 +137,26 @@ def _compared(results: Results) -> Section:
                 Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
                 for name, trial in _NAMES.items()
             ),
-            Section("NN with CNN", tuple(_nn_with_cnn(results, side) for side in BACKENDS)),
+            Section("NN with CNN", tuple(_nn_with_cnn(results, backend) for backend in BACKENDS)),
         ),
     )
 
 
-def _nn_with_cnn(results: Results, side: str) -> Text:
-    nn, cnn = (results.spread(trial, side, "test_accuracy") for trial in (NN, CNN))
+def _nn_with_cnn(results: Results, backend: str) -> Text:
+    nn, cnn = (results.spread(trial, backend, "test_accuracy") for trial in (NN, CNN))
     assert nn is not None
     assert cnn is not None
-    found = compare_means(nn, cnn)
-    parameters = [results.summary(trial, side)["parameters"] for trial in (NN, CNN)]
-    said = (
-        f"In {SIDES[side]} the CNN is {100 * found.difference:+.2f} points from the NN on the "
-        f"test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
+    gap = compare_means(nn, cnn)
+    parameters = [results.summary(trial, backend)["parameters"] for trial in (NN, CNN)]
+    sentence = (
+        f"In {BACKEND_NAMES[backend]} the CNN is {100 * gap.difference:+.2f} points from the NN "
+        f"on the test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
     )
-    if found.standard_error is None:
-        return Text(f"{said}; one seed has no spread.")
+    if gap.standard_error is None:
+        return Text(f"{sentence}; one seed has no spread.")
     return Text(
-        f"{said}; the standard error of that difference over {found.seeds} seeds is "
-        f"{100 * found.standard_error:.2f} points."
+        f"{sentence}; the standard error of that difference over {gap.seeds} seeds is "
+        f"{100 * gap.standard_error:.2f} points."
     )
 
 

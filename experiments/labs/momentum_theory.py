@@ -24,16 +24,16 @@ def recurrences_apart(task: Task, schedule: str, steps: int) -> list[float]:
         fn.chain(decay, fn.sgd(rate, config.momentum)),
     )
     start = fn.tree.map(lambda leaf: leaf.astype(np.float64), task.first_params())
-    sides = [(start, optimizer.init(start)) for optimizer in optimizers]
+    states = [(start, optimizer.init(start)) for optimizer in optimizers]
     gradient = fn.value_and_grad(task.model.apply, task.loss)
-    found = []
+    distances = []
     for step, (x, y) in enumerate(itertools.islice(task.batches(1), steps)):
         rng = fn.random.fold_in(task.key(2), step)
-        for index, (optimizer, (params, state)) in enumerate(zip(optimizers, sides, strict=True)):
+        for index, (optimizer, (params, state)) in enumerate(zip(optimizers, states, strict=True)):
             _, grads = gradient(params, x.astype(np.float64), y, rng=rng)
             updates, state = optimizer.update(grads, state, params)
-            sides[index] = fn.apply_updates(params, updates), state
-        ours, theirs = (fn.tree.leaves(params) for params, _ in sides)
+            states[index] = fn.apply_updates(params, updates), state
+        ours, theirs = (fn.tree.leaves(params) for params, _ in states)
         apart = sum(float(((a - b) ** 2).sum()) for a, b in zip(ours, theirs, strict=True))
-        found.append(math.sqrt(apart / sum(float((b**2).sum()) for b in theirs)))
-    return found
+        distances.append(math.sqrt(apart / sum(float((b**2).sum()) for b in theirs)))
+    return distances

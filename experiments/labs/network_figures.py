@@ -41,8 +41,8 @@ def first_filters(trained: TrainedModel) -> Filters:
     if channels == 1 and weight.ndim == 4:  # (O, 1, kH, kW)
         images = weight[:, 0]
         height, width = images.shape[1:]
-        said = f"the {len(images)} filters, {height} x {width}, in the order of their channels"
-        return Filters(images, True, f"First layer, a convolution: {said}")
+        which = f"the {len(images)} filters, {height} x {width}, in the order of their channels"
+        return Filters(images, True, f"First layer, a convolution: {which}")
     if channels == 1 and weight.ndim == 2 and len(weight) == math.prod(size):  # (H*W, units)
         norms = np.linalg.norm(weight, axis=0)
         chosen = np.argsort(-norms, kind="stable")[:_UNITS]
@@ -53,16 +53,16 @@ def first_filters(trained: TrainedModel) -> Filters:
 
 
 @figure_file
-def filters(path: Path, found: Filters) -> None:
+def filters(path: Path, first_layer: Filters) -> None:
     """The filters in one grid, on one scale that is symmetric about 0."""
-    sheet = _side_by_side(found.images, _COLUMNS)
-    rows = math.ceil(len(found.images) / _COLUMNS)
+    sheet = _side_by_side(first_layer.images, _COLUMNS)
+    rows = math.ceil(len(first_layer.images) / _COLUMNS)
     width, height = 6.4, 6.4 / _COLUMNS * rows
     figure, ((axis,),) = new_figure(1, 1, (width + 1.2, height + 0.5))
-    limit = float(np.abs(found.images).max()) or 1.0
+    limit = float(np.abs(first_layer.images).max()) or 1.0
     image = axis.imshow(sheet, "PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
     hide_axis(axis)
-    figure.suptitle(found.caption, fontsize=9)
+    figure.suptitle(first_layer.caption, fontsize=9)
     figure.colorbar(image, label="weight", fraction=0.05)
     write_figure(figure, path)
 
@@ -84,7 +84,7 @@ def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
     inputs = trained.normalization(image[None])
     outputs = fn.inner_outputs(trained.model, trained.params, inputs)
     layers = traits(trained.model).layers
-    found: list[Maps] = []
+    all_maps: list[Maps] = []
     names: list[str] = []
     stage = 0
     for index, (layer, following) in enumerate(itertools.pairwise((*layers, None))):
@@ -95,9 +95,9 @@ def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
         names.append(layer_name(layer))
         stage += any(np.ndim(leaf) > 1 for leaf in fn.tree.leaves(trained.params[index]))
         if following is None or _by_windows(following) or outputs[str(index + 1)].ndim != 4:
-            found.append(Maps(tuple(names), maps[0], stage))
+            all_maps.append(Maps(tuple(names), maps[0], stage))
             names = []
-    return found
+    return all_maps
 
 
 @figure_file
@@ -106,19 +106,19 @@ def feature_maps(path: Path, trained: TrainedModel, image: Array) -> None:
 
     The first channels after each activation and pooling; all of a stage are on one scale.
     """
-    found = image_inside(trained, image)
+    all_maps = image_inside(trained, image)
     sheets = [_side_by_side(image, _COLUMNS)]
     titles = ["Input: " + sizes_text(image.shape, " x ")]
     scales = [(0.0, 255.0)]
-    for maps in found:
-        of_stage = [each.outputs[:_MAPS] for each in found if each.stage == maps.stage]
+    for maps in all_maps:
+        of_stage = [each.outputs[:_MAPS] for each in all_maps if each.stage == maps.stage]
         low, high = min(map(np.min, of_stage)), max(map(np.max, of_stage))
         shown = maps.outputs[:_MAPS]
         sheets.append(_side_by_side(shown, _MAPS if maps.outputs.shape[-1] < 20 else _COLUMNS))
-        said = f"{' + '.join(maps.names)}: {sizes_text(maps.outputs.shape, ' x ')}"
+        title = f"{' + '.join(maps.names)}: {sizes_text(maps.outputs.shape, ' x ')}"
         if len(shown) < len(maps.outputs):
-            said += f", the first {len(shown)}"
-        titles.append(f"{said}  (dark {low:.3g}, bright {high:.3g})")
+            title += f", the first {len(shown)}"
+        titles.append(f"{title}  (dark {low:.3g}, bright {high:.3g})")
         scales.append((float(low), float(high)))
     heights = [_WIDTH * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
     size = (_WIDTH, sum(heights) + 0.3 * len(sheets))

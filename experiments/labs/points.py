@@ -72,13 +72,13 @@ def epoch_line(row: EpochRow) -> str:
 
 def closing(results: Results) -> str:
     """The prediction for every point, and the accuracy, as the lab prints them."""
-    said = []
+    texts = []
     for name, trial in MAIN.items():
         inputs, _ = results.task(trial).data.test
         outputs = results.model(trial).predict(inputs)
         accuracy = results.summary(trial)["test_accuracy"]
-        said.append(f"{name}, NumPy, seed 0:\n{_printed(outputs)}\naccuracy : {accuracy:.2%}")
-    return "\n".join(said)
+        texts.append(f"{name}, NumPy, seed 0:\n{_printed(outputs)}\naccuracy : {accuracy:.2%}")
+    return "\n".join(texts)
 
 
 def _printed(outputs: Array) -> str:

@@ -119,8 +119,8 @@ class LabRun:
         epochs = {job.name: job.config.epochs for job in jobs}
         callback.begin(epochs, len(planned) - len(jobs))
         at_once = at_once or fn.threads.available_cores()
-        with contextlib.closing(run_all(jobs, at_once)) as told:
-            for job, answer in told:
+        with contextlib.closing(run_all(jobs, at_once)) as answers:
+            for job, answer in answers:
                 if "error" in answer:
                     raise RunStoppedError(f"{job.name}: {answer['error']}")
                 if "peak_memory" in answer:
@@ -215,5 +215,5 @@ def _command(verb: str, lab: Lab, quick: bool, folder: Path) -> str:
 
 def _find(lab: Lab, data: str | None) -> str | None:
     """Where EMNIST is, if the lab has a use for it and it is anywhere. Raises `InputError`."""
-    found = (data or find_emnist()) if lab.on_emnist else None
-    return None if found is None else expect_emnist(found)
+    emnist = (data or find_emnist()) if lab.on_emnist else None
+    return None if emnist is None else expect_emnist(emnist)

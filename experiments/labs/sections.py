@@ -17,7 +17,7 @@ from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import network_figures
 from funcnn.experiments.labs.lab import Results, Trial, printed
-from funcnn.experiments.labs.tables import SIDES, shown
+from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
@@ -35,7 +35,7 @@ _SETTINGS = (
 
 
 class Examined:
-    """A trained network on one side, and what it makes of the images to show.
+    """A trained network of one backend, and what it makes of the images to show.
 
     They are those of the test set, or of the validation set where the test set has no labels.
     """
@@ -55,17 +55,17 @@ class Examined:
 
     @classmethod
     def first_run(cls, results: Results, trial: Trial, backend: str) -> "Examined":
-        """The first run of a trial on one side."""
+        """The first run of a trial in one backend."""
         return cls(
             results.task(trial, backend),
             results.model(trial, backend),
             f"{trial.name}-{backend}",
-            f"{SIDES[backend]}, seed 0",
+            f"{BACKEND_NAMES[backend]}, seed 0",
             results.path / "figures",
         )
 
     def predict(self, images: Array) -> Array:
-        """The outputs for stored images, by the side that trained it."""
+        """The outputs for stored images, by the backend that trained it."""
         return make_learner(self.task).predict(self.trained.params, images)
 
     @cached_property
@@ -74,10 +74,10 @@ class Examined:
         right: Array = fn.predicted_classes(self.outputs) == self.labels
         return right
 
-    def figure(self, kind: str, caption: str, draw: Callable[..., None], *given: Any) -> Block:
-        """A figure of it, drawn by `draw(path, *given)`; whose it is stands in the caption."""
+    def figure(self, kind: str, caption: str, draw: Callable[..., None], *args: Any) -> Block:
+        """A figure of it, drawn by `draw(path, *args)`; whose it is stands in the caption."""
         path = self._out / f"{kind}-{self._name}.png"
-        return shown(path, f"{caption} ({self._whose}).", draw, *given)
+        return shown(path, f"{caption} ({self._whose}).", draw, *args)
 
     def examples(self) -> tuple[Array, Array, Array, tuple[str, ...]]:
         """Images, labels, outputs and class names, as the figures take them."""
@@ -110,17 +110,12 @@ def layers(task: Task) -> Table:
 
 def network(task: Task) -> list[Block]:
     """The layers of a network, and the settings it is trained with."""
-    shown = {name: getattr(task.config, name) for name in _SETTINGS}
-    said = ", ".join(
-        f"{name.replace('_', ' ')} **{value}**"
-        for name, value in shown.items()
-        if value is not None
+    settings = [(name, getattr(task.config, name)) for name in _SETTINGS]
+    text = ", ".join(
+        f"{name.replace('_', ' ')} **{value}**" for name, value in settings if value is not None
     )
     first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
-    return [
-        layers(task),
-        Text(f"Trained with {said}.{first}"),
-    ]
+    return [layers(task), Text(f"Trained with {text}.{first}")]
 
 
 def module(task: Task) -> Listing:
@@ -131,15 +126,15 @@ def module(task: Task) -> Listing:
 
 
 def training(results: Results, trial: Trial, backend: str) -> list[Block]:
-    """How the first run on a side went: its curves, and the lines of its epochs."""
+    """How the first run of a backend went: its curves, and the lines of its epochs."""
     rows = results.rows(trial, backend)
     path = results.path / "figures" / f"curve-{trial.name}-{backend}.png"
-    caption = f"Loss and accuracy over epochs ({SIDES[backend]}, seed 0)."
+    caption = f"Loss and accuracy over epochs ({BACKEND_NAMES[backend]}, seed 0)."
     unit = LOSSES[results.config(trial).loss]
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
         shown(path, caption, learning_curve, rows, unit),
-        Listing(lines, f"As it is printed, an epoch a line ({SIDES[backend]}, seed 0)."),
+        Listing(lines, f"As it is printed, an epoch a line ({BACKEND_NAMES[backend]}, seed 0)."),
     ]
 
 
@@ -160,10 +155,10 @@ def surest(examined: Examined) -> list[Block]:
 
 def inside(examined: Examined) -> list[Block]:
     """What its first layer learned to look for, what it gets wrong, an image on its way through."""
-    found = network_figures.first_filters(examined.trained)
+    first_layer = network_figures.first_filters(examined.trained)
     blocks: list[Block] = [
         examined.figure(
-            "filters", "What the first layer looks for", network_figures.filters, found
+            "filters", "What the first layer looks for", network_figures.filters, first_layer
         ),
         examined.figure(
             "mistakes",
@@ -172,7 +167,7 @@ def inside(examined: Examined) -> list[Block]:
             *examined.examples(),
         ),
     ]
-    if found.convolution:
+    if first_layer.convolution:
         image = examined.images[int(np.argmax(examined.right))]
         caption = f"The first {examined.part} image that it recognises, layer by layer"
         draw = network_figures.feature_maps
@@ -181,13 +176,13 @@ def inside(examined: Examined) -> list[Block]:
 
 
 def differences(results: Results, trial: Trial) -> list[Block]:
-    """What differs between the two sides of a trial, and why."""
+    """What differs between the two backends of a trial, and why."""
     runs = {
         backend: [results.folder(trial, backend, seed) for seed in results.seeds]
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    said: list[Block] = list(map(Text, of_free(free)))
+    blocks: list[Block] = list(map(Text, of_free(free)))
     shared, apart = ["first weights"], ["order of the images", "masks of dropout"]
     if results.config(trial).init == "own":
         apart.insert(0, shared.pop())
@@ -195,9 +190,9 @@ def differences(results: Results, trial: Trial) -> list[Block]:
             (f"{row['path']} ({row['layer']})", *(f"{row[backend]:.4f}" for backend in BACKENDS))
             for row in free["first_weights"]
         ]
-        said.append(
+        blocks.append(
             Table(
-                ("weight", *SIDES.values()),
+                ("weight", *BACKEND_NAMES.values()),
                 tuple(weights),
                 "Standard deviations of the first weights, which each side draws in its own way.",
             )
@@ -214,7 +209,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         else "Nothing else is drawn by chance, and so"
     )
     return [
-        *said,
+        *blocks,
         Text(
             f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
             "compute the same training but for rounding: `funcnn compare --mode lockstep` shows it "
@@ -224,7 +219,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
 
 
 def best_seed(results: Results, trials: Sequence[Trial]) -> int:
-    """The seed whose runs of these trials, on NumPy's side, are best on the validation set.
+    """The seed whose runs of these trials, in NumPy, are best on the validation set.
 
     The first one where there is none.
     """
@@ -239,7 +234,7 @@ def best_seed(results: Results, trials: Sequence[Trial]) -> int:
 def handed_in(results: Results, trial: Trial, file: str) -> list[Block]:
     """The predicted classes of the test images, written to a file in the experiment's folder.
 
-    By the run of NumPy's side that is best on validation.
+    By the run in NumPy that is best on validation.
     """
     best = best_seed(results, [trial])
     images, _ = results.task(trial, seed=best).data.test

@@ -21,7 +21,7 @@ ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 """Numbers in the summaries, and what they are called in a table."""
 
 
-SIDES = {"numpy": "NumPy", "torch": "PyTorch"}
+BACKEND_NAMES = {"numpy": "NumPy", "torch": "PyTorch"}
 
 
 class Setting(NamedTuple):
@@ -34,32 +34,34 @@ class Setting(NamedTuple):
 def one_after_another(
     start: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
 ) -> list[Setting]:
-    """Trials on NumPy's side, each with the settings of the one before and a change."""
-    found, settings = [], dict(start)
+    """Trials of the NumPy backend, each with the settings of the one before and a change."""
+    steps, settings = [], dict(start)
     for index, (label, change) in enumerate(changes.items()):
         settings |= change
-        found.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
-    return found
+        steps.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
+    return steps
 
 
 def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accuracy") -> Text:
-    """Whether the lowest run on each side has the accuracy (a fraction) that the lab asks for.
+    """Whether the lowest run of each backend has the accuracy (a fraction) that the lab asks for.
 
     By the validation set where the test set has no labels; the test set is called what it is.
     """
     if results.spread(trial, "numpy", score) is None:
         score = "val_accuracy"
     lowest = {
-        side: min(results.summary(trial, side, seed)[score] for seed in results.seeds)
-        for side in trial.backends
+        BACKEND_NAMES[backend]: min(
+            results.summary(trial, backend, seed)[score] for seed in results.seeds
+        )
+        for backend in trial.backends
     }
     part = "the validation set" if score == "val_accuracy" else results.summary(trial)["test_is"]
-    said = ", ".join(f"{SIDES[side]} **{100 * value:.2f} %**" for side, value in lowest.items())
+    accuracies = ", ".join(f"{name} **{100 * value:.2f} %**" for name, value in lowest.items())
     runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
-    short = [SIDES[side] for side, value in lowest.items() if value < asked]
+    short = [name for name, value in lowest.items() if value < asked]
     met = f"{' and '.join(short)} below it" if short else "met"
     return Text(
-        f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {said}; {met}."
+        f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {accuracies}; {met}."
     )
 
 
@@ -81,19 +83,19 @@ def facts(results: Results) -> list[tuple[str, str]]:
     """What a reader must know about all of the numbers."""
     seeds = len(results.seeds)
     spread = "numbers are means ± standard deviations over them"
-    said = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
+    pairs = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
-        said.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
-    return [*said, ("Machine", in_one_line(results.machine))]
+        pairs.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
+    return [*pairs, ("Machine", in_one_line(results.machine))]
 
 
-def cell(found: Spread | None, score: str) -> str:
+def cell(spread: Spread | None, score: str) -> str:
     """A score in a table, accuracies in per cent: `98.41 ± 0.12`; a dash where there is none."""
-    if found is None:
+    if spread is None:
         return "-"
     form, scale = ("{:.2f}", 100) if score.endswith("_accuracy") else ("{:.4f}", 1)
-    return found.text(form, scale)
+    return spread.text(form, scale)
 
 
 def side_by_side_table(
@@ -103,19 +105,19 @@ def side_by_side_table(
     caption: str,
     scores: Mapping[str, str] = ACCURACIES,
 ) -> Table:
-    """Scores of settings on the sides that they have; on another one they have a dash."""
-    sides = [side for side in BACKENDS if any(side in trial.backends for _, trial in settings)]
+    """Scores of settings in the backends that they have; in another one they have a dash."""
+    backends = [name for name in BACKENDS if any(name in trial.backends for _, trial in settings)]
     header = [what]
-    for backend in sides:
-        header += [f"{SIDES[backend]}: {words}" for words in scores.values()]
+    for backend in backends:
+        header += [f"{BACKEND_NAMES[backend]}: {words}" for words in scores.values()]
     rows = []
     for label, trial in settings:
         row = [label]
-        for backend in sides:
+        for backend in backends:
             for score in scores:
                 trained = backend in trial.backends
-                found = results.spread(trial, backend, score) if trained else None
-                row.append(cell(found, score))
+                spread = results.spread(trial, backend, score) if trained else None
+                row.append(cell(spread, score))
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows), caption)
 
@@ -154,35 +156,35 @@ def sweep(
     )
 
 
-def shown(path: Path, caption: str, draw: Callable[..., None], *given: Any) -> Block:
-    """The figure that `draw(path, *given)` makes, or what is said in its place if it cannot."""
-    if drawn(draw, path, *given):
+def shown(path: Path, caption: str, draw: Callable[..., None], *args: Any) -> Block:
+    """The figure that `draw(path, *args)` makes, or what is said in its place if it cannot."""
+    if drawn(draw, path, *args):
         return Picture(path, caption)
     return Text(f"{caption} (This figure could not be drawn.)")
 
 
 def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
-    """The dots of settings on their sides, in per cent."""
-    found: list[Score] = []
+    """The dots of settings in their backends, in per cent."""
+    scores: list[Score] = []
     for label, trial in settings:
         for backend in trial.backends:
             values = results.spread(trial, backend, score)
             if values is not None:
                 std = None if values.std is None else 100 * values.std
-                found.append(Score(label, SIDES[backend], 100 * values.mean, std))
-    return found
+                scores.append(Score(label, BACKEND_NAMES[backend], 100 * values.mean, std))
+    return scores
 
 
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     """A table and a figure of steps, each of which changes the one before (NumPy)."""
     rows, before = [], None
     for label, trial in steps:
-        found = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
-        validation = found["val_accuracy"]
+        spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
+        validation = spreads["val_accuracy"]
         assert validation is not None  # image labs have a validation set
         gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
         before = validation.mean
-        cells = [cell(found[score], score) for score in ACCURACIES]
+        cells = [cell(spreads[score], score) for score in ACCURACIES]
         rows.append((label, cells[0], gained, cells[1]))
     path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
@@ -201,10 +203,10 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
 
 def _epochs(results: Results, steps: Sequence[Setting]) -> str:
     """How long networks with and without convolutions were trained."""
-    said = {}
+    lengths = {}
     for _, trial in steps:
         config = results.config(trial)
         kind = "with" if config.channels else "without"
         epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-        said[kind] = f"{epochs} {kind} convolutions"
-    return f"{', '.join(said[kind] for kind in sorted(said, reverse=True))}."
+        lengths[kind] = f"{epochs} {kind} convolutions"
+    return f"{', '.join(lengths[kind] for kind in sorted(lengths, reverse=True))}."

@@ -25,7 +25,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.sweep.plan import made_ready
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.pool import Job, Told, run_all
+from funcnn.experiments.training.pool import Answers, Job, run_all
 
 _PATIENCE = 5  # seconds that a scheduler has to answer
 _GLANCE = 1  # seconds between two looks at whether it still has workers
@@ -66,8 +66,8 @@ def train(version: str, config: dict[str, Any], expected: Expected | None) -> di
     with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as place:
         folder = Path(place) / "run"
         job = Job("run", RunConfig.resolve(config), folder, draw=False, expected=expected)
-        with contextlib.closing(run_all([job], at_once=1)) as told:
-            *_, (_, last) = told
+        with contextlib.closing(run_all([job], at_once=1)) as answers:
+            *_, (_, last) = answers
         files = {
             path.name: path.read_bytes()
             for path in (folder.iterdir() if folder.is_dir() else ())
@@ -103,24 +103,24 @@ class Cluster:
             self._client.submit(ready, plain, of, workers=[worker], pure=False): worker
             for worker in versions
         }
-        found: list[Plain] = []
+        first_answer: list[Plain] = []
         for future, answer in self._answers(list(asked)):
             if isinstance(answer, str):
                 self._refuse(asked[future], answer)
-            for (_, _, first), (_, _, other) in zip(found, answer, strict=False):
+            for (_, _, first), (_, _, other) in zip(first_answer, answer, strict=False):
                 if first is not None and not first.allows(other.record):
                     self._refuse(
                         asked[future],
                         f"--data {first.record.data}: the content of {other.record.path} is not "
                         "what the other workers have under this name",
                     )
-            found = found or answer
+            first_answer = first_answer or answer
         return [
             job._replace(config=RunConfig.resolve(config), usual=usual, expected=expected)
-            for job, (config, usual, expected) in zip(jobs, found, strict=True)
+            for job, (config, usual, expected) in zip(jobs, first_answer, strict=True)
         ]
 
-    def run(self, jobs: Sequence[Job]) -> Told:
+    def run(self, jobs: Sequence[Job]) -> Answers:
         """What the runs tell, which is the end of each.
 
         Raises `RunStoppedError` if the scheduler is gone, or all its workers are.
@@ -141,8 +141,8 @@ class Cluster:
                 if answer["error"] is None:
                     yield job, {"peak_memory": None}
                 else:
-                    said = answer["error"].replace(answer["folder"] or "\0", str(job.folder))
-                    yield job, {"error": said}
+                    error = answer["error"].replace(answer["folder"] or "\0", str(job.folder))
+                    yield job, {"error": error}
         finally:
             self._client.cancel(list(futures))
 

@@ -95,13 +95,13 @@ def _draw_lines(path: Path, swept: _Swept, x: str, series: str | None) -> None:
     figure, (axes,) = new_figure(1, 2, (10, 4.2))
     lines = swept.grid[series] if series else [None]
     for number, value in enumerate(lines):
-        found = swept.at(**({series: value} if series else {}))
-        found.sort(key=lambda result: result.point.values[x])
-        places = [result.point.values[x] for result in found]
+        results = swept.at(**({series: value} if series else {}))
+        results.sort(key=lambda result: result.point.values[x])
+        places = [result.point.values[x] for result in results]
         looks = {"color": COLOURS[number], "marker": MARKERS[number % len(MARKERS)]}
         label = _short(value) if series else None
         for axis, score, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
-            spreads: list[Spread] = [getattr(result, score) for result in found]
+            spreads: list[Spread] = [getattr(result, score) for result in results]
             means = np.array([scale * each.mean for each in spreads])
             stds = np.array([scale * (each.std or 0.0) for each in spreads])
             axis.plot(places, means, linestyle="-", markersize=5, label=label, **looks)
@@ -193,14 +193,12 @@ def _draw_panels(path: Path, swept: _Swept) -> None:
         best = []
         for place, value in enumerate(values):
             at = sorted(swept.at(**{key: value}), key=lambda result: result.point.label)
-            found = [100 * result.accuracy.mean for result in at if result.accuracy]
-            best.append(max(found, default=np.nan))
+            accuracies = [100 * result.accuracy.mean for result in at if result.accuracy]
+            best.append(max(accuracies, default=np.nan))
+            width = 0.15 if len(accuracies) > 1 else 0
             axis.plot(
-                place
-                + (
-                    np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else np.zeros(len(found))
-                ),
-                found,
+                place + np.linspace(-width, width, len(accuracies)),
+                accuracies,
                 "o",
                 color=BLUE,
                 alpha=0.45,

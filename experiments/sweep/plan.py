@@ -174,15 +174,15 @@ def _product(grid: Grid) -> list[tuple[Any, ...]]:
 
 
 def _with_emnist(
-    target: str, of_trial: Mapping[str, Any], given: Mapping[str, Any]
+    target: str, of_trial: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A trial's settings with EMNIST where it is, unless other data is given."""
-    if of_trial.get("data") != EMNIST47 or "data" in given:
+    if of_trial.get("data") != EMNIST47 or "data" in options:
         return dict(of_trial)
-    found = find_emnist()
-    if found is None:
+    emnist = find_emnist()
+    if emnist is None:
         raise missing_emnist(target)
-    return {**of_trial, "data": found}
+    return {**of_trial, "data": emnist}
 
 
 def _run(point: Point, seed: int) -> SweptRun:

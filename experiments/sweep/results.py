@@ -114,11 +114,11 @@ def summarise(plan: Plan, outcomes: Outcomes) -> list[PointResult]:
 
 def best_of(results: Sequence[PointResult]) -> list[PointResult]:
     """The best point of each trial that has one; results as `summarise` gives them."""
-    found: dict[Any, PointResult] = {}
+    best: dict[Any, PointResult] = {}
     for result in results:
         if result.accuracy is not None:
-            found.setdefault(result.point.values.get(TRIAL), result)
-    return list(found.values())
+            best.setdefault(result.point.values.get(TRIAL), result)
+    return list(best.values())
 
 
 def _of_point(point: Point, outcomes: Sequence[Outcome], part: str) -> PointResult:

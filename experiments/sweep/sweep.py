@@ -31,9 +31,9 @@ from funcnn.experiments.sweep.results import (
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import as_option, dashed
-from funcnn.experiments.tasks.sizes import unsaid
+from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.pool import Job, Told, run_all, tell
+from funcnn.experiments.training.pool import Answers, Job, run_all, tell
 from funcnn.experiments.training.record import Record
 
 
@@ -43,7 +43,7 @@ class Pool(Protocol):
     def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
         """As `sweep_plan.made_ready`, where they are to be trained."""
 
-    def run(self, jobs: Sequence[Job]) -> Told:
+    def run(self, jobs: Sequence[Job]) -> Answers:
         """What the runs tell; it ends with the last of them, or when it is closed."""
 
 
@@ -65,7 +65,7 @@ class Processes:
         """As `sweep_plan.made_ready`."""
         return made_ready(jobs, of)
 
-    def run(self, jobs: Sequence[Job]) -> Told:
+    def run(self, jobs: Sequence[Job]) -> Answers:
         """What the runs tell."""
         return run_all([job._replace(threads=self._threads) for job in jobs], self._at_once)
 
@@ -127,8 +127,8 @@ class Sweep:
         epochs = {job.name: job.config.epochs for job in self._jobs}
         callback.begin(epochs, len(outcomes))
         write_table(self.table, self.plan, outcomes)
-        with contextlib.closing(self._pool.run(self._jobs)) as told:
-            for job, answer in told:
+        with contextlib.closing(self._pool.run(self._jobs)) as answers:
+            for job, answer in answers:
                 if "error" in answer:
                     outcomes[job.name] = Outcome(error=answer["error"])
                 elif "peak_memory" in answer:
@@ -149,7 +149,7 @@ class Sweep:
         firsts: dict[str, Job] = {}  # of each point, whose seeds all have as many examples
         for run in missing:
             expected = known.get(run.config.data)
-            usual = tuple(unsaid(run.point.settings))
+            usual = tuple(usual_sizes(run.point.settings))
             job = Job(
                 run.name, run.config, folders[run.name].path, 1, False, False, expected, usual
             )
@@ -163,7 +163,7 @@ class Sweep:
                 run = run._replace(config=folders[run.name].read_config())
             elif run.point.label in ready:
                 config = ready[run.point.label].config
-                sizes = {name: getattr(config, name) for name in unsaid(())}
+                sizes = {name: getattr(config, name) for name in usual_sizes(())}
                 run = run._replace(config=dataclasses.replace(run.config, **sizes))
             runs.append(run)
         self.plan = self.plan._replace(runs=runs)
@@ -207,7 +207,7 @@ class Sweep:
 
 def _is_of(config: RunConfig, run: SweptRun) -> bool:
     """Whether a run with this config is this one: small data may have given it smaller sizes."""
-    chosen = {name: getattr(run.config, name) for name in unsaid(run.point.settings)}
+    chosen = {name: getattr(run.config, name) for name in usual_sizes(run.point.settings)}
     if same_place(config.data, run.config.data):
         chosen["data"] = run.config.data
     return dataclasses.replace(config, **chosen) == run.config

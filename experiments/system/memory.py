@@ -75,8 +75,8 @@ def _peak_so_far() -> int:
     if sys.platform == "win32" or resource is None:
         import psutil
 
-        told: Any = psutil.Process().memory_info()  # its type has what this system tells, only
-        return int(told.peak_wset)
+        info: Any = psutil.Process().memory_info()  # its type has what this system tells, only
+        return int(info.peak_wset)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -16,7 +16,7 @@ from funcnn.types import Layer, Loss
 def load_data(
     config: RunConfig, expected: Expected | None = None, *, usual: Collection[str] = ()
 ) -> Dataset:
-    """The data of a run, split. usual: as `small_data.unsaid`. Else as `load_dataset`."""
+    """The data of a run, split. usual: as `sizes.usual_sizes`. Else as `load_dataset`."""
     return load_dataset(
         config.data,
         val_size=config.val_size,
@@ -55,8 +55,8 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
         sizes = {name: sizes_text(each, empty="") for name, each in layers.items()}
         if config.channels:
             sizes["kernel-size"] = str(config.kernel_size)
-        given = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
-        raise InputError(f"{given}: the network does not fit in memory") from None
+        options = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
+        raise InputError(f"{options}: the network does not fit in memory") from None
     except ValueError as error:
         raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
 

@@ -175,32 +175,32 @@ class RunConfig:
             _refuse("data", self.data, wanted)
 
     @classmethod
-    def resolve(cls, given: Mapping[str, Any]) -> "RunConfig":
-        """The config of the values given, and the architecture's defaults for the others.
+    def resolve(cls, settings: Mapping[str, Any]) -> "RunConfig":
+        """The config of these settings, and the architecture's defaults for the others.
 
         An optimizer brings defaults that suit it, an activation a limit to the learning rate; with
         the squared error there is no label smoothing.
         Raises `InputError` for an unknown name or a value out of range.
         """
-        unknown = sorted(set(given) - set(SETTINGS))
+        unknown = sorted(set(settings) - set(SETTINGS))
         if unknown:
             names = ", ".join(sorted(SETTINGS))
             raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
-        _check("arch", given.get("arch"))
-        architecture = ARCHITECTURES[given["arch"]]
+        _check("arch", settings.get("arch"))
+        architecture = ARCHITECTURES[settings["arch"]]
         defaults = {name: each.default for name, each in SETTINGS.items()}
         defaults |= architecture.defaults
-        optimizer = given.get("optimizer", defaults["optimizer"])
+        optimizer = settings.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
             defaults = defaults | dict(architecture.sgd) | OPTIMIZERS[optimizer].defaults
-        activation = given.get("activation", defaults["activation"])
+        activation = settings.get("activation", defaults["activation"])
         known = isinstance(activation, str) and activation in ACTIVATIONS
         if known:
             defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
-        if given.get("loss") == "squared-error":
+        if settings.get("loss") == "squared-error":
             defaults = defaults | {"label_smoothing": 0.0}
-        values = defaults | dict(given)
+        values = defaults | dict(settings)
         for name in ("hidden", "channels"):
             if isinstance(values[name], list):  # of JSON
                 values[name] = tuple(values[name])

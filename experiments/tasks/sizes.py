@@ -9,7 +9,10 @@ from funcnn.experiments.tasks.config import RunConfig
 
 
 def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfig:
-    """The config with the sizes that its data, as of `load_data`, allow. usual: as `unsaid`."""
+    """The config with the sizes that its data, as of `load_data`, allow.
+
+    usual: as `usual_sizes`.
+    """
     sizes: dict[str, Any] = {}
     if "val_size" in usual:
         sizes["val_size"] = len(data.validation[0]) if data.validation else 0
@@ -18,6 +21,6 @@ def fitted(config: RunConfig, data: Dataset, usual: Collection[str]) -> RunConfi
     return dataclasses.replace(config, **sizes)
 
 
-def unsaid(given: Collection[str]) -> list[str]:
-    """The sizes that are the usual ones, not among the settings given: small data need smaller."""
-    return [name for name in ("val_size", "batch_size") if name not in given]
+def usual_sizes(settings: Collection[str]) -> list[str]:
+    """The sizes that the settings leave as they usually are: small data need smaller ones."""
+    return [name for name in ("val_size", "batch_size") if name not in settings]

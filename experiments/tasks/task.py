@@ -42,7 +42,7 @@ class Task(NamedTuple):
     ) -> "Task":
         """The task of a config; expected: its data, as of `load_dataset`.
 
-        usual: the sizes, as of `unsaid`, that the task's config has smaller if the data need it.
+        usual: the sizes, as of `usual_sizes`, that the config has smaller if the data need it.
         Raises `InputError` if the data cannot be used.
         """
         data = load_data(config, expected, usual=usual)

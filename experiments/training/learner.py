@@ -18,12 +18,12 @@ from funcnn.experiments.tasks.task import Batch, Task
 from funcnn.types import Array, Tree
 
 
-def expect_init_used(given: Collection[str], configs: Iterable[RunConfig]) -> None:
-    """Raise `InputError` if the settings given have an `init`, and none of these runs is torch's.
+def expect_init_used(settings: Collection[str], configs: Iterable[RunConfig]) -> None:
+    """Raise `InputError` if the settings have an `init`, and none of these runs is torch's.
 
     In NumPy's there are no other weights to begin with than its own, which are those shared.
     """
-    if "init" in given and all(config.backend == "numpy" for config in configs):
+    if "init" in settings and all(config.backend == "numpy" for config in configs):
         raise InputError("--init is for --backend torch: leave it out")
 
 

@@ -189,8 +189,8 @@ class MpiLearner(NumpyLearner):
     def follow(self) -> None:
         """On another rank than 0: do a share of what that does, until the run is done."""
         with self.limits(), np.errstate(all="ignore"):
-            while (told := self._comm.bcast(None)) is not None:
-                match told:
+            while (message := self._comm.bcast(None)) is not None:
+                match message:
                     case "epoch", epoch:
                         for batch in super().batches(epoch):
                             self.step(batch)

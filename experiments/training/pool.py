@@ -33,7 +33,7 @@ class Job(NamedTuple):
     expected: Expected | None = None
     """Its data, if they were read before."""
     usual: tuple[str, ...] = ()
-    """The sizes in its config, as of `sizes.unsaid`, that small data may have smaller."""
+    """The sizes in its config, as of `sizes.usual_sizes`, that small data may have smaller."""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Job(NamedTuple):
         }
 
 
-Told = Generator[tuple[Job, dict[str, Any]], None, None]
+Answers = Generator[tuple[Job, dict[str, Any]], None, None]
 """What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
 
 
@@ -62,12 +62,12 @@ def tell(callback: Callback, job: Job, answer: Mapping[str, Any]) -> None:
         callback.run_end(job.name, RunFolder(job.folder), answer.get("error"))
 
 
-def run_all(jobs: Sequence[Job], at_once: int) -> Told:
+def run_all(jobs: Sequence[Job], at_once: int) -> Answers:
     """What the runs tell, which begin in this order; one with an error does not end the others.
 
     To close it ends those that are not finished; they can be resumed.
     """
-    told: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
+    answers: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -76,7 +76,7 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Told:
         def begin() -> None:
             process = ModuleProcess("training.worker")
             closing.callback(process.close)
-            thread = threading.Thread(target=_work, args=(process, waiting, told))
+            thread = threading.Thread(target=_work, args=(process, waiting, answers))
             thread.start()
             # Undone in reverse: a process ends, so that its thread does, and only then is closed.
             closing.callback(thread.join)
@@ -86,7 +86,7 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Told:
             begin()
         unfinished = len(jobs)
         while unfinished:
-            job, answer = told.get()
+            job, answer = answers.get()
             if answer.pop("ended", False) and not waiting.empty():
                 begin()  # in the place of the process that ended
             if "note" in answer:
@@ -99,7 +99,7 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Told:
 def _work(
     process: ModuleProcess,
     waiting: "queue.SimpleQueue[Job]",
-    told: "queue.Queue[tuple[Job, dict[str, Any]]]",
+    answers: "queue.Queue[tuple[Job, dict[str, Any]]]",
 ) -> None:
     """Have a process do one run after another, until none is waiting or it ends."""
     while True:
@@ -109,11 +109,11 @@ def _work(
             return
         try:
             answer = process.ask(job.request)
-            told.put((job, answer))
+            answers.put((job, answer))
             while not answer.keys() & {"peak_memory", "error"}:
                 answer = process.answer()
-                told.put((job, answer))
+                answers.put((job, answer))
         except Exception as error:  # whatever it is, somebody waits for the end of the job
             kind = "" if isinstance(error, ProcessEndedError) else f"{type(error).__name__}: "
-            told.put((job, {"error": " ".join(f"{kind}{error}".split()), "ended": True}))
+            answers.put((job, {"error": " ".join(f"{kind}{error}".split()), "ended": True}))
             return

@@ -196,7 +196,7 @@ def is_patient(config: RunConfig, left: Left) -> bool:
     return sum(row.epoch > since for row in left.rows) < config.patience
 
 
-def said_of_schedule(task: Task, left: Left) -> str:
+def describe_schedule(task: Task, left: Left) -> str:
     """What becomes of the learning rate of a run that was extended, in a line."""
     config, done, before = task.config, left.epochs_done, left.extended[-1].from_epochs
     plan = f"{config.epochs} epochs instead of {before}: "

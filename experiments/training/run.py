@@ -28,10 +28,10 @@ from funcnn.experiments.training.record import identity
 from funcnn.experiments.training.resumption import (
     Left,
     best,
+    describe_schedule,
     expect_unfinished,
     is_patient,
     left_in_summary,
-    said_of_schedule,
 )
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.types import Array, Tree
@@ -131,7 +131,7 @@ class TrainingRun:
         if config != folder.read_config() or folder.summary.exists():
             run._begin_again_with(config)
         if epochs is not None and left.extended:
-            run.extension = said_of_schedule(task, left)
+            run.extension = describe_schedule(task, left)
         return run
 
     def _mend(self) -> None:

@@ -40,8 +40,8 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes one of the answers."""
 
 
-class _Told(Callback):
-    """What it is told as answers; and the peak of memory in training, up to the evaluation."""
+class _Forwarder(Callback):
+    """Tells on what it is told, as answers; has the peak of memory until the evaluation."""
 
     def __init__(self, tell: Tell, history: Path | None) -> None:
         self.peak_memory: int | None = None
@@ -87,11 +87,11 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 run = TrainingRun.start(
                     RunConfig.resolve(asked["config"]), folder.path, expected=_expected(asked)
                 )
-            told = _Told(tell, folder.path / "history" if asked["keep"] else None)
-            run.finish(told, draw=asked["draw"])
+            callback = _Forwarder(tell, folder.path / "history" if asked["keep"] else None)
+            run.finish(callback, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}
-    return {"peak_memory": told.peak_memory}
+    return {"peak_memory": callback.peak_memory}
 
 
 def _expected(asked: dict[str, Any]) -> Expected | None:

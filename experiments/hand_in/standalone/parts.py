@@ -62,9 +62,9 @@ def parts_of(model: Layer, input_shape: Shape) -> list[Part]:
                 raise _NoWordsError
             words = render(own, input_shape)
         except _NoWordsError:
-            given = ", ".join(f"{name}={value}" for name, value in own.items() if name != "layer")
+            arguments = ", ".join(f"{name}={own[name]}" for name in own if name != "layer")
             raise InputError(
-                f"layer {index}: network.py has no words for {own['layer']}({given})"
+                f"layer {index}: network.py has no words for {own['layer']}({arguments})"
             ) from None
         parts.append(Part(*words, row.output_shape))
         input_shape = row.output_shape
@@ -96,13 +96,13 @@ def _conv(spec: Spec, input_shape: Shape) -> _Words:
     elif padding == "valid":
         padding = 0
     pair = (padding, padding) if isinstance(padding, int) else tuple(padding)
-    given = f", stride={stride}" if stride != 1 else ""
-    given += f", padding={pair}" if any(pair) else ""
+    arguments = f", stride={stride}" if stride != 1 else ""
+    arguments += f", padding={pair}" if any(pair) else ""
     outputs, inputs = spec["out_channels"], input_shape[0]
     shape = (outputs, inputs, size, size)
     fans = (inputs * size * size, outputs * size * size)
-    made = f"Conv({inputs}, {outputs}, {size}{given})"
-    return _partial("conv", given), _weights(spec, shape, fans, outputs), made
+    made = f"Conv({inputs}, {outputs}, {size}{arguments})"
+    return _partial("conv", arguments), _weights(spec, shape, fans, outputs), made
 
 
 def _pool(function: str, made: str) -> Callable[[Spec, Shape], _Words]:
@@ -127,8 +127,8 @@ def _activation(spec: Spec, input_shape: Shape) -> _Words:
         first = f"{spec['init']}"
         return function, f'{{"weight": constant(1, {first})}}', f"{made}({first})"
     names = {"leaky_relu": ("slope", "negative_slope"), "elu": ("alpha", "alpha")}.get(function)
-    given = f"{names[0]}={spec[names[1]]}" if names else ""
-    return _partial(function, f", {given}" if given else ""), "{}", f"{made}({given})"
+    argument = f"{names[0]}={spec[names[1]]}" if names else ""
+    return _partial(function, argument and f", {argument}"), "{}", f"{made}({argument})"
 
 
 def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> str:
@@ -136,16 +136,16 @@ def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> s
     initializer = spec["weight_init"]["initializer"]
     _expect(spec["bias"] and spec["bias_init"]["initializer"] == "zeros")
     if initializer == "normal":
-        given = f"{shape}, {spec['weight_init']['stddev']}"
+        arguments = f"{shape}, {spec['weight_init']['stddev']}"
     else:
         _expect(initializer in ("glorot_uniform", "he_normal", "lecun_normal"))
-        given = f"{shape}, {fans[0]}"
-        given += f", {fans[1]}" if initializer == "glorot_uniform" else ""
-    return f'{{"weight": {initializer}(rng, {given}), "bias": constant({outputs}, 0)}}'
+        arguments = f"{shape}, {fans[0]}"
+        arguments += f", {fans[1]}" if initializer == "glorot_uniform" else ""
+    return f'{{"weight": {initializer}(rng, {arguments}), "bias": constant({outputs}, 0)}}'
 
 
-def _partial(function: str, given: str) -> str:
-    return f"partial({function}{given})" if given else function
+def _partial(function: str, arguments: str) -> str:
+    return f"partial({function}{arguments})" if arguments else function
 
 
 _RENDERED = {

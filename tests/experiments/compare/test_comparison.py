@@ -121,20 +121,20 @@ def test_the_record_has_the_numbers_of_the_runs(compared):
     assert record["seeds"] == [0, 1]
     assert [row["run"] for row in record["free"]["runs"]] == sorted(RUNS)
     for backend in ("numpy", "torch"):
-        side = record["free"]["sides"][backend]
+        of_backend = record["free"]["sides"][backend]
         summaries = [
             json.loads((folder / f"{backend}-seed-{seed}" / "summary.json").read_text())
             for seed in (0, 1)
         ]
         for name in ("test_accuracy", "test_loss", "val_accuracy", "val_loss"):
             values = [summary[name] for summary in summaries]
-            assert side[name]["values"] == values
-            assert side[name]["mean"] == pytest.approx(np.mean(values))
-            assert side[name]["std"] == pytest.approx(np.std(values, ddof=1))
+            assert of_backend[name]["values"] == values
+            assert of_backend[name]["mean"] == pytest.approx(np.mean(values))
+            assert of_backend[name]["std"] == pytest.approx(np.std(values, ddof=1))
         counts = np.sum([summary["confusion_matrix"] for summary in summaries], 0)
         assert record["free"]["confusion"][backend] == counts.tolist()
-        assert side["parameters"] == summaries[0]["parameters"] == 103
-        assert side["peak_memory"] > 0
+        assert of_backend["parameters"] == summaries[0]["parameters"] == 103
+        assert of_backend["peak_memory"] > 0
     ours, theirs = (np.array(record["free"]["confusion"][name]) for name in ("numpy", "torch"))
     apart = share_of_class(theirs) - share_of_class(ours)
     np.testing.assert_allclose(record["free"]["confusion"]["difference"], apart)
@@ -359,7 +359,7 @@ def test_the_spread_is_that_of_a_sample():
 @pytest.mark.parametrize(
     ("ours", "theirs", "larger"),
     [
-        # s = 0.01 on both sides: the standard error is 0.01 sqrt(2 / 3) = 0.008165
+        # s = 0.01 in both backends: the standard error is 0.01 sqrt(2 / 3) = 0.008165
         pytest.param([0.80, 0.81, 0.82], [0.816, 0.826, 0.836], False, id="just below two"),
         pytest.param([0.80, 0.81, 0.82], [0.817, 0.827, 0.837], True, id="just above two"),
         pytest.param([0.817, 0.827, 0.837], [0.80, 0.81, 0.82], True, id="the other way round"),
@@ -388,14 +388,14 @@ def test_the_chance_of_a_t_is_that_of_the_tables(t, freedom, expected):
 def free_of(ours, theirs):
     """What the sentences need, of accuracies by hand."""
     means = spread(ours), spread(theirs)
-    sides = {
+    by_backend = {
         name: {"test_accuracy": each._asdict()}
         for name, each in zip(("numpy", "torch"), means, strict=True)
     }
     most = {"true": "Shirt", "predicted": "Coat", "difference": -0.012}
     pairs = [{"runs": ["numpy-seed-0", "torch-seed-0"], "different": 50}]
     return {
-        "sides": sides,
+        "sides": by_backend,
         "difference": {"of": "test_accuracy", **compare_means(*means)._asdict()},
         "confusion": {"largest": most},
         "agreement": {"inputs": 1000, "pairs": pairs},

@@ -146,7 +146,7 @@ def against(task, other, steps=20):
     return list(differences(NumpyBackend(task, params), other(params), batches))
 
 
-def test_a_half_does_not_differ_from_itself(images):
+def test_a_backend_does_not_differ_from_itself(images):
     task = small(images, "mlp3", dropout=0.3)
     found = against(task, lambda params: NumpyBackend(task, params))
     assert largest(found) == {"loss": 0, "grads": 0, "params": 0}
@@ -192,7 +192,7 @@ def test_in_float32_the_difference_is_that_of_its_rounding_and_grows(images):
     assert 3 * steps[0].params < steps[-1].params < 1e-3
 
 
-def test_the_numpy_half_does_what_a_run_does_to_the_bit(images, tmp_path):
+def test_the_numpy_backend_does_what_a_run_does_to_the_bit(images, tmp_path):
     seen = []
 
     class Losses(Callback):

@@ -42,7 +42,7 @@ from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
 
-pytest.importorskip("torch", reason="a hand-in has a side in torch: pip install 'funcnn[torch]'")
+pytest.importorskip("torch", reason="a hand-in has networks of torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbclient"):
     pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
 need_weasyprint()
@@ -162,9 +162,9 @@ def run(tmp_path_factory) -> RunFolder:
 def network(run) -> HandedNetwork:
     trained = load_model(run)
     worse = fn.tree.map(lambda leaf: leaf * np.float32(0.5), trained.params)
-    sides = {"numpy": trained, "torch": trained._replace(params=worse)}
+    by_backend = {"numpy": trained, "torch": trained._replace(params=worse)}
     task = Task.build(run.read_config())
-    return HandedNetwork(task, sides, run.params.read_bytes(), {})
+    return HandedNetwork(task, by_backend, run.params.read_bytes(), {})
 
 
 # All kinds of files at once.
@@ -371,13 +371,13 @@ def test_a_rule_that_does_not_hold_is_named(good, file, change_file, broken) -> 
         assert said.startswith(expected)
 
 
-def test_a_floor_is_of_both_sides_and_of_the_part_that_is_asked_for(good, network) -> None:
+def test_a_floor_is_of_both_backends_and_of_the_part_that_is_asked_for(good, network) -> None:
     floors = (Floor("mlp", "validation", 0.99), Floor("mlp", "test", 0.99, above=True))
     verdicts = check(good._replace(hand_in=ALL._replace(floors=floors)))
     found = [str(verdict) for verdict in verdicts if not verdict.holds]
     accuracy = {
-        (side, part): f"{100 * network.accuracy(side, part):.2f} %"
-        for side in ("numpy", "torch")
+        (backend, part): f"{100 * network.accuracy(backend, part):.2f} %"
+        for backend in ("numpy", "torch")
         for part in ("validation", "test")
     }
     assert len(set(accuracy.values())) == 4
@@ -531,8 +531,8 @@ def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
     assert done.exit_code == 1
     start, _, broken = done.stderr.splitlines()[-1].partition(" hold: ")
     assert start == "Error: nothing was written, for 2 rules do not"
-    for rule, side in zip(broken.split("; "), ("NumPy", "PyTorch"), strict=True):
-        assert rule.startswith(f"one in {side}: at least 99.9 % on the training points")
+    for rule, backend in zip(broken.split("; "), ("NumPy", "PyTorch"), strict=True):
+        assert rule.startswith(f"one in {backend}: at least 99.9 % on the training points")
     assert not Path("hand-in").exists()
 
 

@@ -23,7 +23,7 @@ from funcnn.experiments.labs.tables import verdict
 from funcnn.experiments.training.run_folder import EpochRow
 
 torch = pytest.importorskip(
-    "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
+    "torch", reason="an experiment has runs of torch: pip install 'funcnn[torch]'"
 )
 need_weasyprint()
 
@@ -249,10 +249,10 @@ def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
         def __init__(self, test):
             self.scores = {"val_accuracy": [0.9, 0.85], "test_accuracy": test}
 
-        def spread(self, trial, side, score):
+        def spread(self, trial, backend, score):
             return self.scores[score]
 
-        def summary(self, trial, side="numpy", seed=0):
+        def summary(self, trial, backend="numpy", seed=0):
             scores = {name: values[seed] for name, values in self.scores.items() if values}
             return scores | {"test_is": "the test set"}
 

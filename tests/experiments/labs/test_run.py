@@ -29,9 +29,7 @@ from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 
-pytest.importorskip(
-    "torch", reason="an experiment has a side in torch: pip install 'funcnn[torch]'"
-)
+pytest.importorskip("torch", reason="an experiment has runs of torch: pip install 'funcnn[torch]'")
 need_weasyprint()
 
 POINTS = {"arch": "points", "epochs": 4, "init": "shared"}
@@ -121,13 +119,13 @@ def test_it_trains_every_seed_and_side_and_writes_the_report(finished):
                                  for epoch in (1, 2)]  # fmt: skip
     assert page == Path("runs/tiny-quick/report.html")
     losses = [
-        json.loads(Path(f"runs/tiny-quick/trials/one/{side}-seed-0/summary.json").read_text())
-        for side in ("numpy", "torch")
+        json.loads(Path(f"runs/tiny-quick/trials/one/{backend}-seed-0/summary.json").read_text())
+        for backend in ("numpy", "torch")
     ]
     text = page.read_text()
-    for side in losses:
-        assert f"{side['backend']} {side['test_loss']:.6f}" in text
-    # The same first weights, the whole set as one batch: the two sides are one training.
+    for summary in losses:
+        assert f"{summary['backend']} {summary['test_loss']:.6f}" in text
+    # The same first weights, the whole set as one batch: the two backends are one training.
     assert losses[0]["test_loss"] == pytest.approx(losses[1]["test_loss"], rel=1e-4)
     assert page.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
@@ -136,7 +134,7 @@ def test_it_trains_every_seed_and_side_and_writes_the_report(finished):
 def test_a_whole_one_has_three_seeds_and_its_own_epochs():
     LabRun.open(TINY, False).finish(told := Told(), at_once=1)
     assert [name for name, *_ in told.results] == [
-        *(f"one/{side}-seed-{seed}" for seed in range(3) for side in ("numpy", "torch")),
+        *(f"one/{backend}-seed-{seed}" for seed in range(3) for backend in ("numpy", "torch")),
         *(f"two/numpy-seed-{seed}" for seed in range(3)),
     ]
     results = Results(TINY, Path("runs/tiny"), False, {})
@@ -314,7 +312,7 @@ def test_run_prints_the_labs_lines_and_where_the_report_is(monkeypatch):
     )
     assert re.fullmatch(r"epoch 1 loss : 0\.\d+", lines[0])
     assert re.fullmatch(r"one/numpy-seed-0: test accuracy \d+\.\d\d%, \d+\.\d s", lines[2])
-    assert len([line for line in lines if line.startswith("epoch")]) == 4  # of one, on both sides
+    assert len([line for line in lines if line.startswith("epoch")]) == 4  # of one, in both
     assert lines[-1] == "report: runs/tiny-quick/report.html and report.pdf"
     again = json.loads(funcnn("experiment report tiny --quick --json").stdout)
     assert again["report"] == "runs/tiny-quick/report.html"

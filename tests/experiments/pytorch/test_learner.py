@@ -84,7 +84,7 @@ def test_shared_first_weights_are_numpys(images):
     assert not fn.tree.all_close(own, task.first_params())
 
 
-def test_a_chosen_start_is_shared_by_both_sides(images):
+def test_a_chosen_start_is_shared_by_both_backends(images):
     task = Task.build(tiny(images, init="shared", weight_init="normal"))
     params = TorchLearner(task).params
     assert_same_bits(params, Task.build(task.config).first_params())

@@ -72,7 +72,7 @@ def assert_close(ours, parameters, rtol=1e-10):
 
 
 def follow(config, dtype=np.float64, rtol=1e-10):
-    """Both sides for STEPS steps with the same gradients, compared after each."""
+    """Both libraries for STEPS steps with the same gradients, compared after each."""
     ours, params = build_optimizer(config, STEPS), first_params(dtype)
     state, parameters = ours.init(params), parameters_of(params)
     theirs, scheduler = torch_optimizer(config, parameters, STEPS)
