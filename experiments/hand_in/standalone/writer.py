@@ -42,12 +42,12 @@ _LOSSES = {
 }
 _ABOUT = """
 Twice: as functions, of which `train` yields the params that `predict` takes; and as the class
-`Network`, which a loop drives:
+`Network`, which a loop drives, the lab's own for instance:
 
     net = Network()
     pred, loss = net.forward(x, target)
     net.backward()
-    net.update(learning_rate)
+    net.update(Learning_rate)
 
 Its gradients are those of the mean loss of a batch, as a measured derivative shows. `update` steps
 along their sum over the batch, the mean times its size: rates such as 6e-4 and 1e-3 are for sums.
@@ -59,8 +59,18 @@ As a package `model`: this file as model/network.py, the layers as model/layer.p
 as model/__init__.py.
 """
 """What `network.py` says of itself."""
-_TRIED: dict[str, str] = {}
-"""What was measured on the validation images of a data set, in words."""
+_TRIED = """
+Tried with convolutions, 60 batches of 100 in the order of the file, then the accuracy (%) on the
+validation images, with a rate of 6e-4 and with one of 1e-3:
+
+    step                             47 characters    Fashion-MNIST
+    along the mean                      15    20         49    57
+    along the sum                       63    62         75    75
+    the sum, momentum 0.5               65    65         78    78    which is what `update` does
+    the sum, momentum 0.9               62     6         70    10
+    the sum, weights of N(0, 0.01^2)     5    33         12    37    not N(0, 2 / inputs)
+"""
+"""What was measured for the networks of images."""
 
 
 class Standalone(NamedTuple):
@@ -93,7 +103,7 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     )
     layers = {part.function for part in parts} | {loss.partition("(")[0]}
     layers |= _names(written["Network"]) & vars(standalone_classes).keys()
-    about = _ABOUT.format(tried=_TRIED.get(config.data, ""))
+    about = _ABOUT.format(tried=_TRIED if len(input_shape) == 3 else "")
     blocks = [
         f'"""The network {_title(parts, input_shape)}, on NumPy alone.\n{about}"""',
         _imports(body),
