@@ -77,12 +77,15 @@ def closing(results: Results) -> str:
         inputs, _ = results.task(trial).data.test
         outputs = results.model(trial).predict(inputs)
         accuracy = results.summary(trial)["test_accuracy"]
-        texts.append(f"{name}, NumPy, seed 0:\n{_printed(outputs)}\naccuracy : {accuracy:.2%}")
+        texts.append(f"{name}, NumPy, seed 0:\n{as_decimals(outputs)}\naccuracy : {accuracy:.2%}")
     return "\n".join(texts)
 
 
-def _printed(outputs: Array) -> str:
-    return np.array2string(outputs, threshold=outputs.size, precision=8)
+def as_decimals(outputs: Array) -> str:
+    """Predictions as the lab's sheet prints them: [[0.01025062] and so on, however small."""
+    return np.array2string(
+        outputs, threshold=outputs.size, precision=8, floatmode="fixed", suppress_small=True
+    )
 
 
 def report(results: Results) -> Document:
@@ -159,7 +162,7 @@ def _results_of(results: Results, name: str, trial: Trial) -> Section:
             ),
             *over_training,
             Listing(
-                _printed(outputs),
+                as_decimals(outputs),
                 f"The prediction for every point, {outputs.shape}.",
             ),
         ),
