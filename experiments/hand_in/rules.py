@@ -1,9 +1,11 @@
 """The rules of the labs for what is handed in, checked on the very bytes."""
 
+import ast
 import csv
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -59,6 +61,7 @@ def check(submission: Submission) -> list[Verdict]:
         "report": _report,
         "layer": lambda submission, piece: iter(()),  # network.py stands on it
         "network": _network,
+        "program": _program,
         "notebook": _notebook,
         "predictions": _predictions,
         "weights": _weights,
@@ -94,6 +97,34 @@ def _network(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         yield Verdict(name, rule, False, str(error))
         return
     yield _alike(name, rule, classes, network.classes)
+
+
+def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name = submission.student.fill(piece.name)
+    beside = {file.removesuffix(".py") for file in submission.files if file.endswith(".py")}
+    allowed = {"numpy", "matplotlib", *beside, *sys.stdlib_module_names}
+    rule = "imports NumPy, matplotlib and the files beside it alone"
+    try:
+        imported = _imported(submission.files[name])
+    except KeyError:
+        yield Verdict(name, rule, False, "it is missing")
+        return
+    except (SyntaxError, ValueError) as error:
+        yield Verdict(name, rule, False, f"it is no Python: {error}")
+        return
+    others = ", ".join(sorted(imported - allowed))
+    yield Verdict(name, rule, not others, others)
+
+
+def _imported(source: bytes) -> set[str]:
+    """The packages that a file of Python imports anywhere in it; "." for what is relative."""
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0] if not node.level else ".")
+    return imported
 
 
 def _alike(name: str, rule: str, classes: Array, expected: Array, share: float = _ALIKE) -> Verdict:
