@@ -49,6 +49,8 @@ class Submission(NamedTuple):
     networks: Mapping[str, HandedNetwork]
     files: Files
     archive: bytes | None
+    printed: str | None = None
+    """What the lab wants printed in the end, as the report says it."""
 
     def file(self, piece: Piece) -> bytes:
         """The content of a piece."""
@@ -142,6 +144,7 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         counts = [cell["execution_count"] for cell in code]
         kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
         source = "\n".join("".join(cell["source"]) for cell in code)
+        texts = ["".join(output.get("text", "")) for cell in code for output in cell["outputs"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
         return
@@ -150,6 +153,10 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     # It ran where funcnn cannot be imported; what is said in a branch that did not run counts too.
     alone = not re.search(r"import.*\bfuncnn\b|\bfuncnn\b.*import", source)
     yield Verdict(name, "does without funcnn", alone)
+    if submission.printed is not None:
+        lines = set("\n".join(texts).splitlines())
+        other = next((line for line in submission.printed.splitlines() if line not in lines), "")
+        yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
 
 
 def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:

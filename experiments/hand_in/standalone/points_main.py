@@ -170,7 +170,9 @@ EXTRAS = {
             (silu, 0.1),
         )
     },
-    "convolution": {f"convolution, {name}": {"name": name, "convolution": True} for name in SETS},
+    "convolution": {
+        f"convolution, {name}": {"name": name, "convolution": True, "hidden": (4,)} for name in SETS
+    },
 }
 
 
