@@ -14,9 +14,12 @@ class Piece(NamedTuple):
     name: str
     """`{id}` and `{name}` stand for the student's."""
     kind: str
-    """`report`, `layer`, `network`, `program`, `notebook`, `predictions` or `weights`."""
+    """`report`, `layer`, `network`, `program`, `questions`, `notebook`, `predictions`, `weights`.
+
+    `questions` is the page of those that a program's lines answer.
+    """
     of: str = ""
-    """The trial whose network it is about; of a notebook or a program, its source."""
+    """The trial whose network it is about; of a notebook, program or questions, its source."""
 
     @property
     def trial(self) -> str | None:
@@ -119,6 +122,7 @@ HAND_INS = {
             Piece("layer.py", _LAYER),
             Piece("network.py", "network", "xor"),
             Piece("DL_LAB1_{id}.ipynb", _NOTEBOOK, "points"),
+            Piece("questions.md", "questions", "points_questions"),
         ),
         (Floor("linear", "test", 0.9), Floor("xor", "test", 0.9)),
         "DL_LAB1_{id}_{name}.zip",

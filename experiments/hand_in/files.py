@@ -10,7 +10,7 @@ from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
-from funcnn.experiments.hand_in.standalone.program import program_file
+from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
@@ -49,7 +49,7 @@ def make_files(
 
 
 def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
-    """`layer.py`, each `network.py` and the program of a lab, or none if it has none.
+    """`layer.py`, each `network.py`, the program and its page of a lab, or none if it has none.
 
     tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
     """
@@ -65,7 +65,12 @@ def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], st
             program = program_file(piece.of)
             made[fill(piece.name)] = program.text.encode()
             functions |= program.functions
-    return {**made, f"{layer}.py": layer_file(functions).encode()} if made else {}
+    if made:
+        made[f"{layer}.py"] = layer_file(functions).encode()
+    for piece in hand_in.pieces:
+        if piece.kind == "questions":
+            made[fill(piece.name)] = questions_page(piece.of, made).encode()
+    return made
 
 
 def pack(files: Files) -> bytes:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,3 +34,22 @@ def program_file(module: str) -> Program:
     text = re.sub(rf"(?<=from ){re.escape(_ROOM)}\.(\w+)", called, text)
     text = re.sub(rf"from {re.escape(_ROOM)} (import )(\w+) as (\w+)", r"\1\3", text)
     return Program(text, frozenset(wanted))
+
+
+def questions_page(source: str, files: Mapping[str, bytes]) -> str:
+    """A page of questions, `SOURCE.md` beside this module, each with the line that answers it.
+
+    files: what is handed in. A line `<<FILE: CODE>>` stands for the number of the line of FILE that
+    holds CODE, and that line. Raises `ValueError` unless there is exactly one.
+    """
+
+    def line(match: re.Match[str]) -> str:
+        lines = files[match[1]].decode().splitlines()
+        numbers = [number for number, each in enumerate(lines, 1) if match[2] in each]
+        if len(numbers) != 1:
+            raise ValueError(f"{match[1]} has {match[2]!r} in the lines {numbers}")
+        (number,) = numbers
+        return f"-> {match[1]}, line {number}: `{lines[number - 1].strip()}`"
+
+    text = (_FOLDER / f"{source}.md").read_text("utf-8")
+    return re.sub(r"^<<(\w+\.py): (.+)>>$", line, text, flags=re.M)

@@ -81,7 +81,7 @@ NAMES = [
 INSIDE = {
     "points": {
         *("DL_LAB1_0716001_王小明.pdf", "main.py", "optimizers.py", "layer.py", "network.py"),
-        "DL_LAB1_0716001.ipynb",
+        *("DL_LAB1_0716001.ipynb", "questions.md"),
     },
     "mnist": {
         "PA1_2026-12345_김철수.pdf",
