@@ -112,6 +112,7 @@ def report(results: Results) -> Document:
             *facts(results),
         ],
         (introduction(), set_up(), _results(results), _discussion(results), _extra(results)),
+        lettered=True,
     )
 
 
@@ -159,12 +160,12 @@ def _results(results: Results) -> Section:
         for name, run in runs.items()
     ]
     return Section(
-        "3 Results of your testing",
+        "Results of your testing",
         (
-            Section("A Screenshot and comparison figure", screenshot),
-            Section("B Show the accuracy of your prediction", predictions),
-            Section("C Learning curve (loss, epoch curve)", (curve, *last)),
-            Section("D Anything you want to present", over_training),
+            Section("Screenshot and comparison figure", screenshot),
+            Section("Show the accuracy of your prediction", predictions),
+            Section("Learning curve (loss, epoch curve)", (curve, *last)),
+            Section("Anything you want to present", over_training),
         ),
     )
 
@@ -194,13 +195,13 @@ def _compared(results: Results, title: str, extra: str, rest: str, *words: Text)
 def _discussion(results: Results) -> Section:
     xor = "the set xor, all else as in section 3"
     return Section(
-        "4 Discussion",
+        "Discussion",
         (
-            _compared(results, "A Try different learning rates", "rates", xor),
-            _compared(results, "B Try different numbers of hidden units", "units", xor),
+            _compared(results, "Try different learning rates", "rates", xor),
+            _compared(results, "Try different numbers of hidden units", "units", xor),
             _compared(
                 results,
-                "C Try without activation functions",
+                "Try without activation functions",
                 "no-activation",
                 "both sets, learning rate 0.05",
                 Text(
@@ -209,7 +210,7 @@ def _discussion(results: Results) -> Section:
                     "line can be drawn, and the diagonals cannot be told apart."
                 ),
             ),
-            Section("D Anything you want to share", _in_single_precision(results)),
+            Section("Anything you want to share", _in_single_precision(results)),
         ),
     )
 
@@ -246,11 +247,11 @@ def _in_single_precision(results: Results) -> list[Block]:
 
 def _extra(results: Results) -> Section:
     return Section(
-        "5 Extra",
+        "Extra",
         (
             _compared(
                 results,
-                "A Implement different optimizers",
+                "Implement different optimizers",
                 "optimizers",
                 "the set xor",
                 Text(
@@ -260,14 +261,14 @@ def _extra(results: Results) -> Section:
             ),
             _compared(
                 results,
-                "B Implement different activation functions",
+                "Implement different activation functions",
                 "activations",
                 "the set xor",
                 Text("They are in `layer.py`, each with its derivative."),
             ),
             _compared(
                 results,
-                "C Implement convolutional layers",
+                "Implement convolutional layers",
                 "convolution",
                 "both sets",
                 Text(

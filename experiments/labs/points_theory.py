@@ -6,7 +6,7 @@ from funcnn.experiments.reports.document import Formula, Section, Text
 def introduction() -> Section:
     """What the lab is about."""
     return Section(
-        "1 Introduction",
+        "Introduction",
         (
             Text(
                 "A neural network with two hidden layers learns to tell two classes of points in "
@@ -23,7 +23,7 @@ def introduction() -> Section:
 def set_up() -> Section:
     """The sigmoid, the network and its derivatives, as formulas."""
     sigmoid = Section(
-        "A Sigmoid functions",
+        "Sigmoid functions",
         (
             Formula(
                 [
@@ -38,7 +38,7 @@ def set_up() -> Section:
         ),
     )
     network = Section(
-        "B Neural network",
+        "Neural network",
         (
             Formula([r"y = s(s(s(X W_1 + b_1) \, W_2 + b_2) \, W_3 + b_3)"]),
             Text(
@@ -51,7 +51,7 @@ def set_up() -> Section:
         ),
     )
     backward = Section(
-        "C Backpropagation",
+        "Backpropagation",
         (
             Text(
                 r"From the loss backwards, with $\odot$ element by element and a layer's input $h$:"
@@ -74,4 +74,4 @@ def set_up() -> Section:
             ),
         ),
     )
-    return Section("2 Experiment setups", (sigmoid, network, backward))
+    return Section("Experiment setups", (sigmoid, network, backward))
