@@ -108,8 +108,8 @@ def report(results: Results) -> Document:
         LAB.title,
         "A network with two hidden layers, from scratch in NumPy.",
         [
-            ("Runs", f"those of main.py, with the seeds {seeds}; what is shown whole, with seed 0"),
-            *facts(results),
+            ("Runs", f"those of `main.py`, seeds {seeds}; what is shown whole is of seed 0"),
+            *facts(results)[1:],  # which seeds is said
         ],
         (introduction(), set_up(), _results(results), _discussion(results), _extra(results)),
         lettered=True,
