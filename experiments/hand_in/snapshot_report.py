@@ -7,9 +7,8 @@ from pathlib import Path
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.labs import sections
+from funcnn.experiments.labs import points_runs, sections
 from funcnn.experiments.labs.lab import Lab
-from funcnn.experiments.labs import points_runs
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.reports.pdf import write_pdf
