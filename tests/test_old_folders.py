@@ -1,7 +1,7 @@
 """Folders that were written before the modules moved into rooms: read, gone on with, reported.
 
-`old_folders.zip` has a run that was stopped, a sweep, and the quick experiment `points`, without
-figures and reports. Nothing of them is made again by this code.
+`old_folders.zip` has a run that was stopped, a sweep, the quick experiment `points` without figures
+and reports, and two snapshots of the whole one. Nothing of them is made again by this code.
 """
 
 import csv
@@ -13,6 +13,7 @@ import pytest
 from commands import funcnn, parse
 from helpers import ROOT, labs_here, need_weasyprint, run_all_here
 
+from funcnn.experiments.hand_in import files
 from funcnn.experiments.sweep import sweep
 
 
@@ -72,3 +73,24 @@ def test_snapshots_are_inspected_and_exported(old):
     assert parse(funcnn("inspect", snapshot, "--json"))["parameters"] == 37
     funcnn("export", snapshot, "--to", "pt", "--out", "xor.pt")
     assert (old / "xor.pt").exists()
+
+
+RAN = {"cell_type": "code", "execution_count": 1, "outputs": [], "source": ["import numpy"]}
+
+
+def test_snapshots_are_handed_in(old, monkeypatch):
+    need_weasyprint()
+    pytest.importorskip("torch", reason="both backends predict: pip install 'funcnn[torch]'")
+    # How a notebook runs beside such params is seen in test_hand_in.
+    monkeypatch.setattr(files, "run_notebook", lambda *args: json.dumps({"cells": [RAN]}).encode())
+    snapshots = [
+        word for name in ("xor", "linear") for word in ("--snapshot", f"handed/{name}.npz")
+    ]
+    student = ["--student-id", "7", "--name", "Li"]
+    result = funcnn("experiment", "submit", "points", *student, *snapshots, "--json")
+    done = json.loads(result.stdout)
+    assert done["files"] == ["DL_LAB1_7_Li.zip"]
+    rules = [rule for rule in done["rules"] if rule.startswith(("network.py", "xor", "linear"))]
+    assert len(rules) == 5
+    assert rules[0].endswith("(21 of 21)")  # alone, it predicts what the snapshot does
+    assert all("(100.00 %" in rule for rule in rules[1:])

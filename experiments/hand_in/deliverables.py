@@ -26,6 +26,11 @@ class Piece(NamedTuple):
         """The trial that it is about, if it is about one."""
         return self.of if self.kind in ("network", "predictions", "weights") else None
 
+    @property
+    def on_kaggle(self) -> bool:
+        """Whether it is handed in there, and so lies apart from the other files."""
+        return self.name.startswith("kaggle/")
+
 
 class Floor(NamedTuple):
     """An accuracy that a network must have, with both backends."""
@@ -52,6 +57,11 @@ class HandIn(NamedTuple):
         named = [piece.trial for piece in self.pieces] + [floor.trial for floor in self.floors]
         return list(dict.fromkeys(name for name in named if name))
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the student's name is in that of a file."""
+        return "{name}" in "".join([self.archive or "", *(piece.name for piece in self.pieces)])
+
     def layer_module(self) -> str:
         """What its `layer.py` is called, still with the student's id."""
         names = [piece.name for piece in self.pieces if piece.kind == "layer"]
@@ -74,11 +84,10 @@ class Student(NamedTuple):
                 f"--student-id {student_id}: letters, digits and _ only, for "
                 f"{hand_in.layer_module().format(id=student_id)}.py is imported by this name"
             )
-        named = "{name}" in "".join([hand_in.archive or "", *(p.name for p in hand_in.pieces)])
-        if named and name is None:
+        if hand_in.is_named and name is None:
             raise InputError(f"--name is missing: the lab wants it in {hand_in.archive}")
         if name is not None:
-            if not named:
+            if not hand_in.is_named:
                 raise InputError(
                     f"--name {name}: no file of this lab has a name in it, leave it out"
                 )
@@ -134,7 +143,7 @@ HAND_INS = {
             Piece("layer_{id}.py", _LAYER),
             Piece("Lab01_task2_{id}.ipynb", _NOTEBOOK, "fashion-torch"),
             Piece("Lab01_report_{id}.pdf", _REPORT),
-            Piece("DL-test-predicted.csv", "predictions", "cnn"),
+            Piece("kaggle/DL-test-predicted.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "validation", 0.8),),
     ),
@@ -144,7 +153,7 @@ HAND_INS = {
             Piece("network.py", "network", "cnn"),
             Piece("layer.py", _LAYER),
             Piece("Lab1_report_{id}.pdf", _REPORT),
-            Piece("DLAD-test-predict.csv", "predictions", "cnn"),
+            Piece("kaggle/DLAD-test-predict.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "test", 0.8, above=True),),
     ),

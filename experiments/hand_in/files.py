@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
@@ -23,18 +24,19 @@ def make_files(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    report: bytes,
+    report: Callable[[], bytes],
     told: Callable[[str], None],
+    lost: dict[str, str] | None = None,
 ) -> Files:
     """All of them. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
-    a notebook does not run to its end.
+    a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
     made = modules(hand_in, tasks, student.fill)
     makers: dict[str, Callable[[Piece], bytes]] = {
-        "report": lambda piece: report,
+        "report": lambda piece: report(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
         "weights": lambda piece: _weights(networks[piece.of]),
         "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
@@ -44,8 +46,14 @@ def make_files(
         name = student.fill(piece.name)
         if name not in made:
             told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
-            made[name] = makers[piece.kind](piece)
-    return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+            try:
+                made[name] = makers[piece.kind](piece)
+            except InputError as error:
+                if lost is None:
+                    raise
+                lost[name] = str(error)
+    names = [student.fill(piece.name) for piece in hand_in.pieces]
+    return {name: made[name] for name in names if name in made}
 
 
 def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:

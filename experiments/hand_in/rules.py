@@ -13,11 +13,20 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in.deliverables import Floor, HandIn, Piece, Student
+from funcnn.experiments.hand_in.deliverables import (
+    HAND_INS,
+    Floor,
+    HandIn,
+    Piece,
+    Student,
+    find_trial,
+)
 from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
+from funcnn.experiments.labs.lab import Results
+from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.labs.tables import BACKEND_NAMES
 from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
@@ -72,6 +81,7 @@ def check(submission: Submission) -> list[Verdict]:
     verdicts = [
         verdict
         for piece in submission.hand_in.pieces
+        if submission.student.fill(piece.name) in submission.files  # a draft may lack it
         for verdict in rules[piece.kind](submission, piece)
     ]
     for floor in submission.hand_in.floors:
@@ -204,20 +214,53 @@ def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     yield _alike(name, "that module predicts the classes of NumPy's", classes, network.classes)
 
 
+def floors_of_record(results: Results) -> list[Verdict]:
+    """The accuracies that the lab asks for, by what its finished runs recorded.
+
+    Of the seed whose networks are handed in. None for a lab that hands nothing in.
+    """
+    hand_in = HAND_INS.get(results.lab.name)
+    if hand_in is None:
+        return []
+    seed = best_seed(results, [find_trial(results.lab, name) for name in hand_in.trials])
+    verdicts = []
+    for floor in hand_in.floors:
+        trial = find_trial(results.lab, floor.trial)
+        summaries = {backend: results.summary(trial, backend, seed) for backend in BACKENDS}
+        labelled = summaries["numpy"]["test_accuracy"] is not None
+        on, words = _part(floor, labelled, summaries["numpy"]["test_is"])
+        score = "test_accuracy" if on == "test" else "val_accuracy"
+        verdicts += [
+            _accuracy(floor, words, backend, summary[score])
+            for backend, summary in summaries.items()
+        ]
+    return verdicts
+
+
 def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
-    part = floor.part if network.task.data.test[1] is not None else "validation"
-    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
-    words = network.task.data.test_is if part == "test" else "the validation set"
+    data = network.task.data
+    on, words = _part(floor, data.test[1] is not None, data.test_is)
     for backend in BACKENDS:
-        accuracy = network.accuracy(backend, part)
-        enough = accuracy is not None and (
-            accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
-        )
-        percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-        if backend == "torch" and network.one_training:
-            percent += ", with the same params"
-        of = f"{floor.trial} in {BACKEND_NAMES[backend]}"
-        yield Verdict(of, f"{asked} on {words}", enough, percent)
+        note = ", with the same params" if backend == "torch" and network.one_training else ""
+        yield _accuracy(floor, words, backend, network.accuracy(backend, on), note)
+
+
+def _part(floor: Floor, labelled: bool, test_is: str) -> tuple[str, str]:
+    """What an accuracy is measured on, and that in words. labelled: whether the test set is."""
+    on = floor.part if labelled else "validation"
+    return on, test_is if on == "test" else "the validation set"
+
+
+def _accuracy(
+    floor: Floor, words: str, backend: str, accuracy: float | None, note: str = ""
+) -> Verdict:
+    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
+    enough = accuracy is not None and (
+        accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
+    )
+    percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
+    name = f"{floor.trial} in {BACKEND_NAMES[backend]}"
+    return Verdict(name, f"{asked} on {words}", enough, f"{percent}{note}")
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:
