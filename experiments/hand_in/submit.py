@@ -95,22 +95,10 @@ def _networks_and_report(
 ) -> tuple[dict[str, HandedNetwork], Callable[[], bytes]]:
     """What is handed in, and what makes the PDF of its report."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
-    printed = None
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
         told("making the report")
         report = snapshot_report(lab, networks)
-<<<<<<< HEAD
-    else:
-        run = LabRun.recorded(lab, False, experiment)
-        report = run.finished_report()
-        networks = of_experiment(run.results, trials)
-        printed = lab.closing and lab.closing(run.results)
-    files = make_files(hand_in, student, networks, report, told)
-    archive = pack(files) if hand_in.archive else None
-    told("checking the rules")
-    verdicts = check(Submission(hand_in, student, networks, files, archive, printed))
-=======
         return networks, lambda: report
     run = LabRun.recorded(lab, False, experiment)
     if draft:  # with what is finished so far
@@ -121,7 +109,6 @@ def _networks_and_report(
 
 def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:
     """Raise `InputError` that names each rule that does not."""
->>>>>>> main
     broken = [str(verdict) for verdict in verdicts if not verdict.holds]
     if broken:
         rules = "a rule does" if len(broken) == 1 else f"{len(broken)} rules do"
