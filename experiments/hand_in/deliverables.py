@@ -50,6 +50,14 @@ class HandIn(NamedTuple):
     floors: tuple[Floor, ...] = ()
     archive: str | None = None
     """The zip file with all of them; None: the files themselves."""
+    notebook_writes: bool = False
+    """Whether predictions and weights are what its notebook writes: it trains what is handed in."""
+
+    @property
+    def written(self) -> list[Piece]:
+        """The pieces that the notebook writes."""
+        kinds = ("predictions", "weights") if self.notebook_writes else ()
+        return [piece for piece in self.pieces if piece.kind in kinds]
 
     @property
     def trials(self) -> list[str]:
@@ -176,6 +184,7 @@ HAND_INS = {
         ),
         (Floor("mlp", "test", 0.85, above=True),),
         "{id}_HW1.zip",
+        notebook_writes=True,
     ),
 }
 """By the names of the labs."""

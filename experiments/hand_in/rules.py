@@ -22,15 +22,15 @@ from funcnn.experiments.hand_in.deliverables import (
     find_trial,
 )
 from funcnn.experiments.hand_in.files import Files
+from funcnn.experiments.hand_in.mlp_rules import SheetCode
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.labs.tables import BACKEND_NAMES
-from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
-from funcnn.types import Array, layer_name
+from funcnn.types import Array
 
 _ALIKE = 0.999
 """The share of equal predictions from which on two networks are one but for rounding."""
@@ -118,10 +118,7 @@ def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     allowed = {"numpy", "matplotlib", *beside, *sys.stdlib_module_names}
     rule = "imports NumPy, matplotlib and the files beside it alone"
     try:
-        imported = _imported(submission.files[name])
-    except KeyError:
-        yield Verdict(name, rule, False, "it is missing")
-        return
+        imported = _imported(submission.file(piece))
     except (SyntaxError, ValueError) as error:
         yield Verdict(name, rule, False, f"it is no Python: {error}")
         return
@@ -168,6 +165,24 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         lines = set("\n".join(texts).splitlines())
         other = next((line for line in submission.printed.splitlines() if line not in lines), "")
         yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
+    if any(each.kind == "weights" for each in submission.hand_in.pieces):
+        yield from _sheet(name, submission.file(piece))
+
+
+def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:
+    """The lab's classes in a notebook."""
+    code = SheetCode.of(notebook)
+    missing, others = code.missing(), code.not_allowed()
+    rule = "defines myActivation, myMLP, myLoss and an optimizer"
+    yield Verdict(name, rule, not missing, f"no {', '.join(missing)}" if missing else "")
+    yield Verdict(name, "nn.Linear and tensor functions only", not others, ", ".join(others))
+    rule = f"myMLP(3072, 10) has less than {SIZE_LIMIT / 1e6:g} MB"
+    try:
+        size = code.size_in_colour()
+    except InputError as error:
+        yield Verdict(name, rule, False, str(error))
+        return
+    yield Verdict(name, rule, size < SIZE_LIMIT, f"{size / 1e6:.2f} MB")
 
 
 def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
@@ -184,34 +199,50 @@ def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     known = set(map(str, range(classes)))
     wrong = next((f"found {value!r}" for value in values if value not in known), "")
     yield Verdict(name, f"every class is an integer from 0 to {classes - 1}", not wrong, wrong)
-    if not wrong:
-        rule = "the classes that the NumPy network predicts"
-        yield _alike(name, rule, np.array(values, int), network.classes, share=1)
+    if wrong:
+        return
+    rule, expected = "the classes that the NumPy network predicts", network.classes
+    for weights in submission.hand_in.pieces:
+        if weights.kind == "weights":
+            rule = f"the classes that {submission.student.fill(weights.name)} predicts"
+            try:
+                expected = _by_weights(submission, weights)
+            except InputError:  # which is said where the weights are checked
+                return
+    yield _alike(name, rule, np.array(values, int), expected, share=1)
 
 
 def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
-    from funcnn.experiments.pytorch.files import classes_of
-    from funcnn.experiments.pytorch.mirror import definition
-
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     content = submission.file(piece)
     size = f"{len(content) / 1e6:.2f} MB"
     yield Verdict(name, f"less than {SIZE_LIMIT / 1e6:g} MB", len(content) < SIZE_LIMIT, size)
-    layers = {layer["layer"] for layer in (network.trained.model.spec or {})["layers"]}
-    activations = {layer_name(known.layer()) for known in ACTIVATIONS.values()}
-    others = layers - activations - {"Flatten", "Dense", "Dropout"}
-    rule = "an MLP: linear layers and activations only"
-    yield Verdict(name, rule, not others, ", ".join(sorted(others)))
-    rule = "torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
-    module = definition(network.trained.model, network.trained.input_shape)
-    inputs = network.trained.normalization(network.task.data.test[0])
+    rule = "torch.load(..., weights_only=True) reads it, and the notebook's myMLP loads it strictly"
     try:
-        classes = classes_of(content, module, inputs)
+        classes = _by_weights(submission, piece)
     except InputError as error:
         yield Verdict(name, rule, False, str(error))
         return
     yield Verdict(name, rule, True)
-    yield _alike(name, "that module predicts the classes of NumPy's", classes, network.classes)
+    if network.one_training:
+        yield _alike(name, "it predicts the classes of NumPy's", classes, network.classes)
+    _, labels = network.task.data.test
+    for floor in submission.hand_in.floors:
+        if floor.trial == piece.of and floor.part == "test" and labels is not None:
+            accuracy = float((classes == labels).mean())
+            yield _enough(name, floor, network.task.data.test_is, accuracy)
+
+
+def _by_weights(submission: Submission, piece: Piece) -> Array:
+    """The classes of the test images, by the `myMLP` of the notebook. Raises `InputError`."""
+    from funcnn.experiments.pytorch.files import classes_of
+
+    network = submission.networks[piece.of]
+    notebook = next(name for name in submission.files if name.endswith(".ipynb"))
+    inputs = network.trained.normalization(network.task.data.test[0])
+    sizes = inputs[0].size, len(network.trained.class_names)
+    definition = SheetCode.of(submission.files[notebook]).definition(*sizes)
+    return classes_of(submission.file(piece), definition, inputs)
 
 
 def floors_of_record(results: Results) -> list[Verdict]:
@@ -231,7 +262,7 @@ def floors_of_record(results: Results) -> list[Verdict]:
         on, words = _part(floor, labelled, summaries["numpy"]["test_is"])
         score = "test_accuracy" if on == "test" else "val_accuracy"
         verdicts += [
-            _accuracy(floor, words, backend, summary[score])
+            _enough(f"{trial.name} in {BACKEND_NAMES[backend]}", floor, words, summary[score])
             for backend, summary in summaries.items()
         ]
     return verdicts
@@ -241,8 +272,9 @@ def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
     data = network.task.data
     on, words = _part(floor, data.test[1] is not None, data.test_is)
     for backend in BACKENDS:
-        note = ", with the same params" if backend == "torch" and network.one_training else ""
-        yield _accuracy(floor, words, backend, network.accuracy(backend, on), note)
+        same = ", with the same params" if backend == "torch" and network.one_training else ""
+        name = f"{floor.trial} in {BACKEND_NAMES[backend]}"
+        yield _enough(name, floor, words, network.accuracy(backend, on), same)
 
 
 def _part(floor: Floor, labelled: bool, test_is: str) -> tuple[str, str]:
@@ -251,16 +283,13 @@ def _part(floor: Floor, labelled: bool, test_is: str) -> tuple[str, str]:
     return on, test_is if on == "test" else "the validation set"
 
 
-def _accuracy(
-    floor: Floor, words: str, backend: str, accuracy: float | None, note: str = ""
-) -> Verdict:
+def _enough(of: str, floor: Floor, words: str, accuracy: float | None, more: str = "") -> Verdict:
     asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
     enough = accuracy is not None and (
         accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
     )
     percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-    name = f"{floor.trial} in {BACKEND_NAMES[backend]}"
-    return Verdict(name, f"{asked} on {words}", enough, f"{percent}{note}")
+    return Verdict(of, f"{asked} on {words}", enough, percent + more)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

@@ -57,12 +57,12 @@ def submit(
             room = tempfile.TemporaryDirectory(prefix=".funcnn-", dir=out.parent)
             whole = Path(closing.enter_context(room)) / "whole"
             whole.mkdir()
-        networks, report = _networks_and_report(lab, hand_in, experiment, snapshots, draft, told)
+        networks, report, printed = _made_before(lab, hand_in, experiment, snapshots, draft, told)
         lost: dict[str, str] | None = {} if draft else None
         files = make_files(hand_in, student, networks, report, told, lost)
         told("checking the rules")
         archive = pack(files) if hand_in.archive and not draft else None
-        verdicts = check(Submission(hand_in, student, networks, files, archive))
+        verdicts = check(Submission(hand_in, student, networks, files, archive, printed))
         if not draft:
             _expect_all_hold(verdicts)
         if hand_in.archive and archive is not None:
@@ -85,26 +85,28 @@ def submit(
     }
 
 
-def _networks_and_report(
+def _made_before(
     lab: Lab,
     hand_in: HandIn,
     experiment: Path | None,
     snapshots: Sequence[Path],
     draft: bool,
     told: Callable[[str], None],
-) -> tuple[dict[str, HandedNetwork], Callable[[], bytes]]:
-    """What is handed in, and what makes the PDF of its report."""
+) -> tuple[dict[str, HandedNetwork], Callable[[], bytes], str | None]:
+    """What is handed in, what makes the PDF of its report, and what its notebook has to print."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
         told("making the report")
         report = snapshot_report(lab, networks)
-        return networks, lambda: report
+        return networks, lambda: report, None
     run = LabRun.recorded(lab, False, experiment)
+    backend = "torch" if hand_in.notebook_writes else "numpy"
     if draft:  # with what is finished so far
-        return of_experiment(run.results, trials), run.finished_report
+        return of_experiment(run.results, trials, backend), run.finished_report, None
     report = run.finished_report()
-    return of_experiment(run.results, trials), lambda: report
+    printed = lab.closing(run.results) if lab.closing else None
+    return of_experiment(run.results, trials, backend), lambda: report, printed
 
 
 def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:
