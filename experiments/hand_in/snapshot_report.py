@@ -9,7 +9,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
-from funcnn.experiments.labs.points import as_decimals
+from funcnn.experiments.labs.points_runs import as_decimals
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.reports.pdf import write_pdf

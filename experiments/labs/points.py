@@ -142,7 +142,8 @@ def _results(results: Results) -> Section:
                 "points."
             ),
             Listing(
-                points_runs.column(run), f"The prediction for every point of it, {outputs.shape}."
+                points_runs.as_decimals(outputs),
+                f"The prediction for every point of it, {outputs.shape}.",
             ),
         ]
         losses[name] = [EpochRow(*row, None, None, config.lr, 0.0) for row in run.rows]

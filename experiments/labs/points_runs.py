@@ -37,7 +37,7 @@ class PointsRun(NamedTuple):
 
 
 def seeds(results: Results) -> range:
-    """Those of `main.py`, or of a quick version the first: whatever `--seeds` says of the trials."""
+    """Those of `main.py`, or of a quick version the first; `--seeds` is about the trials."""
     return range(QUICK_SEEDS if results.quick else SEEDS)
 
 
@@ -120,9 +120,11 @@ def last_lines(run: PointsRun) -> str:
     return "\n".join(epoch_line(epoch, loss) for epoch, loss in run.last)
 
 
-def column(run: PointsRun) -> str:
-    """The predictions as NumPy's `(n, 1)` array."""
-    return "[" + "\n ".join(f"[{output:.8f}]" for output in run.outputs) + "]"
+def as_decimals(outputs: Array) -> str:
+    """Predictions as the lab's sheet prints them: [[0.01025062] and so on, however small."""
+    return np.array2string(
+        outputs, threshold=outputs.size, precision=8, floatmode="fixed", suppress_small=True
+    )
 
 
 def accuracy_line(run: PointsRun) -> str:
@@ -139,7 +141,7 @@ def screen(name: str, run: PointsRun, epochs: int, seed: int) -> str:
         "the last epochs:",
         last_lines(run),
         f"prediction {(count, 1)}:",
-        column(run),
+        as_decimals(np.array(run.outputs)[:, None]),
         accuracy_line(run),
     )
     return "\n".join(lines)
