@@ -81,7 +81,8 @@ def check(submission: Submission) -> list[Verdict]:
     verdicts = [
         verdict
         for piece in submission.hand_in.pieces
-        if submission.student.fill(piece.name) in submission.files  # a draft may lack it
+        # A draft may lack a file, but not the program, of which nothing has to be trained.
+        if piece.kind == "program" or submission.student.fill(piece.name) in submission.files
         for verdict in rules[piece.kind](submission, piece)
     ]
     for floor in submission.hand_in.floors:
@@ -118,7 +119,10 @@ def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     allowed = {"numpy", "matplotlib", *beside, *sys.stdlib_module_names}
     rule = "imports NumPy, matplotlib and the files beside it alone"
     try:
-        imported = _imported(submission.file(piece))
+        imported = _imported(submission.files[name])
+    except KeyError:
+        yield Verdict(name, rule, False, "it is missing")
+        return
     except (SyntaxError, ValueError) as error:
         yield Verdict(name, rule, False, f"it is no Python: {error}")
         return
@@ -161,12 +165,12 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     # It ran where funcnn cannot be imported; what is said in a branch that did not run counts too.
     alone = not re.search(r"import.*\bfuncnn\b|\bfuncnn\b.*import", source)
     yield Verdict(name, "does without funcnn", alone)
+    if any(each.kind == "weights" for each in submission.hand_in.pieces):
+        yield from _sheet(name, submission.file(piece))
     if submission.printed is not None:
         lines = set("\n".join(texts).splitlines())
         other = next((line for line in submission.printed.splitlines() if line not in lines), "")
         yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
-    if any(each.kind == "weights" for each in submission.hand_in.pieces):
-        yield from _sheet(name, submission.file(piece))
 
 
 def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:

@@ -57,7 +57,9 @@ def submit(
             room = tempfile.TemporaryDirectory(prefix=".funcnn-", dir=out.parent)
             whole = Path(closing.enter_context(room)) / "whole"
             whole.mkdir()
-        networks, report, printed = _made_before(lab, hand_in, experiment, snapshots, draft, told)
+        networks, report, printed = _networks_and_report(
+            lab, hand_in, experiment, snapshots, draft, told
+        )
         lost: dict[str, str] | None = {} if draft else None
         files = make_files(hand_in, student, networks, report, told, lost)
         told("checking the rules")
@@ -85,7 +87,7 @@ def submit(
     }
 
 
-def _made_before(
+def _networks_and_report(
     lab: Lab,
     hand_in: HandIn,
     experiment: Path | None,
@@ -93,7 +95,7 @@ def _made_before(
     draft: bool,
     told: Callable[[str], None],
 ) -> tuple[dict[str, HandedNetwork], Callable[[], bytes], str | None]:
-    """What is handed in, what makes the PDF of its report, and what its notebook has to print."""
+    """What is handed in, what makes the PDF of its report, and what the lab's runs printed."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
@@ -105,7 +107,7 @@ def _made_before(
     if draft:  # with what is finished so far
         return of_experiment(run.results, trials, backend), run.finished_report, None
     report = run.finished_report()
-    printed = lab.closing(run.results) if lab.closing else None
+    printed = lab.closing and lab.closing(run.results)
     return of_experiment(run.results, trials, backend), lambda: report, printed
 
 

@@ -142,7 +142,7 @@ def _results(results: Results) -> Section:
                 "points."
             ),
             Listing(
-                points_runs.as_decimals(outputs),
+                points_runs.column(run.outputs),
                 f"The prediction for every point of it, {outputs.shape}.",
             ),
         ]

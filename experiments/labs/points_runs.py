@@ -4,7 +4,7 @@ In double precision, so that both agree to all the digits that are shown, on any
 what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,11 +120,9 @@ def last_lines(run: PointsRun) -> str:
     return "\n".join(epoch_line(epoch, loss) for epoch, loss in run.last)
 
 
-def as_decimals(outputs: Array) -> str:
-    """Predictions as the lab's sheet prints them: [[0.01025062] and so on, however small."""
-    return np.array2string(
-        outputs, threshold=outputs.size, precision=8, floatmode="fixed", suppress_small=True
-    )
+def column(outputs: Iterable[float]) -> str:
+    """Predictions as NumPy's `(n, 1)` array, in decimals however small they are."""
+    return "[" + "\n ".join(f"[{output:.8f}]" for output in outputs) + "]"
 
 
 def accuracy_line(run: PointsRun) -> str:
@@ -141,7 +139,7 @@ def screen(name: str, run: PointsRun, epochs: int, seed: int) -> str:
         "the last epochs:",
         last_lines(run),
         f"prediction {(count, 1)}:",
-        as_decimals(np.array(run.outputs)[:, None]),
+        column(run.outputs),
         accuracy_line(run),
     )
     return "\n".join(lines)

@@ -87,15 +87,17 @@ class LabRun:
             in_one_line(machine)
             if not (emnist is None or isinstance(emnist, str)):
                 raise ValueError(f"its emnist is {emnist!r}")
-            seeds = seeds or values.get("seeds")  # which a record of before does not have
-            if not (seeds is None or isinstance(seeds, int)):
-                raise ValueError(f"its seeds are {seeds!r}")
+            before = values.get("seeds")  # which a record of before does not have
+            if not (before is None or isinstance(before, int)):
+                raise ValueError(f"its seeds are {before!r}")
         if (name, was_quick) != (lab.name, quick):
             kind = "quick " if was_quick else ""
             raise InputError(
                 f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
             )
-        results = Results(lab, record.folder, quick, machine, emnist, measured, seeds)
+        results = Results(lab, record.folder, quick, machine, emnist, measured, before)
+        if seeds is not None and seeds != len(results.seeds):  # what was measured is of the others
+            results = Results(lab, record.folder, quick, machine, emnist, None, seeds)
         return cls(results, record)
 
     def jobs(self) -> list[Job]:
