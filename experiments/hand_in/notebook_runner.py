@@ -48,6 +48,7 @@ def run_notebook(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for file, content in beside.items():
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
         for trial, network in networks.items():
             suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""

@@ -63,7 +63,7 @@ NAMES = [
             "layer_0716001.py",
             "Lab01_task2_0716001.ipynb",
             "Lab01_report_0716001.pdf",
-            "DL-test-predicted.csv",
+            "kaggle/DL-test-predicted.csv",
         },
     ),
     (
@@ -75,14 +75,17 @@ NAMES = [
             "network.py",
             "layer.py",
             "Lab1_report_310-55.pdf",
-            "DLAD-test-predict.csv",
+            "kaggle/DLAD-test-predict.csv",
         },
     ),
     ("mnist", "2026-12345", "김철수", {"PA1_2026-12345_김철수.zip"}),
     ("fashion-mlp", "A1", None, {"A1_HW1.zip"}),
 ]
 INSIDE = {
-    "points": {"DL_LAB1_0716001_王小明.pdf", "layer.py", "network.py", "DL_LAB1_0716001.ipynb"},
+    "points": {
+        *("DL_LAB1_0716001_王小明.pdf", "main.py", "optimizers.py", "layer.py", "network.py"),
+        *("DL_LAB1_0716001.ipynb", "questions.md"),
+    },
     "mnist": {
         "PA1_2026-12345_김철수.pdf",
         "layer.py",
@@ -202,7 +205,7 @@ def good(network, tmp_path_factory) -> Submission:
     kinds = ("notebook", "weights")
     without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind not in kinds))
     report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
-    files = make_files(without, STUDENT, {"mlp": network}, report, lambda step: None)
+    files = make_files(without, STUDENT, {"mlp": network}, lambda: report, lambda step: None)
     weights = tmp_path_factory.mktemp("weights") / "A1.pt"
     write_tensors(weights, in_mlp(network.tensors("numpy")), {})
     files["A1.pt"] = weights.read_bytes()
@@ -572,6 +575,27 @@ def test_a_finished_experiment_is_handed_in(tiny) -> None:
     with zipfile.ZipFile("again/7_김철수.zip") as archive:
         assert archive.read("network.py") == Path("unpacked/network.py").read_bytes()
         assert archive.read("report_7.pdf").startswith(b"%PDF")
+
+
+def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypatch) -> None:
+    broken = TINY_HAND_IN._replace(
+        pieces=(*TINY_HAND_IN.pieces, Piece("kaggle/it.csv", "predictions", "one")),
+        floors=(Floor("one", "test", 0.999),),
+        archive=None,
+    )
+    monkeypatch.setitem(HAND_INS, "tiny", broken)
+    (tiny / "report.pdf").unlink()
+    said = submit("tiny", "--student-id", "7", "--draft").stdout.splitlines()
+    folder = Path("hand-in/tiny-7-draft")
+    assert {path.name for path in folder.iterdir()} == {"layer.py", "network.py", "kaggle"}
+    assert (folder / "kaggle/it.csv").read_text().startswith("Id,Category\n")
+    lacking = [line for line in said if line.startswith("does not hold: ")]
+    assert lacking[0].startswith(
+        "does not hold: report_7.pdf: runs/tiny/report.pdf is missing: fun"
+    )
+    assert [line[15:28] for line in lacking[1:]] == ["one in NumPy:", "one in PyTorc"]
+    assert any(line.startswith("holds: network.py: on NumPy alone") for line in said)
+    assert said[-1].startswith("it.csv goes to Kaggle, where the team's name must be 7: ")
 
 
 def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
