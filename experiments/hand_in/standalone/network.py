@@ -235,7 +235,7 @@ class Network:
         self.fc1 = FullyConnected(784, 10, deviation=0.01)
         self.layers = list(vars(self).values())
         self.loss = SoftmaxWithloss()
-        self.velocity, self.batch_size = {}, 0
+        self.batch_size = 0
         trained = iter([own for own in params or [] if own])
         for layer in self.layers:
             own = next(trained, {}) if layer.weights else {}
@@ -262,13 +262,11 @@ class Network:
             grad = layer.backward(grad)
 
     def update(self, lr):
-        """v = 0.5 v + the sum of the batch's gradients, then w = w - lr v, of the last backward."""
+        """w = w - lr times the sum of the gradients of the batch that went backward last."""
+        step = float(lr) * self.batch_size
         for layer in self.layers:
             for name in layer.weights:
-                summed = self.batch_size * getattr(layer, name + "_grad")
-                velocity = 0.5 * self.velocity.get((layer, name), 0) + summed
-                self.velocity[layer, name] = velocity
-                setattr(layer, name, getattr(layer, name) - float(lr) * velocity)
+                setattr(layer, name, getattr(layer, name) - step * getattr(layer, name + "_grad"))
 
 
 # Of the ways above: one to update, one for the learning rate, one to tell the class.
