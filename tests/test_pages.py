@@ -66,6 +66,7 @@ PARSED = {  # what is not run here, but read with all its options, and why
     r"^experiment run": "takes minutes: test_labs has every lab, with --quick",
     r"^experiment report": "needs a finished lab: test_lab",
     r"^experiment submit": "needs a finished lab: test_hand_in has every one",
+    r"--run-code": "needs a sandbox: test_run_code",
     r"^import net\.pt": "a file from elsewhere: test_exporting has both options",
     r"^compare --resume": "needs a comparison that was stopped: test_comparison",
     r"^compare RUN": "needs a run with the data's own name: test_comparison",

@@ -71,7 +71,8 @@ def id_rules(work: Work) -> Iterator[Verdict]:
     found = "; ".join(f"{each}: {listed(names, 3)}" for each, names in ids.items())
     yield Verdict(work.handed.name, rule, len(ids) == 1, found if len(ids) > 1 else next(iter(ids)))
     for path, notebook in work.notebooks.items():
-        there = any(each in notebook.text or each in notebook.printed for each in ids)
+        text = f"{notebook.text}\n{notebook.printed}"
+        there = any(re.search(rf"(?<![A-Za-z0-9]){re.escape(each)}(?![0-9])", text) for each in ids)
         rule = "the student's id in the notebook"
         yield Verdict(_base(path), rule, there, "" if there else "it does not stand there")
 

@@ -31,6 +31,8 @@ _WRITTEN_BY_HAND = re.compile(
     r"cross_entropy|nll_loss|log_softmax|softmax|hardtanh|mish|logsigmoid)$"
 )
 
+_BY_THE_SHEET = {"model", "layer", "network"}
+"""What the sheets call a student's own modules."""
 _TENSOR_FUNCTIONS = ("sigmoid", "tanh", "arctan")
 
 
@@ -59,7 +61,7 @@ def scratch_rule(
     sources: Mapping[str, Source], rule: str, allowed: set[str] | None = None
 ) -> Iterator[Verdict]:
     """Each of these, by what it is called, is written without a framework."""
-    own = {source.name.removesuffix(".py") for source in sources.values()}
+    own = {source.name.removesuffix(".py") for source in sources.values()} | _BY_THE_SHEET
     folders = {part for path in sources for part in path.split("/")[:-1]}
     for source in sources.values():
         names = None if allowed is None else allowed | own | folders
@@ -78,11 +80,13 @@ def scratch_rule(
             yield Verdict(source.name, rule, True, f"imports {listed(roots)}" if roots else "")
 
 
-def kinds_rule(work: Work, kinds: Iterable[str], rule: str) -> Iterator[Verdict]:
-    """`scratch_rule` for files that the sheet names, with no framework and no learner."""
+def kinds_rule(
+    work: Work, kinds: Iterable[str], rule: str, allowed: set[str] | None = None
+) -> Iterator[Verdict]:
+    """`scratch_rule` for files that the sheet names."""
     files = [work.files[kind] for kind in kinds if kind in work.files]
     sources = {f.path: work.sources[f.path] for f in files if f.path in work.sources}
-    yield from scratch_rule(sources, rule)
+    yield from scratch_rule(sources, rule, allowed)
 
 
 def nothing_installed_rule(work: Work) -> Iterator[Verdict]:

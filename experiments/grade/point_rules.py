@@ -73,7 +73,7 @@ def _skeleton(function: ast.AST) -> str:
 
 def numpy_only_rule(work: Work) -> Iterator[Verdict]:
     """NumPy and the standard library, with matplotlib for the figures."""
-    allowed = {"numpy", "matplotlib", "IPython"}
+    allowed = {"numpy", "matplotlib", "IPython", "google"}  # the last two: a notebook's own
     rule = "NumPy and the standard library only (figures: matplotlib)"
     if not work.sources:
         yield Verdict(work.handed.name, "the source", False, "no Python and no notebook")

@@ -11,7 +11,8 @@ from funcnn.experiments.grade.verdicts import Verdict, listed
 _LONGEST_LINE = 2000
 _ACCURACY = re.compile(
     r"(?:acc(?:uracy)?(?![a-z])|準確[率度]|准确[率度]|正確率|正确率|정확도)"
-    r"[^0-9\n]{0,24}?(?P<value>\d{1,3}(?:\.\d{1,20})?)(?![\d.]|[eE][-+]?\d|\s*/)\s*(?P<percent>%?)",
+    r"[^0-9\n]{0,24}?(?:\d{1,9} ?/ ?\d{1,9} ?\( ?)?"  # 8712/10000 (87%)
+    r"(?P<value>\d{1,3}(?:\.\d{1,20})?)(?![\d.]|[eE][-+]?\d|\s*/)\s*(?P<percent>%?)",
     re.IGNORECASE,
 )
 _OF_VALIDATION = re.compile(r"val|test|驗證|验证|測試|测试|검증|테스트", re.IGNORECASE)

@@ -24,7 +24,8 @@ _MEMORY = 2 << 30
 _ADDRESSES = 8 << 30
 """Bytes of addresses of one, of which PyTorch takes many that it does not use."""
 _PROCESSES = 64
-_DISK = "256m"
+_DISK = 256 << 20
+"""Bytes of files that it can write."""
 _KEPT = 1 << 16
 """Bytes of its output that are looked at: the last ones."""
 _PAUSE = 0.05
@@ -33,11 +34,12 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 # All inside of namespaces of its own: a new root of these folders alone, and then no rights.
 _NEW_ROOT = """
 set -e
-root=$1; handed=$2; size=$3; folders=$4; shift 4
+root=$1; handed=$2; size=$3; count=$4; shift 4
 mount -t tmpfs -o "size=$size,mode=755" tmpfs "$root"
 cd "$root"
 mkdir -p handed proc tmp dev old
-for folder in $folders; do
+while [ "$count" -gt 0 ]; do
+  folder=$1; shift; count=$((count - 1))
   if [ -L "$folder" ]; then ln -s "$(readlink "$folder")" ".$folder"; continue; fi
   mkdir -p ".$folder"; mount --bind "$folder" ".$folder"; mount -o remount,ro,bind ".$folder"
 done
@@ -159,34 +161,24 @@ def _run(
 def _before(sandbox: Sandbox, folder: Path, scratch: str, places: Sequence[str]) -> list[str]:
     """What stands before the program that is kept apart."""
     base = os.path.realpath(sys.base_prefix)
-    folders = [*filter(os.path.exists, _SYSTEM), base, *places]
+    folders = list(dict.fromkeys([*filter(os.path.exists, _SYSTEM), base, *places]))
     # What is inside of another is there with it.
     folders = [each for each in folders if not any(_is_inside(each, other) for other in folders)]
+    program = shutil.which(sandbox.kind) or sandbox.kind
     if sandbox.kind == "unshare":
         apart = "--user --map-root-user --mount --pid --fork --kill-child --net --ipc --uts"
-        listed = " ".join(folders)
-        return [
-            "unshare",
-            *apart.split(),
-            "sh",
-            "-c",
-            _NEW_ROOT,
-            "sh",
-            scratch,
-            str(folder),
-            _DISK,
-            listed,
-        ]
+        arguments = [scratch, str(folder), str(_DISK), str(len(folders)), *folders]
+        return [program, *apart.split(), "sh", "-c", _NEW_ROOT, "sh", *arguments]
     if sandbox.kind == "bwrap":
         apart = "--unshare-all --die-with-parent --new-session --cap-drop ALL"
-        mounts = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+        mounts = ["--proc", "/proc", "--dev", "/dev", "--size", str(_DISK), "--tmpfs", "/tmp"]
         for each in folders:
-            linked = os.path.islink(each)
-            mounts += (
-                ["--symlink", os.readlink(each), each] if linked else ["--ro-bind", each, each]
-            )
+            if os.path.islink(each):
+                mounts += ["--symlink", os.readlink(each), each]
+            else:
+                mounts += ["--ro-bind", each, each]
         mounts += ["--ro-bind", str(folder), "/handed", "--chdir", "/tmp"]
-        return ["bwrap", *apart.split(), *mounts, "--"]
+        return [program, *apart.split(), *mounts, "--"]
     return []
 
 

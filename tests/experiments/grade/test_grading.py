@@ -203,6 +203,12 @@ FAULTS = {
         "from scratch",
         "keras at cell 2 line 2",
     ),
+    "pandas in a layer": (
+        "fashion",
+        {f"layer_{ID}.py": b"import pandas as pd\n" + LAYER.encode()},
+        "on NumPy alone",
+        f"pandas at layer_{ID}.py line 1",
+    ),
     "scikit-learn's network": (
         "emnist47",
         {"network.py": b"from sklearn.neural_network import MLPClassifier\n" + NETWORK.encode()},
@@ -371,18 +377,20 @@ def test_more_files_are_listed_and_no_fault(tmp_path, good):
     assert "also model/__init__.py" in [verdict.found for verdict in unsure]
 
 
-@pytest.mark.parametrize("name", ["fashion", "fashion-mlp"])
-def test_predictions_are_scored_where_the_truth_is_known(tmp_path, name, good, monkeypatch):
-    monkeypatch.undo()
-    pytest.importorskip("torch") if name == "fashion-mlp" else None
-    labels = store.read("fashion-mnist").test[1]
-    rows = [f"{i},{label}" for i, label in enumerate(labels)]
-    file = next(file for file in good[name] if file.endswith(".csv"))
-    files = good[name] | {file: csv_of("Id,Category", *rows)}
-    verdicts = grading.grade(hand_ins.write(tmp_path, name, files), name).verdicts
-    assert (True, "100.00 % of its classes are right") in [(v.holds, v.found) for v in verdicts]
-    verdicts = grading.grade(hand_ins.write(tmp_path, name), name, "fashion-mnist").verdicts
+def test_predictions_are_scored_where_the_truth_is_known(tmp_path, good, monkeypatch):
+    monkeypatch.undo()  # the lab's own set is found by itself, too
+    path = hand_ins.write(tmp_path, "fashion", good["fashion"])
+    verdicts = grading.grade(path, "fashion", "fashion-mnist").verdicts
     assert (False, "9.42 % of its classes are right") in [(v.holds, v.found) for v in verdicts]
+    images = store.read("fashion-mnist")
+    monkeypatch.setattr(grading.store, "read", lambda name: images)
+    rows = [f"{i},{label}" for i, label in enumerate(images.test[1])]
+    files = good["fashion"] | {"DL-test-predicted.csv": csv_of("Id,Category", *rows)}
+    verdicts = grading.grade(hand_ins.write(tmp_path, "fashion", files), "fashion").verdicts
+    assert (True, "100.00 % of its classes are right") in [(v.holds, v.found) for v in verdicts]
+    files = good["fashion"] | {"DL-test-predicted.csv": csv_of("Id,Category", *rows[:-1])}
+    verdicts = grading.grade(hand_ins.write(tmp_path, "fashion", files), "fashion").verdicts
+    assert (None, "9,999 predictions for 10,000 labels") in [(v.holds, v.found) for v in verdicts]
 
 
 def test_data_of_a_lab_without_predictions_is_refused(tmp_path, good):
@@ -447,6 +455,7 @@ def test_without_torch_weights_are_not_decided(tmp_path, good, monkeypatch):
         ("검증 정확도 0.8", [(80.0, "validation")]),
         ("accuracy: 100.0 %", [(100.0, "")]),
         ("Accuracy of the network: 8712/10000", []),
+        ("Test set: Accuracy: 8712/10000 (87%)", [(87.0, "validation")]),
         ("account 12, accident 3", []),
         ("acc: 1e-05", []),
         ("acc" * 10_000, []),

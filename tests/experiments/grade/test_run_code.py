@@ -156,9 +156,8 @@ def graded(tmp_path, lab, files, box):
     return [(verdict.holds, verdict.sheet, verdict.found) for verdict in more]
 
 
-@pytest.mark.parametrize("lab", ["fashion", "emnist47"])
-def test_the_loop_of_a_good_hand_in_runs_and_its_loss_falls(tmp_path, lab, box):
-    loop, pred, falls = graded(tmp_path, lab, None, box)
+def test_the_loop_of_a_good_hand_in_runs_and_its_loss_falls(tmp_path, box):
+    loop, pred, falls = graded(tmp_path, "fashion", None, box)
     assert loop[::2] == (True, "60 steps of 100 made-up pictures")
     assert pred[0] is True
     assert falls[0] is True
