@@ -208,7 +208,7 @@ def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
     with pytest.raises(InputError) as raised:
         execute(built_of("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
     assert str(raised.value) == (
-        "fashion-numpy, the cell that begins 'import inspect': FileNotFoundError: "
+        "fashion-numpy, the cell that begins 'PACKAGE = Path(\"model\")': FileNotFoundError: "
         f"layer.py is missing: upload it to {folder}"
     )
 
