@@ -22,10 +22,10 @@ def make_files(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    report: bytes,
+    report: Callable[[], bytes],
     told: Callable[[str], None],
 ) -> Files:
-    """All of them. told: is told what is made next.
+    """All of them. report: makes the PDF. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end.
@@ -33,7 +33,7 @@ def make_files(
     tasks = {trial: network.task for trial, network in networks.items()}
     made = modules(hand_in, tasks, student.fill)
     makers: dict[str, Callable[[Piece], bytes]] = {
-        "report": lambda piece: report,
+        "report": lambda piece: report(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
         "weights": lambda piece: _weights(networks[piece.of]),
         "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),

@@ -54,7 +54,7 @@ def run_notebook(
                 _write_record(folder / student.fill(each.name), networks[each.of], "numpy")
         _write_data(folder, next(iter(networks.values())).task, NOTEBOOKS[piece.of].data)
         configs = {trial: network.task.config for trial, network in networks.items()}
-        built = build(piece.of, configs, names=_names(hand_in, student))
+        built = build(piece.of, configs, names=_names(hand_in, student), author=student.facts())
         return execute(built, folder, name=student.fill(piece.name))
 
 

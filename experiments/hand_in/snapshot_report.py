@@ -10,14 +10,14 @@ from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
-from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
-from funcnn.experiments.reports.pdf import write_pdf
+from funcnn.experiments.reports.document import Block, Document, Facts, Listing, Section, Table
+from funcnn.experiments.reports.pdf import to_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"
 
 
-def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
+def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork], author: Facts) -> bytes:
     """The PDF about networks, by the trials they are handed in for."""
     from funcnn.experiments.reports.html import to_html
 
@@ -29,8 +29,7 @@ def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
             [("Machine", in_one_line(describe_machine(PACKAGES)))],
             [_section(trial, network, folder) for trial, network in networks.items()],
         )
-        write_pdf(to_html(document), folder / "report.pdf")
-        return (folder / "report.pdf").read_bytes()
+        return to_pdf(to_html(document.by(author)))
 
 
 def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,11 @@ def _checked_files(
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
-        told("making the report")
-        report = snapshot_report(lab, networks)
+        report = partial(snapshot_report, lab, networks, student.facts())
     else:
         run = LabRun.recorded(lab, False, experiment)
-        report = run.finished_report()
+        run.expect_finished()
+        report = partial(run.report_by, student.facts())
         networks = of_experiment(run.results, trials)
     files = make_files(hand_in, student, networks, report, told)
     archive = pack(files) if hand_in.archive else None

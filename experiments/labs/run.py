@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn._files import read_bytes, write_whole
+from funcnn._files import write_whole
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.provenance import known_data, same_place
@@ -22,7 +22,8 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
+from funcnn.experiments.reports.document import Facts
+from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.training.callback import Callback
@@ -136,27 +137,28 @@ class LabRun:
 
         Raises `InputError` if a run is not finished, or was changed since.
         """
-        self._expect_finished()
-        (self.results.path / "figures").mkdir(exist_ok=True)
-        from funcnn.experiments.reports.html import to_html
-
-        page = to_html(self.results.lab.report(self.results))
+        page = self._page(())
         path = self.results.path / "report.html"
         write_whole(path, page.encode(errors="backslashreplace"))
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 
-    def finished_report(self) -> bytes:
-        """The PDF of the report, as it was written. Raises `InputError`, as `write_report`."""
-        self._expect_finished()
-        path = self.results.path / "report.pdf"
-        if not path.is_file():
-            results = self.results
-            again = _command("report", results.lab, results.quick, results.path)
-            raise InputError(f"{path} is missing: {again}")
-        return read_bytes(path)
+    def report_by(self, author: Facts) -> bytes:
+        """The report as a PDF, made anew from recorded results, with its author on the first page.
 
-    def _expect_finished(self) -> None:
+        Raises `InputError`, as `write_report`.
+        """
+        return to_pdf(self._page(author))
+
+    def _page(self, author: Facts) -> str:
+        """The report as HTML. Raises `InputError`, as `write_report`."""
+        self.expect_finished()
+        (self.results.path / "figures").mkdir(exist_ok=True)
+        from funcnn.experiments.reports.html import to_html
+
+        return to_html(self.results.lab.report(self.results).by(author))
+
+    def expect_finished(self) -> None:
         """Raise `InputError` if anything is missing, or was changed."""
         self._check_recorded()
         lab = self.results.lab

@@ -69,10 +69,18 @@ class Section(NamedTuple):
     blocks: "Sequence[Block | Section]"
 
 
+Facts = Sequence[tuple[str, str]]
+"""Names and values to stand under the title of a report."""
+
+
 class Document(NamedTuple):
-    """A whole report. facts: names and values to stand under the title; subtitle may be ""."""
+    """A whole report; subtitle may be ""."""
 
     title: str
     subtitle: str
-    facts: Sequence[tuple[str, str]]
+    facts: Facts
     blocks: Sequence[Block | Section]
+
+    def by(self, author: Facts) -> "Document":
+        """The same report with whoever wrote it before the other facts."""
+        return self._replace(facts=[*author, *self.facts])
