@@ -44,7 +44,7 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
     ]
     header = ("set", "examples", *(f"{name} (%)" for name in BACKEND_NAMES.values()))
     blocks: list[Block] = [
-        sections.layers(task),
+        *sections.layers(task),
         Table(header, scores, "Accuracy of the same params on both sides, measured anew."),
         sections.module(task),
     ]

@@ -8,9 +8,9 @@ from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
+    compared,
     facts,
     one_after_another,
-    side_by_side_table,
     verdict,
 )
 from funcnn.experiments.reports.document import Document, Formula, Section, Text
@@ -83,7 +83,7 @@ def report(results: Results) -> Document:
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
         [("Data", f"`{_data(results)}`, the last 8,000 rows for validation"), *facts(results)],
         (
-            Section("Data", (sections.sizes(results.task(CNN).data),)),
+            Section("Data", sections.sizes(results.task(CNN).data)),
             sections.titled(
                 "Loss",
                 (
@@ -106,7 +106,7 @@ def report(results: Results) -> Document:
             sections.titled(
                 "Results",
                 (
-                    side_by_side_table(
+                    *compared(
                         results, settings, "network", "Accuracy on the validation and the test set."
                     ),
                     verdict(results, CNN, 0.8, "test_accuracy"),

@@ -5,10 +5,10 @@ from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
+    compared,
     epoch_line,
     facts,
     one_after_another,
-    side_by_side_table,
     sweep,
     verdict,
 )
@@ -61,7 +61,7 @@ def report(results: Results) -> Document:
         "Ten kinds of clothing, by a network in NumPy and by the same network in PyTorch.",
         facts(results),
         (
-            Section("Data", (sections.sizes(results.task(CNN).data),)),
+            Section("Data", sections.sizes(results.task(CNN).data)),
             _part(results, "Part 1: from scratch in NumPy", "numpy"),
             _part(results, "Part 2: the same network in PyTorch", "torch"),
             _raised(results),
@@ -90,10 +90,8 @@ def _part(results: Results, title: str, backend: str) -> Section:
         Setting(label, trial._replace(backends=(backend,)))
         for label, trial in (("CNN", CNN), ("fully connected", FULLY_CONNECTED))
     ]
-    scores = side_by_side_table(
-        results, settings, "network", "Accuracy on the validation and the test set."
-    )
-    first: list[Block] = [scores, *(verdict(results, trial, 0.8) for _, trial in settings)]
+    scores = compared(results, settings, "network", "Accuracy on the validation and the test set.")
+    first: list[Block] = [*scores, *(verdict(results, trial, 0.8) for _, trial in settings)]
     if backend == "numpy":
         first += [
             Formula(

@@ -12,11 +12,11 @@ from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.tables import (
     Setting,
     cell,
+    compared,
     epoch_line,
     facts,
     scores_of,
     shown,
-    side_by_side_table,
     sweep,
     verdict,
 )
@@ -71,12 +71,12 @@ def report(results: Results) -> Document:
         "As accurate as can be in less than 2 MB, without convolutions.",
         facts(results),
         (
-            sections.titled("Data", (sections.sizes(results.task(MAIN).data),)),
+            sections.titled("Data", sections.sizes(results.task(MAIN).data)),
             sections.titled(
                 "Model",
                 sections.network(results.task(MAIN)),
                 (
-                    side_by_side_table(
+                    *compared(
                         results,
                         [Setting("784-256-128-10", MAIN)],
                         "model",
@@ -212,7 +212,7 @@ def _loss(results: Results) -> Section:
                 "every label spread evenly over the classes (label smoothing), which is the same "
                 "cross-entropy of softer targets."
             ),
-            side_by_side_table(results, settings, "loss", "Everything else as above."),
+            *compared(results, settings, "loss", "Everything else as above."),
         ),
     )
 
@@ -276,11 +276,9 @@ def measure(results: Results) -> dict[str, list[float]]:
 def _another(results: Results) -> Section:
     settings = [Setting("Fashion-MNIST (above)", MAIN)]
     settings += [Setting(name, trial) for name, trial in OTHERS.items() if trial in results.trials]
-    blocks: list[Block] = [
-        side_by_side_table(
-            results, settings, "dataset", "The same model and settings; 10,000 for validation."
-        )
-    ]
+    blocks = compared(
+        results, settings, "dataset", "The same model and settings; 10,000 for validation."
+    )
     if results.emnist is None:
         blocks.append(Text("EMNIST was not found when this was trained, and is left out."))
     return Section("Another dataset", tuple(blocks))

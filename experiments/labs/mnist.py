@@ -83,7 +83,7 @@ def _data(results: Results) -> Section:
     return Section(
         "Data and loss",
         (
-            sections.sizes(results.task(NN).data),
+            *sections.sizes(results.task(NN).data),
             Formula(
                 [
                     r"p &= \mathrm{softmax}(z)",

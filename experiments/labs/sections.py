@@ -1,6 +1,7 @@
 """Sections that the reports of the labs on images have in common."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures import examples as example_pictures
 from funcnn.experiments.figures import plots
-from funcnn.experiments.labs import network_figures
+from funcnn.experiments.labs import judgements, network_figures
 from funcnn.experiments.labs.lab import Results, Trial, printed
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
@@ -32,6 +33,9 @@ _SETTINGS = (
     *("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule"),
     *("kernel_size", "activation", "weight_init", "loss", "label_smoothing", "dropout"),
 )
+
+
+_SURE = 0.9  # from this probability on a mistake is said to be a sure one
 
 
 class Examined:
@@ -84,9 +88,10 @@ class Examined:
         return self.images, self.labels, self.outputs, self.task.data.class_names
 
 
-def sizes(data: Dataset) -> Table:
+def sizes(data: Dataset) -> list[Block]:
     """How many images there are, and what for."""
     assert data.validation is not None
+    assert data.validation[1] is not None
     shape = sizes_text(data.input_shape, " x ")
     unlabelled = "" if data.test[1] is not None else ", without labels"
     rows = (
@@ -95,17 +100,32 @@ def sizes(data: Dataset) -> Table:
         ("test", f"{len(data.test[0]):,}", f"predicted in the end{unlabelled}"),
     )
     classes = f"{len(data.class_names)} classes, images of {shape}, normalised by the mean and the "
-    return Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on.")
+    commonest = np.bincount(data.validation[1]).max() / len(data.validation[1])
+    return [
+        Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on."),
+        Text(
+            f"Whoever always named the commonest class would be right for {commonest:.1%} of the "
+            "validation images: every accuracy is to be held against that."
+        ),
+    ]
 
 
-def layers(task: Task) -> Table:
+def layers(task: Task) -> list[Block]:
     """The layers of a network."""
     table = fn.summary(task.model, task.data.input_shape)
     rows = [
         (row.name, sizes_text(row.output_shape, " x "), f"{row.parameters:,}") for row in table.rows
     ]
     rows.append(("all", "", f"{table.parameters:,}"))
-    return Table(("layer", "output", "parameters"), tuple(rows), "The network.")
+    largest = max(table.rows, key=lambda row: row.parameters)
+    share = largest.parameters / table.parameters
+    return [
+        Table(("layer", "output", "parameters"), tuple(rows), "The network."),
+        Text(
+            f"{share:.0%} of the {table.parameters:,} parameters, or {largest.parameters:,}, are "
+            f"in the layer {largest.name} that gives {sizes_text(largest.output_shape, ' x ')}."
+        ),
+    ]
 
 
 def network(task: Task) -> list[Block]:
@@ -115,7 +135,7 @@ def network(task: Task) -> list[Block]:
         f"{name.replace('_', ' ')} **{value}**" for name, value in settings if value is not None
     )
     first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
-    return [layers(task), Text(f"Trained with {text}.{first}")]
+    return [*layers(task), Text(f"Trained with {text}.{first}")]
 
 
 def module(task: Task) -> Listing:
@@ -134,6 +154,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     lines = "\n".join(map(results.lab.epoch_line, printed(rows)))
     return [
         shown(path, caption, learning_curve, rows, unit),
+        Text(judgements.of_curve(rows, results.summary(trial, backend)["snapshot_epoch"])),
         Listing(lines, f"As it is printed, an epoch a line ({BACKEND_NAMES[backend]}, seed 0)."),
     ]
 
@@ -143,14 +164,29 @@ def confusion(examined: Examined) -> list[Block]:
     counts = fn.confusion_matrix(examined.outputs, examined.labels)
     caption = f"Confusion matrix of the {examined.part} set, as probabilities"
     names = examined.task.data.class_names
-    return [examined.figure("probabilities", caption, plots.probabilities, counts, names)]
+    return [
+        examined.figure("probabilities", caption, plots.probabilities, counts, names),
+        Text(judgements.of_confusion(counts, names)),
+    ]
 
 
 def surest(examined: Examined) -> list[Block]:
     """The three images of every class with the highest probabilities of it."""
     caption = f"The {examined.part} images with the three highest probabilities of every class"
-    draw = example_pictures.top_three
-    return [examined.figure("top-three", caption, draw, *examined.examples())]
+    figure = examined.figure("top-three", caption, example_pictures.top_three, *examined.examples())
+    top = example_pictures.top_images(examined.outputs)
+    classes, shown_images = top.indices.shape
+    of_others = int((examined.labels[top.indices] != np.arange(classes)[:, None]).sum())
+    least = top.probabilities[:, -1]
+    name = examined.task.data.class_names[int(least.argmin())]
+    return [
+        figure,
+        Text(
+            f"Of the {classes * shown_images} images {of_others or 'none'} "
+            f"{'is' if of_others == 1 else 'are'} labelled as another class. The network is least "
+            f"sure of {name}: its third image has {example_pictures.in_percent(least.min())}."
+        ),
+    ]
 
 
 def inside(examined: Examined) -> list[Block]:
@@ -160,19 +196,33 @@ def inside(examined: Examined) -> list[Block]:
         examined.figure(
             "filters", "What the first layer looks for", network_figures.filters, first_layer
         ),
+        Text(network_figures.of_filters(first_layer)),
         examined.figure(
             "mistakes",
             f"The surest mistakes on the {examined.part} set",
             example_pictures.mistakes,
             *examined.examples(),
         ),
+        Text(_of_mistakes(examined)),
     ]
     if first_layer.convolution:
         image = examined.images[int(np.argmax(examined.right))]
         caption = f"The first {examined.part} image that it recognises, layer by layer"
         draw = network_figures.feature_maps
         blocks.append(examined.figure("feature-maps", caption, draw, examined.trained, image))
+        blocks.append(Text(network_figures.of_maps(examined.trained, image)))
     return blocks
+
+
+def _of_mistakes(examined: Examined) -> str:
+    wrong = int((~examined.right).sum())
+    shares = example_pictures.probabilities(examined.outputs).max(1)
+    sure = int((shares[~examined.right] > _SURE).sum())
+    return (
+        f"{wrong:,} of {len(examined.right):,} images are put into a wrong class "
+        f"({wrong / len(examined.right):.2%}), {sure:,} of them with a probability above "
+        f"{_SURE:.0%}."
+    )
 
 
 def differences(results: Results, trial: Trial) -> list[Block]:
@@ -195,6 +245,17 @@ def differences(results: Results, trial: Trial) -> list[Block]:
                 ("weight", *BACKEND_NAMES.values()),
                 tuple(weights),
                 "Standard deviations of the first weights, which each side draws in its own way.",
+            )
+        )
+        ratios = {
+            f"{row['path']} ({row['layer']})": row["numpy"] / row["torch"]
+            for row in free["first_weights"]
+        }
+        widest = max(ratios, key=lambda name: abs(math.log(ratios[name])))
+        blocks.append(
+            Text(
+                f"They differ most in {widest}, where NumPy's are {ratios[widest]:.2f} times "
+                "PyTorch's."
             )
         )
     if not results.config(trial).dropout:

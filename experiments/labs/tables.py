@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.results import compare_means
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
-from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
+from funcnn.experiments.reports.document import Block, Items, Picture, Section, Table, Text
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.run_folder import EpochRow, loss_text
@@ -122,6 +124,51 @@ def side_by_side_table(
     return Table(tuple(header), tuple(rows), caption)
 
 
+def compared(
+    results: Results,
+    settings: Sequence[Setting],
+    what: str,
+    caption: str,
+    scores: Mapping[str, str] = ACCURACIES,
+) -> list[Block]:
+    """The table of `side_by_side_table`, and which setting or backend is better by how much."""
+    table = side_by_side_table(results, settings, what, caption, scores)
+    return [table, judgement(results, settings)]
+
+
+def judgement(results: Results, settings: Sequence[Setting], score: str = "val_accuracy") -> Text:
+    """Which of several settings is best in each backend; of one, which backend.
+
+    By the test set where there is no validation set.
+    """
+    trial = settings[0].trial
+    if results.spread(trial, trial.backends[0], score) is None:
+        score = "test_accuracy"
+    scored = {
+        backend: [
+            (label, spread)
+            for label, trial in settings
+            if backend in trial.backends
+            and (spread := results.spread(trial, backend, score)) is not None
+        ]
+        for backend in BACKENDS
+    }
+    is_validation = score == "val_accuracy"
+    by = "the validation set" if is_validation else results.summary(trial)["test_is"]
+    part = f"By {by.partition(',')[0]}"
+    if len(settings) == 1:
+        numpy, torch = (
+            (BACKEND_NAMES[name], spread) for name in BACKENDS for _, spread in scored[name]
+        )
+        return Text(f"{part} {judgements.against(numpy, torch)}.")
+    sentences = [
+        f"{BACKEND_NAMES[backend]}: {judgements.best_of(scores)}."
+        for backend, scores in scored.items()
+        if len(scores) > 1
+    ]
+    return Text(f"{part}, in {' In '.join(sentences)}")
+
+
 def sweep(
     results: Results,
     title: str,
@@ -136,11 +183,11 @@ def sweep(
     what: the settings in a word. name: of the figure's file. rest: what else they have in common.
     The curves are of the validation set, or of training where there is none.
     """
-    path = results.path / "figures" / f"sweep-{name}.png"
     part = "train" if results.rows(settings[0].trial)[0].val_loss is None else "val"
+    path = results.path / "figures" / f"sweep-{name}.png"
     curves = []
-    for label, trial in settings:
-        rows = results.rows(trial)
+    of_first_runs = {label: results.rows(trial) for label, trial in settings}
+    for label, rows in of_first_runs.items():
         losses, accuracies = (
             np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
@@ -150,8 +197,9 @@ def sweep(
     return Section(
         title,
         (
-            side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
+            *compared(results, settings, what, f"{title}; {rest}.", scores),
             shown(path, caption, plots.curves, curves, words),
+            Text(judgements.of_curves(of_first_runs, part)),
         ),
     )
 
@@ -177,15 +225,22 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
 
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     """A table and a figure of steps, each of which changes the one before (NumPy)."""
-    rows, before = [], None
+    rows, before, said = [], None, []
     for label, trial in steps:
         spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
         validation = spreads["val_accuracy"]
         assert validation is not None  # image labs have a validation set
-        gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
-        before = validation.mean
+        gained = ""
+        if before is not None:
+            gap = compare_means(before[0], validation)
+            gained = f"{100 * gap.difference:+.2f}"
+            reason = judgements.why(before[1], results.config(trial))
+            said.append((gap.difference, label, judgements.of_step(label, gap, reason)))
+        before = validation, results.config(trial)
         cells = [cell(spreads[score], score) for score in ACCURACIES]
         rows.append((label, cells[0], gained, cells[1]))
+    gains = [100 * gain for gain, *_ in said]
+    largest = max(said)[1]
     path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
     scores = scores_of(results, first, "val_accuracy")
@@ -197,7 +252,12 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
             "only shown.",
         ),
+        Text(
+            f"All steps together raise the accuracy on the validation set by {sum(gains):.2f} "
+            f"points. The largest step is **{largest}**, {max(gains):+.2f} points."
+        ),
         shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
+        Items([sentence for *_, sentence in said]),
     ]
 
 
