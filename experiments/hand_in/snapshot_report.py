@@ -8,6 +8,7 @@ from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Document, Facts, Listing, Section, Table
@@ -58,13 +59,13 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
         blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))
         return Section(f"The network {trial}", blocks)
-    examined = sections.Examined(task, network.trained, trial, _WHOSE, folder)
+    examined = Examined(task, network.trained, trial, _WHOSE, folder)
     return sections.titled(
         f"The network {trial}",
         blocks,
-        sections.confusion(examined),
-        sections.surest(examined),
-        sections.inside(examined),
+        confusion(examined),
+        surest(examined),
+        inside(examined),
     )
 
 

@@ -1,6 +1,7 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     Setting,
@@ -13,6 +14,7 @@ from funcnn.experiments.labs.tables import (
     verdict,
 )
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Text
+from funcnn.experiments.tasks.config import BACKENDS
 
 _BASE = {"data": "fashion-mnist", "batch_size": 100}  # 10,000 images are whole batches
 FULLY_CONNECTED = Trial("fully-connected", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)
@@ -62,6 +64,7 @@ def report(results: Results) -> Document:
         facts(results),
         (
             Section("Data", sections.sizes(results.task(CNN).data)),
+            _both_parts(results),
             _part(results, "Part 1: from scratch in NumPy", "numpy"),
             _part(results, "Part 2: the same network in PyTorch", "torch"),
             _raised(results),
@@ -77,7 +80,7 @@ def report(results: Results) -> Document:
             sections.titled(
                 "Inside the networks",
                 *(
-                    sections.inside(sections.Examined.first_run(results, trial, "numpy"))
+                    inside(Examined.first_run(results, trial, "numpy"))
                     for trial in (CNN, FULLY_CONNECTED)
                 ),
             ),
@@ -85,13 +88,20 @@ def report(results: Results) -> Document:
     )
 
 
+def _both_parts(results: Results) -> Section:
+    """The validation accuracy of both, as a table and as it was printed."""
+    settings = [Setting("CNN", CNN), Setting("fully connected", FULLY_CONNECTED)]
+    scores = "Accuracy on the validation and the test set: part 1 is NumPy, part 2 PyTorch."
+    return sections.titled(
+        "Validation accuracy of both parts",
+        compared(results, settings, "network", scores),
+        [verdict(results, trial, 0.8) for _, trial in settings],
+        [sections.screenshot(results, CNN, backend, "The CNN") for backend in BACKENDS],
+    )
+
+
 def _part(results: Results, title: str, backend: str) -> Section:
-    settings = [
-        Setting(label, trial._replace(backends=(backend,)))
-        for label, trial in (("CNN", CNN), ("fully connected", FULLY_CONNECTED))
-    ]
-    scores = compared(results, settings, "network", "Accuracy on the validation and the test set.")
-    first: list[Block] = [*scores, *(verdict(results, trial, 0.8) for _, trial in settings)]
+    first: list[Block] = []
     if backend == "numpy":
         first += [
             Formula(
@@ -110,17 +120,17 @@ def _part(results: Results, title: str, backend: str) -> Section:
             *sections.handed_in(results, CNN, FILE),
         ]
     parts = []
-    for label, trial in settings:
+    for label, trial in (("CNN", CNN), ("Fully connected", FULLY_CONNECTED)):
         if backend == "numpy":
-            described = sections.network(results.task(trial))
+            described = sections.network(results, trial)
         else:
             described = [sections.module(results.task(trial))]
         blocks = [
             *described,
             *sections.training(results, trial, backend),
-            *sections.confusion(sections.Examined.first_run(results, trial, backend)),
+            *confusion(Examined.first_run(results, trial, backend)),
         ]
-        parts.append(Section(label[0].upper() + label[1:], tuple(blocks)))
+        parts.append(Section(label, tuple(blocks)))
     return sections.titled(title, first, parts)
 
 

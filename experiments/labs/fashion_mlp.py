@@ -7,6 +7,7 @@ from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
 from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.tables import (
@@ -65,7 +66,7 @@ _DERIVATIVES = (
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = sections.Examined.first_run(results, MAIN, "numpy")
+    ours = Examined.first_run(results, MAIN, "numpy")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",
@@ -74,7 +75,7 @@ def report(results: Results) -> Document:
             sections.titled("Data", sections.sizes(results.task(MAIN).data)),
             sections.titled(
                 "Model",
-                sections.network(results.task(MAIN)),
+                sections.network(results, MAIN),
                 (
                     *compared(
                         results,
@@ -85,7 +86,8 @@ def report(results: Results) -> Document:
                     verdict(results, MAIN, 0.85, "test_accuracy"),
                 ),
                 sections.training(results, MAIN, "numpy"),
-                sections.confusion(ours),
+                [sections.screenshot(results, MAIN, "numpy", "The MLP")],
+                confusion(ours),
             ),
             _against_size(results),
             _activations(results),
@@ -97,9 +99,10 @@ def report(results: Results) -> Document:
                 "NumPy with PyTorch",
                 (sections.module(results.task(MAIN)),),
                 sections.training(results, MAIN, "torch"),
+                [sections.screenshot(results, MAIN, "torch", "The MLP")],
                 sections.differences(results, MAIN),
             ),
-            sections.titled("Inside the network", sections.inside(ours)),
+            sections.titled("Inside the network", inside(ours)),
         ),
     )
 

@@ -1,19 +1,22 @@
 """What the reports of several labs have in common: tables of settings, and sections of sweeps."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import compare_means
+from funcnn.experiments.compare.results import Difference, compare_means
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.console import console
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
-from funcnn.experiments.reports.document import Block, Items, Picture, Section, Table, Text
+from funcnn.experiments.reports.document import Block, Items, Listing, Picture, Section, Table, Text
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.run_folder import EpochRow, loss_text
@@ -211,6 +214,13 @@ def shown(path: Path, caption: str, draw: Callable[..., None], *args: Any) -> Bl
     return Text(f"{caption} (This figure could not be drawn.)")
 
 
+def screen(path: Path, text: str, caption: str) -> Block:
+    """What was printed, as a picture of the screen, or as text if that cannot be drawn."""
+    if drawn(console, path, text):
+        return Picture(path, caption, text)
+    return Listing(text, caption)
+
+
 def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
     """The dots of settings in their backends, in per cent."""
     scores: list[Score] = []
@@ -225,22 +235,15 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
 
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     """A table and a figure of steps, each of which changes the one before (NumPy)."""
-    rows, before, said = [], None, []
-    for label, trial in steps:
+    rows = []
+    gaps = [None, *itertools.starmap(partial(_gap, results), itertools.pairwise(steps))]
+    for (label, trial), gap in zip(steps, gaps, strict=True):
         spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
-        validation = spreads["val_accuracy"]
-        assert validation is not None  # image labs have a validation set
-        gained = ""
-        if before is not None:
-            gap = compare_means(before[0], validation)
-            gained = f"{100 * gap.difference:+.2f}"
-            reason = judgements.why(before[1], results.config(trial))
-            said.append((gap.difference, label, judgements.of_step(label, gap, reason)))
-        before = validation, results.config(trial)
+        gained = "" if gap is None else f"{100 * gap.difference:+.2f}"
         cells = [cell(spreads[score], score) for score in ACCURACIES]
         rows.append((label, cells[0], gained, cells[1]))
-    gains = [100 * gain for gain, *_ in said]
-    largest = max(said)[1]
+    gains = {step.label: 100 * gap.difference for step, gap in zip(steps, gaps, strict=True) if gap}
+    largest = max(gains, key=lambda label: gains[label])
     path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
     scores = scores_of(results, first, "val_accuracy")
@@ -253,12 +256,32 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             "only shown.",
         ),
         Text(
-            f"All steps together raise the accuracy on the validation set by {sum(gains):.2f} "
-            f"points. The largest step is **{largest}**, {max(gains):+.2f} points."
+            f"All steps together raise the accuracy on the validation set by "
+            f"{sum(gains.values()):.2f} points. The largest step is **{largest}**, "
+            f"{gains[largest]:+.2f} points."
         ),
         shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
-        Items([sentence for *_, sentence in said]),
+        Items([_step(results, *pair) for pair in itertools.pairwise(steps)]),
     ]
+
+
+def what_changed(results: Results, steps: Sequence[Setting], change: str) -> Text:
+    """What the step whose label begins with this did to the accuracy, and why."""
+    pairs = itertools.pairwise(steps)
+    return Text(_step(results, *next(pair for pair in pairs if pair[1].label.startswith(change))))
+
+
+def _step(results: Results, before: Setting, after: Setting) -> str:
+    reason = judgements.why(results.config(before.trial), results.config(after.trial))
+    return judgements.of_step(after.label, _gap(results, before, after), reason)
+
+
+def _gap(results: Results, before: Setting, after: Setting) -> Difference:
+    """How far the validation accuracies of two settings are apart (NumPy)."""
+    first, second = (results.spread(trial, "numpy", "val_accuracy") for _, trial in (before, after))
+    assert first is not None  # image labs have a validation set
+    assert second is not None
+    return compare_means(first, second)
 
 
 def _epochs(results: Results, steps: Sequence[Setting]) -> str:

@@ -37,10 +37,14 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A PNG or GIF file; the caption is also what a reader who cannot see it is told."""
+    """A PNG or GIF file."""
 
     path: Path
     caption: str
+    alt: str = ""
+    """What a reader who cannot see it is told; "": the caption."""
+    moving: Path | None = None
+    """A GIF of the same, for screens alone."""
 
 
 class Listing(NamedTuple):
