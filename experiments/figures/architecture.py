@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(summary: Summary, input_shape: tuple[int, ...], output: str | None) -> list[Block]:
-    """The input, and the layers of a network. output: what the loss does to the last, if it does."""
+    """The input and the layers of a network. output: what the loss does with the last, or None."""
     blocks = [Block(("Input",), input_shape, 0)]
     for row in summary.rows:
         last = blocks[-1]

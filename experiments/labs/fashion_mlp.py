@@ -6,7 +6,8 @@ from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
-from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs import figures, judgements, sections
+from funcnn.experiments.labs.activation_theory import activation_functions
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
@@ -51,17 +52,6 @@ OTHERS = {
     "MNIST": Trial("on-mnist", {**_BASE, "data": "mnist"}),
     "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
 }
-_DERIVATIVES = (
-    ("identity", "$x$", "$1$"),
-    ("binary step", "$1$ if $x > 0$ else $0$", "$0$"),
-    ("logistic", r"$\dfrac{1}{1 + \exp(-x)}$", r"$f \, (1 - f)$"),
-    ("tanh", r"$\tanh x$", "$1 - f^2$"),
-    ("arctan", r"$\arctan x$", r"$\dfrac{1}{1 + x^2}$"),
-    ("ReLU", r"$\max(0, x)$", "$1$ if $x > 0$ else $0$"),
-    ("PReLU", r"$x$ if $x > 0$ else $a \, x$", r"$1$ if $x > 0$ else $a$; by $a$: $\min(0, x)$"),
-    ("ELU", r"$x$ if $x > 0$ else $a \, (\exp x - 1)$", "$1$ if $x > 0$ else $f + a$"),
-    ("softplus", r"$\log(1 + \exp x)$", r"$\dfrac{1}{1 + \exp(-x)}$"),
-)
 
 
 def report(results: Results) -> Document:
@@ -146,7 +136,22 @@ def _against_size(results: Results) -> Section:
             Table(header, tuple(rows), "Sizes, everything else as above."),
             _why_this_size(results, settings),
             shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
+            _smaller(results, settings),
         ),
+    )
+
+
+def _smaller(results: Results, settings: Sequence[Setting]) -> Text:
+    """What the smallest network loses to that which is handed in."""
+    smallest, ours = settings[0], Setting("the network that is handed in", MAIN)
+    scored = []
+    for label, trial in (ours, smallest):
+        spread = results.spread(trial, "numpy", "test_accuracy")
+        assert spread is not None
+        scored.append((label, spread))
+    share = _size(results, smallest.trial) / _size(results, MAIN)
+    return Text(
+        f"With {share:.0%} of the size, on the test set (NumPy) {judgements.against(*scored)}."
     )
 
 
@@ -182,20 +187,7 @@ def _activations(results: Results) -> Section:
     )
     return sections.titled(
         section.title,
-        (
-            Table(
-                ("activation", "$f(x)$", "derivative"),
-                _DERIVATIVES,
-                "The functions that the lab lists, and their derivatives by $x$.",
-            ),
-            Text(
-                "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
-                "PReLU learns its slope $a$, which begins at 0.25; ELU has $a = 1$. The derivative "
-                "of the binary step is 0 wherever it has one, so that the layers before it learn "
-                "nothing (weight decay alone makes their weights smaller), and only the last one "
-                "does."
-            ),
-        ),
+        activation_functions(),
         section.blocks,
     )
 
@@ -259,11 +251,11 @@ def _apart(results: Results) -> list[Block]:
     steps = len(next(iter(distances.values())))
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
+        shown(path, caption, figures.apart, distances),
         Text(
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
-        shown(path, caption, figures.apart, distances),
     ]
 
 
