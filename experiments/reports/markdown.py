@@ -44,9 +44,10 @@ def _parts(blocks: Sequence[Block | Section], folder: Path, level: int = 2) -> I
             case Table():
                 yield block.caption
                 yield pipe_table(block)
-            case Picture(path, caption):
+            case Picture(path, caption, _, moving):
                 yield caption
-                yield f"![{caption}]({path.relative_to(folder).as_posix()})"
+                for each in filter(None, (path, moving)):
+                    yield f"![{caption}]({each.relative_to(folder).as_posix()})"
             case Listing(text, caption):
                 yield caption
                 yield f"```\n{text}\n```"
