@@ -13,7 +13,7 @@ from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import judgements, network_figures
 from funcnn.experiments.labs.lab import Results, Trial
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
-from funcnn.experiments.reports.document import Block, Text
+from funcnn.experiments.reports.document import Block, finding
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.model import TrainedModel
@@ -79,7 +79,7 @@ def confusion(examined: Examined) -> list[Block]:
     names = examined.task.data.class_names
     return [
         examined.figure("probabilities", caption, plots.probabilities, counts, names),
-        Text(judgements.of_confusion(counts, names)),
+        finding(judgements.of_confusion(counts, names)),
     ]
 
 
@@ -94,7 +94,7 @@ def surest(examined: Examined) -> list[Block]:
     name = examined.task.data.class_names[int(least.argmin())]
     return [
         figure,
-        Text(
+        finding(
             f"Of the {classes * shown_images} images {of_others or 'none'} "
             f"{'is' if of_others == 1 else 'are'} labelled as another class. The network is least "
             f"sure of {name}: its third image has {example_pictures.in_percent(least.min())}."
@@ -109,21 +109,21 @@ def inside(examined: Examined) -> list[Block]:
         examined.figure(
             "filters", "What the first layer looks for", network_figures.filters, first_layer
         ),
-        Text(network_figures.of_filters(first_layer)),
+        finding(network_figures.of_filters(first_layer)),
         examined.figure(
             "mistakes",
             f"The surest mistakes on the {examined.part} set",
             example_pictures.mistakes,
             *examined.examples(),
         ),
-        Text(_of_mistakes(examined)),
+        finding(_of_mistakes(examined)),
     ]
     if first_layer.convolution:
         image = examined.images[int(np.argmax(examined.right))]
         caption = f"The first {examined.part} image that it recognises, layer by layer"
         draw = network_figures.feature_maps
         blocks.append(examined.figure("feature-maps", caption, draw, examined.trained, image))
-        blocks.append(Text(network_figures.of_maps(examined.trained, image)))
+        blocks.append(finding(network_figures.of_maps(examined.trained, image)))
     return blocks
 
 

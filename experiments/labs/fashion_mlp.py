@@ -23,7 +23,15 @@ from funcnn.experiments.labs.tables import (
     verdict,
 )
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
@@ -129,7 +137,7 @@ def _against_size(results: Results) -> Section:
     return Section(
         "Accuracy against size",
         (
-            Text(
+            finding(
                 f"The size is that of the parameters, four bytes each; the limit is "
                 f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
             ),
@@ -150,7 +158,7 @@ def _smaller(results: Results, settings: Sequence[Setting]) -> Text:
         assert spread is not None
         scored.append((label, spread))
     share = _size(results, smallest.trial) / _size(results, MAIN)
-    return Text(
+    return finding(
         f"With {share:.0%} of the size, on the test set (NumPy) {judgements.against(*scored)}."
     )
 
@@ -167,7 +175,7 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
     if best is MAIN:
         return Text("By the validation set (NumPy) the network above is the best of these.")
     times = _size(results, best) / _size(results, MAIN)
-    return Text(
+    return finding(
         f"By the validation set (NumPy) {'-'.join(map(str, results.config(best).hidden))} is the "
         f"best of these, {validation(best) - validation(MAIN):.2f} points above the network that "
         f"is handed in, with {times:.2f} times its size."
@@ -252,7 +260,7 @@ def _apart(results: Results) -> list[Block]:
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
         shown(path, caption, figures.apart, distances),
-        Text(
+        finding(
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
@@ -286,7 +294,7 @@ def _handed_in(results: Results) -> list[Block]:
     write_tensors(out, to_state_dict(trained.model, trained.params), {})
     return [
         *blocks,
-        Text(
+        finding(
             f"`{out.name}` has the parameters of the same network, {out.stat().st_size / 1e6:.2f} "
             f"MB: `torch.load(..., weights_only=True)` reads them, and the module under **NumPy "
             "with PyTorch** loads them strictly."

@@ -18,7 +18,15 @@ from funcnn.experiments.labs.tables import (
     scores_of,
     shown,
 )
-from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 from funcnn.experiments.tasks.config import BACKENDS
 
 # Stochastic gradient descent, as the lab asks, with momentum; on the plain cross-entropy.
@@ -170,7 +178,7 @@ def _curves(results: Results) -> list[Block]:
     )
     return [
         shown(path, caption, train_and_test, panels),
-        Text(f"In NumPy the lowest test loss is: {said}."),
+        finding(f"In NumPy the lowest test loss is: {said}."),
     ]
 
 
@@ -185,8 +193,8 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
         f"on the test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
     )
     if gap.standard_error is None:
-        return Text(f"{sentence}; one seed has no spread.")
-    return Text(
+        return finding(f"{sentence}; one seed has no spread.")
+    return finding(
         f"{sentence}; the standard error of that difference over {gap.seeds} seeds is "
         f"{100 * gap.standard_error:.2f} points."
     )

@@ -16,7 +16,7 @@ from funcnn.experiments.figures.architecture import network as draw_network
 from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import Results, Trial, printed
 from funcnn.experiments.labs.tables import BACKEND_NAMES, screen, shown
-from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text
+from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text, finding
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
@@ -44,7 +44,7 @@ def sizes(data: Dataset) -> list[Block]:
     commonest = np.bincount(data.validation[1]).max() / len(data.validation[1])
     return [
         Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on."),
-        Text(
+        finding(
             f"Whoever always named the commonest class would be right for {commonest:.1%} of the "
             "validation images: every accuracy is to be held against that."
         ),
@@ -62,7 +62,7 @@ def layers(task: Task) -> list[Block]:
     share = largest.parameters / table.parameters
     return [
         Table(("layer", "output", "parameters"), tuple(rows), "The network."),
-        Text(
+        finding(
             f"{share:.0%} of the {table.parameters:,} parameters, or {largest.parameters:,}, are "
             f"in the layer {largest.name} that gives {sizes_text(largest.output_shape, ' x ')}."
         ),
@@ -84,7 +84,7 @@ def network(results: Results, trial: Trial) -> list[Block]:
     return [
         shown(path, caption, draw_network, blocks),
         *layers(task),
-        Text(f"Trained with {text}.{first}"),
+        finding(f"Trained with {text}.{first}"),
     ]
 
 
@@ -103,7 +103,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     unit = LOSSES[results.config(trial).loss]
     return [
         shown(path, caption, learning_curve, rows, unit),
-        Text(judgements.of_curve(rows, results.summary(trial, backend)["snapshot_epoch"])),
+        finding(judgements.of_curve(rows, results.summary(trial, backend)["snapshot_epoch"])),
     ]
 
 
@@ -143,7 +143,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         }
         widest = max(ratios, key=lambda name: abs(math.log(ratios[name])))
         blocks.append(
-            Text(
+            finding(
                 f"They differ most in {widest}, where NumPy's are {ratios[widest]:.2f} times "
                 "PyTorch's."
             )
@@ -161,7 +161,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
     )
     return [
         *blocks,
-        Text(
+        finding(
             f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
             "compute the same training but for rounding: `funcnn compare --mode lockstep` shows it "
             "step by step."
@@ -192,7 +192,7 @@ def handed_in(results: Results, trial: Trial, file: str) -> list[Block]:
     classes = fn.predicted_classes(results.model(trial, seed=best).predict(images))
     lines = save_predictions(results.path / file, classes)
     return [
-        Text(
+        finding(
             f"`{file}` has the predicted class of each of the {len(classes):,} test images, by "
             f"the NumPy network that is best on the validation set (seed {best})."
         ),

@@ -16,7 +16,16 @@ from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
-from funcnn.experiments.reports.document import Block, Items, Listing, Picture, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Items,
+    Listing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 from funcnn.experiments.system.machine import in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.run_folder import EpochRow, loss_text
@@ -65,7 +74,7 @@ def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accu
     runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
     short = [name for name, value in lowest.items() if value < asked]
     met = f"{' and '.join(short)} below it" if short else "met"
-    return Text(
+    return finding(
         f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {accuracies}; {met}."
     )
 
@@ -163,13 +172,13 @@ def judgement(results: Results, settings: Sequence[Setting], score: str = "val_a
         numpy, torch = (
             (BACKEND_NAMES[name], spread) for name in BACKENDS for _, spread in scored[name]
         )
-        return Text(f"{part} {judgements.against(numpy, torch)}.")
+        return finding(f"{part} {judgements.against(numpy, torch)}.")
     sentences = [
         f"{BACKEND_NAMES[backend]}: {judgements.best_of(scores)}."
         for backend, scores in scored.items()
         if len(scores) > 1
     ]
-    return Text(f"{part}, in {' In '.join(sentences)}")
+    return finding(f"{part}, in {' In '.join(sentences)}")
 
 
 def sweep(
@@ -202,7 +211,7 @@ def sweep(
         (
             *compared(results, settings, what, f"{title}; {rest}.", scores),
             shown(path, caption, plots.curves, curves, words),
-            Text(judgements.of_curves(of_first_runs, part)),
+            finding(judgements.of_curves(of_first_runs, part)),
         ),
     )
 
@@ -211,7 +220,7 @@ def shown(path: Path, caption: str, draw: Callable[..., None], *args: Any) -> Bl
     """The figure that `draw(path, *args)` makes, or what is said in its place if it cannot."""
     if drawn(draw, path, *args):
         return Picture(path, caption)
-    return Text(f"{caption} (This figure could not be drawn.)")
+    return finding(f"{caption} (This figure could not be drawn.)")
 
 
 def screen(path: Path, text: str, caption: str) -> Block:
@@ -255,7 +264,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
             "only shown.",
         ),
-        Text(
+        finding(
             f"All steps together raise the accuracy on the validation set by "
             f"{sum(gains.values()):.2f} points. The largest step is **{largest}**, "
             f"{gains[largest]:+.2f} points."
@@ -268,7 +277,9 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
 def what_changed(results: Results, steps: Sequence[Setting], change: str) -> Text:
     """What the step whose label begins with this did to the accuracy, and why."""
     pairs = itertools.pairwise(steps)
-    return Text(_step(results, *next(pair for pair in pairs if pair[1].label.startswith(change))))
+    return finding(
+        _step(results, *next(pair for pair in pairs if pair[1].label.startswith(change)))
+    )
 
 
 def _step(results: Results, before: Setting, after: Setting) -> str:

@@ -15,6 +15,8 @@ class Text(NamedTuple):
     """A paragraph."""
 
     paragraph: str
+    recorded: bool = False
+    """Whether it says what came out of runs, as tables and figures do: see `finding`."""
 
 
 class Items(NamedTuple):
@@ -61,6 +63,11 @@ class Formula(NamedTuple):
     """
 
     lines: Sequence[str]
+
+
+def finding(paragraph: str) -> Text:
+    """A paragraph made of recorded numbers, which follows them when they change."""
+    return Text(paragraph, recorded=True)
 
 
 Block = Text | Items | Table | Picture | Listing | Formula
