@@ -173,7 +173,7 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 
     best = max(settings, key=lambda setting: validation(setting.trial)).trial
     if best is MAIN:
-        return Text("By the validation set (NumPy) the network above is the best of these.")
+        return finding("By the validation set (NumPy) the network above is the best of these.")
     times = _size(results, best) / _size(results, MAIN)
     return finding(
         f"By the validation set (NumPy) {'-'.join(map(str, results.config(best).hidden))} is the "

@@ -16,7 +16,7 @@ from funcnn.experiments.figures.architecture import network as draw_network
 from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import Results, Trial, printed
 from funcnn.experiments.labs.tables import BACKEND_NAMES, screen, shown
-from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text, finding
+from funcnn.experiments.reports.document import Block, Listing, Section, Table, finding
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
@@ -122,7 +122,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    blocks: list[Block] = list(map(Text, of_free(free)))
+    blocks: list[Block] = list(map(finding, of_free(free)))
     shared, apart = ["first weights"], ["order of the images", "masks of dropout"]
     if results.config(trial).init == "own":
         apart.insert(0, shared.pop())

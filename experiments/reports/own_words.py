@@ -96,7 +96,7 @@ def _marked(key: str, block: Block, folder: Path) -> str:
 
 
 def renewed(text: str, document: Document, folder: Path) -> str:
-    """The author's text with the marked blocks as they are recorded now; others stay as they are."""
+    """The author's text with its marked blocks as they are recorded now, where they still are."""
     blocks = keyed(document)
 
     def now(match: re.Match[str]) -> str:
