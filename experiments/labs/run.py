@@ -5,24 +5,27 @@ experiment.json      which experiment it is, on which machine, a SHA-256 of ever
 trials/NAME/...      the runs, ordinary folders of runs but for their figures
 figures/             the figures of the report
 report.html          the report, and the same as report.pdf
+report.md            the same to write on in: the words are the author's, the marked blocks ours
 *.csv, *.pt          what the lab wants handed in
 """
 
 import contextlib
+import logging
 import shlex
 from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn._files import write_whole
+from funcnn._files import read_text, write_whole
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.provenance import known_data, same_place
-from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.errors import InputError, RunStoppedError, printable
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.document import Facts
+from funcnn.experiments.reports.document import Document, Facts
+from funcnn.experiments.reports.own_words import begin_words, renewed, unrecorded, with_words
 from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
@@ -156,7 +159,22 @@ class LabRun:
         (self.results.path / "figures").mkdir(exist_ok=True)
         from funcnn.experiments.reports.html import to_html
 
-        return to_html(self.results.lab.report(self.results).by(author))
+        return to_html(self._document().by(author))
+
+    def _document(self) -> Document:
+        """The report with its author's words, from report.md, which is begun or brought up to date.
+
+        A percentage among them that no record has is a warning in the log.
+        """
+        recorded, folder = self.results.lab.report(self.results), self.results.path
+        path = folder / "report.md"
+        words = read_text(path) if path.is_file() else begin_words(recorded, folder)
+        for number in unrecorded(words, recorded, folder):
+            log = logging.getLogger(__name__)
+            log.warning("%s", printable(f"{path} says {number}, which no recorded number comes to"))
+        words = renewed(words, recorded, folder)
+        write_whole(path, words.encode(errors="backslashreplace"))
+        return with_words(words, recorded)
 
     def expect_finished(self) -> None:
         """Raise `InputError` if anything is missing, or was changed."""
