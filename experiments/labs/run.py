@@ -168,7 +168,12 @@ class LabRun:
         """
         recorded, folder = self.results.lab.report(self.results), self.results.path
         path = folder / "report.md"
-        words = read_text(path) if path.is_file() else begin_words(recorded, folder)
+        try:
+            words = "\n".join(read_text(path).splitlines()) + "\n"
+        except FileNotFoundError:
+            words = begin_words(recorded, folder)
+        except ValueError:
+            raise InputError(f"{path} is no UTF-8 text") from None
         for number in unrecorded(words, recorded, folder):
             log = logging.getLogger(__name__)
             log.warning("%s", printable(f"{path} says {number}, which no recorded number comes to"))

@@ -112,6 +112,7 @@ def with_words(text: str, document: Document) -> Document:
     title, subtitle = document.title, ""
     top: list[Block | Section] = []
     open_sections: list[list[Block | Section]] = [top]
+    head = True  # until something else than the title and the subtitle came
     for part in _PARTS.finditer(text):
         kind, said = part.lastgroup, part[part.lastgroup or 0]
         if kind == "key":
@@ -126,10 +127,11 @@ def with_words(text: str, document: Document) -> Document:
             inner: list[Block | Section] = []
             open_sections[-1].append(Section(said, inner))
             open_sections.append(inner)
-        elif kind == "paragraph" and len(open_sections) == 1 and not top and not subtitle:
+        elif kind == "paragraph" and head:
             subtitle = " ".join(said.split("\n"))
         else:
             open_sections[-1].append(_own(kind or "", said))
+        head = False
     return Document(title, subtitle, document.facts, top)
 
 
