@@ -169,7 +169,7 @@ class LabRun:
         recorded, folder = self.results.lab.report(self.results), self.results.path
         path = folder / "report.md"
         try:
-            words = "\n".join(read_text(path).splitlines()) + "\n"
+            words = read_text(path).replace("\r\n", "\n")
         except FileNotFoundError:
             words = begin_words(recorded, folder)
         except ValueError:
