@@ -26,12 +26,12 @@ from funcnn.experiments.reports.markdown import block_parts
 _MARKED = re.compile(r"^<!-- recorded: (\S+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _FACTS = "facts"
 _PARTS = re.compile(  # of a Markdown text, each from the beginning of a line
-    r"<!-- recorded: (?P<key>\S+) -->\n.*?^<!-- end -->$"
-    r"|^(?P<level>#{1,6}) (?P<title>.+)$"
+    r"^<!-- recorded: (?P<key>\S+) -->\n.*?^<!-- end -->$"
+    r"|^(?P<level>#{1,6}) (?P<title>[^\n]+)$"
     r"|^\$\$\\begin\{aligned\}\n(?P<formula>.*?)\n\\end\{aligned\}\$\$$"
     r"|^```\n(?P<listing>.*?)\n```$"
-    r"|^(?P<items>- .+(?:\n(?!\n).+)*)$"
-    r"|^(?P<paragraph>.+(?:\n(?!\n).+)*)$",
+    r"|^(?P<items>- [^\n]+(?:\n[^\n]+)*)$"
+    r"|^(?P<paragraph>[^\n]+(?:\n[^\n]+)*)$",
     re.MULTILINE | re.DOTALL,
 )
 _PERCENT = re.compile(r"(\d+(?:\.(\d+))?)\s?%")
@@ -128,7 +128,7 @@ def with_words(text: str, document: Document) -> Document:
             open_sections[-1].append(Section(said, inner))
             open_sections.append(inner)
         elif kind == "paragraph" and head:
-            subtitle = " ".join(said.split("\n"))
+            subtitle = _in_one_line(said)
         else:
             open_sections[-1].append(_own(kind or "", said))
         head = False
@@ -143,8 +143,12 @@ def _own(kind: str, said: str) -> Block:
         return Listing(said, "")
     if kind == "items":
         items = re.split(r"^- ", said, flags=re.MULTILINE)[1:]
-        return Items([" ".join(item.split("\n")).strip() for item in items])
-    return Text(" ".join(said.split("\n")))
+        return Items([_in_one_line(item) for item in items])
+    return Text(_in_one_line(said))
+
+
+def _in_one_line(lines: str) -> str:
+    return " ".join(line.strip() for line in lines.strip().split("\n"))
 
 
 def unrecorded(text: str, document: Document, folder: Path) -> list[str]:
