@@ -14,9 +14,12 @@ class Piece(NamedTuple):
     name: str
     """`{id}` and `{name}` stand for the student's."""
     kind: str
-    """`report`, `layer`, `network`, `notebook`, `predictions` or `weights`."""
+    """`report`, `layer`, `network`, `program`, `questions`, `notebook`, `predictions`, `weights`.
+
+    `questions` is the page of those that a program's lines answer.
+    """
     of: str = ""
-    """The trial whose network it is about; of a notebook, its source."""
+    """The trial whose network it is about; of a notebook, program or questions, its source."""
 
     @property
     def trial(self) -> str | None:
@@ -109,14 +112,17 @@ def find_trial(lab: Lab, name: str) -> Trial:
     return next(trial for trial in lab.trials if trial.name == name)
 
 
-_NOTEBOOK, _REPORT, _LAYER = "notebook", "report", "layer"
+_NOTEBOOK, _REPORT, _LAYER, _PROGRAM = "notebook", "report", "layer", "program"
 HAND_INS = {
     "points": HandIn(
         (
             Piece("DL_LAB1_{id}_{name}.pdf", _REPORT),
+            Piece("main.py", _PROGRAM, "points_main"),
+            Piece("optimizers.py", _PROGRAM, "points_optimizers"),
             Piece("layer.py", _LAYER),
             Piece("network.py", "network", "xor"),
             Piece("DL_LAB1_{id}.ipynb", _NOTEBOOK, "points"),
+            Piece("questions.md", "questions", "points_questions"),
         ),
         (Floor("linear", "test", 0.9), Floor("xor", "test", 0.9)),
         "DL_LAB1_{id}_{name}.zip",

@@ -10,6 +10,7 @@ from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
+from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
@@ -48,7 +49,7 @@ def make_files(
 
 
 def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
-    """`layer.py` and each `network.py` of a lab, or none if it has none.
+    """`layer.py`, each `network.py`, the program and its page of a lab, or none if it has none.
 
     tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
     """
@@ -60,7 +61,16 @@ def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], st
             rendered = network_file(tasks[piece.of], layer)
             made[fill(piece.name)] = rendered.network.encode()
             functions |= rendered.functions
-    return {**made, f"{layer}.py": layer_file(functions).encode()} if made else {}
+        elif piece.kind == "program":
+            program = program_file(piece.of)
+            made[fill(piece.name)] = program.text.encode()
+            functions |= program.functions
+    if made:
+        made[f"{layer}.py"] = layer_file(functions).encode()
+    for piece in hand_in.pieces:
+        if piece.kind == "questions":
+            made[fill(piece.name)] = questions_page(piece.of, made).encode()
+    return made
 
 
 def pack(files: Files) -> bytes:

@@ -1,9 +1,11 @@
 """The rules of the labs for what is handed in, checked on the very bytes."""
 
+import ast
 import csv
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -47,6 +49,8 @@ class Submission(NamedTuple):
     networks: Mapping[str, HandedNetwork]
     files: Files
     archive: bytes | None
+    printed: str | None = None
+    """What the lab wants printed in the end, as the report says it."""
 
     def file(self, piece: Piece) -> bytes:
         """The content of a piece."""
@@ -58,7 +62,9 @@ def check(submission: Submission) -> list[Verdict]:
     rules = {
         "report": _report,
         "layer": lambda submission, piece: iter(()),  # network.py stands on it
+        "questions": lambda submission, piece: iter(()),  # made of the lines of the others
         "network": _network,
+        "program": _program,
         "notebook": _notebook,
         "predictions": _predictions,
         "weights": _weights,
@@ -96,6 +102,34 @@ def _network(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     yield _alike(name, rule, classes, network.classes)
 
 
+def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name = submission.student.fill(piece.name)
+    beside = {file.removesuffix(".py") for file in submission.files if file.endswith(".py")}
+    allowed = {"numpy", "matplotlib", *beside, *sys.stdlib_module_names}
+    rule = "imports NumPy, matplotlib and the files beside it alone"
+    try:
+        imported = _imported(submission.files[name])
+    except KeyError:
+        yield Verdict(name, rule, False, "it is missing")
+        return
+    except (SyntaxError, ValueError) as error:
+        yield Verdict(name, rule, False, f"it is no Python: {error}")
+        return
+    others = ", ".join(sorted(imported - allowed))
+    yield Verdict(name, rule, not others, others)
+
+
+def _imported(source: bytes) -> set[str]:
+    """The packages that a file of Python imports anywhere in it; "." for what is relative."""
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0] if not node.level else ".")
+    return imported
+
+
 def _alike(name: str, rule: str, classes: Array, expected: Array, share: float = _ALIKE) -> Verdict:
     equal = int((classes == expected).sum()) if classes.shape == expected.shape else 0
     holds = equal >= share * len(expected)
@@ -111,6 +145,7 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         counts = [cell["execution_count"] for cell in code]
         kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
         source = "\n".join("".join(cell["source"]) for cell in code)
+        texts = ["".join(output.get("text", "")) for cell in code for output in cell["outputs"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
         return
@@ -119,6 +154,10 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     # It ran where funcnn cannot be imported; what is said in a branch that did not run counts too.
     alone = not re.search(r"import.*\bfuncnn\b|\bfuncnn\b.*import", source)
     yield Verdict(name, "does without funcnn", alone)
+    if submission.printed is not None:
+        lines = set("\n".join(texts).splitlines())
+        other = next((line for line in submission.printed.splitlines() if line not in lines), "")
+        yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
 
 
 def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:

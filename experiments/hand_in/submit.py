@@ -79,6 +79,7 @@ def _checked_files(
 ) -> tuple[Files, list[Verdict]]:
     """What is written, and the rules, which all hold. Raises `InputError` if one does not."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
+    printed = None
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
         report = partial(snapshot_report, lab, networks, student.facts())
@@ -87,10 +88,11 @@ def _checked_files(
         run.expect_finished()
         report = partial(run.report_by, student.facts())
         networks = of_experiment(run.results, trials)
+        printed = lab.closing and lab.closing(run.results)
     files = make_files(hand_in, student, networks, report, told)
     archive = pack(files) if hand_in.archive else None
     told("checking the rules")
-    verdicts = check(Submission(hand_in, student, networks, files, archive))
+    verdicts = check(Submission(hand_in, student, networks, files, archive, printed))
     broken = [str(verdict) for verdict in verdicts if not verdict.holds]
     if broken:
         rules = "a rule does" if len(broken) == 1 else f"{len(broken)} rules do"

@@ -163,8 +163,7 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         *blocks,
         finding(
             f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
-            "compute the same training but for rounding: `funcnn compare --mode lockstep` shows it "
-            "step by step."
+            "compute the same training but for rounding."
         ),
     ]
 

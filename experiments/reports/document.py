@@ -85,12 +85,16 @@ Facts = Sequence[tuple[str, str]]
 
 
 class Document(NamedTuple):
-    """A whole report; subtitle may be ""."""
+    """A whole report; subtitle may be "".
+
+    lettered: sections of sections are counted A, B, C in each, and not 1.1, 1.2, 1.3.
+    """
 
     title: str
     subtitle: str
     facts: Facts
     blocks: Sequence[Block | Section]
+    lettered: bool = False
 
     def by(self, author: Facts) -> "Document":
         """The same report with whoever wrote it before the other facts."""

@@ -5,7 +5,6 @@ The tags are those of `report.html.jinja`, the looks of `report.css`.
 
 import html
 import re
-import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from funcnn.experiments.reports.document import (
-    Block,
     Document,
     Formula,
     Items,
@@ -54,7 +52,6 @@ def to_html(document: Document) -> str:
         "inline": inline,
         "kinds": _kinds,
         "marked": _marked,
-        "numbered": _numbered,
         "plain": _plain,
         "typeset": to_svg,
     }
@@ -84,15 +81,6 @@ def _marked(text: str) -> Markup:
 def _plain(text: str) -> str:
     """The text without its marks, for an attribute."""
     return _MARKS.sub(lambda match: match[match.lastindex or 0], text)
-
-
-def _numbered(blocks: Sequence[Block | Section]) -> bool:
-    """Whether the sections' titles begin with numbers, or letters, of their own: 1, 2 or A, B."""
-    titles = [block.title for block in blocks if isinstance(block, Section)]
-    numbers = [str(1 + index) for index in range(len(titles))]
-    orders = (numbers, string.ascii_uppercase)
-    begins = [title.partition(" ")[0] for title in titles]
-    return len(titles) > 1 and any(begins == list(order[: len(titles)]) for order in orders)
 
 
 def _columns(listing: Listing) -> int | None:

@@ -132,7 +132,7 @@ def with_words(text: str, document: Document) -> Document:
         else:
             open_sections[-1].append(_own(kind or "", said))
         head = False
-    return Document(title, subtitle, document.facts, top)
+    return Document(title, subtitle, document.facts, top, document.lettered)
 
 
 def _own(kind: str, said: str) -> Block:

@@ -79,7 +79,10 @@ NAMES = [
     ("fashion-mlp", "A1", None, {"A1_HW1.zip"}),
 ]
 INSIDE = {
-    "points": {"DL_LAB1_0716001_王小明.pdf", "layer.py", "network.py", "DL_LAB1_0716001.ipynb"},
+    "points": {
+        *("DL_LAB1_0716001_王小明.pdf", "main.py", "optimizers.py", "layer.py", "network.py"),
+        *("DL_LAB1_0716001.ipynb", "questions.md"),
+    },
     "mnist": {
         "PA1_2026-12345_김철수.pdf",
         "layer.py",

@@ -373,28 +373,6 @@ def test_a_picture_of_words_has_them_for_whoever_cannot_see_it(tmp_path):
     assert attributes["alt"] == 'epoch 1\n"<b>"'
 
 
-@pytest.mark.parametrize(
-    ("titles", "numbers"),
-    [
-        (["1 Introduction", "2 Set-up"], ["1", "2"]),
-        (["A Sigmoid", "B Network", "C Back"], ["A", "B", "C"]),
-        (["A network", "Other"], ["1", "2"]),
-        (["2 Set-up", "1 Introduction"], ["1", "2"]),
-        (["A network alone"], ["1"]),
-    ],
-)
-def test_headings_that_bring_their_numbers_have_no_others(titles, numbers):
-    page = Page(to_html(Document("title", "", [], [Section(each, []) for each in titles])))
-    own = numbers[0] in titles[0].split() and len(titles) > 1
-    headings = titles if own else [" ".join(each) for each in zip(numbers, titles, strict=True)]
-    assert page.texts("h2") == ["Contents", *headings]
-    assert page.texts("a") == headings
-    assert [text for _, found, text in page.all("span") if found.get("class") == "number"] == [
-        *numbers,
-        *numbers,
-    ]
-
-
 # --- the PDF ---------------------------------------------------------------------------------
 
 
