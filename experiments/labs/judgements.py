@@ -49,7 +49,7 @@ def best_of(scores: Scores) -> str:
     if not below:
         return f"all {len(scores)} settings come to {percent(top)}"
     if len(level) > 1:
-        said = f"{_listed(level)} are the best, with {percent(top)} each"
+        said = f"{listed(level)} are the best, with {percent(top)} each"
     else:
         said = f"**{first}** is the best, with {percent(top)}"
     following, spread = below[0]
@@ -69,7 +69,8 @@ def against(first: tuple[str, Spread], second: tuple[str, Spread]) -> str:
     return f"{second[0]} is {points(gap.difference)} {place} {first[0]}, {beyond(gap)}"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
@@ -123,15 +124,13 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     last = rows[-1]
     losses = {row.epoch: row.val_loss for row in rows if row.val_loss is not None}
     if not losses or last.val_loss is None or last.val_accuracy is None:
-        return (
-            f"The training loss goes from {_loss(rows[0].train_loss)} to {_loss(last.train_loss)}."
-        )
+        return f"The training loss goes from {loss_in_words(rows[0].train_loss)} to {loss_in_words(last.train_loss)}."
     lowest = min(losses, key=lambda epoch: losses[epoch])
-    said = f"The validation loss is lowest, {_loss(losses[lowest])}, after epoch {lowest}"
+    said = f"The validation loss is lowest, {loss_in_words(losses[lowest])}, after epoch {lowest}"
     if last.val_loss > _RISES * losses[lowest]:
         said += (
-            f" and rises to {_loss(last.val_loss)} by the last while the training loss falls on to "
-            f"{_loss(last.train_loss)}: from there it learns its training images by heart"
+            f" and rises to {loss_in_words(last.val_loss)} by the last while the training loss falls on to "
+            f"{loss_in_words(last.train_loss)}: from there it learns its training images by heart"
         )
     elif lowest == last.epoch:
         said += ", the last: nothing here says that it has learned enough"
@@ -147,26 +146,26 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     )
 
 
-def of_curves(rows: Mapping[str, Sequence[EpochRow]], part: str) -> str:
-    """Of several trainings, which ends lowest and highest, and whose loss rises again.
+def of_curves(losses: Mapping[str, Sequence[float]], kept: bool = False) -> str:
+    """Of several trainings, by their losses over epochs, which ends lowest and highest.
 
-    part: `val` or `train`, whose loss is compared.
+    kept: whether the best epoch of each is kept, so that it is said whose loss rises again.
     """
-    losses = {label: [getattr(row, f"{part}_loss") for row in each] for label, each in rows.items()}
     ends = sorted(losses, key=lambda label: losses[label][-1])
     low, high = ends[0], ends[-1]
     said = (
-        f"In the end {low} has the lowest loss, {_loss(losses[low][-1])}, and {high} the highest, "
-        f"{_loss(losses[high][-1])}"
+        f"In the end {low} has the lowest loss, {loss_in_words(losses[low][-1])}, and {high} the highest, "
+        f"{loss_in_words(losses[high][-1])}"
     )
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
-    if rising and part == "val":
+    if rising and kept:
         ends_of = "ends" if len(rising) == 1 else "end"
-        said += f"; {_listed(rising)} {ends_of} above an earlier epoch, which is kept instead"
+        said += f"; {listed(rising)} {ends_of} above an earlier epoch, which is kept instead"
     return f"{said}."
 
 
-def _loss(loss: float) -> str:
+def loss_in_words(loss: float) -> str:
+    """A loss, however small."""
     return loss_text(loss) if loss >= 1e-3 else f"{loss:.1e}"
 
 

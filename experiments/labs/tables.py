@@ -210,6 +210,7 @@ def sweep(
             np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
         curves.append(plots.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
+    ends = {curve.label: curve.losses.tolist() for curve in curves}
     words = {"train": "training", "val": "validation"}[part]
     caption = f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."
     return Section(
@@ -217,7 +218,7 @@ def sweep(
         (
             *compared(results, settings, what, f"{title}; {rest}.", scores),
             shown(path, caption, plots.curves, curves, words),
-            finding(judgements.of_curves(of_first_runs, part)),
+            finding(judgements.of_curves(ends, kept=part == "val")),
         ),
     )
 

@@ -105,11 +105,9 @@ def test_without_validation_a_curve_is_that_of_training():
 
 
 def test_of_several_curves_the_ends_are_compared_and_those_that_rise_are_named():
-    curves = {
-        "a": [row(1, 1.0, 0.5), row(2, 0.5, 0.8)],
-        "b": [row(1, 1.0, 0.9), row(2, 0.5, 0.7)],
-    }
-    assert judgements.of_curves(curves, "val") == (
+    curves = {"a": [0.5, 0.8], "b": [0.9, 0.7]}
+    assert "rises" not in judgements.of_curves(curves)
+    assert judgements.of_curves(curves, kept=True) == (
         "In the end b has the lowest loss, 0.7000, and a the highest, 0.8000; a ends above an "
         "earlier epoch, which is kept instead."
     )

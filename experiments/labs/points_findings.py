@@ -1,0 +1,83 @@
+"""What the runs of `points` came to, in sentences: which settings are best, which runs fail, how."""
+
+from collections.abc import Mapping, Sequence
+
+from funcnn.experiments.labs.judgements import listed, loss_in_words
+from funcnn.experiments.labs.points_runs import PointsRun
+from funcnn.experiments.training.spread import spread
+
+_FLOOR = 0.9  # of the accuracy, as the lab asks
+_FALLS = 0.01  # of the loss over the last tenth of the epochs, if it is said to fall
+
+Runs = Mapping[str, Sequence[PointsRun]]
+"""Settings, and the run of each seed."""
+
+
+def of_settings(runs: Runs) -> list[str]:
+    """Which settings have every point right with every seed; and of the others what went wrong."""
+    whole = {label: of for label, of in runs.items() if all(run.accuracy == 1 for run in of)}
+    return [_of_best(whole, runs), *filter(None, map(_of_failures, runs, runs.values()))]
+
+
+def _of_best(whole: Runs, runs: Runs) -> str:
+    if not whole:
+        means = {label: spread([run.accuracy for run in of]).mean for label, of in runs.items()}
+        best = max(means, key=lambda label: means[label])
+        return f"No setting has every point right with every seed; **{best}** is nearest, with " + (
+            f"{_accuracy(runs[best])}."
+        )
+    losses = {label: spread([run.loss for run in of]).mean for label, of in whole.items()}
+    best, *others = sorted(losses, key=lambda label: losses[label])
+    every = "with every seed" if len(whole[best]) > 1 else "with this seed"
+    said = (
+        f"{len(whole)} of {len(runs)} settings have every point right {every}: {listed([*whole])}"
+    )
+    if not others:
+        return f"{said}."
+    return (
+        f"{said}. Of these **{best}** ends with the lowest loss, {loss_in_words(losses[best])}, "
+        f"{losses[others[0]] / losses[best]:.1f} times below {others[0]}, the next."
+    )
+
+
+def _accuracy(runs: Sequence[PointsRun]) -> str:
+    return f"{spread([run.accuracy for run in runs]).text('{:.2f}', 100)} %"
+
+
+def _of_failures(label: str, runs: Sequence[PointsRun]) -> str | None:
+    """Which runs of a setting are below the floor, and what can be seen in them; None: none is."""
+    failed = {seed: run for seed, run in enumerate(runs) if run.accuracy < _FLOOR}
+    if not failed:
+        return None
+    same: dict[str, list[str]] = {}
+    for seed, run in failed.items():
+        same.setdefault(_symptoms(run), []).append(str(seed))
+    parts = [
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}: {symptoms}"
+        for symptoms, seeds in same.items()
+    ]
+    how_many = f"{len(failed)} of {len(runs)} runs" if len(runs) > 1 else "the run"
+    return f"**{label}, {_accuracy(runs)}**: below {_FLOOR:.0%} in {how_many}. {'; '.join(parts)}."
+
+
+def _symptoms(run: PointsRun) -> str:
+    said = [f"{run.accuracy:.2%}"]
+    if run.only_class is not None:
+        said.append(f"every point is put into class {run.only_class}")
+    if run.silent:
+        said.append(
+            f"{run.silent} of {run.hidden} hidden units are 0 for every point, and let no gradient "
+            "through"
+        )
+    elif run.constant:
+        said.append(f"{run.constant} of {run.hidden} hidden units are the same for every point")
+    if run.earlier is not None:
+        now = loss_in_words(run.loss)
+        if run.earlier - run.loss > _FALLS * run.earlier:
+            said.append(
+                f"the loss still falls, from {loss_in_words(run.earlier)} to {now} over the last "
+                "tenth of the epochs: more of them would go further"
+            )
+        else:
+            said.append(f"the loss stands at {now}: more epochs would not help")
+    return ", ".join(said)
