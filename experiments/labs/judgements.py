@@ -124,13 +124,15 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     last = rows[-1]
     losses = {row.epoch: row.val_loss for row in rows if row.val_loss is not None}
     if not losses or last.val_loss is None or last.val_accuracy is None:
-        return f"The training loss goes from {loss_in_words(rows[0].train_loss)} to {loss_in_words(last.train_loss)}."
+        first, end = (loss_in_words(row.train_loss) for row in (rows[0], last))
+        return f"The training loss goes from {first} to {end}."
     lowest = min(losses, key=lambda epoch: losses[epoch])
     said = f"The validation loss is lowest, {loss_in_words(losses[lowest])}, after epoch {lowest}"
     if last.val_loss > _RISES * losses[lowest]:
         said += (
-            f" and rises to {loss_in_words(last.val_loss)} by the last while the training loss falls on to "
-            f"{loss_in_words(last.train_loss)}: from there it learns its training images by heart"
+            f" and rises to {loss_in_words(last.val_loss)} by the last while the training loss "
+            f"falls on to {loss_in_words(last.train_loss)}: from there it learns its training "
+            "images by heart"
         )
     elif lowest == last.epoch:
         said += ", the last: nothing here says that it has learned enough"
@@ -153,10 +155,8 @@ def of_curves(losses: Mapping[str, Sequence[float]], kept: bool = False) -> str:
     """
     ends = sorted(losses, key=lambda label: losses[label][-1])
     low, high = ends[0], ends[-1]
-    said = (
-        f"In the end {low} has the lowest loss, {loss_in_words(losses[low][-1])}, and {high} the highest, "
-        f"{loss_in_words(losses[high][-1])}"
-    )
+    least, most = (loss_in_words(losses[label][-1]) for label in (low, high))
+    said = f"In the end {low} has the lowest loss, {least}, and {high} the highest, {most}"
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
     if rising and kept:
         ends_of = "ends" if len(rising) == 1 else "end"

@@ -171,12 +171,11 @@ def _results(results: Results) -> Section:
             panels = panels._replace(moving=moving)
         over_training += [panels, finding(_when_right(losses[name]))]
     curve = shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
-    fell = listed(
-        [
-            f"{name} from {loss_in_words(of[0].train_loss)} to {loss_in_words(of[-1].train_loss)}"
-            for name, of in losses.items()
-        ]
-    )
+    falls = [
+        f"{name} from {loss_in_words(of[0].train_loss)} to {loss_in_words(of[-1].train_loss)}"
+        for name, of in losses.items()
+    ]
+    fell = finding(f"The loss falls: {listed(falls)}.")
     last = [
         Listing(points_runs.last_lines(run), f"The losses of the last epochs: the set {name}.")
         for name, run in runs.items()
@@ -188,7 +187,7 @@ def _results(results: Results) -> Section:
             Section("Show the accuracy of your prediction", predictions),
             Section(
                 "Learning curve (loss, epoch curve)",
-                (curve, finding(f"The loss falls: {fell}."), *last),
+                (curve, fell, *last),
             ),
             Section("Anything you want to present", over_training),
         ),

@@ -1,4 +1,4 @@
-"""What the runs of `points` came to, in sentences: which settings are best, which runs fail, how."""
+"""What the runs of `points` came to, in sentences: which settings are best, which fail and how."""
 
 from collections.abc import Mapping, Sequence
 
