@@ -1,14 +1,12 @@
 """The lab `points`: back-propagation on points in the plane."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import figures, points_runs, sections
-from funcnn.experiments.labs.judgements import against, listed, loss_in_words, of_curves
+from funcnn.experiments.labs.judgements import listed, loss_in_words, of_curves
 from funcnn.experiments.labs.lab import Lab, Results, Trial
-from funcnn.experiments.labs.points_findings import of_settings
+from funcnn.experiments.labs.points_findings import alike, of_settings, when_right
 from funcnn.experiments.labs.points_runs import begin, measure, params_over_training, runs_of
 from funcnn.experiments.labs.points_theory import introduction, set_up
 from funcnn.experiments.labs.tables import (
@@ -169,7 +167,7 @@ def _results(results: Results) -> Section:
         panels = shown(still, caption, figures.boundaries, moving, history, model, points)
         if isinstance(panels, Picture):
             panels = panels._replace(moving=moving)
-        over_training += [panels, finding(_when_right(losses[name]))]
+        over_training += [panels, finding(when_right(losses[name]))]
     curve = shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
     falls = [
         f"{name} from {loss_in_words(of[0].train_loss)} to {loss_in_words(of[-1].train_loss)}"
@@ -192,15 +190,6 @@ def _results(results: Results) -> Section:
             Section("Anything you want to present", over_training),
         ),
     )
-
-
-def _when_right(rows: Sequence[EpochRow]) -> str:
-    """Since when every point is in its class."""
-    wrong = [row.epoch for row in rows if row.train_accuracy < 1]
-    since = next((row.epoch for row in rows if row.epoch > max(wrong, default=0)), None)
-    if since is None:
-        return f"At the end {rows[-1].train_accuracy:.2%} of the points are in their classes."
-    return f"From epoch {since} on, of those recorded, every point is in its class."
 
 
 def _compared(results: Results, title: str, extra: str, rest: str, *words: Text) -> Section:
@@ -259,6 +248,10 @@ def _in_single_precision(results: Results) -> list[Block]:
         for label, trial in extra.items()
         if trial not in MAIN.values()
     ]
+    by_setting = {
+        label: [results.spread(trial, backend, "test_accuracy") for backend in trial.backends]
+        for label, trial in settings
+    }
     own = [Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
     return [
         Text(
@@ -271,7 +264,7 @@ def _in_single_precision(results: Results) -> list[Block]:
         side_by_side_table(
             results, settings, "setting", "In single precision, after the last epoch.", _SCORES
         ),
-        finding(_alike(results, settings)),
+        finding(alike(by_setting)),
         *sections.differences(results, MAIN["xor"]),
         Text(
             "With first weights of torch's own, for so few units uniform between -0.7 and 0.7 or "
@@ -279,23 +272,6 @@ def _in_single_precision(results: Results) -> list[Block]:
         ),
         *compared(results, own, "first weights", "Both sets.", _SCORES),
     ]
-
-
-def _alike(results: Results, settings: Sequence[Setting]) -> str:
-    """In how many settings both backends come to the same, and where they are furthest apart."""
-    gaps = {}
-    for label, trial in settings:
-        first, second = (results.spread(trial, name, "test_accuracy") for name in trial.backends)
-        assert first is not None
-        assert second is not None
-        gaps[label] = (first, second)
-    same = sum(first.mean == second.mean for first, second in gaps.values())
-    said = f"In {same} of {len(gaps)} settings NumPy and PyTorch come to the same mean accuracy"
-    if same == len(gaps):
-        return f"{said}: it is the settings that decide."
-    label = max(gaps, key=lambda name: abs(gaps[name][0].mean - gaps[name][1].mean))
-    numpy, torch = gaps[label]
-    return f"{said}. Furthest apart, with {label}: {against(('NumPy', numpy), ('PyTorch', torch))}."
 
 
 def _extra(results: Results) -> Section:
