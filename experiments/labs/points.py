@@ -144,8 +144,8 @@ def _results(results: Results) -> Section:
         labels, outputs = points[1], np.array(run.outputs)[:, None]
         whose = f"the set {name}, {_IN_WORDS[name]}"
         caption = f"As it is printed while it learns: {whose}."
-        lines = points_runs.epoch_lines(run, epochs)
-        screenshot.append(screen(folder / f"screen-{name}.png", lines, caption))
+        printed = points_runs.epoch_lines(run, epochs)
+        screenshot.append(screen(folder / f"screen-{name}.png", printed, caption))
         path, caption = folder / f"predictions-{name}.png", f"Ground truth and prediction: {whose}."
         screenshot.append(shown(path, caption, plots.points, points, outputs))
         right = int(((outputs > 0.5) == labels).sum())
@@ -165,8 +165,7 @@ def _results(results: Results) -> Section:
         still, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
         caption = f"The probability of class 1 over training: {whose}."
         panels = shown(still, caption, figures.boundaries, moving, history, model, points)
-        if isinstance(panels, Picture):
-            panels = panels._replace(moving=moving)
+        panels = panels._replace(moving=moving) if isinstance(panels, Picture) else panels
         over_training += [panels, finding(when_right(losses[name]))]
     curve = shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
     falls = [
