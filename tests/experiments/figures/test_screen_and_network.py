@@ -21,7 +21,7 @@ def drawn(monkeypatch):
 
 
 def test_a_screen_has_every_line_as_it_is_and_none_leaves_it(drawn, tmp_path):
-    lines = ["epoch 1 loss : 0.6931471805599453", "  $x_1$ 100%", "", "[[0.01025062]", " [0.9]]"]
+    lines = ["epoch 1 loss : 0.6931471805599453", "  $x_1$ 100%", "", "[[0.01025062]", "W%" * 70]
     console.console(tmp_path / "a.png", "\n".join(lines))
     (figure,) = drawn
     assert [text.get_text() for text in figure.texts] == lines
