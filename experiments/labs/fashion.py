@@ -90,12 +90,12 @@ def report(results: Results) -> Document:
 
 def _both_parts(results: Results) -> Section:
     """The validation accuracy of both, as a table and as it was printed."""
-    settings = [Setting("CNN", CNN), Setting("fully connected", FULLY_CONNECTED)]
+    settings = [Setting("CNN", CNN), Setting("Fully connected", FULLY_CONNECTED)]
     scores = "Accuracy on the validation and the test set: part 1 is NumPy, part 2 PyTorch."
     return sections.titled(
         "Validation accuracy of both parts",
         compared(results, settings, "network", scores),
-        [verdict(results, trial, 0.8) for _, trial in settings],
+        [verdict(results, trial, 0.8, whose=label) for label, trial in settings],
         [sections.screenshot(results, CNN, backend, "The CNN") for backend in BACKENDS],
     )
 

@@ -31,13 +31,13 @@ def points(difference: float) -> str:
 
 
 def beyond(gap: Difference) -> str:
-    """Whether a difference is more than the seeds alone would make."""
+    """Whether a difference is more than the seeds alone would make, to stand behind it."""
     if gap.standard_error is None:
-        return "one seed has no spread, so that this may be chance"
+        return "; one seed has no spread, so that this may be chance"
     error = f"twice its standard error over {gap.seeds} seeds ({points(2 * gap.standard_error)})"
     if gap.larger:
-        return f"more than {error}"
-    return f"not more than {error}: no difference beyond the spread"
+        return f", more than {error}"
+    return f", not more than {error}: no difference beyond the spread"
 
 
 def best_of(scores: Scores) -> str:
@@ -54,7 +54,7 @@ def best_of(scores: Scores) -> str:
         said = f"**{first}** is the best, with {percent(top)}"
     following, spread = below[0]
     gap = compare_means(spread, top)
-    said += f": {points(gap.difference)} above {following}, the next, {beyond(gap)}"
+    said += f": {points(gap.difference)} above {following}, the next{beyond(gap)}"
     if len(below) > 1:
         said += f". {last} is the last, with {percent(bottom)}"
     return said
@@ -66,7 +66,7 @@ def against(first: tuple[str, Spread], second: tuple[str, Spread]) -> str:
     if not gap.difference:
         return f"{second[0]} and {first[0]} come to the same"
     place = "above" if gap.difference > 0 else "below"
-    return f"{second[0]} is {points(gap.difference)} {place} {first[0]}, {beyond(gap)}"
+    return f"{second[0]} is {points(gap.difference)} {place} {first[0]}{beyond(gap)}"
 
 
 def listed(words: Sequence[str]) -> str:
@@ -106,11 +106,11 @@ def of_step(label: str, gap: Difference, reason: str | None) -> str:
     """What a step of an ablation did: the gap is that to the step before."""
     if gap.larger is False:
         moved = f"{100 * gap.difference:+.2f} points"
-        return f"{label}: {moved}, {beyond(gap)}."
+        return f"{label}: {moved}{beyond(gap)}."
     if gap.difference <= 0:
-        return f"{label}: it cost {points(gap.difference)}, {beyond(gap)}."
+        return f"{label}: it cost {points(gap.difference)}{beyond(gap)}."
     because = f" Why: {reason}." if reason else ""
-    return f"**{label}: {points(gap.difference)} more**, {beyond(gap)}.{because}"
+    return f"**{label}: {points(gap.difference)} more**{beyond(gap)}.{because}"
 
 
 # --- figures ----------------------------------------------------------------------------------

@@ -56,10 +56,13 @@ def one_after_another(
     return steps
 
 
-def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accuracy") -> Text:
+def verdict(
+    results: Results, trial: Trial, asked: float, score: str = "val_accuracy", whose: str = ""
+) -> Text:
     """Whether the lowest run of each backend has the accuracy (a fraction) that the lab asks for.
 
     By the validation set where the test set has no labels; the test set is called what it is.
+    whose: the network, where there are several.
     """
     if results.spread(trial, "numpy", score) is None:
         score = "val_accuracy"
@@ -74,9 +77,8 @@ def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accu
     runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
     short = [name for name, value in lowest.items() if value < asked]
     met = f"{' and '.join(short)} below it" if short else "met"
-    return finding(
-        f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {accuracies}; {met}."
-    )
+    asks = f"{whose and f'{whose}: '}The lab asks for {100 * asked:g} %."
+    return finding(f"{asks} On {part}, {runs} on each side: {accuracies}; {met}.")
 
 
 def epoch_line(row: EpochRow) -> str:

@@ -35,7 +35,7 @@ def test_settings_that_are_level_are_named_together():
 
 def test_one_seed_tells_no_difference_from_chance():
     assert judgements.best_of(scores(a=[0.5], b=[0.75])).endswith(
-        "25.00 points above a, the next, one seed has no spread, so that this may be chance"
+        "25.00 points above a, the next; one seed has no spread, so that this may be chance"
     )
 
 
