@@ -21,11 +21,14 @@ from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.networks import task_of
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.labs.tables import verdict
+from funcnn.experiments.reports.document import Document, Section
+from funcnn.experiments.reports.own_words import with_words
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.run_folder import EpochRow
 
@@ -109,6 +112,20 @@ def csv_folder(folder):
     return folder
 
 
+def untouched(words, recorded):
+    """As `with_words`; what nobody wrote on says what is recorded, and nothing else."""
+    found = with_words(words, recorded)
+    assert nested(found) == nested(recorded)
+    return found
+
+
+def nested(part):
+    """Blocks in sections, whether in lists or tuples."""
+    if not isinstance(part, Document | Section):
+        return part
+    return part._replace(blocks=[*map(nested, part.blocks)])
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A finished quick version of each lab, on few and small images."""
@@ -124,7 +141,8 @@ def done(tmp_path_factory):
         small = lab._replace(quick=quick)
         data = letters if lab.on_emnist else None
         run = LabRun.open(small, True, folder / lab.name, data)
-        with labs_here():
+        with labs_here(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab_run, "with_words", untouched)
             page = run.finish()
         found[lab.name] = Done(run.results, page.read_text())
     return found
