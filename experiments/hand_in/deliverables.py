@@ -26,6 +26,11 @@ class Piece(NamedTuple):
         """The trial that it is about, if it is about one."""
         return self.of if self.kind in ("network", "predictions", "weights") else None
 
+    @property
+    def on_kaggle(self) -> bool:
+        """Whether it is handed in there, and so lies apart from the other files."""
+        return self.name.startswith("kaggle/")
+
 
 class Floor(NamedTuple):
     """An accuracy that a network must have, with both backends."""
@@ -45,12 +50,25 @@ class HandIn(NamedTuple):
     floors: tuple[Floor, ...] = ()
     archive: str | None = None
     """The zip file with all of them; None: the files themselves."""
+    notebook_writes: bool = False
+    """Whether predictions and weights are what its notebook writes: it trains what is handed in."""
+
+    @property
+    def written(self) -> list[Piece]:
+        """The pieces that the notebook writes."""
+        kinds = ("predictions", "weights") if self.notebook_writes else ()
+        return [piece for piece in self.pieces if piece.kind in kinds]
 
     @property
     def trials(self) -> list[str]:
         """The trials whose networks it is about, each once."""
         named = [piece.trial for piece in self.pieces] + [floor.trial for floor in self.floors]
         return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the student's name is in that of a file."""
+        return "{name}" in "".join([self.archive or "", *(piece.name for piece in self.pieces)])
 
     def layer_module(self) -> str:
         """What its `layer.py` is called, still with the student's id."""
@@ -74,8 +92,7 @@ class Student(NamedTuple):
                 f"--student-id {student_id}: letters, digits and _ only, for "
                 f"{hand_in.layer_module().format(id=student_id)}.py is imported by this name"
             )
-        named = "{name}" in "".join([hand_in.archive or "", *(p.name for p in hand_in.pieces)])
-        if named and name is None:
+        if hand_in.is_named and name is None:
             raise InputError(f"--name is missing: the lab wants it in {hand_in.archive}")
         if name is not None:
             name = unicodedata.normalize("NFC", name)  # Hangul as one sign a syllable
@@ -134,7 +151,7 @@ HAND_INS = {
             Piece("layer_{id}.py", _LAYER),
             Piece("Lab01_task2_{id}.ipynb", _NOTEBOOK, "fashion-torch"),
             Piece("Lab01_report_{id}.pdf", _REPORT),
-            Piece("DL-test-predicted.csv", "predictions", "cnn"),
+            Piece("kaggle/DL-test-predicted.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "validation", 0.8),),
     ),
@@ -144,7 +161,7 @@ HAND_INS = {
             Piece("network.py", "network", "cnn"),
             Piece("layer.py", _LAYER),
             Piece("Lab1_report_{id}.pdf", _REPORT),
-            Piece("DLAD-test-predict.csv", "predictions", "cnn"),
+            Piece("kaggle/DLAD-test-predict.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "test", 0.8, above=True),),
     ),
@@ -167,6 +184,7 @@ HAND_INS = {
         ),
         (Floor("mlp", "test", 0.85, above=True),),
         "{id}_HW1.zip",
+        notebook_writes=True,
     ),
 }
 """By the names of the labs."""

@@ -1,12 +1,10 @@
 """The files that are handed in, those of a lab's `deliverables`, made: each as bytes."""
 
 import io
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
@@ -25,27 +23,33 @@ def make_files(
     networks: Mapping[str, HandedNetwork],
     report: Callable[[], bytes],
     told: Callable[[str], None],
+    lost: dict[str, str] | None = None,
 ) -> Files:
     """All of them. report: makes the PDF. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
-    a notebook does not run to its end.
+    a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
     made = modules(hand_in, tasks, student.fill)
     makers: dict[str, Callable[[Piece], bytes]] = {
         "report": lambda piece: report(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
-        "weights": lambda piece: _weights(networks[piece.of]),
         "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
     }
-    # A notebook runs beside the other files.
+    # A notebook runs beside the other files, but for those that it writes.
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
-        if name not in made:
+        if name not in made and piece not in hand_in.written:
             told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
-            made[name] = makers[piece.kind](piece)
-    return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+            try:
+                made[name] = makers[piece.kind](piece)
+            except InputError as error:
+                if lost is None:
+                    raise
+                lost[name] = str(error)
+    names = [student.fill(piece.name) for piece in hand_in.pieces]
+    return {name: made[name] for name in names if name in made}
 
 
 def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
@@ -83,10 +87,3 @@ def pack(files: Files) -> bytes:
             member.external_attr = 0o644 << 16  # whoever unpacks it may read it
             archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
-
-
-def _weights(network: HandedNetwork) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "params.pt"
-        write_tensors(path, network.tensors("numpy"), {})
-        return path.read_bytes()

@@ -5,6 +5,7 @@ and a comment `# <<MARK>>` for lines of code that follow from the lab's settings
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +22,13 @@ from funcnn.experiments.tasks.config import RunConfig
 _SOURCES = Path(__file__).resolve().parent / "notebook_sources"
 EXTRA = "notebooks"
 _IMAGE = (1, 28, 28)
-_NAMES = r"\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"
-"""The modules and files whose names a lab has a say in, where a notebook names them."""
+_NAMES = (
+    r"(?<![./])\b(layer|network|network_nn|network_cnn|submission)\b(?= import\b|\.(?:py|pt|csv)\b)"
+)
+"""The modules and files whose names a lab has a say in, where a notebook names them.
+
+Not in the package `model`, which has names of its own.
+"""
 
 
 class Notebook(NamedTuple):
@@ -36,18 +42,25 @@ class Notebook(NamedTuple):
     """Those that it states, as fields of `RunConfig`."""
     data: str | None = None
     """The published set that it finds or downloads."""
+    called: Mapping[str, str] = {"lr": "LEARNING_RATE"}
+    """What it calls these settings; the others as their fields, in capitals."""
 
 
+_SHEETS = {"epochs": "EPOCH", "batch_size": "Batch_size", "lr": "Learning_rate"}
+"""The names of settings in the sheets of `fashion` and `emnist47`."""
 _OF_SGD = ("batch_size", "lr", "momentum", "weight_decay")
 NOTEBOOKS = {
     "points": Notebook("points", "numpy", {"": points.MAIN["xor"]}, ("epochs",)),
-    "fashion-numpy": Notebook("fashion", "numpy", {"": fashion.CNN}, ("epochs",), "fashion-mnist"),
+    "fashion-numpy": Notebook(
+        "fashion", "numpy", {"": fashion.CNN}, ("epochs",), "fashion-mnist", _SHEETS
+    ),
     "fashion-torch": Notebook(
         *("fashion", "torch", {"": fashion.CNN}),
         ("epochs", "batch_size", "lr"),
         "fashion-mnist",
+        _SHEETS,
     ),
-    "emnist47": Notebook("emnist47", "numpy", {"": emnist47.CNN}, ("epochs",)),
+    "emnist47": Notebook("emnist47", "numpy", {"": emnist47.CNN}, ("epochs",), called=_SHEETS),
     "mnist-numpy": Notebook(
         "mnist", "numpy", {"NN": mnist.NN, "CNN": mnist.CNN}, ("epochs",), "mnist"
     ),
@@ -58,12 +71,11 @@ NOTEBOOKS = {
     ),
     "fashion-mlp": Notebook(
         *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
-        ("hidden", "epochs", *_OF_SGD, "label_smoothing"),
+        ("epochs", *_OF_SGD),
         "fashion-mnist",
     ),
 }
 """Every notebook by its name, which is that of its source."""
-_CALLED = {"lr": "learning_rate"}
 
 
 def lab_configs(name: str, **changed: Any) -> dict[str, RunConfig]:
@@ -82,6 +94,7 @@ def build(
     names: Mapping[str, str] | None = None,
     images: int | None = None,
     author: Facts = (),
+    trains: bool = True,
 ) -> bytes:
     """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
 
@@ -91,6 +104,7 @@ def build(
     names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
     images: to try it out, on the first so many images.
     author: who hands it in, to stand under the title.
+    trains: False if the params beside it are to be taken as they are, where it leaves a choice.
     Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
     """
     for package in ("jupytext", "nbformat"):
@@ -99,7 +113,7 @@ def build(
     import nbformat
 
     text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
-    text = _filled(text, _marks(NOTEBOOKS[name], configs, images))
+    text = _filled(text, _marks(NOTEBOOKS[name], configs, images, trains))
     text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
@@ -138,17 +152,19 @@ def as_bytes(notebook: Any) -> bytes:
 
 def _included(text: str) -> str:
     def content(match: re.Match[str]) -> str:
-        return (_SOURCES / match[1]).read_text("utf-8").rstrip("\n")
+        return _included((_SOURCES / match[1]).read_text("utf-8").rstrip("\n"))
 
     return re.sub(r"^<<(shared/\w+\.md)>>$", content, text, flags=re.M)
 
 
 def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
-    return re.sub(r"^# <<(\w+)>>$", lambda match: marks[match[1]](), text, flags=re.M)
+    return re.sub(
+        r"^( *)# <<(\w+)>>$", lambda match: match[1] + marks[match[2]](), text, flags=re.M
+    )
 
 
 def _marks(
-    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None
+    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None, trains: bool
 ) -> dict[str, Callable[[], str]]:
     """What makes the lines for each mark."""
     configs = {name: by_trial[trial.name] for name, trial in notebook.trials.items()}
@@ -157,10 +173,15 @@ def _marks(
         "settings": lambda: _settings(configs, notebook, seed, images),
         "split": lambda: _split_keys(seed),
         "addresses": lambda: _addresses(notebook.data or ""),
+        "hidden": lambda: f"HIDDEN = {configs[''].hidden!r}",
+        "train": lambda: (
+            f"TRAIN = {trains}  # False: the params in submission.pt are taken as they are"
+        ),
     }
     for name, config in configs.items():
         mark = f"module_{name.lower()}" if name else "module"
         marks[mark] = lambda config=config: _module(config)  # type: ignore[misc]
+        marks["net"] = lambda config=config: _net(config)  # type: ignore[misc]
     return marks
 
 
@@ -171,7 +192,7 @@ def _settings(
     for name in notebook.settings:
         values = {network: getattr(config, name) for network, config in configs.items()}
         value = values if len(values) > 1 else next(iter(values.values()))
-        lines.append(f"{_CALLED.get(name, name).upper()} = {value!r}")
+        lines.append(f"{notebook.called.get(name, name.upper())} = {value!r}")
     if notebook.lab != "points":
         lines.insert(0, f"SEED = {seed}  # of first weights and order, and of what is set aside")
         lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
@@ -202,3 +223,24 @@ def _module(config: RunConfig) -> str:
 
     model = build_network(config, len(SETS[config.data].class_names))
     return definition(model, _IMAGE).split("\n\n\n")[-1].rstrip().replace("'", '"')
+
+
+def _net(config: RunConfig) -> str:
+    """The module as the sheet of `fashion` has it: a class `Net`, and `net`."""
+    layers = textwrap.indent(_module(config).removeprefix("model = "), " " * 8).lstrip()
+    return "\n".join(
+        (
+            "class Net(nn.Module):",
+            '    """The network of part 1: normalised images (N, 1, 28, 28) to outputs (N, 10)."""',
+            "",
+            "    def __init__(self):",
+            "        super().__init__()",
+            f"        self.layers = {layers}",
+            "",
+            "    def forward(self, x):",
+            "        return self.layers(x)",
+            "",
+            "",
+            "net = Net()",
+        )
+    )

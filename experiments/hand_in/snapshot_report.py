@@ -7,7 +7,7 @@ from pathlib import Path
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.labs import sections
+from funcnn.experiments.labs import points_runs, sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
@@ -56,8 +56,8 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         outputs = network.trained.predict(inputs)
         caption = f"Ground truth and prediction ({_WHOSE})."
         blocks.append(shown(path, caption, plots.points, (inputs, labels), outputs))
-        lines = "\n".join(f"[{probability!r}]" for probability in outputs.ravel().tolist())
-        blocks.append(Listing(lines, f"The prediction for every point, {outputs.shape}."))
+        caption = f"The prediction for every point, {outputs.shape}."
+        blocks.append(Listing(points_runs.column(outputs.ravel()), caption))
         return Section(f"The network {trial}", blocks)
     examined = Examined(task, network.trained, trial, _WHOSE, folder)
     return sections.titled(

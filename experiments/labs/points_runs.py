@@ -4,7 +4,7 @@ In double precision, so that both agree to all the digits that are shown, on any
 what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,9 +148,9 @@ def last_lines(run: PointsRun) -> str:
     return "\n".join(epoch_line(epoch, loss) for epoch, loss in run.last)
 
 
-def column(run: PointsRun) -> str:
-    """The predictions as NumPy's `(n, 1)` array."""
-    return "[" + "\n ".join(f"[{output:.8f}]" for output in run.outputs) + "]"
+def column(outputs: Iterable[float]) -> str:
+    """Predictions as NumPy's `(n, 1)` array, in decimals however small they are."""
+    return "[" + "\n ".join(f"[{output:.8f}]" for output in outputs) + "]"
 
 
 def accuracy_line(run: PointsRun) -> str:
@@ -167,7 +167,7 @@ def screen(name: str, run: PointsRun, epochs: int, seed: int) -> str:
         "the last epochs:",
         last_lines(run),
         f"prediction {(count, 1)}:",
-        column(run),
+        column(run.outputs),
         accuracy_line(run),
     )
     return "\n".join(lines)

@@ -10,6 +10,11 @@ from functools import partial
 
 import numpy as np
 
+from funcnn.experiments.hand_in.standalone.classes import (
+    Flatten,
+    FullyConnected,
+    SoftmaxWithloss,
+)
 from funcnn.experiments.hand_in.standalone.layers import (
     dropout,
     flatten,
@@ -17,6 +22,7 @@ from funcnn.experiments.hand_in.standalone.layers import (
     softmax_cross_entropy,
 )
 
+SHAPE = (1, 28, 28)
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 SCALE, MEAN, STD = 255.0, 0.1307, 0.3081
 EPOCHS = 10
@@ -79,7 +85,7 @@ def network(params, x, rng=None):
     respect to the params, a list like params. rng: a np.random.Generator in training, for dropout.
     """
     backwards = []
-    for layer, layer_params in zip(layers(rng), params, strict=True):
+    for layer, layer_params in zip(layers(rng), params):
         x, layer_backward = layer(layer_params, x)
         backwards.append(layer_backward)
 
@@ -171,7 +177,7 @@ def tree_map(function, *trees):
     """The function of the arrays that stand at the same place in lists of dicts like params."""
     return [
         {name: function(*(entry[name] for entry in entries)) for name in entries[0]}
-        for entries in zip(*trees, strict=True)
+        for entries in zip(*trees)
     ]
 
 
@@ -213,6 +219,55 @@ def load(path):
         {name.partition("/")[2]: w for name, w in arrays.items() if name.startswith(f"{i}/")}
         for i, _ in enumerate(layers(None))
     ]
+
+
+class Network:
+    """The network as layers that a loop drives: `forward`, `backward`, `update` for every batch.
+
+    First weights are drawn from NumPy's global generator, which np.random.seed sets. There is no
+    dropout, for `forward` is not told whether it is in training.
+    """
+
+    def __init__(self, params=None):
+        """params: trained ones, of `load` or `train`, to begin with."""
+        self.flatten = Flatten()
+        self.fc1 = FullyConnected(784, 10)
+        self.layers = list(vars(self).values())
+        self.loss = SoftmaxWithloss()
+        self.velocity, self.batch_size = {}, 0
+        trained = iter([own for own in params or [] if own])
+        for layer in self.layers:
+            own = next(trained, {}) if layer.weights else {}
+            for name in layer.weights:
+                first = getattr(layer, name)
+                array = np.asarray(own.get(name, first), np.float32)  # twice as fast as float64
+                setattr(layer, name, array.reshape(first.shape))
+
+    def forward(self, input, target):
+        """(what it predicts (B, K), mean loss) for a batch as it is stored.
+
+        input: (B, numbers) or (B, ...), target: one-hot (B, K), or integers (B,).
+        """
+        x = normalized(np.reshape(input, (-1, *SHAPE)))
+        for layer in self.layers:
+            x = layer.forward(x)
+        return self.loss.forward(x, target)
+
+    def backward(self):
+        """Leave the derivatives of the mean loss of the last batch in the layers."""
+        grad = self.loss.backward()
+        self.batch_size = len(grad)
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+
+    def update(self, lr):
+        """v = 0.5 v + the sum of the batch's gradients, then w = w - lr v, of the last backward."""
+        for layer in self.layers:
+            for name in layer.weights:
+                summed = self.batch_size * getattr(layer, name + "_grad")
+                velocity = 0.5 * self.velocity.get((layer, name), 0) + summed
+                self.velocity[layer, name] = velocity
+                setattr(layer, name, getattr(layer, name) - float(lr) * velocity)
 
 
 # Of the ways above: one to update, one for the learning rate, one to tell the class.

@@ -1,4 +1,4 @@
-"""A network's layers as words of the module `layers`."""
+"""A network's layers as words of the modules `layers` and `classes`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,21 +7,23 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.types import Layer, Shape
 
-_ACTIVATIONS = {
-    "Identity": "identity",
-    "BinaryStep": "binary_step",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "ArcTan": "arctan",
-    "Relu": "relu",
-    "LeakyRelu": "leaky_relu",
-    "PRelu": "prelu",
-    "Elu": "elu",
-    "Softplus": "softplus",
-    "Silu": "silu",
+_ACTIVATIONS = {  # function and class
+    "Identity": ("identity", "Identity"),
+    "BinaryStep": ("binary_step", "BinaryStep"),
+    "Sigmoid": ("sigmoid", "Sigmoid"),
+    "Tanh": ("tanh", "Tanh"),
+    "ArcTan": ("arctan", "ArcTan"),
+    "Relu": ("relu", "ReLU"),
+    "LeakyRelu": ("leaky_relu", "LeakyReLU"),
+    "PRelu": ("prelu", "PReLU"),
+    "Elu": ("elu", "ELU"),
+    "Softplus": ("softplus", "Softplus"),
+    "Silu": ("silu", "SiLU"),
 }
 
 Spec = Mapping[str, Any]
+_Words = tuple[str, str, str]
+"""The first three of a `Part`."""
 
 
 class Part(NamedTuple):
@@ -30,6 +32,8 @@ class Part(NamedTuple):
     call: str
     """What is called with params and x."""
     first_params: str
+    made: str
+    """The call that makes its object, of the module `classes`; empty for dropout."""
     output_shape: Shape
 
     @property
@@ -56,13 +60,13 @@ def parts_of(model: Layer, input_shape: Shape) -> list[Part]:
         try:
             if render is None:
                 raise _NoWordsError
-            call, first_params = render(own, input_shape)
+            words = render(own, input_shape)
         except _NoWordsError:
             arguments = ", ".join(f"{name}={own[name]}" for name in own if name != "layer")
             raise InputError(
                 f"layer {index}: network.py has no words for {own['layer']}({arguments})"
             ) from None
-        parts.append(Part(call, first_params, row.output_shape))
+        parts.append(Part(*words, row.output_shape))
         input_shape = row.output_shape
     return parts
 
@@ -76,12 +80,13 @@ def _expect(condition: bool) -> None:
         raise _NoWordsError
 
 
-def _dense(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+def _dense(spec: Spec, input_shape: Shape) -> _Words:
     inputs, outputs = input_shape[0], spec["out_features"]
-    return "linear", _weights(spec, (inputs, outputs), (inputs, outputs), outputs)
+    weights = _weights(spec, (inputs, outputs), (inputs, outputs), outputs)
+    return "linear", weights, f"FullyConnected({inputs}, {outputs})"
 
 
-def _conv(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+def _conv(spec: Spec, input_shape: Shape) -> _Words:
     size, stride, padding = spec["kernel_size"], spec["stride"], spec["padding"]
     plain = spec["dilation"] == spec["groups"] == 1 and len(input_shape) == 3
     _expect(plain and isinstance(size, int) and isinstance(stride, int))
@@ -96,31 +101,34 @@ def _conv(spec: Spec, input_shape: Shape) -> tuple[str, str]:
     outputs, inputs = spec["out_channels"], input_shape[0]
     shape = (outputs, inputs, size, size)
     fans = (inputs * size * size, outputs * size * size)
-    return _partial("conv", arguments), _weights(spec, shape, fans, outputs)
+    made = f"Conv({inputs}, {outputs}, {size}{arguments})"
+    return _partial("conv", arguments), _weights(spec, shape, fans, outputs), made
 
 
-def _pool(function: str) -> Callable[[Spec, Shape], tuple[str, str]]:
-    def render(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+def _pool(function: str, made: str) -> Callable[[Spec, Shape], _Words]:
+    def render(spec: Spec, input_shape: Shape) -> _Words:
         size = spec["kernel_size"]
         _expect(isinstance(size, int) and spec["stride"] in (None, size) and spec["padding"] == 0)
         _expect(len(input_shape) == 3)
-        return _partial(function, f", size={size}"), "{}"
+        return _partial(function, f", size={size}"), "{}", f"{made}({size})"
 
     return render
 
 
-def _dropout(spec: Spec, input_shape: Shape) -> tuple[str, str]:
+def _dropout(spec: Spec, input_shape: Shape) -> _Words:
     _expect(not spec["by_channel"])
-    return _partial("dropout", f", rate={spec['rate']}, rng=rng"), "{}"
+    return _partial("dropout", f", rate={spec['rate']}, rng=rng"), "{}", ""
 
 
-def _activation(spec: Spec, input_shape: Shape) -> tuple[str, str]:
-    function = _ACTIVATIONS[spec["layer"]]
+def _activation(spec: Spec, input_shape: Shape) -> _Words:
+    function, made = _ACTIVATIONS[spec["layer"]]
     if function == "prelu":
         _expect(spec["num_parameters"] == 1)
-        return function, f'{{"weight": constant(1, {spec["init"]})}}'
+        first = f"{spec['init']}"
+        return function, f'{{"weight": constant(1, {first})}}', f"{made}({first})"
     names = {"leaky_relu": ("slope", "negative_slope"), "elu": ("alpha", "alpha")}.get(function)
-    return _partial(function, f", {names[0]}={spec[names[1]]}" if names else ""), "{}"
+    argument = f"{names[0]}={spec[names[1]]}" if names else ""
+    return _partial(function, argument and f", {argument}"), "{}", f"{made}({argument})"
 
 
 def _weights(spec: Spec, shape: Shape, fans: tuple[int, int], outputs: int) -> str:
@@ -141,11 +149,11 @@ def _partial(function: str, arguments: str) -> str:
 
 
 _RENDERED = {
-    "Flatten": lambda spec, input_shape: ("flatten", "{}"),
+    "Flatten": lambda spec, input_shape: ("flatten", "{}", "Flatten()"),
     "Dense": _dense,
     "Conv": _conv,
-    "MaxPool": _pool("max_pool"),
-    "AvgPool": _pool("avg_pool"),
+    "MaxPool": _pool("max_pool", "MaxPool"),
+    "AvgPool": _pool("avg_pool", "AvgPool"),
     "Dropout": _dropout,
     **dict.fromkeys(_ACTIVATIONS, _activation),
 }

@@ -26,6 +26,11 @@ import numpy as np
 network = importlib.import_module(module)
 outputs = network.predict(network.load("params.npz"), np.load("inputs.npy"))
 np.save("classes.npy", network.predicted(outputs))
+x = np.load("inputs.npy")[:100]
+labels = np.resize(np.load("labels.npy"), (len(x), *np.load("labels.npy").shape[1:]))
+pred, _ = network.Network(network.load("params.npz")).forward(x.reshape(len(x), -1), labels)
+if not np.array_equal(network.predicted(pred), network.predicted(outputs[:100])):
+    sys.exit("its class Network predicts other classes than its function")
 
 # Along a random direction, in float64: the slope by backward, and by a difference.
 rng = np.random.default_rng(0)

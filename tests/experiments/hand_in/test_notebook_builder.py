@@ -152,6 +152,9 @@ def test_a_notebook_runs_from_first_to_last(
     assert set(kinds) == {"stream", "display_data"}
     assert kinds.count("display_data") == pictures
     assert re.search(line or _EPOCH, text)
+    if name in ("fashion-numpy", "emnist47"):  # the loop of the sheet, of 10 batches
+        learned = re.search(r"of 2,000 images set aside, right: (.+)%", text)
+        assert float(learned[1]) >= 30
     found = re.findall(_ACCURACY, text, re.M)
     assert len(found) == len(floors)
     for accuracy, floor in zip(found, floors, strict=True):
@@ -177,9 +180,8 @@ def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, lett
     params = network.first_params(np.random.default_rng(5))
     network.save(folder / "params.npz", params)
     before = (folder / "params.npz").read_bytes()
-    done = execute(
-        built_of("emnist47", epochs=7, images=200), folder, name="emnist47", data=letters
-    )
+    (folder / "data").symlink_to(letters)  # as the sheet has it: ./data/train.csv
+    done = execute(built_of("emnist47", epochs=7, images=200), folder, name="emnist47")
     assert len(re.findall("Epoch:", printed(done))) == 1
     images = np.loadtxt(letters / "test.csv", np.uint8, delimiter=",").reshape(-1, 1, 28, 28)
     classes = network.predict(params, images).argmax(axis=1)
@@ -305,27 +307,60 @@ def test_every_source_is_of_a_notebook_or_in_one():
 def test_files_have_the_names_that_a_lab_gives_them():
     names = {"layer": "layer_310", "network": "network_310"}
     text = "\n".join(code(built_of("fashion-numpy", names=names)))
-    assert {"from layer_310 import", "from network_310 import"} <= set(
-        re.findall(r"from \w+_310 import", text)
+    assert set(re.findall(r"\w+_310\S*", text)) == {'layer_310.py"),', 'network_310.py")):'}
+    assert {"from model.layer import", "from model.network import", "from .network import"} <= set(
+        re.findall(r"from [\w.]+ import", text)
     )
-    assert not re.search(r"from (layer|network) import", text)
+    text = "\n".join(code(built_of("mnist-numpy", names=names)))
+    assert "from layer_310 import" in text
     text = built_of("fashion-mlp", names={"submission": "310_submission"}).decode()
     assert set(re.findall(r"\w*submission\.\w+", text)) == {
         *("310_submission.pt", "310_submission.csv")
     }
 
 
+@pytest.mark.parametrize("name", ["fashion-numpy", "fashion-torch", "emnist47"])
+def test_the_names_are_those_of_the_sheet(name):
+    text = "\n".join(code(built_of(name)))
+    for setting in ("EPOCH", "Batch_size", "Learning_rate"):
+        assert re.search(rf"^{setting} = [\d.e-]+$", text, re.M)
+    assert not re.search(r"\b(EPOCHS|BATCH_SIZE|LEARNING_RATE)\b", text)
+    if name == "fashion-torch":
+        assert "class Net(nn.Module):" in text
+        assert re.search(r"^net = Net\(\)$", text, re.M)
+    else:
+        assert re.search(r"^import model$", text, re.M)
+        assert re.search(r"^net = model.Network\(\)$", text, re.M)
+
+
+def test_a_package_that_is_there_already_is_used(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    cell = "import importlib, shutil\nfrom pathlib import Path\n" + cell_with(
+        built_of("fashion-numpy", names={"layer": "layer_310"}), "PACKAGE.mkdir"
+    )
+    with pytest.raises(FileNotFoundError, match=f"layer_310.py is missing: upload it to {folder}"):
+        exec(cell, {})
+    for name in ("layer", "network", "__init__"):
+        (folder / "model" / f"{name}.py").write_text(name)
+    (folder / "layer_310.py").write_text("newer")
+    exec(cell, {})
+    texts = {path.name: path.read_text() for path in (folder / "model").iterdir()}
+    assert texts == {"layer.py": "newer", "network.py": "network", "__init__.py": "__init__"}
+
+
 def test_the_settings_are_those_of_the_lab():
     namespace = {}
-    settings = next(source for source in code(built_of("fashion-mlp")) if "HIDDEN" in source)
+    settings = cell_with(built_of("fashion-mlp"), "EPOCHS = ")
     exec(settings.partition("\n\n")[2].partition("\n\n")[0], namespace)
     config = RunConfig.resolve(dict(NOTEBOOKS["fashion-mlp"].trials[""].settings))
     assert (config.optimizer, config.activation, config.schedule) == (
         *("classical-momentum", "relu", "cosine"),
     )
+    assert (config.loss, config.label_smoothing) == ("cross-entropy", 0)
     for name in NOTEBOOKS["fashion-mlp"].settings:
         assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
-    assert (namespace["SEED"], namespace["IMAGES"]) == (0, None)
+    assert (namespace["SEED"], namespace["IMAGES"], namespace["TRAIN"]) == (0, None, True)
+    assert f"    HIDDEN = {config.hidden}\n" in cell_with(built_of("fashion-mlp"), "class myMLP")
 
 
 @pytest.mark.parametrize(

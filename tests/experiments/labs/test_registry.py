@@ -245,21 +245,21 @@ def test_points_main_prints_the_numbers_of_the_report_one_by_one(done, program, 
 
 
 @pytest.mark.parametrize(
-    ("name", "trial", "file", "rows"),
+    ("name", "trial", "backend", "file", "rows"),
     [
-        ("fashion", fashion.CNN, fashion.FILE, 20),
-        ("emnist47", emnist47.CNN, emnist47.FILE, 25),
-        ("fashion-mlp", fashion_mlp.MAIN, "submission.csv", 20),
+        ("fashion", fashion.CNN, "numpy", fashion.FILE, 20),
+        ("emnist47", emnist47.CNN, "numpy", emnist47.FILE, 25),
+        ("fashion-mlp", fashion_mlp.MAIN, "torch", "submission.csv", 20),
     ],
 )
-def test_the_predictions_are_in_the_labs_form_and_numpys(done, name, trial, file, rows):
+def test_the_predictions_are_in_the_labs_form(done, name, trial, backend, file, rows):
     results = done[name].results
     with open(results.path / file, newline="") as opened:
         header, *found = csv.reader(opened)
     assert header == ["Id", "Category"]
     assert [line[0] for line in found] == [str(number) for number in range(rows)]
     images = results.task(trial).data.test[0]
-    outputs = results.model(trial).predict(images)
+    outputs = results.model(trial, backend).predict(images)
     assert [line[1] for line in found] == [str(each) for each in outputs.argmax(1)]
 
 
@@ -291,7 +291,10 @@ def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(
 def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, tmp_path):
     results = done["fashion-mlp"].results
     tensors = torch.load(results.path / "submission.pt", weights_only=True)
-    folder = results.folder(fashion_mlp.MAIN, "numpy", 0)
+    assert list(tensors)[:3] == ["mlp.0.weight", "mlp.0.bias", "mlp.2.weight"]
+    tensors = {f"{int(name.split('.')[1]) + 1}.{name.split('.')[2]}": tensors[name]
+               for name in tensors}  # fmt: skip
+    folder = results.folder(fashion_mlp.MAIN, "torch", 0)
     written = export_model(folder.path, "pt", tmp_path / "again.pt")
     names: dict = {}
     exec(written["definition"], names)
@@ -299,7 +302,7 @@ def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, 
     assert all(isinstance(part, torch.nn.Linear) or not list(part.parameters())
                for part in names["model"])  # fmt: skip
     images = results.task(fashion_mlp.MAIN).data.test[0]
-    trained = results.model(fashion_mlp.MAIN)
+    trained = results.model(fashion_mlp.MAIN, "torch")
     with torch.no_grad():
         theirs = names["model"](torch.from_numpy(trained.normalization(images))).numpy()
     np.testing.assert_allclose(theirs, trained.predict(images), atol=1e-5)

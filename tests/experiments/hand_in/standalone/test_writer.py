@@ -1,27 +1,24 @@
 """`layer.py` and `network.py`, which need NumPy alone."""
 
-import importlib.util
 import inspect
 import json
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from standalone_files import examples, rendered, task_of
 
 import funcnn as fn
-from funcnn.experiments.data.datasets import Dataset, Normalization
+from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.standalone import layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
-from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
-from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
+from funcnn.experiments.hand_in.standalone.writer import network_file
+from funcnn.experiments.tasks.build import build_loss, build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(3, 2, 7, 6))
@@ -127,7 +124,7 @@ def test_every_function_of_layers_is_in_these_tables() -> None:
         for name, value in vars(layers).items()
         if inspect.isfunction(value) and not name.startswith("_")
     }
-    assert public == {row[0] for row in (*LAYERS, *LOSSES)} | {"dropout"}
+    assert public == {row[0] for row in (*LAYERS, *LOSSES)} | {"dropout", "one_hot", "log_softmax"}
 
 
 SETTINGS = [
@@ -141,47 +138,6 @@ SETTINGS = [
     {"arch": "cnn3", "channels": [3, 4], "kernel_size": 4, "optimizer": "sgd", "dropout": 0},
     {"arch": "lenet5", "channels": [2, 3], "hidden": [9, 8], "activation": "leaky-relu"},
 ]
-
-
-def task_of(config, input_shape, normalization, classes) -> Task:
-    """A task of this network, on data that have no more than a shape."""
-    none = np.zeros((0, *input_shape)), np.zeros(0, int)
-    data = Dataset("none", none, None, none, "", classes, normalization)
-    return Task(config, data, build_network(config, len(classes)), 8, 1)
-
-
-def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, RunConfig, fn.Layer]:
-    """network.py as a module, of this network, whose snapshot lies beside it."""
-    config = RunConfig.resolve({"batch_size": 8, **settings})
-    binary = config.arch == "points"
-    classes = ("0", "1") if binary else (*"abcdefghi", '"j"\\')
-    input_shape = (2,) if binary else (1, 28, 28)
-    normalization = Normalization(1.0, 0.0, 1.0) if binary else Normalization(255.0, 0.3, 0.4)
-    model = build_network(config, len(classes))
-    if params is None:
-        _, params = model.init(fn.random.key(4), input_shape)
-    network, functions = network_file(task_of(config, input_shape, normalization, classes))
-    folder.mkdir(exist_ok=True)
-    (folder / "network.py").write_text(network)
-    (folder / "layer.py").write_text(layer_file(functions))
-    fn.save(folder / "params.npz", params, model=model, input_shape=input_shape)
-    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("layer", None)
-    assert classes == module.CLASSES
-    return module, config, model
-
-
-def examples(settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(5)
-    if settings["arch"] == "points":
-        return rng.normal(size=(20, 2)), rng.integers(0, 2, (20, 1))
-    return rng.integers(0, 256, (20, 1, 28, 28), np.uint8), rng.integers(0, 10, 20)
 
 
 def inputs_of(config: RunConfig, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,140 @@
+"""The sheets' own loop drives what is handed in, unchanged, however it is imported."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from standalone_files import of_lab
+from vermin.main import main as vermin
+
+from funcnn.experiments.data.datasets import Normalization
+from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.store import place_of
+from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+
+LOOP = Path(__file__).with_name("sheet_loop.py")
+DIGITS = Normalization(255.0, 0.1307, 0.3081)
+CLASSES = {"fashion": 10, "emnist47": 47, "mnist": 10}
+FLOOR = 0.6  # after 20 batches; a step along the mean gradient leaves it below 0.3
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """The sheet's two files, of MNIST's digits: 2,500 rows and 200."""
+    folder = tmp_path_factory.mktemp("sheet") / "data"
+    folder.mkdir()
+    images, labels = (
+        read_idx(place_of("mnist") / f"t10k-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    rows = np.column_stack([labels, images.reshape(-1, 784)])
+    np.savetxt(folder / "train.csv", rows[5000:7500], "%d", ",")
+    np.savetxt(folder / "test.csv", rows[7500:7700, 1:], "%d", ",")
+    np.save(folder / "labels.npy", labels[7500:7700])
+    return folder
+
+
+@functools.cache
+def handed_in(lab: str) -> dict[str, bytes]:
+    return of_lab(lab, "310", DIGITS)
+
+
+def laid_out(lab: str, way: str, folder: Path, network: str) -> str:
+    """Write what is handed in to a folder, in a way that a teacher uses it; what is imported."""
+    inside = folder / "model" if way.startswith("package") else folder
+    inside.mkdir(exist_ok=True)
+    for name, content in handed_in(lab).items():
+        plain = name if way.endswith("as handed in") else name.replace("_310", "")
+        (inside / plain).write_bytes(content)
+    if inside == folder:
+        return network if way == "as handed in" else network.replace("_310", "")
+    line = re.search(r"^ +(from \.network import .+)$", (inside / "network.py").read_text(), re.M)
+    (inside / "__init__.py").write_text(f"{line[1]}\n")
+    return "model"
+
+
+def loop(python: str, folder: Path, data: Path, module: str, classes: int) -> dict:
+    """What the sheet's loop prints, run where only the files are, and the data."""
+    (folder / "data").symlink_to(data)
+    shutil.copy(LOOP, folder / "notebook.py")
+    done = subprocess.run(
+        [python, "-s", "-W", "error", "notebook.py", module, str(classes)],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+WAYS = [
+    *(("emnist47", way, "network") for way in ("as handed in", "package")),
+    *(("fashion", way, "network_310") for way in ("as handed in", "renamed", "package")),
+    *(("mnist", "as handed in", f"network_{name}") for name in ("nn", "cnn")),
+]
+
+
+@pytest.mark.parametrize(("lab", "way", "network"), WAYS)
+def test_the_loop_of_the_sheet_trains_what_is_handed_in(tmp_path, data, lab, way, network) -> None:
+    folder = tmp_path / "place"
+    folder.mkdir()
+    module = laid_out(lab, way, folder, network)
+    printed = loop(sys.executable, folder, data, module, CLASSES[lab])
+    assert printed["shapes"] == [[100, CLASSES[lab]], "float"]
+    assert printed["validation"] >= FLOOR
+    labels = np.load(data / "labels.npy")
+    assert np.mean(np.array(printed["predicted"]) == labels) >= FLOOR
+
+
+def old_python() -> str | None:
+    """A Python of 3.6 to 3.8 with NumPy, of FUNCNN_OLD_PYTHON or on the PATH."""
+    named = [os.environ.get("FUNCNN_OLD_PYTHON"), *(f"python3.{minor}" for minor in (6, 7, 8))]
+    check = "import sys, numpy; assert (3, 6) <= sys.version_info < (3, 9)"
+    for python in filter(None, map(shutil.which, filter(None, named))):
+        if subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+def test_the_loop_of_the_sheet_runs_on_the_python_of_the_lab(tmp_path, data) -> None:
+    if (python := old_python()) is None:
+        pytest.skip("no Python of 3.6 to 3.8 with NumPy: FUNCNN_OLD_PYTHON names one")
+    folder = tmp_path / "place"
+    folder.mkdir()
+    module = laid_out("emnist47", "package", folder, "network")
+    assert loop(python, folder, data, module, 47)["validation"] >= FLOOR
+
+
+# What NumPy has only since 1.20, of what an array program would use.
+NEWER = re.compile(
+    r"sliding_window_view|broadcast_shapes|permuted|\bbitwise_count|\bnp\.(concat|astype|pow|unstack"
+    r"|trapezoid|matrix_transpose|acos|asin|atan|isdtype|vecdot|exceptions)\b|numpy\.typing"
+)
+
+
+def test_what_emnist47_hands_in_is_python_3_6(tmp_path, monkeypatch, capsys) -> None:
+    cells = json.loads(build("emnist47", lab_configs("emnist47")))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    texts = {name: content.decode() for name, content in handed_in("emnist47").items()}
+    for name, text in (texts | {"cells.py": "\n".join(code)}).items():
+        (tmp_path / name).write_text(text)
+        assert not NEWER.search(text)
+
+    def minimum(*files: Path) -> int:
+        monkeypatch.setattr(sys, "argv", ["vermin", "--target=3.6-", "--no-tips", *map(str, files)])
+        with pytest.raises(SystemExit) as raised:
+            vermin()
+        return raised.value.code
+
+    assert minimum(*tmp_path.glob("*.py")) == 0, capsys.readouterr().out
+    (tmp_path / "newer.py").write_text("if (n := 3) > 2:\n    print(f'{n=}')\n")
+    assert minimum(tmp_path / "newer.py") == 1
