@@ -65,7 +65,7 @@ def submit(
         files = make_files(hand_in, student, networks, report, told, lost)
         told("checking the rules")
         archive = pack(files) if hand_in.archive and not draft else None
-        verdicts = check(Submission(hand_in, student, networks, files, archive, printed))
+        verdicts = check(Submission(hand_in, student, networks, files, archive, printed, draft))
         if not draft:
             _expect_all_hold(verdicts)
         if hand_in.archive and archive is not None:

@@ -115,7 +115,7 @@ def closing(results: Results) -> str:
 
 def report(results: Results) -> Document:
     """The lab's sections."""
-    seeds = ", ".join(map(str, results.seeds))
+    seeds = ", ".join(map(str, points_runs.seeds(results)))
     return Document(
         LAB.title,
         "A network with two hidden layers, from scratch in NumPy.",
@@ -157,7 +157,8 @@ def _results(results: Results) -> Section:
                 "points."
             ),
             Listing(
-                points_runs.column(run), f"The prediction for every point of it, {outputs.shape}."
+                points_runs.column(run.outputs),
+                f"The prediction for every point of it, {outputs.shape}.",
             ),
         ]
         losses[name] = [EpochRow(*row, None, None, config.lr, 0.0) for row in run.rows]
@@ -200,7 +201,9 @@ def _compared(results: Results, title: str, extra: str, rest: str, *words: Text)
         rows.append((label, *accuracies, *(f"{run.loss:.8f}" for run in runs)))
         epochs, losses, shares = zip(*runs[0].rows, strict=True)
         curves.append(plots.Curve(label, [*epochs], np.array(losses), 100 * np.array(shares)))
-    header = [f"{score}, seed {seed}" for score in _SCORES.values() for seed in results.seeds]
+    header = [
+        f"{score}, seed {seed}" for score in _SCORES.values() for seed in points_runs.seeds(results)
+    ]
     caption = f"`python main.py {extra}`: {rest}."
     path = results.path / "figures" / f"{extra}.png"
     return Section(

@@ -11,7 +11,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.points import generate_linear, generate_XOR_easy
-from funcnn.experiments.labs.lab import Results, Trial
+from funcnn.experiments.labs.lab import QUICK_SEEDS, SEEDS, Results, Trial
 from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.types import Array, Layer, Tree
@@ -47,10 +47,15 @@ class PointsRun(NamedTuple):
     """and how many are the same for every point, or nearly."""
 
 
+def seeds(results: Results) -> range:
+    """Those of `main.py`, or of a quick version the first; `--seeds` is about the trials."""
+    return range(QUICK_SEEDS if results.quick else SEEDS)
+
+
 def measure(results: Results) -> dict[str, list[Any]]:
-    """A `PointsRun` for each of the experiment's seeds, by the names of trials."""
+    """A `PointsRun` for each of `main.py`'s seeds, by the names of trials."""
     return {
-        trial.name: [list(_train(results.config(trial), seed, trial)) for seed in results.seeds]
+        trial.name: [list(_train(results.config(trial), seed, trial)) for seed in seeds(results)]
         for trial in results.trials
         if "numpy" in trial.backends
     }

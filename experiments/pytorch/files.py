@@ -160,14 +160,15 @@ def classes_of(content: bytes, definition: str, inputs: Array) -> Array:
     """The classes, (N,), that a module with these weights predicts for inputs (N, ...).
 
     content: a file of torch's. definition: Python that makes the module, called `model`.
-    Raises `InputError` if the file is more than tensors, or its tensors are not the module's.
+    Raises `InputError` if the file is more than tensors, its tensors are not the module's, or there
+    is no such module.
     """
     names: dict[str, Any] = {}
-    exec(definition, names)
-    module = names["model"]
     try:
+        exec(definition, names)
+        module = names["model"]
         module.load_state_dict(torch.load(io.BytesIO(content), weights_only=True), strict=True)
-    except Exception as error:  # of the file, whatever it is
+    except Exception as error:  # of the file or the definition, whatever it is
         raise InputError(" ".join(str(error).split())) from None
     with torch.no_grad():
         parts = [module.eval()(part) for part in torch.from_numpy(inputs).split(1000)]

@@ -60,15 +60,15 @@ class Layer:
 class FullyConnected(Layer):
     """`linear`. weight: (in_features, out_features), bias: (1, out_features).
 
-    The weights begin as N(0, 2 / in_features), from NumPy's global generator: np.random.seed
-    decides them. Biases begin as 0.
+    The weights begin as N(0, deviation^2), if it is not given N(0, 2 / in_features), for ReLU, from
+    NumPy's global generator: np.random.seed decides them. Biases begin as 0.
     """
 
     function = staticmethod(linear)
     weights = ("weight", "bias")
 
-    def __init__(self, in_features, out_features):
-        deviation = math.sqrt(2 / in_features)
+    def __init__(self, in_features, out_features, deviation=None):
+        deviation = math.sqrt(2 / in_features) if deviation is None else deviation
         self.weight = deviation * np.random.randn(in_features, out_features)
         self.bias = np.zeros((1, out_features))
 

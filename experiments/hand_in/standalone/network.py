@@ -224,14 +224,15 @@ def load(path):
 class Network:
     """The network as layers that a loop drives: `forward`, `backward`, `update` for every batch.
 
-    First weights are drawn from NumPy's global generator, which np.random.seed sets. There is no
-    dropout, for `forward` is not told whether it is in training.
+    First weights are drawn from NumPy's global generator, which np.random.seed sets; those before a
+    softmax are small, so that it begins without a preference. There is no dropout, for `forward` is
+    not told whether it is in training.
     """
 
     def __init__(self, params=None):
         """params: trained ones, of `load` or `train`, to begin with."""
         self.flatten = Flatten()
-        self.fc1 = FullyConnected(784, 10)
+        self.fc1 = FullyConnected(784, 10, deviation=0.01)
         self.layers = list(vars(self).values())
         self.loss = SoftmaxWithloss()
         self.velocity, self.batch_size = {}, 0

@@ -179,6 +179,8 @@ def _network_class(parts: Sequence[Part], loss: str) -> str:
         name = _ATTRIBUTES.get(kind, "activation")
         count[name] += 1
         lines.append(f"        self.{name}{count[name]} = {part.made}\n")
+    if loss == "softmax_cross_entropy":
+        lines[-1] = lines[-1].replace(")\n", ", deviation=0.01)\n")
     attributes = r"(        self\.\w+ = [A-Z]\w+\(.*\)\n)+"
     pattern = re.sub(attributes, "".join(lines), pattern, count=1)
     return pattern.replace("SoftmaxWithloss", _LOSSES[loss])

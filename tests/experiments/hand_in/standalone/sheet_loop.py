@@ -12,7 +12,7 @@ import numpy as np
 EPOCH = 1
 Batch_size = 100
 Learning_rate = 1e-3
-VALIDATION = 500
+VALIDATION = 200
 
 np.random.seed(0)
 train = np.loadtxt("./data/train.csv", dtype="int", delimiter=",")

@@ -130,7 +130,7 @@ def test_targets_that_do_not_fit_are_refused(target) -> None:
 
 SETTINGS = [
     {"arch": "points"},
-    {"arch": "mlp3"},
+    {"arch": "mlp3", "label_smoothing": 0.0},
     {"arch": "mlp2", "hidden": [12], "activation": "prelu", "loss": "squared-error"},
     {"arch": "cnn3", "channels": [3, 4]},
     {"arch": "lenet5", "channels": [2, 3], "hidden": [9, 8], "activation": "leaky-relu"},
@@ -191,8 +191,8 @@ def test_numpys_seed_decides_the_first_weights(small) -> None:
     assert all(map(np.array_equal, nets[0], nets[1]))
     assert not np.array_equal(nets[0][0], nets[2][0])
     assert {array.dtype for array in nets[0]} == {np.dtype(np.float32)}
-    dense = nets[0][-2]
-    assert dense.std() == pytest.approx(np.sqrt(2 / len(dense)), rel=0.05)
+    assert nets[0][-2].std() == pytest.approx(0.01, rel=0.1)
+    assert classes.FullyConnected(300, 20).weight.std() == pytest.approx((2 / 300) ** 0.5, rel=0.1)
 
 
 def test_update_steps_along_the_sum_of_the_batch(small) -> None:
