@@ -1,5 +1,7 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
+from collections.abc import Mapping
+
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
@@ -58,6 +60,11 @@ FILE = "DL-test-predicted.csv"
 
 def report(results: Results) -> Document:
     """What raised the accuracy and by how much, and how the two parts differ."""
+    examined = {
+        (trial.name, backend): Examined.first_run(results, trial, backend)
+        for trial in (CNN, FULLY_CONNECTED)
+        for backend in BACKENDS
+    }
     return Document(
         LAB.title,
         "Ten kinds of clothing, by a network in NumPy and by the same network in PyTorch.",
@@ -65,8 +72,8 @@ def report(results: Results) -> Document:
         (
             Section("Data", sections.sizes(results.task(CNN).data)),
             _both_parts(results),
-            _part(results, "Part 1: from scratch in NumPy", "numpy"),
-            _part(results, "Part 2: the same network in PyTorch", "torch"),
+            _part(results, "Part 1: from scratch in NumPy", "numpy", examined),
+            _part(results, "Part 2: the same network in PyTorch", "torch", examined),
             _raised(results),
             sections.titled(
                 "The differences between the two parts",
@@ -79,10 +86,7 @@ def report(results: Results) -> Document:
             ),
             sections.titled(
                 "Inside the networks",
-                *(
-                    inside(Examined.first_run(results, trial, "numpy"))
-                    for trial in (CNN, FULLY_CONNECTED)
-                ),
+                *(inside(examined[trial.name, "numpy"]) for trial in (CNN, FULLY_CONNECTED)),
             ),
         ),
     )
@@ -100,7 +104,9 @@ def _both_parts(results: Results) -> Section:
     )
 
 
-def _part(results: Results, title: str, backend: str) -> Section:
+def _part(
+    results: Results, title: str, backend: str, examined: Mapping[tuple[str, str], Examined]
+) -> Section:
     first: list[Block] = []
     if backend == "numpy":
         first += [
@@ -128,7 +134,7 @@ def _part(results: Results, title: str, backend: str) -> Section:
         blocks = [
             *described,
             *sections.training(results, trial, backend),
-            *confusion(Examined.first_run(results, trial, backend)),
+            *confusion(examined[trial.name, backend]),
         ]
         parts.append(Section(label, tuple(blocks)))
     return sections.titled(title, first, parts)

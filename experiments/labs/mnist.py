@@ -116,7 +116,7 @@ def _data(results: Results) -> Section:
 
 
 def _compared(results: Results) -> Section:
-    rows = []
+    rows, times = [], {}
     for name, trial in _NAMES.items():
         for backend in BACKENDS:
             seconds = statistics.median(
@@ -129,6 +129,7 @@ def _compared(results: Results) -> Section:
             parameters = results.summary(trial, backend)["parameters"]
             run = f"{name}, {BACKEND_NAMES[backend]}"
             rows.append((run, f"{parameters:,}", *scores, f"{seconds:.1f}"))
+            times[run] = seconds
     header = (
         *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
         "seconds an epoch",
@@ -139,6 +140,7 @@ def _compared(results: Results) -> Section:
         "The four. The seconds are medians of runs with a thread each, the measuring of the "
         "validation and the test set included; runs beside each other slow each other.",
     )
+    fast, slow = min(times, key=lambda run: times[run]), max(times, key=lambda run: times[run])
     path = results.path / "figures" / "four.png"
     settings = [Setting(name, trial) for name, trial in _NAMES.items()]
     reached = scores_of(results, settings, "test_accuracy")
@@ -146,8 +148,12 @@ def _compared(results: Results) -> Section:
         "Comparison",
         (
             table,
-            judgement(results, settings, "test_accuracy"),
+            finding(
+                f"An epoch of {slow} takes {times[slow] / max(times[fast], 1e-3):.1f} times as "
+                f"long as one of {fast}."
+            ),
             shown(path, "Test accuracy of the four.", dots, reached, "test accuracy (%)"),
+            judgement(results, settings, "test_accuracy"),
             *_curves(results),
             *(
                 Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
