@@ -4,6 +4,7 @@ In double precision, so that both agree to all the digits that are shown, on any
 what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -125,13 +126,14 @@ def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
 
 def _hidden(model: Layer, params: Tree, points: Array) -> Array:
     """What every hidden unit gives for each point, (N, units)."""
-    outputs = [*fn.inner_outputs(model, params, points).values()]
+    outputs = fn.inner_outputs(model, params, points)
+    rows = fn.summary(model, points.shape[1:]).rows[:-1]
     after_activations = [
-        output.reshape(len(points), -1)
-        for output, leaves in zip(outputs[:-1], params[:-1], strict=True)
-        if not fn.tree.leaves(leaves)
+        outputs[row.path].reshape(len(points), -1)
+        for weights, row in itertools.pairwise(rows)
+        if weights.parameters and not row.parameters
     ]
-    return np.concatenate(after_activations, 1)
+    return np.concatenate([np.empty((len(points), 0)), *after_activations], 1)
 
 
 # --- as main.py prints them ---
