@@ -31,7 +31,7 @@ def _of_best(whole: Runs, runs: Runs) -> str:
     best, *others = sorted(losses, key=lambda label: losses[label])
     every = "with every seed" if len(whole[best]) > 1 else "with this seed"
     said = (
-        f"{len(whole)} of {len(runs)} settings have every point right {every}: {listed([*whole])}"
+        f"{len(whole)} of {len(runs)} settings have every point right {every} ({'; '.join(whole)})"
     )
     if not others:
         return f"{said}."
