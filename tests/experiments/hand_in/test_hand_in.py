@@ -481,7 +481,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("one_thread_in_notebooks")
 def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
-    done = submit("fashion-mlp", "--student-id", "A1", "--name", "Li_*", "--snapshot",
+    done = submit("fashion-mlp", "--student-id", "A1", "--name", "Li_[1]", "--snapshot",
                   str(run.params), "--json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout)
@@ -497,7 +497,7 @@ def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
     assert table[1:] == [f"{i},{each}" for i, each in enumerate(network.classes.tolist())]
     title, _, author = "".join(notebook["cells"][0]["source"]).splitlines()[:3]
     assert title == "# An MLP for Fashion-MNIST"
-    assert author == r"**Student id** A1 · **Name** Li\_\*"
+    assert author == r"**Student id** A1 · **Name** Li\_\[1\]"
     text = "".join(
         "".join(output.get("text", ""))
         for each in notebook["cells"]
