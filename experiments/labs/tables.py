@@ -174,7 +174,8 @@ def judgement(results: Results, settings: Sequence[Setting], score: str = "val_a
         for backend in BACKENDS
     }
     is_validation = score == "val_accuracy"
-    by = "the validation set" if is_validation else results.summary(trial)["test_is"]
+    test_is = results.summary(trial, trial.backends[0])["test_is"]
+    by = "the validation set" if is_validation else test_is
     part = f"By {by.partition(',')[0]}"
     if len(settings) == 1:
         numpy, torch = (
