@@ -11,9 +11,12 @@ from funcnn.cli.options import echo, echo_path, json_option, print_json
 
 @click.command()
 @click.argument("name")
-@click.option("--student-id", required=True, help="For the names of the files.")
+@click.option("--student-id", required=True, help="The student's.")
 @click.option(
-    "--name", "student", help="The student's, where a file's name has it. [default: none]"
+    "--name",
+    "student",
+    help="The student's, for the report, the notebooks, and files that have it in their names. "
+    "[default: none]",
 )
 @click.option(
     "--experiment",

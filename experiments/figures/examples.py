@@ -65,7 +65,7 @@ def top_three(
     rows = math.ceil(classes / blocks)
     names = short_names(class_names, _LONGEST)
     top = top_images(outputs)
-    size = 8 if blocks == 2 else 7  # of letters
+    size = 10 if blocks == 2 else 7  # of letters
     room = int(125 * _WIDTH / blocks / size)  # letters in a line
     captions = [
         textwrap.fill(f"{name}: {', '.join(map(in_percent, of_class))}", room)
@@ -73,7 +73,7 @@ def top_three(
     ]
     lines = 1 + max(caption.count("\n") for caption in captions)
     side = 0.28 * _WIDTH / blocks * (0.85 if blocks == 2 else 1)
-    height = rows * (side + 0.17 * lines + 0.1) + 0.3
+    height = rows * (side + 0.021 * size * lines + 0.1) + 0.3
     figure, axes = new_figure(rows, blocks, (_WIDTH, height))
     framed = False
     for axis in axes.ravel():
@@ -88,7 +88,7 @@ def top_three(
                 _frame(axis, place, images.shape[2:], names[label])
                 framed = True
     if framed:
-        figure.supxlabel("Framed: the label is another one, which stands in the frame.", fontsize=8)
+        figure.supxlabel("Framed: the label is another one, which stands in the frame.", fontsize=9)
     write_figure(figure, path)
 
 

@@ -125,7 +125,7 @@ def _draw_shares(
     figure, ((axis,),) = new_figure(1, 1, (side + 1.2, side))
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=whole)
     names = short_names(class_names)
-    looks = {"parse_math": False, "fontsize": 7 if many else 10}
+    looks = {"parse_math": False, "fontsize": 7 if many else 11}
     slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
     axis.set_xticks(range(classes), names, **looks, **slanted)
     axis.set_yticks(range(classes), names, **looks)
@@ -137,7 +137,7 @@ def _draw_shares(
             text = "100" if text == "100.0" else text
             if float(text):
                 colour = "white" if value > 0.55 * whole else "black"
-                axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+                axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
     figure.colorbar(image, label=f"share of the true class{unit}")
     write_figure(figure, path)
 

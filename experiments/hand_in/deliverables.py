@@ -95,10 +95,6 @@ class Student(NamedTuple):
         if hand_in.is_named and name is None:
             raise InputError(f"--name is missing: the lab wants it in {hand_in.archive}")
         if name is not None:
-            if not hand_in.is_named:
-                raise InputError(
-                    f"--name {name}: no file of this lab has a name in it, leave it out"
-                )
             name = unicodedata.normalize("NFC", name)  # Hangul as one sign a syllable
             ends = name[:1] + name[-1:]
             wrong = not name.isprintable() or re.search(r'[/\\:*?"<>|]', name)
@@ -110,6 +106,10 @@ class Student(NamedTuple):
             if length > _LONGEST:
                 raise InputError(f"{pattern} would have {length} bytes, more than {_LONGEST}")
         return student
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What stands on the first page of the report and in the notebooks."""
+        return [("Student id", self.id), *([("Name", self.name)] if self.name else [])]
 
     def fill(self, pattern: str) -> str:
         """The name of a file."""

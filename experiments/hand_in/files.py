@@ -25,7 +25,7 @@ def make_files(
     told: Callable[[str], None],
     lost: dict[str, str] | None = None,
 ) -> Files:
-    """All of them. told: is told what is made next.
+    """All of them. report: makes the PDF. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end; with `lost`, that file is left out, and the error put there.

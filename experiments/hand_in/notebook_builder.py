@@ -15,6 +15,7 @@ from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
 from funcnn.experiments.labs.lab import Trial
+from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -92,6 +93,7 @@ def build(
     *,
     names: Mapping[str, str] | None = None,
     images: int | None = None,
+    author: Facts = (),
     trains: bool = True,
 ) -> bytes:
     """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
@@ -101,6 +103,7 @@ def build(
     going to lie beside it.
     names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
     images: to try it out, on the first so many images.
+    author: who hands it in, to stand under the title.
     trains: False if the params beside it are to be taken as they are, where it leaves a choice.
     Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
     """
@@ -120,9 +123,20 @@ def build(
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.cells[0].source = _signed(notebook.cells[0].source, author)
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", {}
     return as_bytes(notebook)
+
+
+def _signed(text: str, author: Facts) -> str:
+    """A title and what follows, with whoever wrote it in between, whatever signs a name has."""
+    if not author:
+        return text
+    title, _, rest = text.partition("\n")
+    stands = [(name, re.sub(r"([\\`*_\[\]<>$#&~|])", r"\\\1", value)) for name, value in author]
+    line = " · ".join(f"**{name}** {value}" for name, value in stands)
+    return f"{title}\n\n{line}\n{rest}"
 
 
 def as_bytes(notebook: Any) -> bytes:

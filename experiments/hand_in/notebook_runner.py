@@ -60,7 +60,13 @@ def run_notebook(
                 write_tensors(folder / student.fill(each.name), weights, {})
         _write_data(folder, next(iter(networks.values())).task, NOTEBOOKS[piece.of].data)
         configs = {trial: network.task.config for trial, network in networks.items()}
-        built = build(piece.of, configs, names=_names(hand_in, student), trains=not snapshots)
+        built = build(
+            piece.of,
+            configs,
+            names=_names(hand_in, student),
+            trains=not snapshots,
+            author=student.facts(),
+        )
         name = student.fill(piece.name)
         done = execute(built, folder, name=name)
         for each in hand_in.written:

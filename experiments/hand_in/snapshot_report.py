@@ -8,16 +8,17 @@ from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.labs import points_runs, sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
-from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
-from funcnn.experiments.reports.pdf import write_pdf
+from funcnn.experiments.reports.document import Block, Document, Facts, Listing, Section, Table
+from funcnn.experiments.reports.pdf import to_pdf
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 
 _WHOSE = "the params of the snapshot"
 
 
-def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
+def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork], author: Facts) -> bytes:
     """The PDF about networks, by the trials they are handed in for."""
     from funcnn.experiments.reports.html import to_html
 
@@ -29,8 +30,7 @@ def snapshot_report(lab: Lab, networks: Mapping[str, HandedNetwork]) -> bytes:
             [("Machine", in_one_line(describe_machine(PACKAGES)))],
             [_section(trial, network, folder) for trial, network in networks.items()],
         )
-        write_pdf(to_html(document), folder / "report.pdf")
-        return (folder / "report.pdf").read_bytes()
+        return to_pdf(to_html(document.by(author)))
 
 
 def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
@@ -45,7 +45,7 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
     ]
     header = ("set", "examples", *(f"{name} (%)" for name in BACKEND_NAMES.values()))
     blocks: list[Block] = [
-        sections.layers(task),
+        *sections.layers(task),
         Table(header, scores, "Accuracy of the same params on both sides, measured anew."),
         sections.module(task),
     ]
@@ -59,13 +59,13 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         caption = f"The prediction for every point, {outputs.shape}."
         blocks.append(Listing(points_runs.column(outputs.ravel()), caption))
         return Section(f"The network {trial}", blocks)
-    examined = sections.Examined(task, network.trained, trial, _WHOSE, folder)
+    examined = Examined(task, network.trained, trial, _WHOSE, folder)
     return sections.titled(
         f"The network {trial}",
         blocks,
-        sections.confusion(examined),
-        sections.surest(examined),
-        sections.inside(examined),
+        confusion(examined),
+        surest(examined),
+        inside(examined),
     )
 
 

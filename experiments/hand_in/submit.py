@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def submit(
             whole = Path(closing.enter_context(room)) / "whole"
             whole.mkdir()
         networks, report, printed = _networks_and_report(
-            lab, hand_in, experiment, snapshots, draft, told
+            lab, hand_in, student, experiment, snapshots, draft
         )
         lost: dict[str, str] | None = {} if draft else None
         files = make_files(hand_in, student, networks, report, told, lost)
@@ -90,25 +91,23 @@ def submit(
 def _networks_and_report(
     lab: Lab,
     hand_in: HandIn,
+    student: Student,
     experiment: Path | None,
     snapshots: Sequence[Path],
     draft: bool,
-    told: Callable[[str], None],
 ) -> tuple[dict[str, HandedNetwork], Callable[[], bytes], str | None]:
     """What is handed in, what makes the PDF of its report, and what the lab's runs printed."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
-        told("making the report")
-        report = snapshot_report(lab, networks)
-        return networks, lambda: report, None
+        return networks, partial(snapshot_report, lab, networks, student.facts()), None
     run = LabRun.recorded(lab, False, experiment)
+    if not draft:  # which has what is finished so far
+        run.expect_finished()
     backend = "torch" if hand_in.notebook_writes else "numpy"
-    if draft:  # with what is finished so far
-        return of_experiment(run.results, trials, backend), run.finished_report, None
-    report = run.finished_report()
-    printed = lab.closing and lab.closing(run.results)
-    return of_experiment(run.results, trials, backend), lambda: report, printed
+    networks = of_experiment(run.results, trials, backend)
+    printed = lab.closing(run.results) if lab.closing and not draft else None
+    return networks, partial(run.report_by, student.facts()), printed
 
 
 def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:

@@ -4,14 +4,16 @@ from pathlib import Path
 
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
+    compared,
     facts,
     one_after_another,
-    side_by_side_table,
     verdict,
+    what_changed,
 )
 from funcnn.experiments.reports.document import Document, Formula, Section, Text
 from funcnn.experiments.training.run_folder import EpochRow
@@ -77,13 +79,13 @@ def report(results: Results) -> Document:
         Setting("convolutions, Adam", NO_DROPOUT),
         Setting("dropout 0.25: the network above", CNN),
     ]
-    ours = sections.Examined.first_run(results, CNN, "numpy")
+    ours = Examined.first_run(results, CNN, "numpy")
     return Document(
         LAB.title,
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
         [("Data", f"`{_data(results)}`, the last 8,000 rows for validation"), *facts(results)],
         (
-            Section("Data", (sections.sizes(results.task(CNN).data),)),
+            Section("Data", sections.sizes(results.task(CNN).data)),
             sections.titled(
                 "Loss",
                 (
@@ -98,31 +100,53 @@ def report(results: Results) -> Document:
                     ),
                     Text(
                         "$L$ is the cross-entropy; $E$ the half squared error that an early form "
-                        "of the lab has, compared below."
+                        "of the lab has. What the change from $E$ to $L$ did:"
                     ),
+                    what_changed(results, steps, "loss"),
                 ),
             ),
-            sections.titled("Network", sections.network(results.task(CNN))),
+            sections.titled(
+                "Network",
+                sections.network(results, CNN),
+                [what_changed(results, steps, "convolutions")],
+            ),
+            Section(
+                "Activation",
+                (
+                    Formula(
+                        [
+                            r"\mathrm{ReLU:}\quad f(x) &= \max(0, x) & "
+                            r"f'(x) &= 1\ \mathrm{if}\ x > 0,\ \mathrm{else}\ 0",
+                            r"\mathrm{sigmoid:}\quad s(x) &= \dfrac{1}{1 + \exp(-x)} & "
+                            r"s'(x) &= s(x) \, (1 - s(x))",
+                        ]
+                    ),
+                    Text("What the change from the sigmoid to ReLU did:"),
+                    what_changed(results, steps, "activation"),
+                ),
+            ),
             sections.titled(
                 "Results",
                 (
-                    side_by_side_table(
+                    *compared(
                         results, settings, "network", "Accuracy on the validation and the test set."
                     ),
                     verdict(results, CNN, 0.8, "test_accuracy"),
                 ),
+                [sections.screenshot(results, CNN, "numpy", "The CNN")],
                 sections.training(results, CNN, "numpy"),
-                sections.confusion(ours),
+                confusion(ours),
                 sections.handed_in(results, CNN, FILE),
             ),
             Section("What each choice changed", tuple(ablation(results, steps))),
             sections.titled(
                 "The same network in PyTorch",
                 (sections.module(results.task(CNN)),),
+                [sections.screenshot(results, CNN, "torch", "The CNN")],
                 sections.training(results, CNN, "torch"),
                 sections.differences(results, CNN),
             ),
-            sections.titled("Inside the network", sections.inside(ours)),
+            sections.titled("Inside the network", inside(ours)),
         ),
     )
 

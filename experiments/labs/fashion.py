@@ -1,18 +1,22 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
+from collections.abc import Mapping
+
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     Setting,
     ablation,
+    compared,
     epoch_line,
     facts,
     one_after_another,
-    side_by_side_table,
     sweep,
     verdict,
 )
 from funcnn.experiments.reports.document import Block, Document, Formula, Section, Text
+from funcnn.experiments.tasks.config import BACKENDS
 
 _BASE = {"data": "fashion-mnist", "batch_size": 100}  # 10,000 images are whole batches
 FULLY_CONNECTED = Trial("fully-connected", {**_BASE, "arch": "mlp3", "epochs": 20}, main=True)
@@ -56,14 +60,20 @@ FILE = "DL-test-predicted.csv"
 
 def report(results: Results) -> Document:
     """What raised the accuracy and by how much, and how the two parts differ."""
+    examined = {
+        (trial.name, backend): Examined.first_run(results, trial, backend)
+        for trial in (CNN, FULLY_CONNECTED)
+        for backend in BACKENDS
+    }
     return Document(
         LAB.title,
         "Ten kinds of clothing, by a network in NumPy and by the same network in PyTorch.",
         facts(results),
         (
-            Section("Data", (sections.sizes(results.task(CNN).data),)),
-            _part(results, "Part 1: from scratch in NumPy", "numpy"),
-            _part(results, "Part 2: the same network in PyTorch", "torch"),
+            Section("Data", sections.sizes(results.task(CNN).data)),
+            _both_parts(results),
+            _part(results, "Part 1: from scratch in NumPy", "numpy", examined),
+            _part(results, "Part 2: the same network in PyTorch", "torch", examined),
             _raised(results),
             sections.titled(
                 "The differences between the two parts",
@@ -76,24 +86,28 @@ def report(results: Results) -> Document:
             ),
             sections.titled(
                 "Inside the networks",
-                *(
-                    sections.inside(sections.Examined.first_run(results, trial, "numpy"))
-                    for trial in (CNN, FULLY_CONNECTED)
-                ),
+                *(inside(examined[trial.name, "numpy"]) for trial in (CNN, FULLY_CONNECTED)),
             ),
         ),
     )
 
 
-def _part(results: Results, title: str, backend: str) -> Section:
-    settings = [
-        Setting(label, trial._replace(backends=(backend,)))
-        for label, trial in (("CNN", CNN), ("fully connected", FULLY_CONNECTED))
-    ]
-    scores = side_by_side_table(
-        results, settings, "network", "Accuracy on the validation and the test set."
+def _both_parts(results: Results) -> Section:
+    """The validation accuracy of both, as a table and as it was printed."""
+    settings = [Setting("CNN", CNN), Setting("Fully connected", FULLY_CONNECTED)]
+    scores = "Accuracy on the validation and the test set: part 1 is NumPy, part 2 PyTorch."
+    return sections.titled(
+        "Validation accuracy of both parts",
+        compared(results, settings, "network", scores),
+        [verdict(results, trial, 0.8, whose=label) for label, trial in settings],
+        [sections.screenshot(results, CNN, backend, "The CNN") for backend in BACKENDS],
     )
-    first: list[Block] = [scores, *(verdict(results, trial, 0.8) for _, trial in settings)]
+
+
+def _part(
+    results: Results, title: str, backend: str, examined: Mapping[tuple[str, str], Examined]
+) -> Section:
+    first: list[Block] = []
     if backend == "numpy":
         first += [
             Formula(
@@ -112,17 +126,17 @@ def _part(results: Results, title: str, backend: str) -> Section:
             *sections.handed_in(results, CNN, FILE),
         ]
     parts = []
-    for label, trial in settings:
+    for label, trial in (("CNN", CNN), ("Fully connected", FULLY_CONNECTED)):
         if backend == "numpy":
-            described = sections.network(results.task(trial))
+            described = sections.network(results, trial)
         else:
             described = [sections.module(results.task(trial))]
         blocks = [
             *described,
             *sections.training(results, trial, backend),
-            *sections.confusion(sections.Examined.first_run(results, trial, backend)),
+            *confusion(examined[trial.name, backend]),
         ]
-        parts.append(Section(label[0].upper() + label[1:], tuple(blocks)))
+        parts.append(Section(label, tuple(blocks)))
     return sections.titled(title, first, parts)
 
 

@@ -6,22 +6,32 @@ from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
-from funcnn.experiments.labs import figures, sections
+from funcnn.experiments.labs import figures, judgements, sections
+from funcnn.experiments.labs.activation_theory import activation_functions
+from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.tables import (
     Setting,
     cell,
+    compared,
     epoch_line,
     facts,
     scores_of,
     shown,
-    side_by_side_table,
     sweep,
     verdict,
 )
 from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
-from funcnn.experiments.reports.document import Block, Document, Formula, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
@@ -51,33 +61,22 @@ OTHERS = {
     "MNIST": Trial("on-mnist", {**_BASE, "data": "mnist"}),
     "EMNIST, 47 classes": Trial("on-emnist", {**_BASE, "data": EMNIST47}),
 }
-_DERIVATIVES = (
-    ("identity", "$x$", "$1$"),
-    ("binary step", "$1$ if $x > 0$ else $0$", "$0$"),
-    ("logistic", r"$\dfrac{1}{1 + \exp(-x)}$", r"$f \, (1 - f)$"),
-    ("tanh", r"$\tanh x$", "$1 - f^2$"),
-    ("arctan", r"$\arctan x$", r"$\dfrac{1}{1 + x^2}$"),
-    ("ReLU", r"$\max(0, x)$", "$1$ if $x > 0$ else $0$"),
-    ("PReLU", r"$x$ if $x > 0$ else $a \, x$", r"$1$ if $x > 0$ else $a$; by $a$: $\min(0, x)$"),
-    ("ELU", r"$x$ if $x > 0$ else $a \, (\exp x - 1)$", "$1$ if $x > 0$ else $f + a$"),
-    ("softplus", r"$\log(1 + \exp x)$", r"$\dfrac{1}{1 + \exp(-x)}$"),
-)
 
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = sections.Examined.first_run(results, MAIN, "numpy")
+    ours = Examined.first_run(results, MAIN, "numpy")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",
         facts(results),
         (
-            sections.titled("Data", (sections.sizes(results.task(MAIN).data),)),
+            sections.titled("Data", sections.sizes(results.task(MAIN).data)),
             sections.titled(
                 "Model",
-                sections.network(results.task(MAIN)),
+                sections.network(results, MAIN),
                 (
-                    side_by_side_table(
+                    *compared(
                         results,
                         [Setting("784-256-128-10", MAIN)],
                         "model",
@@ -86,7 +85,8 @@ def report(results: Results) -> Document:
                     verdict(results, MAIN, 0.85, "test_accuracy"),
                 ),
                 sections.training(results, MAIN, "numpy"),
-                sections.confusion(ours),
+                [sections.screenshot(results, MAIN, "numpy", "The MLP")],
+                confusion(ours),
             ),
             _against_size(results),
             _activations(results),
@@ -98,9 +98,10 @@ def report(results: Results) -> Document:
                 "NumPy with PyTorch",
                 (sections.module(results.task(MAIN)),),
                 sections.training(results, MAIN, "torch"),
+                [sections.screenshot(results, MAIN, "torch", "The MLP")],
                 sections.differences(results, MAIN),
             ),
-            sections.titled("Inside the network", sections.inside(ours)),
+            sections.titled("Inside the network", inside(ours)),
         ),
     )
 
@@ -137,14 +138,29 @@ def _against_size(results: Results) -> Section:
     return Section(
         "Accuracy against size",
         (
-            Text(
+            finding(
                 f"The size is that of the parameters, four bytes each; the limit is "
                 f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
             ),
             Table(header, tuple(rows), "Sizes, everything else as above."),
             _why_this_size(results, settings),
             shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
+            _smaller(results, settings),
         ),
+    )
+
+
+def _smaller(results: Results, settings: Sequence[Setting]) -> Text:
+    """What the smallest network loses to that which is handed in."""
+    smallest, ours = settings[0], Setting("the network that is handed in", MAIN)
+    scored = []
+    for label, trial in (ours, smallest):
+        spread = results.spread(trial, "numpy", "test_accuracy")
+        assert spread is not None
+        scored.append((label, spread))
+    share = _size(results, smallest.trial) / _size(results, MAIN)
+    return finding(
+        f"With {share:.0%} of the size, on the test set (NumPy) {judgements.against(*scored)}."
     )
 
 
@@ -158,9 +174,9 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 
     best = max(settings, key=lambda setting: validation(setting.trial)).trial
     if best is MAIN:
-        return Text("By the validation set (NumPy) the network above is the best of these.")
+        return finding("By the validation set (NumPy) the network above is the best of these.")
     times = _size(results, best) / _size(results, MAIN)
-    return Text(
+    return finding(
         f"By the validation set (NumPy) {'-'.join(map(str, results.config(best).hidden))} is the "
         f"best of these, {validation(best) - validation(MAIN):.2f} points above the network that "
         f"is handed in, with {times:.2f} times its size."
@@ -178,24 +194,7 @@ def _activations(results: Results) -> Section:
         "activation",
         "NumPy; the first weights as they suit each, everything else as above",
     )
-    return sections.titled(
-        section.title,
-        (
-            Table(
-                ("activation", "$f(x)$", "derivative"),
-                _DERIVATIVES,
-                "The functions that the lab lists, and their derivatives by $x$.",
-            ),
-            Text(
-                "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
-                "PReLU learns its slope $a$, which begins at 0.25; ELU has $a = 1$. The derivative "
-                "of the binary step is 0 wherever it has one, so that the layers before it learn "
-                "nothing (weight decay alone makes their weights smaller), and only the last one "
-                "does."
-            ),
-        ),
-        section.blocks,
-    )
+    return sections.titled(section.title, activation_functions(), section.blocks)
 
 
 def _loss(results: Results) -> Section:
@@ -213,7 +212,7 @@ def _loss(results: Results) -> Section:
                 "evenly over the classes, is the same cross-entropy of softer targets; the lab's "
                 "formula has none, and so has the network above."
             ),
-            side_by_side_table(results, settings, "loss", "Everything else as above."),
+            *compared(results, settings, "loss", "Everything else as above."),
         ),
     )
 
@@ -257,11 +256,11 @@ def _apart(results: Results) -> list[Block]:
     steps = len(next(iter(distances.values())))
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
-        Text(
+        shown(path, caption, figures.apart, distances),
+        finding(
             f"In float64, from the same first weights and with the same batches, the params of the "
             f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
         ),
-        shown(path, caption, figures.apart, distances),
     ]
 
 
@@ -277,11 +276,9 @@ def measure(results: Results) -> dict[str, list[float]]:
 def _another(results: Results) -> Section:
     settings = [Setting("Fashion-MNIST (above)", MAIN)]
     settings += [Setting(name, trial) for name, trial in OTHERS.items() if trial in results.trials]
-    blocks: list[Block] = [
-        side_by_side_table(
-            results, settings, "dataset", "The same model and settings; 10,000 for validation."
-        )
-    ]
+    blocks = compared(
+        results, settings, "dataset", "The same model and settings; 10,000 for validation."
+    )
     if results.emnist is None:
         blocks.append(Text("EMNIST was not found when this was trained, and is left out."))
     return Section("Another dataset", tuple(blocks))
@@ -293,7 +290,7 @@ def _handed_in(results: Results) -> list[Block]:
     write_tensors(out, in_mlp(to_state_dict(trained.model, trained.params)), {})
     return [
         *sections.handed_in(results, MAIN, "submission.csv", "torch"),
-        Text(
+        finding(
             f"`{out.name}` has the parameters of the same run, {out.stat().st_size / 1e6:.2f} MB, "
             "by the names of the lab's `myMLP`. `submit` hands in what its notebook trains with the"
             " lab's own classes and loop, from that run's first weights and in its order; rounding "

@@ -51,6 +51,28 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
 
 
 @figure_file
+def train_and_test(path: Path, panels: Mapping[str, Mapping[str, Sequence[EpochRow]]]) -> None:
+    """The training and the test loss of several networks over epochs, a panel for each backend."""
+    figure, (axes,) = new_figure(1, len(panels), (10, 4))
+    for axis, (title, networks) in zip(axes, panels.items(), strict=True):
+        for (name, rows), colour in zip(networks.items(), COLOURS, strict=False):
+            epochs = [row.epoch for row in rows]
+            for part, words, style in (("train", "training", "-"), ("test", "test", "--")):
+                values = [getattr(row, f"{part}_loss") for row in rows]
+                marker = "o" if len(rows) == 1 else None
+                label = f"{name}, {words}"
+                axis.plot(epochs, values, style, color=colour, label=label, marker=marker)
+        axis.set_title(title)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("loss (nats)")
+        axis.set_yscale("log")
+        axis.grid(alpha=0.3)
+        whole_numbers(axis, [row.epoch for rows in networks.values() for row in rows])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    write_figure(figure, path)
+
+
+@figure_file
 def apart(path: Path, distances: Mapping[str, Sequence[float]]) -> None:
     """How far two trainings are apart, step by step, on a logarithmic axis."""
     figure, ((axis,),) = new_figure(1, 1, (8, 4))

@@ -5,6 +5,8 @@ import statistics
 from funcnn.experiments.compare.results import compare_means
 from funcnn.experiments.figures.scores import dots
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
+from funcnn.experiments.labs.figures import train_and_test
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     BACKEND_NAMES,
@@ -12,10 +14,19 @@ from funcnn.experiments.labs.tables import (
     cell,
     epoch_line,
     facts,
+    judgement,
     scores_of,
     shown,
 )
-from funcnn.experiments.reports.document import Document, Formula, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 from funcnn.experiments.tasks.config import BACKENDS
 
 # Stochastic gradient descent, as the lab asks, with momentum; on the plain cross-entropy.
@@ -49,17 +60,20 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, backend): sections.Examined.first_run(results, trial, backend)
+        (name, backend): Examined.first_run(results, trial, backend)
         for name, trial in _NAMES.items()
         for backend in BACKENDS
     }
     runs = [
         sections.titled(
             f"{name} in {BACKEND_NAMES[backend]}",
-            sections.network(each.task) if backend == "numpy" else [sections.module(each.task)],
+            sections.network(results, _NAMES[name])
+            if backend == "numpy"
+            else [sections.module(each.task)],
             sections.training(results, _NAMES[name], backend),
-            sections.confusion(each),
-            sections.surest(each),
+            [sections.screenshot(results, _NAMES[name], backend, name)],
+            confusion(each),
+            surest(each),
         )
         for (name, backend), each in examined.items()
     ]
@@ -73,7 +87,7 @@ def report(results: Results) -> Document:
             _compared(results),
             sections.titled(
                 "Inside the networks",
-                *(sections.inside(examined[name, "numpy"]) for name in _NAMES),
+                *(inside(examined[name, "numpy"]) for name in _NAMES),
             ),
         ),
     )
@@ -83,7 +97,7 @@ def _data(results: Results) -> Section:
     return Section(
         "Data and loss",
         (
-            sections.sizes(results.task(NN).data),
+            *sections.sizes(results.task(NN).data),
             Formula(
                 [
                     r"p &= \mathrm{softmax}(z)",
@@ -102,7 +116,7 @@ def _data(results: Results) -> Section:
 
 
 def _compared(results: Results) -> Section:
-    rows = []
+    rows, times = [], {}
     for name, trial in _NAMES.items():
         for backend in BACKENDS:
             seconds = statistics.median(
@@ -115,6 +129,7 @@ def _compared(results: Results) -> Section:
             parameters = results.summary(trial, backend)["parameters"]
             run = f"{name}, {BACKEND_NAMES[backend]}"
             rows.append((run, f"{parameters:,}", *scores, f"{seconds:.1f}"))
+            times[run] = seconds
     header = (
         *("run", "parameters", "validation (%)", "test (%)", "test loss (nats)"),
         "seconds an epoch",
@@ -125,6 +140,7 @@ def _compared(results: Results) -> Section:
         "The four. The seconds are medians of runs with a thread each, the measuring of the "
         "validation and the test set included; runs beside each other slow each other.",
     )
+    fast, slow = min(times, key=lambda run: times[run]), max(times, key=lambda run: times[run])
     path = results.path / "figures" / "four.png"
     settings = [Setting(name, trial) for name, trial in _NAMES.items()]
     reached = scores_of(results, settings, "test_accuracy")
@@ -132,7 +148,13 @@ def _compared(results: Results) -> Section:
         "Comparison",
         (
             table,
+            finding(
+                f"An epoch of {slow} takes {times[slow] / max(times[fast], 1e-3):.1f} times as "
+                f"long as one of {fast}."
+            ),
             shown(path, "Test accuracy of the four.", dots, reached, "test accuracy (%)"),
+            judgement(results, settings, "test_accuracy"),
+            *_curves(results),
             *(
                 Section(f"NumPy with PyTorch: {name}", tuple(sections.differences(results, trial)))
                 for name, trial in _NAMES.items()
@@ -140,6 +162,30 @@ def _compared(results: Results) -> Section:
             Section("NN with CNN", tuple(_nn_with_cnn(results, backend) for backend in BACKENDS)),
         ),
     )
+
+
+def _curves(results: Results) -> list[Block]:
+    """The training and the test loss of all four, and who is ahead."""
+    panels = {
+        BACKEND_NAMES[backend]: {
+            name: results.rows(trial, backend) for name, trial in _NAMES.items()
+        }
+        for backend in BACKENDS
+    }
+    caption = "Training and test loss of NN and CNN over epochs (seed 0)."
+    path = results.path / "figures" / "curves.png"
+    best = {
+        name: min(rows, key=lambda row: row.test_loss or 0.0)
+        for name, rows in panels["NumPy"].items()
+    }
+    said = ", ".join(
+        f"that of the {name} {row.test_loss:.4f}, after epoch {row.epoch} of {len(rows)}"
+        for (name, row), rows in zip(best.items(), panels["NumPy"].values(), strict=True)
+    )
+    return [
+        shown(path, caption, train_and_test, panels),
+        finding(f"In NumPy the lowest test loss is: {said}."),
+    ]
 
 
 def _nn_with_cnn(results: Results, backend: str) -> Text:
@@ -153,8 +199,8 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
         f"on the test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
     )
     if gap.standard_error is None:
-        return Text(f"{sentence}; one seed has no spread.")
-    return Text(
+        return finding(f"{sentence}; one seed has no spread.")
+    return finding(
         f"{sentence}; the standard error of that difference over {gap.seeds} seeds is "
         f"{100 * gap.standard_error:.2f} points."
     )

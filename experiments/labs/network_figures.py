@@ -18,6 +18,7 @@ _WIDTH = 7.8  # inches
 _COLUMNS = 8
 _MAPS = 16  # of a layer that are shown
 _UNITS = 32  # of a dense layer that are shown
+_BALANCED = 0.25  # below this share of the sum of their sizes, weights are said to cancel
 
 
 class Filters(NamedTuple):
@@ -67,6 +68,17 @@ def filters(path: Path, first_layer: Filters) -> None:
     write_figure(figure, path)
 
 
+def of_filters(first_layer: Filters) -> str:
+    """How many of the filters look for differences within an image, and not for its brightness."""
+    flat = first_layer.images.reshape(len(first_layer.images), -1)
+    balance = np.abs(flat.sum(1)) / np.abs(flat).sum(1).clip(min=1e-30)
+    edges = int((balance < _BALANCED).sum())
+    return (
+        f"In {edges} of these {len(flat)} the weights all but cancel (their sum is less than "
+        f"{_BALANCED:.0%} of what their sizes come to): these answer to edges, not to brightness."
+    )
+
+
 class Maps(NamedTuple):
     """What some layers make of an image: their names, and the outputs `(C, H, W)`."""
 
@@ -98,6 +110,18 @@ def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
             all_maps.append(Maps(tuple(names), maps[0], stage))
             names = []
     return all_maps
+
+
+def of_maps(trained: TrainedModel, image: Array) -> str:
+    """How many channels stay silent for a stored image, in each stage."""
+    stages = {maps.stage: maps for maps in image_inside(trained, image)}  # the last of each
+    silent = {stage: int((~maps.outputs.any((1, 2))).sum()) for stage, maps in stages.items()}
+    parts = [
+        f"{silent[stage]} of {len(maps.outputs)} after {' + '.join(maps.names)} of convolution "
+        f"{stage}"
+        for stage, maps in stages.items()
+    ]
+    return f"Channels that are 0 everywhere for this image: {', '.join(parts)}."
 
 
 @figure_file

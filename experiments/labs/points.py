@@ -4,18 +4,30 @@ import numpy as np
 
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import figures, points_runs, sections
+from funcnn.experiments.labs.judgements import listed, loss_in_words, of_curves
 from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.points_findings import alike, of_settings, when_right
 from funcnn.experiments.labs.points_runs import begin, measure, params_over_training, runs_of
 from funcnn.experiments.labs.points_theory import introduction, set_up
-from funcnn.experiments.labs.tables import Setting, facts, shown, side_by_side_table, verdict
+from funcnn.experiments.labs.tables import (
+    Setting,
+    compared,
+    facts,
+    screen,
+    shown,
+    side_by_side_table,
+    verdict,
+)
 from funcnn.experiments.reports.document import (
     Block,
     Document,
+    Items,
     Listing,
     Picture,
     Section,
     Table,
     Text,
+    finding,
 )
 from funcnn.experiments.training.run_folder import EpochRow
 
@@ -132,12 +144,15 @@ def _results(results: Results) -> Section:
         labels, outputs = points[1], np.array(run.outputs)[:, None]
         whose = f"the set {name}, {_IN_WORDS[name]}"
         caption = f"As it is printed while it learns: {whose}."
-        screenshot.append(Listing(points_runs.epoch_lines(run, epochs), caption))
+        printed = points_runs.epoch_lines(run, epochs)
+        screenshot.append(screen(folder / f"screen-{name}.png", printed, caption))
         path, caption = folder / f"predictions-{name}.png", f"Ground truth and prediction: {whose}."
         screenshot.append(shown(path, caption, plots.points, points, outputs))
         right = int(((outputs > 0.5) == labels).sum())
+        colours = "every point has" if right == len(labels) else f"{right} of {len(labels)} have"
+        screenshot.append(finding(f"On the right {colours} the colour of its class."))
         predictions += [
-            Text(
+            finding(
                 f"The set {name}: **{points_runs.accuracy_line(run)}**, {right} of {len(labels)} "
                 "points."
             ),
@@ -150,12 +165,15 @@ def _results(results: Results) -> Section:
         history = params_over_training(run, config)
         still, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
         caption = f"The probability of class 1 over training: {whose}."
-        over_training.append(
-            shown(still, caption, figures.boundaries, moving, history, model, points)
-        )
-        if still.exists():
-            over_training.append(Picture(moving, "The same, moving."))
+        panels = shown(still, caption, figures.boundaries, moving, history, model, points)
+        panels = panels._replace(moving=moving) if isinstance(panels, Picture) else panels
+        over_training += [panels, finding(when_right(losses[name]))]
     curve = shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
+    falls = [
+        f"{name} from {loss_in_words(of[0].train_loss)} to {loss_in_words(of[-1].train_loss)}"
+        for name, of in losses.items()
+    ]
+    fell = finding(f"The loss falls: {listed(falls)}.")
     last = [
         Listing(points_runs.last_lines(run), f"The losses of the last epochs: the set {name}.")
         for name, run in runs.items()
@@ -165,7 +183,10 @@ def _results(results: Results) -> Section:
         (
             Section("Screenshot and comparison figure", screenshot),
             Section("Show the accuracy of your prediction", predictions),
-            Section("Learning curve (loss, epoch curve)", (curve, *last)),
+            Section(
+                "Learning curve (loss, epoch curve)",
+                (curve, fell, *last),
+            ),
             Section("Anything you want to present", over_training),
         ),
     )
@@ -174,8 +195,8 @@ def _results(results: Results) -> Section:
 def _compared(results: Results, title: str, extra: str, rest: str, *words: Text) -> Section:
     """A table of settings, as main.py prints it, and the curves of their runs from seed 0."""
     rows, curves = [], []
-    for label, trial in EXTRAS[extra].items():
-        runs = runs_of(results, trial)
+    by_setting = {label: runs_of(results, trial) for label, trial in EXTRAS[extra].items()}
+    for label, runs in by_setting.items():
         accuracies = [f"{100 * run.accuracy:.2f}" for run in runs]
         rows.append((label, *accuracies, *(f"{run.loss:.8f}" for run in runs)))
         epochs, losses, shares = zip(*runs[0].rows, strict=True)
@@ -190,7 +211,9 @@ def _compared(results: Results, title: str, extra: str, rest: str, *words: Text)
         (
             *words,
             Table(("setting", *header), tuple(rows), caption),
+            Items(of_settings(by_setting)),
             shown(path, f"Over epochs, with seed 0: {rest}.", plots.curves, curves, "training"),
+            finding(of_curves({curve.label: curve.losses.tolist() for curve in curves})),
         ),
     )
 
@@ -227,6 +250,10 @@ def _in_single_precision(results: Results) -> list[Block]:
         for label, trial in extra.items()
         if trial not in MAIN.values()
     ]
+    by_setting = {
+        label: [results.spread(trial, backend, "test_accuracy") for backend in trial.backends]
+        for label, trial in settings
+    }
     own = [Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
     return [
         Text(
@@ -239,12 +266,13 @@ def _in_single_precision(results: Results) -> list[Block]:
         side_by_side_table(
             results, settings, "setting", "In single precision, after the last epoch.", _SCORES
         ),
+        finding(alike(by_setting)),
         *sections.differences(results, MAIN["xor"]),
         Text(
             "With first weights of torch's own, for so few units uniform between -0.7 and 0.7 or "
             "less, in the place of $N(0, 1)$:"
         ),
-        side_by_side_table(results, own, "first weights", "Both sets.", _SCORES),
+        *compared(results, own, "first weights", "Both sets.", _SCORES),
     ]
 
 

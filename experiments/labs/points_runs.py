@@ -4,6 +4,7 @@ In double precision, so that both agree to all the digits that are shown, on any
 what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.types import Array, Layer, Tree
 
 _SETS = {"points-linear": generate_linear, "points-xor": generate_XOR_easy}
+_SAME = 0.01  # outputs nearer than this are said to be the same
 _LAST = 5  # epochs whose losses are shown one by one
 
 
@@ -34,6 +36,16 @@ class PointsRun(NamedTuple):
     """The prediction for every point, in the end."""
     history: Sequence[tuple[int, Sequence[float]]] = ()
     """Recorded epochs, and all params after them in a row."""
+    earlier: float | None = None
+    """The loss after nine tenths of the epochs."""
+    only_class: int | None = None
+    """The class that every point is put into in the end; None: both are found."""
+    hidden: int = 0
+    """How many hidden units there are,"""
+    silent: int = 0
+    """how many of them are 0 for every point in the end,"""
+    constant: int = 0
+    """and how many are the same for every point, or nearly."""
 
 
 def seeds(results: Results) -> range:
@@ -94,11 +106,34 @@ def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
                 rows.append((epoch, measured["loss"], measured["accuracy"]))
                 history.append((epoch, fn.tree.ravel(state.params)[0].tolist()))
         outputs, _ = model.apply(state.params, examples[0])
-    run = PointsRun(float(fn.accuracy(outputs, examples[1])), losses[-1], rows)
+        units = _hidden(model, state.params, examples[0])
+    classes = set(fn.predicted_classes(outputs).ravel().tolist())
+    run = PointsRun(
+        float(fn.accuracy(outputs, examples[1])),
+        losses[-1],
+        rows,
+        earlier=losses[len(losses) * 9 // 10],
+        only_class=classes.pop() if len(classes) == 1 else None,
+        hidden=units.shape[1],
+        silent=int((~units.any(0)).sum()),
+        constant=int((np.ptp(units, 0) < _SAME).sum()),
+    )
     if not (trial.main and seed == 0):
         return run
     last = list(enumerate(losses, 1))[-_LAST:]
     return run._replace(last=last, outputs=outputs.ravel().tolist(), history=history)
+
+
+def _hidden(model: Layer, params: Tree, points: Array) -> Array:
+    """What every hidden unit gives for each point, (N, units)."""
+    outputs = fn.inner_outputs(model, params, points)
+    rows = fn.summary(model, points.shape[1:]).rows[:-1]
+    after_activations = [
+        outputs[row.path].reshape(len(points), -1)
+        for weights, row in itertools.pairwise(rows)
+        if weights.parameters and not row.parameters
+    ]
+    return np.concatenate([np.empty((len(points), 0)), *after_activations], 1)
 
 
 # --- as main.py prints them ---

@@ -5,24 +5,28 @@ experiment.json      which experiment it is, on which machine, a SHA-256 of ever
 trials/NAME/...      the runs, ordinary folders of runs but for their figures
 figures/             the figures of the report
 report.html          the report, and the same as report.pdf
+report.md            the same to write on in: the words are the author's, the marked blocks ours
 *.csv, *.pt          what the lab wants handed in
 """
 
 import contextlib
+import logging
 import shlex
 from pathlib import Path
 from typing import Any
 
 import funcnn as fn
-from funcnn._files import read_bytes, write_whole
+from funcnn._files import read_text, write_whole
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing_emnist
 from funcnn.experiments.data.provenance import known_data, same_place
-from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.errors import InputError, RunStoppedError, printable
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
+from funcnn.experiments.reports.document import Document, Facts
+from funcnn.experiments.reports.own_words import begin_words, renewed, unrecorded, with_words
+from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.training.callback import Callback
@@ -153,27 +157,48 @@ class LabRun:
 
         Raises `InputError` if a run is not finished, or was changed since.
         """
-        self._expect_finished()
-        (self.results.path / "figures").mkdir(exist_ok=True)
-        from funcnn.experiments.reports.html import to_html
-
-        page = to_html(self.results.lab.report(self.results))
+        page = self._page(())
         path = self.results.path / "report.html"
         write_whole(path, page.encode(errors="backslashreplace"))
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 
-    def finished_report(self) -> bytes:
-        """The PDF of the report, as it was written. Raises `InputError`, as `write_report`."""
-        self._expect_finished()
-        path = self.results.path / "report.pdf"
-        if not path.is_file():
-            results = self.results
-            again = _command("report", results.lab, results.quick, results.path)
-            raise InputError(f"{path} is missing: {again}")
-        return read_bytes(path)
+    def report_by(self, author: Facts) -> bytes:
+        """The report as a PDF, made anew from recorded results, with its author on the first page.
 
-    def _expect_finished(self) -> None:
+        Raises `InputError`, as `write_report`.
+        """
+        return to_pdf(self._page(author))
+
+    def _page(self, author: Facts) -> str:
+        """The report as HTML. Raises `InputError`, as `write_report`."""
+        self.expect_finished()
+        (self.results.path / "figures").mkdir(exist_ok=True)
+        from funcnn.experiments.reports.html import to_html
+
+        return to_html(self._document().by(author))
+
+    def _document(self) -> Document:
+        """The report with its author's words, from report.md, which is begun or brought up to date.
+
+        A percentage among them that no record has is a warning in the log.
+        """
+        recorded, folder = self.results.lab.report(self.results), self.results.path
+        path = folder / "report.md"
+        try:
+            words = read_text(path).replace("\r\n", "\n")
+        except FileNotFoundError:
+            words = begin_words(recorded, folder)
+        except ValueError:
+            raise InputError(f"{path} is no UTF-8 text") from None
+        for number in unrecorded(words, recorded, folder):
+            log = logging.getLogger(__name__)
+            log.warning("%s", printable(f"{path} says {number}, which no recorded number comes to"))
+        words = renewed(words, recorded, folder)
+        write_whole(path, words.encode(errors="backslashreplace"))
+        return with_words(words, recorded)
+
+    def expect_finished(self) -> None:
         """Raise `InputError` if anything is missing, or was changed."""
         self._check_recorded()
         lab = self.results.lab

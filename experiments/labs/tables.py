@@ -1,17 +1,31 @@
 """What the reports of several labs have in common: tables of settings, and sections of sweeps."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.results import Difference, compare_means
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
+from funcnn.experiments.figures.console import console
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
-from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Items,
+    Listing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    finding,
+)
 from funcnn.experiments.system.machine import Machine, in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.run_folder import EpochRow, loss_text
@@ -42,10 +56,13 @@ def one_after_another(
     return steps
 
 
-def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accuracy") -> Text:
+def verdict(
+    results: Results, trial: Trial, asked: float, score: str = "val_accuracy", whose: str = ""
+) -> Text:
     """Whether the lowest run of each backend has the accuracy (a fraction) that the lab asks for.
 
     By the validation set where the test set has no labels; the test set is called what it is.
+    whose: the network, where there are several.
     """
     if results.spread(trial, "numpy", score) is None:
         score = "val_accuracy"
@@ -60,9 +77,8 @@ def verdict(results: Results, trial: Trial, asked: float, score: str = "val_accu
     runs = "the lowest of the runs" if len(results.seeds) > 1 else "one run"
     short = [name for name, value in lowest.items() if value < asked]
     met = f"{' and '.join(short)} below it" if short else "met"
-    return Text(
-        f"The lab asks for {100 * asked:g} %. On {part}, {runs} on each side: {accuracies}; {met}."
-    )
+    asks = f"{whose and f'{whose}: '}The lab asks for {100 * asked:g} %."
+    return finding(f"{asks} On {part}, {runs} on each side: {accuracies}; {met}.")
 
 
 def epoch_line(row: EpochRow) -> str:
@@ -128,6 +144,52 @@ def side_by_side_table(
     return Table(tuple(header), tuple(rows), caption)
 
 
+def compared(
+    results: Results,
+    settings: Sequence[Setting],
+    what: str,
+    caption: str,
+    scores: Mapping[str, str] = ACCURACIES,
+) -> list[Block]:
+    """The table of `side_by_side_table`, and which setting or backend is better by how much."""
+    table = side_by_side_table(results, settings, what, caption, scores)
+    return [table, judgement(results, settings)]
+
+
+def judgement(results: Results, settings: Sequence[Setting], score: str = "val_accuracy") -> Text:
+    """Which of several settings is best in each backend; of one, which backend.
+
+    By the test set where there is no validation set.
+    """
+    trial = settings[0].trial
+    if results.spread(trial, trial.backends[0], score) is None:
+        score = "test_accuracy"
+    scored = {
+        backend: [
+            (label, spread)
+            for label, trial in settings
+            if backend in trial.backends
+            and (spread := results.spread(trial, backend, score)) is not None
+        ]
+        for backend in BACKENDS
+    }
+    is_validation = score == "val_accuracy"
+    test_is = results.summary(trial, trial.backends[0])["test_is"]
+    by = "the validation set" if is_validation else test_is
+    part = f"By {by.partition(',')[0]}"
+    if len(settings) == 1:
+        numpy, torch = (
+            (BACKEND_NAMES[name], spread) for name in BACKENDS for _, spread in scored[name]
+        )
+        return finding(f"{part} {judgements.against(numpy, torch)}.")
+    sentences = [
+        f"{BACKEND_NAMES[backend]}: {judgements.best_of(scores)}."
+        for backend, scores in scored.items()
+        if len(scores) > 1
+    ]
+    return finding(f"{part}, in {' In '.join(sentences)}")
+
+
 def sweep(
     results: Results,
     title: str,
@@ -142,22 +204,24 @@ def sweep(
     what: the settings in a word. name: of the figure's file. rest: what else they have in common.
     The curves are of the validation set, or of training where there is none.
     """
-    path = results.path / "figures" / f"sweep-{name}.png"
     part = "train" if results.rows(settings[0].trial)[0].val_loss is None else "val"
+    path = results.path / "figures" / f"sweep-{name}.png"
     curves = []
-    for label, trial in settings:
-        rows = results.rows(trial)
+    of_first_runs = {label: results.rows(trial) for label, trial in settings}
+    for label, rows in of_first_runs.items():
         losses, accuracies = (
             np.array([getattr(row, f"{part}_{of}") for row in rows]) for of in ("loss", "accuracy")
         )
         curves.append(plots.Curve(label, [row.epoch for row in rows], losses, 100 * accuracies))
+    ends = {curve.label: curve.losses.tolist() for curve in curves}
     words = {"train": "training", "val": "validation"}[part]
     caption = f"{title}: {words} loss and accuracy over epochs (NumPy, seed 0)."
     return Section(
         title,
         (
-            side_by_side_table(results, settings, what, f"{title}; {rest}.", scores),
+            *compared(results, settings, what, f"{title}; {rest}.", scores),
             shown(path, caption, plots.curves, curves, words),
+            finding(judgements.of_curves(ends, kept=part == "val")),
         ),
     )
 
@@ -166,7 +230,14 @@ def shown(path: Path, caption: str, draw: Callable[..., None], *args: Any) -> Bl
     """The figure that `draw(path, *args)` makes, or what is said in its place if it cannot."""
     if drawn(draw, path, *args):
         return Picture(path, caption)
-    return Text(f"{caption} (This figure could not be drawn.)")
+    return finding(f"{caption} (This figure could not be drawn.)")
+
+
+def screen(path: Path, text: str, caption: str) -> Block:
+    """What was printed, as a picture of the screen, or as text if that cannot be drawn."""
+    if drawn(console, path, text):
+        return Picture(path, caption, text)
+    return Listing(text, caption)
 
 
 def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list[Score]:
@@ -183,15 +254,15 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
 
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     """A table and a figure of steps, each of which changes the one before (NumPy)."""
-    rows, before = [], None
-    for label, trial in steps:
+    rows = []
+    gaps = [None, *itertools.starmap(partial(_gap, results), itertools.pairwise(steps))]
+    for (label, trial), gap in zip(steps, gaps, strict=True):
         spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
-        validation = spreads["val_accuracy"]
-        assert validation is not None  # image labs have a validation set
-        gained = "" if before is None else f"{100 * (validation.mean - before):+.2f}"
-        before = validation.mean
+        gained = "" if gap is None else f"{100 * gap.difference:+.2f}"
         cells = [cell(spreads[score], score) for score in ACCURACIES]
         rows.append((label, cells[0], gained, cells[1]))
+    gains = {step.label: 100 * gap.difference for step, gap in zip(steps, gaps, strict=True) if gap}
+    largest = max(gains, key=lambda label: gains[label])
     path = results.path / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
     scores = scores_of(results, first, "val_accuracy")
@@ -203,8 +274,35 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
             "only shown.",
         ),
+        finding(
+            f"All steps together raise the accuracy on the validation set by "
+            f"{sum(gains.values()):.2f} points. The largest step is **{largest}**, "
+            f"{gains[largest]:+.2f} points."
+        ),
         shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
+        Items([_step(results, *pair) for pair in itertools.pairwise(steps)]),
     ]
+
+
+def what_changed(results: Results, steps: Sequence[Setting], change: str) -> Text:
+    """What the step whose label begins with this did to the accuracy, and why."""
+    pairs = itertools.pairwise(steps)
+    return finding(
+        _step(results, *next(pair for pair in pairs if pair[1].label.startswith(change)))
+    )
+
+
+def _step(results: Results, before: Setting, after: Setting) -> str:
+    reason = judgements.why(results.config(before.trial), results.config(after.trial))
+    return judgements.of_step(after.label, _gap(results, before, after), reason)
+
+
+def _gap(results: Results, before: Setting, after: Setting) -> Difference:
+    """How far the validation accuracies of two settings are apart (NumPy)."""
+    first, second = (results.spread(trial, "numpy", "val_accuracy") for _, trial in (before, after))
+    assert first is not None  # image labs have a validation set
+    assert second is not None
+    return compare_means(first, second)
 
 
 def _epochs(results: Results, steps: Sequence[Setting]) -> str:

@@ -15,6 +15,8 @@ class Text(NamedTuple):
     """A paragraph."""
 
     paragraph: str
+    recorded: bool = False
+    """Whether it says what came out of runs, as tables and figures do: see `finding`."""
 
 
 class Items(NamedTuple):
@@ -37,10 +39,14 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A PNG or GIF file; the caption is also what a reader who cannot see it is told."""
+    """A PNG or GIF file."""
 
     path: Path
     caption: str
+    alt: str = ""
+    """What a reader who cannot see it is told; "": the caption."""
+    moving: Path | None = None
+    """A GIF of the same, for screens alone."""
 
 
 class Listing(NamedTuple):
@@ -59,6 +65,11 @@ class Formula(NamedTuple):
     lines: Sequence[str]
 
 
+def finding(paragraph: str) -> Text:
+    """A paragraph made of recorded numbers, which follows them when they change."""
+    return Text(paragraph, recorded=True)
+
+
 Block = Text | Items | Table | Picture | Listing | Formula
 
 
@@ -69,14 +80,22 @@ class Section(NamedTuple):
     blocks: "Sequence[Block | Section]"
 
 
+Facts = Sequence[tuple[str, str]]
+"""Names and values to stand under the title of a report."""
+
+
 class Document(NamedTuple):
-    """A whole report. facts: names and values to stand under the title; subtitle may be "".
+    """A whole report; subtitle may be "".
 
     lettered: sections of sections are counted A, B, C in each, and not 1.1, 1.2, 1.3.
     """
 
     title: str
     subtitle: str
-    facts: Sequence[tuple[str, str]]
+    facts: Facts
     blocks: Sequence[Block | Section]
     lettered: bool = False
+
+    def by(self, author: Facts) -> "Document":
+        """The same report with whoever wrote it before the other facts."""
+        return self._replace(facts=[*author, *self.facts])

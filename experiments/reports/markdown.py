@@ -37,19 +37,27 @@ def _parts(blocks: Sequence[Block | Section], folder: Path, level: int = 2) -> I
             case Section(title, inner):
                 yield f"{'#' * level} {title}"
                 yield from _parts(inner, folder, level + 1)
-            case Text(paragraph):
-                yield paragraph
-            case Items(sentences):
-                yield "\n".join(f"- {sentence}" for sentence in sentences)
-            case Table():
-                yield block.caption
-                yield pipe_table(block)
-            case Picture(path, caption):
-                yield caption
-                yield f"![{caption}]({path.relative_to(folder).as_posix()})"
-            case Listing(text, caption):
-                yield caption
-                yield f"```\n{text}\n```"
-            case Formula(lines):
-                aligned = " \\\\\n".join(lines)
-                yield f"$$\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}$$"
+            case _:
+                yield from block_parts(block, folder)
+
+
+def block_parts(block: Block, folder: Path) -> Iterator[str]:
+    """What a block comes to, with an empty line between its parts; a part may be ""."""
+    match block:
+        case Text(paragraph):
+            yield paragraph
+        case Items(sentences):
+            yield "\n".join(f"- {sentence}" for sentence in sentences)
+        case Table():
+            yield block.caption
+            yield pipe_table(block)
+        case Picture(path, caption, _, moving):
+            yield caption
+            for each in filter(None, (path, moving)):
+                yield f"![{caption}]({each.relative_to(folder).as_posix()})"
+        case Listing(text, caption):
+            yield caption
+            yield f"```\n{text}\n```"
+        case Formula(lines):
+            aligned = " \\\\\n".join(lines)
+            yield f"$$\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}$$"

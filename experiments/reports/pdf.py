@@ -32,17 +32,22 @@ def require_weasyprint() -> None:
         ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
-def write_pdf(html: str, path: Path) -> None:
-    """Write what `to_html` gave as a PDF with outline and tags; equal pages give equal files.
+def to_pdf(html: str) -> bytes:
+    """What `to_html` gave as a PDF with outline and tags; equal pages give equal files.
 
-    Raises `InputError` as `require_weasyprint`, `OSError`.
+    Raises `InputError` as `require_weasyprint`.
     """
     require_weasyprint()
     from weasyprint import HTML
 
     with _by_any_machine():
-        pdf = HTML(string=html).write_pdf(pdf_tags=True)
-    write_whole(path, pdf)
+        pdf: bytes = HTML(string=html).write_pdf(pdf_tags=True)
+    return pdf
+
+
+def write_pdf(html: str, path: Path) -> None:
+    """Write it to a file. Raises `InputError` as `require_weasyprint`, `OSError`."""
+    write_whole(path, to_pdf(html))
 
 
 @contextlib.contextmanager

@@ -21,11 +21,14 @@ from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.networks import task_of
 from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.labs.tables import verdict
+from funcnn.experiments.reports.document import Document, Items, Picture, Section, Table, Text
+from funcnn.experiments.reports.own_words import with_words
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.run_folder import EpochRow
 
@@ -95,6 +98,7 @@ class Done(NamedTuple):
 
     results: Results
     page: str
+    document: Document
 
 
 def csv_folder(folder):
@@ -107,6 +111,24 @@ def csv_folder(folder):
         rows = np.column_stack((labels, pixels)) if name == "train" else pixels
         np.savetxt(folder / f"{name}.csv", rows, fmt="%d", delimiter=",")
     return folder
+
+
+DOCUMENTS: list[Document] = []
+
+
+def untouched(words, recorded):
+    """As `with_words`; what nobody wrote on says what is recorded, and nothing else."""
+    found = with_words(words, recorded)
+    assert nested(found) == nested(recorded)
+    DOCUMENTS.append(recorded)
+    return found
+
+
+def nested(part):
+    """Blocks in sections, whether in lists or tuples."""
+    if not isinstance(part, Document | Section):
+        return part
+    return part._replace(blocks=[*map(nested, part.blocks)])
 
 
 @pytest.fixture(scope="module")
@@ -124,18 +146,20 @@ def done(tmp_path_factory):
         small = lab._replace(quick=quick)
         data = letters if lab.on_emnist else None
         run = LabRun.open(small, True, folder / lab.name, data)
-        with labs_here():
+        with labs_here(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab_run, "with_words", untouched)
             page = run.finish()
-        found[lab.name] = Done(run.results, page.read_text())
+        found[lab.name] = Done(run.results, page.read_text(), DOCUMENTS[-1])
     return found
 
 
 TITLES = {
     "points": ("Introduction", "Experiment setups", "Results of your testing", "Discussion",
                "Extra"),
-    "fashion": ("Data", "Part 1: from scratch in NumPy", "Part 2: the same network in PyTorch",
+    "fashion": ("Data", "Validation accuracy of both parts", "Part 1: from scratch in NumPy",
+                "Part 2: the same network in PyTorch",
                 "What raised the accuracy", "The differences between the two parts"),
-    "emnist47": ("Data", "Loss", "Network", "Results", "What each choice changed"),
+    "emnist47": ("Data", "Loss", "Network", "Activation", "Results", "What each choice changed"),
     "mnist": ("NN in NumPy", "NN in PyTorch", "CNN in NumPy", "CNN in PyTorch", "Comparison",
               "NumPy with PyTorch: CNN", "NN with CNN"),
     "fashion-mlp": ("Model", "Accuracy against size", "Activations", "Loss", "Optimizer",
@@ -145,7 +169,7 @@ TITLES = {
 
 @pytest.mark.parametrize("name", TITLES)
 def test_a_report_has_the_labs_sections_in_order_and_its_numbers_from_the_runs(done, name):
-    results, page = done[name]
+    results, page, _ = done[name]
     places = [re.search(rf"{re.escape(title)}</h", page).start() for title in TITLES[name]]
     assert places == sorted(places)
     for trial in results.trials:
@@ -169,6 +193,26 @@ def test_points_has_exactly_the_headings_of_its_sheet(done):
         *("D Anything you want to share", "5 Extra", "A Implement different optimizers"),
         *("B Implement different activation functions", "C Implement convolutional layers"),
     ]
+
+
+def sections_of(part):
+    for block in part.blocks:
+        if isinstance(block, Section):
+            yield block
+            yield from sections_of(block)
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_sentence_of_judgement_stands_under_every_table_and_figure(done, name):
+    judged = 0
+    for section in sections_of(done[name].document):
+        for block, below in itertools.pairwise([*section.blocks, None]):
+            is_screen = isinstance(block, Picture) and block.alt
+            is_network = isinstance(block, Picture) and block.path.stem.startswith("network-")
+            if isinstance(block, Table | Picture) and not (is_screen or is_network):
+                assert isinstance(below, Text | Items), (section.title, block.caption)
+                judged += 1
+    assert judged >= 8
 
 
 def test_points_shows_every_prediction_and_the_printed_losses(done):
@@ -200,7 +244,7 @@ def program(tmp_path, monkeypatch):
 
 
 def test_points_main_prints_the_numbers_of_the_report_one_by_one(done, program, capsys):
-    results, page = done["points"]
+    results, page, _ = done["points"]
     program.main("all")
     printed = capsys.readouterr().out
     shown = html.unescape(re.sub(r"</t[dh]>", " ", page))
@@ -246,13 +290,13 @@ def test_the_predictions_are_in_the_labs_form(done, name, trial, backend, file, 
 
 
 def test_no_report_says_where_emnist_is_on_a_student_s_disk(done):
-    for results, page in done.values():
+    for results, page, _ in done.values():
         assert str(results.path.with_name("letters")) not in page, results.lab.name
     assert ">letters</code>, the last 8,000 rows" in done["emnist47"].page
 
 
 def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_validation_set(done):
-    results, page = done["emnist47"]
+    results, page, _ = done["emnist47"]
     assert results.summary(emnist47.CNN)["test_accuracy"] is None
     assert "Confusion matrix of the validation set" in page
     assert "predicted in the end, without labels" in page
@@ -261,7 +305,7 @@ def test_without_test_labels_there_are_dashes_and_what_is_shown_is_of_the_valida
 
 
 def test_the_four_of_mnist_have_test_curves_probabilities_and_the_surest_images(done):
-    results, page = done["mnist"]
+    results, page, _ = done["mnist"]
     for trial in (mnist.NN, mnist.CNN):
         for backend in trial.backends:
             assert all(row.test_accuracy is not None for row in results.rows(trial, backend))

@@ -355,6 +355,24 @@ def test_a_picture_that_cannot_be_read_is_one_line_that_names_it(make, message, 
     assert "\n" not in str(caught.value)
 
 
+def test_the_moving_form_of_a_picture_is_on_screens_alone_and_counts_once(read_pdf, tmp_path):
+    still, moving = png(tmp_path / "a.png"), gif(tmp_path / "a.gif")
+    page = Page(text := to_html(one(Picture(still, "Panels.", moving=moving), Text("end"))))
+    first, second = (attributes for _, attributes, _ in page.all("img"))
+    assert inside(first["src"], "image/png") == still.read_bytes()
+    assert (second["class"], inside(second["src"], "image/gif")) == ("moving", moving.read_bytes())
+    assert page.texts("figcaption") == ["Figure 1. Panels."]
+    write_pdf(text, tmp_path / "a.pdf")
+    pictures = [image for each in read_pdf(tmp_path / "a.pdf").pages for image in each.images]
+    assert len(pictures) == 1
+
+
+def test_a_picture_of_words_has_them_for_whoever_cannot_see_it(tmp_path):
+    page = Page(to_html(one(Picture(png(tmp_path / "a.png"), "A screen.", 'epoch 1\n"<b>"'))))
+    ((_, attributes, _),) = page.all("img")
+    assert attributes["alt"] == 'epoch 1\n"<b>"'
+
+
 # --- the PDF ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,113 @@
+"""What the runs of `points` came to, in sentences: which settings are best, which fail and how."""
+
+from collections.abc import Mapping, Sequence
+
+from funcnn.experiments.labs.judgements import against, listed, loss_in_words
+from funcnn.experiments.labs.points_runs import PointsRun
+from funcnn.experiments.training.run_folder import EpochRow
+from funcnn.experiments.training.spread import Spread, spread
+
+_FLOOR = 0.9  # of the accuracy, as the lab asks
+_FALLS = 0.01  # of the loss over the last tenth of the epochs, if it is said to fall
+
+Runs = Mapping[str, Sequence[PointsRun]]
+"""Settings, and the run of each seed."""
+
+
+def of_settings(runs: Runs) -> list[str]:
+    """Which settings have every point right with every seed; and of the others what went wrong."""
+    whole = {label: of for label, of in runs.items() if all(run.accuracy == 1 for run in of)}
+    return [_of_best(whole, runs), *filter(None, map(_of_failures, runs, runs.values()))]
+
+
+def _of_best(whole: Runs, runs: Runs) -> str:
+    if not whole:
+        means = {label: spread([run.accuracy for run in of]).mean for label, of in runs.items()}
+        best = max(means, key=lambda label: means[label])
+        return f"No setting has every point right with every seed; **{best}** is nearest, with " + (
+            f"{_accuracy(runs[best])}."
+        )
+    losses = {label: spread([run.loss for run in of]).mean for label, of in whole.items()}
+    best, *others = sorted(losses, key=lambda label: losses[label])
+    every = "with every seed" if len(whole[best]) > 1 else "with this seed"
+    said = (
+        f"{len(whole)} of {len(runs)} settings have every point right {every} ({'; '.join(whole)})"
+    )
+    if not others:
+        return f"{said}."
+    return (
+        f"{said}. Of these **{best}** ends with the lowest loss, {loss_in_words(losses[best])}, "
+        f"{losses[others[0]] / losses[best]:.1f} times below {others[0]}, the next."
+    )
+
+
+def _accuracy(runs: Sequence[PointsRun]) -> str:
+    return f"{spread([run.accuracy for run in runs]).text('{:.2f}', 100)} %"
+
+
+def _of_failures(label: str, runs: Sequence[PointsRun]) -> str | None:
+    """Which runs of a setting are below the floor, and what can be seen in them; None: none is."""
+    failed = {seed: run for seed, run in enumerate(runs) if run.accuracy < _FLOOR}
+    if not failed:
+        return None
+    same: dict[str, list[str]] = {}
+    for seed, run in failed.items():
+        same.setdefault(_symptoms(run), []).append(str(seed))
+    parts = [
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}: {symptoms}"
+        for symptoms, seeds in same.items()
+    ]
+    how_many = f"{len(failed)} of {len(runs)} runs" if len(runs) > 1 else "the run"
+    return f"**{label}, {_accuracy(runs)}**: below {_FLOOR:.0%} in {how_many}. {'; '.join(parts)}."
+
+
+def _symptoms(run: PointsRun) -> str:
+    said = [f"{run.accuracy:.2%}"]
+    if run.only_class is not None:
+        said.append(f"every point is put into class {run.only_class}")
+    if run.silent:
+        said.append(
+            f"{run.silent} of {run.hidden} hidden units are 0 for every point, and let no gradient "
+            "through"
+        )
+    elif run.constant:
+        said.append(f"{run.constant} of {run.hidden} hidden units are the same for every point")
+    if run.earlier is not None:
+        now = loss_in_words(run.loss)
+        if run.earlier - run.loss > _FALLS * run.earlier:
+            said.append(
+                f"the loss still falls, from {loss_in_words(run.earlier)} to {now} over the last "
+                "tenth of the epochs: more of them would go further"
+            )
+        else:
+            said.append(f"the loss stands at {now}: more epochs would not help")
+    return ", ".join(said)
+
+
+def when_right(rows: Sequence[EpochRow]) -> str:
+    """Since when every point is in its class."""
+    wrong = [row.epoch for row in rows if row.train_accuracy < 1]
+    since = next((row.epoch for row in rows if row.epoch > max(wrong, default=0)), None)
+    if since is None:
+        return f"At the end {rows[-1].train_accuracy:.2%} of the points are in their classes."
+    return f"From epoch {since} on, of those recorded, every point is in its class."
+
+
+def alike(by_setting: Mapping[str, Sequence[Spread | None]]) -> str:
+    """In how many settings NumPy and PyTorch have the same accuracy, and where they are furthest.
+
+    by_setting: that of both.
+    """
+    pairs = {}
+    for label, (numpy, torch) in by_setting.items():
+        assert numpy is not None  # points have labels
+        assert torch is not None
+        pairs[label] = (numpy, torch)
+    gaps = {label: abs(numpy.mean - torch.mean) for label, (numpy, torch) in pairs.items()}
+    same = list(gaps.values()).count(0)
+    said = f"In {same} of {len(gaps)} settings NumPy and PyTorch come to the same mean accuracy"
+    if same == len(gaps):
+        return f"{said}: it is the settings that decide."
+    label = max(gaps, key=lambda name: gaps[name])
+    numpy, torch = pairs[label]
+    return f"{said}. Furthest apart, with {label}: {against(('NumPy', numpy), ('PyTorch', torch))}."
