@@ -1,6 +1,7 @@
 """`funcnn experiment`: the labs, each from data to report with one command."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +14,9 @@ from funcnn.cli.options import echo, json_option, print_json
 from funcnn.cli.progress import LabBar
 from funcnn.cli.submit import notebook, submit
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.paths import RUNS
 
 _ALL = "all"
 
@@ -54,15 +56,20 @@ _quick_option = click.option(
 _out_option = click.option(
     "--out",
     type=new_place,
-    help="The experiment's folder; of all: the folder of theirs. "
+    help="The experiment's folder; of several: the folder of theirs. "
     "[default: runs/NAME, or runs/NAME-quick]",
 )
-_name_argument = click.argument("name")
+_names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME...")
 
 
 @experiment.command()
-@_name_argument
+@_names_argument
 @_quick_option
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help="Runs of each setting with each backend. [default: 3, quick: 1; or as many as before]",
+)
 @click.option(
     "--data",
     help="Where EMNIST with 47 classes is: a path as of funcnn train, or a name. "
@@ -77,93 +84,142 @@ _name_argument = click.argument("name")
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no lines.")
 @json_option
 def run(
-    name: str,
+    names: tuple[str, ...],
     quick: bool,
+    seeds: int | None,
     data: str | None,
     jobs: int | None,
     out: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Run an experiment, or all of them, to the end: what is finished in its folder is used.
+    """Run an experiment, several, or all of them, to the end: what is finished is used.
 
     \b
     Examples:
       funcnn experiment run points
       funcnn experiment run emnist47 --data path/to/folder-of-train.csv
+      funcnn experiment run mnist fashion --seeds 5
       funcnn experiment run all --quick
     """
-    labs = _named(name)
+    labs = _named(names)
+    several = len(names) > 1 or _ALL in names
     pages = []
     for lab in labs:
         bar = LabBar(lab, bar=not quiet, lines=not quiet and not as_json, live=jobs == 1)
-        lab_data = data if lab.on_emnist or name != _ALL else None
-        with contextlib.closing(bar), _going_on(lab, name):
+        lab_data = data if lab.on_emnist or not several else None
+        with contextlib.closing(bar), _going_on(lab, several):
             try:
-                lab_run = LabRun.open(lab, quick, _place(out, lab, name), lab_data)
+                lab_run = LabRun.open(lab, quick, _place(out, lab, several), lab_data, seeds)
+                if not quiet:
+                    echo(_intention(lab_run, jobs), err=True)
                 pages.append(lab_run.finish(bar, jobs))
             except KeyboardInterrupt:
                 bar.close()
                 click.echo("stopped; what is finished is used when it runs again", err=True)
                 sys.exit(130)
-            if lab.closing is not None and not quiet and not as_json:
+            if as_json:
+                continue
+            if lab.closing is not None and not quiet:
                 click.echo(lab.closing(lab_run.results))
-            if not as_json:
-                _say_where(pages[-1])
-    _end(pages, labs, name, as_json)
+            _say_where(pages[-1])
+            if not quiet:
+                _say_what_next(lab_run.results, pages[-1])
+    _end(pages, labs, several, as_json)
+
+
+def _intention(lab_run: LabRun, at_once: int | None) -> str:
+    """What will be done, how long it takes, and that it may be stopped."""
+    from funcnn.experiments.labs.estimate import seconds_of
+
+    results, waiting = lab_run.results, lab_run.jobs()
+    if not waiting:
+        return f"{results.lab.name}: all {len(results.planned())} runs are finished"
+    at_once = at_once or fn.threads.available_cores()
+    takes = ""
+    if not results.quick:
+        minutes = seconds_of(waiting, at_once) / 60
+        takes = f", {'about ' if minutes >= 1 else 'less than '}{max(1, round(minutes))} min here"
+    return (
+        f"{results.lab.name}: {len(waiting)} runs in {results.path}, {at_once} at a time{takes}; "
+        "Ctrl-C is safe, and the same command goes on"
+    )
+
+
+def _say_what_next(results: Results, page: Path) -> None:
+    """Which of the lab's rules hold, how to see the report, and how to hand it in."""
+    from funcnn.experiments.hand_in.deliverables import HAND_INS
+    from funcnn.experiments.hand_in.rules import floors_of_record
+
+    for verdict in floors_of_record(results):
+        echo(f"{'holds' if verdict.holds else 'does not hold'}: {verdict}")
+    echo(f"open it: {page.resolve().as_uri()}")
+    lab = results.lab
+    if lab.name not in HAND_INS:
+        return
+    if results.quick:
+        echo(f"a quick version cannot be handed in: funcnn experiment run {lab.name}")
+        return
+    words = ["funcnn experiment submit", lab.name, "--student-id ID"]
+    words += ["--name NAME"] * HAND_INS[lab.name].is_named
+    words += ["--experiment", shlex.quote(str(results.path))] * (page.parent != RUNS / lab.name)
+    echo(f"hand it in: {' '.join(words)}")
 
 
 @experiment.command()
-@_name_argument
+@_names_argument
 @_quick_option
 @_out_option
 @json_option
-def report(name: str, quick: bool, out: Path | None, as_json: bool) -> None:
+def report(names: tuple[str, ...], quick: bool, out: Path | None, as_json: bool) -> None:
     """Write an experiment's report again from its recorded results, without training.
 
     \b
     Example:
       funcnn experiment report points
     """
-    labs = _named(name)
+    labs = _named(names)
+    several = len(names) > 1 or _ALL in names
     pages = []
     for lab in labs:
-        with _going_on(lab, name):
-            pages.append(LabRun.recorded(lab, quick, _place(out, lab, name)).write_report())
+        with _going_on(lab, several):
+            pages.append(LabRun.recorded(lab, quick, _place(out, lab, several)).write_report())
             if not as_json:
                 _say_where(pages[-1])
-    _end(pages, labs, name, as_json)
+    _end(pages, labs, several, as_json)
 
 
 @contextlib.contextmanager
-def _going_on(lab: Lab, name: str) -> Iterator[None]:
-    """Of all experiments, one that cannot be done is a line, and the next one's turn."""
+def _going_on(lab: Lab, several: bool) -> Iterator[None]:
+    """Of several experiments, one that cannot be done is a line, and the next one's turn."""
     try:
         yield
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
-        if name != _ALL:
+        if not several:
             raise
         message = str(error)
         echo(f"Error: {message if lab.name in message else f'{lab.name}: {message}'}", err=True)
 
 
-def _end(pages: Sequence[Path], labs: Sequence[Lab], name: str, as_json: bool) -> None:
+def _end(pages: Sequence[Path], labs: Sequence[Lab], several: bool, as_json: bool) -> None:
     """Print the places as JSON; exit 1 if a report is missing."""
     if as_json:
         places = [{"report": str(page), "pdf": str(page.with_suffix(".pdf"))} for page in pages]
-        print_json(places if name == _ALL else places[0])
+        print_json(places if several else places[0])
     if len(pages) < len(labs):
         sys.exit(1)
 
 
-def _named(name: str) -> list[Lab]:
+def _named(names: Sequence[str]) -> list[Lab]:
     from funcnn.experiments.labs.registry import LABS, find_lab
 
-    return list(LABS.values()) if name == _ALL else [find_lab(name)]
+    return (
+        list(LABS.values()) if _ALL in names else [find_lab(name) for name in dict.fromkeys(names)]
+    )
 
 
-def _place(out: Path | None, lab: Lab, name: str) -> Path | None:
-    return out / lab.name if out and name == _ALL else out
+def _place(out: Path | None, lab: Lab, several: bool) -> Path | None:
+    return out / lab.name if out and several else out
 
 
 def _say_where(page: Path) -> None:

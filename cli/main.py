@@ -18,6 +18,7 @@ from funcnn.cli.data import data
 from funcnn.cli.experiment import experiment
 from funcnn.cli.export import export, import_
 from funcnn.cli.figures import figure
+from funcnn.cli.grade import grade
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
@@ -165,6 +166,7 @@ for command in (
     check,
     bench,
     experiment,
+    grade,
     sweep,
     data,
     figure,

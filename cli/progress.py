@@ -122,7 +122,7 @@ class _RunsBar(_Bar):
 
 
 class LabBar(_RunsBar):
-    """A line for each run, after those that the lab wants printed for its epochs.
+    """A line for each run, after its name and the lines that the lab wants for its epochs.
 
     live: runs do not go on beside each other, so these need not wait for the run's end.
     """
@@ -131,6 +131,7 @@ class LabBar(_RunsBar):
         super().__init__(lab.name, bar=bar, lines=lines)
         self._epoch_line, self._live = lab.epoch_line, live
         self._main = [trial.name for trial in lab.trials if trial.main]
+        self._named = ""
 
     def _is_main(self, run: str) -> bool:
         return run.partition("/")[0] in self._main
@@ -138,17 +139,24 @@ class LabBar(_RunsBar):
     def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
         super().epoch_end(run, row, epochs)
         if self._is_main(run) and self._live and is_printed(row, epochs):
-            self.note(self._epoch_line(row))
+            self._note_epoch(run, row)
 
     def run_end(self, run: str, folder: RunFolder, error: str | None) -> None:
         super().run_end(run, folder, error)
         if self._is_main(run) and not self._live:
             for row in printed(folder.read_metrics()):
-                self.note(self._epoch_line(row))
+                self._note_epoch(run, row)
         summary = folder.read_summary()
         part = "val" if summary["test_accuracy"] is None else "test"
         accuracy = summary[f"{part}_accuracy"]
         self.note(f"{run}: {part} accuracy {accuracy:.2%}, {summary['seconds']:.1f} s")
+
+    def _note_epoch(self, run: str, row: EpochRow) -> None:
+        """The lab's line, which is in its form, below the name of its run."""
+        if run != self._named:
+            self.note(run)
+            self._named = run
+        self.note(self._epoch_line(row))
 
 
 class SweepBar(_RunsBar):

@@ -29,7 +29,14 @@ from funcnn.cli.options import echo, echo_path, json_option, print_json
     help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
     "points: xor, linear. [default: none]",
 )
-@click.option("--out", type=new_place, help="A new folder. [default: hand-in/NAME-ID]")
+@click.option(
+    "--draft",
+    is_flag=True,
+    help="Write what can be made, whatever holds, and say what does not.",
+)
+@click.option(
+    "--out", type=new_place, help="A new folder. [default: hand-in/NAME-ID, or NAME-ID-draft]"
+)
 @json_option
 def submit(
     name: str,
@@ -37,12 +44,14 @@ def submit(
     student: str | None,
     folder: Path | None,
     snapshots: tuple[Path, ...],
+    draft: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Build what a lab wants handed in, from a finished experiment or from snapshots alone.
 
-    The files are checked by the lab's rules; if one does not hold, nothing is written.
+    The files are checked by the lab's rules; if one does not hold, nothing is written, unless it
+    is a draft.
 
     \b
     Examples:
@@ -61,6 +70,7 @@ def submit(
             experiment=folder,
             snapshots=snapshots,
             out=out,
+            draft=draft,
             told=lambda step: echo(step, err=True),
         )
     except KeyboardInterrupt:
@@ -71,8 +81,15 @@ def submit(
         return
     for rule in submitted["rules"]:
         echo(f"holds: {rule}")
+    for rule in submitted["broken"]:
+        echo(f"does not hold: {rule}")
     for file in submitted["files"]:
         echo_path(Path(submitted["out"]) / file)
+    for file in submitted["kaggle"]:
+        click.echo(
+            f"{Path(file).name} goes to Kaggle, where the team's name must be {student_id}: "
+            "to forget it costs a good part of the lab"
+        )
 
 
 @click.command()

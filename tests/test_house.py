@@ -54,6 +54,7 @@ def test_only_the_mirror_and_one_module_of_the_benchmark_import_torch():
     }
     mirror = {"mirror", "modules", "optimizers", "learner", "files"}
     others = {"experiments.bench.peer_torch", "experiments.compare.lockstep_torch"}
+    others.add("experiments.grade.drivers.mlp")  # which runs beside a student's code
     assert importers == {f"experiments.pytorch.{name}" for name in mirror} | others
 
 
@@ -138,11 +139,16 @@ def public_definitions(path):
                     pending.append((f"{prefix}{node.name}.", node))
 
 
+LABS_OWN = ("generate_linear", "generate_XOR_easy")
+"""Functions that are a lab's text, word by word; where they are ours they have docstrings."""
+
+
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_every_public_function_and_class_has_a_docstring(package):
     for name, path in modules(package).items():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{package}/{name}.py has none"
-        without = [n for n, node in public_definitions(path) if not ast.get_docstring(node)]
+        definitions = [each for each in public_definitions(path) if each[0] not in LABS_OWN]
+        without = [n for n, node in definitions if not ast.get_docstring(node)]
         module = f"funcnn.{package}.{name}".replace("funcnn.funcnn", "funcnn")
         missing = [n for n in without if not inherited_docstring(module, n)]
         assert not missing, f"{package}/{name}.py: {missing}"

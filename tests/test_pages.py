@@ -11,6 +11,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import hand_ins
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -36,6 +37,7 @@ PLACES = {  # what stands for a name of the reader's own
     "DATA": "small/mnist",
     "CSV": "new.csv",
     "NAME": "mnist",
+    "ARCHIVE": "0716001_HW1.zip",
     "ID": "0716001",
 }
 FILES = {"inspect": f"{RUN}/params.npz", "import": "weights.pt"}
@@ -64,6 +66,7 @@ PARSED = {  # what is not run here, but read with all its options, and why
     r"^experiment run": "takes minutes: test_labs has every lab, with --quick",
     r"^experiment report": "needs a finished lab: test_lab",
     r"^experiment submit": "needs a finished lab: test_hand_in has every one",
+    r"--run-code": "needs a sandbox: test_run_code",
     r"^import net\.pt": "a file from elsewhere: test_exporting has both options",
     r"^compare --resume": "needs a comparison that was stopped: test_comparison",
     r"^compare RUN": "needs a run with the data's own name: test_comparison",
@@ -142,7 +145,7 @@ def run(words, said):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with small data, two runs, and a file of weights of one."""
+    """A folder with small data, two runs, a file of weights of one, and a student's archive."""
     place = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -157,6 +160,7 @@ def trained(tmp_path_factory):
         run(shlex.split("train --arch mlp3"), "train")
         run(shlex.split("train --arch cnn3 --data mnist"), "train")
         run(shlex.split(f"export {RUN} --to pt --out weights.pt"), "export")
+        hand_ins.write(place, "fashion-mlp")
     return place
 
 

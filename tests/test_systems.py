@@ -45,6 +45,7 @@ COMMANDS = [
     "experiment notebook points --out notebooks",
     "experiment submit tiny --student-id 1 --name 王 "
     "--snapshot runs/tiny/trials/one/numpy-seed-0/params.npz",
+    "grade notebooks --lab points",
     "--version --verbose",
 ]
 

@@ -14,14 +14,22 @@ class Piece(NamedTuple):
     name: str
     """`{id}` and `{name}` stand for the student's."""
     kind: str
-    """`report`, `layer`, `network`, `notebook`, `predictions` or `weights`."""
+    """`report`, `layer`, `network`, `program`, `questions`, `notebook`, `predictions`, `weights`.
+
+    `questions` is the page of those that a program's lines answer.
+    """
     of: str = ""
-    """The trial whose network it is about; of a notebook, its source."""
+    """The trial whose network it is about; of a notebook, program or questions, its source."""
 
     @property
     def trial(self) -> str | None:
         """The trial that it is about, if it is about one."""
         return self.of if self.kind in ("network", "predictions", "weights") else None
+
+    @property
+    def on_kaggle(self) -> bool:
+        """Whether it is handed in there, and so lies apart from the other files."""
+        return self.name.startswith("kaggle/")
 
 
 class Floor(NamedTuple):
@@ -42,12 +50,25 @@ class HandIn(NamedTuple):
     floors: tuple[Floor, ...] = ()
     archive: str | None = None
     """The zip file with all of them; None: the files themselves."""
+    notebook_writes: bool = False
+    """Whether predictions and weights are what its notebook writes: it trains what is handed in."""
+
+    @property
+    def written(self) -> list[Piece]:
+        """The pieces that the notebook writes."""
+        kinds = ("predictions", "weights") if self.notebook_writes else ()
+        return [piece for piece in self.pieces if piece.kind in kinds]
 
     @property
     def trials(self) -> list[str]:
         """The trials whose networks it is about, each once."""
         named = [piece.trial for piece in self.pieces] + [floor.trial for floor in self.floors]
         return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the student's name is in that of a file."""
+        return "{name}" in "".join([self.archive or "", *(piece.name for piece in self.pieces)])
 
     def layer_module(self) -> str:
         """What its `layer.py` is called, still with the student's id."""
@@ -71,11 +92,10 @@ class Student(NamedTuple):
                 f"--student-id {student_id}: letters, digits and _ only, for "
                 f"{hand_in.layer_module().format(id=student_id)}.py is imported by this name"
             )
-        named = "{name}" in "".join([hand_in.archive or "", *(p.name for p in hand_in.pieces)])
-        if named and name is None:
+        if hand_in.is_named and name is None:
             raise InputError(f"--name is missing: the lab wants it in {hand_in.archive}")
         if name is not None:
-            if not named:
+            if not hand_in.is_named:
                 raise InputError(
                     f"--name {name}: no file of this lab has a name in it, leave it out"
                 )
@@ -109,14 +129,17 @@ def find_trial(lab: Lab, name: str) -> Trial:
     return next(trial for trial in lab.trials if trial.name == name)
 
 
-_NOTEBOOK, _REPORT, _LAYER = "notebook", "report", "layer"
+_NOTEBOOK, _REPORT, _LAYER, _PROGRAM = "notebook", "report", "layer", "program"
 HAND_INS = {
     "points": HandIn(
         (
             Piece("DL_LAB1_{id}_{name}.pdf", _REPORT),
+            Piece("main.py", _PROGRAM, "points_main"),
+            Piece("optimizers.py", _PROGRAM, "points_optimizers"),
             Piece("layer.py", _LAYER),
             Piece("network.py", "network", "xor"),
             Piece("DL_LAB1_{id}.ipynb", _NOTEBOOK, "points"),
+            Piece("questions.md", "questions", "points_questions"),
         ),
         (Floor("linear", "test", 0.9), Floor("xor", "test", 0.9)),
         "DL_LAB1_{id}_{name}.zip",
@@ -128,7 +151,7 @@ HAND_INS = {
             Piece("layer_{id}.py", _LAYER),
             Piece("Lab01_task2_{id}.ipynb", _NOTEBOOK, "fashion-torch"),
             Piece("Lab01_report_{id}.pdf", _REPORT),
-            Piece("DL-test-predicted.csv", "predictions", "cnn"),
+            Piece("kaggle/DL-test-predicted.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "validation", 0.8),),
     ),
@@ -138,7 +161,7 @@ HAND_INS = {
             Piece("network.py", "network", "cnn"),
             Piece("layer.py", _LAYER),
             Piece("Lab1_report_{id}.pdf", _REPORT),
-            Piece("DLAD-test-predict.csv", "predictions", "cnn"),
+            Piece("kaggle/DLAD-test-predict.csv", "predictions", "cnn"),
         ),
         (Floor("cnn", "test", 0.8, above=True),),
     ),
@@ -161,6 +184,7 @@ HAND_INS = {
         ),
         (Floor("mlp", "test", 0.85, above=True),),
         "{id}_HW1.zip",
+        notebook_writes=True,
     ),
 }
 """By the names of the labs."""

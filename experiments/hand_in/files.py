@@ -1,15 +1,14 @@
 """The files that are handed in, those of a lab's `deliverables`, made: each as bytes."""
 
 import io
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from funcnn.experiments.export.tensor_files import write_tensors
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
+from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
@@ -22,33 +21,39 @@ def make_files(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    report: bytes,
+    report: Callable[[], bytes],
     told: Callable[[str], None],
+    lost: dict[str, str] | None = None,
 ) -> Files:
     """All of them. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
-    a notebook does not run to its end.
+    a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
     made = modules(hand_in, tasks, student.fill)
     makers: dict[str, Callable[[Piece], bytes]] = {
-        "report": lambda piece: report,
+        "report": lambda piece: report(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
-        "weights": lambda piece: _weights(networks[piece.of]),
         "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
     }
-    # A notebook runs beside the other files.
+    # A notebook runs beside the other files, but for those that it writes.
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
         name = student.fill(piece.name)
-        if name not in made:
+        if name not in made and piece not in hand_in.written:
             told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
-            made[name] = makers[piece.kind](piece)
-    return {student.fill(piece.name): made[student.fill(piece.name)] for piece in hand_in.pieces}
+            try:
+                made[name] = makers[piece.kind](piece)
+            except InputError as error:
+                if lost is None:
+                    raise
+                lost[name] = str(error)
+    names = [student.fill(piece.name) for piece in hand_in.pieces]
+    return {name: made[name] for name in names if name in made}
 
 
 def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
-    """`layer.py` and each `network.py` of a lab, or none if it has none.
+    """`layer.py`, each `network.py`, the program and its page of a lab, or none if it has none.
 
     tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
     """
@@ -60,7 +65,16 @@ def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], st
             rendered = network_file(tasks[piece.of], layer)
             made[fill(piece.name)] = rendered.network.encode()
             functions |= rendered.functions
-    return {**made, f"{layer}.py": layer_file(functions).encode()} if made else {}
+        elif piece.kind == "program":
+            program = program_file(piece.of)
+            made[fill(piece.name)] = program.text.encode()
+            functions |= program.functions
+    if made:
+        made[f"{layer}.py"] = layer_file(functions).encode()
+    for piece in hand_in.pieces:
+        if piece.kind == "questions":
+            made[fill(piece.name)] = questions_page(piece.of, made).encode()
+    return made
 
 
 def pack(files: Files) -> bytes:
@@ -73,10 +87,3 @@ def pack(files: Files) -> bytes:
             member.external_attr = 0o644 << 16  # whoever unpacks it may read it
             archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
-
-
-def _weights(network: HandedNetwork) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "params.pt"
-        write_tensors(path, network.tensors("numpy"), {})
-        return path.read_bytes()

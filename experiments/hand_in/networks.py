@@ -67,12 +67,14 @@ class HandedNetwork:
         return learner.predict(self._by_backend[backend].params, images)
 
 
-def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
-    """The runs of the seed whose networks, with NumPy, are best on the validation set.
+def of_experiment(
+    results: Results, trials: Sequence[Trial], backend: str
+) -> dict[str, HandedNetwork]:
+    """The runs of the seed whose networks, with a backend, are best on the validation set.
 
     All of one seed, for then what is set aside for validation is the same for all of them.
     """
-    seed = best_seed(results, trials)
+    seed = best_seed(results, trials, backend)
     return {
         trial.name: HandedNetwork(
             results.task(trial, seed=seed),

@@ -70,7 +70,7 @@ NOTEBOOKS = {
     ),
     "fashion-mlp": Notebook(
         *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
-        ("hidden", "epochs", *_OF_SGD, "label_smoothing"),
+        ("epochs", *_OF_SGD),
         "fashion-mnist",
     ),
 }
@@ -92,6 +92,7 @@ def build(
     *,
     names: Mapping[str, str] | None = None,
     images: int | None = None,
+    trains: bool = True,
 ) -> bytes:
     """A notebook of `NOTEBOOKS`, without outputs; the same arguments give the same bytes.
 
@@ -100,6 +101,7 @@ def build(
     going to lie beside it.
     names: what `layer`, `network`, `network_nn`, `network_cnn` and `submission` are called instead.
     images: to try it out, on the first so many images.
+    trains: False if the params beside it are to be taken as they are, where it leaves a choice.
     Raises `InputError` if the extra is missing, or torch where the notebook shows a module of it.
     """
     for package in ("jupytext", "nbformat"):
@@ -108,7 +110,7 @@ def build(
     import nbformat
 
     text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
-    text = _filled(text, _marks(NOTEBOOKS[name], configs, images))
+    text = _filled(text, _marks(NOTEBOOKS[name], configs, images, trains))
     text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
@@ -136,17 +138,19 @@ def as_bytes(notebook: Any) -> bytes:
 
 def _included(text: str) -> str:
     def content(match: re.Match[str]) -> str:
-        return (_SOURCES / match[1]).read_text("utf-8").rstrip("\n")
+        return _included((_SOURCES / match[1]).read_text("utf-8").rstrip("\n"))
 
     return re.sub(r"^<<(shared/\w+\.md)>>$", content, text, flags=re.M)
 
 
 def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
-    return re.sub(r"^# <<(\w+)>>$", lambda match: marks[match[1]](), text, flags=re.M)
+    return re.sub(
+        r"^( *)# <<(\w+)>>$", lambda match: match[1] + marks[match[2]](), text, flags=re.M
+    )
 
 
 def _marks(
-    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None
+    notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None, trains: bool
 ) -> dict[str, Callable[[], str]]:
     """What makes the lines for each mark."""
     configs = {name: by_trial[trial.name] for name, trial in notebook.trials.items()}
@@ -155,6 +159,10 @@ def _marks(
         "settings": lambda: _settings(configs, notebook, seed, images),
         "split": lambda: _split_keys(seed),
         "addresses": lambda: _addresses(notebook.data or ""),
+        "hidden": lambda: f"HIDDEN = {configs[''].hidden!r}",
+        "train": lambda: (
+            f"TRAIN = {trains}  # False: the params in submission.pt are taken as they are"
+        ),
     }
     for name, config in configs.items():
         mark = f"module_{name.lower()}" if name else "module"

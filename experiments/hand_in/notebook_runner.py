@@ -22,6 +22,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_builder import EXTRA, NOTEBOOKS, as_bytes, build
+from funcnn.experiments.pytorch.state_dicts import in_mlp
 from funcnn.experiments.tasks.task import Task
 
 _EMNIST_FILES = [
@@ -36,26 +37,35 @@ def run_notebook(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    beside: Mapping[str, bytes],
+    beside: dict[str, bytes],
 ) -> bytes:
     """A notebook, run beside the other files, the data, and the trained params with their record.
 
+    beside: gets what the notebook writes for the hand-in, where it trains what is handed in; of a
+    snapshot it takes the params.
     Raises `InputError` if a package is not installed, or a cell fails.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         for file, content in beside.items():
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
         for trial, network in networks.items():
             suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
             _write_params(folder, f"params{suffix}", network)
-        for each in hand_in.pieces:
-            if each.kind == "weights":
-                _write_record(folder / student.fill(each.name), networks[each.of], "numpy")
+        snapshots = any(network.one_training for network in networks.values())
+        for each in hand_in.written:
+            if each.kind == "weights" and snapshots:
+                weights = in_mlp(networks[each.of].tensors("torch"))
+                write_tensors(folder / student.fill(each.name), weights, {})
         _write_data(folder, next(iter(networks.values())).task, NOTEBOOKS[piece.of].data)
         configs = {trial: network.task.config for trial, network in networks.items()}
-        built = build(piece.of, configs, names=_names(hand_in, student))
-        return execute(built, folder, name=student.fill(piece.name))
+        built = build(piece.of, configs, names=_names(hand_in, student), trains=not snapshots)
+        name = student.fill(piece.name)
+        done = execute(built, folder, name=name)
+        for each in hand_in.written:
+            beside[student.fill(each.name)] = (folder / student.fill(each.name)).read_bytes()
+        return done
 
 
 def _write_params(folder: Path, stem: str, network: HandedNetwork) -> None:

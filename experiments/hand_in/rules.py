@@ -1,9 +1,11 @@
 """The rules of the labs for what is handed in, checked on the very bytes."""
 
+import ast
 import csv
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -11,15 +13,24 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in.deliverables import Floor, HandIn, Piece, Student
+from funcnn.experiments.hand_in.deliverables import (
+    HAND_INS,
+    Floor,
+    HandIn,
+    Piece,
+    Student,
+    find_trial,
+)
 from funcnn.experiments.hand_in.files import Files
+from funcnn.experiments.hand_in.mlp_rules import SheetCode
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
+from funcnn.experiments.labs.lab import Results
+from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.labs.tables import BACKEND_NAMES
-from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import BACKENDS
-from funcnn.types import Array, layer_name
+from funcnn.types import Array
 
 _ALIKE = 0.999
 """The share of equal predictions from which on two networks are one but for rounding."""
@@ -47,6 +58,10 @@ class Submission(NamedTuple):
     networks: Mapping[str, HandedNetwork]
     files: Files
     archive: bytes | None
+    printed: str | None = None
+    """What the lab wants printed in the end, as the report says it."""
+    draft: bool = False
+    """Whether files may be missing."""
 
     def file(self, piece: Piece) -> bytes:
         """The content of a piece."""
@@ -58,7 +73,9 @@ def check(submission: Submission) -> list[Verdict]:
     rules = {
         "report": _report,
         "layer": lambda submission, piece: iter(()),  # network.py stands on it
+        "questions": lambda submission, piece: iter(()),  # made of the lines of the others
         "network": _network,
+        "program": _program,
         "notebook": _notebook,
         "predictions": _predictions,
         "weights": _weights,
@@ -66,6 +83,7 @@ def check(submission: Submission) -> list[Verdict]:
     verdicts = [
         verdict
         for piece in submission.hand_in.pieces
+        if not submission.draft or submission.student.fill(piece.name) in submission.files
         for verdict in rules[piece.kind](submission, piece)
     ]
     for floor in submission.hand_in.floors:
@@ -96,6 +114,34 @@ def _network(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     yield _alike(name, rule, classes, network.classes)
 
 
+def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
+    name = submission.student.fill(piece.name)
+    beside = {file.removesuffix(".py") for file in submission.files if file.endswith(".py")}
+    allowed = {"numpy", "matplotlib", *beside, *sys.stdlib_module_names}
+    rule = "imports NumPy, matplotlib and the files beside it alone"
+    try:
+        imported = _imported(submission.files[name])
+    except KeyError:
+        yield Verdict(name, rule, False, "it is missing")
+        return
+    except (SyntaxError, ValueError) as error:
+        yield Verdict(name, rule, False, f"it is no Python: {error}")
+        return
+    others = ", ".join(sorted(imported - allowed))
+    yield Verdict(name, rule, not others, others)
+
+
+def _imported(source: bytes) -> set[str]:
+    """The packages that a file of Python imports anywhere in it; "." for what is relative."""
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0] if not node.level else ".")
+    return imported
+
+
 def _alike(name: str, rule: str, classes: Array, expected: Array, share: float = _ALIKE) -> Verdict:
     equal = int((classes == expected).sum()) if classes.shape == expected.shape else 0
     holds = equal >= share * len(expected)
@@ -111,6 +157,7 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         counts = [cell["execution_count"] for cell in code]
         kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
         source = "\n".join("".join(cell["source"]) for cell in code)
+        texts = ["".join(output.get("text", "")) for cell in code for output in cell["outputs"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
         return
@@ -119,6 +166,30 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     # It ran where funcnn cannot be imported; what is said in a branch that did not run counts too.
     alone = not re.search(r"import.*\bfuncnn\b|\bfuncnn\b.*import", source)
     yield Verdict(name, "does without funcnn", alone)
+    if any(each.kind == "weights" for each in submission.hand_in.pieces):
+        yield from _sheet(name, submission.file(piece))
+    if submission.printed is not None:
+        lines = set("\n".join(texts).splitlines())
+        other = next((line for line in submission.printed.splitlines() if line not in lines), "")
+        yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
+
+
+def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:
+    """The lab's classes in a notebook."""
+    from funcnn.experiments.pytorch.files import size_of
+
+    code = SheetCode.of(notebook)
+    missing, others = code.missing(), code.not_allowed()
+    rule = "defines myActivation, myMLP, myLoss and an optimizer"
+    yield Verdict(name, rule, not missing, f"no {', '.join(missing)}" if missing else "")
+    yield Verdict(name, "nn.Linear and tensor functions only", not others, ", ".join(others))
+    rule = f"myMLP(3072, 10) has less than {SIZE_LIMIT / 1e6:g} MB"
+    try:
+        size = size_of(code.definition(3072, 10))
+    except InputError as error:
+        yield Verdict(name, rule, False, str(error))
+        return
+    yield Verdict(name, rule, size < SIZE_LIMIT, f"{size / 1e6:.2f} MB")
 
 
 def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
@@ -135,50 +206,97 @@ def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     known = set(map(str, range(classes)))
     wrong = next((f"found {value!r}" for value in values if value not in known), "")
     yield Verdict(name, f"every class is an integer from 0 to {classes - 1}", not wrong, wrong)
-    if not wrong:
-        rule = "the classes that the NumPy network predicts"
-        yield _alike(name, rule, np.array(values, int), network.classes, share=1)
+    if wrong:
+        return
+    rule, expected = "the classes that the NumPy network predicts", network.classes
+    for weights in submission.hand_in.pieces:
+        if weights.kind == "weights":
+            rule = f"the classes that {submission.student.fill(weights.name)} predicts"
+            try:
+                expected = _by_weights(submission, weights)
+            except InputError:  # which is said where the weights are checked
+                return
+    yield _alike(name, rule, np.array(values, int), expected, share=1)
 
 
 def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
-    from funcnn.experiments.pytorch.files import classes_of
-    from funcnn.experiments.pytorch.mirror import definition
-
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     content = submission.file(piece)
     size = f"{len(content) / 1e6:.2f} MB"
     yield Verdict(name, f"less than {SIZE_LIMIT / 1e6:g} MB", len(content) < SIZE_LIMIT, size)
-    layers = {layer["layer"] for layer in (network.trained.model.spec or {})["layers"]}
-    activations = {layer_name(known.layer()) for known in ACTIVATIONS.values()}
-    others = layers - activations - {"Flatten", "Dense", "Dropout"}
-    rule = "an MLP: linear layers and activations only"
-    yield Verdict(name, rule, not others, ", ".join(sorted(others)))
-    rule = "torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
-    module = definition(network.trained.model, network.trained.input_shape)
-    inputs = network.trained.normalization(network.task.data.test[0])
+    rule = "torch.load(..., weights_only=True) reads it, and the notebook's myMLP loads it strictly"
     try:
-        classes = classes_of(content, module, inputs)
+        classes = _by_weights(submission, piece)
     except InputError as error:
         yield Verdict(name, rule, False, str(error))
         return
     yield Verdict(name, rule, True)
-    yield _alike(name, "that module predicts the classes of NumPy's", classes, network.classes)
+    if network.one_training:
+        yield _alike(name, "it predicts the classes of NumPy's", classes, network.classes)
+    _, labels = network.task.data.test
+    for floor in submission.hand_in.floors:
+        if floor.trial == piece.of and floor.part == "test" and labels is not None:
+            accuracy = float((classes == labels).mean())
+            yield _enough(name, floor, network.task.data.test_is, accuracy)
+
+
+def _by_weights(submission: Submission, piece: Piece) -> Array:
+    """The classes of the test images, by the `myMLP` of the notebook. Raises `InputError`."""
+    from funcnn.experiments.pytorch.files import classes_of
+
+    network = submission.networks[piece.of]
+    notebook = next(name for name in submission.files if name.endswith(".ipynb"))
+    inputs = network.trained.normalization(network.task.data.test[0])
+    sizes = inputs[0].size, len(network.trained.class_names)
+    definition = SheetCode.of(submission.files[notebook]).definition(*sizes)
+    return classes_of(submission.file(piece), definition, inputs)
+
+
+def floors_of_record(results: Results) -> list[Verdict]:
+    """The accuracies that the lab asks for, by what its finished runs recorded.
+
+    Of the seed whose networks are handed in. None for a lab that hands nothing in.
+    """
+    hand_in = HAND_INS.get(results.lab.name)
+    if hand_in is None:
+        return []
+    seed = best_seed(results, [find_trial(results.lab, name) for name in hand_in.trials])
+    verdicts = []
+    for floor in hand_in.floors:
+        trial = find_trial(results.lab, floor.trial)
+        summaries = {backend: results.summary(trial, backend, seed) for backend in BACKENDS}
+        labelled = summaries["numpy"]["test_accuracy"] is not None
+        on, words = _part(floor, labelled, summaries["numpy"]["test_is"])
+        score = "test_accuracy" if on == "test" else "val_accuracy"
+        verdicts += [
+            _enough(f"{trial.name} in {BACKEND_NAMES[backend]}", floor, words, summary[score])
+            for backend, summary in summaries.items()
+        ]
+    return verdicts
 
 
 def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
-    part = floor.part if network.task.data.test[1] is not None else "validation"
-    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
-    words = network.task.data.test_is if part == "test" else "the validation set"
+    data = network.task.data
+    on, words = _part(floor, data.test[1] is not None, data.test_is)
     for backend in BACKENDS:
-        accuracy = network.accuracy(backend, part)
-        enough = accuracy is not None and (
-            accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
-        )
-        percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-        if backend == "torch" and network.one_training:
-            percent += ", with the same params"
-        of = f"{floor.trial} in {BACKEND_NAMES[backend]}"
-        yield Verdict(of, f"{asked} on {words}", enough, percent)
+        same = ", with the same params" if backend == "torch" and network.one_training else ""
+        name = f"{floor.trial} in {BACKEND_NAMES[backend]}"
+        yield _enough(name, floor, words, network.accuracy(backend, on), same)
+
+
+def _part(floor: Floor, labelled: bool, test_is: str) -> tuple[str, str]:
+    """What an accuracy is measured on, and that in words. labelled: whether the test set is."""
+    on = floor.part if labelled else "validation"
+    return on, test_is if on == "test" else "the validation set"
+
+
+def _enough(of: str, floor: Floor, words: str, accuracy: float | None, more: str = "") -> Verdict:
+    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
+    enough = accuracy is not None and (
+        accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
+    )
+    percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
+    return Verdict(of, f"{asked} on {words}", enough, percent + more)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

@@ -7,9 +7,8 @@ from pathlib import Path
 from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.figures import plots
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.labs import sections
+from funcnn.experiments.labs import points_runs, sections
 from funcnn.experiments.labs.lab import Lab
-from funcnn.experiments.labs.points import as_decimals
 from funcnn.experiments.labs.tables import BACKEND_NAMES, shown
 from funcnn.experiments.reports.document import Block, Document, Listing, Section, Table
 from funcnn.experiments.reports.pdf import write_pdf
@@ -58,7 +57,7 @@ def _section(trial: str, network: HandedNetwork, folder: Path) -> Section:
         caption = f"Ground truth and prediction ({_WHOSE})."
         blocks.append(shown(path, caption, plots.points, (inputs, labels), outputs))
         caption = f"The prediction for every point, {outputs.shape}."
-        blocks.append(Listing(as_decimals(outputs), caption))
+        blocks.append(Listing(points_runs.column(outputs.ravel()), caption))
         return Section(f"The network {trial}", blocks)
     examined = sections.Examined(task, network.trained, trial, _WHOSE, folder)
     return sections.titled(

@@ -10,8 +10,8 @@ from typing import Any
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Student, find_trial, plain
-from funcnn.experiments.hand_in.files import Files, make_files, modules, pack
-from funcnn.experiments.hand_in.networks import of_experiment, of_snapshots, task_of
+from funcnn.experiments.hand_in.files import make_files, modules, pack
+from funcnn.experiments.hand_in.networks import HandedNetwork, of_experiment, of_snapshots, task_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
 from funcnn.experiments.hand_in.rules import Submission, Verdict, check
 from funcnn.experiments.hand_in.snapshot_report import snapshot_report
@@ -30,19 +30,21 @@ def submit(
     experiment: Path | None = None,
     snapshots: Sequence[Path] = (),
     out: Path | None = None,
+    draft: bool = False,
     told: Callable[[str], None],
 ) -> dict[str, Any]:
     """Hand a finished experiment in, or snapshots alone; what was written, and the rules.
 
     experiment: its folder, by default `runs/LAB`. out: a new folder, by default
-    `hand-in/LAB-ID`. told: is told what is done next. Raises `InputError` if the experiment is not
-    finished, or for each rule that does not hold, and then nothing is written.
+    `hand-in/LAB-ID`, or `-draft`. told: is told what is done next. draft: write what can be made,
+    each file by itself, whatever holds. Raises `InputError` if the experiment is not finished, or
+    for each rule that does not hold, and then nothing is written.
     """
     hand_in = HAND_INS[lab.name]
     student = Student.of(student_id, name, hand_in)
     if snapshots and experiment:
         raise InputError("--snapshot hands in without an experiment: leave out --experiment")
-    out = out or _FOLDER / f"{lab.name}-{student.id}"
+    out = out or _FOLDER / f"{lab.name}-{student.id}{'-draft' * draft}"
     if out.exists():
         raise InputError(f"--out {out} exists already: remove it, or give another")
     require("torch")
@@ -55,48 +57,69 @@ def submit(
             room = tempfile.TemporaryDirectory(prefix=".funcnn-", dir=out.parent)
             whole = Path(closing.enter_context(room)) / "whole"
             whole.mkdir()
-        files, verdicts = _checked_files(lab, hand_in, student, experiment, snapshots, told)
+        networks, report, printed = _networks_and_report(
+            lab, hand_in, experiment, snapshots, draft, told
+        )
+        lost: dict[str, str] | None = {} if draft else None
+        files = make_files(hand_in, student, networks, report, told, lost)
+        told("checking the rules")
+        archive = pack(files) if hand_in.archive and not draft else None
+        verdicts = check(Submission(hand_in, student, networks, files, archive, printed, draft))
+        if not draft:
+            _expect_all_hold(verdicts)
+        if hand_in.archive and archive is not None:
+            files = {student.fill(hand_in.archive): archive}
         with _naming(out):
             for file, content in files.items():
+                (whole / file).parent.mkdir(exist_ok=True)
                 (whole / file).write_bytes(content)
             os.rename(whole, out)
     return {
         "experiment": lab.name,
         "out": str(out),
         "files": list(files),
-        "rules": [str(verdict) for verdict in verdicts],
+        "rules": [str(verdict) for verdict in verdicts if verdict.holds],
+        "broken": [
+            *(f"{name}: {why}" for name, why in (lost or {}).items()),
+            *(str(verdict) for verdict in verdicts if not verdict.holds),
+        ],
+        "kaggle": [student.fill(piece.name) for piece in hand_in.pieces if piece.on_kaggle],
     }
 
 
-def _checked_files(
+def _networks_and_report(
     lab: Lab,
     hand_in: HandIn,
-    student: Student,
     experiment: Path | None,
     snapshots: Sequence[Path],
+    draft: bool,
     told: Callable[[str], None],
-) -> tuple[Files, list[Verdict]]:
-    """What is written, and the rules, which all hold. Raises `InputError` if one does not."""
+) -> tuple[dict[str, HandedNetwork], Callable[[], bytes], str | None]:
+    """What is handed in, what makes the PDF of its report, and what the lab's runs printed."""
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
         told("making the report")
         report = snapshot_report(lab, networks)
-    else:
-        run = LabRun.recorded(lab, False, experiment)
-        report = run.finished_report()
-        networks = of_experiment(run.results, trials)
-    files = make_files(hand_in, student, networks, report, told)
-    archive = pack(files) if hand_in.archive else None
-    told("checking the rules")
-    verdicts = check(Submission(hand_in, student, networks, files, archive))
+        return networks, lambda: report, None
+    run = LabRun.recorded(lab, False, experiment)
+    backend = "torch" if hand_in.notebook_writes else "numpy"
+    if draft:  # with what is finished so far
+        return of_experiment(run.results, trials, backend), run.finished_report, None
+    report = run.finished_report()
+    printed = lab.closing and lab.closing(run.results)
+    return of_experiment(run.results, trials, backend), lambda: report, printed
+
+
+def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:
+    """Raise `InputError` that names each rule that does not."""
     broken = [str(verdict) for verdict in verdicts if not verdict.holds]
     if broken:
         rules = "a rule does" if len(broken) == 1 else f"{len(broken)} rules do"
-        raise InputError(f"nothing was written, for {rules} not hold: {'; '.join(broken)}")
-    if hand_in.archive and archive is not None:
-        files = {student.fill(hand_in.archive): archive}
-    return files, verdicts
+        raise InputError(
+            f"nothing was written, for {rules} not hold: {'; '.join(broken)} (--draft writes what "
+            "there is all the same)"
+        )
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -21,9 +21,8 @@ from funcnn.experiments.figures.style import (
     whole_numbers,
     write_figure,
 )
-from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import EpochRow
-from funcnn.types import Array
+from funcnn.types import Array, Layer, Tree
 
 _PANELS, _FRAMES = 6, 40
 _SECONDS = 6  # of a moving picture
@@ -72,26 +71,25 @@ def apart(path: Path, distances: Mapping[str, Sequence[float]]) -> None:
 def boundaries(
     still: Path,
     moving: Path,
-    history: Sequence[tuple[int, Path]],
-    task: Task,
+    history: Sequence[tuple[int, Tree]],
+    model: Layer,
     examples: tuple[Array, Array],
 ) -> None:
     """The probability of class 1 over the plane while a network learned: as panels, and moving.
 
-    history: epochs, and the snapshots of their params. examples: points `(N, 2)` and labels.
+    history: epochs, and the params after them. examples: points `(N, 2)` and labels.
     """
-    side = np.linspace(-0.05, 1.05, _GRID, dtype=np.float32)
+    side = np.linspace(-0.05, 1.05, _GRID)
     grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)  # (G*G, 2)
 
-    def probabilities(snapshot: Path) -> Array:
-        params = fn.load(snapshot).params
-        outputs: Array = fn.predict(task.model.apply, params, grid, batch_size=len(grid))
+    def probabilities(params: Tree) -> Array:
+        outputs: Array = fn.predict(model.apply, params, grid, batch_size=len(grid))
         return outputs.reshape(_GRID, _GRID)
 
     chosen = [history[index] for index in _spread_out(len(history), _PANELS)]
     figure, axes = new_figure(2, 3, (9.4, 6.2))
-    for axis, (epoch, snapshot) in zip(axes.ravel(), chosen, strict=False):
-        image = _draw(axis, epoch, probabilities(snapshot), examples)
+    for axis, (epoch, params) in zip(axes.ravel(), chosen, strict=False):
+        image = _draw(axis, epoch, probabilities(params), examples)
         axis.label_outer()
     for axis in axes.ravel()[len(chosen) :]:
         hide_axis(axis)
@@ -99,7 +97,7 @@ def boundaries(
     write_figure(figure, still)
 
     frames = [history[index] for index in _spread_out(len(history), _FRAMES)]
-    write_whole(moving, _as_gif(((e, probabilities(s)) for e, s in frames), examples))
+    write_whole(moving, _as_gif(((e, probabilities(p)) for e, p in frames), examples))
 
 
 def _spread_out(count: int, most: int) -> list[int]:

@@ -86,7 +86,8 @@ class Results:
     """The finished runs of an experiment, in its folder.
 
     machine: that trained. emnist: the name or path of EMNIST 47; without it (None) the trials about
-    it are left out. measured: as the lab's `measure` gave it, None before.
+    it are left out. measured: as the lab's `measure` gave it, None before. seeds: how many of each
+    setting; None: as many as the lab has.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class Results:
         machine: dict[str, Any],
         emnist: str | None = None,
         measured: Any = None,
+        seeds: int | None = None,
     ) -> None:
         self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
         self.emnist, self.measured = emnist, measured
-        self.seeds = range(QUICK_SEEDS if quick else SEEDS)
+        self.seeds = range(seeds or (QUICK_SEEDS if quick else SEEDS))
         self.trials = [trial for trial in lab.trials if emnist or not trial.on_emnist]
 
     def planned(self) -> list[Planned]:

@@ -12,8 +12,9 @@ def introduction() -> Section:
                 "A neural network with two hidden layers learns to tell two classes of points in "
                 "the plane apart: those on either side of a line, which a line can separate, and "
                 "those on two crossing diagonals, which it cannot. Every derivative is written by "
-                "hand in NumPy and proven against differences; the same network in PyTorch, with "
-                "the same first weights, is trained beside it."
+                "hand in NumPy and held against differences. `python main.py` makes the runs of "
+                "section 3, with the seed and the numbers that stand there; `python main.py rates` "
+                "and its like make those of sections 4 and 5."
             ),
         ),
     )
@@ -22,7 +23,7 @@ def introduction() -> Section:
 def set_up() -> Section:
     """The sigmoid, the network and its derivatives, as formulas."""
     sigmoid = Section(
-        "Sigmoid",
+        "Sigmoid functions",
         (
             Formula(
                 [
@@ -37,7 +38,7 @@ def set_up() -> Section:
         ),
     )
     network = Section(
-        "Network",
+        "Neural network",
         (
             Formula([r"y = s(s(s(X W_1 + b_1) \, W_2 + b_2) \, W_3 + b_3)"]),
             Text(
@@ -50,7 +51,7 @@ def set_up() -> Section:
         ),
     )
     backward = Section(
-        "Back-propagation",
+        "Backpropagation",
         (
             Text(
                 r"From the loss backwards, with $\odot$ element by element and a layer's input $h$:"
@@ -67,9 +68,10 @@ def set_up() -> Section:
                 ]
             ),
             Text(
-                "Each layer of the library returns its output together with the function that "
-                "does this step, its vjp; the network's is their composition in reverse."
+                "Each layer in `layer.py` returns its output together with the function that does "
+                "this step, its `backward`; that of the network, `forward` in `main.py`, calls "
+                "them in reverse."
             ),
         ),
     )
-    return Section("Set-up", (sigmoid, network, backward))
+    return Section("Experiment setups", (sigmoid, network, backward))

@@ -39,11 +39,17 @@ class LabRun:
 
     @classmethod
     def open(
-        cls, lab: Lab, quick: bool, out: Path | None = None, data: str | None = None
+        cls,
+        lab: Lab,
+        quick: bool,
+        out: Path | None = None,
+        data: str | None = None,
+        seeds: int | None = None,
     ) -> "LabRun":
         """The experiment in its folder, begun there if it is not: `runs/NAME`, or `-quick`.
 
         data: where EMNIST 47 is, if the lab is about it; by default it is looked for.
+        seeds: how many of each setting, by default as many as before, or as the lab has.
         Raises `InputError` if the folder holds anything else, or cannot be written, if EMNIST is
         missing and the lab needs it, or if the experiment was begun with another.
         """
@@ -51,14 +57,15 @@ class LabRun:
             raise InputError(f"--data {data}: {lab.name} has data of its own, leave it out")
         record = _record(lab, quick, out)
         if record.is_begun():
-            run = cls._read(lab, quick, record)
+            run = cls._read(lab, quick, record, seeds)
             run._go_on_with(_find(lab, data) if data or run.results.emnist is None else None)
             return run
         emnist = _find(lab, data)
         if lab.needs_emnist and emnist is None:
             raise missing_emnist(lab.name)
         machine = describe_machine(PACKAGES)
-        run = cls(Results(lab, record.folder, quick, machine, emnist), record)
+        results = Results(lab, record.folder, quick, machine, emnist, seeds=seeds)
+        run = cls(results, record)
         record.begin(run._values)
         return run
 
@@ -72,7 +79,7 @@ class LabRun:
         return cls._read(lab, quick, record)
 
     @classmethod
-    def _read(cls, lab: Lab, quick: bool, record: Record) -> "LabRun":
+    def _read(cls, lab: Lab, quick: bool, record: Record, seeds: int | None = None) -> "LabRun":
         """The experiment of a record. Raises `InputError` if that is of another."""
         with record.read() as values:
             keys = ("experiment", "quick", "machine", "emnist", "measured")
@@ -80,12 +87,36 @@ class LabRun:
             in_one_line(machine)
             if not (emnist is None or isinstance(emnist, str)):
                 raise ValueError(f"its emnist is {emnist!r}")
+            before = values.get("seeds")  # which a record of before does not have
+            if not (before is None or isinstance(before, int)):
+                raise ValueError(f"its seeds are {before!r}")
         if (name, was_quick) != (lab.name, quick):
             kind = "quick " if was_quick else ""
             raise InputError(
                 f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
             )
-        return cls(Results(lab, record.folder, quick, machine, emnist, measured), record)
+        results = Results(lab, record.folder, quick, machine, emnist, measured, before)
+        if seeds is not None and seeds != len(results.seeds):  # what was measured is of the others
+            results = Results(lab, record.folder, quick, machine, emnist, None, seeds)
+        return cls(results, record)
+
+    def jobs(self) -> list[Job]:
+        """The runs that are not finished. Raises `InputError` if recorded results were changed."""
+        self._check_recorded()
+        results, planned = self.results, self.results.planned()
+        known = known_data(results.folder(*each[1:]).path for each in planned)
+        return [
+            Job(
+                name,
+                config := results.config(trial, backend, seed),
+                results.folder(trial, backend, seed).path,
+                keep=trial.history and (backend, seed) == ("numpy", 0),
+                draw=False,  # of hundreds of runs; the report has its own
+                expected=known.get(config.data),
+            )
+            for name, trial, backend, seed in planned
+            if name not in self._record.digests
+        ]
 
     def finish(self, callback: Callback | None = None, at_once: int | None = None) -> Path:
         """Train what is not trained yet, and write the report, whose page's path is returned.
@@ -101,23 +132,9 @@ class LabRun:
             return self._finish(callback or Callback(), at_once)
 
     def _finish(self, callback: Callback, at_once: int | None) -> Path:
-        self._check_recorded()
-        results, planned = self.results, self.results.planned()
-        known = known_data(results.folder(*each[1:]).path for each in planned)
-        jobs = [
-            Job(
-                name,
-                config := results.config(trial, backend, seed),
-                results.folder(trial, backend, seed).path,
-                keep=trial.history and (backend, seed) == ("numpy", 0),
-                draw=False,  # of hundreds of runs; the report has its own
-                expected=known.get(config.data),
-            )
-            for name, trial, backend, seed in planned
-            if name not in self._record.digests
-        ]
+        results, jobs = self.results, self.jobs()
         epochs = {job.name: job.config.epochs for job in jobs}
-        callback.begin(epochs, len(planned) - len(jobs))
+        callback.begin(epochs, len(results.planned()) - len(jobs))
         at_once = at_once or fn.threads.available_cores()
         with contextlib.closing(run_all(jobs, at_once)) as answers:
             for job, answer in answers:
@@ -176,7 +193,9 @@ class LabRun:
         if any(name.partition("/")[0] in used for name in self._record.digests):
             raise InputError(f"--data {emnist}: {self.results.path} was begun with {before}")
         old = self.results
-        self.results = Results(old.lab, old.path, old.quick, old.machine, emnist, old.measured)
+        self.results = Results(
+            old.lab, old.path, old.quick, old.machine, emnist, old.measured, len(old.seeds)
+        )
 
     def _check_recorded(self) -> None:
         """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
@@ -194,6 +213,7 @@ class LabRun:
             "machine": self.results.machine,
             "emnist": self.results.emnist,
             "measured": self.results.measured,
+            "seeds": len(self.results.seeds),
         }
 
 

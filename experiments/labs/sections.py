@@ -212,38 +212,37 @@ def differences(results: Results, trial: Trial) -> list[Block]:
         *blocks,
         Text(
             f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
-            "compute the same training but for rounding: `funcnn compare --mode lockstep` shows it "
-            "step by step."
+            "compute the same training but for rounding."
         ),
     ]
 
 
-def best_seed(results: Results, trials: Sequence[Trial]) -> int:
-    """The seed whose runs of these trials, in NumPy, are best on the validation set.
+def best_seed(results: Results, trials: Sequence[Trial], backend: str = "numpy") -> int:
+    """The seed whose runs of these trials, with a backend, are best on the validation set.
 
     The first one where there is none.
     """
 
     def score(seed: int) -> float:
-        scores = [results.summary(trial, seed=seed)["val_accuracy"] for trial in trials]
+        scores = [results.summary(trial, backend, seed)["val_accuracy"] for trial in trials]
         return 0.0 if None in scores else sum(scores)
 
     return max(results.seeds, key=score)
 
 
-def handed_in(results: Results, trial: Trial, file: str) -> list[Block]:
+def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy") -> list[Block]:
     """The predicted classes of the test images, written to a file in the experiment's folder.
 
-    By the run in NumPy that is best on validation.
+    By the run of the backend that is best on validation.
     """
-    best = best_seed(results, [trial])
+    best = best_seed(results, [trial], backend)
     images, _ = results.task(trial, seed=best).data.test
-    classes = fn.predicted_classes(results.model(trial, seed=best).predict(images))
+    classes = fn.predicted_classes(results.model(trial, backend, best).predict(images))
     lines = save_predictions(results.path / file, classes)
     return [
         Text(
-            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by "
-            f"the NumPy network that is best on the validation set (seed {best})."
+            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
+            f"{BACKEND_NAMES[backend]} network that is best on the validation set (seed {best})."
         ),
         Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]

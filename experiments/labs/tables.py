@@ -12,7 +12,7 @@ from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import Block, Picture, Section, Table, Text
-from funcnn.experiments.system.machine import in_one_line
+from funcnn.experiments.system.machine import Machine, in_one_line
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.training.run_folder import EpochRow, loss_text
 from funcnn.experiments.training.spread import Spread
@@ -87,7 +87,13 @@ def facts(results: Results) -> list[tuple[str, str]]:
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
         pairs.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
-    return [*pairs, ("Machine", in_one_line(results.machine))]
+    return [*pairs, ("Machine", machine_of_a_lab(results.machine))]
+
+
+def machine_of_a_lab(machine: Machine) -> str:
+    """A machine in words, without the packages that a teacher has no use for."""
+    beside = ("funcnn", "jax", "scikit-learn")
+    return in_one_line({name: value for name, value in machine.items() if name not in beside})
 
 
 def cell(spread: Spread | None, score: str) -> str:

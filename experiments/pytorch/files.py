@@ -1,12 +1,13 @@
 """Files of torch's: a state_dict written and read, and nothing else ever unpickled."""
 
+import contextlib
 import io
 import pickle
 import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,22 +154,45 @@ def _as_array(tensor: torch.Tensor, name: str) -> Array:
     return array
 
 
-# --- What a plain module of torch makes of a file of weights. ---
+# --- What a module of torch makes of a file of weights, and its own file. ---
 
 
 def classes_of(content: bytes, definition: str, inputs: Array) -> Array:
     """The classes, (N,), that a module with these weights predicts for inputs (N, ...).
 
     content: a file of torch's. definition: Python that makes the module, called `model`.
-    Raises `InputError` if the file is more than tensors, or its tensors are not the module's.
+    Raises `InputError` if there is no such module, the file is more than tensors, or they are not
+    the module's.
     """
-    names: dict[str, Any] = {}
-    exec(definition, names)
-    module = names["model"]
-    try:
+    with _one_line():
+        module = _module(definition)
         module.load_state_dict(torch.load(io.BytesIO(content), weights_only=True), strict=True)
-    except Exception as error:  # of the file, whatever it is
-        raise InputError(" ".join(str(error).split())) from None
     with torch.no_grad():
         parts = [module.eval()(part) for part in torch.from_numpy(inputs).split(1000)]
     return fn.predicted_classes(torch.cat(parts).numpy())
+
+
+def size_of(definition: str) -> int:
+    """The bytes of the file of a module's params. Raises `InputError` if there is no such module.
+
+    definition: Python that makes the module, called `model`.
+    """
+    buffer = io.BytesIO()
+    with _one_line():
+        torch.save(_module(definition).state_dict(), buffer)
+    return len(buffer.getvalue())
+
+
+def _module(definition: str) -> Any:
+    names: dict[str, Any] = {}
+    exec(definition, names)
+    return names["model"]
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn whatever a definition or a file leads to into an `InputError`."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(" ".join(str(error).split())) from None

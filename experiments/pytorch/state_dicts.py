@@ -72,6 +72,15 @@ def from_state_dict(model: Layer, like: Tree, arrays: Mapping[str, Array]) -> Tr
     return fn.tree.unflatten(fn.tree.structure(like), [params[path] for path in leaves])
 
 
+def in_mlp(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The tensors of flatten, linear, activation, linear, ... by their names in a `self.mlp`.
+
+    That sequence begins with the first linear layer: `1.weight` is `mlp.0.weight`.
+    """
+    split = {name: name.split(".", 1) for name in arrays}
+    return {f"mlp.{int(split[name][0]) - 1}.{split[name][1]}": arrays[name] for name in arrays}
+
+
 def renamed(
     arrays: Mapping[str, Array], prefix: str, renames: Sequence[tuple[str, str]]
 ) -> dict[str, Array]:

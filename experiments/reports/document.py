@@ -70,9 +70,13 @@ class Section(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A whole report. facts: names and values to stand under the title; subtitle may be ""."""
+    """A whole report. facts: names and values to stand under the title; subtitle may be "".
+
+    lettered: sections of sections are counted A, B, C in each, and not 1.1, 1.2, 1.3.
+    """
 
     title: str
     subtitle: str
     facts: Sequence[tuple[str, str]]
     blocks: Sequence[Block | Section]
+    lettered: bool = False

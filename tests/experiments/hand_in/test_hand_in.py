@@ -18,6 +18,7 @@ from helpers import need_weasyprint, run_all_here
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in import networks
 from funcnn.experiments.hand_in.deliverables import (
     HAND_INS,
@@ -30,11 +31,13 @@ from funcnn.experiments.hand_in.deliverables import (
 )
 from funcnn.experiments.hand_in.files import make_files, pack
 from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
 from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Trial
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.pytorch.state_dicts import in_mlp
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
@@ -60,7 +63,7 @@ NAMES = [
             "layer_0716001.py",
             "Lab01_task2_0716001.ipynb",
             "Lab01_report_0716001.pdf",
-            "DL-test-predicted.csv",
+            "kaggle/DL-test-predicted.csv",
         },
     ),
     (
@@ -72,14 +75,17 @@ NAMES = [
             "network.py",
             "layer.py",
             "Lab1_report_310-55.pdf",
-            "DLAD-test-predict.csv",
+            "kaggle/DLAD-test-predict.csv",
         },
     ),
     ("mnist", "2026-12345", "김철수", {"PA1_2026-12345_김철수.zip"}),
     ("fashion-mlp", "A1", None, {"A1_HW1.zip"}),
 ]
 INSIDE = {
-    "points": {"DL_LAB1_0716001_王小明.pdf", "layer.py", "network.py", "DL_LAB1_0716001.ipynb"},
+    "points": {
+        *("DL_LAB1_0716001_王小明.pdf", "main.py", "optimizers.py", "layer.py", "network.py"),
+        *("DL_LAB1_0716001.ipynb", "questions.md"),
+    },
     "mnist": {
         "PA1_2026-12345_김철수.pdf",
         "layer.py",
@@ -194,12 +200,20 @@ NOTEBOOK = {
 
 
 @pytest.fixture(scope="module")
-def good(network) -> Submission:
-    """Files that keep all rules, the notebook and the report in little."""
-    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind != "notebook"))
+def good(network, tmp_path_factory) -> Submission:
+    """Files that keep all rules, the report in little, and the notebook as if it had run."""
+    kinds = ("notebook", "weights")
+    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind not in kinds))
     report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
-    files = make_files(without, STUDENT, {"mlp": network}, report, lambda step: None)
-    files["A1.ipynb"] = json.dumps(NOTEBOOK).encode()
+    files = make_files(without, STUDENT, {"mlp": network}, lambda: report, lambda step: None)
+    weights = tmp_path_factory.mktemp("weights") / "A1.pt"
+    write_tensors(weights, in_mlp(network.tensors("numpy")), {})
+    files["A1.pt"] = weights.read_bytes()
+    notebook = json.loads(build("fashion-mlp", lab_configs("fashion-mlp", hidden=MLP["hidden"])))
+    code = [each for each in notebook["cells"] if each["cell_type"] == "code"]
+    for number, each in enumerate(code, 1):
+        each["execution_count"] = number
+    files["A1.ipynb"] = json.dumps(notebook).encode()
     files = {STUDENT.fill(piece.name): files[STUDENT.fill(piece.name)] for piece in ALL.pieces}
     return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files))
 
@@ -207,7 +221,7 @@ def good(network) -> Submission:
 def test_good_files_keep_every_rule(good) -> None:
     verdicts = check(good)
     assert [str(verdict) for verdict in verdicts if not verdict.holds] == []
-    assert len(verdicts) == 18
+    assert len(verdicts) == 20
     assert len({str(verdict) for verdict in verdicts}) == len(verdicts)
 
 
@@ -240,7 +254,7 @@ def counted_from_1(lines):
 
 
 def without_first(found):
-    del found["1.weight"]
+    del found["mlp.0.weight"]
     return found
 
 
@@ -259,7 +273,7 @@ NOT_ALONE = (
     "and its derivative is right"
 )
 STRICTLY = (
-    "A1.pt: torch.load(..., weights_only=True) reads it, and a plain module loads it strictly"
+    "A1.pt: torch.load(..., weights_only=True) reads it, and the notebook's myMLP loads it strictly"
 )
 BROKEN = [
     ("report_A1.pdf", lambda text: text[:-7], ["report_A1.pdf: a whole PDF"]),
@@ -352,8 +366,8 @@ BROKEN = [
     ("A1.pt", lambda content: content[:100], [f"{STRICTLY} ("]),
     (
         "A1.pt",
-        tensors(lambda found: {name: -tensor for name, tensor in found.items()}),
-        ["A1.pt: that module predicts the classes of NumPy's ("],
+        tensors(lambda found: {f"other.{name}": tensor for name, tensor in found.items()}),
+        [f"{STRICTLY} (Error(s) in loading state_dict for myMLP: Missing key(s)"],
     ),
 ]
 
@@ -371,9 +385,48 @@ def test_a_rule_that_does_not_hold_is_named(good, file, change_file, broken) -> 
         assert said.startswith(expected)
 
 
+def test_other_weights_break_the_table_and_the_floor(good) -> None:
+    changed = tensors(lambda found: {name: -tensor for name, tensor in found.items()})
+    files = good.files | {"A1.pt": changed(good.files["A1.pt"])}
+    found = [str(v) for v in check(good._replace(files=files, archive=None)) if not v.holds]
+    assert len(found) == 2
+    assert found[0].startswith("A1.csv: the classes that A1.pt predicts (")
+    assert found[1].startswith("A1.pt: above 50 % on the test set (")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "broken"),
+    [
+        ("class myLoss(", "class Loss(", "defines myActivation, myMLP, myLoss and an optimizer"),
+        ("(torch.optim.Optimizer)", "(object)", "defines myActivation, myMLP, myLoss and an opt"),
+        ("from torch import nn", "from torch import nn\\nimport torch.nn.functional as F",
+         "nn.Linear and tensor functions only (torch.nn.functional)"),
+        ("criterion = myLoss()", "criterion = nn.CrossEntropyLoss()",
+         "nn.Linear and tensor functions only (torch.nn.CrossEntropyLoss)"),
+        ("optimizer = myOptimizer(", "optimizer = torch.optim.SGD(",
+         "nn.Linear and tensor functions only (torch.optim.SGD)"),
+        ("import re\\n", "from torch.nn import ReLU as f\\n",
+         "nn.Linear and tensor functions only (torch.nn.ReLU)"),
+        ("MOST = 480_000", "MOST, HIDDEN = 10**9, (256, 24)",
+         "myMLP(3072, 10) has less than 2 MB (3."),
+        ("def sizes(", "def other(", "myMLP(3072, 10) has less than 2 MB ('myMLP' object has no"),
+    ],
+)  # fmt: skip
+def test_the_labs_classes_are_asked_for(good, before, after, broken) -> None:
+    files = good.files | {"A1.ipynb": change(good.files["A1.ipynb"], before, after)}
+    without_rest = {"layer", "network", "report", "predictions"}
+    pieces = tuple(piece for piece in ALL.pieces if piece.kind not in without_rest)
+    only = ALL._replace(pieces=pieces, floors=())
+    found = check(good._replace(hand_in=only, files=files, archive=None))
+    said = [str(verdict) for verdict in found if not verdict.holds and verdict.of == "A1.ipynb"]
+    assert len(said) == 1
+    assert said[0].startswith(f"A1.ipynb: {broken}")
+
+
 def test_a_floor_is_of_both_backends_and_of_the_part_that_is_asked_for(good, network) -> None:
     floors = (Floor("mlp", "validation", 0.99), Floor("mlp", "test", 0.99, above=True))
-    verdicts = check(good._replace(hand_in=ALL._replace(floors=floors)))
+    pieces = tuple(piece for piece in ALL.pieces if piece.kind == "report")
+    verdicts = check(good._replace(hand_in=ALL._replace(floors=floors, pieces=pieces)))
     found = [str(verdict) for verdict in verdicts if not verdict.holds]
     accuracy = {
         (backend, part): f"{100 * network.accuracy(backend, part):.2f} %"
@@ -522,6 +575,27 @@ def test_a_finished_experiment_is_handed_in(tiny) -> None:
     with zipfile.ZipFile("again/7_김철수.zip") as archive:
         assert archive.read("network.py") == Path("unpacked/network.py").read_bytes()
         assert archive.read("report_7.pdf").startswith(b"%PDF")
+
+
+def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypatch) -> None:
+    broken = TINY_HAND_IN._replace(
+        pieces=(*TINY_HAND_IN.pieces, Piece("kaggle/it.csv", "predictions", "one")),
+        floors=(Floor("one", "test", 0.999),),
+        archive=None,
+    )
+    monkeypatch.setitem(HAND_INS, "tiny", broken)
+    (tiny / "report.pdf").unlink()
+    said = submit("tiny", "--student-id", "7", "--draft").stdout.splitlines()
+    folder = Path("hand-in/tiny-7-draft")
+    assert {path.name for path in folder.iterdir()} == {"layer.py", "network.py", "kaggle"}
+    assert (folder / "kaggle/it.csv").read_text().startswith("Id,Category\n")
+    lacking = [line for line in said if line.startswith("does not hold: ")]
+    assert lacking[0].startswith(
+        "does not hold: report_7.pdf: runs/tiny/report.pdf is missing: fun"
+    )
+    assert [line[15:28] for line in lacking[1:]] == ["one in NumPy:", "one in PyTorc"]
+    assert any(line.startswith("holds: network.py: on NumPy alone") for line in said)
+    assert said[-1].startswith("it.csv goes to Kaggle, where the team's name must be 7: ")
 
 
 def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:

@@ -23,8 +23,10 @@ from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import notebook_builder
+from funcnn.experiments.hand_in.deliverables import HAND_INS
 from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, build, lab_configs
 from funcnn.experiments.hand_in.notebook_runner import execute
+from funcnn.experiments.hand_in.standalone.program import program_file
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
@@ -36,7 +38,7 @@ QUICK = {"epochs": 1, "images": 1000}
 # name, settings, the lowest accuracies in its outputs, pictures, what is printed after an epoch,
 # the file that it writes, with its rows and classes
 RUNS = [
-    ("points", {"epochs": 1000}, [1, 1], 7, r"epoch 1000 loss : 0\.\d{5,}", None),
+    ("points", {"epochs": 200}, [1, 1], 9, r"epoch 200 loss : 0\.\d{12}\n", None),
     ("fashion-numpy", QUICK, [0.35, 0.35], 3, None, ("DL-test-predicted.csv", 10_000, 10)),
     ("fashion-torch", QUICK, [0.35, 0.35], 3, None, None),
     (
@@ -67,7 +69,7 @@ def folder(tmp_path):
 
 
 def hand_in(name, folder):
-    """What lies beside a notebook: layer.py and network.py."""
+    """What lies beside a notebook: layer.py, network.py and a lab's program."""
     notebook, functions = NOTEBOOKS[name], set()
     if notebook.backend == "torch":
         return
@@ -84,6 +86,11 @@ def hand_in(name, folder):
         suffix = f"_{label.lower()}" if label else ""
         (folder / f"network{suffix}.py").write_text(made.network)
         functions |= made.functions
+    for piece in HAND_INS[notebook.lab].pieces:
+        if piece.kind == "program":
+            program = program_file(piece.of)
+            (folder / piece.name).write_text(program.text)
+            functions |= program.functions
     (folder / "layer.py").write_text(layer_file(functions))
 
 
@@ -201,7 +208,7 @@ def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
     with pytest.raises(InputError) as raised:
         execute(built_of("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
     assert str(raised.value) == (
-        "fashion-numpy, the cell that begins 'import inspect': FileNotFoundError: "
+        "fashion-numpy, the cell that begins 'PACKAGE = Path(\"model\")': FileNotFoundError: "
         f"layer.py is missing: upload it to {folder}"
     )
 
@@ -343,15 +350,17 @@ def test_a_package_that_is_there_already_is_used(folder, monkeypatch):
 
 def test_the_settings_are_those_of_the_lab():
     namespace = {}
-    settings = next(source for source in code(built_of("fashion-mlp")) if "HIDDEN" in source)
+    settings = cell_with(built_of("fashion-mlp"), "EPOCHS = ")
     exec(settings.partition("\n\n")[2].partition("\n\n")[0], namespace)
     config = RunConfig.resolve(dict(NOTEBOOKS["fashion-mlp"].trials[""].settings))
     assert (config.optimizer, config.activation, config.schedule) == (
         *("classical-momentum", "relu", "cosine"),
     )
+    assert (config.loss, config.label_smoothing) == ("cross-entropy", 0)
     for name in NOTEBOOKS["fashion-mlp"].settings:
         assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
-    assert (namespace["SEED"], namespace["IMAGES"]) == (0, None)
+    assert (namespace["SEED"], namespace["IMAGES"], namespace["TRAIN"]) == (0, None, True)
+    assert f"    HIDDEN = {config.hidden}\n" in cell_with(built_of("fashion-mlp"), "class myMLP")
 
 
 @pytest.mark.parametrize(

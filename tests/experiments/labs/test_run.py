@@ -310,10 +310,15 @@ def test_run_prints_the_labs_lines_and_where_the_report_is(monkeypatch):
     assert sorted(seconds.sub("", line) for line in beside) == sorted(
         seconds.sub("", line) for line in lines
     )
-    assert re.fullmatch(r"epoch 1 loss : 0\.\d+", lines[0])
-    assert re.fullmatch(r"one/numpy-seed-0: test accuracy \d+\.\d\d%, \d+\.\d s", lines[2])
+    assert lines[0] == "one/numpy-seed-0"  # the lines that follow are in the lab's form
+    assert re.fullmatch(r"epoch 1 loss : 0\.\d+", lines[1])
+    assert re.fullmatch(r"one/numpy-seed-0: test accuracy \d+\.\d\d%, \d+\.\d s", lines[3])
     assert len([line for line in lines if line.startswith("epoch")]) == 4  # of one, in both
-    assert lines[-1] == "report: runs/tiny-quick/report.html and report.pdf"
+    page = Path("runs/tiny-quick/report.html").resolve()
+    assert lines[-2:] == [
+        "report: runs/tiny-quick/report.html and report.pdf",
+        f"open it: file://{page}",
+    ]
     again = json.loads(funcnn("experiment report tiny --quick --json").stdout)
     assert again["report"] == "runs/tiny-quick/report.html"
 
@@ -434,9 +439,10 @@ def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch
     for lab in (LETTERS, TINY._replace(name="late")):
         monkeypatch.setitem(LABS, lab.name, lab)
     result = funcnn("experiment run all --quick --jobs 1 --out here", code=1)
-    (line,) = result.stderr.splitlines()
+    line, begins = result.stderr.splitlines()
     assert line.startswith("Error: letters needs EMNIST with 47 classes, and it was not found")
-    assert result.stdout.splitlines()[-1] == "report: here/late/report.html and report.pdf"
+    assert begins.startswith("late: 3 runs in here/late, 1 at a time; Ctrl-C is safe")
+    assert result.stdout.splitlines()[-2] == "report: here/late/report.html and report.pdf"
     assert not Path("here/letters").exists()
     again = funcnn("experiment report all --quick --out here", code=1)
     assert again.stdout == "report: here/late/report.html and report.pdf\n"

@@ -1,0 +1,145 @@
+"""The runs that the report of `points` shows: those that its `main.py` makes, made beforehand.
+
+In double precision, so that both agree to all the digits that are shown, on any processor; and from
+what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import funcnn as fn
+from funcnn.experiments.data.points import generate_linear, generate_XOR_easy
+from funcnn.experiments.labs.lab import QUICK_SEEDS, SEEDS, Results, Trial
+from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.types import Array, Layer, Tree
+
+_SETS = {"points-linear": generate_linear, "points-xor": generate_XOR_easy}
+_LAST = 5  # epochs whose losses are shown one by one
+
+
+class PointsRun(NamedTuple):
+    """A run of a setting from a seed; what only the runs that are shown whole have may be empty."""
+
+    accuracy: float
+    loss: float
+    """Of the last epoch, as that of every epoch before its step."""
+    rows: Sequence[tuple[int, float, float]] = ()
+    """Recorded epochs, with their loss and accuracy."""
+    last: Sequence[tuple[int, float]] = ()
+    """The last epochs, and their losses."""
+    outputs: Sequence[float] = ()
+    """The prediction for every point, in the end."""
+    history: Sequence[tuple[int, Sequence[float]]] = ()
+    """Recorded epochs, and all params after them in a row."""
+
+
+def seeds(results: Results) -> range:
+    """Those of `main.py`, or of a quick version the first; `--seeds` is about the trials."""
+    return range(QUICK_SEEDS if results.quick else SEEDS)
+
+
+def measure(results: Results) -> dict[str, list[Any]]:
+    """A `PointsRun` for each of `main.py`'s seeds, by the names of trials."""
+    return {
+        trial.name: [list(_train(results.config(trial), seed, trial)) for seed in seeds(results)]
+        for trial in results.trials
+        if "numpy" in trial.backends
+    }
+
+
+def runs_of(results: Results, trial: Trial) -> list[PointsRun]:
+    """What was measured of a trial, a run for each seed."""
+    return [PointsRun(*values) for values in results.measured[trial.name]]
+
+
+def params_over_training(run: PointsRun, config: RunConfig) -> list[tuple[int, Tree]]:
+    """Recorded epochs, and the params after them."""
+    _, restore = fn.tree.ravel(begin(config, 0)[2])
+    return [(epoch, restore(np.array(flat))) for epoch, flat in run.history]
+
+
+def begin(config: RunConfig, seed: int) -> tuple[tuple[Array, Array], Layer, Tree]:
+    """Points and labels, the network, and its first params: weights N(0, 1), biases 0."""
+    model = build_network(config, 2)
+    before = np.random.get_state()  # noqa: NPY002, the lab's own generator
+    np.random.seed(seed)  # noqa: NPY002
+    points, labels = _SETS[config.data]()
+    _, shapes = model.init(fn.random.key(0), points.shape[1:])
+    params = fn.tree.map(_first, shapes)  # layer by layer
+    np.random.set_state(before)  # noqa: NPY002
+    return (points, labels), model, params
+
+
+def _first(leaf: Array) -> Array:
+    """A weight, or a bias, which alone has one axis."""
+    return np.zeros(leaf.shape) if leaf.ndim == 1 else np.random.normal(0, 1, leaf.shape)  # noqa: NPY002
+
+
+def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
+    examples, model, params = begin(config, seed)
+    optimizer = build_optimizer(config, config.epochs)
+    state = fn.TrainState.create(params, optimizer)
+    metrics = {"accuracy": fn.accuracy}
+    step = fn.make_train_step(model.apply, build_loss(config), optimizer, metrics)
+    rows, losses, history = [], [], []
+    every = max(1, config.epochs // 100)
+    with fn.threads.single_threaded_blas():
+        for epoch in range(1, config.epochs + 1):
+            state, measured = step(state, examples)
+            losses.append(measured["loss"])
+            if seed == 0 and (epoch % every == 0 or epoch == config.epochs):
+                rows.append((epoch, measured["loss"], measured["accuracy"]))
+                history.append((epoch, fn.tree.ravel(state.params)[0].tolist()))
+        outputs, _ = model.apply(state.params, examples[0])
+    run = PointsRun(float(fn.accuracy(outputs, examples[1])), losses[-1], rows)
+    if not (trial.main and seed == 0):
+        return run
+    last = list(enumerate(losses, 1))[-_LAST:]
+    return run._replace(last=last, outputs=outputs.ravel().tolist(), history=history)
+
+
+# --- as main.py prints them ---
+
+
+def epoch_line(epoch: int, loss: float) -> str:
+    """The loss of an epoch, to the decimals that every processor agrees about."""
+    return f"epoch {epoch} loss : {loss:.12f}"
+
+
+def epoch_lines(run: PointsRun, epochs: int) -> str:
+    """A line for each tenth of the epochs."""
+    every = max(1, epochs // 10)
+    return "\n".join(epoch_line(epoch, loss) for epoch, loss, _ in run.rows if epoch % every == 0)
+
+
+def last_lines(run: PointsRun) -> str:
+    """A line for each of the last epochs."""
+    return "\n".join(epoch_line(epoch, loss) for epoch, loss in run.last)
+
+
+def column(outputs: Iterable[float]) -> str:
+    """Predictions as NumPy's `(n, 1)` array, in decimals however small they are."""
+    return "[" + "\n ".join(f"[{output:.8f}]" for output in outputs) + "]"
+
+
+def accuracy_line(run: PointsRun) -> str:
+    """The accuracy in per cent."""
+    return f"accuracy : {run.accuracy:.2%}"
+
+
+def screen(name: str, run: PointsRun, epochs: int, seed: int) -> str:
+    """All that main.py prints about a set."""
+    count = len(run.outputs)
+    lines = (
+        f"{name}: {count} points, seed {seed}",
+        epoch_lines(run, epochs),
+        "the last epochs:",
+        last_lines(run),
+        f"prediction {(count, 1)}:",
+        column(run.outputs),
+        accuracy_line(run),
+    )
+    return "\n".join(lines)

@@ -1,0 +1,363 @@
+"""The notebook of `fashion-mlp` as its teacher uses it: the lab's own cells drive its classes."""
+
+import ast
+import gzip
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from funcnn.experiments.data.formats.idx import pack_idx, read_idx
+from funcnn.experiments.data.store import place_of
+from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+from funcnn.experiments.tasks.task import Task
+
+pytest.importorskip("torch", reason="a lab in torch: pip install 'funcnn[torch]'")
+for package in ("jupytext", "nbformat"):
+    pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
+
+FASHION = place_of("fashion-mnist")
+
+
+def code_of(**changed):
+    """The code cells of the notebook."""
+    images = changed.pop("images", None)
+    built = json.loads(build("fashion-mlp", lab_configs("fashion-mlp", **changed), images=images))
+    return ["".join(each["source"]) for each in built["cells"] if each["cell_type"] == "code"]
+
+
+def classes_of(cells):
+    """The classes as they stand in the cells, and nothing else."""
+    source = "\n".join(cells)
+    found = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    return "\n\n".join(ast.get_source_segment(source, node) for node in found)
+
+
+def python(script, folder, **env):
+    """What the script prints last, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# The classes are put in front. Nothing is asked of them but what the lab's sheet says.
+SHEET = """
+import json, math
+import numpy as np
+import torch
+from torch import nn
+
+CLASSES
+
+said = {}
+(SGD,) = [each for each in list(globals().values())
+          if isinstance(each, type) and issubclass(each, torch.optim.Optimizer)]
+images = np.load("images.npy")
+labels = torch.from_numpy(np.load("labels.npy"))
+rows = torch.from_numpy((images.reshape(len(images), -1) / np.float32(255) - 0.286) / 0.353).float()
+
+
+def epochs(model, rows, labels, count):
+    criterion = myLoss()
+    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    losses = []
+    for epoch in range(count):
+        for x, targets in zip(rows.split(50), labels.split(50)):
+            optimizer.zero_grad()
+            outputs = model(x)
+            loss = criterion(outputs, targets)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+# --- the network, its file, and another data set
+torch.manual_seed(0)
+model = myMLP(28 * 28, 10)
+said["names"] = list(model.state_dict())
+said["shapes"] = [list(p.shape) for p in model.parameters()]
+said["layers"] = [type(each).__name__ for each in model.mlp]
+said["losses"] = epochs(model, rows, labels, 5)
+said["accuracy"] = (model(rows).argmax(1) == labels).float().mean().item()
+said["images"] = bool((model(rows.reshape(-1, 1, 28, 28)) == model(rows)).all())
+torch.save(model.state_dict(), "submission.pt")
+again = myMLP(28 * 28, 10)
+again.load_state_dict(torch.load("submission.pt", weights_only=True), strict=True)
+said["again"] = bool((again(rows) == model(rows)).all())
+import os
+said["bytes"] = os.path.getsize("submission.pt")
+colour = myMLP(3072, 10)
+torch.manual_seed(1)
+said["colour_losses"] = epochs(colour, torch.randn(200, 3072), torch.arange(200) % 10, 20)
+torch.save(colour.state_dict(), "colour.pt")
+said["colour_bytes"] = os.path.getsize("colour.pt")
+said["sizes"] = {str((a, b)): [p.shape[0] for n, p in myMLP(a, b).named_parameters()
+                               if n.endswith("weight")]
+                 for a, b in ((784, 47), (3072, 100), (12288, 10), (500_000, 2))}
+
+# --- the trained network of a snapshot
+snapshot = myMLP(784, 10)
+snapshot.load_state_dict(torch.load("snapshot.pt", weights_only=True), strict=True)
+np.save("snapshot_outputs.npy", snapshot(torch.from_numpy(np.load("inputs.npy"))).detach().numpy())
+
+# --- the loss, and its derivative, beside torch's
+def apart(make, theirs, *inputs):
+    ours_in = [x.clone().requires_grad_() for x in inputs]
+    theirs_in = [x.clone().requires_grad_() for x in inputs]
+    a, b = make(*ours_in), theirs(*theirs_in)
+    weights = torch.linspace(1, 2, a.numel(), dtype=a.dtype).reshape(a.shape)
+    (a * weights).sum().backward()
+    (b * weights).sum().backward()
+    ends = [(a.detach(), b.detach()), *((p.grad, q.grad) for p, q in zip(ours_in, theirs_in))]
+    return max((p - q).abs().max().item() for p, q in ends)
+
+
+torch.manual_seed(2)
+said["loss"] = []
+for scale in (1.0, 30.0, 1e4):
+    outputs = scale * torch.randn(40, 7, dtype=torch.float64)
+    targets = torch.randint(0, 7, (40,))
+    said["loss"].append(apart(lambda x: myLoss()(x, targets),
+                              lambda x: nn.functional.cross_entropy(x, targets), outputs) / scale)
+far = torch.tensor([[3e38, -3e38, 0.0], [-1e30, -1e30, -1e30]], requires_grad=True)
+value = myLoss()(far, torch.tensor([0, 2]))
+value.backward()
+said["far"] = [value.item(), far.grad.tolist()]
+
+# --- every activation, away from 0 and at 0
+F = nn.functional
+theirs = {"identity": lambda x: x, "logistic": torch.sigmoid, "tanh": torch.tanh,
+          "arctan": torch.arctan, "ReLU": F.relu, "ELU": F.elu, "softplus": F.softplus,
+          "binary step": lambda x: (x > 0).to(x.dtype) + 0 * x,
+          "PReLU": lambda x: F.prelu(x, torch.tensor([0.25], dtype=x.dtype))}
+x = torch.cat([torch.linspace(-15, 15, 301, dtype=torch.float64), torch.zeros(1).double()])
+said["activations"] = {name: apart(myActivation(name), f, x) for name, f in theirs.items()}
+ours, torchs = myActivation("PReLU"), nn.PReLU()
+ours(x.float()).sum().backward()
+torchs(x.float()).sum().backward()
+(slope,) = ours.parameters()
+said["slope"] = [slope.grad.item(), torchs.weight.grad.item()]
+said["overflow"] = [myActivation(name)(torch.tensor([-500.0, 500.0])).tolist() for name in theirs]
+
+# --- the optimizer: by hand, under rates that change; and funcnn's under its schedule
+rates, b, g = [0.1, 0.1, 0.05, 0.02, 0.01], 0.8, 0.3
+w = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+still = nn.Parameter(torch.ones(2))
+slow = nn.Parameter(torch.ones(1, dtype=torch.float64))
+optimizer = SGD([{"params": [w, still]}, {"params": [slow], "lr": 0.001, "momentum": 0.0}],
+                lr=1.0, momentum=b, weight_decay=g)
+by_hand, v = np.array([1.0, -2.0]), np.zeros(2)
+said["recurrence"], slow_hand = 0.0, 1.0
+for h in rates:
+    optimizer.param_groups[0]["lr"] = h
+    optimizer.zero_grad()
+    ((w**2).sum() + (slow**2).sum()).backward()
+    optimizer.step()
+    v = b * v - g * h * by_hand - h * 2 * by_hand
+    by_hand = by_hand + v
+    slow_hand -= 0.001 * (g * slow_hand + 2 * slow_hand)
+    said["recurrence"] = max(said["recurrence"], float(np.abs(w.detach().numpy() - by_hand).max()),
+                             abs(slow.item() - slow_hand))
+said["still"] = still.tolist()
+stored = optimizer.state_dict()
+other = SGD([{"params": [w, still]}, {"params": [slow]}], lr=0.5)
+other.load_state_dict(stored)
+said["stored"] = float((other.state[w]["v"] - torch.from_numpy(v)).abs().max())
+said["closure"] = optimizer.step(lambda: 3.0)
+
+import funcnn as fn
+from funcnn.experiments.pytorch.optimizers import ClassicalMomentum
+
+rate = fn.schedules.cosine_decay(0.1, 20)
+schooled = fn.classical_momentum(rate, 0.9, 0.01)
+params = {"w": np.array([1.0, -0.5, 2.0])}
+state = schooled.init(params)
+w = nn.Parameter(torch.from_numpy(params["w"].copy()))
+optimizer = SGD([w], lr=0.1, momentum=0.9, weight_decay=0.01, steps=20)
+said["schedule"] = 0.0
+for _ in range(20):
+    updates, state = schooled.update({"w": np.cos(params["w"])}, state, params)
+    params = fn.apply_updates(params, updates)
+    optimizer.zero_grad()
+    torch.sin(w).sum().backward()
+    optimizer.step()
+    said["schedule"] = max(said["schedule"], float(np.abs(w.detach().numpy() - params["w"]).max()))
+
+# --- the training of the PyTorch backend: the same params but for rounding
+torch.manual_seed(3)
+ours = myMLP(784, 10).double()
+backend = nn.Sequential(nn.Flatten(), *(nn.ReLU() if i % 2 else nn.Linear(*each.weight.shape[::-1])
+                                        for i, each in enumerate(ours.mlp))).double()
+backend.load_state_dict(dict(zip(backend.state_dict(), ours.state_dict().values())))
+optimizers = [SGD(ours.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, steps=40),
+              ClassicalMomentum(backend.parameters(), 0.05, 0.9, 5e-4)]
+falls = torch.optim.lr_scheduler.CosineAnnealingLR(optimizers[1], T_max=40)
+for step in range(40):
+    at = slice(50 * (step % 20), 50 * (step % 20) + 50)
+    for model, criterion, optimizer in zip((ours, backend), (myLoss(), nn.CrossEntropyLoss()),
+                                           optimizers):
+        optimizer.zero_grad()
+        loss = criterion(model(rows[at].double()), labels[at])
+        loss.backward()
+        optimizer.step()
+    falls.step()
+said["backend"] = max((p - q).abs().max().item()
+                      for p, q in zip(ours.parameters(), backend.parameters()))
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def sheet(tmp_path_factory):
+    """What the lab's own cells find of the classes."""
+    import funcnn as fn
+    from funcnn.experiments.export.tensor_files import write_tensors
+    from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
+
+    folder = tmp_path_factory.mktemp("sheet")
+    images, labels = (
+        read_idx(FASHION / f"t10k-{kind}-ubyte.gz")[:1000]
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", labels.astype(np.int64))
+    hidden = [part for width in (256, 128) for part in (fn.Dense(width), fn.Relu())]
+    model = fn.serial(fn.Flatten(), *hidden, fn.Dense(10))
+    _, params = model.init(fn.random.key(0), (1, 28, 28))
+    inputs = (images[:50, None] / np.float32(255)).astype(np.float32)
+    np.save(folder / "inputs.npy", inputs)
+    write_tensors(folder / "snapshot.pt", in_mlp(to_state_dict(model, params)), {})
+    said = json.loads(python(SHEET.replace("CLASSES", classes_of(code_of()), 1), folder))
+    outputs, _ = model.apply(params, inputs, wrt=None)
+    said["snapshot"] = float(np.abs(np.load(folder / "snapshot_outputs.npy") - outputs).max())
+    return said
+
+
+def test_the_network_has_the_labs_names_and_sizes(sheet):
+    assert sheet["names"] == [
+        f"mlp.{index}.{leaf}" for index in (0, 2, 4) for leaf in ("weight", "bias")
+    ]
+    assert sheet["layers"] == ["Linear", "myActivation", "Linear", "myActivation", "Linear"]
+    assert sheet["shapes"] == [[256, 784], [256], [128, 256], [128], [10, 128], [10]]
+
+
+def test_the_labs_loop_trains_it_and_its_file_loads_strictly(sheet):
+    assert sheet["losses"][-1] < 0.3 * sheet["losses"][0]
+    assert sheet["accuracy"] > 0.8
+    assert sheet["images"]
+    assert sheet["again"]
+    assert 4 * 235_146 < sheet["bytes"] < 950_000
+
+
+def test_another_data_set_is_learned_in_less_than_2_mb(sheet):
+    assert sheet["colour_losses"][-1] < 0.1 * sheet["colour_losses"][0]
+    assert sheet["colour_bytes"] < 2_000_000
+    assert sheet["sizes"]["(784, 47)"] == [256, 128, 47]
+    for sizes, widths in sheet["sizes"].items():
+        inputs, classes = ast.literal_eval(sizes)
+        every = [inputs, *widths]
+        count = sum((a + 1) * b for a, b in itertools.pairwise(every))
+        assert widths[-1] == classes
+        assert widths[0] >= widths[1]
+        assert 4 * count < 2_000_000 or widths[:2] == [1, 1]
+
+
+def test_the_params_of_a_snapshot_load_strictly_and_give_its_outputs(sheet):
+    assert sheet["snapshot"] < 1e-5
+
+
+def test_the_loss_is_cross_entropy_without_overflow(sheet):
+    assert max(sheet["loss"]) < 1e-14
+    value, grads = sheet["far"]
+    assert value == pytest.approx(np.log(3) / 2, rel=1e-6)
+    assert grads[0] == [0, 0, 0]
+    assert grads[1] == pytest.approx([1 / 6, 1 / 6, -1 / 3], rel=1e-6)
+
+
+def test_every_activation_and_its_derivative_are_right(sheet):
+    assert len(sheet["activations"]) == 9
+    assert max(sheet["activations"].values()) < 1e-12
+    assert sheet["slope"][0] == pytest.approx(sheet["slope"][1], rel=1e-6)
+    assert np.isfinite(sheet["overflow"]).all()
+
+
+def test_the_optimizer_goes_by_the_labs_recurrence(sheet):
+    assert sheet["recurrence"] < 1e-14
+    assert sheet["still"] == [1, 1]  # it has no gradient
+    assert sheet["stored"] < 1e-14
+    assert sheet["closure"] == 3
+    assert sheet["schedule"] < 1e-14
+
+
+def test_the_labs_classes_train_as_the_pytorch_backend_does(sheet):
+    assert sheet["backend"] < 1e-12
+
+
+# --- the whole notebook, with other files beside it ------------------------------------------
+
+
+def test_the_notebook_trains_what_the_pytorch_backend_trains(tmp_path):
+    import torch
+
+    from funcnn.experiments.pytorch.learner import TorchLearner
+    from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
+
+    for part, count in (("train", 1200), ("t10k", 200)):
+        for kind in ("images-idx3", "labels-idx1"):
+            name = f"{part}-{kind}-ubyte.gz"
+            (tmp_path / name).write_bytes(pack_idx(read_idx(FASHION / name)[:count]))
+    changed = {"epochs": 2, "seed": 2}
+    (config,) = lab_configs(
+        "fashion-mlp", **changed, data=str(tmp_path), val_size=200, backend="torch"
+    ).values()
+    task = Task.build(config)
+    learner = TorchLearner(task)
+    for epoch in (1, 2):
+        for batch in learner.batches(epoch):
+            learner.step(batch)
+    expected = in_mlp(to_state_dict(task.model, learner.params))
+    printed = python("\n".join(code_of(**changed)), tmp_path)
+    assert "1,000 to train on, 200 for validation, 200 to test" in printed
+    found = torch.load(tmp_path / "another.pt", weights_only=True)
+    assert list(found) == list(expected)
+    for name, tensor in found.items():
+        np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=0, atol=2e-5)
+
+
+def colours(folder, form):
+    """Four IDX files of 32 x 32 pixels in colour: four classes, told by their colour."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 600), ("t10k", 200)):
+        labels = rng.permutation(count).astype(np.uint8) % 4
+        images = rng.integers(0, 120, (count, *form), np.uint8)
+        images[:, : 1 + form[0] // 4] += 30 * labels[:, None, None, None]
+        (folder / f"{part}-images-idx4-ubyte").write_bytes(gzip.decompress(pack_idx(images)))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(pack_idx(labels))
+
+
+def test_the_notebook_takes_the_files_of_another_data_set_beside_it(tmp_path):
+    colours(tmp_path, (3, 32, 32))
+    script = "\n".join(code_of(epochs=4, batch_size=25))
+    printed = python(script, tmp_path, FUNCNN_DATA=str(FASHION.parent))
+    assert "another data set than Fashion-MNIST" in printed
+    assert "images (600, 3, 32, 32) labels (600,) test images (200, 3, 32, 32)" in printed
+    assert "500 to train on, 100 for validation, 200 to test" in printed
+    assert "the params in another.pt were trained by the loop above, in 4 epochs" in printed
+    accuracy = float(printed.partition("test accuracy       ")[2].partition("%")[0])
+    assert accuracy > 90
+    assert (tmp_path / "another.pt").stat().st_size < 2_000_000
+    assert len((tmp_path / "another.csv").read_text().splitlines()) == 201
+    assert not (tmp_path / "submission.pt").exists()
