@@ -21,6 +21,7 @@ from funcnn.cli import main
 from funcnn.experiments.data import emnist47
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import InputError, RunStoppedError
+from funcnn.experiments.labs import registry
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.registry import LABS
@@ -432,12 +433,8 @@ def test_data_that_is_not_emnist_is_refused_before_anything_is_written(nowhere, 
 
 @pytest.mark.usefixtures("here")
 def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch):
-    for name in ("tiny", "letters"):
-        monkeypatch.delitem(LABS, name)
-    for name in set(LABS):
-        monkeypatch.delitem(LABS, name)
-    for lab in (LETTERS, TINY._replace(name="late")):
-        monkeypatch.setitem(LABS, lab.name, lab)
+    labs = {lab.name: lab for lab in (LETTERS, TINY._replace(name="late"))}
+    monkeypatch.setattr(registry, "LABS", labs)
     result = funcnn("experiment run all --quick --jobs 1 --out here", code=1)
     line, begins = result.stderr.splitlines()
     assert line.startswith("Error: letters needs EMNIST with 47 classes, and it was not found")
