@@ -80,7 +80,7 @@ def _draw(axis: Any, block: Block, left: float, top: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     colour = _COLOURS.get(block.layers[0], _GREY)
-    looks = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.3}
+    looks: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.3}
     box = FancyBboxPatch((left, top - 1), 1, 1, facecolor=f"{colour}22", edgecolor=colour, **looks)
     axis.add_patch(box)
     lines = [" +\n".join(block.layers), sizes_text(block.shape, " x ")]

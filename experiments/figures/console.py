@@ -1,6 +1,7 @@
 """What a program printed, as a picture of the screen."""
 
 from pathlib import Path
+from typing import Any
 
 from funcnn.experiments.errors import printable
 from funcnn.experiments.figures.drawing import figure_file
@@ -19,7 +20,7 @@ def console(path: Path, text: str) -> None:
 
     lines = [printable(line) for line in text.splitlines()]
     figure = Figure(figsize=(1, 1), dpi=120, facecolor=_SCREEN)
-    looks = {"family": "DejaVu Sans Mono", "fontsize": _SIZE, "color": _LETTERS}
+    looks: dict[str, Any] = {"family": "DejaVu Sans Mono", "fontsize": _SIZE, "color": _LETTERS}
     texts = [figure.text(0, 0, line, va="center", parse_math=False, **looks) for line in lines]
     # Letters are set to whole pixels, and so are not as wide as the font says.
     width = max(text.get_window_extent().width for text in texts) / figure.dpi + 2 * _MARGIN
