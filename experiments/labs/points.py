@@ -3,21 +3,12 @@
 import numpy as np
 
 from funcnn.experiments.figures import plots
-from funcnn.experiments.labs import figures, points_runs, sections
+from funcnn.experiments.labs import figures, points_runs, sections, tables
 from funcnn.experiments.labs.judgements import listed, loss_in_words, of_curves
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.points_findings import alike, of_settings, when_right
 from funcnn.experiments.labs.points_runs import begin, measure, params_over_training, runs_of
 from funcnn.experiments.labs.points_theory import introduction, set_up
-from funcnn.experiments.labs.tables import (
-    Setting,
-    compared,
-    facts,
-    screen,
-    shown,
-    side_by_side_table,
-    verdict,
-)
 from funcnn.experiments.reports.document import (
     Block,
     Document,
@@ -121,7 +112,7 @@ def report(results: Results) -> Document:
         "A network with two hidden layers, from scratch in NumPy.",
         [
             ("Runs", f"those of `main.py`, seeds {seeds}; what is shown whole is of seed 0"),
-            *facts(results)[1:],  # which seeds is said
+            *tables.facts(results)[1:],  # which seeds is said
         ],
         (introduction(), set_up(), _results(results), _discussion(results), _extra(results)),
         lettered=True,
@@ -145,9 +136,9 @@ def _results(results: Results) -> Section:
         whose = f"the set {name}, {_IN_WORDS[name]}"
         caption = f"As it is printed while it learns: {whose}."
         printed = points_runs.epoch_lines(run, epochs)
-        screenshot.append(screen(folder / f"screen-{name}.png", printed, caption))
+        screenshot.append(tables.screen(folder / f"screen-{name}.png", printed, caption))
         path, caption = folder / f"predictions-{name}.png", f"Ground truth and prediction: {whose}."
-        screenshot.append(shown(path, caption, plots.points, points, outputs))
+        screenshot.append(tables.shown(path, caption, plots.points, points, outputs))
         right = int(((outputs > 0.5) == labels).sum())
         colours = "every point has" if right == len(labels) else f"{right} of {len(labels)} have"
         screenshot.append(finding(f"On the right {colours} the colour of its class."))
@@ -165,10 +156,10 @@ def _results(results: Results) -> Section:
         history = params_over_training(run, config)
         still, moving = folder / f"boundary-{name}.png", folder / f"boundary-{name}.gif"
         caption = f"The probability of class 1 over training: {whose}."
-        panels = shown(still, caption, figures.boundaries, moving, history, model, points)
+        panels = tables.shown(still, caption, figures.boundaries, moving, history, model, points)
         panels = panels._replace(moving=moving) if isinstance(panels, Picture) else panels
         over_training += [panels, finding(when_right(losses[name]))]
-    curve = shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
+    curve = tables.shown(folder / "curve.png", "Loss over epochs.", figures.losses, losses)
     falls = [
         f"{name} from {loss_in_words(of[0].train_loss)} to {loss_in_words(of[-1].train_loss)}"
         for name, of in losses.items()
@@ -212,7 +203,9 @@ def _compared(results: Results, title: str, extra: str, rest: str, *words: Text)
             *words,
             Table(("setting", *header), tuple(rows), caption),
             Items(of_settings(by_setting)),
-            shown(path, f"Over epochs, with seed 0: {rest}.", plots.curves, curves, "training"),
+            tables.shown(
+                path, f"Over epochs, with seed 0: {rest}.", plots.curves, curves, "training"
+            ),
             finding(of_curves({curve.label: curve.losses.tolist() for curve in curves})),
         ),
     )
@@ -243,9 +236,9 @@ def _discussion(results: Results) -> Section:
 
 def _in_single_precision(results: Results) -> list[Block]:
     """The same settings from other first weights, with NumPy and with PyTorch."""
-    settings = [Setting(name, trial) for name, trial in MAIN.items()]
+    settings = [tables.Setting(name, trial) for name, trial in MAIN.items()]
     settings += [
-        Setting(label, trial)
+        tables.Setting(label, trial)
         for extra in EXTRAS.values()
         for label, trial in extra.items()
         if trial not in MAIN.values()
@@ -254,7 +247,7 @@ def _in_single_precision(results: Results) -> list[Block]:
         label: [results.spread(trial, backend, "test_accuracy") for backend in trial.backends]
         for label, trial in settings
     }
-    own = [Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
+    own = [tables.Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
     return [
         Text(
             "Is it the derivatives written by hand, or the settings, that decide? Every setting "
@@ -262,8 +255,8 @@ def _in_single_precision(results: Results) -> list[Block]:
             "other runs than all above: in single precision, from other first weights and, of "
             "the linear set, other points, the same ones on both sides."
         ),
-        *(verdict(results, trial, 0.9, "test_accuracy") for trial in MAIN.values()),
-        side_by_side_table(
+        *(tables.verdict(results, trial, 0.9, "test_accuracy") for trial in MAIN.values()),
+        tables.side_by_side_table(
             results, settings, "setting", "In single precision, after the last epoch.", _SCORES
         ),
         finding(alike(by_setting)),
@@ -272,7 +265,7 @@ def _in_single_precision(results: Results) -> list[Block]:
             "With first weights of torch's own, for so few units uniform between -0.7 and 0.7 or "
             "less, in the place of $N(0, 1)$:"
         ),
-        *compared(results, own, "first weights", "Both sets.", _SCORES),
+        *tables.compared(results, own, "first weights", "Both sets.", _SCORES),
     ]
 
 

@@ -80,7 +80,7 @@ COMMANDS = dict(commands())
 def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
         *("train", "compare", "evaluate", "predict", "inspect", "export", "import", "check"),
-        "bench",
+        *("bench", "grade"),
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure curves"),
         *("experiment list", "experiment run", "experiment report"),
