@@ -21,7 +21,7 @@ from funcnn.experiments.figures import drawing as lost_figures
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.labs.tables import shown
-from funcnn.experiments.reports.document import Picture, Text
+from funcnn.experiments.reports.document import Picture, finding
 from funcnn.experiments.sweep import sweep
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import figures as training_figures
@@ -151,7 +151,8 @@ def test_a_benchmark_whose_figure_cannot_be_drawn_has_its_numbers(monkeypatch):
 
 
 def test_a_report_says_where_a_figure_is_missing():
-    assert shown(Path("a.png"), "A.", impossible) == Text("A. (This figure could not be drawn.)")
+    missing = finding("A. (This figure could not be drawn.)")
+    assert shown(Path("a.png"), "A.", impossible) == missing
     assert shown(Path("a.png"), "A.", learning_curve, ROWS) == Picture(Path("a.png"), "A.")
 
 
