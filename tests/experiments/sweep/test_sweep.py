@@ -75,7 +75,7 @@ def test_every_combination_is_a_point_and_every_seed_a_run():
 def test_a_lab_brings_the_settings_of_its_main_trials_and_a_key_for_them():
     plan = Plan.make("lab:points", {"lr": (0.1, 0.2)}, {}, 1)
     assert list(plan.grid) == ["trial", "lr"]
-    assert [run.config.data for run in plan.runs] == ["points-xor"] * 2 + ["points-linear"] * 2
+    assert [run.config.data for run in plan.runs] == ["points-linear"] * 2 + ["points-xor"] * 2
     assert len(Plan.make("fashion", {"trial": ("cnn",), "channels": ((4,),)}, {}, 1).runs) == 1
     assert list(Plan.make("fashion-mlp", {"lr": (0.1,)}, {}, 1).grid) == ["lr"]
     assert Plan.make("points", {}, {}, 1).runs[0].config.init == "own"  # the architecture

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from standalone_files import of_lab
-from vermin.main import main as vermin
 
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.formats.idx import read_idx
@@ -142,7 +141,7 @@ NEWER = re.compile(
 )
 
 
-def test_what_emnist47_hands_in_is_python_3_6(tmp_path, monkeypatch, capsys) -> None:
+def test_what_emnist47_hands_in_is_python_3_6(tmp_path) -> None:
     cells = json.loads(build("emnist47", lab_configs("emnist47")))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     texts = {name: content.decode() for name, content in handed_in("emnist47").items()}
@@ -150,12 +149,17 @@ def test_what_emnist47_hands_in_is_python_3_6(tmp_path, monkeypatch, capsys) -> 
         (tmp_path / name).write_text(text)
         assert not NEWER.search(text)
 
-    def minimum(*files: Path) -> int:
-        monkeypatch.setattr(sys, "argv", ["vermin", "--target=3.6-", "--no-tips", *map(str, files)])
-        with pytest.raises(SystemExit) as raised:
-            vermin()
-        return raised.value.code
+    def judge(*files: Path) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-c",
+            "import vermin; vermin.main()",
+            "--target=3.6-",
+            "--no-tips",
+        ]
+        return subprocess.run([*command, *files], capture_output=True, text=True, check=False)
 
-    assert minimum(*tmp_path.glob("*.py")) == 0, capsys.readouterr().out
+    judged = judge(*tmp_path.glob("*.py"))
+    assert judged.returncode == 0, judged.stdout
     (tmp_path / "newer.py").write_text("if (n := 3) > 2:\n    print(f'{n=}')\n")
-    assert minimum(tmp_path / "newer.py") == 1
+    assert judge(tmp_path / "newer.py").returncode == 1
