@@ -3,10 +3,9 @@
     loss(outputs, targets, *, weights=None, reduction="mean") -> (value, vjp)
     vjp(dvalue=1.0) -> doutputs
 
-Each formula gives the loss of one example, or of one element where outputs and targets have one
-shape, and its derivative by the outputs; `reduced` averages both. Targets are cast to the outputs'
-dtype; targets whose shape does not fit are an error, never a broadcast. doutputs has the shape and
-dtype of outputs.
+Each formula gives the loss of one example, or of one element where both have one shape, and its
+derivative by the outputs; `reduced` averages both. Targets are cast to the outputs' dtype; a shape
+that does not fit is an error, never a broadcast. doutputs is like outputs.
 
 weights: one for each example, `(N,)`, at least 0 and not all 0; each multiplies its example.
 reduction: `"mean"` is sum(w l) / sum(w), over all elements where the loss has elements, and
