@@ -71,6 +71,12 @@ _names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME
     help="Runs of each setting with each backend. [default: 3, quick: 1; or as many as before]",
 )
 @click.option(
+    "--main-only",
+    is_flag=True,
+    help="Only the networks that the lab asks for, without the runs that show what each choice "
+    "changed; they may follow.",
+)
+@click.option(
     "--data",
     help="Where EMNIST with 47 classes is: a path as of funcnn train, or a name. "
     "[default: emnist47 in a data folder, or the official files where they are]",
@@ -87,6 +93,7 @@ def run(
     names: tuple[str, ...],
     quick: bool,
     seeds: int | None,
+    main_only: bool,
     data: str | None,
     jobs: int | None,
     out: Path | None,
@@ -110,7 +117,8 @@ def run(
         lab_data = data if lab.on_emnist or not several else None
         with contextlib.closing(bar), _going_on(lab, several):
             try:
-                lab_run = LabRun.open(lab, quick, _place(out, lab, several), lab_data, seeds)
+                place = _place(out, lab, several)
+                lab_run = LabRun.open(lab, quick, place, lab_data, seeds, main_only)
                 if not quiet:
                     echo(_intention(lab_run, jobs), err=True)
                 pages.append(lab_run.finish(bar, jobs))
@@ -133,15 +141,18 @@ def _intention(lab_run: LabRun, at_once: int | None) -> str:
     from funcnn.experiments.labs.estimate import seconds_of
 
     results, waiting = lab_run.results, lab_run.jobs()
-    if not waiting:
+    after = [] if results.measured else results.lab.measured_like(results)
+    if not waiting and not after:
         return f"{results.lab.name}: all {len(results.planned())} runs are finished"
     at_once = at_once or fn.threads.available_cores()
     takes = ""
     if not results.quick:
-        minutes = seconds_of(waiting, at_once) / 60
+        minutes = seconds_of(waiting, after, at_once) / 60
         takes = f", {'about ' if minutes >= 1 else 'less than '}{max(1, round(minutes))} min here"
+    beside = f" and {len(after)} short ones for its report" if after else ""
     return (
-        f"{results.lab.name}: {len(waiting)} runs in {results.path}, {at_once} at a time{takes}; "
+        f"{results.lab.name}: {len(waiting)} runs{beside} in {results.path}, {at_once} at a "
+        f"time{takes}; "
         "Ctrl-C is safe, and the same command goes on"
     )
 
@@ -157,8 +168,9 @@ def _say_what_next(results: Results, page: Path) -> None:
     lab = results.lab
     if lab.name not in HAND_INS:
         return
-    if results.quick:
-        echo(f"a quick version cannot be handed in: funcnn experiment run {lab.name}")
+    if results.quick or results.main_only:
+        part = "a quick version" if results.quick else "a report of the main runs alone"
+        echo(f"{part} cannot be handed in: funcnn experiment run {lab.name}")
         return
     words = ["funcnn experiment submit", lab.name, "--student-id ID"]
     words += ["--name NAME"] * HAND_INS[lab.name].is_named

@@ -54,7 +54,7 @@ def test_a_sweep_trains_only_what_is_missing(old, monkeypatch):
 
 def test_an_experiment_is_gone_on_with_and_reported(old):
     need_weasyprint()
-    lost = old / "experiment/trials/hidden-8/numpy-seed-0"
+    lost = old / "experiment/trials/linear/numpy-seed-0"
     summary = json.loads((lost / "summary.json").read_text("utf-8"))
     shutil.rmtree(lost)
     with labs_here():
@@ -66,6 +66,13 @@ def test_an_experiment_is_gone_on_with_and_reported(old):
     assert "The set xor" in page
     assert f"{100 * xor['test_accuracy']:.2f}" in page
     assert (old / "experiment/figures").is_dir()
+
+
+def test_params_that_were_kept_after_epochs_are_held_to_the_record(old):
+    kept = old / "experiment/trials/xor/numpy-seed-0/history"
+    next(kept.glob("*.npz")).unlink()
+    done = funcnn("experiment", "report", "points", "--quick", "--out", "experiment", code=1)
+    assert "xor/numpy-seed-0 was changed since it was trained" in done.stderr
 
 
 def test_snapshots_are_inspected_and_exported(old):

@@ -103,6 +103,7 @@ def _networks_and_report(
         return networks, partial(snapshot_report, lab, networks, student.facts()), None
     run = LabRun.recorded(lab, False, experiment)
     if not draft:  # which has what is finished so far
+        run.expect_whole()
         run.expect_finished()
     backend = "torch" if hand_in.notebook_writes else "numpy"
     networks = of_experiment(run.results, trials, backend)

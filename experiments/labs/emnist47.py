@@ -100,17 +100,17 @@ def report(results: Results) -> Document:
                     ),
                     Text(
                         "$L$ is the cross-entropy; $E$ the half squared error that an early form "
-                        "of the lab has. What the change from $E$ to $L$ did:"
+                        "of the lab has."
                     ),
-                    what_changed(results, steps, "loss"),
                 ),
+                what_changed(results, steps, "loss", "What the change from $E$ to $L$ did:"),
             ),
             sections.titled(
                 "Network",
                 sections.network(results, CNN),
-                [what_changed(results, steps, "convolutions")],
+                what_changed(results, steps, "convolutions", "What the convolutions did:"),
             ),
-            Section(
+            sections.titled(
                 "Activation",
                 (
                     Formula(
@@ -121,8 +121,9 @@ def report(results: Results) -> Document:
                             r"s'(x) &= s(x) \, (1 - s(x))",
                         ]
                     ),
-                    Text("What the change from the sigmoid to ReLU did:"),
-                    what_changed(results, steps, "activation"),
+                ),
+                what_changed(
+                    results, steps, "activation", "What the change from the sigmoid to ReLU did:"
                 ),
             ),
             sections.titled(
@@ -138,7 +139,11 @@ def report(results: Results) -> Document:
                 confusion(ours),
                 sections.handed_in(results, CNN, FILE),
             ),
-            Section("What each choice changed", tuple(ablation(results, steps))),
+            *(
+                []
+                if results.main_only
+                else [Section("What each choice changed", tuple(ablation(results, steps)))]
+            ),
             sections.titled(
                 "The same network in PyTorch",
                 (sections.module(results.task(CNN)),),

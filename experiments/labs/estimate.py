@@ -3,7 +3,6 @@
 import itertools
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,23 +19,24 @@ _SOME = 1000
 """Examples of which the time of all is told, and on which a run without validation measures."""
 
 
-def seconds_of(jobs: Sequence[Job], at_once: int) -> float:
+def seconds_of(jobs: Sequence[Job], after: Sequence[RunConfig], at_once: int) -> float:
     """About how long the runs will take, so many at once, each with one thread.
 
-    Networks that differ in what hardly changes their time (rates, activations, seeds) are measured
-    once: a moment each, and loading each set of data. Raises `InputError` as a run would.
+    after: settings of runs that are made after them, one at a time. Networks that differ in what
+    hardly changes their time (rates, activations, seeds) are measured once: a moment each, and
+    loading each set of data. Raises `InputError` as a run would.
     """
-    kinds = Counter(_kind(job.config) for job in jobs)
-    first = {_kind(job.config): job for job in reversed(jobs)}
-    data = {}
-    total = 0.0
-    for kind, count in kinds.items():
-        config, expected = first[kind].config, first[kind].expected
+    expected = {job.config.data: job.expected for job in jobs}
+    configs = [job.config for job in jobs]
+    first = {_kind(config): config for config in reversed([*configs, *after])}
+    data, seconds = {}, {}
+    for kind, config in first.items():
         source = (config.data, config.val_size, config.split)
         if source not in data:
-            data[source] = load_data(config, expected)
-        total += count * _seconds(Task.of(config, data[source]))
-    return total / min(at_once, len(jobs))
+            data[source] = load_data(config, expected.get(config.data))
+        seconds[kind] = _seconds(Task.of(config, data[source]))
+    total, one_by_one = (sum(seconds[_kind(each)] for each in of) for of in (configs, after))
+    return total / at_once + one_by_one
 
 
 def _kind(config: RunConfig) -> tuple[object, ...]:

@@ -74,7 +74,7 @@ def report(results: Results) -> Document:
             _both_parts(results),
             _part(results, "Part 1: from scratch in NumPy", "numpy", examined),
             _part(results, "Part 2: the same network in PyTorch", "torch", examined),
-            _raised(results),
+            *([] if results.main_only else [_raised(results)]),
             sections.titled(
                 "The differences between the two parts",
                 (Section("CNN", tuple(sections.differences(results, CNN))),),

@@ -32,6 +32,7 @@ from funcnn.experiments.reports.document import (
     Text,
     finding,
 )
+from funcnn.experiments.training.callback import Callback
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
@@ -88,11 +89,7 @@ def report(results: Results) -> Document:
                 [sections.screenshot(results, MAIN, "numpy", "The MLP")],
                 confusion(ours),
             ),
-            _against_size(results),
-            _activations(results),
-            _loss(results),
-            _optimizer(results),
-            _another(results),
+            *([] if results.main_only else _choices(results)),
             sections.titled("What is handed in", _handed_in(results)),
             sections.titled(
                 "NumPy with PyTorch",
@@ -104,6 +101,11 @@ def report(results: Results) -> Document:
             sections.titled("Inside the network", inside(ours)),
         ),
     )
+
+
+def _choices(results: Results) -> list[Section]:
+    """What each of them changed, and what the same model is on other data."""
+    return [of(results) for of in (_against_size, _activations, _loss, _optimizer, _another)]
 
 
 def _size(results: Results, trial: Trial) -> int:
@@ -264,8 +266,9 @@ def _apart(results: Results) -> list[Block]:
     ]
 
 
-def measure(results: Results) -> dict[str, list[float]]:
+def measure(results: Results, callback: Callback) -> dict[str, list[float]]:
     """How far the two recurrences are apart after each step."""
+    callback.note("the two recurrences beside each other")
     task = results.task(MAIN)
     return {
         label: recurrences_apart(task, schedule, _STEPS)

@@ -13,6 +13,7 @@ from funcnn.experiments.data.provenance import expected_data
 from funcnn.experiments.reports.document import Document
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.model import TrainedModel, load_model
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.experiments.training.spread import Spread, spread
@@ -30,8 +31,6 @@ class Trial(NamedTuple):
     backends: tuple[str, ...] = BACKENDS
     main: bool = False
     """Whether it is what the lab asks for, so that its epochs are printed."""
-    history: bool = False
-    """Whether NumPy's first run keeps its params after each recorded epoch."""
 
     @property
     def on_emnist(self) -> bool:
@@ -66,8 +65,10 @@ class Lab(NamedTuple):
     """What the lab wants printed for an epoch."""
     report: Callable[["Results"], Document]
     """The document of finished results, whose figures it draws, and the files to hand in."""
-    measure: Callable[["Results"], Any] | None = None
+    measure: Callable[["Results", Callback], Any] | None = None
     """What is measured once, beside the runs and after them, as data that JSON can hold."""
+    measured_like: Callable[["Results"], Sequence[RunConfig]] = lambda results: ()
+    """The settings of runs that take about as long as that takes."""
     closing: Callable[["Results"], str] | None = None
     """What the lab wants printed in the end."""
 
@@ -87,7 +88,8 @@ class Results:
 
     machine: that trained. emnist: the name or path of EMNIST 47; without it (None) the trials about
     it are left out. measured: as the lab's `measure` gave it, None before. seeds: how many of each
-    setting; None: as many as the lab has.
+    setting; None: as many as the lab has. main_only: without the trials that the lab does not ask
+    for; its `main_only` says whether there are such.
     """
 
     def __init__(
@@ -99,11 +101,17 @@ class Results:
         emnist: str | None = None,
         measured: Any = None,
         seeds: int | None = None,
+        main_only: bool = False,
     ) -> None:
         self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
         self.emnist, self.measured = emnist, measured
         self.seeds = range(seeds or (QUICK_SEEDS if quick else SEEDS))
-        self.trials = [trial for trial in lab.trials if emnist or not trial.on_emnist]
+        self.main_only = main_only and not all(trial.main for trial in lab.trials)
+        self.trials = [
+            trial
+            for trial in lab.trials
+            if (emnist or not trial.on_emnist) and (trial.main or not main_only)
+        ]
 
     def planned(self) -> list[Planned]:
         """Every run, in the order in which they begin."""
@@ -147,11 +155,6 @@ class Results:
         """
         values = [self.summary(trial, backend, seed)[score] for seed in self.seeds]
         return None if None in values else spread(values)
-
-    def history(self, trial: Trial) -> list[tuple[int, Path]]:
-        """The epochs after which the params were kept, in NumPy's first run, and where."""
-        kept = (self.folder(trial, "numpy", 0).path / "history").glob("*.npz")
-        return sorted((int(path.stem), path) for path in kept)
 
 
 def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:

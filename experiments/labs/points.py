@@ -5,9 +5,16 @@ import numpy as np
 from funcnn.experiments.figures import plots
 from funcnn.experiments.labs import figures, points_runs, sections, tables
 from funcnn.experiments.labs.judgements import listed, loss_in_words, of_curves
-from funcnn.experiments.labs.lab import Lab, Results, Trial
-from funcnn.experiments.labs.points_findings import alike, of_settings, when_right
-from funcnn.experiments.labs.points_runs import begin, measure, params_over_training, runs_of
+from funcnn.experiments.labs.lab import Lab, Results
+from funcnn.experiments.labs.points_findings import of_settings, when_right
+from funcnn.experiments.labs.points_runs import (
+    begin,
+    measure,
+    params_over_training,
+    runs_of,
+    settings,
+)
+from funcnn.experiments.labs.points_settings import EXTRAS, MAIN
 from funcnn.experiments.labs.points_theory import introduction, set_up
 from funcnn.experiments.reports.document import (
     Block,
@@ -23,72 +30,17 @@ from funcnn.experiments.reports.document import (
 from funcnn.experiments.training.run_folder import EpochRow
 
 _SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}
-_BASE = {"arch": "points", "init": "shared"}
-_SETS = {"linear": "points-linear", "xor": "points-xor"}
 _IN_WORDS = {"linear": "100 points on either side of a line", "xor": "21 points on two diagonals"}
 
-MAIN = {
-    name: Trial(name, {**_BASE, "data": data}, main=True, history=True)
-    for name, data in _SETS.items()
-}
 OWN_INIT = {
-    name: Trial(f"own-init-{name}", {**_BASE, "data": data, "init": "own"}, backends=("torch",))
-    for name, data in _SETS.items()
+    name: trial._replace(
+        name=f"own-init-{name}",
+        settings={**trial.settings, "init": "own"},
+        backends=("torch",),
+        main=False,
+    )
+    for name, trial in MAIN.items()
 }
-RATES = {f"{lr:g}": Trial(f"lr-{lr:g}", {**_BASE, "lr": lr}) for lr in (0.01, 0.05, 0.1, 1.0)}
-UNITS = {
-    f"{units} and {units}": Trial(f"hidden-{units}", {**_BASE, "hidden": [units, units]})
-    for units in (1, 2, 8, 16)
-}
-_LINEAR = {**_BASE, "activation": "identity", "lr": 0.05}
-NO_ACTIVATION = {
-    name: Trial(f"no-activation-{name}", {**_LINEAR, "data": data}) for name, data in _SETS.items()
-}
-# Those that scale a step by its size take a smaller one.
-OPTIMIZERS = {
-    name: Trial(f"optimizer-{name}", {**_BASE, "optimizer": name, "lr": lr})
-    for name, lr in {
-        "nesterov": 0.5,
-        "classical-momentum": 0.5,
-        "adagrad": 0.1,
-        "rmsprop": 0.01,
-        "adam": 0.02,
-        "adamw": 0.02,
-        "adamax": 0.02,
-        "sm3": 0.1,
-    }.items()
-}
-ACTIVATIONS = {
-    name: Trial(f"activation-{name}", {**_BASE, "activation": name, "lr": 0.1})
-    for name in ("tanh", "arctan", "relu", "leaky-relu", "elu", "softplus", "silu")
-}
-CONV = {
-    name: Trial(f"conv-{name}", {**_BASE, "arch": "points-conv", "data": data})
-    for name, data in _SETS.items()
-}
-_GROUPS = (MAIN, OWN_INIT, RATES, UNITS, NO_ACTIVATION, OPTIMIZERS, ACTIVATIONS, CONV)
-
-EXTRAS: dict[str, dict[str, Trial]] = {
-    "rates": {
-        f"rate {rate}": {**RATES, "0.5": MAIN["xor"]}[rate]
-        for rate in ("0.01", "0.05", "0.1", "0.5", "1")
-    },
-    "units": {
-        f"{units} units": {**UNITS, "4 and 4": MAIN["xor"]}[units]
-        for units in ("1 and 1", "2 and 2", "4 and 4", "8 and 8", "16 and 16")
-    },
-    "no-activation": {f"none, {name}": NO_ACTIVATION[name] for name in ("linear", "xor")},
-    "optimizers": {
-        f"{name.replace('-', '_')}, rate {trial.settings.get('lr', 0.5):g}": trial
-        for name, trial in {"sgd": MAIN["xor"], **OPTIMIZERS}.items()
-    },
-    "activations": {
-        f"{name.replace('-', '_')}, rate {trial.settings.get('lr', 0.5):g}": trial
-        for name, trial in {"sigmoid": MAIN["xor"], **ACTIVATIONS}.items()
-    },
-    "convolution": {f"convolution, {name}": CONV[name] for name in ("linear", "xor")},
-}
-"""The settings beside the two main ones, as `main.py` calls them."""
 
 
 def epoch_line(row: EpochRow) -> str:
@@ -235,32 +187,26 @@ def _discussion(results: Results) -> Section:
 
 
 def _in_single_precision(results: Results) -> list[Block]:
-    """The same settings from other first weights, with NumPy and with PyTorch."""
-    settings = [tables.Setting(name, trial) for name, trial in MAIN.items()]
-    settings += [
-        tables.Setting(label, trial)
-        for extra in EXTRAS.values()
-        for label, trial in extra.items()
-        if trial not in MAIN.values()
-    ]
-    by_setting = {
-        label: [results.spread(trial, backend, "test_accuracy") for backend in trial.backends]
-        for label, trial in settings
-    }
-    own = [tables.Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
-    return [
+    """The same networks from other first weights, with NumPy and with PyTorch."""
+    main = [tables.Setting(name, trial) for name, trial in MAIN.items()]
+    blocks: list[Block] = [
         Text(
-            "Is it the derivatives written by hand, or the settings, that decide? Every setting "
-            "once more in NumPy, and in PyTorch, whose derivatives nobody wrote by hand. These are "
+            "Do the derivatives written by hand do what PyTorch's do, which nobody wrote by hand? "
+            "Both networks once more in NumPy, and in PyTorch. These are "
             "other runs than all above: in single precision, from other first weights and, of "
             "the linear set, other points, the same ones on both sides."
         ),
         *(tables.verdict(results, trial, 0.9, "test_accuracy") for trial in MAIN.values()),
-        tables.side_by_side_table(
-            results, settings, "setting", "In single precision, after the last epoch.", _SCORES
+        *tables.compared(
+            results, main, "set", "In single precision, after the last epoch.", _SCORES
         ),
-        finding(alike(by_setting)),
         *sections.differences(results, MAIN["xor"]),
+    ]
+    if results.main_only:
+        return blocks
+    own = [tables.Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
+    return [
+        *blocks,
         Text(
             "With first weights of torch's own, for so few units uniform between -0.7 and 0.7 or "
             "less, in the place of $N(0, 1)$:"
@@ -307,10 +253,11 @@ def _extra(results: Results) -> Section:
 LAB = Lab(
     "points",
     "Back-propagation on points in the plane",
-    tuple(trial for group in _GROUPS for trial in group.values()),
+    (*MAIN.values(), *OWN_INIT.values()),
     {"epochs": 300},
     epoch_line,
     report,
     measure=measure,
+    measured_like=settings,
     closing=closing,
 )

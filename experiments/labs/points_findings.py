@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from funcnn.experiments.labs.judgements import against, listed, loss_in_words
+from funcnn.experiments.labs.judgements import listed, loss_in_words
 from funcnn.experiments.labs.points_runs import PointsRun
 from funcnn.experiments.training.run_folder import EpochRow
-from funcnn.experiments.training.spread import Spread, spread
+from funcnn.experiments.training.spread import spread
 
 _FLOOR = 0.9  # of the accuracy, as the lab asks
 _FALLS = 0.01  # of the loss over the last tenth of the epochs, if it is said to fall
@@ -91,23 +91,3 @@ def when_right(rows: Sequence[EpochRow]) -> str:
     if since is None:
         return f"At the end {rows[-1].train_accuracy:.2%} of the points are in their classes."
     return f"From epoch {since} on, of those recorded, every point is in its class."
-
-
-def alike(by_setting: Mapping[str, Sequence[Spread | None]]) -> str:
-    """In how many settings NumPy and PyTorch have the same accuracy, and where they are furthest.
-
-    by_setting: that of both.
-    """
-    pairs = {}
-    for label, (numpy, torch) in by_setting.items():
-        assert numpy is not None  # points have labels
-        assert torch is not None
-        pairs[label] = (numpy, torch)
-    gaps = {label: abs(numpy.mean - torch.mean) for label, (numpy, torch) in pairs.items()}
-    same = list(gaps.values()).count(0)
-    said = f"In {same} of {len(gaps)} settings NumPy and PyTorch come to the same mean accuracy"
-    if same == len(gaps):
-        return f"{said}: it is the settings that decide."
-    label = max(gaps, key=lambda name: gaps[name])
-    numpy, torch = pairs[label]
-    return f"{said}. Furthest apart, with {label}: {against(('NumPy', numpy), ('PyTorch', torch))}."

@@ -12,9 +12,11 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.points import generate_linear, generate_XOR_easy
+from funcnn.experiments.labs import points_settings
 from funcnn.experiments.labs.lab import QUICK_SEEDS, SEEDS, Results, Trial
 from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.callback import Callback
 from funcnn.types import Array, Layer, Tree
 
 _SETS = {"points-linear": generate_linear, "points-xor": generate_XOR_easy}
@@ -53,13 +55,20 @@ def seeds(results: Results) -> range:
     return range(QUICK_SEEDS if results.quick else SEEDS)
 
 
-def measure(results: Results) -> dict[str, list[Any]]:
+def settings(results: Results) -> list[RunConfig]:
+    """Those of the runs that `measure` makes."""
+    return [results.config(trial) for trial in points_settings.ALL.values() for _ in seeds(results)]
+
+
+def measure(results: Results, callback: Callback) -> dict[str, list[Any]]:
     """A `PointsRun` for each of `main.py`'s seeds, by the names of trials."""
-    return {
-        trial.name: [list(_train(results.config(trial), seed, trial)) for seed in seeds(results)]
-        for trial in results.trials
-        if "numpy" in trial.backends
-    }
+    measured = {}
+    for name, trial in points_settings.ALL.items():
+        config = results.config(trial)
+        runs = [_train(config, seed, trial) for seed in seeds(results)]
+        callback.note(f"main.py, {name}: {', '.join(map(accuracy_line, runs))}")
+        measured[name] = list(map(list, runs))
+    return measured
 
 
 def runs_of(results: Results, trial: Trial) -> list[PointsRun]:

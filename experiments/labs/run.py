@@ -49,11 +49,13 @@ class LabRun:
         out: Path | None = None,
         data: str | None = None,
         seeds: int | None = None,
+        main_only: bool = False,
     ) -> "LabRun":
         """The experiment in its folder, begun there if it is not: `runs/NAME`, or `-quick`.
 
         data: where EMNIST 47 is, if the lab is about it; by default it is looked for.
         seeds: how many of each setting, by default as many as before, or as the lab has.
+        main_only: without the runs that the lab does not ask for; they may follow.
         Raises `InputError` if the folder holds anything else, or cannot be written, if EMNIST is
         missing and the lab needs it, or if the experiment was begun with another.
         """
@@ -61,14 +63,14 @@ class LabRun:
             raise InputError(f"--data {data}: {lab.name} has data of its own, leave it out")
         record = _record(lab, quick, out)
         if record.is_begun():
-            run = cls._read(lab, quick, record, seeds)
+            run = cls._read(lab, quick, record, seeds, main_only)
             run._go_on_with(_find(lab, data) if data or run.results.emnist is None else None)
             return run
         emnist = _find(lab, data)
         if lab.needs_emnist and emnist is None:
             raise missing_emnist(lab.name)
         machine = describe_machine(PACKAGES)
-        results = Results(lab, record.folder, quick, machine, emnist, seeds=seeds)
+        results = Results(lab, record.folder, quick, machine, emnist, None, seeds, main_only)
         run = cls(results, record)
         record.begin(run._values)
         return run
@@ -83,7 +85,14 @@ class LabRun:
         return cls._read(lab, quick, record)
 
     @classmethod
-    def _read(cls, lab: Lab, quick: bool, record: Record, seeds: int | None = None) -> "LabRun":
+    def _read(
+        cls,
+        lab: Lab,
+        quick: bool,
+        record: Record,
+        seeds: int | None = None,
+        main_only: bool | None = None,
+    ) -> "LabRun":
         """The experiment of a record. Raises `InputError` if that is of another."""
         with record.read() as values:
             keys = ("experiment", "quick", "machine", "emnist", "measured")
@@ -94,14 +103,19 @@ class LabRun:
             before = values.get("seeds")  # which a record of before does not have
             if not (before is None or isinstance(before, int)):
                 raise ValueError(f"its seeds are {before!r}")
+            if main_only is None:
+                main_only = values.get("main_only", False)
+            if not isinstance(main_only, bool):
+                raise ValueError(f"its main_only is {main_only!r}")
         if (name, was_quick) != (lab.name, quick):
             kind = "quick " if was_quick else ""
             raise InputError(
                 f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
             )
-        results = Results(lab, record.folder, quick, machine, emnist, measured, before)
+        said = (lab, record.folder, quick, machine, emnist)
+        results = Results(*said, measured, before, main_only)
         if seeds is not None and seeds != len(results.seeds):  # what was measured is of the others
-            results = Results(lab, record.folder, quick, machine, emnist, None, seeds)
+            results = Results(*said, None, seeds, main_only)
         return cls(results, record)
 
     def jobs(self) -> list[Job]:
@@ -114,7 +128,6 @@ class LabRun:
                 name,
                 config := results.config(trial, backend, seed),
                 results.folder(trial, backend, seed).path,
-                keep=trial.history and (backend, seed) == ("numpy", 0),
                 draw=False,  # of hundreds of runs; the report has its own
                 expected=known.get(config.data),
             )
@@ -148,7 +161,7 @@ class LabRun:
                     self._record.add(job.name, self._values)
                 tell(callback, job, answer)
         if results.lab.measure is not None and results.measured is None:
-            results.measured = results.lab.measure(results)
+            results.measured = results.lab.measure(results, callback or Callback())
             self._record.write(self._values)
         return self.write_report()
 
@@ -198,6 +211,15 @@ class LabRun:
         write_whole(path, words.encode(errors="backslashreplace"))
         return with_words(words, recorded)
 
+    def expect_whole(self) -> None:
+        """Raise `InputError` if it has only the runs that the lab asks for, and no others."""
+        if self.results.main_only:
+            again = _command("run", self.results.lab, self.results.quick, self.results.path)
+            raise InputError(
+                f"{self.results.path} has only the main runs, and the report nothing of what each "
+                f"choice changed: {again}"
+            )
+
     def expect_finished(self) -> None:
         """Raise `InputError` if anything is missing, or was changed."""
         self._check_recorded()
@@ -218,9 +240,9 @@ class LabRun:
         if any(name.partition("/")[0] in used for name in self._record.digests):
             raise InputError(f"--data {emnist}: {self.results.path} was begun with {before}")
         old = self.results
-        self.results = Results(
-            old.lab, old.path, old.quick, old.machine, emnist, old.measured, len(old.seeds)
-        )
+        said = (old.lab, old.path, old.quick, old.machine)
+        seeds = len(old.seeds)
+        self.results = Results(*said, emnist, old.measured, seeds, old.main_only)
 
     def _check_recorded(self) -> None:
         """Raise `InputError` for a run that is not as it was, or not as the experiment has it."""
@@ -239,6 +261,7 @@ class LabRun:
             "emnist": self.results.emnist,
             "measured": self.results.measured,
             "seeds": len(self.results.seeds),
+            "main_only": self.results.main_only,
         }
 
 

@@ -100,6 +100,8 @@ def facts(results: Results) -> list[tuple[str, str]]:
     seeds = len(results.seeds)
     spread = "numbers are means ± standard deviations over them"
     pairs = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
+    if results.main_only:
+        pairs.append(("Runs", "**only the main ones**: what each choice changed is not in here"))
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
         pairs.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
@@ -284,12 +286,18 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     ]
 
 
-def what_changed(results: Results, steps: Sequence[Setting], change: str) -> Text:
-    """What the step whose label begins with this did to the accuracy, and why."""
+def what_changed(
+    results: Results, steps: Sequence[Setting], change: str, words: str
+) -> list[Block]:
+    """What the step whose label begins with this did to the accuracy, and why, after these words.
+
+    Nothing, if only the main ones are trained.
+    """
+    if results.main_only:
+        return []
     pairs = itertools.pairwise(steps)
-    return finding(
-        _step(results, *next(pair for pair in pairs if pair[1].label.startswith(change)))
-    )
+    step = next(pair for pair in pairs if pair[1].label.startswith(change))
+    return [Text(words), finding(_step(results, *step))]
 
 
 def _step(results: Results, before: Setting, after: Setting) -> str:

@@ -151,7 +151,12 @@ class Sweep:
             expected = known.get(run.config.data)
             usual = tuple(usual_sizes(run.point.settings))
             job = Job(
-                run.name, run.config, folders[run.name].path, 1, False, False, expected, usual
+                run.name,
+                run.config,
+                folders[run.name].path,
+                draw=False,
+                expected=expected,
+                usual=usual,
             )
             firsts.setdefault(run.point.label, job)
         ready = dict(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
-from funcnn.types import Tree
 
 
 class Callback:
@@ -37,12 +36,6 @@ class Callback:
         """So many of its steps are done. loss: of the last one.
 
         A run in another process tells it now and then, without a loss.
-        """
-
-    def epoch_params(self, run: str, epoch: int, params: Tree) -> None:
-        """The params after an epoch that is going to be recorded; of a run in this process.
-
-        A run that is killed before the record is there tells them again when it is resumed.
         """
 
     def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:

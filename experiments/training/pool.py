@@ -26,8 +26,6 @@ class Job(NamedTuple):
     config: RunConfig
     folder: Path
     threads: int = 1
-    keep: bool = False
-    """Whether its params after each recorded epoch stay."""
     draw: bool = True
     """Whether it draws figures of its own."""
     expected: Expected | None = None
@@ -42,7 +40,6 @@ class Job(NamedTuple):
             "config": dataclasses.asdict(self.config),
             "folder": str(self.folder),
             "threads": self.threads,
-            "keep": self.keep,
             "draw": self.draw,
             "expected": self.expected and [self.expected.record, self.expected.of],
         }

@@ -119,7 +119,7 @@ def digest_of(run: RunFolder) -> str:
         if not (run.path / name).is_file():
             raise InputError(f"{run} was changed since it was trained: it has no {name}")
     digest = hashlib.sha256()
-    history = sorted((run.path / "history").glob("*.npz"))
+    history = sorted((run.path / "history").glob("*.npz"))  # which runs of points had before
     for path in (*(run.path / name for name in _RESULT), *history):
         with open_regular(path) as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -16,7 +16,7 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.data import provenance
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.system.lock import alone_in, remove_temporaries
+from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
@@ -91,7 +91,6 @@ class TrainingRun:
         is damaged.
         """
         with alone_in(folder.path):
-            remove_temporaries(folder.path / "history")
             return cls._resume(folder, learner_of, epochs, allow_changed)
 
     @classmethod
@@ -201,7 +200,6 @@ class TrainingRun:
                         self._expect_finite("test loss", row.test_loss, steps)
                     now = time.perf_counter()
                     row = row._replace(seconds=round(now - since, 3))
-                    callback.epoch_params(run, epoch, params)
                     self._record(row, params)
                     since = now
                     callback.epoch_end(run, row, epochs)

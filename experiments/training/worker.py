@@ -2,14 +2,12 @@
 
     python -m funcnn.experiments.training.worker
 
-    {"config": {...}, "folder": "...", "threads": 2, "keep": false, "draw": true,
-     "expected": null}
+    {"config": {...}, "folder": "...", "threads": 2, "draw": true, "expected": null}
     ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
         {"note": "..."} for what is a warning in its log,
         and last {"peak_memory": 1234567} or {"error": "..."}
 
-A folder that has a run already is gone on with, if it is not finished. keep: its params after each
-recorded epoch stay, as history/EPOCH.npz. draw: its figures too.
+A folder that has a run already is gone on with, if it is not finished. draw: its figures too.
 expected: null, or the record of its data and what read them before.
 """
 
@@ -32,7 +30,6 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
-from funcnn.types import Tree
 
 _PAUSE = 0.2  # seconds between two words about the steps
 
@@ -43,9 +40,9 @@ Tell = Callable[[dict[str, Any]], None]
 class _Forwarder(Callback):
     """Tells on what it is told, as answers; has the peak of memory until the evaluation."""
 
-    def __init__(self, tell: Tell, history: Path | None) -> None:
+    def __init__(self, tell: Tell) -> None:
         self.peak_memory: int | None = None
-        self._tell, self._history = tell, history
+        self._tell = tell
         self._peak = Peak()
 
     def run_begin(self, run: str, steps: int | None, done: int) -> None:
@@ -62,11 +59,6 @@ class _Forwarder(Callback):
     def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
         self._evaluated = True
         self._tell({"row": list(row)})
-
-    def epoch_params(self, run: str, epoch: int, params: Tree) -> None:
-        if self._history is not None:
-            self._history.mkdir(exist_ok=True)
-            fn.save(self._history / f"{epoch}.npz", params)
 
 
 def do(asked: dict[str, Any], tell: Tell) -> None:
@@ -87,7 +79,7 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 run = TrainingRun.start(
                     RunConfig.resolve(asked["config"]), folder.path, expected=_expected(asked)
                 )
-            callback = _Forwarder(tell, folder.path / "history" if asked["keep"] else None)
+            callback = _Forwarder(tell)
             run.finish(callback, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}

@@ -19,7 +19,7 @@ from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.hand_in.standalone import points_main, points_optimizers
 from funcnn.experiments.hand_in.standalone.network import sgd
 from funcnn.experiments.hand_in.standalone.program import questions_page
-from funcnn.experiments.labs import points
+from funcnn.experiments.labs import points, points_settings
 from funcnn.experiments.labs.points_runs import begin
 from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
@@ -28,7 +28,9 @@ from funcnn.experiments.tasks.config import RunConfig
 @pytest.fixture(scope="module")
 def files():
     """All of it, by name."""
-    return modules(HAND_INS["points"], {"xor": task_of(points.LAB, points.MAIN["xor"])}, fill=plain)
+    return modules(
+        HAND_INS["points"], {"xor": task_of(points.LAB, points_settings.MAIN["xor"])}, fill=plain
+    )
 
 
 def test_the_demo_reaches_100_percent_on_both_sets_in_seconds(files, tmp_path):
@@ -91,7 +93,7 @@ def test_the_settings_are_those_of_the_lab():
     assert (config.epochs, config.lr) == (points_main.EPOCHS, points_main.LEARNING_RATE)
     for extra, settings in points_main.EXTRAS.items():
         for label, own in settings.items():
-            trial = points.EXTRAS[extra][label]
+            trial = points_settings.EXTRAS[extra][label]
             config = RunConfig.resolve(dict(trial.settings))
             assert config.data == f"points-{own.get('name', 'xor')}"
             assert config.lr == own.get("rate", points_main.LEARNING_RATE)
@@ -102,11 +104,11 @@ def test_the_settings_are_those_of_the_lab():
             assert bool(config.channels) == own.get("convolution", False)
 
 
-@pytest.mark.parametrize("name", points.OPTIMIZERS)
-def test_an_optimizer_steps_as_the_library_s(name):
-    config = RunConfig.resolve(dict(points.OPTIMIZERS[name].settings))
+@pytest.mark.parametrize("label", list(points_settings.EXTRAS["optimizers"])[1:])  # after sgd
+def test_an_optimizer_steps_as_the_library_s(label):
+    config = RunConfig.resolve(dict(points_settings.EXTRAS["optimizers"][label].settings))
     optimizer = build_optimizer(config, 50)
-    update = getattr(points_optimizers, name.replace("-", "_"))
+    update = getattr(points_optimizers, config.optimizer.replace("-", "_"))
     _, _, ours = begin(config, 3)
     theirs, state, their_state = ours, None, optimizer.init(ours)
     rng = np.random.default_rng(1)

@@ -1,9 +1,8 @@
 """What the runs of `points` came to is said as it is."""
 
-from funcnn.experiments.labs.points_findings import alike, of_settings, when_right
+from funcnn.experiments.labs.points_findings import of_settings, when_right
 from funcnn.experiments.labs.points_runs import PointsRun
 from funcnn.experiments.training.run_folder import EpochRow
-from funcnn.experiments.training.spread import spread
 
 RIGHT = PointsRun(1.0, 1e-4, earlier=2e-4, hidden=8)
 DEAD = PointsRun(11 / 21, 0.692, earlier=0.692, only_class=0, hidden=8, silent=5, constant=8)
@@ -43,13 +42,3 @@ def test_the_epoch_from_which_on_all_are_right_is_the_first_after_the_last_that_
     assert when_right(rows(0.5, 1, 0.9, 1, 1)).startswith("From epoch 40 on")
     assert when_right(rows(1, 1)).startswith("From epoch 10 on")
     assert when_right(rows(0.5, 0.75)) == "At the end 75.00% of the points are in their classes."
-
-
-def test_both_backends_are_held_against_each_other_in_every_setting():
-    same, other = spread([1.0, 1.0]), spread([0.9, 0.9])
-    both = alike({"a": [same, same], "b": [other, other]})
-    assert both.endswith("In 2 of 2 settings NumPy and PyTorch come to the same mean accuracy: it "
-                         "is the settings that decide.")  # fmt: skip
-    apart = alike({"a": [same, same], "b": [same, other]})
-    assert "In 1 of 2" in apart
-    assert "Furthest apart, with b: PyTorch is 10.00 points below NumPy" in apart

@@ -12,21 +12,20 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import funcnn, one_error
 from helpers import need_weasyprint, run_all_here
 from image_files import image_folder
 
-import funcnn as fn
-from funcnn.cli import main
 from funcnn.experiments.data import emnist47
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.labs import registry
+from funcnn.experiments.hand_in.deliverables import HAND_INS, Floor, HandIn, Piece
+from funcnn.experiments.labs import estimate, registry
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
-from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.reports.document import Document, Section, finding
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 
@@ -40,14 +39,14 @@ def report(results):
     trial = results.trials[0]
     said = [f"{backend} {results.spread(trial, backend, 'test_loss').mean:.6f}" for backend in
             trial.backends]  # fmt: skip
-    return Document("Tiny", "", (), (Section("Results", tuple(map(Text, said))),))
+    return Document("Tiny", "", (), (Section("Results", tuple(map(finding, said))),))
 
 
 TINY = Lab(
     "tiny",
     "A tiny experiment",
     (
-        Trial("one", POINTS, main=True, history=True),
+        Trial("one", POINTS, main=True),
         Trial("two", {**POINTS, "lr": 0.1}, backends=("numpy",)),
     ),
     {"epochs": 2},
@@ -144,15 +143,6 @@ def test_a_whole_one_has_three_seeds_and_its_own_epochs():
     assert results.config(results.lab.trials[0]).epochs == 4
 
 
-def test_the_params_are_kept_after_every_recorded_epoch_where_a_trial_wants_it(finished):
-    results = Results(TINY, Path("runs/tiny-quick"), True, {})
-    history = results.history(results.lab.trials[0])
-    assert [epoch for epoch, _ in history] == [1, 2]
-    last = fn.load(history[-1][1]).params
-    assert fn.tree.all_close(last, results.model(results.lab.trials[0]).params)
-    assert results.history(results.lab.trials[1]) == []
-
-
 def test_what_is_finished_is_used_and_what_is_begun_is_gone_on_with():
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
@@ -205,6 +195,111 @@ def test_a_process_that_is_killed_is_one_line(monkeypatch):
         LabRun.open(slow, True).finish(Kill(), at_once=1)
 
 
+def experiment(command, code=0):
+    return funcnn("experiment", *command.split(), code=code)
+
+
+# --- the command: how many runs, how long, and what next --------------------------------------
+
+
+def run_tiny(*words):
+    done = funcnn("experiment", "run", "tiny", *words)
+    return done, sorted(re.findall(r"^(\w+/\w+-seed-\d): ", done.stdout, re.M))
+
+
+BOTH = ["one/numpy-seed-0", "one/torch-seed-0"]
+
+
+@pytest.mark.usefixtures("here")
+def test_there_may_be_more_seeds_or_fewer_later():
+    assert run_tiny("--seeds", "1")[1] == [*BOTH, "two/numpy-seed-0"]
+    trained = run_tiny("--seeds", "2")[1]
+    assert trained == [name.replace("-0", "-1") for name in (*BOTH, "two/numpy-seed-0")]
+    page = Path("runs/tiny/report.html").read_text()
+    assert run_tiny()[1] == []
+    assert Path("runs/tiny/report.html").read_text() == page
+    assert run_tiny("--seeds", "1")[1] == []
+    assert Path("runs/tiny/report.html").read_text() != page
+    assert "tiny: all 3 runs are finished" in run_tiny("--seeds", "1")[0].stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_the_main_runs_alone_can_be_trained_and_the_others_follow(monkeypatch):
+    monkeypatch.setitem(HAND_INS, "tiny", HandIn((Piece("report_{id}.pdf", "report"),)))
+    done, trained = run_tiny("--main-only", "--seeds", "1")
+    assert trained == BOTH
+    assert done.stdout.splitlines()[-1] == (
+        "a report of the main runs alone cannot be handed in: funcnn experiment run tiny"
+    )
+    experiment("report tiny")  # of what there is
+    refused = experiment("submit tiny --student-id 7", code=1)
+    assert one_error(refused).endswith(
+        "runs/tiny has only the main runs, and the report nothing of what each choice changed: "
+        "funcnn experiment run tiny"
+    )
+    assert run_tiny()[1] == ["two/numpy-seed-0"]
+
+
+@pytest.mark.usefixtures("here")
+def test_it_says_first_what_it_will_do():
+    lab = TINY._replace(
+        measure=lambda results, callback: 1,
+        measured_like=lambda results: [results.config(results.trials[0])] * 5,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LABS, "tiny", lab)
+        said = run_tiny("--jobs", "1")[0].stderr
+        assert said == (
+            "tiny: 9 runs and 5 short ones for its report in runs/tiny, 1 at a time, less than 1 "
+            "min here; Ctrl-C is safe, and the same command goes on\n"
+        )
+        assert run_tiny()[0].stderr == "tiny: all 9 runs are finished\n"
+    assert re.match(
+        r"tiny: 3 runs in runs/tiny-quick, \d+ at a time; Ctrl", run_tiny("--quick")[0].stderr
+    )
+
+
+def test_the_estimate_is_of_runs_beside_each_other_and_of_those_after_them(monkeypatch):
+    seconds = {"numpy": 30.0, "torch": 60.0}
+    measured = []
+
+    def of(task):
+        measured.append((task.config.backend, task.config.epochs))
+        return seconds[task.config.backend]
+
+    monkeypatch.setattr(estimate, "_seconds", of)
+    jobs = LabRun.open(TINY, False).jobs()
+    config = Results(TINY, Path("runs"), False, {}).config(TINY.trials[0])
+    # 6 in NumPy and 3 in PyTorch
+    assert estimate.seconds_of(jobs, [], 2) == (6 * 30 + 3 * 60) / 2
+    assert estimate.seconds_of(jobs, [config] * 4, 3) == (6 * 30 + 3 * 60) / 3 + 4 * 30
+    assert estimate.seconds_of([], [config], 3) == 30
+    # Rates and seeds change nothing.
+    assert sorted(measured[:2]) == [("numpy", 4), ("torch", 4)]
+    assert len(measured) == 5
+
+
+@pytest.mark.usefixtures("here")
+def test_in_the_end_it_says_what_holds_and_how_to_hand_in(monkeypatch):
+    floors = (Floor("one", "test", 0.001), Floor("one", "test", 0.999))
+    hand_in = HandIn((Piece("report_{id}.pdf", "report"),), floors, archive="{id}_{name}.zip")
+    monkeypatch.setitem(HAND_INS, "tiny", hand_in)
+    said = run_tiny("--seeds", "1", "--out", "my runs")[0].stdout.splitlines()
+    page = Path("my runs/report.html").absolute()
+    assert [line.partition(" (")[0] for line in said[-7:]] == [
+        "report: my runs/report.html and report.pdf",
+        "holds: one in NumPy: at least 0.1 % on the training points, as the lab asks",
+        "holds: one in PyTorch: at least 0.1 % on the training points, as the lab asks",
+        "does not hold: one in NumPy: at least 99.9 % on the training points, as the lab asks",
+        "does not hold: one in PyTorch: at least 99.9 % on the training points, as the lab asks",
+        f"open it: {page.as_uri()}",
+        "hand it in: funcnn experiment submit tiny --student-id ID --name NAME --experiment "
+        "'my runs'",
+    ]
+    quick = run_tiny("--quick")[0].stdout.splitlines()
+    assert quick[-1] == "a quick version cannot be handed in: funcnn experiment run tiny"
+
+
 @pytest.mark.usefixtures("here")
 def test_a_second_is_refused_while_the_first_is_at_work():
     class Two(Told):
@@ -227,17 +322,11 @@ def test_the_report_is_written_again_without_training(finished, monkeypatch):
     assert page.read_bytes() == before
 
 
-def test_the_params_that_were_kept_are_held_to_it_too(finished):
-    kept = Path("runs/tiny-quick/trials/one/numpy-seed-0/history/1.npz")
-    kept.unlink()
-    with pytest.raises(InputError, match="one/numpy-seed-0 was changed since it was trained"):
-        LabRun.open(TINY, True).write_report()
-
-
 def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished):
     measured = []
 
-    def measure(results):
+    def measure(results, callback):
+        callback.note("measured")
         measured.append(results.config(results.trials[0]).epochs)
         return {"epochs": measured[-1]}
 
@@ -289,24 +378,18 @@ def test_results_that_were_changed_by_hand_are_refused(finished, name):
 # --- the command -----------------------------------------------------------------------------
 
 
-def funcnn(command, code=0):
-    result = CliRunner().invoke(main, command)
-    assert result.exit_code == code, result.output
-    return result
-
-
 def test_the_list_has_every_lab():
-    assert "\ntiny         A tiny experiment\n" in funcnn("experiment list").stdout
-    names = [row["name"] for row in json.loads(funcnn("experiment list --json").stdout)]
+    assert "\ntiny         A tiny experiment\n" in experiment("list").stdout
+    names = [row["name"] for row in json.loads(experiment("list --json").stdout)]
     assert names == list(LABS)
 
 
 def test_run_prints_the_labs_lines_and_where_the_report_is(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(lab_run, "run_all", run_all_here)
-        lines = funcnn("experiment run tiny --quick --jobs 1").stdout.splitlines()
+        lines = experiment("run tiny --quick --jobs 1").stdout.splitlines()
     shutil.rmtree("runs")
-    beside = funcnn("experiment run tiny --quick --jobs 2").stdout.splitlines()
+    beside = experiment("run tiny --quick --jobs 2").stdout.splitlines()
     seconds = re.compile(r"\d+\.\d s$")
     assert sorted(seconds.sub("", line) for line in beside) == sorted(
         seconds.sub("", line) for line in lines
@@ -320,19 +403,19 @@ def test_run_prints_the_labs_lines_and_where_the_report_is(monkeypatch):
         "report: runs/tiny-quick/report.html and report.pdf",
         f"open it: file://{page}",
     ]
-    again = json.loads(funcnn("experiment report tiny --quick --json").stdout)
+    again = json.loads(experiment("report tiny --quick --json").stdout)
     assert again["report"] == "runs/tiny-quick/report.html"
 
 
 BAD = {
-    "experiment run pionts": "'pionts' is no experiment (known: points, fashion, emnist47,",
-    "experiment report tiny": "runs/tiny has no results yet: funcnn experiment run tiny",
-    "experiment run tiny --out mine": "--out mine exists already, and is no experiment",
-    "experiment run points --quick --out old": "old is of the quick experiment tiny, not of points",
-    "experiment run tiny --out old": "old is of the quick experiment tiny, not of tiny",
-    "experiment report tiny --out damaged": "damaged/experiment.json is not the record of an",
-    "experiment run tiny --quick --data somewhere": "--data somewhere: tiny has data of its own",
-    "experiment report tiny --quick --out old": "funcnn experiment run tiny --quick --out old",
+    "run pionts": "'pionts' is no experiment (known: points, fashion, emnist47,",
+    "report tiny": "runs/tiny has no results yet: funcnn experiment run tiny",
+    "run tiny --out mine": "--out mine exists already, and is no experiment",
+    "run points --quick --out old": "old is of the quick experiment tiny, not of points",
+    "run tiny --out old": "old is of the quick experiment tiny, not of tiny",
+    "report tiny --out damaged": "damaged/experiment.json is not the record of an",
+    "run tiny --quick --data somewhere": "--data somewhere: tiny has data of its own",
+    "report tiny --quick --out old": "funcnn experiment run tiny --quick --out old",
 }
 
 
@@ -343,7 +426,7 @@ def test_a_bad_input_is_one_line(command):
     LabRun.open(TINY, True, Path("old"))
     Path("damaged").mkdir()
     Path("damaged/experiment.json").write_text('{"experiment": "tiny"}')
-    result = funcnn(command, code=1)
+    result = experiment(command, code=1)
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: ")
     assert BAD[command] in line
@@ -435,16 +518,16 @@ def test_data_that_is_not_emnist_is_refused_before_anything_is_written(nowhere, 
 def test_all_does_the_others_says_what_is_missing_and_fails(nowhere, monkeypatch):
     labs = {lab.name: lab for lab in (LETTERS, TINY._replace(name="late"))}
     monkeypatch.setattr(registry, "LABS", labs)
-    result = funcnn("experiment run all --quick --jobs 1 --out here", code=1)
+    result = experiment("run all --quick --jobs 1 --out here", code=1)
     line, begins = result.stderr.splitlines()
     assert line.startswith("Error: letters needs EMNIST with 47 classes, and it was not found")
     assert begins.startswith("late: 3 runs in here/late, 1 at a time; Ctrl-C is safe")
     assert result.stdout.splitlines()[-2] == "report: here/late/report.html and report.pdf"
     assert not Path("here/letters").exists()
-    again = funcnn("experiment report all --quick --out here", code=1)
+    again = experiment("report all --quick --out here", code=1)
     assert again.stdout == "report: here/late/report.html and report.pdf\n"
     missing = "here/letters has no results yet"
     command = "funcnn experiment run letters --quick --out here/letters"
     assert again.stderr == f"Error: {missing}: {command}\n"
-    said = json.loads(funcnn("experiment run all --quick --out here --json", code=1).stdout)
+    said = json.loads(experiment("run all --quick --out here --json", code=1).stdout)
     assert said == [{"report": "here/late/report.html", "pdf": "here/late/report.pdf"}]

@@ -267,10 +267,6 @@ def test_a_callback_hears_of_every_step_and_every_epoch(images, tmp_path, no_fig
             assert np.isfinite(loss)
             heard.append((run, done, steps))
 
-        def epoch_params(self, run, epoch, params):
-            assert fn.tree.leaves(params)[0].shape
-            heard.append((run, epoch, "params"))
-
         def epoch_end(self, run, row, epochs):
             heard.append((run, row.epoch, epochs))
 
@@ -281,8 +277,8 @@ def test_a_callback_hears_of_every_step_and_every_epoch(images, tmp_path, no_fig
     steps = [("run", done, 12) for done in range(1, 13)]
     assert heard == [
         ("run", 12, 0),
-        *[*steps[:6], ("run", 1, "params"), ("run", 1, 2)],
-        *[*steps[6:], ("run", 2, "params"), ("run", 2, 2)],
+        *[*steps[:6], ("run", 1, 2)],
+        *[*steps[6:], ("run", 2, 2)],
         ("run", 2, None),
     ]
 
