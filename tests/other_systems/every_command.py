@@ -24,7 +24,7 @@ def add_tiny_lab():
     LABS["tiny"] = Lab(
         "tiny",
         "A tiny experiment",
-        (Trial("one", POINTS, backends=("numpy",), main=True, history=True),),
+        (Trial("one", POINTS, backends=("numpy",), main=True),),
         {"epochs": 2},
         lambda row: f"epoch {row.epoch}",
         lambda results: Document("Tiny", "", (), (Section("猫", (Text("é"),)),)),
