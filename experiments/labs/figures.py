@@ -27,6 +27,7 @@ from funcnn.types import Array, Layer, Tree
 _PANELS, _FRAMES = 6, 40
 _SECONDS = 6  # of a moving picture
 _GRID = 101
+_PLACE: dict[str, Any] = {"origin": "lower", "extent": (-0.05, 1.05, -0.05, 1.05)}
 
 
 @figure_file
@@ -111,7 +112,8 @@ def boundaries(
     chosen = [history[index] for index in _spread_out(len(history), _PANELS)]
     figure, axes = new_figure(2, 3, (9.4, 6.2))
     for axis, (epoch, params) in zip(axes.ravel(), chosen, strict=False):
-        image = _draw(axis, epoch, probabilities(params), examples)
+        image = _plane(axis, examples)
+        _show(axis, image, epoch, probabilities(params))
         axis.label_outer()
     for axis in axes.ravel()[len(chosen) :]:
         hide_axis(axis)
@@ -128,22 +130,27 @@ def _spread_out(count: int, most: int) -> list[int]:
     return sorted({int(value) - 1 for value in np.round(wanted)})
 
 
-def _draw(axis: Any, epoch: int, plane: Array, examples: tuple[Array, Array]) -> Any:
+def _plane(axis: Any, examples: tuple[Array, Array]) -> Any:
+    """The image of a plane, in which nothing is shown yet, with the points and the axes."""
     x, labels = examples
-    limits = (-0.05, 1.05)
     image = axis.imshow(
-        plane, origin="lower", extent=(*limits, *limits), cmap="PuOr_r", vmin=0, vmax=1, alpha=0.8
+        np.zeros((_GRID, _GRID)), **_PLACE, cmap="PuOr_r", vmin=0, vmax=1, alpha=0.8
     )
-    axis.contour(plane, [0.5], origin="lower", extent=(*limits, *limits), colors="black")
     for label, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
         of_class = x[labels.ravel() == label]
-        axis.scatter(*of_class.T, c=colour, marker=marker, edgecolors="white", s=30, zorder=2)
-    axis.set_title(f"after epoch {epoch}", fontsize=10)
+        axis.scatter(*of_class.T, c=colour, marker=marker, edgecolors="white", s=30, zorder=3)
     for of_axis in (axis.xaxis, axis.yaxis):
         of_axis.set_ticks((0, 0.5, 1))
     axis.set_xlabel("$x_0$")
     axis.set_ylabel("$x_1$")
     return image
+
+
+def _show(axis: Any, image: Any, epoch: int, probabilities: Array) -> Any:
+    """Show them in it, with the boundary, which is returned."""
+    image.set_data(probabilities)
+    axis.set_title(f"after epoch {epoch}", fontsize=10)
+    return axis.contour(probabilities, [0.5], **_PLACE, colors="black")
 
 
 def _as_gif(frames: Iterable[tuple[int, Array]], examples: tuple[Array, Array]) -> bytes:
@@ -153,14 +160,14 @@ def _as_gif(frames: Iterable[tuple[int, Array]], examples: tuple[Array, Array]) 
 
     figure, ((axis,),) = new_figure(1, 1, (4.6, 3.9))
     canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    image = _plane(axis, examples)
+    figure.colorbar(image, label="probability of class 1")
     images: list[Image.Image] = []
-    for epoch, plane in frames:
-        axis.clear()
-        image = _draw(axis, epoch, plane, examples)
-        if not images:
-            figure.colorbar(image, label="probability of class 1")
-            lay_out(figure)
+    for epoch, probabilities in frames:
+        boundary = _show(axis, image, epoch, probabilities)
+        lay_out(figure)
         canvas.draw()
+        boundary.remove()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba()))
         images.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
     buffer = io.BytesIO()

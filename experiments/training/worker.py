@@ -20,8 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas  # noqa: F401  (what a run imports later would count as memory that it needs)
-
 import funcnn as fn
 from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import Normalization
@@ -13,6 +13,7 @@ from funcnn.experiments.figures import examples as outcomes
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.scores import Score
+from funcnn.experiments.labs import figures as lab_figures
 from funcnn.experiments.labs import network_figures
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import build_network
@@ -426,3 +427,34 @@ def test_every_picture_is_a_png_as_wide_as_a_page(classes, tmp_path):
             assert picture.format == "PNG"
             assert 850 <= picture.width <= 1000
             assert 200 <= picture.height <= 2200
+
+
+def test_the_boundary_moves_from_epoch_to_epoch(tmp_path):
+    model = fn.serial(fn.Dense(1), fn.Sigmoid())
+    points = np.array([[0.2, 0.1], [0.7, 0.9], [0.9, 0.2]]), np.array([[0], [1], [1]])
+    history = [
+        (10 * slope, [{"weight": np.full((2, 1), float(slope)), "bias": -np.ones(1)}, {}])
+        for slope in (1, 2, 3, 4)
+    ]
+    still, moving = tmp_path / "still.png", tmp_path / "moving.gif"
+    lab_figures.boundaries(still, moving, history, model, points)
+    with Image.open(moving) as picture:
+        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
+        assert picture.info["loop"] == 0
+        assert picture.info["duration"] == 1500 + 2000  # the last stays
+    assert len(frames) == 4
+    assert all((a != b).any() for a, b in itertools.pairwise(frames))
+    # Axes and points stay where they are; each frame has a palette of its own.
+    below = [frame[-40:].astype(int) for frame in frames]
+    assert all(abs(each - below[0]).max() < 40 for each in below)
+    with Image.open(still) as picture:
+        assert picture.size == (1128, 744)
+
+
+def test_of_many_epochs_the_early_ones_are_shown_and_the_last():
+    shown = lab_figures._spread_out(5000, 40)
+    assert len(shown) <= 40
+    assert shown[:3] == [0, 1, 2]
+    assert shown[-1] == 4999
+    assert shown == sorted(shown)
+    assert lab_figures._spread_out(3, 40) == [0, 1, 2]
