@@ -29,8 +29,8 @@ from funcnn.cli.options import echo, echo_path, json_option, print_json
     "snapshots",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A params.npz to hand in where there is no experiment. Twice for mnist: NN, CNN; and for "
-    "points: xor, linear. [default: none]",
+    help="A params.npz to hand in where there is no experiment; a lab that wants a report takes it "
+    "as a draft. Twice for mnist: NN, CNN; and for points: xor, linear. [default: none]",
 )
 @click.option(
     "--draft",
@@ -60,7 +60,8 @@ def submit(
     Examples:
       funcnn experiment submit fashion --student-id 0716001
       funcnn experiment submit points --student-id 0716001 --name 王小明
-      funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz
+      funcnn experiment submit fashion-mlp --student-id 0716001 --snapshot params.npz
+      funcnn experiment submit fashion --student-id 0716001 --snapshot params.npz --draft
     """
     from funcnn.experiments.hand_in.submit import submit
     from funcnn.experiments.labs.registry import find_lab

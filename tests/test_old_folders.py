@@ -94,9 +94,12 @@ def test_snapshots_are_handed_in(old, monkeypatch):
         word for name in ("xor", "linear") for word in ("--snapshot", f"handed/{name}.npz")
     ]
     student = ["--student-id", "7", "--name", "Li"]
-    result = funcnn("experiment", "submit", "points", *student, *snapshots, "--json")
+    result = funcnn("experiment", "submit", "points", *student, *snapshots, "--draft", "--json")
     done = json.loads(result.stdout)
-    assert done["files"] == ["DL_LAB1_7_Li.zip"]
+    assert len(done["files"]) == 7
+    assert [broken[:36] for broken in done["broken"]] == [
+        "DL_LAB1_7_Li.pdf: has not the lab's s"[:36]
+    ]
     rules = [rule for rule in done["rules"] if rule.startswith(("network.py", "xor", "linear"))]
     assert len(rules) == 5
     assert rules[0].endswith("(21 of 21)")  # alone, it predicts what the snapshot does

@@ -44,7 +44,7 @@ COMMANDS = [
     "experiment report tiny",
     "experiment notebook points --out notebooks",
     "experiment submit tiny --student-id 1 --name 王 "
-    "--snapshot runs/tiny/trials/one/numpy-seed-0/params.npz",
+    "--snapshot runs/tiny/trials/one/numpy-seed-0/params.npz --draft",
     "grade notebooks --lab points",
     "--version --verbose",
 ]

@@ -38,8 +38,9 @@ def submit(
 
     experiment: its folder, by default `runs/LAB`. out: a new folder, by default
     `hand-in/LAB-ID`, or `-draft`. told: is told what is done next. draft: write what can be made,
-    each file by itself, whatever holds. Raises `InputError` if the experiment is not finished, or
-    for each rule that does not hold, and then nothing is written.
+    each file by itself, whatever holds. Raises `InputError` if the experiment is not finished, for
+    snapshots where the lab wants a report, or for each rule that does not hold, and then nothing is
+    written.
     """
     hand_in = HAND_INS[lab.name]
     student = Student.of(student_id, name, hand_in)
@@ -61,8 +62,12 @@ def submit(
         networks, report, printed = _networks_and_report(
             lab, hand_in, student, experiment, snapshots, draft
         )
-        lost: dict[str, str] | None = {} if draft else None
-        files = make_files(hand_in, student, networks, report, told, lost)
+        lost = _without_record(hand_in, student) if snapshots else {}
+        if lost and not draft:
+            (name, why), *_ = lost.items()
+            again = f"funcnn experiment run {lab.name}, or --draft for what a snapshot can show"
+            raise InputError(f"{name} {why}: {again}")
+        files = make_files(hand_in, student, networks, report, told, lost if draft else None)
         told("checking the rules")
         archive = pack(files) if hand_in.archive and not draft else None
         verdicts = check(Submission(hand_in, student, networks, files, archive, printed, draft))
@@ -81,7 +86,7 @@ def submit(
         "files": list(files),
         "rules": [str(verdict) for verdict in verdicts if verdict.holds],
         "broken": [
-            *(f"{name}: {why}" for name, why in (lost or {}).items()),
+            *(f"{name}: {why}" for name, why in lost.items()),
             *(str(verdict) for verdict in verdicts if not verdict.holds),
         ],
         "kaggle": [student.fill(piece.name) for piece in hand_in.pieces if piece.on_kaggle],
@@ -109,6 +114,12 @@ def _networks_and_report(
     networks = of_experiment(run.results, trials, backend)
     printed = lab.closing(run.results) if lab.closing and not draft else None
     return networks, partial(run.report_by, student.facts()), printed
+
+
+def _without_record(hand_in: HandIn, student: Student) -> dict[str, str]:
+    """Which files the lab would not take from a snapshot, and why."""
+    why = "has not the lab's sections, for a snapshot has no record of how it was trained"
+    return {student.fill(each.name): why for each in hand_in.pieces if each.kind == "report"}
 
 
 def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:

@@ -59,6 +59,11 @@ def closing(results: Results) -> str:
 def report(results: Results) -> Document:
     """The lab's sections."""
     seeds = ", ".join(map(str, points_runs.seeds(results)))
+    parameters = results.summary(MAIN["xor"])["parameters"]
+    network = [
+        sections.drawing(results, MAIN["xor"]),
+        finding(f"It has {parameters} parameters, for {', '.join(_IN_WORDS.values())}."),
+    ]
     return Document(
         LAB.title,
         "A network with two hidden layers, from scratch in NumPy.",
@@ -66,7 +71,7 @@ def report(results: Results) -> Document:
             ("Runs", f"those of `main.py`, seeds {seeds}; what is shown whole is of seed 0"),
             *tables.facts(results)[1:],  # which seeds is said
         ],
-        (introduction(), set_up(), _results(results), _discussion(results), _extra(results)),
+        (introduction(), set_up(network), _results(results), _discussion(results), _extra(results)),
         lettered=True,
     )
 

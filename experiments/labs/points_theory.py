@@ -1,6 +1,8 @@
 """What the report of `points` explains, whatever came out: the network and its derivatives."""
 
-from funcnn.experiments.reports.document import Formula, Section, Text
+from collections.abc import Sequence
+
+from funcnn.experiments.reports.document import Block, Formula, Section, Text
 
 
 def introduction() -> Section:
@@ -20,8 +22,8 @@ def introduction() -> Section:
     )
 
 
-def set_up() -> Section:
-    """The sigmoid, the network and its derivatives, as formulas."""
+def set_up(drawn: Sequence[Block]) -> Section:
+    """The sigmoid, the network, also drawn, and its derivatives, as formulas."""
     sigmoid = Section(
         "Sigmoid functions",
         (
@@ -40,6 +42,7 @@ def set_up() -> Section:
     network = Section(
         "Neural network",
         (
+            *drawn,
             Formula([r"y = s(s(s(X W_1 + b_1) \, W_2 + b_2) \, W_3 + b_3)"]),
             Text(
                 "$X$ is $(n, 2)$, $W_1$ $(2, 4)$, $W_2$ $(4, 4)$, $W_3$ $(4, 1)$; $y$ is the "

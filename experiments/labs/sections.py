@@ -77,15 +77,23 @@ def network(results: Results, trial: Trial) -> list[Block]:
         f"{name.replace('_', ' ')} **{value}**" for name, value in settings if value is not None
     )
     first = " Both sides begin with the same weights." if task.config.init == "shared" else ""
-    output = "softmax" if task.config.loss == "cross-entropy" else None
-    blocks = blocks_of(fn.summary(task.model, task.data.input_shape), task.data.input_shape, output)
-    path = results.path / "figures" / f"network-{trial.name}.png"
-    caption = "The network, from its input to its output; under each layer what it gives."
     return [
-        shown(path, caption, draw_network, blocks),
+        drawing(results, trial),
         *layers(task),
         finding(f"Trained with {text}.{first}"),
     ]
+
+
+def drawing(results: Results, trial: Trial) -> Block:
+    """The network drawn."""
+    task = results.task(trial)
+    shape = task.data.input_shape
+    output = "softmax" if task.config.loss == "cross-entropy" else None
+    path = results.path / "figures" / f"network-{trial.name}.png"
+    caption = "The network, from its input to its output; under each layer what it gives."
+    return shown(
+        path, caption, draw_network, blocks_of(fn.summary(task.model, shape), shape, output)
+    )
 
 
 def module(task: Task) -> Listing:

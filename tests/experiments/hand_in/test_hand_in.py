@@ -581,13 +581,16 @@ def test_a_finished_experiment_is_handed_in(tiny) -> None:
     )
 
     snapshot = tiny / "trials/one/numpy-seed-0/params.npz"
-    again = submit("tiny", "--student-id", "7", "--name", "김철수", "--snapshot", str(snapshot),
-                   "--out", "again")  # fmt: skip
+    words = ["--student-id", "7", "--name", "김철수", "--snapshot", str(snapshot), "--out", "again"]
+    lacks = "report_7.pdf has not the lab's sections, for a snapshot has no record of how it was"
+    refused = submit("tiny", *words)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"Error: {lacks} trained: funcnn experiment run tiny, or --dr")
+    again = submit("tiny", *words, "--draft")
     assert again.exit_code == 0, again.stderr
-    with zipfile.ZipFile("again/7_김철수.zip") as archive:
-        assert archive.read("network.py") == Path("unpacked/network.py").read_bytes()
-        archive.extract("report_7.pdf")
-    assert "Studentid7Name" in first_page("report_7.pdf")
+    assert f"does not hold: {lacks.replace('pdf', 'pdf:', 1)}" in again.stdout
+    assert Path("again/network.py").read_bytes() == Path("unpacked/network.py").read_bytes()
+    assert "Studentid7Name" in first_page("again/report_7.pdf")
 
 
 def nothing_to_report(results):
