@@ -9,7 +9,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, Normalization
-from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial
+from funcnn.experiments.hand_in.deliverables import HAND_INS, Student, find_trial
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.labs.registry import LABS
@@ -68,4 +68,5 @@ def of_lab(lab: str, student_id: str, normalization: Normalization) -> dict[str,
         count = 47 if lab == "emnist47" else 2 if lab == "points" else 10
         shape = (2,) if lab == "points" else (1, 28, 28)
         tasks[name] = task_of(config, shape, normalization, tuple(map(str, range(count))))
-    return modules(hand_in, tasks, lambda pattern: pattern.format(id=student_id, name="Li"))
+    student = Student(student_id, "王小明")
+    return modules(hand_in, tasks, student.fill, student.facts())

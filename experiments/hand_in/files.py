@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_builder import signed
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
 from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.predictions import predictions_text
 
@@ -31,7 +33,7 @@ def make_files(
     a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
-    made = modules(hand_in, tasks, student.fill)
+    made = modules(hand_in, tasks, student.fill, student.facts())
     makers: dict[str, Callable[[Piece], bytes]] = {
         "report": lambda piece: report(),
         "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
@@ -52,28 +54,35 @@ def make_files(
     return {name: made[name] for name in names if name in made}
 
 
-def modules(hand_in: HandIn, tasks: Mapping[str, Task], fill: Callable[[str], str]) -> Files:
+def modules(
+    hand_in: HandIn,
+    tasks: Mapping[str, Task],
+    fill: Callable[[str], str],
+    author: Facts = (),
+) -> Files:
     """`layer.py`, each `network.py`, the program and its page of a lab, or none if it has none.
 
-    tasks: of its trials, by their names. fill: makes the name of a file. Raises as `network_file`.
+    tasks: of its trials, by their names. fill: makes the name of a file. author: who hands it in,
+    to stand on top. Raises as `network_file`.
     """
+    first_line = f"# {', '.join(map(' '.join, author))}\n" if author else ""
     layer = fill(hand_in.layer_module())
     made: Files = {}
     functions: set[str] = set()
     for piece in hand_in.pieces:
         if piece.kind == "network":
             rendered = network_file(tasks[piece.of], layer)
-            made[fill(piece.name)] = rendered.network.encode()
+            made[fill(piece.name)] = (first_line + rendered.network).encode()
             functions |= rendered.functions
         elif piece.kind == "program":
             program = program_file(piece.of)
-            made[fill(piece.name)] = program.text.encode()
+            made[fill(piece.name)] = (first_line + program.text).encode()
             functions |= program.functions
     if made:
-        made[f"{layer}.py"] = layer_file(functions).encode()
+        made[f"{layer}.py"] = (first_line + layer_file(functions)).encode()
     for piece in hand_in.pieces:
         if piece.kind == "questions":
-            made[fill(piece.name)] = questions_page(piece.of, made).encode()
+            made[fill(piece.name)] = signed(questions_page(piece.of, made), author).encode()
     return made
 
 

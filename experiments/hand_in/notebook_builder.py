@@ -123,13 +123,13 @@ def build(
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    notebook.cells[0].source = _signed(notebook.cells[0].source, author)
+    notebook.cells[0].source = signed(notebook.cells[0].source, author)
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", {}
     return as_bytes(notebook)
 
 
-def _signed(text: str, author: Facts) -> str:
+def signed(text: str, author: Facts) -> str:
     """A title and what follows, with whoever wrote it in between, whatever signs a name has."""
     if not author:
         return text

@@ -32,16 +32,6 @@ from funcnn.experiments.training.run_folder import EpochRow
 _SCORES = {"test_accuracy": "accuracy (%)", "test_loss": "loss (nats)"}
 _IN_WORDS = {"linear": "100 points on either side of a line", "xor": "21 points on two diagonals"}
 
-OWN_INIT = {
-    name: trial._replace(
-        name=f"own-init-{name}",
-        settings={**trial.settings, "init": "own"},
-        backends=("torch",),
-        main=False,
-    )
-    for name, trial in MAIN.items()
-}
-
 
 def epoch_line(row: EpochRow) -> str:
     """As the lab prints it."""
@@ -194,7 +184,7 @@ def _discussion(results: Results) -> Section:
 def _in_single_precision(results: Results) -> list[Block]:
     """The same networks from other first weights, with NumPy and with PyTorch."""
     main = [tables.Setting(name, trial) for name, trial in MAIN.items()]
-    blocks: list[Block] = [
+    return [
         Text(
             "Do the derivatives written by hand do what PyTorch's do, which nobody wrote by hand? "
             "Both networks once more in NumPy, and in PyTorch. These are "
@@ -206,17 +196,6 @@ def _in_single_precision(results: Results) -> list[Block]:
             results, main, "set", "In single precision, after the last epoch.", _SCORES
         ),
         *sections.differences(results, MAIN["xor"]),
-    ]
-    if results.main_only:
-        return blocks
-    own = [tables.Setting(f"torch's own, {name}", trial) for name, trial in OWN_INIT.items()]
-    return [
-        *blocks,
-        Text(
-            "With first weights of torch's own, for so few units uniform between -0.7 and 0.7 or "
-            "less, in the place of $N(0, 1)$:"
-        ),
-        *tables.compared(results, own, "first weights", "Both sets.", _SCORES),
     ]
 
 
@@ -258,7 +237,7 @@ def _extra(results: Results) -> Section:
 LAB = Lab(
     "points",
     "Back-propagation on points in the plane",
-    (*MAIN.values(), *OWN_INIT.values()),
+    tuple(MAIN.values()),
     {"epochs": 300},
     epoch_line,
     report,

@@ -566,6 +566,8 @@ def test_a_finished_experiment_is_handed_in(tiny) -> None:
     with zipfile.ZipFile("hand-in/tiny-7/7_김철수.zip") as archive:
         archive.extractall("unpacked")
         assert archive.namelist() == ["report_7.pdf", "layer.py", "network.py"]
+        for name in ("layer.py", "network.py"):
+            assert archive.read(name).startswith('# Student id 7, Name 김철수\n"""'.encode())
     # The experiment's own report is nobody's; that which is handed in begins with the student.
     assert first_page(tiny / "report.pdf").startswith("TinyContents")
     assert first_page("unpacked/report_7.pdf").startswith("TinyStudentid7Name")

@@ -20,7 +20,7 @@ from funcnn.experiments.export.models import export_model
 from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.networks import task_of
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points, tables
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
@@ -200,6 +200,29 @@ def sections_of(part):
         if isinstance(block, Section):
             yield block
             yield from sections_of(block)
+
+
+REST = {
+    "fashion": {"What raised the accuracy"},
+    "emnist47": {"What each choice changed"},
+    "fashion-mlp": {"Accuracy against size", "Activations", "Loss", "Optimizer", "Another dataset"},
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_of_the_main_runs_alone_a_report_has_all_but_what_the_others_show(done, name, monkeypatch):
+    monkeypatch.setattr(tables, "drawn", lambda *args: True)
+    whole = done[name].results
+    said = (whole.machine, whole.emnist, whole.measured)
+    alone = Results(whole.lab, whole.path, True, *said, main_only=True)
+    assert all(trial.main for trial in alone.trials)
+    document = whole.lab.report(alone)
+    titles = {section.title for section in document.blocks}
+    assert {section.title for section in done[name].document.blocks} - titles == REST.get(
+        name, set()
+    )
+    said = ("Runs", "**only the main ones**: what each choice changed is not in here")
+    assert (said in document.facts) == (name in REST) == alone.main_only
 
 
 @pytest.mark.parametrize("name", TITLES)
