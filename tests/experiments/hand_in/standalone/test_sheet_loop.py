@@ -14,7 +14,7 @@ import pytest
 from standalone_files import of_lab
 
 from funcnn.experiments.data.datasets import Normalization
-from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.formats.idx import pack_idx, read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
 
@@ -132,6 +132,40 @@ def test_the_loop_of_the_sheet_runs_on_the_python_of_the_lab(tmp_path, data) -> 
     laid_out("emnist47", "package", again, "network")
     ours = loop(sys.executable, again, data / "short", module, 47)
     assert printed["loss"] == pytest.approx(ours["loss"], rel=1e-3)
+
+
+def test_the_notebook_of_emnist47_runs_on_the_python_of_the_lab(tmp_path) -> None:
+    if (python := old_python()) is None:
+        pytest.skip("no Python of 3.6 to 3.8 with NumPy: FUNCNN_OLD_PYTHON names one")
+    images, labels = (
+        read_idx(place_of("mnist") / f"t10k-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    for name, array in {
+        "train-images-idx3": images[:8200],  # the last 8,000 are set aside
+        "train-labels-idx1": labels[:8200],
+        "test-images-idx3": images[8200:8300],
+    }.items():
+        (tmp_path / f"emnist47-{name}-ubyte.gz").write_bytes(pack_idx(array))
+    for name, content in handed_in("emnist47").items():
+        (tmp_path / name).write_bytes(content)
+    built = build("emnist47", lab_configs("emnist47", epochs=1), images=200)
+    cells = (each for each in json.loads(built)["cells"] if each["cell_type"] == "code")
+    (tmp_path / "cells.py").write_text("\n".join("".join(each["source"]) for each in cells))
+    command = [python, "-s", "-W", "error", "cells.py"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | ONE_THREAD,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Epoch: {2}1 \|Train Loss: {2}\d\.\d{4} \|Train Acc:", done.stdout, re.M)
+    rows = (tmp_path / "DLAD-test-predict.csv").read_text().splitlines()
+    assert rows[0] == "Id,Category"
+    assert len(rows) == 101
 
 
 # What NumPy has only since 1.20, of what an array program would use.
