@@ -22,9 +22,9 @@ _SOME = 1000
 def seconds_of(jobs: Sequence[Job], after: Sequence[RunConfig], at_once: int) -> float:
     """About how long the runs will take, so many at once, each with one thread.
 
-    after: settings of runs that are made after them, one at a time. Networks that differ in what
-    hardly changes their time (rates, activations, seeds) are measured once: a moment each, and
-    loading each set of data. Raises `InputError` as a run would.
+    after: settings of runs that are made after them, one at a time, of which nothing is recorded.
+    Networks that differ in what hardly changes their time (rates, activations, seeds) are measured
+    once: a moment each, and loading each set of data. Raises `InputError` as a run would.
     """
     expected = {job.config.data: job.expected for job in jobs}
     configs = [job.config for job in jobs]
@@ -35,8 +35,8 @@ def seconds_of(jobs: Sequence[Job], after: Sequence[RunConfig], at_once: int) ->
         if source not in data:
             data[source] = load_data(config, expected.get(config.data))
         seconds[kind] = _seconds(Task.of(config, data[source]))
-    total, one_by_one = (sum(seconds[_kind(each)] for each in of) for of in (configs, after))
-    return total / at_once + one_by_one
+    total = sum(sum(seconds[_kind(config)]) for config in configs)
+    return total / at_once + sum(seconds[_kind(config)][0] for config in after)
 
 
 def _kind(config: RunConfig) -> tuple[object, ...]:
@@ -45,8 +45,8 @@ def _kind(config: RunConfig) -> tuple[object, ...]:
     return (config.backend, config.arch, config.data, config.val_size, config.split, *sizes)
 
 
-def _seconds(task: Task) -> float:
-    """Of one run: its steps; and after each recorded epoch what is measured, and the snapshots."""
+def _seconds(task: Task) -> tuple[float, float]:
+    """Of one run: its steps; what is measured after each recorded epoch, and the snapshots."""
     with fn.threads.use_threads(1):
         learner = make_learner(task)
         with learner.limits():
@@ -54,7 +54,7 @@ def _seconds(task: Task) -> float:
             learner.step(next(batches))  # the first one is slower
             steps = task.total_steps * _mean_time(lambda: learner.step(next(batches)))
             recorded = sum(map(task.records, range(1, task.config.epochs + 1)))
-            return steps + recorded * (_time_to_measure(task, learner) + _time_to_save(learner))
+            return steps, recorded * (_time_to_measure(task, learner) + _time_to_save(learner))
 
 
 def _batches(learner: Learner) -> Iterator[Batch]:

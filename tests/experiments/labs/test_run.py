@@ -260,7 +260,7 @@ def test_it_says_first_what_it_will_do():
 
 
 def test_the_estimate_is_of_runs_beside_each_other_and_of_those_after_them(monkeypatch):
-    seconds = {"numpy": 30.0, "torch": 60.0}
+    seconds = {"numpy": (20.0, 10.0), "torch": (40.0, 20.0)}
     measured = []
 
     def of(task):
@@ -272,8 +272,8 @@ def test_the_estimate_is_of_runs_beside_each_other_and_of_those_after_them(monke
     config = Results(TINY, Path("runs"), False, {}).config(TINY.trials[0])
     # 6 in NumPy and 3 in PyTorch
     assert estimate.seconds_of(jobs, [], 2) == (6 * 30 + 3 * 60) / 2
-    assert estimate.seconds_of(jobs, [config] * 4, 3) == (6 * 30 + 3 * 60) / 3 + 4 * 30
-    assert estimate.seconds_of([], [config], 3) == 30
+    assert estimate.seconds_of(jobs, [config] * 4, 3) == (6 * 30 + 3 * 60) / 3 + 4 * 20
+    assert estimate.seconds_of([], [config], 3) == 20
     # Rates and seeds change nothing.
     assert sorted(measured[:2]) == [("numpy", 4), ("torch", 4)]
     assert len(measured) == 5
