@@ -12,6 +12,7 @@ import threadpoolctl
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.figures import style
 from funcnn.experiments.labs import figures as lab_figures
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.reports.pdf import require_weasyprint
@@ -73,7 +74,8 @@ def labs_here():
         patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
         # What lies where in a picture is seen in test_report_figures.
         patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
-        # All of its forty frames are seen there too.
+        # So are their sharpness, and the frames of a moving one.
+        patch.setattr(style, "_DPI", 40)
         patch.setattr(lab_figures, "_FRAMES", 3)
         yield
 

@@ -14,6 +14,7 @@ from funcnn.experiments.errors import printable
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
+_DPI = 120
 MARKERS = ("o", "s", "^", "D")
 
 
@@ -26,7 +27,7 @@ def new_figure(
     """
     from matplotlib.figure import Figure  # half a second; without pyplot nothing global is touched
 
-    figure = Figure(figsize=size, layout="constrained", dpi=120)
+    figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
     axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     for axis in axes.ravel():
         axis.set_axisbelow(True)  # grid lines behind what is drawn
