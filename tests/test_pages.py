@@ -74,7 +74,7 @@ PARSED = {  # what is not run here, but read with all its options, and why
 NOT_OURS = {  # other lines of a block, and what is looked at instead
     r"python3 -m venv \.venv(-test)?$": "the quick start, as .ci/run and whoever begins run it",
     r"source \.venv/bin/activate$": "a shell's own",
-    r"\.venv-test/bin/python -m pytest -n 2$": "these tests",
+    r"\.venv-test/bin/python -m pytest -n 2( tests/whole)?$": "these tests",
     r"python -m sphinx -W --keep-going -b html docs docs/_build$": "test_site",
     r"python docs/claims.py (list|run|write)\b": "test_claims",
     r"sudo apt-get install openmpi-bin$": "needs root",

@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from helpers import ROOT
 
 pytest.importorskip("sphinx")
 
-ROOT = Path(__file__).resolve().parent.parent
 LINKED = {"github.com", "www.sphinx-doc.org"}  # hosts of links that a reader may click on
 
 

@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import funcnn as fn
 
-FOLDER = Path(__file__).resolve().parent.parent / "examples"
+FOLDER = ROOT / "examples"
 SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 DATASETS = "funcnn.experiments.data.datasets"
 

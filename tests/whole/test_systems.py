@@ -17,7 +17,7 @@ from funcnn import threads
 from funcnn.cli import main
 from funcnn.experiments.system import machine
 
-OTHER_SYSTEMS = ROOT / "tests" / "other_systems"
+OTHER_SYSTEMS = ROOT / "tests/whole/other_systems"
 
 TRAIN = "train --arch mlp2 --hidden 3 --data pictures --epochs 2 --out runs/été"
 COMMANDS = [

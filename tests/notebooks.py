@@ -1,0 +1,27 @@
+"""Notebooks as JSON: built with other settings, and taken apart."""
+
+import json
+
+from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+
+
+def built_of(name, *, names=None, images=None, **changed):
+    return build(name, lab_configs(name, **changed), names=names, images=images)
+
+
+def cells(notebook):
+    return json.loads(notebook)["cells"]
+
+
+def code(notebook):
+    return ["".join(cell["source"]) for cell in cells(notebook) if cell["cell_type"] == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in cells(notebook) for output in cell.get("outputs", [])]
+
+
+def printed(notebook):
+    streams = [output for output in outputs(notebook) if output["output_type"] == "stream"]
+    assert {stream["name"] for stream in streams} == {"stdout"}
+    return "".join("".join(stream["text"]) for stream in streams)

@@ -1,0 +1,156 @@
+"""Every notebook that is handed in runs from first to last, where funcnn cannot be imported."""
+
+import csv
+import importlib.util
+import re
+import sys
+
+import numpy as np
+import pytest
+from notebooks import built_of, outputs, printed
+
+from funcnn.experiments.data.datasets import Dataset, Normalization
+from funcnn.experiments.data.formats.idx import read_idx
+from funcnn.experiments.data.store import place_of
+from funcnn.experiments.hand_in.deliverables import HAND_INS
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS
+from funcnn.experiments.hand_in.notebook_runner import execute
+from funcnn.experiments.hand_in.standalone.program import program_file
+from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.tasks.build import build_network
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+
+DATA = place_of("mnist").parent
+QUICK = {"epochs": 1, "images": 1000}
+
+# name, settings, the lowest accuracies in its outputs, pictures, what is printed after an epoch,
+# the file that it writes, with its rows and classes
+RUNS = [
+    ("points", {"epochs": 200}, [1, 1], 9, r"epoch 200 loss : 0\.\d{12}\n", None),
+    ("fashion-numpy", QUICK, [0.35, 0.35], 3, None, ("DL-test-predicted.csv", 10_000, 10)),
+    ("fashion-torch", QUICK, [0.35, 0.35], 3, None, None),
+    (
+        *("emnist47", QUICK, [0.35], 3),
+        r"Epoch:  1 \|Train Loss: {2}\d\.\d{4} \|Train Acc:\d+\.\d{4} "
+        r"\|Val Loss: {2}\d\.\d{4} \|Val Acc:\d+\.\d{4}",
+        ("DLAD-test-predict.csv", 300, 47),
+    ),
+    ("mnist-numpy", QUICK, [0.35, 0.35], 7, None, None),
+    ("mnist-torch", QUICK, [0.35, 0.35], 7, None, None),
+    ("fashion-mlp", QUICK, [0.35, 0.35], 4, None, ("submission.csv", 10_000, 10)),
+]
+_ACCURACY = r"^(?:validation|test|NN +in \w+: test|CNN in \w+: test)? ?accuracy[ :]+(.+?)%"
+_EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  (val|test) loss \d\.\d{4} \d+\.\d\d%"
+
+
+@pytest.fixture(autouse=True)
+def as_it_ships(monkeypatch, one_thread_in_notebooks):
+    """Notebooks find no data but those that the project ships."""
+    monkeypatch.delenv("FUNCNN_DATA", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "handed in"
+    path.mkdir()
+    return path
+
+
+def hand_in(name, folder):
+    """What lies beside a notebook: layer.py, network.py and a lab's program."""
+    notebook, functions = NOTEBOOKS[name], set()
+    if notebook.backend == "torch":
+        return
+    for label, trial in notebook.trials.items():
+        config = RunConfig.resolve(dict(trial.settings))
+        points, letters = notebook.lab == "points", notebook.lab == "emnist47"
+        classes = [str(number) for number in range(2 if points else 47 if letters else 10)]
+        inputs = np.zeros((1, 2) if points else (1, 1, 28, 28), np.uint8)
+        scale = Normalization(1.0, 0.0, 1.0) if points else Normalization(255.0, 0.2, 0.33)
+        model = build_network(config, len(classes))
+        test = (inputs, None)
+        data = Dataset(name, (inputs, np.zeros(1)), None, test, "", tuple(classes), scale)
+        made = network_file(Task(config, data, model, config.batch_size, 1))
+        suffix = f"_{label.lower()}" if label else ""
+        (folder / f"network{suffix}.py").write_text(made.network)
+        functions |= made.functions
+    for piece in HAND_INS[notebook.lab].pieces:
+        if piece.kind == "program":
+            program = program_file(piece.of)
+            (folder / piece.name).write_text(program.text)
+            functions |= program.functions
+    (folder / "layer.py").write_text(layer_file(functions))
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory):
+    """The lab's files: 9,000 rows, of which 1,000 to train with, and 300 without labels."""
+    folder = tmp_path_factory.mktemp("emnist47")
+    images, labels = (
+        read_idx(DATA / "mnist" / f"t10k-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    rows = np.column_stack([labels, images.reshape(-1, 784)])
+    np.savetxt(folder / "train.csv", rows[:9000], "%d", ",")
+    np.savetxt(folder / "test.csv", rows[9000:9300, 1:], "%d", ",")
+    return folder
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["Id", "Category"]
+    assert [number for number, _ in rows] == [str(number) for number in range(len(rows))]
+    return [category for _, category in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "floors", "pictures", "line", "file"), RUNS, ids=[run[0] for run in RUNS]
+)
+def test_a_notebook_runs_from_first_to_last(
+    name, settings, floors, pictures, line, file, folder, letters
+):
+    hand_in(name, folder)
+    data = letters if name == "emnist47" else DATA
+    done = execute(built_of(name, **settings), folder, name=name, data=data)
+    text = printed(done)
+    kinds = [output["output_type"] for output in outputs(done)]
+    assert set(kinds) == {"stream", "display_data"}
+    assert kinds.count("display_data") == pictures
+    assert re.search(line or _EPOCH, text)
+    if name in ("fashion-numpy", "emnist47"):  # the loop of the sheet, of 10 batches
+        learned = re.search(r"of 2,000 images set aside, right: (.+)%", text)
+        assert float(learned[1]) >= 30
+    found = re.findall(_ACCURACY, text, re.M)
+    assert len(found) == len(floors)
+    for accuracy, floor in zip(found, floors, strict=True):
+        assert float(accuracy) / 100 >= floor
+    if file:
+        path, count, classes = file
+        categories = rows_of(folder / path)
+        assert len(categories) == count
+        assert set(categories) <= {str(number) for number in range(classes)}
+        assert len(set(categories)) >= 9
+
+
+def test_trained_params_beside_a_notebook_are_what_it_predicts_with(folder, letters):
+    hand_in("emnist47", folder)
+    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
+    network = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(network)
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop("layer", None)
+    params = network.first_params(np.random.default_rng(5))
+    network.save(folder / "params.npz", params)
+    before = (folder / "params.npz").read_bytes()
+    (folder / "data").symlink_to(letters)  # as the sheet has it: ./data/train.csv
+    done = execute(built_of("emnist47", epochs=7, images=200), folder, name="emnist47")
+    assert len(re.findall("Epoch:", printed(done))) == 1
+    images = np.loadtxt(letters / "test.csv", np.uint8, delimiter=",").reshape(-1, 1, 28, 28)
+    classes = network.predict(params, images).argmax(axis=1)
+    assert rows_of(folder / "DLAD-test-predict.csv") == [str(number) for number in classes]
+    assert (folder / "params.npz").read_bytes() == before
