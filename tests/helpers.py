@@ -66,12 +66,12 @@ def run_all_here(jobs, at_once):
 def labs_here():
     """Labs are run in this process, and their reports made without what takes longest there."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
-    from weasyprint import HTML
+    from weasyprint import Document
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab_run, "run_all", run_all_here)
         # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
-        patch.setattr(HTML, "write_pdf", partialmethod(HTML.write_pdf, full_fonts=True))
+        patch.setattr(Document, "write_pdf", partialmethod(Document.write_pdf, full_fonts=True))
         # What lies where in a picture is seen in test_report_figures.
         patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
         # So are their sharpness, and the frames of a moving one.

@@ -88,12 +88,12 @@ def drawing(results: Results, trial: Trial) -> Block:
     """The network drawn."""
     task = results.task(trial)
     shape = task.data.input_shape
-    output = "softmax" if task.config.loss == "cross-entropy" else None
+    table = fn.summary(task.model, shape)
+    several = table.rows[-1].output_shape != (1,)  # the one of two classes is a probability itself
+    output = "softmax" if several and task.config.loss == "cross-entropy" else None
     path = results.path / "figures" / f"network-{trial.name}.png"
     caption = "The network, from its input to its output; under each layer what it gives."
-    return shown(
-        path, caption, draw_network, blocks_of(fn.summary(task.model, shape), shape, output)
-    )
+    return shown(path, caption, draw_network, blocks_of(table, shape, output))
 
 
 def module(task: Task) -> Listing:

@@ -2,15 +2,24 @@
 
 import contextlib
 import io
+import itertools
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
+
+_MUCH = 1 / 3
+"""Of a page's height, that should not be blank."""
+_LEAST = 0.6
+"""Of a figure's height, below which it is not set smaller to fit."""
+_HEADINGS, _MARGINS = 80, 45
+"""Pixels: what headings above a figure take at most, and the margins that they lose on a page."""
 
 
 def require_weasyprint() -> None:
@@ -38,11 +47,62 @@ def to_pdf(html: str) -> bytes:
     Raises `InputError` as `require_weasyprint`.
     """
     require_weasyprint()
-    from weasyprint import HTML
-
     with _by_any_machine():
-        pdf: bytes = HTML(string=html).write_pdf(pdf_tags=True)
+        pdf: bytes = _laid_out(html).write_pdf(pdf_tags=True)
     return pdf
+
+
+def _laid_out(html: str) -> Any:
+    """The document in pages; a figure that would leave a third of one blank is set smaller."""
+    from weasyprint import CSS, HTML
+
+    source, images = HTML(string=html), dict[str, Any]()
+    heights: dict[str, float] = {}
+    while True:
+        rules = (
+            f"#{name} img {{max-height: {height:.1f}px !important}}"
+            for name, height in heights.items()
+        )
+        document = source.render(stylesheets=[CSS(string=" ".join(rules))], cache=images)
+        smaller = _smaller_figure(document.pages, heights)
+        if not smaller:
+            return document
+        heights |= smaller
+
+
+def _smaller_figure(pages: Sequence[Any], done: Container[str]) -> dict[str, float]:
+    """The first figure that could have stood on the page before its own: the height that fits.
+
+    In pixels, by its id. Empty if no page, the last apart, is blank for so much of its height, or
+    what stands first on the page after is no figure, is one that is `done`, or would be too small.
+    """
+    for page, following in itertools.pairwise(page._page_box for page in pages):
+        top, bottom = page.margin_top, page.margin_top + page.height
+        ends = [box.position_y + box.height for box in _lines(page) if box.position_y >= top]
+        blank = bottom - max((end for end in ends if end <= bottom + 1), default=top)
+        figures = (box for box in following.descendants() if box.element_tag == "figure")
+        figure = next(figures, None)
+        if blank < _MUCH * page.height or figure is None or figure.position_y - top > _HEADINGS:
+            continue
+        name = figure.element.get("id")
+        images = (box for box in _lines(figure) if box.element_tag == "img")
+        image = next(images, None)
+        if image is None or name in done:
+            continue
+        wanted = figure.position_y - top + figure.margin_height() + _MARGINS
+        height = image.height - max(0, wanted - blank)
+        if height >= _LEAST * image.height:
+            return {name: height}
+    return {}
+
+
+def _lines(box: Any) -> Iterator[Any]:
+    """The lines and pictures in a box of WeasyPrint's."""
+    from weasyprint.formatting_structure import boxes
+
+    for each in box.descendants():
+        if isinstance(each, (boxes.LineBox, boxes.ReplacedBox)):
+            yield each
 
 
 def write_pdf(html: str, path: Path) -> None:

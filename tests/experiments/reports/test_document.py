@@ -14,6 +14,7 @@ from PIL import Image
 
 from funcnn.experiments import extras
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.reports import pdf
 from funcnn.experiments.reports.document import (
     Document,
     Formula,
@@ -427,6 +428,32 @@ def test_a_heading_stands_on_the_page_of_what_it_heads(read_pdf, tmp_path):
         assert [f"Heading {name}" in page for page in pages] == [
             f"Caption {name}." in page for page in pages
         ]
+
+
+# Of the figure, how high it is and how high it may be set; the height above it, and the pages.
+FITTED = [
+    ((500, 334), 334, 140, 1),  # a third of the first page, but for a little, is not enough for it
+    ((500, 334), 334, 260, 2),  # less than a third is blank
+    ((700, 640), 472, 140, 2),  # to fit, it would be too small to be read
+]
+
+
+@pytest.mark.parametrize(("size", "largest", "above", "pages"), FITTED)
+def test_a_figure_that_nearly_fits_leaves_no_third_of_a_page_blank(
+    size, largest, above, pages, tmp_path
+):
+    heights = (200, above)
+    blocks = [Picture(png(tmp_path / f"{h}.png", (500, h)), "Above.") for h in heights]
+    document = one(*blocks, Picture(png(tmp_path / "it.png", size), "A figure."))
+    laid_out = pdf._laid_out(to_html(document)).pages
+    assert len(laid_out) == pages
+    *_, image = (
+        box for page in laid_out for box in pdf._lines(page._page_box) if box.element_tag == "img"
+    )
+    if pages == 1:
+        assert 0.6 * largest < image.height < largest - 10
+    else:
+        assert image.height == pytest.approx(largest, abs=1)
 
 
 def test_equal_pages_give_equal_pdfs(document, read_pdf, tmp_path):
