@@ -7,6 +7,7 @@ from funcnn.experiments.data import store
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade.hand_in import open_hand_in
+from funcnn.experiments.grade.point_rules import WRITTEN_OTHERWISE
 from funcnn.experiments.grade.run_rules import run_rules
 from funcnn.experiments.grade.sandbox import Sandbox
 from funcnn.experiments.grade.sheet import Sheet, look_through
@@ -45,7 +46,8 @@ def grade(
         work = look_through(sheet, handed, labels)
         verdicts = tuple(verdict for rule in sheet.rules for verdict in rule(work))
         if sandbox is not None:
-            verdicts += tuple(run_rules(work, sandbox))
+            decided = tuple(each for each in verdicts if each.found != WRITTEN_OTHERWISE)
+            verdicts = decided + tuple(run_rules(work, sandbox))
         return Grading(lab, str(path), work.student_id, verdicts)
 
 

@@ -42,6 +42,8 @@ _GIVEN = {
 }
 """The lab's own text."""
 
+WRITTEN_OTHERWISE = "written otherwise: --run-code compares their points"
+
 
 def generator_rules(work: Work) -> Iterator[Verdict]:
     """Each generator stands there under its name, statement for statement as it was given."""
@@ -56,7 +58,7 @@ def generator_rules(work: Work) -> Iterator[Verdict]:
         given = _skeleton(ast.parse(textwrap.dedent(text)).body[0])
         for where, function in there.items():
             same = _skeleton(function) == given
-            found = "" if same else "written otherwise: --run-code compares their points"
+            found = "" if same else WRITTEN_OTHERWISE
             yield Verdict(where, rule, same or None, found)
 
 

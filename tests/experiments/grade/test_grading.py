@@ -12,6 +12,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade import grading
 from funcnn.experiments.grade.printed_rules import accuracies
 from funcnn.experiments.grade.python_sources import parse_module
+from funcnn.experiments.grade.sandbox import Sandbox
 from funcnn.experiments.grade.sheets import SHEETS
 from funcnn.experiments.labs.registry import LABS
 
@@ -354,13 +355,19 @@ def test_what_only_an_example_says_is_not_decided(tmp_path, good):
     assert said.startswith("no class FullyConnected; classes: Activation1, Linear")
 
 
-def test_a_generator_in_other_words_is_not_decided(tmp_path, good):
+def test_a_generator_in_other_words_is_not_decided_until_it_runs(tmp_path, good, monkeypatch):
     text = changed(hand_ins.GENERATORS, ("pt[0] > pt[1]", "pt[1] < pt[0]"))
-    files = {NB["points"]: notebook(text, ("t", "epoch 1 loss : 0.1\nacc: 99 %\nacc: 98 %"))}
-    broken, unsure = graded(tmp_path, "points", good["points"] | files)
+    printed = ("t", "epoch 1 loss : 0.1\nacc: 99 %\nacc: 98 %")
+    files = good["points"] | {NB["points"]: notebook(text, printed)}
+    broken, unsure = graded(tmp_path, "points", files)
     assert broken == []
     (said,) = [verdict.sheet for verdict in unsure if "written otherwise" in verdict.found]
     assert said == "generate_linear as it was given"
+    # Where it runs, its points are compared: see test_run_code.
+    monkeypatch.setattr(grading, "run_rules", lambda *given: [])
+    archive = hand_ins.write(tmp_path, "points", files)
+    ran = grading.grade(archive, "points", sandbox=Sandbox("none"))
+    assert not [each for each in ran.verdicts if "written otherwise" in each.found]
 
 
 def test_predictions_may_go_to_kaggle_apart(tmp_path, good):

@@ -20,7 +20,7 @@ from funcnn.experiments.export.models import export_model
 from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.networks import task_of
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points, tables
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points, sections, tables
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
@@ -223,6 +223,21 @@ def test_of_the_main_runs_alone_a_report_has_all_but_what_the_others_show(done, 
     )
     said = ("Runs", "**only the main ones**: what each choice changed is not in here")
     assert (said in document.facts) == (name in REST) == alone.main_only
+
+
+@pytest.mark.parametrize(
+    ("name", "trial", "last"),
+    [
+        ("points", points.MAIN["xor"], ("Dense", "Sigmoid")),
+        ("fashion", fashion.CNN, ("Dense", "softmax")),
+        ("mnist", mnist.NN, ("Dense", "softmax")),
+    ],
+)
+def test_the_network_is_drawn_with_what_makes_probabilities(done, name, trial, last, monkeypatch):
+    monkeypatch.setattr(sections, "shown", lambda path, caption, draw, blocks: blocks)
+    blocks = sections.drawing(done[name].results, trial)
+    assert blocks[0].layers == ("Input",)
+    assert blocks[-1].layers == last
 
 
 @pytest.mark.parametrize("name", TITLES)
