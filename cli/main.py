@@ -1,10 +1,12 @@
 """The command group, and the one place where errors of the user become one line."""
 
 import contextlib
+import ctypes
 import io
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,6 +55,33 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except KeyboardInterrupt:  # where no command has more to say
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Have a Ctrl-C come again that came while an object was destroyed, where Python drops it.
+
+    Files of zip say so in a `__del__` of theirs, and a run writes two after each recorded epoch.
+    """
+    before, main_thread = sys.unraisablehook, threading.get_ident()
+
+    def again() -> None:
+        # Whatever a handler made of the first: MPI's ignores a second.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(main_thread), ctypes.py_object(KeyboardInterrupt)
+        )
+
+    def hear(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, again).start()  # not at once: it would be dropped here too
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
@@ -117,7 +146,8 @@ class _Group(click.Group):
             return super().make_context(info_name, args, *rest, **keywords)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _errors_as_one_line(ctx.args):  # of the command, as click has not begun with them
+        # Of the command, as click has not begun with them.
+        with _errors_as_one_line(ctx.args), _ctrl_c_is_heard():
             return super().invoke(ctx)
 
 

@@ -376,7 +376,10 @@ def test_ctrl_c_from_outside_stops_a_long_run(images):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()  # if it did not hear
     assert process.returncode == 130
     assert len(stderr.splitlines()) == 1
     assert stderr.endswith("go on with: funcnn train --resume it\n")
@@ -389,6 +392,26 @@ def test_ctrl_c_before_there_is_a_run_is_one_word(monkeypatch):
 
     monkeypatch.setattr(TrainingRun, "start", interrupted)
     assert funcnn("train", "--arch", "points", code=130).stderr == "stopped\n"
+
+
+class Destroyed:
+    """Whose end a Ctrl-C comes in."""
+
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_an_object_is_destroyed_is_not_lost(monkeypatch):
+    def interrupted(*arguments, **named):
+        Destroyed()
+        for _ in range(1000):
+            time.sleep(0.01)
+        pytest.fail("it was lost")
+
+    monkeypatch.setattr(TrainingRun, "start", interrupted)
+    hook = sys.unraisablehook
+    assert funcnn("train", "--arch", "points", code=130).stderr == "stopped\n"
+    assert sys.unraisablehook is hook
 
 
 def test_ctrl_c_with_json_leaves_stdout_empty(images):

@@ -13,6 +13,7 @@ from hand_ins import GENERATORS, ID, LAYER, NETWORK, code
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade import grading, run_rules, sandbox
+from funcnn.experiments.grade.point_rules import WRITTEN_OTHERWISE
 from funcnn.experiments.grade.sandbox import Ran, Sandbox, find_sandbox
 
 
@@ -151,7 +152,7 @@ def test_without_a_sandbox_time_is_kept_too(tmp_path):
 def graded(tmp_path, lab, files, box):
     """The rules that running adds: whether each holds, what it says, and what was found."""
     path = hand_ins.write(tmp_path, lab, files)
-    static = len(grading.grade(path, lab).verdicts)
+    static = len([v for v in grading.grade(path, lab).verdicts if v.found != WRITTEN_OTHERWISE])
     more = grading.grade(path, lab, sandbox=box).verdicts[static:]
     return [(verdict.holds, verdict.sheet, verdict.found) for verdict in more]
 
