@@ -481,41 +481,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("one_thread_in_notebooks")
-def test_a_snapshot_alone_is_handed_in(run, network, place) -> None:
-    done = submit("fashion-mlp", "--student-id", "A1", "--name", "Li_[1]", "--snapshot",
-                  str(run.params), "--json")  # fmt: skip
-    assert done.exit_code == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["files"] == ["A1_HW1.zip"]
-    assert any(rule.startswith("mlp in NumPy: above 85 %") for rule in said["rules"])
-    assert any(rule.endswith("with the same params)") for rule in said["rules"])
-    assert os.listdir("hand-in") == ["fashion-mlp-A1"]
-    with zipfile.ZipFile("hand-in/fashion-mlp-A1/A1_HW1.zip") as archive:
-        assert set(archive.namelist()) == INSIDE["fashion-mlp"]
-        table = archive.read("A1_submission.csv").decode().splitlines()
-        notebook = json.loads(archive.read("DL_HW1_A1.ipynb"))
-    assert table[0] == "Id,Category"
-    assert table[1:] == [f"{i},{each}" for i, each in enumerate(network.classes.tolist())]
-    title, _, author = "".join(notebook["cells"][0]["source"]).splitlines()[:3]
-    assert title == "# An MLP for Fashion-MNIST"
-    assert author == r"**Student id** A1 · **Name** Li\_\[1\]"
-    text = "".join(
-        "".join(output.get("text", ""))
-        for each in notebook["cells"]
-        for output in each.get("outputs", [])
-    )
-    accuracy = network.accuracy("numpy", "test")
-    assert f"test accuracy       {accuracy:.2%}" in text  # the snapshot's, in torch
-    assert "HIDDEN = (48, 24)" in "".join("".join(each["source"]) for each in notebook["cells"])
-
-    again = submit("fashion-mlp", "--student-id", "A1", "--snapshot", str(run.params))
-    assert again.exit_code == 1
-    assert again.stderr == (
-        "Error: --out hand-in/fashion-mlp-A1 exists already: remove it, or give another\n"
-    )
-
-
 TINY = Lab(
     "tiny",
     "A tiny experiment",

@@ -1,20 +1,15 @@
 """The notebook of `fashion-mlp` as its teacher uses it: the lab's own cells drive its classes."""
 
 import ast
-import gzip
 import itertools
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from notebooks import built_of, code, python
 
-from funcnn.experiments.data.formats.idx import pack_idx, read_idx
+from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
-from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
-from funcnn.experiments.tasks.task import Task
 
 pytest.importorskip("torch", reason="a lab in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbformat"):
@@ -23,33 +18,11 @@ for package in ("jupytext", "nbformat"):
 FASHION = place_of("fashion-mnist")
 
 
-def code_of(**changed):
-    """The code cells of the notebook."""
-    images = changed.pop("images", None)
-    built = json.loads(build("fashion-mlp", lab_configs("fashion-mlp", **changed), images=images))
-    return ["".join(each["source"]) for each in built["cells"] if each["cell_type"] == "code"]
-
-
 def classes_of(cells):
     """The classes as they stand in the cells, and nothing else."""
     source = "\n".join(cells)
     found = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     return "\n\n".join(ast.get_source_segment(source, node) for node in found)
-
-
-def python(script, folder, **env):
-    """What the script prints last, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", **env},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # The classes are put in front. Nothing is asked of them but what the lab's sheet says.
@@ -240,7 +213,9 @@ def sheet(tmp_path_factory):
     inputs = (images[:50, None] / np.float32(255)).astype(np.float32)
     np.save(folder / "inputs.npy", inputs)
     write_tensors(folder / "snapshot.pt", in_mlp(to_state_dict(model, params)), {})
-    said = json.loads(python(SHEET.replace("CLASSES", classes_of(code_of()), 1), folder))
+    said = json.loads(
+        python(SHEET.replace("CLASSES", classes_of(code(built_of("fashion-mlp"))), 1), folder)
+    )
     outputs, _ = model.apply(params, inputs, wrt=None)
     said["snapshot"] = float(np.abs(np.load(folder / "snapshot_outputs.npy") - outputs).max())
     return said
@@ -304,60 +279,3 @@ def test_the_optimizer_goes_by_the_labs_recurrence(sheet):
 
 def test_the_labs_classes_train_as_the_pytorch_backend_does(sheet):
     assert sheet["backend"] < 1e-12
-
-
-# --- the whole notebook, with other files beside it ------------------------------------------
-
-
-def test_the_notebook_trains_what_the_pytorch_backend_trains(tmp_path):
-    import torch
-
-    from funcnn.experiments.pytorch.learner import TorchLearner
-    from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
-
-    for part, count in (("train", 1200), ("t10k", 200)):
-        for kind in ("images-idx3", "labels-idx1"):
-            name = f"{part}-{kind}-ubyte.gz"
-            (tmp_path / name).write_bytes(pack_idx(read_idx(FASHION / name)[:count]))
-    changed = {"epochs": 2, "seed": 2}
-    (config,) = lab_configs(
-        "fashion-mlp", **changed, data=str(tmp_path), val_size=200, backend="torch"
-    ).values()
-    task = Task.build(config)
-    learner = TorchLearner(task)
-    for epoch in (1, 2):
-        for batch in learner.batches(epoch):
-            learner.step(batch)
-    expected = in_mlp(to_state_dict(task.model, learner.params))
-    printed = python("\n".join(code_of(**changed)), tmp_path)
-    assert "1,000 to train on, 200 for validation, 200 to test" in printed
-    found = torch.load(tmp_path / "another.pt", weights_only=True)
-    assert list(found) == list(expected)
-    for name, tensor in found.items():
-        np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=0, atol=2e-5)
-
-
-def colours(folder, form):
-    """Four IDX files of 32 x 32 pixels in colour: four classes, told by their colour."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 600), ("t10k", 200)):
-        labels = rng.permutation(count).astype(np.uint8) % 4
-        images = rng.integers(0, 120, (count, *form), np.uint8)
-        images[:, : 1 + form[0] // 4] += 30 * labels[:, None, None, None]
-        (folder / f"{part}-images-idx4-ubyte").write_bytes(gzip.decompress(pack_idx(images)))
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(pack_idx(labels))
-
-
-def test_the_notebook_takes_the_files_of_another_data_set_beside_it(tmp_path):
-    colours(tmp_path, (3, 32, 32))
-    script = "\n".join(code_of(epochs=4, batch_size=25))
-    printed = python(script, tmp_path, FUNCNN_DATA=str(FASHION.parent))
-    assert "another data set than Fashion-MNIST" in printed
-    assert "images (600, 3, 32, 32) labels (600,) test images (200, 3, 32, 32)" in printed
-    assert "500 to train on, 100 for validation, 200 to test" in printed
-    assert "the params in another.pt were trained by the loop above, in 4 epochs" in printed
-    accuracy = float(printed.partition("test accuracy       ")[2].partition("%")[0])
-    assert accuracy > 90
-    assert (tmp_path / "another.pt").stat().st_size < 2_000_000
-    assert len((tmp_path / "another.csv").read_text().splitlines()) == 201
-    assert not (tmp_path / "submission.pt").exists()
