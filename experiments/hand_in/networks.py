@@ -12,7 +12,6 @@ from funcnn.experiments.data.datasets import POINT_SETS, Normalization
 from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.labs.lab import SEEDS, Lab, Results, Trial
-from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
@@ -67,21 +66,15 @@ class HandedNetwork:
         return learner.predict(self._by_backend[backend].params, images)
 
 
-def of_experiment(
-    results: Results, trials: Sequence[Trial], backend: str
-) -> dict[str, HandedNetwork]:
-    """The runs of the seed whose networks, with a backend, are best on the validation set.
-
-    All of one seed, for then what is set aside for validation is the same for all of them.
-    """
-    seed = best_seed(results, trials, backend)
+def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
+    """The runs that the report shows, those of seed 0: one truth in one archive."""
     return {
         trial.name: HandedNetwork(
-            results.task(trial, seed=seed),
-            {backend: results.model(trial, backend, seed) for backend in trial.backends},
-            results.folder(trial, "numpy", seed).params.read_bytes(),
+            results.task(trial),
+            {backend: results.model(trial, backend) for backend in trial.backends},
+            results.folder(trial, "numpy", 0).params.read_bytes(),
             {
-                backend: results.folder(trial, backend, seed).metrics.read_bytes()
+                backend: results.folder(trial, backend, 0).metrics.read_bytes()
                 for backend in trial.backends
             },
         )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from funcnn import random
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.extras import require
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points
+from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points_settings
 from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.build import build_network
@@ -50,7 +50,7 @@ _SHEETS = {"epochs": "EPOCH", "batch_size": "Batch_size", "lr": "Learning_rate"}
 """The names of settings in the sheets of `fashion` and `emnist47`."""
 _OF_SGD = ("batch_size", "lr", "momentum", "weight_decay")
 NOTEBOOKS = {
-    "points": Notebook("points", "numpy", {"": points.MAIN["xor"]}, ("epochs",)),
+    "points": Notebook("points", "numpy", {"": points_settings.MAIN["xor"]}, ("epochs",)),
     "fashion-numpy": Notebook(
         "fashion", "numpy", {"": fashion.CNN}, ("epochs",), "fashion-mnist", _SHEETS
     ),

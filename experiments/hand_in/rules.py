@@ -27,7 +27,6 @@ from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
 from funcnn.experiments.labs.lab import Results
-from funcnn.experiments.labs.sections import best_seed
 from funcnn.experiments.labs.tables import BACKEND_NAMES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array
@@ -255,16 +254,15 @@ def _by_weights(submission: Submission, piece: Piece) -> Array:
 def floors_of_record(results: Results) -> list[Verdict]:
     """The accuracies that the lab asks for, by what its finished runs recorded.
 
-    Of the seed whose networks are handed in. None for a lab that hands nothing in.
+    Of the runs that are shown and handed in. None for a lab that hands nothing in.
     """
     hand_in = HAND_INS.get(results.lab.name)
     if hand_in is None:
         return []
-    seed = best_seed(results, [find_trial(results.lab, name) for name in hand_in.trials])
     verdicts = []
     for floor in hand_in.floors:
         trial = find_trial(results.lab, floor.trial)
-        summaries = {backend: results.summary(trial, backend, seed) for backend in BACKENDS}
+        summaries = {backend: results.summary(trial, backend) for backend in BACKENDS}
         labelled = summaries["numpy"]["test_accuracy"] is not None
         on, words = _part(floor, labelled, summaries["numpy"]["test_is"])
         score = "test_accuracy" if on == "test" else "val_accuracy"

@@ -110,8 +110,7 @@ def _networks_and_report(
     if not draft:  # which has what is finished so far
         run.expect_whole()
         run.expect_finished()
-    backend = "torch" if hand_in.notebook_writes else "numpy"
-    networks = of_experiment(run.results, trials, backend)
+    networks = of_experiment(run.results, trials)
     printed = lab.closing(run.results) if lab.closing and not draft else None
     return networks, partial(run.report_by, student.facts()), printed
 

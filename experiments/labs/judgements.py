@@ -34,7 +34,7 @@ def beyond(gap: Difference) -> str:
     """Whether a difference is more than the seeds alone would make, to stand behind it."""
     if gap.standard_error is None:
         return "; one seed has no spread, so that this may be chance"
-    error = f"twice its standard error over {gap.seeds} seeds ({points(2 * gap.standard_error)})"
+    error = f"{points(2 * gap.standard_error)}, twice its standard error over {gap.seeds} seeds"
     if gap.larger:
         return f", more than {error}"
     return f", not more than {error}: no difference beyond the spread"

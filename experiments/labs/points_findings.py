@@ -35,10 +35,8 @@ def _of_best(whole: Runs, runs: Runs) -> str:
     )
     if not others:
         return f"{said}."
-    return (
-        f"{said}. Of these **{best}** ends with the lowest loss, {loss_in_words(losses[best])}, "
-        f"{losses[others[0]] / losses[best]:.1f} times below {others[0]}, the next."
-    )
+    ends = f"{loss_in_words(losses[best])}; next is {others[0]}, {loss_in_words(losses[others[0]])}"
+    return f"{said}. Of these **{best}** ends with the lowest loss in the mean, {ends}."
 
 
 def _accuracy(runs: Sequence[PointsRun]) -> str:

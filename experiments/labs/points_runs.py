@@ -111,7 +111,7 @@ def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
         for epoch in range(1, config.epochs + 1):
             state, measured = step(state, examples)
             losses.append(measured["loss"])
-            if seed == 0 and (epoch % every == 0 or epoch == config.epochs):
+            if seed == 0 and (epoch % every == 0 or epoch in (1, config.epochs)):
                 rows.append((epoch, measured["loss"], measured["accuracy"]))
                 history.append((epoch, fn.tree.ravel(state.params)[0].tolist()))
         outputs, _ = model.apply(state.params, examples[0])
@@ -167,6 +167,11 @@ def last_lines(run: PointsRun) -> str:
 def column(outputs: Iterable[float]) -> str:
     """Predictions as NumPy's `(n, 1)` array, in decimals however small they are."""
     return "[" + "\n ".join(f"[{output:.8f}]" for output in outputs) + "]"
+
+
+def loss_cell(loss: float) -> str:
+    """A loss in a table: two digits, for rounding decides the others of some optimizers."""
+    return f"{loss:.1e}"
 
 
 def accuracy_line(run: PointsRun) -> str:

@@ -34,8 +34,9 @@ def set_up(drawn: Sequence[Block]) -> Section:
                 ]
             ),
             Text(
-                "It maps every number into $(0, 1)$. The derivative is at most 1/4, so that a "
-                "gradient shrinks with every layer that it goes back through."
+                "It maps every number into $(0, 1)$. The derivative is at most 1/4: where the "
+                "weights are not large, a gradient shrinks with every layer that it goes back "
+                "through."
             ),
         ),
     )
@@ -61,7 +62,8 @@ def set_up(drawn: Sequence[Block]) -> Section:
             ),
             Formula(
                 [
-                    r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}",
+                    r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}, \quad "
+                    r"\mathrm{so\ that\ of\ the\ last\ layer}\ dz = \dfrac{y - t}{n}",
                     r"dz &= dy \odot s'(z) \quad \mathrm{through\ a\ sigmoid,}\ z = h W + b",
                     r"dW &= h^\mathsf{T} dz",
                     r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",

@@ -124,15 +124,20 @@ def forward(functions, params, x):
     return x, backward_through_all
 
 
-def learn(name, seed=SEEDS[0], rate=LEARNING_RATE, update=sgd, **network):
-    """A whole training: points, labels, the loss of every epoch, the predictions in the end."""
+def learn(name, seed=SEEDS[0], rate=LEARNING_RATE, update=sgd, lines=0, **network):
+    """A whole training: points, labels, the loss of every epoch, the predictions in the end.
+
+    lines: how many times the loss is printed on the way.
+    """
     points, labels, functions, params = begin(name, seed, **network)
     losses, state = [], None
-    for _ in range(EPOCHS):
+    for epoch in range(1, EPOCHS + 1):
         outputs, backward = forward(functions, params, points)
         loss, doutputs = binary_cross_entropy(outputs, labels)
         params, state = update(params, state, backward(doutputs), rate)
         losses.append(loss)
+        if lines and epoch % max(1, EPOCHS // lines) == 0:
+            print(epoch_line(losses, epoch), flush=True)
     return points, labels, losses, forward(functions, params, points)[0]
 
 
@@ -194,11 +199,8 @@ def column(outputs):
 
 def demo(name):
     """The run of a set as the lab wants it printed; its points, labels, losses and predictions."""
-    points, labels, losses, outputs = run = learn(name)
-    print(f"\n{name}: {len(points)} points, seed {SEEDS[0]}")
-    for epoch in range(1, EPOCHS + 1):
-        if epoch % max(1, EPOCHS // 10) == 0:
-            print(epoch_line(losses, epoch))
+    print(f"\n{name}: {len(begin(name, SEEDS[0])[0])} points, seed {SEEDS[0]}")
+    _, labels, losses, outputs = run = learn(name, lines=10)
     print("the last epochs:")
     for epoch in range(max(1, EPOCHS - 4), EPOCHS + 1):
         print(epoch_line(losses, epoch))
@@ -215,7 +217,7 @@ def compare(which):
     for label, settings in EXTRAS[which].items():
         runs = [learn(**{"name": "xor", **settings}, seed=seed) for seed in SEEDS]
         accuracies = " ".join(f"{accuracy(run[3], run[1]):7.2%}" for run in runs)
-        print(f"{label:28} {accuracies}  loss", *(f"{run[2][-1]:.8f}" for run in runs), flush=True)
+        print(f"{label:28} {accuracies}  loss", *(f"{run[2][-1]:.1e}" for run in runs), flush=True)
         curves[label] = runs[0][2]
     return curves
 

@@ -17,13 +17,13 @@ def scores(**values):
 def test_the_best_is_named_with_its_lead_and_whether_that_is_beyond_the_spread():
     said = judgements.best_of(scores(a=[0.5, 0.6], b=[0.90, 0.91], c=[0.95, 0.96]))
     assert said == (
-        "**c** is the best, with 95.50 ± 0.71 %: 5.00 points above b, the next, more than twice "
-        "its standard error over 2 seeds (1.41 points). a is the last, with 55.00 ± 7.07 %"
+        "**c** is the best, with 95.50 ± 0.71 %: 5.00 points above b, the next, more than 1.41 "
+        "points, twice its standard error over 2 seeds. a is the last, with 55.00 ± 7.07 %"
     )
     said = judgements.best_of(scores(a=[0.90, 0.92], b=[0.905, 0.925]))
     assert said.endswith(
-        "0.50 points above a, the next, not more than twice its standard error over 2 seeds (2.83 "
-        "points): no difference beyond the spread"
+        "0.50 points above a, the next, not more than 2.83 points, twice its standard error over "
+        "2 seeds: no difference beyond the spread"
     )
 
 
@@ -42,8 +42,8 @@ def test_one_seed_tells_no_difference_from_chance():
 @pytest.mark.parametrize(
     ("second", "said"),
     [
-        ([0.92, 0.93], "b is 2.00 points above a, more than twice"),
-        ([0.88, 0.89], "b is 2.00 points below a, more than twice"),
+        ([0.92, 0.93], "b is 2.00 points above a, more than 1.41 points, twice"),
+        ([0.88, 0.89], "b is 2.00 points below a, more than 1.41 points, twice"),
         ([0.90, 0.91], "b and a come to the same"),
     ],
 )

@@ -14,7 +14,7 @@ def test_those_that_are_right_are_named_and_the_lowest_loss_among_them():
     found = of_settings({"a": [RIGHT, RIGHT], "b": [RIGHT, DEAD], "c": [lower, lower]})
     assert found[0] == (
         "2 of 3 settings have every point right with every seed (a; c). Of these **c** ends with "
-        "the lowest loss, 2.0e-05, 5.0 times below a, the next."
+        "the lowest loss in the mean, 2.0e-05; next is a, 1.0e-04."
     )
 
 

@@ -20,7 +20,16 @@ from funcnn.experiments.export.models import export_model
 from funcnn.experiments.hand_in.deliverables import HAND_INS, find_trial, plain
 from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.networks import task_of
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points, sections, tables
+from funcnn.experiments.labs import (
+    emnist47,
+    fashion,
+    fashion_mlp,
+    mnist,
+    points,
+    points_runs,
+    sections,
+    tables,
+)
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Results
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
@@ -298,10 +307,13 @@ def test_points_main_prints_the_numbers_of_the_report_one_by_one(done, program, 
 
     assert extras[::2] == list(points.EXTRAS) == list(program.EXTRAS)
     for extra, table in zip(extras[::2], extras[1::2], strict=True):
-        rows = re.findall(r"^(.+?) +(\d+\.\d\d)% +loss (\d+\.\d{8})$", table, re.M)
+        rows = re.findall(r"^(.+?) +(\d+\.\d\d)% +loss (\d\.\de[+-]\d\d)$", table, re.M)
         assert [label for label, *_ in rows] == list(points.EXTRAS[extra])
         for label, accuracy, loss in rows:
-            assert re.search(rf"{label}\s+{accuracy}\s+{loss}\s", shown), label
+            assert re.search(rf"{label}\s+{accuracy}\s+{re.escape(loss)}\s", shown), label
+            *_, last = program.learn(**{"name": "xor", **program.EXTRAS[extra][label]})[2]
+            (run,) = points_runs.runs_of(results, points.EXTRAS[extra][label])
+            assert last == pytest.approx(run.loss, rel=1e-12), label
     figures = {f"{name}.png" for name in (*points.EXTRAS, "learning_curve")}
     assert figures | {f"prediction_{name}.png" for name in points.MAIN} == {
         path.name for path in Path().glob("*.png")
