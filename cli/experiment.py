@@ -51,7 +51,7 @@ def list_(as_json: bool) -> None:
 
 
 _quick_option = click.option(
-    "--quick", is_flag=True, help="A small version, a minute or less; the report says so."
+    "--quick", is_flag=True, help="A small version, a minute or two; the report says so."
 )
 _out_option = click.option(
     "--out",
