@@ -36,6 +36,12 @@ def imports(path):
     return found
 
 
+def test_no_module_has_more_than_320_lines():
+    for package in PACKAGES:
+        for name, path in modules(package).items():
+            assert len(path.read_text("utf-8").splitlines()) <= 320, f"{package}.{name}"
+
+
 # --- packages -------------------------------------------------------------------------------
 
 

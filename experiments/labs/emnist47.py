@@ -6,14 +6,12 @@ from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.steps import ablation, one_after_another, what_changed
 from funcnn.experiments.labs.tables import (
     Setting,
-    ablation,
     compared,
     facts,
-    one_after_another,
     verdict,
-    what_changed,
 )
 from funcnn.experiments.reports.document import Document, Formula, Section, Text
 from funcnn.experiments.training.run_folder import EpochRow

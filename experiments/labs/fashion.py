@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.steps import ablation, one_after_another
 from funcnn.experiments.labs.tables import (
     Setting,
-    ablation,
     compared,
     epoch_line,
     facts,
-    one_after_another,
     sweep,
     verdict,
 )

@@ -1,16 +1,12 @@
 """What the reports of several labs have in common: tables of settings, and sections of sweeps."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.experiments.compare.results import Difference, compare_means
 from funcnn.experiments.figures import plots
-from funcnn.experiments.figures import scores as score_figures
 from funcnn.experiments.figures.console import console
 from funcnn.experiments.figures.drawing import drawn
 from funcnn.experiments.figures.scores import Score
@@ -18,7 +14,6 @@ from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import SEEDS, Results, Trial
 from funcnn.experiments.reports.document import (
     Block,
-    Items,
     Listing,
     Picture,
     Section,
@@ -43,17 +38,6 @@ class Setting(NamedTuple):
 
     label: str
     trial: Trial
-
-
-def one_after_another(
-    start: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
-) -> list[Setting]:
-    """Trials of the NumPy backend, each with the settings of the one before and a change."""
-    steps, settings = [], dict(start)
-    for index, (label, change) in enumerate(changes.items()):
-        settings |= change
-        steps.append(Setting(label, Trial(f"step-{index}", dict(settings), backends=("numpy",))))
-    return steps
 
 
 def verdict(
@@ -252,73 +236,3 @@ def scores_of(results: Results, settings: Sequence[Setting], score: str) -> list
                 std = None if values.std is None else 100 * values.std
                 scores.append(Score(label, BACKEND_NAMES[backend], 100 * values.mean, std))
     return scores
-
-
-def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
-    """A table and a figure of steps, each of which changes the one before (NumPy)."""
-    rows = []
-    gaps = [None, *itertools.starmap(partial(_gap, results), itertools.pairwise(steps))]
-    for (label, trial), gap in zip(steps, gaps, strict=True):
-        spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
-        gained = "" if gap is None else f"{100 * gap.difference:+.2f}"
-        cells = [cell(spreads[score], score) for score in ACCURACIES]
-        rows.append((label, cells[0], gained, cells[1]))
-    gains = {step.label: 100 * gap.difference for step, gap in zip(steps, gaps, strict=True) if gap}
-    largest = max(gains, key=lambda label: gains[label])
-    path = results.path / "figures" / "steps.png"
-    first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
-    scores = scores_of(results, first, "val_accuracy")
-    return [
-        Table(
-            ("step", "validation (%)", "gained (points)", "test (%)"),
-            tuple(rows),
-            "From a plain beginning to the network above, each step with the changes that it names "
-            f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
-            "only shown.",
-        ),
-        finding(
-            f"All steps together raise the accuracy on the validation set by "
-            f"{sum(gains.values()):.2f} points. The largest step is **{largest}**, "
-            f"{gains[largest]:+.2f} points."
-        ),
-        shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
-        Items([_step(results, *pair) for pair in itertools.pairwise(steps)]),
-    ]
-
-
-def what_changed(
-    results: Results, steps: Sequence[Setting], change: str, words: str
-) -> list[Block]:
-    """What the step whose label begins with this did to the accuracy, and why, after these words.
-
-    Nothing, if only the main ones are trained.
-    """
-    if results.main_only:
-        return []
-    pairs = itertools.pairwise(steps)
-    step = next(pair for pair in pairs if pair[1].label.startswith(change))
-    return [Text(words), finding(_step(results, *step))]
-
-
-def _step(results: Results, before: Setting, after: Setting) -> str:
-    reason = judgements.why(results.config(before.trial), results.config(after.trial))
-    return judgements.of_step(after.label, _gap(results, before, after), reason)
-
-
-def _gap(results: Results, before: Setting, after: Setting) -> Difference:
-    """How far the validation accuracies of two settings are apart (NumPy)."""
-    first, second = (results.spread(trial, "numpy", "val_accuracy") for _, trial in (before, after))
-    assert first is not None  # image labs have a validation set
-    assert second is not None
-    return compare_means(first, second)
-
-
-def _epochs(results: Results, steps: Sequence[Setting]) -> str:
-    """How long networks with and without convolutions were trained."""
-    lengths = {}
-    for _, trial in steps:
-        config = results.config(trial)
-        kind = "with" if config.channels else "without"
-        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-        lengths[kind] = f"{epochs} {kind} convolutions"
-    return f"{', '.join(lengths[kind] for kind in sorted(lengths, reverse=True))}."
