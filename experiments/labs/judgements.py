@@ -84,7 +84,7 @@ _WHY: Mapping[str, str] = {
     "activation": "ReLU passes the gradient on whole where it is above 0; the derivative of the "
     "sigmoid is at most 1/4, so that little arrives at the first layer",
     "weight_init": "weights of the right size keep signals and gradients as large from layer to "
-    "layer; those of N(0, 0.01²) make both vanish",
+    "layer: He's make up for the half that ReLU drops, and with N(0, 0.01²) both vanish",
     "momentum": "a step carries the gradients of the batches before, and is fast where they agree",
     "schedule": "small steps in the end let the noise of the batches settle",
     "optimizer": "each weight has a step of a size of its own",

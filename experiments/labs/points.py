@@ -225,8 +225,9 @@ def _extra(results: Results) -> Section:
                 "convolution",
                 "both sets",
                 Text(
-                    "`conv` in `layer.py`: the two coordinates are a sequence of length 2; four "
-                    "kernels of size 2 run over it, then come a layer of four units and the output."
+                    "`conv` in `layer.py`: the two coordinates are a sequence of length 2, with a "
+                    "0 on either side; four kernels of size 2 run over its three places, the same "
+                    "weights at each. Then come a layer of four units and the output."
                 ),
             ),
         ),

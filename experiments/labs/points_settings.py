@@ -31,7 +31,7 @@ _ACTIVATIONS = ("tanh", "arctan", "relu", "leaky-relu", "elu", "softplus", "silu
 EXTRAS = {
     "rates": {
         f"rate {lr:g}": _XOR if lr == 0.5 else _with(f"lr-{lr:g}", lr=lr)
-        for lr in (0.01, 0.05, 0.1, 0.5, 1.0)
+        for lr in (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
     },
     "units": {
         f"{units} and {units} units": _XOR

@@ -114,13 +114,15 @@ def _points(shape: NetworkShape, classes: int) -> Layer:
 
 
 def _points_conv(shape: NetworkShape, classes: int) -> Layer:
-    # The two coordinates as a sequence of length 2 of one channel.
+    # The two coordinates as a sequence of length 2 of one channel. Kernels also stand half outside:
+    # one that lay on both alone would have one place, and be a dense layer.
     init = shape.begin(_inits.normal(1.0))
+    size = shape.kernel_size or 1
     stages = [
         part
         for channels in shape.channels
         for part in (
-            fn.Conv(channels, shape.kernel_size or 1, weight_init=init),
+            fn.Conv(channels, size, padding=size - 1, weight_init=init),
             shape.activate(),
         )
     ]

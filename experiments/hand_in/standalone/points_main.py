@@ -82,10 +82,10 @@ def begin(name, seed, hidden=HIDDEN, activation=sigmoid, convolution=False):
     np.random.seed(seed)
     points, labels = SETS[name]()
     functions, params, inputs = [], [], points.shape[1]
-    if convolution:  # four kernels of size 2 over the two coordinates
+    if convolution:  # four kernels of size 2, each at the three places of the padded row
         functions += [as_images, conv, activation, flatten]
         params += [{}, weights((4, 1, 1, 2), 4), {}, {}]
-        inputs = 4
+        inputs = 4 * 3
     for outputs in (*hidden, 1):
         functions += [linear, activation]
         params += [weights((inputs, outputs), outputs), {}]
@@ -100,8 +100,9 @@ def weights(shape, outputs):
 
 
 def as_images(params, x):
-    """Each point as an image of one row. x: (N, 2), y: (N, 1, 1, 2)."""
-    return x.reshape(len(x), 1, 1, 2), lambda dy: ({}, dy.reshape(x.shape))
+    """Each point as an image of one row, a 0 on either side. x: (N, 2), y: (N, 1, 1, 4)."""
+    y = np.pad(x, ((0, 0), (1, 1))).reshape(len(x), 1, 1, 4)
+    return y, lambda dy: ({}, dy.reshape(len(x), 4)[:, 1:3])
 
 
 def forward(functions, params, x):
@@ -143,7 +144,7 @@ def learn(name, seed=SEEDS[0], rate=LEARNING_RATE, update=sgd, lines=0, **networ
 
 # Each setting by what it is called: the set, and what is other than above.
 EXTRAS = {
-    "rates": {f"rate {rate:g}": {"rate": rate} for rate in (0.01, 0.05, 0.1, 0.5, 1.0)},
+    "rates": {f"rate {rate:g}": {"rate": rate} for rate in (0.01, 0.05, 0.1, 0.5, 1, 5, 10)},
     "units": {f"{n} and {n} units": {"hidden": (n, n)} for n in (1, 2, 4, 8, 16)},
     "no-activation": {
         f"none, {name}": {"name": name, "rate": 0.05, "activation": identity} for name in SETS

@@ -50,11 +50,17 @@ def test_any_number_of_classes_and_any_images(arch, side, channels, classes):
 def test_points_can_be_convolved_too():
     shape, params = network("points-conv", 2, channels=(3,), activation="tanh").init(KEY, (2,))
     assert shape == (1,)
-    assert params[1]["weight"].shape == (3, 1, 2)  # over both coordinates at once
-    config = RunConfig.resolve({"arch": "points-conv", "channels": (3, 3)})
-    said = r"--arch points-conv .*layer 3 \(Conv\): a kernel of 2"
+    assert params[1]["weight"].shape == (3, 1, 2)
+    assert params[4][0]["weight"].shape == (3 * 3, 4)  # 3 channels at 3 places: the kernels slide
+    _, params = network("points-conv", 2, channels=(3, 5)).init(KEY, (2,))
+    assert params[6][0]["weight"].shape == (5 * 4, 4)
+
+
+def test_an_image_too_small_for_a_kernel_is_named():
+    config = RunConfig.resolve({"arch": "lenet5"})
+    said = r"--arch lenet5 .*layer 3 \(Conv\): a kernel of 5"
     with pytest.raises(InputError, match=said), network_that_fits(config):
-        build_network(config, 2).init(KEY, (2,))
+        build_network(config, 2).init(KEY, (1, 8, 8))
 
 
 def test_channels_kernel_size_hidden_and_dropout_are_those_chosen():
