@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -62,12 +62,27 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-_FONTS = (
+FONTS = (
     *("Noto Sans CJK TC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR"),
     *("WenQuanYi Micro Hei", "Microsoft JhengHei", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
     *("PingFang TC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS"),
 )
 """Fonts of Linux, Windows and Macs with signs that matplotlib's own lacks: names of classes."""
+
+
+def signs_without_font(signs: Iterable[str]) -> set[str]:
+    """Those of some signs that no font installed here has."""
+    _import_matplotlib()
+    from matplotlib.font_manager import findSystemFonts
+    from matplotlib.ft2font import FT2Font
+
+    without = {ord(sign) for sign in signs}
+    for path in findSystemFonts():
+        if not without:
+            break
+        with contextlib.suppress(RuntimeError, OSError):  # of a file that is no such font
+            without -= FT2Font(path).get_charmap().keys()
+    return set(map(chr, without))
 
 
 @contextlib.contextmanager
@@ -79,7 +94,7 @@ def _missing_signs(path: Path) -> Iterator[None]:
     others = [each for each in caught if "missing from" not in str(each.message)]
     if len(others) < len(caught):
         logging.getLogger(__name__).warning(
-            "%s", printable(f"{path} has boxes for signs that no font here has; one is {_FONTS[0]}")
+            "%s", printable(f"{path} has boxes for signs that no font here has; one is {FONTS[0]}")
         )
     for each in others:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
@@ -96,7 +111,7 @@ def own_settings() -> Iterator[None]:
         from matplotlib.font_manager import fontManager
 
         installed = set(fontManager.get_font_names())
-        matplotlib.rcParams["font.family"] = ["sans-serif", *(f for f in _FONTS if f in installed)]
+        matplotlib.rcParams["font.family"] = ["sans-serif", *(f for f in FONTS if f in installed)]
         yield
 
 

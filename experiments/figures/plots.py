@@ -26,6 +26,7 @@ from funcnn.metrics import predicted_classes
 from funcnn.types import Array
 
 MAX_CURVES = len(COLOURS) * len(STYLES)
+_FAR_APART = 100  # from this ratio on the smaller of two losses cannot be told from 0
 
 
 class Curve(NamedTuple):
@@ -42,7 +43,7 @@ class Curve(NamedTuple):
 def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") -> None:
     """Losses and accuracies of up to `MAX_CURVES` runs; what they were measured on is in words.
 
-    unit: of the losses, as `nats`.
+    unit: of the losses, as `nats`. Losses of very different sizes have a logarithmic axis.
     """
     labels = [textwrap.fill(printable(run.label), 100) for run in runs]
     columns = max(1, 118 // (8 + max(len(line) for label in labels for line in label.split("\n"))))
@@ -55,6 +56,10 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
             looks["marker"] = marker
         for axis, values in zip(axes, (run.losses, run.accuracies), strict=True):
             axis.plot(run.epochs, values, label=label, **looks)
+    losses = np.concatenate([run.losses for run in runs])
+    losses = losses[np.isfinite(losses)]
+    if len(losses) and 0 < _FAR_APART * losses.min() < losses.max():
+        axes[0].set_yscale("log")
     for axis, name in zip(axes, (f"loss ({unit})", "accuracy (%)"), strict=True):
         axis.set_xlabel("epoch")
         axis.set_ylabel(f"{measured_on} {name}".strip())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.hand_in.notebook_builder import signed
+from funcnn.experiments.hand_in.notebook_builder import layers_of, signed
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
 from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
@@ -78,6 +78,8 @@ def modules(
             program = program_file(piece.of)
             made[fill(piece.name)] = (first_line + program.text).encode()
             functions |= program.functions
+        elif piece.kind == "notebook":
+            functions |= layers_of(piece.of)
     if made:
         made[f"{layer}.py"] = (first_line + layer_file(functions)).encode()
     for piece in hand_in.pieces:

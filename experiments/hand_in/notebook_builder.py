@@ -78,6 +78,12 @@ NOTEBOOKS = {
 """Every notebook by its name, which is that of its source."""
 
 
+def layers_of(name: str) -> frozenset[str]:
+    """What a notebook imports from `layer.py`, which so has it, whatever its network is made of."""
+    lines = re.findall(r"^ *from (?:model\.)?layer import (.+)$", _text(name), re.M)
+    return frozenset(", ".join(lines).split(", ")) - {""}
+
+
 def lab_configs(name: str, **changed: Any) -> dict[str, RunConfig]:
     """The settings of a notebook's networks as the lab has them, but for the changed ones.
 
@@ -112,8 +118,7 @@ def build(
     import jupytext
     import nbformat
 
-    text = _included((_SOURCES / f"{name}.md").read_text("utf-8"))
-    text = _filled(text, _marks(NOTEBOOKS[name], configs, images, trains))
+    text = _filled(_text(name), _marks(NOTEBOOKS[name], configs, images, trains))
     text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
@@ -148,6 +153,11 @@ def as_bytes(notebook: Any) -> bytes:
 
 
 # --- what stands for the marks ---------------------------------------------------------------
+
+
+def _text(name: str) -> str:
+    """The source of a notebook with its parts in it."""
+    return _included((_SOURCES / f"{name}.md").read_text("utf-8"))
 
 
 def _included(text: str) -> str:

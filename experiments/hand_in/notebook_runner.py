@@ -118,13 +118,11 @@ def _names(hand_in: HandIn, student: Student) -> dict[str, str]:
     return {plain(stem): student.fill(stem) for stem in stems}
 
 
-def execute(
-    notebook: bytes, folder: Path, *, name: str, data: Path | None = None, timeout: float = 7200.0
-) -> bytes:
+def execute(notebook: bytes, folder: Path, *, name: str, timeout: float = 7200.0) -> bytes:
     """The notebook with the outputs of its cells, run from first to last in a new kernel.
 
-    folder: where it runs, reads and writes. name: of the notebook, for messages. data: the folder
-    that it is told of as FUNCNN_DATA. timeout: of a cell, in seconds.
+    folder: where it runs, reads and writes. name: of the notebook, for messages. timeout: of a
+    cell, in seconds.
     Raises `InputError` that names the cell that fails, and why.
     """
     for package in ("nbclient", "nbformat", "ipykernel"):
@@ -152,7 +150,7 @@ def execute(
         resources={"metadata": {"path": str(folder)}},
     )
     try:
-        _finish(client, data)
+        _finish(client)
     except CellExecutionError as error:
         wrong = f"{error.ename}: {error.evalue}".split("\n")[0]
     except CellTimeoutError:
@@ -167,7 +165,7 @@ def execute(
     raise InputError(f"{name}, {where}: {wrong}")
 
 
-def _finish(client: Any, data: Path | None) -> None:
+def _finish(client: Any) -> None:
     """Run all cells, as where funcnn is not installed, and without a user's start-up files.
 
     In another thread, for in this one nbclient would take Ctrl-C for itself.
@@ -178,8 +176,6 @@ def _finish(client: Any, data: Path | None) -> None:
         blocked = "import sys\nsys.modules['funcnn'] = None\n"
         (startup / "without_funcnn.py").write_text(blocked, "ascii")
         env = {**os.environ, "IPYTHONDIR": settings}
-        if data is not None:
-            env["FUNCNN_DATA"] = str(data)
         done = thread.submit(lambda: asyncio.run(client.async_execute(env=env, cleanup_kc=True)))
         try:
             done.result()

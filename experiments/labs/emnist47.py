@@ -87,7 +87,7 @@ def report(results: Results) -> Document:
         Setting("optimizer: Adam 0.003 for SGD with momentum", NO_DROPOUT),
         Setting("dropout 0.25: the network above", CNN),
     ]
-    ours = Examined.first_run(results, CNN, "numpy")
+    ours = Examined.first_run(results, CNN, "numpy", "The CNN")
     return Document(
         LAB.title,
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
@@ -154,7 +154,7 @@ def report(results: Results) -> Document:
             ),
             sections.titled(
                 "The same network in PyTorch",
-                (sections.module(results.task(CNN)),),
+                sections.module(results.task(CNN)),
                 [sections.screenshot(results, CNN, "torch", "The CNN")],
                 sections.training(results, CNN, "torch"),
                 sections.differences(results, CNN),

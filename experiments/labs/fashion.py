@@ -1,5 +1,6 @@
 """The lab `fashion`: Fashion-MNIST from scratch, then the same network in PyTorch."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ FULLY_CONNECTED = Trial(
     "fully-connected", {**_BASE, **_SGD, "arch": "mlp3", "epochs": 20}, main=True
 )
 CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 10}, main=True)
+_NETWORKS = {"CNN": CNN, "Fully connected": FULLY_CONNECTED}
 _PLAIN = {
     **_BASE,
     **_SGD,
@@ -71,8 +73,8 @@ FILE = "DL-test-predicted.csv"
 def report(results: Results) -> Document:
     """What raised the accuracy and by how much, and how the two parts differ."""
     examined = {
-        (trial.name, backend): Examined.first_run(results, trial, backend)
-        for trial in (CNN, FULLY_CONNECTED)
+        (trial.name, backend): Examined.first_run(results, trial, backend, label)
+        for label, trial in _NETWORKS.items()
         for backend in BACKENDS
     }
     return Document(
@@ -87,16 +89,14 @@ def report(results: Results) -> Document:
             *([] if results.main_only else [_raised(results)]),
             sections.titled(
                 "The differences between the two parts",
-                (Section("CNN", tuple(sections.differences(results, CNN))),),
-                (
-                    Section(
-                        "Fully connected", tuple(sections.differences(results, FULLY_CONNECTED))
-                    ),
-                ),
+                [
+                    Section(label, tuple(sections.differences(results, trial)))
+                    for label, trial in _NETWORKS.items()
+                ],
             ),
             sections.titled(
                 "Inside the networks",
-                *(inside(examined[trial.name, "numpy"]) for trial in (CNN, FULLY_CONNECTED)),
+                *(inside(examined[trial.name, "numpy"]) for trial in _NETWORKS.values()),
             ),
         ),
     )
@@ -104,7 +104,7 @@ def report(results: Results) -> Document:
 
 def _both_parts(results: Results) -> Section:
     """The validation accuracy of both, as a table and as it was printed."""
-    settings = [Setting("CNN", CNN), Setting("Fully connected", FULLY_CONNECTED)]
+    settings = list(itertools.starmap(Setting, _NETWORKS.items()))
     scores = "Accuracy on the validation and the test set: part 1 is NumPy, part 2 PyTorch."
     return sections.titled(
         "Validation accuracy of both parts",
@@ -135,11 +135,11 @@ def _part(
             *sections.handed_in(results, CNN, FILE),
         ]
     parts = []
-    for label, trial in (("CNN", CNN), ("Fully connected", FULLY_CONNECTED)):
+    for label, trial in _NETWORKS.items():
         if backend == "numpy":
             described = sections.network(results, trial)
         else:
-            described = [sections.module(results.task(trial))]
+            described = sections.module(results.task(trial))
         blocks = [
             *described,
             *sections.training(results, trial, backend),

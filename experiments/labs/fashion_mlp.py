@@ -38,6 +38,7 @@ from funcnn.experiments.training.callback import Callback
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
 _STEPS = 200  # of the two recurrences beside each other
+_SCHEDULES = {"constant rate": "constant", "falling rate": "cosine"}  # of theirs
 _LABS = {"optimizer": "classical-momentum", "label_smoothing": 0.0}  # as it writes both
 _BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, **_LABS}
 MAIN = Trial("mlp", _BASE, main=True)
@@ -73,7 +74,7 @@ OTHERS = {
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = Examined.first_run(results, MAIN, "numpy")
+    ours = Examined.first_run(results, MAIN, "numpy", "The MLP")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",
@@ -100,7 +101,7 @@ def report(results: Results) -> Document:
             sections.titled("What is handed in", _handed_in(results)),
             sections.titled(
                 "NumPy with PyTorch",
-                (sections.module(results.task(MAIN)),),
+                sections.module(results.task(MAIN)),
                 sections.training(results, MAIN, "torch"),
                 [sections.screenshot(results, MAIN, "torch", "The MLP")],
                 sections.differences(results, MAIN),
@@ -255,13 +256,12 @@ def _apart(results: Results) -> list[Block]:
     distances: dict[str, list[float]] = results.measured
     path = results.path / "figures" / "recurrences.png"
     caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
-    steps = len(next(iter(distances.values())))
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
         shown(path, caption, figures.apart, distances),
         finding(
             f"In float64, from the same first weights and with the same batches, the params of the "
-            f"two are, after {steps} steps, so far apart relative to their own length: {ends}."
+            f"two are, after {_STEPS} steps, so far apart relative to their own length: {ends}."
         ),
     ]
 
@@ -271,8 +271,7 @@ def measure(results: Results, callback: Callback) -> dict[str, list[float]]:
     callback.note("the two recurrences beside each other")
     task = results.task(MAIN)
     return {
-        label: recurrences_apart(task, schedule, _STEPS)
-        for label, schedule in (("constant rate", "constant"), ("falling rate", "cosine"))
+        label: recurrences_apart(task, schedule, _STEPS) for label, schedule in _SCHEDULES.items()
     }
 
 
@@ -317,4 +316,5 @@ LAB = Lab(
     epoch_line,
     report,
     measure,
+    _SCHEDULES,
 )

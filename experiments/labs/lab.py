@@ -4,7 +4,7 @@ A definition is a page (`points` is the shortest example): trials, and a functio
 report of their results. `run` trains; nothing here does.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,8 +65,10 @@ class Lab(NamedTuple):
     """What the lab wants printed for an epoch."""
     report: Callable[["Results"], Document]
     """The document of finished results, whose figures it draws, and the files to hand in."""
-    measure: Callable[["Results", Callback], Any] | None = None
+    measure: Callable[["Results", Callback], dict[str, Any]] | None = None
     """What is measured once, beside the runs and after them, as data that JSON can hold."""
+    measures: Collection[str] = ()
+    """The names of what that gives."""
     measured_like: Callable[["Results"], Sequence[RunConfig]] = lambda results: ()
     """The settings of runs that take about as long as that takes."""
     closing: Callable[["Results"], str] | None = None

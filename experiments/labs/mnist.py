@@ -60,7 +60,7 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, backend): Examined.first_run(results, trial, backend)
+        (name, backend): Examined.first_run(results, trial, backend, name)
         for name, trial in _NAMES.items()
         for backend in BACKENDS
     }
@@ -69,7 +69,7 @@ def report(results: Results) -> Document:
             f"{name} in {BACKEND_NAMES[backend]}",
             sections.network(results, _NAMES[name])
             if backend == "numpy"
-            else [sections.module(each.task)],
+            else sections.module(each.task),
             sections.training(results, _NAMES[name], backend),
             [sections.screenshot(results, _NAMES[name], backend, name)],
             confusion(each),

@@ -72,10 +72,15 @@ def of_filters(first_layer: Filters) -> str:
     """How many of the filters look for differences within an image, and not for its brightness."""
     flat = first_layer.images.reshape(len(first_layer.images), -1)
     balance = np.abs(flat.sum(1)) / np.abs(flat).sum(1).clip(min=1e-30)
-    edges = int((balance < _BALANCED).sum())
+    balanced = int((balance < _BALANCED).sum())
+    answer = (
+        "edges, not to brightness"
+        if first_layer.convolution
+        else "where an image is bright, not to how bright it is as a whole"
+    )
     return (
-        f"In {edges} of these {len(flat)} the weights all but cancel (their sum is less than "
-        f"{_BALANCED:.0%} of what their sizes come to): these answer to edges, not to brightness."
+        f"In {balanced} of these {len(flat)} the weights all but cancel (their sum is less than "
+        f"{_BALANCED:.0%} of what their sizes come to): these answer to {answer}."
     )
 
 

@@ -14,7 +14,7 @@ from funcnn.experiments.labs.points_runs import (
     runs_of,
     settings,
 )
-from funcnn.experiments.labs.points_settings import EXTRAS, MAIN
+from funcnn.experiments.labs.points_settings import ALL, EXTRAS, MAIN
 from funcnn.experiments.labs.points_theory import introduction, set_up
 from funcnn.experiments.reports.document import (
     Block,
@@ -81,8 +81,8 @@ def _results(results: Results) -> Section:
         points, model, _ = begin(config, 0)
         labels, outputs = points[1], np.array(run.outputs)[:, None]
         whose = f"the set {name}, {_IN_WORDS[name]}"
-        caption = f"As it is printed while it learns: {whose}."
-        printed = points_runs.epoch_lines(run, epochs)
+        caption = f"As it is printed, the predictions apart: {whose}."
+        printed = f"{points_runs.epoch_lines(run, epochs)}\n{points_runs.accuracy_line(run)}"
         screenshot.append(tables.screen(folder / f"screen-{name}.png", printed, caption))
         path, caption = folder / f"predictions-{name}.png", f"Ground truth and prediction: {whose}."
         screenshot.append(tables.shown(path, caption, plots.points, points, outputs))
@@ -164,8 +164,29 @@ def _discussion(results: Results) -> Section:
     return Section(
         "Discussion",
         (
-            _compared(results, "Try different learning rates", "rates", xor),
-            _compared(results, "Try different numbers of hidden units", "units", xor),
+            _compared(
+                results,
+                "Try different learning rates",
+                "rates",
+                xor,
+                Text(
+                    "With a small rate the epochs are over before the loss is low. With a large "
+                    "one a step leads past the place where it is low, and weights become so large "
+                    "that every sigmoid is nearly 0 or 1, where its derivative is nearly 0: then "
+                    "nothing is learned any more."
+                ),
+            ),
+            _compared(
+                results,
+                "Try different numbers of hidden units",
+                "units",
+                xor,
+                Text(
+                    "A unit of the first layer is one line. With one unit the output only rises or "
+                    "falls across it, and the diagonals cannot be told apart; with few it depends "
+                    "on where their lines begin, and with more some begin well."
+                ),
+            ),
             _compared(
                 results,
                 "Try without activation functions",
@@ -208,8 +229,10 @@ def _extra(results: Results) -> Section:
                 "optimizers",
                 "the set xor",
                 Text(
-                    "They are in `optimizers.py`, sgd in `network.py`. Those that scale a step by "
-                    "what they saw take a smaller rate."
+                    "They are in `optimizers.py`, sgd in `network.py`, with a momentum of 0.9. "
+                    "Those that scale a step by what they saw take a smaller rate. "
+                    "classical_momentum has the rate inside the velocity, sgd before it: while the "
+                    "rate is constant, as here, these are the same steps."
                 ),
             ),
             _compared(
@@ -217,7 +240,12 @@ def _extra(results: Results) -> Section:
                 "Implement different activation functions",
                 "activations",
                 "the set xor",
-                Text("They are in `layer.py`, each with its derivative."),
+                Text(
+                    "They are in `layer.py`, each with its derivative. The sigmoid's is at most "
+                    "1/4, those of the others reach 1 or more, so that they take a smaller rate. "
+                    "A ReLU that is below 0 for every point gives 0 and lets no gradient through: "
+                    "it is lost, which cannot happen where the derivative is never 0."
+                ),
             ),
             _compared(
                 results,
@@ -242,6 +270,7 @@ LAB = Lab(
     epoch_line,
     report,
     measure=measure,
+    measures=ALL,
     measured_like=settings,
     closing=closing,
 )

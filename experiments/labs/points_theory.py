@@ -13,10 +13,27 @@ def introduction() -> Section:
             Text(
                 "A neural network with two hidden layers learns to tell two classes of points in "
                 "the plane apart: those on either side of a line, which a line can separate, and "
-                "those on two crossing diagonals, which it cannot. Every derivative is written by "
-                "hand in NumPy and held against differences. `python main.py` makes the runs of "
-                "section 3, with the seed and the numbers that stand there; `python main.py rates` "
-                "and its like make those of sections 4 and 5."
+                "those on two crossing diagonals, which it cannot. A unit of the first hidden "
+                "layer is a soft line in the plane; the second layer and the output combine such "
+                "lines, and so can bound regions of any shape. This is why the second set needs "
+                "hidden layers, and activations between them: section 4 leaves either out."
+            ),
+            Text(
+                "It learns by gradient descent on the cross-entropy. The gradient comes from "
+                "back-propagation, the chain rule applied from the loss backwards: each layer gets "
+                "the derivative of the loss with respect to its output, and gives those with "
+                "respect to its weights and to its input, which is the output of the layer before. "
+                "One pass back so costs about as much as two forward, however many weights there "
+                "are; to measure the derivative of each weight by itself would take a pass for "
+                "every one."
+            ),
+            Text(
+                "All of it is written by hand in NumPy: layers with their derivatives in "
+                "`layer.py`, optimizers in `network.py` and `optimizers.py`, training and its "
+                "settings in `main.py`. The notebook holds the derivative of every layer, "
+                "activation and loss used here against a measured one. `python main.py` makes the "
+                "runs of section 3, with the seed and the numbers that stand there; "
+                "`python main.py rates` and its like make those of sections 4 and 5."
             ),
         ),
     )

@@ -98,6 +98,8 @@ class LabRun:
             keys = ("experiment", "quick", "machine", "emnist", "measured")
             name, was_quick, machine, emnist, measured = (values[key] for key in keys)
             in_one_line(machine)
+            if not (measured is None or isinstance(measured, dict)):
+                raise ValueError(f"its measured is {measured!r:.80}")
             if not (emnist is None or isinstance(emnist, str)):
                 raise ValueError(f"its emnist is {emnist!r}")
             before = values.get("seeds")  # which a record of before does not have
@@ -113,6 +115,8 @@ class LabRun:
                 f"{record.folder} is of the {kind}experiment {name}, not of {lab.name}"
             )
         said = (lab, record.folder, quick, machine, emnist)
+        if measured is not None and set(measured) != set(lab.measures):
+            measured = None  # by a version that measured something else
         results = Results(*said, measured, before, main_only)
         if seeds is not None and seeds != len(results.seeds):  # what was measured is of the others
             results = Results(*said, None, seeds, main_only)

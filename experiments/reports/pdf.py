@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from funcnn._files import write_whole
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.extras import require
+from funcnn.experiments.figures.drawing import FONTS, signs_without_font
 
 _MUCH = 1 / 3
 """Of a page's height, that should not be blank."""
@@ -44,12 +45,36 @@ def require_weasyprint() -> None:
 def to_pdf(html: str) -> bytes:
     """What `to_html` gave as a PDF with outline and tags; equal pages give equal files.
 
-    Raises `InputError` as `require_weasyprint`.
+    Signs that no font here has are boxes, and that is a warning in the log. Raises `InputError` as
+    `require_weasyprint`.
     """
     require_weasyprint()
     with _by_any_machine():
-        pdf: bytes = _laid_out(html).write_pdf(pdf_tags=True)
+        document = _laid_out(html)
+        _warn_of_boxes(document)
+        pdf: bytes = document.write_pdf(pdf_tags=True)
     return pdf
+
+
+def _warn_of_boxes(document: Any) -> None:
+    """Say in one line of the log which signs of a document no font on this machine has."""
+    from weasyprint.formatting_structure import boxes
+
+    texts = (
+        box.text
+        for page in document.pages
+        for box in page._page_box.descendants()
+        if isinstance(box, boxes.TextBox)
+    )
+    signs = set().union(*texts)
+    if without := signs_without_font(sign for sign in signs if sign.isprintable()):
+        logging.getLogger(__name__).warning(
+            "%s",
+            printable(
+                f"the PDF has boxes for {' '.join(sorted(without))}, which no font here has; one "
+                f"is {FONTS[0]}"
+            ),
+        )
 
 
 def _laid_out(html: str) -> Any:

@@ -12,15 +12,15 @@ from notebooks import built_of, outputs, printed
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
-from funcnn.experiments.hand_in.deliverables import HAND_INS
+from funcnn.experiments.hand_in.deliverables import HAND_INS, plain
+from funcnn.experiments.hand_in.files import modules
 from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS
 from funcnn.experiments.hand_in.notebook_runner import execute
-from funcnn.experiments.hand_in.standalone.program import program_file
-from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 
+pytestmark = pytest.mark.usefixtures("one_thread_in_notebooks")
 DATA = place_of("mnist").parent
 QUICK = {"epochs": 1, "images": 1000}
 
@@ -44,12 +44,6 @@ _ACCURACY = r"^(?:validation|test|NN +in \w+: test|CNN in \w+: test)? ?accuracy[
 _EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  (val|test) loss \d\.\d{4} \d+\.\d\d%"
 
 
-@pytest.fixture(autouse=True)
-def as_it_ships(monkeypatch, one_thread_in_notebooks):
-    """Notebooks find no data but those that the project ships."""
-    monkeypatch.delenv("FUNCNN_DATA", raising=False)
-
-
 @pytest.fixture
 def folder(tmp_path):
     path = tmp_path / "handed in"
@@ -59,10 +53,10 @@ def folder(tmp_path):
 
 def hand_in(name, folder):
     """What lies beside a notebook: layer.py, network.py and a lab's program."""
-    notebook, functions = NOTEBOOKS[name], set()
+    notebook, tasks = NOTEBOOKS[name], {}
     if notebook.backend == "torch":
         return
-    for label, trial in notebook.trials.items():
+    for trial in notebook.trials.values():
         config = RunConfig.resolve(dict(trial.settings))
         points, letters = notebook.lab == "points", notebook.lab == "emnist47"
         classes = [str(number) for number in range(2 if points else 47 if letters else 10)]
@@ -71,16 +65,9 @@ def hand_in(name, folder):
         model = build_network(config, len(classes))
         test = (inputs, None)
         data = Dataset(name, (inputs, np.zeros(1)), None, test, "", tuple(classes), scale)
-        made = network_file(Task(config, data, model, config.batch_size, 1))
-        suffix = f"_{label.lower()}" if label else ""
-        (folder / f"network{suffix}.py").write_text(made.network)
-        functions |= made.functions
-    for piece in HAND_INS[notebook.lab].pieces:
-        if piece.kind == "program":
-            program = program_file(piece.of)
-            (folder / piece.name).write_text(program.text)
-            functions |= program.functions
-    (folder / "layer.py").write_text(layer_file(functions))
+        tasks[trial.name] = Task(config, data, model, config.batch_size, 1)
+    for file, content in modules(HAND_INS[notebook.lab], tasks, plain).items():
+        (folder / file).write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +99,8 @@ def test_a_notebook_runs_from_first_to_last(
     name, settings, floors, pictures, line, file, folder, letters
 ):
     hand_in(name, folder)
-    data = letters if name == "emnist47" else DATA
-    done = execute(built_of(name, **settings), folder, name=name, data=data)
+    (folder / "data").symlink_to(letters if name == "emnist47" else DATA)
+    done = execute(built_of(name, **settings), folder, name=name)
     text = printed(done)
     kinds = [output["output_type"] for output in outputs(done)]
     assert set(kinds) == {"stream", "display_data"}

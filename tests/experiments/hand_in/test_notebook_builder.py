@@ -27,13 +27,8 @@ from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS
 from funcnn.experiments.hand_in.notebook_runner import execute
 from funcnn.experiments.tasks.config import RunConfig
 
+pytestmark = pytest.mark.usefixtures("one_thread_in_notebooks")
 DATA = place_of("mnist").parent
-
-
-@pytest.fixture(autouse=True)
-def as_it_ships(monkeypatch, one_thread_in_notebooks):
-    """Notebooks find no data but those that the project ships."""
-    monkeypatch.delenv("FUNCNN_DATA", raising=False)
 
 
 @pytest.fixture
@@ -60,7 +55,7 @@ def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
 
 def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):
     with pytest.raises(InputError) as raised:
-        execute(built_of("fashion-numpy"), folder, name="fashion-numpy", data=DATA)
+        execute(built_of("fashion-numpy"), folder, name="fashion-numpy")
     assert str(raised.value) == (
         "fashion-numpy, the cell that begins 'PACKAGE = Path(\"model\")': FileNotFoundError: "
         f"layer.py is missing: upload it to {folder}"
@@ -262,7 +257,7 @@ def unpacked(folder, monkeypatch):
     def of(address):
         source = cell_with(built_of("mnist-torch"), "def unpacked")
         source = source.replace(SETS["mnist"].url, address)
-        found = {"Path": Path, "os": os, "gzip": gzip, "hashlib": hashlib}
+        found = {"Path": Path, "gzip": gzip, "hashlib": hashlib}
         exec(f"import urllib.request\n{source}", found)
         return found["unpacked"]
 

@@ -243,7 +243,8 @@ def test_the_main_runs_alone_can_be_trained_and_the_others_follow(monkeypatch):
 @pytest.mark.usefixtures("here")
 def test_it_says_first_what_it_will_do():
     lab = TINY._replace(
-        measure=lambda results, callback: 1,
+        measure=lambda results, callback: {"of it": 1},
+        measures=["of it"],
         measured_like=lambda results: [results.config(results.trials[0])] * 5,
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -330,7 +331,7 @@ def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished
         measured.append(results.config(results.trials[0]).epochs)
         return {"epochs": measured[-1]}
 
-    lab = TINY._replace(measure=measure)
+    lab = TINY._replace(measure=measure, measures=["epochs"])
     with pytest.raises(
         InputError, match="what is measured beside the runs is not finished: funcnn"
     ):
@@ -340,6 +341,11 @@ def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished
         run.finish(Told())
         assert run.results.measured == {"epochs": 2}
     assert measured == [2]
+    more = lab._replace(measures=["epochs", "more"])  # a later version: it is measured anew
+    with pytest.raises(InputError, match="what is measured beside the runs is not finished"):
+        LabRun.open(more, True).write_report()
+    LabRun.open(more, True).finish()
+    assert measured == [2, 2]
 
 
 @pytest.mark.usefixtures("here")

@@ -1,0 +1,77 @@
+"""What a network is trained with, in the words of a report."""
+
+import math
+
+from funcnn.experiments.reports.document import Block, Table, finding
+from funcnn.experiments.tasks.architectures import ACTIVATIONS, WEIGHT_INITS
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
+
+_OPTIMIZERS = {
+    "sgd": "gradient descent",
+    "classical-momentum": "gradient descent, the rate inside the velocity",
+    "adam": "Adam",
+}
+_SCHEDULES = {"constant": "constant", "cosine": "falls to 0 along half a cosine"}
+_LOSSES = {
+    "cross-entropy": "cross-entropy of the softmax",
+    "squared-error": "half squared error of the outputs",
+}
+_FIRST_WEIGHTS = {
+    "normal": "N(0, 0.01²)",
+    "glorot-uniform": "Glorot's, uniform with the variance 2 / (inputs + outputs)",
+    "he-normal": "He's, N(0, 2 / inputs)",
+    "lecun-normal": "LeCun's, N(0, 1 / inputs)",
+}
+
+
+def trained_with(task: Task, backend: str) -> list[Block]:
+    """A table of a task's settings, for its training in this backend, and how many steps it has."""
+    config = task.config
+    images = len(task.data.train[0])
+    batch = config.batch_size or images
+    rows = [
+        ("epochs", str(config.epochs)),
+        ("images in a batch", str(batch)),
+        ("optimizer", _optimizer(config)),
+        ("learning rate", f"{config.lr:g}, {_SCHEDULES.get(config.schedule, config.schedule)}"),
+        ("loss", _loss(config)),
+        ("activation", config.activation),
+        ("first weights", _first_weights(config, backend)),
+        ("dropout", f"{config.dropout:g}" if config.dropout else "none"),
+    ]
+    steps = math.ceil(images / batch)
+    return [
+        Table(("setting", "value"), tuple(rows), "What it is trained with."),
+        finding(
+            f"An epoch is {steps:,} steps, a training {config.epochs * steps:,}: "
+            f"{config.epochs * images:,} images go through it."
+        ),
+    ]
+
+
+def _optimizer(config: RunConfig) -> str:
+    said = _OPTIMIZERS.get(config.optimizer, config.optimizer)
+    if config.optimizer == "adam":
+        said += f", β1 {config.momentum:g}, β2 0.999"
+    elif config.momentum:
+        said += f", momentum {config.momentum:g}"
+    return f"{said}, weight decay {config.weight_decay:g}" if config.weight_decay else said
+
+
+def _loss(config: RunConfig) -> str:
+    smoothing = f", label smoothing {config.label_smoothing:g}" if config.label_smoothing else ""
+    return _LOSSES[config.loss] + smoothing
+
+
+def _first_weights(config: RunConfig, backend: str) -> str:
+    if backend == "torch":
+        if config.init == "shared":
+            return "the same as in NumPy"
+        return "PyTorch's own: weights and biases uniform within ±1 / √inputs"
+    if config.weight_init != "auto":
+        return f"{_FIRST_WEIGHTS[config.weight_init]}; biases 0"
+    suits = ACTIVATIONS[config.activation].weight_init
+    auto = next(name for name, begins in WEIGHT_INITS.items() if begins is suits)
+    last = "" if auto == "glorot-uniform" else "; Glorot's in the last layer"
+    return f"{_FIRST_WEIGHTS[auto]}{last}; biases 0"
