@@ -109,6 +109,13 @@ def test_a_notebook_runs_from_first_to_last(
     if name in ("fashion-numpy", "emnist47"):  # the loop of the sheet, of 10 batches
         learned = re.search(r"of 2,000 images set aside, right: (.+)%", text)
         assert float(learned[1]) >= 30
+    if name == "fashion-numpy":
+        steps = re.findall(
+            r"^(\S.+?) +of 2,000 images set aside, right after .+: (.+)%", text, re.M
+        )
+        assert [step for step, _ in steps][::3] == ["sigmoid, squared error", "two hidden layers"]
+        assert len(steps) == 4
+        assert float(steps[-1][1]) >= 20
     found = re.findall(_ACCURACY, text, re.M)
     assert len(found) == len(floors)
     for accuracy, floor in zip(found, floors, strict=True):

@@ -257,7 +257,7 @@ def test_a_sign_comes_from_another_font_if_there_is_one(monkeypatch, caplog):
         "boxes.png has boxes for signs that no font here has; one is Noto Sans CJK TC"
     ]
     caplog.clear()
-    monkeypatch.setattr(lost_figures, "_FONTS", ("Not Installed", "STIXSizeOneSym"))
+    monkeypatch.setattr(lost_figures, "FONTS", ("Not Installed", "STIXSizeOneSym"))
     figure_file(draw_name)(Path("signs.png"))
     assert not caplog.records
     assert Path("boxes.png").read_bytes() != Path("signs.png").read_bytes()

@@ -308,6 +308,23 @@ def test_captions_near_one_and_long_names_stay_apart(tmp_path, drawn):
     expect_apart(title_boxes(drawn[0]))
 
 
+# --- curves ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "scale"),
+    [(0.5, "linear"), (0.02, "linear"), (0.002, "log"), (0.0, "linear"), (np.nan, "linear")],
+)
+def test_losses_of_very_different_sizes_have_a_logarithmic_axis(end, scale, tmp_path, drawn):
+    runs = [
+        plots.Curve(str(last), [1, 2], np.array([1.0, last]), np.array([50.0, 60.0]))
+        for last in (0.9, end)
+    ]
+    plots.curves(tmp_path / "curves.png", runs, "training")
+    losses, accuracies = drawn[0].axes
+    assert (losses.get_yscale(), accuracies.get_yscale()) == (scale, "linear")
+
+
 # --- confusion matrices ----------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import notebook_builder
-from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, layers_of
 from funcnn.experiments.hand_in.notebook_runner import execute
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -210,6 +210,12 @@ def test_the_settings_are_those_of_the_lab():
         assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
     assert (namespace["SEED"], namespace["IMAGES"], namespace["TRAIN"]) == (0, None, True)
     assert f"    HIDDEN = {config.hidden}\n" in cell_with(built_of("fashion-mlp"), "class myMLP")
+
+
+def test_what_a_notebook_imports_of_the_layers_is_handed_in():
+    assert layers_of("points") == {"binary_cross_entropy", "conv", "linear", "sigmoid"}
+    assert {"Sigmoid", "SquaredWithloss", "dropout"} < layers_of("fashion-numpy")
+    assert layers_of("fashion-torch") == layers_of("fashion-mlp") == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib
 import pytest
 from helpers import need_weasyprint
 from PIL import Image
@@ -26,7 +27,7 @@ from funcnn.experiments.reports.document import (
     Text,
 )
 from funcnn.experiments.reports.html import to_html
-from funcnn.experiments.reports.pdf import write_pdf
+from funcnn.experiments.reports.pdf import to_pdf, write_pdf
 
 EPOCHS = "\n".join(f"epoch {epoch} loss : {0.7 / epoch:.16f}" for epoch in range(1, 31))
 VOID = {"meta", "link", "img", "source", "br"}
@@ -474,6 +475,21 @@ def test_without_harfbuzzs_subset_library_it_is_the_same_on_any_day(
     assert "Two hidden layers" in text_of(read_pdf(tmp_path / "a.pdf").pages[0])
     assert caplog.messages == []
     assert "SOURCE_DATE_EPOCH" not in os.environ
+
+
+def test_signs_that_no_font_here_has_are_named(monkeypatch, caplog):
+    fonts = matplotlib.get_data_path() + "/fonts/ttf"
+    monkeypatch.setattr(
+        "matplotlib.font_manager.findSystemFonts",
+        lambda: [f"{fonts}/none.ttf", f"{fonts}/DejaVuSans.ttf"],
+    )
+    page = '<html lang="en"><title>Report</title><p>{}</p></html>'
+    to_pdf(page.format("José, 30 ± 1 %"))
+    assert caplog.messages == []
+    to_pdf(page.format("王小明, José"))
+    assert caplog.messages == [
+        "the PDF has boxes for 小 明 王, which no font here has; one is Noto Sans CJK TC"
+    ]
 
 
 def test_without_weasyprint_it_says_what_to_install(monkeypatch, tmp_path):
