@@ -41,29 +41,33 @@ def grade(
     at all.
     """
     sheet = find_sheet(lab)
-    labels = _labels(sheet, data)
+    labels, faults = _labels(sheet, data)
     with open_hand_in(path, sheet.code_page) as handed:
         work = look_through(sheet, handed, labels)
-        verdicts = tuple(verdict for rule in sheet.rules for verdict in rule(work))
+        verdicts = tuple(verdict for rule in sheet.rules for verdict in rule(work)) + faults
         if sandbox is not None:
             decided = tuple(each for each in verdicts if each.found != WRITTEN_OTHERWISE)
             verdicts = decided + tuple(run_rules(work, sandbox))
         return Grading(lab, str(path), work.student_id, verdicts)
 
 
-def _labels(sheet: Sheet, data: str | None) -> Array | None:
-    """The true classes of the test images, if they are asked for or at hand."""
+def _labels(sheet: Sheet, data: str | None) -> tuple[Array | None, tuple[Verdict, ...]]:
+    """The true classes of the test images, if they are asked for or at hand; why not, else."""
     wanted = sheet.predictions
     if wanted is None:
         if data is not None:
             raise InputError(f"--data {data}: {sheet.lab} hands in no predictions, leave it out")
-        return None
-    if data is None and (wanted.data is None or store.find(wanted.data) is None):
-        return None
+        return None, ()
     if data is None:
-        test = store.read(wanted.data or "").test
-        return None if test is None else test[1]
+        if wanted.data is None or store.find(wanted.data) is None:
+            return None, ()
+        try:
+            test = store.read(wanted.data).test
+        except InputError as error:  # of what nobody asked for
+            rule = "scored by its true classes"
+            return None, (Verdict(wanted.data, rule, None, str(error)),)
+        return (None if test is None else test[1]), ()
     labels = load_dataset(data, val_size=0, seed=0).test[1]
     if labels is None:
         raise InputError(f"--data {data}: its test set has no labels to score predictions by")
-    return labels
+    return labels, ()

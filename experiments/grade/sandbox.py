@@ -24,30 +24,42 @@ _MEMORY = 2 << 30
 _ADDRESSES = 8 << 30
 """Bytes of addresses of one, of which PyTorch takes many that it does not use."""
 _PROCESSES = 64
+_FORKS = 4096
+"""Processes and threads of its user, root excepted, between two looks at how many there are."""
 _DISK = 256 << 20
 """Bytes of files that it can write."""
+_FILES = 20_000
 _KEPT = 1 << 16
 """Bytes of its output that are looked at: the last ones."""
 _PAUSE = 0.05
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_LIBRARIES = ("/etc/alternatives", "/etc/ld.so.cache")
+"""Where the system's own NumPy finds the one that multiplies its matrices."""
+_KILLED = (-9, -24, 128 + 9, 128 + 24)
+"""Exit codes of what the system ended, for memory or for time."""
 
-# All inside of namespaces of its own: a new root of these folders alone, and then no rights.
+# All inside of namespaces of its own: a new root of these folders alone, and then no rights. It
+# gets none back in a further namespace, of which there are none; and as root outside it would be
+# the owner of the settings in /proc, which can be read alone.
 _NEW_ROOT = """
 set -e
-root=$1; handed=$2; size=$3; count=$4; shift 4
-mount -t tmpfs -o "size=$size,mode=755" tmpfs "$root"
+root=$1; handed=$2; size=$3; files=$4; count=$5; shift 5
+echo 0 > /proc/sys/user/max_user_namespaces
+mount -t tmpfs -o "size=$size,nr_inodes=$files,mode=755" tmpfs "$root"
 cd "$root"
 mkdir -p handed proc tmp dev old
 while [ "$count" -gt 0 ]; do
-  folder=$1; shift; count=$((count - 1))
-  if [ -L "$folder" ]; then ln -s "$(readlink "$folder")" ".$folder"; continue; fi
-  mkdir -p ".$folder"; mount --bind "$folder" ".$folder"; mount -o remount,ro,bind ".$folder"
+  place=$1; shift; count=$((count - 1))
+  mkdir -p ".${place%/*}"
+  if [ -L "$place" ]; then ln -s "$(readlink "$place")" ".$place"; continue; fi
+  if [ -d "$place" ]; then mkdir -p ".$place"; else : > ".$place"; fi
+  mount --bind "$place" ".$place"; mount -o remount,ro,bind ".$place"
 done
 mount --bind "$handed" handed; mount -o remount,ro,bind handed
 for device in null zero random urandom; do
   : > dev/$device; mount --bind /dev/$device dev/$device
 done
-mount -t proc proc proc 2>/dev/null || :
+mount -t proc -o ro proc proc 2>/dev/null || :
 pivot_root . old
 cd /
 umount -l old
@@ -68,7 +80,7 @@ class Sandbox(NamedTuple):
         if self.kind == "none":
             return (
                 "the student's code runs without a sandbox: as you, it can read, change and send "
-                f"what you can, for at most {_SECONDS} s"
+                f"what you can; it is ended after {_SECONDS} s, but not all that it may start"
             )
         return (
             f"the student's code runs in a sandbox ({self.kind}): without network and home "
@@ -80,11 +92,13 @@ class Ran(NamedTuple):
     """What came of it."""
 
     results: dict[str, Any] | None
-    """What the program told at its end; None: it did not come to it."""
+    """What was told at its end, by the code beside it perhaps; None: it did not come to it."""
     stopped: str
     """Why it was stopped, or how it ended, if it told nothing."""
     output: str
     """The last of what it printed."""
+    undecided: bool = False
+    """Whether it told nothing for a reason that says nothing of it: a limit, or it never began."""
 
 
 def find_sandbox(without: bool) -> Sandbox:
@@ -122,10 +136,11 @@ def _run(
     token = secrets.token_hex(16)
     places = _folders_of(packages)
     inside = sandbox.kind != "none"
-    with tempfile.TemporaryDirectory(prefix="funcnn-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="funcnn-", ignore_cleanup_errors=True) as scratch:
         handed, work = ("/handed", "/tmp/work") if inside else (str(folder), f"{scratch}/work")
         python = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8", "-u"]
-        limits = [str(_ADDRESSES), str(4 * seconds)]  # of the processor, whose cores may be several
+        # Of the processor, whose cores may be several, are the seconds.
+        limits = [str(_ADDRESSES), str(4 * seconds), str(_FORKS)]
         python += ["-c", f"{begin}\n{driver}", token, handed, work, *limits]
         command = [*_before(sandbox, folder, scratch, places), *python, *places]
         environment = {
@@ -153,24 +168,30 @@ def _run(
         finally:
             _end(process)
         output = kept.text()
-    return _told(
-        output, token, stopped or f"it ended by itself, with exit code {process.returncode}"
-    )
+    results, began, rest = _told(output, token)
+    if results is not None:
+        return Ran(results, "", rest)
+    code = process.returncode
+    ended = f"it ended by itself, with exit code {code}" if began else "it did not begin"
+    return Ran(None, stopped or ended, rest, bool(stopped) or not began or code in _KILLED)
 
 
 def _before(sandbox: Sandbox, folder: Path, scratch: str, places: Sequence[str]) -> list[str]:
     """What stands before the program that is kept apart."""
-    base = os.path.realpath(sys.base_prefix)
-    folders = list(dict.fromkeys([*filter(os.path.exists, _SYSTEM), base, *places]))
+    base = os.path.realpath(sys.base_prefix)  # which may be the home folder, or .local in it
+    python = [f"{base}/{part}" for part in ("bin", "lib", "lib64")]
+    there = filter(os.path.exists, (*_SYSTEM, *_LIBRARIES, *python))
+    folders = list(dict.fromkeys([*there, *places]))
     # What is inside of another is there with it.
     folders = [each for each in folders if not any(_is_inside(each, other) for other in folders)]
     program = shutil.which(sandbox.kind) or sandbox.kind
     if sandbox.kind == "unshare":
         apart = "--user --map-root-user --mount --pid --fork --kill-child --net --ipc --uts"
-        arguments = [scratch, str(folder), str(_DISK), str(len(folders)), *folders]
+        arguments = [scratch, str(folder), *map(str, (_DISK, _FILES, len(folders))), *folders]
         return [program, *apart.split(), "sh", "-c", _NEW_ROOT, "sh", *arguments]
     if sandbox.kind == "bwrap":
-        apart = "--unshare-all --die-with-parent --new-session --cap-drop ALL"
+        apart = "--unshare-all --unshare-user --disable-userns --die-with-parent --new-session"
+        apart += " --cap-drop ALL"
         mounts = ["--proc", "/proc", "--dev", "/dev", "--size", str(_DISK), "--tmpfs", "/tmp"]
         for each in folders:
             if os.path.islink(each):
@@ -178,6 +199,7 @@ def _before(sandbox: Sandbox, folder: Path, scratch: str, places: Sequence[str])
             else:
                 mounts += ["--ro-bind", each, each]
         mounts += ["--ro-bind", str(folder), "/handed", "--chdir", "/tmp"]
+        mounts += ["--remount-ro", "/dev", "--remount-ro", "/"]  # of no limited size
         return [program, *apart.split(), *mounts, "--"]
     return []
 
@@ -202,34 +224,48 @@ class _Last:
         self._thread.start()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # closed under it
+        with self._pipe:  # which others that it started may hold open for longer
             for part in iter(functools.partial(os.read, self._pipe.fileno(), 1 << 16), b""):
                 self._bytes = (self._bytes + part)[-_KEPT:]
 
     def text(self) -> str:
         """What there is, once nobody writes any more."""
         self._thread.join(2)
-        with contextlib.suppress(OSError):
-            self._pipe.close()
         return self._bytes.decode(errors="backslashreplace")
 
 
 def _watch(process: "subprocess.Popen[bytes]", seconds: float) -> str:
     """Wait for its end; why it has to be stopped, or nothing if it ended."""
-    import psutil
-
-    until = time.monotonic() + seconds
+    until, shared = time.monotonic() + seconds, _shared()
     while process.poll() is None:
         if time.monotonic() > until:
             return f"it was stopped after {seconds:g} s"
-        with contextlib.suppress(psutil.Error):
-            tree = list(_tree(process.pid))
-            if len(tree) > _PROCESSES:
-                return f"it was stopped: it had {len(tree)} processes"
-            if sum(each.memory_info().rss for each in tree) > _MEMORY:
-                return f"it was stopped: it took more than {_MEMORY / (1 << 30):g} GB of memory"
+        tree = list(_tree(process.pid))
+        if len(tree) > _PROCESSES:
+            return f"it was stopped: it had {len(tree)} processes"
+        # Shared memory and files in memory may be no process's; the machine's own are few.
+        if max(_resident(tree), _shared() - shared) > _MEMORY:
+            return f"it was stopped: it took more than {_MEMORY / (1 << 30):g} GB of memory"
         time.sleep(_PAUSE)
     return ""
+
+
+def _resident(tree: list[Any]) -> int:
+    """Bytes of memory that some processes have, as far as they are still there."""
+    import psutil
+
+    total = 0
+    for each in tree:
+        with contextlib.suppress(psutil.Error):
+            total += each.memory_info().rss
+    return total
+
+
+def _shared() -> int:
+    """Bytes of this machine's shared memory, where that can be told."""
+    import psutil
+
+    return int(getattr(psutil.virtual_memory(), "shared", 0))
 
 
 def _tree(pid: int) -> Iterator[Any]:
@@ -256,14 +292,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _told(output: str, token: str, stopped: str) -> Ran:
+def _told(output: str, token: str) -> tuple[dict[str, Any] | None, bool, str]:
+    """What was told, whether anything of the program ran, and what it printed."""
     lines = output.split("\n")
     results = None
     for line in lines:
         if line.startswith(f"{token} "):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 results = json.loads(line.removeprefix(f"{token} "))
+    began = any(line.startswith(token) for line in lines) or len(output.encode()) >= _KEPT
     rest = "\n".join(line for line in lines if not line.startswith(token)).strip()
-    if not isinstance(results, dict):
-        results = None
-    return Ran(results, "" if results is not None else stopped, rest)
+    return results if isinstance(results, dict) else None, began, rest
