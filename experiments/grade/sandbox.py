@@ -31,7 +31,8 @@ _DISK = 256 << 20
 _FILES = 20_000
 _KEPT = 1 << 16
 """Bytes of its output that are looked at: the last ones."""
-_PAUSE = 0.05
+_PAUSE, _WAIT = 0.05, 2
+"""Seconds between two looks at it, and for the last of its output."""
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _LIBRARIES = ("/etc/alternatives", "/etc/ld.so.cache")
 """Where the system's own NumPy finds the one that multiplies its matrices."""
@@ -230,7 +231,7 @@ class _Last:
 
     def text(self) -> str:
         """What there is, once nobody writes any more."""
-        self._thread.join(2)
+        self._thread.join(_WAIT)
         return self._bytes.decode(errors="backslashreplace")
 
 

@@ -400,6 +400,17 @@ def test_predictions_are_scored_where_the_truth_is_known(tmp_path, good, monkeyp
     assert (None, "9,999 predictions for 10,000 labels") in [(v.holds, v.found) for v in verdicts]
 
 
+def test_a_damaged_set_that_nobody_asked_for_is_a_line(tmp_path, good, monkeypatch):
+    def read(name):
+        raise InputError(f"/data/{name} is damaged")
+
+    monkeypatch.setattr(grading.store, "find", lambda name: tmp_path)
+    monkeypatch.setattr(grading.store, "read", read)
+    broken, unsure = graded(tmp_path, "fashion", good["fashion"])
+    assert broken == []
+    assert "/data/fashion-mnist is damaged" in [verdict.found for verdict in unsure]
+
+
 def test_data_of_a_lab_without_predictions_is_refused(tmp_path, good):
     path = hand_ins.write(tmp_path, "points", good["points"])
     with pytest.raises(InputError, match="points hands in no predictions"):

@@ -1,18 +1,20 @@
 """`--run-code`: what a student's code can do there, and what is said of it."""
 
+import json
 import os
 import re
 import sys
 import time
+from pathlib import Path
 
 import hand_ins
 import psutil
 import pytest
 from commands import expect_one_line, funcnn
-from hand_ins import GENERATORS, ID, LAYER, NETWORK, code
+from hand_ins import GENERATORS, ID, LAYER, LOOP, MLP, NETWORK, code, notebook
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.grade import grading, run_rules, sandbox
+from funcnn.experiments.grade import grading, run_files, run_rules, sandbox
 from funcnn.experiments.grade.point_rules import WRITTEN_OTHERWISE
 from funcnn.experiments.grade.sandbox import Ran, Sandbox, find_sandbox
 
@@ -46,13 +48,15 @@ def ran(box, tmp_path, text, seconds=10):
 HOME = os.path.expanduser("~")
 
 
-def test_there_is_neither_network_nor_home_and_the_rest_is_read_only(box, tmp_path):
+def test_there_is_no_network_no_home_no_right_and_little_to_write_to(box, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "_DISK", 32 << 20)
+    monkeypatch.setattr(sandbox, "_FILES", 2000)
     secret = tmp_path / "given.txt"
     result = ran(
         box,
         tmp_path,
         f"""
-        import socket
+        import ctypes, socket
 
         def tried(function, *arguments):
             try:
@@ -61,7 +65,22 @@ def test_there_is_neither_network_nor_home_and_the_rest_is_read_only(box, tmp_pa
                 return type(error).__name__
             return "done"
 
+        def filled(place):
+            written = 0
+            try:
+                with open(os.path.join(place, "filled"), "wb", 0) as file:
+                    while written < 64 << 20:
+                        written += file.write(bytes(1 << 20))
+            except OSError:
+                pass
+            return written
+
+        def many():
+            for count in range(3000):
+                open(f"many{{count}}", "w").close()
+
         import numpy
+        libc = ctypes.CDLL(None)
         tell(
             connect=tried(socket.create_connection, ("127.0.0.1", 22), 2),
             interfaces=[name for _, name in socket.if_nameindex()],
@@ -71,6 +90,14 @@ def test_there_is_neither_network_nor_home_and_the_rest_is_read_only(box, tmp_pa
             usr=tried(open, "/usr/planted", "w"),
             here=tried(open, "planted.txt", "w"),
             given=open("given.txt").read(),
+            alternatives=os.path.isdir("/etc/alternatives"),
+            settings=[name for name in ("sys/kernel/core_pattern", "sysrq-trigger", "irq")
+                      if os.access(f"/proc/{{name}}", os.W_OK)],
+            spaces=[flag for flag in (0x10000000, 0x20000, 0x10020000, 0x20000000)
+                    if libc.unshare(flag) == 0],
+            mounted=libc.mount(b"none", b"/tmp", b"tmpfs", 0, None),
+            many=tried(many),
+            written=sum(map(filled, ("/", "/dev", "/tmp"))),
         )
         """,
     )
@@ -82,6 +109,22 @@ def test_there_is_neither_network_nor_home_and_the_rest_is_read_only(box, tmp_pa
     assert told["secret"] is False
     assert (told["handed"], told["usr"], told["here"]) == ("OSError", "OSError", "done")
     assert told["given"] == "given"
+    assert told["alternatives"] == os.path.isdir("/etc/alternatives")
+    assert (told["settings"], told["spaces"], told["mounted"]) == ([], [], -1)
+    assert told["many"] == ("OSError" if box.kind == "unshare" else "done")
+    assert told["written"] <= 32 << 20
+
+
+def test_of_a_python_in_the_home_folder_not_all_is_there(tmp_path, monkeypatch):
+    for name in ("bin", "lib", "share"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    for kind in ("unshare", "bwrap"):
+        command = sandbox._before(Sandbox(kind), Path("/x"), "/y", [f"{tmp_path}/lib/python3"])
+        assert {word for word in command if str(tmp_path) in word} == {
+            f"{tmp_path}/bin",
+            f"{tmp_path}/lib",
+        }
 
 
 # The comment is what the test looks for among the processes that are alive.
@@ -104,6 +147,12 @@ STOPPED = {
         20,
         "it was stopped: it took more than 0.25 GB",
     ),
+    "memory of no process": (
+        "kept = []\nwhile True:\n    kept.append(os.memfd_create('x'))  # given.txt\n"
+        "    os.write(kept[-1], bytes(1 << 25))",
+        20,
+        "it was stopped: it took more than 0.25 GB",
+    ),
     "quits": ("os._exit(7)", 9, "it ended by itself"),
 }
 
@@ -116,6 +165,7 @@ def test_what_does_not_end_is_stopped(box, tmp_path, text, seconds, said, monkey
     result = ran(box, tmp_path, text, seconds)
     assert result.results is None
     assert result.stopped.startswith(said)
+    assert result.undecided == ("stopped" in said)
     assert time.monotonic() - begun < seconds + 10
 
 
@@ -126,9 +176,50 @@ def test_of_much_output_the_last_is_kept(box, tmp_path):
     assert len(result.output) < 1 << 17
 
 
-def test_results_that_the_program_makes_up_are_not_believed(box, tmp_path):
+def test_the_memory_of_the_others_counts_when_one_is_gone(monkeypatch):
+    class Process:
+        def __init__(self, rss):
+            self.rss = rss
+
+        def memory_info(self):
+            if not self.rss:
+                raise psutil.NoSuchProcess(1)
+            return self
+
+    assert sandbox._resident([Process(0), Process(2), Process(0), Process(3)]) == 5
+
+
+def test_results_without_the_token_are_output(box, tmp_path):
     result = ran(box, tmp_path, "print('0' * 32, {'ok': 1})\nprint('{}')")
     assert result.results is None
+    assert result.output.endswith("{}")
+
+
+@pytest.mark.parametrize("told", ["[" * 60_000, "1", "{", "null", "{}" * 2, "9" * 5000])
+def test_results_that_are_none_are_not_read(told):
+    assert sandbox._told(f"T begins\nx\nT {told}", "T") == (None, True, "x")
+
+
+def test_what_never_began_or_the_system_ended_says_nothing_of_the_code(tmp_path, monkeypatch):
+    result = ran(Sandbox("none"), tmp_path, "os.kill(os.getpid(), 9)")
+    assert (result.stopped, result.undecided) == ("it ended by itself, with exit code -9", True)
+    monkeypatch.setattr(sandbox, "_before", lambda *given: [sys.executable, "-c", "1 / 0"])
+    result = ran(Sandbox("none"), tmp_path, "tell(ok=1)")
+    assert (result.stopped, result.undecided) == ("it did not begin", True)
+    assert "ZeroDivisionError" in result.output
+
+
+def test_a_pipe_that_something_holds_open_is_left_to_its_reader(monkeypatch):
+    monkeypatch.setattr(sandbox, "_WAIT", 0.1)
+    outlet, inlet = os.pipe()
+    last = sandbox._Last(os.fdopen(outlet, "rb"))
+    os.write(inlet, b"said")
+    assert last.text() == "said"
+    os.fstat(outlet)  # still the reader's: no other file can have its number
+    os.close(inlet)
+    last._thread.join(5)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(outlet)
 
 
 def test_where_there_is_no_sandbox_it_is_asked_for(monkeypatch, tmp_path):
@@ -160,82 +251,258 @@ def graded(tmp_path, lab, files, box):
 def test_the_loop_of_a_good_hand_in_runs_and_its_loss_falls(tmp_path, box):
     loop, pred, falls = graded(tmp_path, "fashion", None, box)
     assert loop[::2] == (True, "60 steps of 100 made-up pictures")
-    assert pred[0] is True
+    assert pred[::2] == (True, "(100, 10), rows sum to 1")
     assert falls[0] is True
     assert falls[2].endswith(" at a learning rate of 0.0006")
 
 
+def test_a_network_meant_for_small_numbers_with_its_files_side_by_side(tmp_path, box):
+    network = NETWORK.replace("CLASSES", "10").replace(".layer", "layer").replace(" / 255", "")
+    network = "from tools.scaling import FACTOR\n" + network.replace("100 * lr", "FACTOR * lr")
+    files = hand_ins.fashion() | {
+        f"network_{ID}.py": network.encode(),
+        "tools/scaling.py": b"FACTOR = 1\n",
+        "tools/more/scaling.py": b"FACTOR = 0\n",
+        f"Lab01_task1_{ID}.ipynb": notebook(LOOP.replace("6e-4", "2e-1")),
+    }
+    loop, pred, falls = graded(tmp_path, "fashion", files, box)
+    assert loop[0] is None
+    assert loop[2].endswith("as model with its files side by side: not as the package model")
+    assert (pred[0], falls[0]) == (True, True)
+    assert falls[2].endswith(" at a learning rate of 0.2, of pictures / 255")
+
+
+LOOP_RULE = "import model; model.Network(): net.forward, net.backward, net.update run"
 BROKEN = {
-    "no package": (
-        {"network.py": NETWORK.replace(".layer", "layer")},
-        "as network: not as the package model",
-    ),
     "an error": (
         {"network.py": NETWORK.replace("return pred, loss", "return pred, losss")},
+        (False, LOOP_RULE),
         r"NameError: name 'losss' is not defined \(network.py line 13\)",
     ),
-    "no module": ({"layer.py": "import nothing_here\n" + LAYER}, "No module named 'nothing_here'"),
-    "quits": ({"layer.py": "import os\nprint('bye')\nos._exit(0)\n"}, "it printed 'bye'"),
+    "no module": (
+        {"layer.py": "import nothing_here\n" + LAYER},
+        (False, LOOP_RULE),
+        "No module named 'nothing_here'",
+    ),
+    "a module of the course's": (
+        {"layer.py": "import numpy.none_such\n" + LAYER},
+        (None, LOOP_RULE),
+        "No module named 'numpy.none_such'",
+    ),
+    "quits": (
+        {"layer.py": "import os\nprint('bye')\nos._exit(0)\n"},
+        (False, LOOP_RULE),
+        "it printed 'bye'",
+    ),
+    "tells nothing in our place": (
+        {"layer.py": "import __main__\n__main__.tell(losses=[1, 0], module='model')\n"},
+        (None, LOOP_RULE),
+        "it told nothing usable",
+    ),
     "does not learn": (
         {
             "network.py": NETWORK.replace("fc.weight -=", "fc.weight +=").replace(
                 "bias -=", "bias +="
             )
         },
-        " at a learning rate",
-    ),
-    "no probabilities": (
-        {"layer.py": LAYER.replace("return self.predict, loss", "return input, loss")},
-        "rows do not sum to 1",
+        (None, "the loss falls"),
+        " at a learning rate of 0.0006, of pictures / 255",
     ),
 }
 
 
-@pytest.mark.parametrize(("files", "found"), BROKEN.values(), ids=BROKEN)
-def test_a_loop_that_does_not_do_what_it_should(tmp_path, files, found, box):
+@pytest.mark.parametrize(("files", "rule", "found"), BROKEN.values(), ids=BROKEN)
+def test_a_loop_that_does_not_do_what_it_should(tmp_path, files, rule, found, box):
     files = {name: text.replace("CLASSES", "47").encode() for name, text in files.items()}
     rules = graded(tmp_path, "emnist47", hand_ins.emnist47() | files, box)
-    (broken,) = [each for each in rules if each[0] is False]
+    (broken,) = [each for each in rules if not each[0]]
+    assert broken[:2] == rule
     assert re.search(found, broken[2]), broken
+
+
+def test_without_numpy_here_nothing_is_decided(tmp_path, box, monkeypatch):
+    monkeypatch.setattr(sandbox, "_folders_of", lambda packages: [])
+    ((holds, _, found),) = graded(tmp_path, "emnist47", None, box)
+    assert (holds, found) == (None, "ModuleNotFoundError: No module named 'numpy'")
+
+
+def pretended(monkeypatch, told, **ended):
+    """Drivers that tell this; the tasks that they get."""
+    tasks = []
+
+    def run_driver(box, driver, folder, packages):
+        tasks.append(json.loads((folder / "task.json").read_text()))
+        return Ran(told, **{"stopped": "", "output": ""} | ended)
+
+    monkeypatch.setattr(run_rules, "run_driver", run_driver)
+    return tasks
+
+
+TOLD = {"module": "model", "package": True, "steps": 9, "scale": 1, "losses": [2.0, 1.0]}
+TOLD |= {"falls": True, "shape": [100, 47], "probabilities": True}
+
+
+def test_the_learning_rate_is_read_where_several_are_set_at_once(tmp_path, monkeypatch):
+    tasks = pretended(monkeypatch, TOLD)
+    loop = notebook(LOOP.replace("6e-4", "5e-3"))
+    graded(tmp_path, "emnist47", hand_ins.emnist47() | {f"Lab1_{ID}.ipynb": loop}, Sandbox("none"))
+    assert tasks[0][:2] == [47, 5e-3]
+
+
+@pytest.mark.parametrize(
+    ("more", "holds", "found"),
+    [
+        ({"probabilities": False}, None, "(100, 47), rows do not sum to 1"),  # a linear output
+        ({"probabilities": None}, None, "(100, 47), not all finite"),
+        ({"shape": [100, 10]}, False, "(100, 10)"),
+    ],
+)
+def test_what_comes_out_of_the_network(tmp_path, monkeypatch, more, holds, found):
+    pretended(monkeypatch, TOLD | more)
+    _, pred, _ = graded(tmp_path, "emnist47", None, Sandbox("none"))
+    assert pred[::2] == (holds, found)
+    pretended(monkeypatch, TOLD | {"shape": [100, 10], "probabilities": False})
+    _, pred, _ = graded(tmp_path, "fashion", None, Sandbox("none"))
+    assert pred[::2] == (False, "(100, 10), rows do not sum to 1")
+
+
+FORGED = [
+    {},
+    {"losses": [10**400, 1], "steps": 10**400},
+    TOLD | {"losses": [None]},
+    TOLD | {"losses": ["1", "0"]},
+    TOLD | {"shape": [[100, 47]]},
+    TOLD | {"scale": None, "module": 1},
+    {"generate_linear": [[10**400], 1], "generate_XOR_easy": 7, "error": {}},
+    {"parameters": "many", "loss": [1, 2], "shape": "x", "loads_error": 1},
+    {"parameters": True, "loss": [float("nan")] * 3},
+    {"unable": None, "ran": 1, "losses": {}},
+]
+FORGED[-1]["generate_linear"] = 1
+for _ in range(900):
+    FORGED[-1]["generate_linear"] = [FORGED[-1]["generate_linear"]]
+
+
+@pytest.mark.parametrize("lab", ["emnist47", "fashion-mlp", "points"])
+@pytest.mark.parametrize("told", FORGED, ids=range(len(FORGED)))
+def test_what_is_told_in_our_place_and_is_not_usable(tmp_path, monkeypatch, told, lab):
+    pretended(monkeypatch, told)
+    files = {"main.py": GENERATORS.encode()} if lab == "points" else hand_ins.GOOD[lab]()
+    rules = graded(tmp_path, lab, files, Sandbox("none"))
+    assert rules
+    wrong = {found for holds, _, found in rules if holds is not None}
+    assert wrong <= {"other points or labels"}
+    assert {found for holds, _, found in rules if holds is None} & {"it told nothing usable"}
 
 
 def test_the_weights_are_loaded_into_the_students_own_module(tmp_path, box):
     pytest.importorskip("torch")
-    rules = graded(tmp_path, "fashion-mlp", None, box)
-    assert [holds for holds, *_ in rules] == [True] * 3
+    text = MLP.replace("32", "HIDDEN").replace("maximum(x", "maximum(x.to(device)")
+    defined = """
+        import torch, no_such_module
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device:
+            TWO = 2
+        HIDDEN = TWO**5
+        data = open("nothing here")
+        def never_called(): return DEEP
+        """.replace("DEEP", "-" * 1500 + "1")
+    cells = (defined, text.replace(".mean()", ".sum()"), "raise SystemExit")
+    files = hand_ins.fashion_mlp() | {f"DL_HW1_{ID}.ipynb": notebook(*cells)}
+    rules = graded(tmp_path, "fashion-mlp", files, box)
+    assert [holds for holds, *_ in rules] == [True] * 3, rules
 
 
 def test_weights_of_other_sizes_and_a_loss_of_another_kind_are_told(tmp_path, monkeypatch):
     told = {"loads_error": "RuntimeError: size mismatch", "shape": [6, 10], "parameters": 1}
     told["loss"] = [2.0, 1.0, 9.0]
-    monkeypatch.setattr(run_rules, "run_driver", lambda *given: Ran(told, "", ""))
     files = hand_ins.fashion_mlp() | {f"{ID}_submission.pt": b"not read here"}
-    loads, logits, loss = graded(tmp_path, "fashion-mlp", files, Sandbox("none"))
+
+    def rules(told, **ended):
+        pretended(monkeypatch, told, **ended)
+        return graded(tmp_path, "fashion-mlp", files, Sandbox("none"))
+
+    loads, logits, loss = rules(told)
     assert (loads[0], logits[0], loss[0]) == (False, True, False)
     assert loads[2] == "RuntimeError: size mismatch"
-    monkeypatch.setattr(run_rules, "run_driver", lambda *given: Ran(None, "it was stopped", "x\n"))
-    ((holds, _, found),) = graded(tmp_path, "fashion-mlp", files, Sandbox("none"))
-    assert (holds, found) == (False, "it was stopped; it printed 'x\\n'")
+    loads, _, loss = rules(told | {"loss": [6.0, 1.0, None], "loads": True})
+    assert (loads[0], loss[0]) == (True, False)  # it overflows
+    assert loss[2] == "6 beside 1 (sum 6); of large logits nan"
+    assert rules(told | {"loss": [6.0, 1.0, 99.0]})[2][0] is True
+    told = {"parameters": 1, "loss_unable": "NameError: name 'device' is not defined"}
+    assert rules(told)[2][::2] == (None, "NameError: name 'device' is not defined")
+    ((holds, _, found),) = rules(None, stopped="it ended by itself", output="x\n")
+    assert (holds, found) == (False, "it ended by itself; it printed 'x\\n'")
+    ((holds, *_),) = rules(None, stopped="it was stopped after 120 s", undecided=True)
+    assert holds is None
+
+
+def test_weights_that_cannot_be_read_are_a_line(tmp_path, monkeypatch):
+    pretended(monkeypatch, {})
+    files = hand_ins.fashion_mlp() | {f"{ID}_submission.pt": b"x" * 999}
+    path = hand_ins.write(tmp_path, "fashion-mlp", files)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"_submission.pt") + 16] ^= 0xFF
+    path.write_bytes(content)
+    *_, last = grading.grade(path, "fashion-mlp", sandbox=Sandbox("none")).verdicts
+    assert (last.of, last.holds) == ("--run-code", None)
+    assert last.found.startswith(f"{ID}_submission.pt is damaged: ")
 
 
 MAIN = code(GENERATORS) + code("""
+    from model.network import WORDS
+    from utils import linear
+    import model.utils
+
     if __name__ == "__main__":
         x, y = generate_linear()
         print("epoch 10000 loss : 0.16234523253277644")
-        print("linear accuracy: 100.0 %")
-        print("XOR accuracy: 95.2 %")
+        print(linear)
+        print(WORDS)
+        with open("figures/curve.txt", "w") as figure:
+            figure.write("drawn")
+        exit()
 """)
+AROUND = {
+    "code/model/network.py": b"from model.utils import WORDS\n",
+    "code/model/utils.py": b"WORDS = 'XOR accuracy: 95.2 %'\n",
+    "code/utils.py": b"linear = 'linear accuracy: 100.0 %'\n",
+    "code/figures/old.txt": b"",
+}
 
 
-def test_the_program_of_points_is_run_and_its_generators_are_compared(tmp_path, box):
-    files = hand_ins.points() | {"src/main.py": MAIN.encode()}
+def test_the_program_of_points_is_run_and_its_generators_are_compared(tmp_path, box, monkeypatch):
+    files = hand_ins.points() | AROUND | {"code/main.py": MAIN.encode()}
     rules = graded(tmp_path, "points", files, box)
-    assert [holds for holds, *_ in rules] == [True] * 5
-    other = MAIN.replace("0.1 * i == 0.5", "i == 6").replace("pt[0] > pt[1]", "pt[0] >= 0.5")
-    other = other.replace('print("XOR accuracy: 95.2 %")', "input()")
-    rules = graded(tmp_path, "points", {"main.py": other.encode()}, box)
-    assert [holds for holds, *_ in rules] == [False, False, False, True, None]
-    assert rules[2][2].startswith("EOFError")
+    assert [holds for holds, *_ in rules] == [True] * 5, rules
+    monkeypatch.setattr(sandbox, "_SECONDS", 4)
+    other = MAIN.replace("0.1 * i == 0.5", "i == 6").replace("exit()", "while True: pass")
+    files = AROUND | {"code/main.py": other.encode(), "x" * 300 + ".py": b""}
+    left, *rules = sorted(
+        graded(tmp_path, "points", files, box), key=lambda rule: "not there" not in rule[2]
+    )
+    assert [holds for holds, *_ in rules] == [True, False, None, True, True]
+    assert rules[2][2].startswith("it was stopped after 4 s")
+    assert left[::2] == (None, f"not there: {'x' * 300}.py")
+
+
+@pytest.mark.parametrize(
+    ("told", "runs"),
+    [({"error": "ZeroDivisionError"}, False), ({"unable": "EOFError"}, None), (None, None)],
+)
+def test_a_program_that_ends_otherwise(tmp_path, monkeypatch, told, runs):
+    pretended(monkeypatch, told, stopped="it ended by itself, with exit code 0")
+    *_, program, prints, _ = graded(tmp_path, "points", {"main.py": b"x = 1"}, Sandbox("none"))
+    assert (program[0], prints[0]) == (runs, runs)
+
+
+@pytest.mark.parametrize("path", ["../out.py", "a/../../out.py", "", "n" * 300, "a\0b", "/out.py"])
+def test_a_path_that_leaves_the_folder_is_not_written(tmp_path, path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    with pytest.raises(InputError, match="cannot be a file here"):
+        run_files.write_file(inside, path, b"x")
+    assert list(tmp_path.iterdir()) == [inside]
 
 
 def test_a_lab_without_a_loop_says_so(tmp_path):
