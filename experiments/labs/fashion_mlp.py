@@ -239,8 +239,8 @@ def _optimizer(results: Results) -> Section:
             ),
             Text(
                 "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
-                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same but "
-                "for rounding, by which runs in single precision part as two seeds do. "
+                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same, "
+                "but for rounding, by which runs in single precision part as two seeds do. "
                 "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
                 "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."
             ),
