@@ -265,7 +265,7 @@ def _apart(results: Results) -> list[Block]:
     ]
 
 
-def measure(results: Results, callback: Callback) -> dict[str, list[float]]:
+def measure(results: Results, callback: Callback, at_once: int) -> dict[str, list[float]]:
     """How far the two recurrences are apart after each step."""
     callback.note("the two recurrences beside each other")
     task = results.task(MAIN)

@@ -165,7 +165,7 @@ class LabRun:
                     self._record.add(job.name, self._values)
                 tell(callback, job, answer)
         if results.lab.measure is not None and results.measured is None:
-            results.measured = results.lab.measure(results, callback or Callback())
+            results.measured = results.lab.measure(results, callback, at_once)
         self._record.write(self._values)  # of how many seeds, and whether of the main runs alone
         return self.write_report()
 
