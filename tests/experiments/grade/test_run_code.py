@@ -15,8 +15,11 @@ from hand_ins import GENERATORS, ID, LAYER, LOOP, MLP, NETWORK, code, notebook
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade import grading, run_files, run_rules, sandbox
+from funcnn.experiments.grade.hand_in import open_hand_in
 from funcnn.experiments.grade.point_rules import WRITTEN_OTHERWISE
 from funcnn.experiments.grade.sandbox import Ran, Sandbox, find_sandbox
+from funcnn.experiments.grade.sheet import look_through
+from funcnn.experiments.grade.sheets import find_sheet
 
 
 @pytest.fixture(autouse=True)
@@ -129,8 +132,8 @@ def test_of_a_python_in_the_home_folder_not_all_is_there(tmp_path, monkeypatch):
 
 # The comment is what the test looks for among the processes that are alive.
 STOPPED = {
-    "endless": ("while True: pass  # given.txt", 2, "it was stopped after 2 s"),
-    "asleep": ("import time; time.sleep(999)  # given.txt", 2, "it was stopped after 2 s"),
+    "endless": ("while True: pass  # given.txt", 1, "it was stopped after 1 s"),
+    "asleep": ("import time; time.sleep(999)  # given.txt", 1, "it was stopped after 1 s"),
     "forks": (
         "import time\nfor _ in range(7):\n    os.fork()\ntime.sleep(99)  # given.txt",
         9,
@@ -233,8 +236,8 @@ def test_where_there_is_no_sandbox_it_is_asked_for(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
 def test_without_a_sandbox_time_is_kept_too(tmp_path):
-    result = ran(Sandbox("none"), tmp_path, "os.fork()\nwhile True: pass  # given.txt", 2)
-    assert result.stopped == "it was stopped after 2 s"
+    result = ran(Sandbox("none"), tmp_path, "os.fork()\nwhile True: pass  # given.txt", 1)
+    assert result.stopped == "it was stopped after 1 s"
 
 
 # --- what the rules make of it ------------------------------------------------------------------
@@ -387,15 +390,17 @@ for _ in range(900):
 
 
 @pytest.mark.parametrize("lab", ["emnist47", "fashion-mlp", "points"])
-@pytest.mark.parametrize("told", FORGED, ids=range(len(FORGED)))
-def test_what_is_told_in_our_place_and_is_not_usable(tmp_path, monkeypatch, told, lab):
-    pretended(monkeypatch, told)
+def test_what_is_told_in_our_place_and_is_not_usable(tmp_path, monkeypatch, lab):
     files = {"main.py": GENERATORS.encode()} if lab == "points" else hand_ins.GOOD[lab]()
-    rules = graded(tmp_path, lab, files, Sandbox("none"))
-    assert rules
-    wrong = {found for holds, _, found in rules if holds is not None}
-    assert wrong <= {"other points or labels"}
-    assert {found for holds, _, found in rules if holds is None} & {"it told nothing usable"}
+    sheet = find_sheet(lab)
+    with open_hand_in(hand_ins.write(tmp_path, lab, files), sheet.code_page) as handed:
+        work = look_through(sheet, handed, None)
+        for told in FORGED:
+            pretended(monkeypatch, told)
+            rules = list(run_rules.run_rules(work, Sandbox("none")))
+            wrong = {rule.found for rule in rules if rule.holds is not None}
+            assert wrong <= {"other points or labels"}, told
+            assert "it told nothing usable" in {rule.found for rule in rules}, told
 
 
 def test_the_weights_are_loaded_into_the_students_own_module(tmp_path, box):
@@ -478,14 +483,14 @@ def test_the_program_of_points_is_run_and_its_generators_are_compared(tmp_path, 
     files = hand_ins.points() | AROUND | {"code/main.py": MAIN.encode()}
     rules = graded(tmp_path, "points", files, box)
     assert [holds for holds, *_ in rules] == [True] * 5, rules
-    monkeypatch.setattr(sandbox, "_SECONDS", 4)
+    monkeypatch.setattr(sandbox, "_SECONDS", 3)
     other = MAIN.replace("0.1 * i == 0.5", "i == 6").replace("exit()", "while True: pass")
     files = AROUND | {"code/main.py": other.encode(), "x" * 300 + ".py": b""}
     left, *rules = sorted(
         graded(tmp_path, "points", files, box), key=lambda rule: "not there" not in rule[2]
     )
     assert [holds for holds, *_ in rules] == [True, False, None, True, True]
-    assert rules[2][2].startswith("it was stopped after 4 s")
+    assert rules[2][2].startswith("it was stopped after 3 s")
     assert left[::2] == (None, f"not there: {'x' * 300}.py")
 
 
