@@ -200,7 +200,8 @@ def _before(sandbox: Sandbox, folder: Path, scratch: str, places: Sequence[str])
             else:
                 mounts += ["--ro-bind", each, each]
         mounts += ["--ro-bind", str(folder), "/handed", "--chdir", "/tmp"]
-        mounts += ["--remount-ro", "/dev", "--remount-ro", "/"]  # of no limited size
+        for each in ("/proc", "/dev", "/"):  # whose settings are root's, or that have no limit
+            mounts += ["--remount-ro", each]
         return [program, *apart.split(), *mounts, "--"]
     return []
 
