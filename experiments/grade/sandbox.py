@@ -65,7 +65,7 @@ pivot_root . old
 cd /
 umount -l old
 rmdir old
-exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs sh -c '"$@"; exit $?' sh "$@"
 """
 
 

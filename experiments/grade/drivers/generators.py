@@ -28,6 +28,6 @@ for name, text in texts.items():
         np.random.seed(0)  # noqa: NPY002
         results[name] = [np.asarray(part, float)[:200].tolist() for part in names[name]()]
     except BaseException:
-        # What it lacks may stand outside of it; the text has been parsed before.
-        results |= trouble(f"{name}_", NameError, SyntaxError)
+        # What it lacks may stand outside of it; and its text has been parsed before.
+        results |= trouble(f"{name}_", NameError, SyntaxError, RecursionError)
 tell(**results)

@@ -71,7 +71,7 @@ try:
     model = student.myMLP(784, 10)
     results["parameters"] = sum(parameter.numel() for parameter in model.parameters())
 except BaseException:
-    tell(**trouble("", NameError))
+    tell(**trouble("", NameError, RecursionError))
 try:
     model.load_state_dict(torch.load("weights.pt", weights_only=True, map_location="cpu"))
     results["loads"] = True

@@ -1,5 +1,6 @@
 """`--run-code`: what a student's code can do there, and what is said of it."""
 
+import contextlib
 import json
 import os
 import re
@@ -203,9 +204,11 @@ def test_results_that_are_none_are_not_read(told):
     assert sandbox._told(f"T begins\nx\nT {told}", "T") == (None, True, "x")
 
 
-def test_what_never_began_or_the_system_ended_says_nothing_of_the_code(tmp_path, monkeypatch):
-    result = ran(Sandbox("none"), tmp_path, "os.kill(os.getpid(), 9)")
-    assert (result.stopped, result.undecided) == ("it ended by itself, with exit code -9", True)
+def test_what_never_began_or_the_system_ended_says_nothing_of_the_code(tmp_path, monkeypatch, box):
+    for each, number in ((Sandbox("none"), -9), (box, 137)):
+        result = ran(each, tmp_path, "os.kill(os.getpid(), 9)")
+        assert result.stopped == f"it ended by itself, with exit code {number}"
+        assert result.undecided
     monkeypatch.setattr(sandbox, "_before", lambda *given: [sys.executable, "-c", "1 / 0"])
     result = ran(Sandbox("none"), tmp_path, "tell(ok=1)")
     assert (result.stopped, result.undecided) == ("it did not begin", True)
@@ -372,6 +375,14 @@ def test_what_comes_out_of_the_network(tmp_path, monkeypatch, more, holds, found
     assert pred[::2] == (False, "(100, 10), rows do not sum to 1")
 
 
+@contextlib.contextmanager
+def looked_through(path, lab):
+    """A hand-in as the rules look at it, open."""
+    sheet = find_sheet(lab)
+    with open_hand_in(path, sheet.code_page) as handed:
+        yield look_through(sheet, handed, None)
+
+
 FORGED = [
     {},
     {"losses": [10**400, 1], "steps": 10**400},
@@ -389,18 +400,27 @@ for _ in range(900):
     FORGED[-1]["generate_linear"] = [FORGED[-1]["generate_linear"]]
 
 
+def test_generators_that_are_hard_to_compile_or_lack_something(tmp_path, box):
+    deep = f"def generate_linear():\n    return {'-' * 1500}1\n"
+    files = {"a.py": deep.encode(), "b.py": b"def generate_XOR_easy():\n    return MINE\n"}
+    with looked_through(hand_ins.write(tmp_path, "points", files), "points") as work:
+        rules = list(run_rules.run_rules(work, box))
+    assert [rule.holds for rule in rules] == [None] * 3
+    assert rules[0].found.startswith("RecursionError")
+    assert rules[1].found == "NameError: name 'MINE' is not defined"
+
+
 @pytest.mark.parametrize("lab", ["emnist47", "fashion-mlp", "points"])
 def test_what_is_told_in_our_place_and_is_not_usable(tmp_path, monkeypatch, lab):
     files = {"main.py": GENERATORS.encode()} if lab == "points" else hand_ins.GOOD[lab]()
-    sheet = find_sheet(lab)
-    with open_hand_in(hand_ins.write(tmp_path, lab, files), sheet.code_page) as handed:
-        work = look_through(sheet, handed, None)
-        for told in FORGED:
-            pretended(monkeypatch, told)
+    path = hand_ins.write(tmp_path, lab, files)
+    for told in FORGED:
+        pretended(monkeypatch, told)
+        with looked_through(path, lab) as work:
             rules = list(run_rules.run_rules(work, Sandbox("none")))
-            wrong = {rule.found for rule in rules if rule.holds is not None}
-            assert wrong <= {"other points or labels"}, told
-            assert "it told nothing usable" in {rule.found for rule in rules}, told
+        wrong = {rule.found for rule in rules if rule.holds is not None}
+        assert wrong <= {"other points or labels"}, told
+        assert "it told nothing usable" in {rule.found for rule in rules}, told
 
 
 def test_the_weights_are_loaded_into_the_students_own_module(tmp_path, box):
