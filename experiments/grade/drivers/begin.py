@@ -20,20 +20,17 @@ token, handed, work, memory, seconds, processes, *packages = sys.argv[1:]
 sys.argv[1:] = []
 os.write(1, f"{token} begins\n".encode())
 
-
-def limit(kind: int, most: int) -> None:
-    """So much, or what it is limited to anyway."""
-    before = resource.getrlimit(kind)[1]
-    least = most if before == resource.RLIM_INFINITY else min(most, before)
-    resource.setrlimit(kind, (least, least))
-
-
 if resource is not None and sys.platform == "linux":
-    limit(resource.RLIMIT_AS, int(memory))
-    limit(resource.RLIMIT_CPU, int(float(seconds)) + 1)
-    limit(resource.RLIMIT_FSIZE, 1 << 26)
-    limit(resource.RLIMIT_NPROC, int(processes))
-    limit(resource.RLIMIT_CORE, 0)
+    for kind, most in (
+        (resource.RLIMIT_AS, int(memory)),
+        (resource.RLIMIT_CPU, int(float(seconds)) + 1),
+        (resource.RLIMIT_FSIZE, 1 << 26),
+        (resource.RLIMIT_NPROC, int(processes)),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        before = resource.getrlimit(kind)[1]  # which it may be limited to anyway
+        least = most if before == resource.RLIM_INFINITY else min(most, before)
+        resource.setrlimit(kind, (least, least))
 shutil.copytree(handed, work, dirs_exist_ok=True)
 os.chdir(work)
 sys.path[:0] = [work, *packages]

@@ -45,9 +45,9 @@ def define(names: dict[str, Any]) -> None:
     with open("task.json", encoding="utf-8") as task:
         cells = json.load(task)
     nodes = [(where, node) for where, text in cells for node in ast.parse(text).body]
-    needed, before = {"myMLP", "myLoss"}, set()
-    while needed != before:
-        before = set(needed)
+    needed, count = {"myMLP", "myLoss"}, 0
+    while count != len(needed):
+        count = len(needed)
         for _, node in nodes:
             if bound(node) & needed:
                 needed.update(used(node))
