@@ -5,7 +5,7 @@ from typing import Any
 
 from funcnn.experiments.grade.sandbox import Ran
 
-_EXCERPT = 200
+_EXCERPT, _LONGEST = 200, 1000
 _LARGEST = 1e30
 _MOST = 8
 """Numbers of a list."""
@@ -24,7 +24,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) < _LONGEST
 
 
 def _are_numbers(count: int) -> Callable[[Any], bool]:
