@@ -15,7 +15,7 @@ from funcnn.cli.progress import LabBar
 from funcnn.cli.submit import notebook, submit
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.labs.lab import Lab, Results
-from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.labs.run import LabRun, command
 from funcnn.experiments.paths import RUNS
 
 _ALL = "all"
@@ -111,6 +111,9 @@ def run(
     """
     labs = _named(names)
     several = len(names) > 1 or _ALL in names
+    if several and data is not None and not any(lab.on_emnist for lab in labs):
+        have = f"{', '.join(lab.name for lab in labs)} have data of their own"
+        raise InputError(f"--data {data}: {have}, leave it out")
     pages = []
     for lab in labs:
         bar = LabBar(lab, bar=not quiet, lines=not quiet and not as_json, live=jobs == 1)
@@ -170,10 +173,10 @@ def _say_what_next(results: Results, page: Path) -> None:
         return
     if results.quick or results.main_only:
         part = "a quick version" if results.quick else "a report of the main runs alone"
-        echo(f"{part} cannot be handed in: funcnn experiment run {lab.name}")
+        again = command("run", lab, False, None if results.quick else results.path)
+        echo(f"{part} cannot be handed in: {again}")
         return
-    words = ["funcnn experiment submit", lab.name, "--student-id ID"]
-    words += ["--name NAME"] * HAND_INS[lab.name].is_named
+    words = ["funcnn experiment submit", lab.name, "--student-id ID --name NAME"]
     words += ["--experiment", shlex.quote(str(results.path))] * (page.parent != RUNS / lab.name)
     echo(f"hand it in: {' '.join(words)}")
 
@@ -225,9 +228,8 @@ def _end(pages: Sequence[Path], labs: Sequence[Lab], several: bool, as_json: boo
 def _named(names: Sequence[str]) -> list[Lab]:
     from funcnn.experiments.labs.registry import LABS, find_lab
 
-    return (
-        list(LABS.values()) if _ALL in names else [find_lab(name) for name in dict.fromkeys(names)]
-    )
+    named = [find_lab(name) for name in dict.fromkeys(names) if name != _ALL]
+    return list(LABS.values()) if _ALL in names else named
 
 
 def _place(out: Path | None, lab: Lab, several: bool) -> Path | None:

@@ -89,6 +89,8 @@ def submit(
         echo(f"does not hold: {rule}")
     for file in submitted["files"]:
         echo_path(Path(submitted["out"]) / file)
+    if student is None:
+        click.echo("no name stands on these files, beside the id: --name NAME")
     for file in submitted["kaggle"]:
         click.echo(
             f"{Path(file).name} goes to Kaggle, where the team's name must be {student_id}: "

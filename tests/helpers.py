@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import importlib
 import threading
 from functools import partialmethod
 from pathlib import Path
@@ -14,9 +15,9 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import style
 from funcnn.experiments.labs import figures as lab_figures
+from funcnn.experiments.labs import points_runs
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.reports.pdf import require_weasyprint
-from funcnn.experiments.training import worker
 from funcnn.ops import windows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,14 +52,14 @@ def need_weasyprint():
         pytest.skip(str(error), allow_module_level=True)
 
 
-def run_all_here(jobs, at_once):
-    """What `run_pool.run_all` tells, of runs that are done in this process, before they are told.
+def run_all_here(jobs, at_once, module="training.worker"):
+    """What `pool.run_all` tells, of runs that are done in this process, before they are told.
 
     Another process begins with importing PyTorch, for longer than a tiny run takes.
     """
     for job in jobs:
         told = []
-        worker.do(job.request, told.append)
+        importlib.import_module(f"funcnn.experiments.{module}").do(job.request, told.append)
         yield from ((job, answer) for answer in told)
 
 
@@ -70,6 +71,7 @@ def labs_here():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab_run, "run_all", run_all_here)
+        patch.setattr(points_runs, "run_all", run_all_here)
         # Fonts whole: to cut them takes as long as laying the pages out. See test_document.
         patch.setattr(Document, "write_pdf", partialmethod(Document.write_pdf, full_fonts=True))
         # What lies where in a picture is seen in test_report_figures.

@@ -31,14 +31,15 @@ class HandedNetwork:
         snapshot: bytes,
         metrics: Mapping[str, bytes],
     ) -> None:
-        """task: of NumPy. by_backend: as trained with each. snapshot: the file of NumPy's params.
+        """task: of NumPy. by_backend: as trained with each; for a draft PyTorch's may be missing.
 
-        metrics: each backend's table of epochs, of those that are recorded.
+        snapshot: the file of NumPy's params. metrics: each backend's table of epochs, of those that
+        are recorded.
         """
         self.task, self.snapshot, self.metrics = task, snapshot, metrics
         self._by_backend = by_backend
         self.trained = by_backend["numpy"]
-        self.one_training = by_backend["numpy"] is by_backend["torch"]
+        self.one_training = by_backend["numpy"] is by_backend.get("torch")
         """Whether both backends have the params of one training."""
 
     @cached_property
@@ -60,6 +61,10 @@ class HandedNetwork:
         """The params of a backend as torch's state_dict."""
         return to_state_dict(self.trained.model, self._by_backend[backend].params)
 
+    def has(self, backend: str) -> bool:
+        """Whether it was trained with this backend."""
+        return backend in self._by_backend
+
     def _predict(self, backend: str, images: Array) -> Array:
         config = dataclasses.replace(self.task.config, backend=backend)
         learner = make_learner(self.task._replace(config=config))
@@ -67,19 +72,22 @@ class HandedNetwork:
 
 
 def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, HandedNetwork]:
-    """The runs that the report shows, those of seed 0: one truth in one archive."""
-    return {
-        trial.name: HandedNetwork(
-            results.task(trial),
-            {backend: results.model(trial, backend) for backend in trial.backends},
-            results.folder(trial, "numpy", 0).params.read_bytes(),
-            {
-                backend: results.folder(trial, backend, 0).metrics.read_bytes()
-                for backend in trial.backends
-            },
-        )
-        for trial in trials
-    }
+    """The runs that the report shows, those of seed 0: one truth in one archive.
+
+    Of an unfinished one, PyTorch's as far as they have params. Raises `InputError` without NumPy's.
+    """
+    return {trial.name: _of_trial(results, trial) for trial in trials}
+
+
+def _of_trial(results: Results, trial: Trial) -> HandedNetwork:
+    folders = {backend: results.folder(trial, backend, 0) for backend in trial.backends}
+    begun = [name for name, each in folders.items() if name == "numpy" or each.params.exists()]
+    return HandedNetwork(
+        results.task(trial),
+        {backend: results.model(trial, backend) for backend in begun},
+        folders["numpy"].params.read_bytes(),
+        {backend: folders[backend].metrics.read_bytes() for backend in begun},
+    )
 
 
 def of_snapshots(

@@ -43,8 +43,12 @@ def run_notebook(
 
     beside: gets what the notebook writes for the hand-in, where it trains what is handed in; of a
     snapshot it takes the params.
-    Raises `InputError` if a package is not installed, or a cell fails.
+    Raises `InputError` if a package is not installed, its params are missing, or a cell fails.
     """
+    if NOTEBOOKS[piece.of].backend == "torch" and not hand_in.notebook_writes:
+        for trial, network in networks.items():
+            if not network.has("torch"):
+                raise InputError(f"{trial} in PyTorch has no params yet")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for file, content in beside.items():
@@ -78,7 +82,8 @@ def _write_params(folder: Path, stem: str, network: HandedNetwork) -> None:
     """The params of each backend, in the form that its notebook reads."""
     numpys, torchs = folder / f"{stem}.npz", folder / f"{stem}.pt"
     numpys.write_bytes(network.snapshot)
-    write_tensors(torchs, network.tensors("torch"), {})
+    if network.has("torch"):
+        write_tensors(torchs, network.tensors("torch"), {})
     _write_record(numpys, network, "numpy")
     _write_record(torchs, network, "torch")
 

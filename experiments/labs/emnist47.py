@@ -154,7 +154,7 @@ def report(results: Results) -> Document:
             ),
             sections.titled(
                 "The same network in PyTorch",
-                sections.module(results.task(CNN)),
+                sections.network_in_torch(results.task(CNN)),
                 [sections.screenshot(results, CNN, "torch", "The CNN")],
                 sections.training(results, CNN, "torch"),
                 sections.differences(results, CNN),

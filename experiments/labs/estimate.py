@@ -22,7 +22,7 @@ _SOME = 1000
 def seconds_of(jobs: Sequence[Job], after: Sequence[RunConfig], at_once: int) -> float:
     """About how long the runs will take, so many at once, each with one thread.
 
-    after: settings of runs that are made after them, one at a time, of which nothing is recorded.
+    after: settings of runs that are made after them, of which nothing is recorded.
     Networks that differ in what hardly changes their time (rates, activations, seeds) are measured
     once: a moment each, and loading each set of data. Raises `InputError` as a run would.
     """
@@ -36,7 +36,7 @@ def seconds_of(jobs: Sequence[Job], after: Sequence[RunConfig], at_once: int) ->
             data[source] = load_data(config, expected.get(config.data))
         seconds[kind] = _seconds(Task.of(config, data[source]))
     total = sum(sum(seconds[_kind(config)]) for config in configs)
-    return total / at_once + sum(seconds[_kind(config)][0] for config in after)
+    return (total + sum(seconds[_kind(config)][0] for config in after)) / at_once
 
 
 def _kind(config: RunConfig) -> tuple[object, ...]:

@@ -139,7 +139,7 @@ def _part(
         if backend == "numpy":
             described = sections.network(results, trial)
         else:
-            described = sections.module(results.task(trial))
+            described = sections.network_in_torch(results.task(trial))
         blocks = [
             *described,
             *sections.training(results, trial, backend),
@@ -169,7 +169,11 @@ def _raised(results: Results) -> Section:
     ]
     if not results.quick:  # which has one epoch of each
         sweeps.append(sweep(results, "Epochs", epochs, "epochs", "epochs", rest))
-    return sections.titled("What raised the accuracy", ablation(results, steps), sweeps)
+    about = Text(
+        "Learning rates, batches and epochs are tried on the fully connected network, whose "
+        "training takes a fraction of the CNN's. What the CNN has of them was not varied here."
+    )
+    return sections.titled("What raised the accuracy", ablation(results, steps), [about], sweeps)
 
 
 LAB = Lab(

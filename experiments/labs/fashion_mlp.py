@@ -101,7 +101,7 @@ def report(results: Results) -> Document:
             sections.titled("What is handed in", _handed_in(results)),
             sections.titled(
                 "NumPy with PyTorch",
-                sections.module(results.task(MAIN)),
+                sections.network_in_torch(results.task(MAIN)),
                 sections.training(results, MAIN, "torch"),
                 [sections.screenshot(results, MAIN, "torch", "The MLP")],
                 sections.differences(results, MAIN),
@@ -201,10 +201,8 @@ def _activations(results: Results) -> Section:
 
 
 def _loss(results: Results) -> Section:
-    settings = [
-        Setting("as the lab writes it (above)", OURS),
-        Setting("with label smoothing", SMOOTHED),
-    ]
+    written = Setting("as the lab writes it (above)", OURS)
+    settings = [written, Setting("with label smoothing", SMOOTHED)]
     return Section(
         "Loss",
         (
@@ -241,7 +239,8 @@ def _optimizer(results: Results) -> Section:
             ),
             Text(
                 "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
-                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same. "
+                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same, "
+                "but for rounding, by which runs in single precision part as two seeds do. "
                 "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
                 "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."
             ),
@@ -266,7 +265,7 @@ def _apart(results: Results) -> list[Block]:
     ]
 
 
-def measure(results: Results, callback: Callback) -> dict[str, list[float]]:
+def measure(results: Results, callback: Callback, at_once: int) -> dict[str, list[float]]:
     """How far the two recurrences are apart after each step."""
     callback.note("the two recurrences beside each other")
     task = results.task(MAIN)
@@ -282,7 +281,7 @@ def _another(results: Results) -> Section:
         results, settings, "dataset", "The same model and settings; 10,000 for validation."
     )
     if results.emnist is None:
-        blocks.append(Text("EMNIST was not found when this was trained, and is left out."))
+        blocks.append(finding("EMNIST was not found when this was trained: left out."))
     return Section("Another dataset", tuple(blocks))
 
 

@@ -84,7 +84,7 @@ _WHY: Mapping[str, str] = {
     "activation": "ReLU passes the gradient on whole where it is above 0; the derivative of the "
     "sigmoid is at most 1/4, so that little arrives at the first layer",
     "weight_init": "weights of the right size keep signals and gradients as large from layer to "
-    "layer: He's make up for the half that ReLU drops, and with N(0, 0.01²) both vanish",
+    "layer; He's make up for the half that ReLU drops",
     "momentum": "a step carries the gradients of the batches before, and is fast where they agree",
     "schedule": "small steps in the end let the noise of the batches settle",
     "optimizer": "each weight has a step of a size of its own",
@@ -104,10 +104,9 @@ def why(before: RunConfig, after: RunConfig) -> str | None:
 
 def of_step(label: str, gap: Difference, reason: str | None) -> str:
     """What a step of an ablation did: the gap is that to the step before."""
-    if gap.larger is False:
-        moved = f"{100 * gap.difference:+.2f} points"
-        return f"{label}: {moved}{beyond(gap)}."
-    if gap.difference <= 0:
+    if not gap.larger:
+        return f"{label}: {100 * gap.difference:+.2f} points{beyond(gap)}."
+    if gap.difference < 0:
         return f"{label}: it cost {points(gap.difference)}{beyond(gap)}."
     because = f" Why: {reason}." if reason else ""
     return f"**{label}: {points(gap.difference)} more**{beyond(gap)}.{because}"
@@ -128,17 +127,19 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
         return f"The training loss goes from {first} to {end}."
     lowest = min(losses, key=lambda epoch: losses[epoch])
     said = f"The validation loss is lowest, {loss_in_words(losses[lowest])}, after epoch {lowest}"
+    of_epoch = {row.epoch: row for row in rows}
     if last.val_loss > _RISES * losses[lowest]:
-        said += (
-            f" and rises to {loss_in_words(last.val_loss)} by the last while the training loss "
-            f"falls on to {loss_in_words(last.train_loss)}: from there it learns its training "
-            "images by heart"
-        )
+        said += f" and rises to {loss_in_words(last.val_loss)} by the last"
+        if last.train_loss < of_epoch[lowest].train_loss:
+            said += (
+                f" while the training loss falls on to {loss_in_words(last.train_loss)}: from "
+                "there it learns its training images by heart"
+            )
     elif lowest == last.epoch:
         said += ", the last: nothing here says that it has learned enough"
     else:
-        said += " and stays there: more epochs would change little"
-    row = next(row for row in rows if row.epoch == kept)
+        said += f" and is {loss_in_words(last.val_loss)} after the last"
+    row = of_epoch[kept]
     assert row.val_accuracy is not None
     apart = row.train_accuracy - row.val_accuracy
     place = "above" if apart > 0 else "below"
@@ -148,19 +149,15 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     )
 
 
-def of_curves(losses: Mapping[str, Sequence[float]], kept: bool = False) -> str:
-    """Of several trainings, by their losses over epochs, which ends lowest and highest.
-
-    kept: whether the best epoch of each is kept, so that it is said whose loss rises again.
-    """
+def of_curves(losses: Mapping[str, Sequence[float]]) -> str:
+    """Of several trainings, by their losses over epochs, which ends lowest and highest."""
     ends = sorted(losses, key=lambda label: losses[label][-1])
     low, high = ends[0], ends[-1]
     least, most = (loss_in_words(losses[label][-1]) for label in (low, high))
     said = f"In the end {low} has the lowest loss, {least}, and {high} the highest, {most}"
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
-    if rising and kept:
-        ends_of = "ends" if len(rising) == 1 else "end"
-        said += f"; {listed(rising)} {ends_of} above an earlier epoch, which is kept instead"
+    if rising:
+        said += f"; above an earlier epoch {'ends' if len(rising) == 1 else 'end'} {listed(rising)}"
     return f"{said}."
 
 

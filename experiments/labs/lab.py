@@ -65,8 +65,11 @@ class Lab(NamedTuple):
     """What the lab wants printed for an epoch."""
     report: Callable[["Results"], Document]
     """The document of finished results, whose figures it draws, and the files to hand in."""
-    measure: Callable[["Results", Callback], dict[str, Any]] | None = None
-    """What is measured once, beside the runs and after them, as data that JSON can hold."""
+    measure: Callable[["Results", Callback, int], dict[str, Any]] | None = None
+    """What is measured once, beside the runs and after them, as data that JSON can hold.
+
+    The number is that of processes that may do so at once.
+    """
     measures: Collection[str] = ()
     """The names of what that gives."""
     measured_like: Callable[["Results"], Sequence[RunConfig]] = lambda results: ()

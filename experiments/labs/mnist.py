@@ -69,7 +69,7 @@ def report(results: Results) -> Document:
             f"{name} in {BACKEND_NAMES[backend]}",
             sections.network(results, _NAMES[name])
             if backend == "numpy"
-            else sections.module(each.task),
+            else sections.network_in_torch(each.task),
             sections.training(results, _NAMES[name], backend),
             [sections.screenshot(results, _NAMES[name], backend, name)],
             confusion(each),

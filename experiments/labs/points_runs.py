@@ -4,6 +4,8 @@ In double precision, so that both agree to all the digits that are shown, on any
 what NumPy's global generator draws after `np.random.seed`: first the points, then the weights.
 """
 
+import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +14,13 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.points import generate_linear, generate_XOR_easy
+from funcnn.experiments.errors import RunStoppedError
 from funcnn.experiments.labs import points_settings
 from funcnn.experiments.labs.lab import QUICK_SEEDS, SEEDS, Results, Trial
 from funcnn.experiments.tasks.build import build_loss, build_network, build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.pool import run_all
 from funcnn.types import Array, Layer, Tree
 
 _SETS = {"points-linear": generate_linear, "points-xor": generate_XOR_easy}
@@ -60,14 +64,40 @@ def settings(results: Results) -> list[RunConfig]:
     return [results.config(trial) for trial in points_settings.ALL.values() for _ in seeds(results)]
 
 
-def measure(results: Results, callback: Callback) -> dict[str, list[Any]]:
+class AskedRun(NamedTuple):
+    """A run as `points_worker` is asked for it."""
+
+    name: str
+    config: RunConfig
+    seed: int
+    whole: bool
+    """Whether it is shown whole."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """It, as JSON can hold it."""
+        return {"config": dataclasses.asdict(self.config), "seed": self.seed, "whole": self.whole}
+
+
+def measure(results: Results, callback: Callback, at_once: int) -> dict[str, list[Any]]:
     """A `PointsRun` for each of `main.py`'s seeds, by the names of trials."""
-    measured = {}
-    for name, trial in points_settings.ALL.items():
-        config = results.config(trial)
-        runs = [_train(config, seed, trial) for seed in seeds(results)]
-        callback.note(f"main.py, {name}: {', '.join(map(accuracy_line, runs))}")
-        measured[name] = list(map(list, runs))
+    asked = [
+        AskedRun(name, results.config(trial), seed, trial.main and seed == 0)
+        for name, trial in points_settings.ALL.items()
+        for seed in seeds(results)
+    ]
+    measured: dict[str, list[Any]] = {
+        name: [None] * len(seeds(results)) for name in points_settings.ALL
+    }
+    with contextlib.closing(run_all(asked, at_once, "labs.points_worker")) as answers:
+        for run, answer in answers:
+            if "error" in answer:
+                raise RunStoppedError(f"main.py, {run.name}: {answer['error']}")
+            runs = measured[run.name]
+            runs[run.seed] = answer["result"]
+            if None not in runs:
+                lines = (accuracy_line(PointsRun(*values)) for values in runs)
+                callback.note(f"main.py, {run.name}: {', '.join(lines)}")
     return measured
 
 
@@ -99,7 +129,8 @@ def _first(leaf: Array) -> Array:
     return np.zeros(leaf.shape) if leaf.ndim == 1 else np.random.normal(0, 1, leaf.shape)  # noqa: NPY002
 
 
-def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
+def train(config: RunConfig, seed: int, whole: bool) -> PointsRun:
+    """The run of a setting from a seed. whole: with all that is shown of it."""
     examples, model, params = begin(config, seed)
     optimizer = build_optimizer(config, config.epochs)
     state = fn.TrainState.create(params, optimizer)
@@ -127,7 +158,7 @@ def _train(config: RunConfig, seed: int, trial: Trial) -> PointsRun:
         silent=int((~units.any(0)).sum()),
         constant=int((np.ptp(units, 0) < _SAME).sum()),
     )
-    if not (trial.main and seed == 0):
+    if not whole:
         return run
     last = list(enumerate(losses, 1))[-_LAST:]
     return run._replace(last=last, outputs=outputs.ravel().tolist(), history=history)

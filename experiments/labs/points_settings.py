@@ -40,7 +40,9 @@ EXTRAS = {
         for units in (1, 2, 4, 8, 16)
     },
     "no-activation": {
-        f"none, {name}": _with(f"no-activation-{name}", name, activation="identity", lr=0.05)
+        f"none, {name}, rate 0.05": _with(
+            f"no-activation-{name}", name, activation="identity", lr=0.05
+        )
         for name in MAIN
     },
     "optimizers": {

@@ -32,8 +32,7 @@ def introduction() -> Section:
                 "`layer.py`, optimizers in `network.py` and `optimizers.py`, training and its "
                 "settings in `main.py`. The notebook holds the derivative of every layer, "
                 "activation and loss used here against a measured one. `python main.py` makes the "
-                "runs of section 3, with the seed and the numbers that stand there; "
-                "`python main.py rates` and its like make those of sections 4 and 5."
+                "runs of section 3, `python main.py rates` and its like those of sections 4 and 5."
             ),
         ),
     )

@@ -25,7 +25,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.document import Document, Facts
-from funcnn.experiments.reports.own_words import begin_words, renewed, unrecorded, with_words
+from funcnn.experiments.reports.own_words import brought_up_to_date, with_words
 from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
@@ -80,7 +80,7 @@ class LabRun:
         """The experiment that was begun in its folder. Raises `InputError` if none was."""
         record = _record(lab, quick, out)
         if not record.path.is_file():
-            again = _command("run", lab, quick, record.folder)
+            again = command("run", lab, quick, record.folder)
             raise InputError(f"{record.folder} has no results yet: {again}")
         return cls._read(lab, quick, record)
 
@@ -165,8 +165,8 @@ class LabRun:
                     self._record.add(job.name, self._values)
                 tell(callback, job, answer)
         if results.lab.measure is not None and results.measured is None:
-            results.measured = results.lab.measure(results, callback or Callback())
-            self._record.write(self._values)
+            results.measured = results.lab.measure(results, callback, at_once)
+        self._record.write(self._values)  # of how many seeds, and whether of the main runs alone
         return self.write_report()
 
     def write_report(self) -> Path:
@@ -198,27 +198,26 @@ class LabRun:
     def _document(self) -> Document:
         """The report with its author's words, from report.md, which is begun or brought up to date.
 
-        A percentage among them that no record has is a warning in the log.
+        What its author should know, as of a percentage that no record has, is a warning in the log.
         """
         recorded, folder = self.results.lab.report(self.results), self.results.path
         path = folder / "report.md"
         try:
             words = read_text(path).replace("\r\n", "\n")
         except FileNotFoundError:
-            words = begin_words(recorded, folder)
+            words = ""
         except ValueError:
             raise InputError(f"{path} is no UTF-8 text") from None
-        for number in unrecorded(words, recorded, folder):
-            log = logging.getLogger(__name__)
-            log.warning("%s", printable(f"{path} says {number}, which no recorded number comes to"))
-        words = renewed(words, recorded, folder)
+        words, said = brought_up_to_date(words, recorded, folder)
+        for each in said:
+            logging.getLogger(__name__).warning("%s", printable(f"{path} {each}"))
         write_whole(path, words.encode(errors="backslashreplace"))
         return with_words(words, recorded)
 
     def expect_whole(self) -> None:
         """Raise `InputError` if it has only the runs that the lab asks for, and no others."""
         if self.results.main_only:
-            again = _command("run", self.results.lab, self.results.quick, self.results.path)
+            again = command("run", self.results.lab, self.results.quick, self.results.path)
             raise InputError(
                 f"{self.results.path} has only the main runs, and the report nothing of what each "
                 f"choice changed: {again}"
@@ -232,7 +231,7 @@ class LabRun:
         if lab.measure is not None and self.results.measured is None:
             missing.append("what is measured beside the runs")
         if missing:
-            again = _command("run", lab, self.results.quick, self.results.path)
+            again = command("run", lab, self.results.quick, self.results.path)
             raise InputError(f"{self.results.path}: {missing[0]} is not finished: {again}")
 
     def _go_on_with(self, emnist: str | None) -> None:
@@ -277,10 +276,10 @@ def _folder(lab: Lab, quick: bool, out: Path | None) -> Path:
     return out or RUNS / (f"{lab.name}-quick" if quick else lab.name)
 
 
-def _command(verb: str, lab: Lab, quick: bool, folder: Path) -> str:
-    """What to type for the experiment in this folder, quoted for a shell."""
+def command(verb: str, lab: Lab, quick: bool, folder: Path | None = None) -> str:
+    """What to type for the experiment in this folder, by default its own, quoted for a shell."""
     words = ["funcnn", "experiment", verb, lab.name, *["--quick"] * quick]
-    if folder != _folder(lab, quick, None):
+    if folder not in (None, _folder(lab, quick, None)):
         words += ["--out", str(folder)]
     return shlex.join(words)
 

@@ -84,12 +84,16 @@ def drawing(results: Results, trial: Trial) -> Block:
     return shown(path, caption, draw_network, blocks_of(table, shape, output))
 
 
-def module(task: Task) -> list[Block]:
-    """The same network as a module of torch, and the settings it is trained with."""
+def module(task: Task) -> Listing:
+    """The same network as a module of torch."""
     from funcnn.experiments.pytorch.mirror import definition
 
-    code = definition(task.model, task.data.input_shape)
-    return [Listing(code, "The module in PyTorch."), *trained_with(task, "torch")]
+    return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
+
+
+def network_in_torch(task: Task) -> list[Block]:
+    """The same network as a module of torch, and the settings it is trained with."""
+    return [module(task), *trained_with(task, "torch")]
 
 
 def training(results: Results, trial: Trial, backend: str) -> list[Block]:
@@ -112,14 +116,16 @@ def screenshot(results: Results, trial: Trial, backend: str, name: str) -> Block
     return screen(path, lines, caption)
 
 
-def differences(results: Results, trial: Trial) -> list[Block]:
-    """What differs between the two backends of a trial, and why."""
+def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
+    """What differs between the two backends of a trial, and why. whose: it begins with."""
     runs = {
         backend: [results.folder(trial, backend, seed) for seed in results.seeds]
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    blocks: list[Block] = [*map(finding, of_free(free)), finding(_epoch_times(results, trial))]
+    first, *others = of_free(free)
+    said = (f"{whose}{first}", *others, _epoch_times(results, trial))
+    blocks: list[Block] = list(map(finding, said))
     shared, apart = ["first weights"], ["order of the images", "masks of dropout"]
     if results.config(trial).init == "own":
         apart.insert(0, shared.pop())
@@ -171,17 +177,22 @@ def differences(results: Results, trial: Trial) -> list[Block]:
 
 def _epoch_times(results: Results, trial: Trial) -> str:
     """How long an epoch took in each backend."""
-    numpy, torch = (
-        statistics.median(
-            row.seconds for seed in results.seeds for row in results.rows(trial, backend, seed)
-        )
-        for backend in BACKENDS
-    )
+
+    def seconds(backend: str) -> float:
+        of_runs = (results.rows(trial, backend, seed) for seed in results.seeds)
+        return statistics.median(sum(row.seconds for row in of) / of[-1].epoch for of in of_runs)
+
+    numpy, torch = map(seconds, BACKENDS)
     name, times = ("NumPy", torch / numpy) if numpy < torch else ("PyTorch", numpy / torch)
     return (
-        f"An epoch took {numpy:.2g} s in NumPy and {torch:.2g} s in PyTorch, the median of all: "
-        f"{name} is {times:.1f} times as fast, with one thread each, and other runs beside it."
+        f"An epoch took {_short(numpy)} in NumPy and {_short(torch)} in PyTorch, in the median of "
+        f"the runs, each with one thread: {name} is {times:.1f} times as fast."
     )
+
+
+def _short(seconds: float) -> str:
+    """A time in its unit: 18.0 s, or 0.53 ms."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy") -> list[Block]:
@@ -195,7 +206,7 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     return [
         finding(
             f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
-            f"{BACKEND_NAMES[backend]} network of seed 0, whose curves and pictures are shown here."
+            f"{BACKEND_NAMES[backend]} network of seed 0, whose training is shown here."
         ),
         Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]

@@ -14,7 +14,6 @@ from funcnn.experiments.reports.document import (
     Block,
     Items,
     Table,
-    Text,
     finding,
 )
 
@@ -53,8 +52,8 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             "only shown.",
         ),
         finding(
-            f"All steps together raise the accuracy on the validation set by "
-            f"{sum(gains.values()):.2f} points. The largest step is **{largest}**, "
+            f"All steps together change the accuracy on the validation set by "
+            f"{sum(gains.values()):+.2f} points. The largest step is **{largest}**, "
             f"{gains[largest]:+.2f} points."
         ),
         shown(path, "The same steps.", score_figures.dots, scores, "validation accuracy (%)"),
@@ -73,7 +72,7 @@ def what_changed(
         return []
     pairs = itertools.pairwise(steps)
     step = next(pair for pair in pairs if pair[1].label.startswith(change))
-    return [Text(words), finding(_step(results, *step))]
+    return [finding(f"{words} {_step(results, *step)}")]
 
 
 def _step(results: Results, before: Setting, after: Setting) -> str:

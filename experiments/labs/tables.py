@@ -88,7 +88,8 @@ def facts(results: Results) -> list[tuple[str, str]]:
         pairs.append(("Runs", "**only the main ones**: what each choice changed is not in here"))
     if results.quick:
         changed = ", ".join(f"{key} {value}" for key, value in results.lab.quick.items())
-        pairs.append(("Quick version", f"**{changed}**, and 1 seed in the place of {SEEDS}"))
+        fewer = f", and {seeds} of {SEEDS} seeds" if seeds < SEEDS else ""
+        pairs.append(("Quick version", f"**{changed}**{fewer}"))
     return [*pairs, ("Machine", machine_of_a_lab(results.machine))]
 
 
@@ -207,7 +208,7 @@ def sweep(
         (
             *compared(results, settings, what, f"{title}; {rest}.", scores),
             shown(path, caption, plots.curves, curves, words),
-            finding(judgements.of_curves(ends, kept=part == "val")),
+            finding(judgements.of_curves(ends)),
         ),
     )
 

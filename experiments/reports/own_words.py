@@ -4,9 +4,11 @@
     a table, figure, listing or sentence of the records
     <!-- end -->
 
-Those are written anew whenever the report is; the words between them are the author's and stay.
+Those are written anew whenever the report is; the words between them are the author's and stay. A
+last line says what the text was begun with, so that one that nobody touched is begun anew.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +26,9 @@ from funcnn.experiments.reports.document import (
 from funcnn.experiments.reports.markdown import block_parts
 
 _MARKED = re.compile(r"^<!-- recorded: (\S+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+_BEGUN = re.compile(r"\n<!-- begun with: ([\w -]+?), ([0-9a-f]{64}) -->\n\Z")
 _FACTS = "facts"
+_NAMED = 3  # keys in a line
 _PARTS = re.compile(  # of a Markdown text, each from the beginning of a line
     r"^<!-- recorded: (?P<key>\S+) -->\n.*?^<!-- end -->$"
     r"|^(?P<level>#{1,6}) (?P<title>[^\n]+)$"
@@ -44,31 +48,76 @@ def keyed(document: Document) -> dict[str, Block]:
         _FACTS: Items([f"{name}: {value}" for name, value in document.facts])
     }
     counts: Counter[str] = Counter()
-    for title, block in _in_sections("", document.blocks):
+    for titles, block in _in_sections((), document.blocks):
         if not _is_recorded(block):
             continue
-        stem = "-".join(re.findall(r"[a-z0-9]+", title.lower())) or "report"
+        stem = _key_of(titles)
         counts[stem] += 1
         found[f"{stem}-{counts[stem]}"] = block
     return found
+
+
+def _key_of(titles: Sequence[str]) -> str:
+    """What the keys of a section begin with: its title, after that of the section around it."""
+    return "-".join(re.findall(r"[a-z0-9]+", " ".join(titles).lower())) or "report"
 
 
 def _is_recorded(block: Block) -> bool:
     return not isinstance(block, Formula) and (not isinstance(block, Text) or block.recorded)
 
 
-def _in_sections(title: str, blocks: Sequence[Block | Section]) -> Iterator[tuple[str, Block]]:
+def _in_sections(
+    titles: tuple[str, ...], blocks: Sequence[Block | Section]
+) -> Iterator[tuple[tuple[str, ...], Block]]:
     for block in blocks:
         if isinstance(block, Section):
-            yield from _in_sections(block.title, block.blocks)
+            yield from _in_sections((*titles, block.title), block.blocks)
         else:
-            yield title, block
+            yield titles, block
 
 
 def begin_words(document: Document, folder: Path) -> str:
     """The text to begin with, for a file in this folder."""
+    words = _words(document, folder)
+    return f"{words}\n<!-- begun with: {' '.join(keyed(document))}, {_digest(words)} -->\n"
+
+
+def brought_up_to_date(text: str, document: Document, folder: Path) -> tuple[str, list[str]]:
+    """An author's text, or none yet (""), as the records have it now, and what is to be said of it.
+
+    One that nobody touched is begun anew. Each thing to say follows the name of the file.
+    """
+    if not text or _untouched(text):
+        return begin_words(document, folder), []
+    said = [
+        f"says {number}, which no recorded number comes to"
+        for number in unrecorded(text, document, folder)
+    ]
+    begun, now, there = _BEGUN.search(text), set(keyed(document)), set(_MARKED.findall(text))
+    known = set(begun[1].split()) if begun else set()
+    for keys, why in (
+        (now - known - there, "has not {}, which the report has by now"),
+        (there - now, "has {}, which the report has no longer"),
+    ):
+        if keys:
+            named = ", ".join(sorted(keys)[:_NAMED]) + ", ..." * (len(keys) > _NAMED)
+            said.append(f"{why.format(named)}: move it away, and it is begun anew")
+    return renewed(text, document, folder), said
+
+
+def _untouched(text: str) -> bool:
+    """Whether a text is still as it was begun."""
+    begun = _BEGUN.search(text)
+    return begun is not None and begun[2] == _digest(text[: begun.start()])
+
+
+def _words(document: Document, folder: Path) -> str:
     keys = {id(block): key for key, block in keyed(document).items()}
     return "\n\n".join(_begun(document, folder, keys)) + "\n"
+
+
+def _digest(words: str) -> str:
+    return hashlib.sha256(words.encode(errors="backslashreplace")).hexdigest()
 
 
 def _begun(document: Document, folder: Path, keys: Mapping[int, str]) -> Iterator[str]:
@@ -113,7 +162,7 @@ def with_words(text: str, document: Document) -> Document:
     top: list[Block | Section] = []
     open_sections: list[list[Block | Section]] = [top]
     head = True  # until something else than the title and the subtitle came
-    for part in _PARTS.finditer(text):
+    for part in _PARTS.finditer(_BEGUN.sub("\n", text)):
         kind, said = part.lastgroup, part[part.lastgroup or 0]
         if kind == "key":
             if said in blocks and said != _FACTS:
@@ -153,7 +202,7 @@ def _in_one_line(lines: str) -> str:
 
 def unrecorded(text: str, document: Document, folder: Path) -> list[str]:
     """The percentages in the author's words that nothing recorded rounds to."""
-    recorded = [float(number) for number in _NUMBER.findall(begin_words(document, folder))]
+    recorded = [float(number) for number in _NUMBER.findall(_words(document, folder))]
     found = []
     for match in _PERCENT.finditer(_MARKED.sub("", text)):
         digits = len(match[2] or "")

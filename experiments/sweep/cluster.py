@@ -120,7 +120,7 @@ class Cluster:
             for job, (config, usual, expected) in zip(jobs, first_answer, strict=True)
         ]
 
-    def run(self, jobs: Sequence[Job]) -> Answers:
+    def run(self, jobs: Sequence[Job]) -> Answers[Job]:
         """What the runs tell, which is the end of each.
 
         Raises `RunStoppedError` if the scheduler is gone, or all its workers are.

@@ -43,7 +43,7 @@ class Pool(Protocol):
     def make_ready(self, jobs: Sequence[Job], of: str) -> list[Job]:
         """As `sweep_plan.made_ready`, where they are to be trained."""
 
-    def run(self, jobs: Sequence[Job]) -> Answers:
+    def run(self, jobs: Sequence[Job]) -> Answers[Job]:
         """What the runs tell; it ends with the last of them, or when it is closed."""
 
 
@@ -65,7 +65,7 @@ class Processes:
         """As `sweep_plan.made_ready`."""
         return made_ready(jobs, of)
 
-    def run(self, jobs: Sequence[Job]) -> Answers:
+    def run(self, jobs: Sequence[Job]) -> Answers[Job]:
         """What the runs tell."""
         return run_all([job._replace(threads=self._threads) for job in jobs], self._at_once)
 

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.system.process import ModuleProcess, ProcessEndedError
@@ -45,8 +45,23 @@ class Job(NamedTuple):
         }
 
 
-Answers = Generator[tuple[Job, dict[str, Any]], None, None]
-"""What runs tell on their way: `steps` and `done`, `row`, and last `peak_memory` or an `error`."""
+class Asked(Protocol):
+    """What a worker is asked for."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """It, as JSON can hold it."""
+
+
+_Asked = TypeVar("_Asked", bound=Asked)
+Answers = Generator[tuple[_Asked, dict[str, Any]], None, None]
+"""What runs tell on their way: `steps` and `done`, `row`, and one of `LAST`."""
+LAST = {"peak_memory", "result", "error"}
+"""What a run tells last."""
 
 
 def tell(callback: Callback, job: Job, answer: Mapping[str, Any]) -> None:
@@ -55,23 +70,25 @@ def tell(callback: Callback, job: Job, answer: Mapping[str, Any]) -> None:
         callback.epoch_end(job.name, EpochRow(*answer["row"]), job.config.epochs)
     elif "done" in answer:
         callback.step_end(job.name, answer["done"], answer["steps"], None)
-    elif answer.keys() & {"peak_memory", "error"}:
+    elif answer.keys() & LAST:
         callback.run_end(job.name, RunFolder(job.folder), answer.get("error"))
 
 
-def run_all(jobs: Sequence[Job], at_once: int) -> Answers:
+def run_all(
+    jobs: Sequence[_Asked], at_once: int, module: str = "training.worker"
+) -> Answers[_Asked]:
     """What the runs tell, which begin in this order; one with an error does not end the others.
 
-    To close it ends those that are not finished; they can be resumed.
+    module: what does them. To close it ends those that are not finished; they can be resumed.
     """
-    answers: queue.Queue[tuple[Job, dict[str, Any]]] = queue.Queue()
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    answers: queue.Queue[tuple[_Asked, dict[str, Any]]] = queue.Queue()
+    waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
     with contextlib.ExitStack() as closing:
 
         def begin() -> None:
-            process = ModuleProcess("training.worker")
+            process = ModuleProcess(module)
             closing.callback(process.close)
             thread = threading.Thread(target=_work, args=(process, waiting, answers))
             thread.start()
@@ -89,14 +106,14 @@ def run_all(jobs: Sequence[Job], at_once: int) -> Answers:
             if "note" in answer:
                 logging.getLogger(__name__).warning("%s: %s", job.name, answer["note"])
                 continue
-            unfinished -= bool(answer.keys() & {"peak_memory", "error"})
+            unfinished -= bool(answer.keys() & LAST)
             yield job, answer
 
 
 def _work(
     process: ModuleProcess,
-    waiting: "queue.SimpleQueue[Job]",
-    answers: "queue.Queue[tuple[Job, dict[str, Any]]]",
+    waiting: "queue.SimpleQueue[_Asked]",
+    answers: "queue.Queue[tuple[_Asked, dict[str, Any]]]",
 ) -> None:
     """Have a process do one run after another, until none is waiting or it ends."""
     while True:
@@ -107,7 +124,7 @@ def _work(
         try:
             answer = process.ask(job.request)
             answers.put((job, answer))
-            while not answer.keys() & {"peak_memory", "error"}:
+            while not answer.keys() & LAST:
                 answer = process.answer()
                 answers.put((job, answer))
         except Exception as error:  # whatever it is, somebody waits for the end of the job

@@ -102,8 +102,8 @@ class _Notes(logging.Handler):
         self._tell({"note": record.getMessage()})
 
 
-def main() -> None:
-    """Do the runs that the input asks for, a line each."""
+def answer_all(do: Callable[[dict[str, Any], Tell], None]) -> None:
+    """Do what the input asks for, a line each."""
 
     def tell(answer: dict[str, Any]) -> None:
         print(json.dumps(answer), flush=True)
@@ -117,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer_all(do)

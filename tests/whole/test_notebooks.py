@@ -113,9 +113,14 @@ def test_a_notebook_runs_from_first_to_last(
         steps = re.findall(
             r"^(\S.+?) +of 2,000 images set aside, right after .+: (.+)%", text, re.M
         )
-        assert [step for step, _ in steps][::3] == ["sigmoid, squared error", "two hidden layers"]
-        assert len(steps) == 4
+        assert [step for step, _ in steps][::4] == ["sigmoid, squared error", "two hidden layers"]
+        assert len(steps) == 5
         assert float(steps[-1][1]) >= 20
+    derivatives = re.findall(r"by backward (\S+), by a difference (\S+)$", text, re.M)
+    measured_in = {"points": 12, "fashion-numpy": 1, "emnist47": 1, "mnist-numpy": 2}
+    assert len(derivatives) == measured_in.get(name, 0)
+    for exact, measured in derivatives:
+        assert float(measured) == pytest.approx(float(exact), rel=1e-4, abs=2e-6)
     found = re.findall(_ACCURACY, text, re.M)
     assert len(found) == len(floors)
     for accuracy, floor in zip(found, floors, strict=True):

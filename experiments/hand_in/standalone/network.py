@@ -225,8 +225,8 @@ class Network:
     """The network as layers that a loop drives: `forward`, `backward`, `update` for every batch.
 
     First weights are drawn from NumPy's global generator, which np.random.seed sets; those before a
-    softmax are small, so that it begins without a preference. There is no dropout, for `forward` is
-    not told whether it is in training.
+    softmax, if it has one, are small, so that it begins without a preference. There is no dropout,
+    for `forward` is not told whether it is in training.
     """
 
     def __init__(self, params=None):

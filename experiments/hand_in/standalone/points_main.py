@@ -147,7 +147,8 @@ EXTRAS = {
     "rates": {f"rate {rate:g}": {"rate": rate} for rate in (0.01, 0.05, 0.1, 0.5, 1, 5, 10)},
     "units": {f"{n} and {n} units": {"hidden": (n, n)} for n in (1, 2, 4, 8, 16)},
     "no-activation": {
-        f"none, {name}": {"name": name, "rate": 0.05, "activation": identity} for name in SETS
+        f"none, {name}, rate 0.05": {"name": name, "rate": 0.05, "activation": identity}
+        for name in SETS
     },
     "optimizers": {
         f"{update.__name__}, rate {rate:g}": {"rate": rate, "update": update}

@@ -583,6 +583,16 @@ def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypa
     assert said[-1].startswith("it.csv goes to Kaggle, where the team's name must be 7: ")
 
 
+def test_a_draft_is_made_before_the_run_in_pytorch_is(tiny, monkeypatch) -> None:
+    monkeypatch.setitem(HAND_INS, "tiny", TINY_HAND_IN._replace(archive=None))
+    shutil.rmtree("runs/tiny/trials/one/torch-seed-0")
+    said = submit("tiny", "--student-id", "7", "--draft").stdout.splitlines()
+    assert any(line.startswith("holds: network.py: on NumPy alone") for line in said)
+    assert any(line.startswith("holds: one in NumPy") for line in said)
+    assert "does not hold: one in PyTorch: is trained" in said
+    assert "no name stands on these files, beside the id: --name NAME" in said
+
+
 def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
     floor = TINY_HAND_IN._replace(floors=(Floor("one", "test", 0.999),))
     monkeypatch.setitem(HAND_INS, "tiny", floor)

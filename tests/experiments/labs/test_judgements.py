@@ -62,6 +62,12 @@ def test_a_step_has_its_gain_and_the_reason_only_if_it_is_one():
     assert "Why" not in step("x", compare_means(first, same), "y")
     assert step("x", compare_means(first, same), "y").startswith("x: +0.30 points, not more than")
     assert step("x", compare_means(first, worse), "y").startswith("x: it cost 20.00 points, more")
+    one = compare_means(*(spread([value]) for value in (0.5, 0.7)))
+    assert step("x", one, "y") == (
+        "x: +20.00 points; one seed has no spread, so that this may be chance."
+    )
+    level = compare_means(first, first)
+    assert step("x", level, "y").startswith("x: +0.00 points, not more than")
 
 
 def test_the_reason_is_that_of_the_setting_that_changed():
@@ -85,7 +91,7 @@ def row(epoch, train, val):
     ("losses", "said"),
     [
         ([0.5, 0.4, 0.6], "lowest, 0.4000, after epoch 2 and rises to 0.6000 by the last while"),
-        ([0.5, 0.4, 0.401], "lowest, 0.4000, after epoch 2 and stays there"),
+        ([0.5, 0.4, 0.401], "lowest, 0.4000, after epoch 2 and is 0.4010 after the last"),
         ([0.5, 0.4, 0.3], "lowest, 0.3000, after epoch 3, the last: nothing here says"),
     ],
 )
@@ -99,6 +105,16 @@ def test_a_curve_is_said_to_rise_to_stay_or_to_fall(losses, said):
     )
 
 
+def test_it_learns_by_heart_only_if_the_training_loss_falls_on():
+    falling, rising = (
+        [row(1, 0.4, 0.5), row(2, 0.3, 0.4), row(3, train, 0.6)] for train in (0.2, 0.31)
+    )
+    assert "by heart" in judgements.of_curve(falling, 2)
+    assert judgements.of_curve(rising, 2).startswith(
+        "The validation loss is lowest, 0.4000, after epoch 2 and rises to 0.6000 by the last. In"
+    )
+
+
 def test_without_validation_a_curve_is_that_of_training():
     rows = [EpochRow(1, 0.7, 0.5, None, None, 0.1, 1.0), EpochRow(2, 2e-4, 1, None, None, 0.1, 1)]
     assert judgements.of_curve(rows, 2) == "The training loss goes from 0.7000 to 2.0e-04."
@@ -106,11 +122,12 @@ def test_without_validation_a_curve_is_that_of_training():
 
 def test_of_several_curves_the_ends_are_compared_and_those_that_rise_are_named():
     curves = {"a": [0.5, 0.8], "b": [0.9, 0.7]}
-    assert "rises" not in judgements.of_curves(curves)
-    assert judgements.of_curves(curves, kept=True) == (
-        "In the end b has the lowest loss, 0.7000, and a the highest, 0.8000; a ends above an "
-        "earlier epoch, which is kept instead."
+    assert judgements.of_curves(curves) == (
+        "In the end b has the lowest loss, 0.7000, and a the highest, 0.8000; above an earlier "
+        "epoch ends a."
     )
+    falling = judgements.of_curves({"a": [0.5, 0.4], "b": [0.9, 0.7]})
+    assert falling.endswith("and b the highest, 0.7000.")
 
 
 def test_a_confusion_matrix_names_the_best_the_worst_and_what_that_is_taken_for():

@@ -25,11 +25,15 @@ def test_a_setting_that_fails_says_with_which_seeds_and_how():
         "%.",
         "**relu, 68.25 ± 27.49 %**: below 90% in 2 of 3 runs. seeds 0 and 2: 52.38%, every point "
         "is put into class 0, 5 of 8 hidden units are 0 for every point, and let no gradient "
-        "through, the loss stands at 0.6920: more epochs would not help.",
+        "through, the loss stands at 0.6920 over the last tenth of the epochs.",
         "**slow, 91.67 ± 14.43 %**: below 90% in 1 of 3 runs. seed 2: 75.00%, 2 of 8 hidden units "
-        "are the same for every point, the loss still falls, from 0.6000 to 0.5000 over the last "
-        "tenth of the epochs: more of them would go further.",
+        "are the same for every point, the loss still falls, from 0.6000 to 0.5000, over the last "
+        "tenth of the epochs.",
     ]
+    rising = SLOW._replace(loss=0.7)
+    assert of_settings({"large": [rising]})[1].endswith(
+        "the loss rises, from 0.6000 to 0.7000, over the last tenth of the epochs."
+    )
 
 
 def test_the_epoch_from_which_on_all_are_right_is_the_first_after_the_last_that_is_not():

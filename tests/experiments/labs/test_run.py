@@ -243,7 +243,7 @@ def test_the_main_runs_alone_can_be_trained_and_the_others_follow(monkeypatch):
 @pytest.mark.usefixtures("here")
 def test_it_says_first_what_it_will_do():
     lab = TINY._replace(
-        measure=lambda results, callback: {"of it": 1},
+        measure=lambda results, callback, at_once: {"of it": 1},
         measures=["of it"],
         measured_like=lambda results: [results.config(results.trials[0])] * 5,
     )
@@ -260,7 +260,7 @@ def test_it_says_first_what_it_will_do():
     )
 
 
-def test_the_estimate_is_of_runs_beside_each_other_and_of_those_after_them(monkeypatch):
+def test_the_estimate_is_of_runs_beside_each_other_and_of_those_that_are_only_measured(monkeypatch):
     seconds = {"numpy": (20.0, 10.0), "torch": (40.0, 20.0)}
     measured = []
 
@@ -273,8 +273,8 @@ def test_the_estimate_is_of_runs_beside_each_other_and_of_those_after_them(monke
     config = Results(TINY, Path("runs"), False, {}).config(TINY.trials[0])
     # 6 in NumPy and 3 in PyTorch
     assert estimate.seconds_of(jobs, [], 2) == (6 * 30 + 3 * 60) / 2
-    assert estimate.seconds_of(jobs, [config] * 4, 3) == (6 * 30 + 3 * 60) / 3 + 4 * 20
-    assert estimate.seconds_of([], [config], 3) == 20
+    assert estimate.seconds_of(jobs, [config] * 4, 3) == (6 * 30 + 3 * 60 + 4 * 20) / 3
+    assert estimate.seconds_of([], [config], 3) == 20 / 3
     # Rates and seeds change nothing.
     assert sorted(measured[:2]) == [("numpy", 4), ("torch", 4)]
     assert len(measured) == 5
@@ -326,7 +326,7 @@ def test_the_report_is_written_again_without_training(finished, monkeypatch):
 def test_what_is_measured_beside_the_runs_is_measured_once_and_recorded(finished):
     measured = []
 
-    def measure(results, callback):
+    def measure(results, callback, at_once):
         callback.note("measured")
         measured.append(results.config(results.trials[0]).epochs)
         return {"epochs": measured[-1]}

@@ -17,6 +17,7 @@ from funcnn.experiments.reports.document import (
 )
 from funcnn.experiments.reports.own_words import (
     begin_words,
+    brought_up_to_date,
     keyed,
     renewed,
     unrecorded,
@@ -56,7 +57,7 @@ def test_a_text_that_nobody_touched_is_the_report_itself():
 
 def test_what_is_recorded_has_a_key_of_its_section_and_place():
     assert list(keyed(document())) == [
-        *("facts", "network-1"),
+        *("facts", "set-up-network-1"),
         *(f"results-{number}" for number in range(1, 6)),
     ]
 
@@ -86,7 +87,7 @@ def test_words_stay_and_what_is_recorded_follows_the_records():
 
 def test_a_block_that_is_deleted_stays_away_and_one_that_is_moved_stays_there():
     text = begin_words(document(), HERE)
-    start = text.index("<!-- recorded: network-1 -->")
+    start = text.index("<!-- recorded: set-up-network-1 -->")
     end = text.index("<!-- end -->", start) + len("<!-- end -->\n")
     moved = text[:start] + text[end:] + "\n" + text[start:end]
     page = with_words(renewed(moved, document(), HERE), document())
@@ -107,3 +108,46 @@ def test_a_block_that_is_deleted_stays_away_and_one_that_is_moved_stays_there():
 def test_a_percentage_that_no_record_comes_to_is_named(said, found):
     text = begin_words(document(), HERE) + f"\n{said}\n"
     assert unrecorded(text, document(), HERE) == found
+
+
+def with_more():
+    first = document()
+    more = Section("What raised it", [finding("momentum."), finding("convolutions.")])
+    return first._replace(blocks=[*first.blocks, more])
+
+
+def test_a_text_that_nobody_touched_is_begun_anew():
+    begun, said = brought_up_to_date("", document(), HERE)
+    assert (begun, said) == (begin_words(document(), HERE), [])
+    text, said = brought_up_to_date(begun, with_more(), HERE)
+    assert (text, said) == (begin_words(with_more(), HERE), [])
+    assert with_words(text, with_more()) == with_more()
+
+
+def test_what_came_since_an_author_wrote_is_named_and_what_is_gone_too():
+    mine = begin_words(document(), HERE).replace("Two layers", "My two layers")
+    assert brought_up_to_date(mine, document(), HERE) == (mine, [])
+    text, said = brought_up_to_date(mine, with_more(), HERE)
+    assert text == mine
+    assert said == [
+        "has not what-raised-it-1, what-raised-it-2, which the report has by now: move it away, "
+        "and it is begun anew"
+    ]
+    more = begin_words(with_more(), HERE).replace("Two layers", "My two layers")
+    _, said = brought_up_to_date(more, document(), HERE)
+    assert said == [
+        "has what-raised-it-1, what-raised-it-2, which the report has no longer: move it away, and "
+        "it is begun anew"
+    ]
+
+
+def test_a_block_that_its_author_deleted_is_not_missed():
+    text = begin_words(document(), HERE)
+    start = text.index("<!-- recorded: set-up-network-1 -->")
+    without = text[:start] + text[text.index("<!-- end -->", start) + len("<!-- end -->\n") :]
+    assert brought_up_to_date(without, document(), HERE)[1] == []
+
+
+def test_equal_titles_in_two_sections_have_keys_of_their_own():
+    parts = [Section(part, [Section("CNN", [finding(part)])]) for part in ("Part 1", "Part 2")]
+    assert list(keyed(Document("", "", [], parts))) == ["facts", "part-1-cnn-1", "part-2-cnn-1"]
