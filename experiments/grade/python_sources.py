@@ -14,8 +14,11 @@ from funcnn.experiments.grade.notebooks import Notebook
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _SIGN = re.compile(r"\w+|[^\w\s]|\n")
-_SINCE_312 = re.compile(r"\b[frFR]{1,2}[\"']|^\s*(type\s+\w|(async\s+)?def\s+\w+\[|class\s+\w+\[)")
-"""Of a line that is no Python before 3.12, which Colab has: nested quotes, `type`, `[T]`."""
+_SINCE_312 = re.compile(
+    r"^f-string|\b[fF](\"[^\"]*\{\"|'[^']*\{')|^\s*(type\s+\w|(async\s+)?def\s+\w+\[|class\s+\w+\[)",
+    re.M,
+)
+"""Of an error and its line, where it may be Python of 3.12: nested quotes, `type`, `[T]`."""
 _MOST_MEANINGS = 20
 """Of one name, which may be imported from several places in turn."""
 
@@ -198,7 +201,7 @@ def _parse(where: str, text: str | bytes, version: tuple[int, int] | None) -> as
     except SyntaxError as error:
         line = f" line {error.lineno}" if error.lineno else ""
         newer = version is None and sys.version_info < (3, 12)
-        newer = newer and _SINCE_312.search(error.text or "") is not None
+        newer = newer and _SINCE_312.search(f"{error.msg}\n{error.text}") is not None
         return Fault(f"{where}{line}: {error.msg}", newer)
     except (ValueError, RecursionError, MemoryError, LookupError) as error:
         return Fault(f"{where}: no Python ({type(error).__name__})", False)

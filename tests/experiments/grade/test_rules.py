@@ -296,13 +296,24 @@ def test_names_of_the_second_part_may_be_altered(tmp_path, good, old, new, modul
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="it is Python there")
-@pytest.mark.parametrize("cell", ["print(f'{a['b']}')", "type A = int", "def f[T](a): pass"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "print(f'{a['b']}')",
+        'print(f"{"\\n".join(a)}")',
+        "print(f'{\"\\n\".join(a)}')",
+        "type A = int",
+        "def f[T](a): pass",
+        "class A[T]: pass",
+    ],
+)
 def test_python_that_is_newer_than_here_is_not_decided(tmp_path, good, cell):
     files = {TASK2: notebook(NET, cell)}
     holds, found = verdict_of(tmp_path, "fashion", files, "parsed as Python")
     assert holds is None
     assert found.endswith(f": no Python {class_rules._HERE}, but perhaps of a later one")
-    assert verdict_of(tmp_path, "fashion", {TASK2: notebook(NET, "a b")}, "parsed")[0] is False
+    wrong = {TASK2: notebook(NET, "print(f'{a}'")}
+    assert verdict_of(tmp_path, "fashion", wrong, "parsed as Python")[0] is False
     held = judged(tmp_path, "emnist47", {NB: notebook(LOOP, cell)}, "Python 3.6")
     assert held[0][0] is False
 
