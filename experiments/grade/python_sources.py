@@ -12,6 +12,7 @@ from typing import NamedTuple
 from funcnn.experiments.grade.notebooks import Notebook
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = ast.stmt | ast.expr | ast.arg
 
 _SIGN = re.compile(r"\w+|[^\w\s]|\n")
 _SINCE_312 = re.compile(
@@ -30,6 +31,12 @@ class Piece(NamedTuple):
     """`network.py`, or `cell 3`."""
     text: str
     tree: ast.Module
+    nodes: tuple[Node, ...]
+    """The tree's, the outer ones first."""
+
+    def place(self, node: Node) -> str:
+        """Where a node is: `network.py line 3`."""
+        return f"{self.where} line {node.lineno}"
 
 
 class Fault(NamedTuple):
@@ -48,17 +55,16 @@ class Source(NamedTuple):
     pieces: tuple[Piece, ...]
     faults: tuple[Fault, ...]
 
-    def nodes(self) -> Iterator[tuple[str, ast.AST]]:
-        """Every node, with where it is: `network.py line 3`."""
+    def nodes(self) -> Iterator[tuple[Piece, Node]]:
+        """Every node, with the piece that it is in."""
         for piece in self.pieces:
-            for node in ast.walk(piece.tree):
-                line = getattr(node, "lineno", None)
-                yield f"{piece.where} line {line}" if line else piece.where, node
+            for node in piece.nodes:
+                yield piece, node
 
     def imports(self) -> dict[str, str]:
         """What is imported, by its full name, and where first; a relative one begins with dots."""
         found: dict[str, str] = {}
-        for where, node in self.nodes():
+        for piece, node in self.nodes():
             names: Iterable[str] = ()
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -66,7 +72,7 @@ class Source(NamedTuple):
                 base = "." * node.level + (node.module or "")
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
             for name in names:
-                found.setdefault(name, where)
+                found.setdefault(name, piece.place(node))
         return found
 
     def roots(self) -> set[str]:
@@ -100,7 +106,7 @@ class Source(NamedTuple):
         known = (usual or {}) | self.aliases()
         inner: set[int] = set()  # parts of a longer name
         own = self.defined() | set(dir(builtins))
-        for where, node in self.nodes():
+        for piece, node in self.nodes():
             if not isinstance(node, ast.Attribute | ast.Name) or id(node) in inner:
                 continue
             part: ast.AST = node
@@ -109,11 +115,11 @@ class Source(NamedTuple):
                 inner.add(id(part))
             name = dotted(node)
             for full in _resolved(name, known):
-                yield where, full
+                yield piece.place(node), full
             root = name.split(".")[0]
             if isinstance(part, ast.Name) and root not in known and root not in own:
                 for base in known.get("*", ()):
-                    yield where, f"{base}.{name}"
+                    yield piece.place(node), f"{base}.{name}"
 
     def defined(self) -> set[str]:
         """All names that are given here: to values, arguments, attributes, functions, classes."""
@@ -151,10 +157,10 @@ class Source(NamedTuple):
         """What is called, by its full name, and where first."""
         found: dict[str, str] = {}
         known = self.aliases()
-        for where, node in self.nodes():
+        for piece, node in self.nodes():
             if isinstance(node, ast.Call):
                 for full in _resolved(dotted(node.func), known):
-                    found.setdefault(full, where)
+                    found.setdefault(full, piece.place(node))
         return found
 
 
@@ -171,7 +177,7 @@ def parse_module(name: str, content: bytes, version: tuple[int, int] | None = No
     parsed = _parse(name, content, version)
     if isinstance(parsed, Fault):
         return Source(name, (), (parsed,))
-    return Source(name, (Piece(name, content.decode(errors="replace"), parsed),), ())
+    return Source(name, (_piece(name, content.decode(errors="replace"), parsed),), ())
 
 
 def parse_notebook(name: str, notebook: Notebook, version: tuple[int, int] | None = None) -> Source:
@@ -188,8 +194,13 @@ def parse_notebook(name: str, notebook: Notebook, version: tuple[int, int] | Non
         if isinstance(parsed, Fault):
             faults.append(parsed)
         else:
-            pieces.append(Piece(where, text, parsed))
+            pieces.append(_piece(where, text, parsed))
     return Source(name, tuple(pieces), tuple(faults))
+
+
+def _piece(where: str, text: str, tree: ast.Module) -> Piece:
+    nodes = tuple(node for node in ast.walk(tree) if isinstance(node, Node))
+    return Piece(where, text, tree, nodes)
 
 
 def _parse(where: str, text: str | bytes, version: tuple[int, int] | None) -> ast.Module | Fault:
