@@ -584,7 +584,8 @@ def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypa
 
 
 def test_a_draft_is_made_before_the_run_in_pytorch_is(tiny, monkeypatch) -> None:
-    monkeypatch.setitem(HAND_INS, "tiny", TINY_HAND_IN._replace(archive=None))
+    floors = (Floor("one", "test", 0.001),)
+    monkeypatch.setitem(HAND_INS, "tiny", TINY_HAND_IN._replace(archive=None, floors=floors))
     shutil.rmtree("runs/tiny/trials/one/torch-seed-0")
     said = submit("tiny", "--student-id", "7", "--draft").stdout.splitlines()
     assert any(line.startswith("holds: network.py: on NumPy alone") for line in said)
