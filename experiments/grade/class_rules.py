@@ -2,27 +2,20 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Mapping
 
-from funcnn.experiments.grade.python_sources import Class, Function, Source, find_class, takes
+from funcnn.experiments.grade.classes import Classes, lacking
+from funcnn.experiments.grade.python_sources import Function, Source
 from funcnn.experiments.grade.sheet import Work
 from funcnn.experiments.grade.verdicts import Verdict, listed
 
-
-def _lacking(known: Class, methods: Mapping[str, int]) -> list[str]:
-    """Which of these methods are missing, or do not take so many arguments."""
-    found = []
-    for name, count in methods.items():
-        if name not in known.methods:
-            found.append(f"no {name}")
-        elif not takes(known.methods[name], count):
-            found.append(f"{name} does not take {count} arguments")
-    return found
+_HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _class_verdict(
     source: Source,
-    known: Mapping[str, ast.ClassDef],
+    classes: Classes,
     name: str,
     rule: str,
     methods: Mapping[str, int],
@@ -31,62 +24,59 @@ def _class_verdict(
     example: bool = False,
 ) -> Verdict:
     """Whether a class has the methods and attributes. example: the sheet lets it be altered."""
-    found = find_class(name, dict(known))
-    unsure = None if example else False
-    if found is None:
-        there = listed(sorted(source.classes()), 6) or "none"
-        return Verdict(source.name, rule, unsure, f"no class {name}; classes: {there}")
-    lacking = _lacking(found, methods)
-    lacking += [f"no {each}" for each in attributes if each not in found.attributes]
-    return Verdict(source.name, rule, unsure if lacking else True, listed(lacking))
+    unsure = None if example or source.faults else False
+    if name not in classes:
+        return Verdict(source.name, rule, unsure, f"no class {name}; {_classes(source)}")
+    missing = lacking(classes, name, methods)
+    if attributes:
+        there = classes.attributes(name)
+        missing += [f"no {each}" for each in attributes if each not in there]
+    return Verdict(source.name, rule, unsure if missing else True, listed(missing))
 
 
 def network_rules(work: Work) -> Iterator[Verdict]:
     """`layer.py` and `network.py` as the sheet's training loop drives them."""
     layer, network = work.source("layer"), work.source("network")
-    known = dict(layer.classes() if layer else {})
     if layer is not None:
-        yield from _layer_rules(layer, known)
+        yield from _layer_rules(layer)
     if network is None:
         return
-    known |= network.classes()
+    classes = Classes(layer, network)
     imports = network.imports()
     layers = [name for name in imports if re.match(r"\.*(\w+\.)*layer\w*(\.\*)?$", name)]
     rule = "begins with from .layer import *"
-    yield Verdict(
-        network.name, rule, bool(layers), listed(sorted(layers), 2) or "no import of layer"
-    )
+    holds = bool(layers) or (None if network.faults else False)
+    found = listed(sorted(layers), 2) or "no import of layer"
+    yield Verdict(network.name, rule, holds, found)
     rule = "class Network: forward(input, target), backward(), update(lr)"
     methods = {"__init__": 0, "forward": 2, "backward": 0, "update": 1}
-    found = find_class("Network", known)
-    if found is not None and "__init__" not in found.methods:
+    if "Network" in classes and classes.method("Network", "__init__") is None:
         del methods["__init__"]
-    yield _class_verdict(network, known, "Network", rule, methods)
-    if found is not None and "forward" in found.methods:
-        pair = _returns_pair(found.methods["forward"])
+    yield _class_verdict(network, classes, "Network", rule, methods)
+    forward = classes.method("Network", "forward")
+    if forward is not None:
+        pair = _returns_pair(forward)
         rule = "Network.forward returns (pred, loss)"
         yield Verdict(network.name, rule, pair, "" if pair else "no return of two is seen")
 
 
-def _layer_rules(layer: Source, known: dict[str, ast.ClassDef]) -> Iterator[Verdict]:
-    both = [
-        name
-        for name in known
-        if (found := find_class(name, known)) and {"forward", "backward"} <= set(found.methods)
-    ]
+def _layer_rules(layer: Source) -> Iterator[Verdict]:
+    classes = Classes(layer)
+    both = classes.having("forward", "backward")
     rule = "each layer has forward and backward"
-    without = [name for name in known if name not in both]
+    without = sorted(set(classes.names) - set(both))
     shown = listed(sorted(both), 6) if both else "no class has both"
     if both and without:
-        shown += f"; without: {listed(sorted(without), 3)}"
-    yield Verdict(layer.name, rule, len(both) > 1, shown)
+        shown += f"; without: {listed(without, 3)}"
+    enough = len(both) > 1
+    yield Verdict(layer.name, rule, enough or (None if layer.faults else False), shown)
     rule = "FullyConnected(in_features, out_features) with weight, bias, weight_grad, bias_grad"
     attributes = ("weight", "bias", "weight_grad", "bias_grad")
     methods = {"__init__": 2, "forward": 1, "backward": 1}
-    yield _class_verdict(layer, known, "FullyConnected", rule, methods, attributes, example=True)
+    yield _class_verdict(layer, classes, "FullyConnected", rule, methods, attributes, example=True)
     rule = "SoftmaxWithloss: forward(input, target), backward()"
     methods = {"forward": 2, "backward": 0}
-    yield _class_verdict(layer, known, "SoftmaxWithloss", rule, methods, example=True)
+    yield _class_verdict(layer, classes, "SoftmaxWithloss", rule, methods, example=True)
 
 
 def _returns_pair(function: Function) -> bool | None:
@@ -105,21 +95,22 @@ def loop_rules(work: Work) -> Iterator[Verdict]:
     rule = "the sheet's loop: model.Network(), net.forward, net.backward, net.update"
     wanted = {"Network": r"(^|\.)Network$"}
     wanted |= {name: rf"(^|\.)\w+\.{name}$" for name in ("forward", "backward", "update")}
-    lacking = [n for n, form in wanted.items() if not any(re.search(form, each) for each in calls)]
-    found = f"it does not call {listed(lacking)}" if lacking else ""
-    yield Verdict(source.name, rule, not lacking or None, found)
+    missing = [n for n, form in wanted.items() if not any(re.search(form, each) for each in calls)]
+    found = f"it does not call {listed(missing)}" if missing else ""
+    yield Verdict(source.name, rule, not missing or None, found)
 
 
 def net_rules(work: Work) -> Iterator[Verdict]:
-    """The second part of `fashion`, in PyTorch."""
+    """The second part of `fashion`, in PyTorch; its names may be altered."""
     source = work.source("task2")
     if source is None:
         return
-    found = find_class("Net", source.classes())
-    module = found is not None and any(base.split(".")[-1] == "Module" for base in found.bases)
+    module = Classes(source).is_module("Net") if "Net" in source.classes() else None
     yield Verdict(source.name, "class Net(nn.Module)", module, "" if module else _classes(source))
-    made = "net" in source.names() and "Net" in source.calls()
-    yield Verdict(source.name, "net = Net()", made, "" if made else "it does not stand there")
+    made = any(call.split(".")[-1] == "Net" for call in source.calls())
+    made = made and "net" in source.names()
+    found = "" if made else "it does not stand there"
+    yield Verdict(source.name, "net = Net()", made or None, found)
 
 
 def settings_rule(work: Work) -> Iterator[Verdict]:
@@ -142,8 +133,13 @@ def grammar_rule(work: Work) -> Iterator[Verdict]:
         rule = "parsed as Python"
         if version:
             rule = f"Python {'.'.join(map(str, version))}, as its grammar goes"
-        if version or source.faults:
-            yield Verdict(source.name, rule, not source.faults, listed(list(source.faults), 2))
+        faults = source.faults
+        found = listed([fault.text for fault in faults], 2)
+        holds: bool | None = not faults
+        if faults and all(fault.newer for fault in faults):
+            holds, found = None, f"{found}: no Python {_HERE}, but perhaps of a later one"
+        if version or faults:
+            yield Verdict(source.name, rule, holds, found)
 
 
 def mlp_rules(work: Work) -> Iterator[Verdict]:
@@ -151,7 +147,7 @@ def mlp_rules(work: Work) -> Iterator[Verdict]:
     source = work.source("notebook")
     if source is None:
         return
-    known = source.classes()
+    classes = Classes(source)
     for name, rule, methods in (
         ("myActivation", "class myActivation(nn.Module)", {"forward": 1}),
         (
@@ -161,33 +157,28 @@ def mlp_rules(work: Work) -> Iterator[Verdict]:
         ),
         ("myLoss", "class myLoss(nn.Module): forward(outputs, targets)", {"forward": 2}),
     ):
-        verdict = _class_verdict(source, known, name, rule, methods)
-        found = find_class(name, known)
-        if found is not None and not any(base.split(".")[-1] == "Module" for base in found.bases):
-            verdict = verdict._replace(holds=False, found="it is no nn.Module")
+        verdict = _class_verdict(source, classes, name, rule, methods)
+        module = classes.is_module(name)
+        if name in classes and not module:
+            verdict = verdict._replace(holds=module, found="no nn.Module among its bases")
         yield verdict
-    steps = [name for name in known if "step" in find_methods(name, known)]
+    steps = classes.having("step")
     uses_groups = any("param_groups" in piece.text for piece in source.pieces)
     rule = "an optimizer of one's own in torch's form: step(), param_groups"
     found_words = (
         listed(steps) if steps and uses_groups else "no class has a step over param_groups"
     )
-    yield Verdict(source.name, rule, bool(steps) and uses_groups, found_words)
+    unsure = None if source.faults else False
+    yield Verdict(source.name, rule, (bool(steps) and uses_groups) or unsure, found_words)
     calls = source.calls()
     rule = "the sheet's cells: criterion = myLoss(), loss.backward(), optimizer.step()"
     wanted = {"myLoss()": "myLoss", ".backward()": ".backward", ".step()": ".step"}
-    lacking = [
+    missing = [
         shown for shown, end in wanted.items() if not any(call.endswith(end) for call in calls)
     ]
-    lacking += [] if "criterion" in source.names() else ["criterion ="]
-    found_words = f"no {listed(lacking)}" if lacking else ""
-    yield Verdict(source.name, rule, not lacking, found_words)
-
-
-def find_methods(name: str, known: Mapping[str, ast.ClassDef]) -> set[str]:
-    """The names of a class's methods."""
-    found = find_class(name, dict(known))
-    return set(found.methods) if found else set()
+    missing += [] if "criterion" in source.names() else ["criterion ="]
+    found_words = f"no {listed(missing)}" if missing else ""
+    yield Verdict(source.name, rule, not missing or unsure, found_words)
 
 
 def _classes(source: Source) -> str:

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade.sheet import Work, match_name
@@ -66,7 +66,10 @@ def id_rules(work: Work) -> Iterator[Verdict]:
     ids = work.ids()
     rule = "the student's id in the names, the same in all"
     if not ids:
-        yield Verdict(work.handed.name, rule, False, "no name has one where the sheet wants it")
+        # A folder may be called in any way, and the files' names need none.
+        unsure = work.handed.is_folder and not any("{id}" in w.pattern for w in work.sheet.wanted)
+        found = "no name has one where the sheet wants it"
+        yield Verdict(work.handed.name, rule, None if unsure else False, found)
         return
     found = "; ".join(f"{each}: {listed(names, 3)}" for each, names in ids.items())
     yield Verdict(work.handed.name, rule, len(ids) == 1, found if len(ids) > 1 else next(iter(ids)))
@@ -114,7 +117,10 @@ def notebook_rules(work: Work) -> Iterator[Verdict]:
             for a, b in pairwise(cells)
             if a.ran_as is not None and b.ran_as is not None and b.ran_as <= a.ran_as
         ]
-        if not counts:
+        if not errors and any(cell.has_output and cell.ran_as is None for cell in cells):
+            found = "some of what came of it has no number that says when"  # as Colab may save it
+            yield Verdict(_base(path), rule, None, found)
+        elif not counts and not errors:
             yield Verdict(_base(path), rule, False, "it has not run")
         elif errors or back or not_run:
             wrong = [*errors, *back, *([f"not run: {listed(not_run, 3)}"] if not_run else [])]
@@ -127,14 +133,15 @@ def notebook_rules(work: Work) -> Iterator[Verdict]:
 def _pages(content: bytes) -> int:
     """How many pages a PDF has, as far as that is told by bytes; 0: it is not."""
     page = re.compile(rb"/Type\s*/Page\b(?!s)")
-    pages = len(page.findall(content))
-    starts = [match.end() for match in re.finditer(rb"/ObjStm\b[^\0]{0,200}?stream\r?\n", content)]
-    for start in starts[:_MOST_STREAMS]:
+    pages = sum(1 for _ in page.finditer(content))
+    starts = re.finditer(rb"/ObjStm\b[^\0]{0,200}?stream\r?\n", content)
+    for start in islice(starts, _MOST_STREAMS):
+        packed = content[start.end() : start.end() + _LONGEST_STREAM]
         try:
-            stream = zlib.decompressobj().decompress(content[start:], _LONGEST_STREAM)
+            stream = zlib.decompressobj().decompress(packed, _LONGEST_STREAM)
         except zlib.error:
             continue
-        pages += len(page.findall(stream))
+        pages += sum(1 for _ in page.finditer(stream))
     return pages
 
 

@@ -6,7 +6,6 @@ import io
 import os
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -22,8 +21,9 @@ _MOST_READ = 64 << 20
 """Bytes of a file that is looked into."""
 _MOST_INNER = 5
 """Zip files inside that are opened."""
+_LONGEST_NAME = 4096
 _OF_SYSTEMS = re.compile(
-    r"(^|/)(__MACOSX|__pycache__|\.ipynb_checkpoints|\.git|\.idea|\.vscode)(/|$)"
+    r"(^|/)(__MACOSX|__pycache__|\.ipynb_checkpoints|\.git|\.idea|\.vscode|\.?venv)(/|$)"
     r"|(^|/)(\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)$"
 )
 """What systems and programs leave beside files."""
@@ -81,7 +81,7 @@ def open_hand_in(path: Path, usual: str | None) -> Iterator[HandedIn]:
 
 def _open(path: Path, usual: str | None, closing: contextlib.ExitStack) -> HandedIn:
     if path.is_dir():
-        return _finish(path.resolve().name, True, _walk(path, usual), [], usual)
+        return _finish(path.resolve().name, True, *_walk(path, usual), usual)
     file = closing.enter_context(open_regular(path))
     _expect_zip(file)
     files, verdicts = _unzip(file, path.name, usual)
@@ -102,24 +102,35 @@ def _expect_zip(file: IO[bytes]) -> None:
         raise InputError("is no zip file, and no folder")
 
 
-def _walk(folder: Path, usual: str | None) -> list[File]:
-    """The regular files in a folder; links are not followed."""
+def _walk(folder: Path, usual: str | None) -> tuple[list[File], list[Verdict]]:
+    """The regular files in a folder, and what else is there; links are not followed."""
     paths: list[Path] = []
+    strange: list[Path] = []
     for inside, folders, there in os.walk(folder):
-        folders.sort()
-        for name in sorted(there):
+        folders[:] = sorted(name for name in folders if not _OF_SYSTEMS.search(name))
+        strange += [Path(inside, name) for name in folders if Path(inside, name).is_symlink()]
+        for name in sorted(name for name in there if not _OF_SYSTEMS.search(name)):
             path = Path(inside, name)
-            if path.is_symlink() or not path.is_file():
-                continue
-            paths.append(path)
-            if len(paths) > _MOST_FILES:
-                raise InputError(f"has more than {_MOST_FILES:,} files in it")
-    names = [os.fsencode(path.relative_to(folder).as_posix()) for path in paths]
+            plain = path.is_file() and not path.is_symlink()
+            (paths if plain else strange).append(path)
+        if len(paths) + len(strange) > _MOST_FILES:
+            raise InputError(f"has more than {_MOST_FILES:,} files in it")
+    names = [os.fsencode(path.relative_to(folder).as_posix()) for path in [*paths, *strange]]
     texts, _ = decode_names(names, usual)
-    return [
+    files = [
         File(text, path.stat().st_size, functools.partial(_read_file, path))
-        for text, path in zip(texts, paths, strict=True)
+        for text, path in zip(texts, paths, strict=False)
     ]
+    odd = {"a link, or no file": texts[len(paths) :]} if strange else {}
+    return files, _odd_verdicts(folder.resolve().name, odd)
+
+
+def _odd_verdicts(of: str, odd: dict[str, list[str]]) -> list[Verdict]:
+    """A line on what is not as plain files are, by what that is."""
+    if not odd:
+        return []
+    found = "; ".join(f"{what}: {listed(these, 3)}" for what, these in odd.items())
+    return [Verdict(of, "plain files only", False, found)]
 
 
 def _read_file(path: Path) -> bytes:
@@ -136,8 +147,11 @@ def _read_file(path: Path) -> bytes:
 def _unzip(file: IO[bytes], archive: str, usual: str | None) -> tuple[list[File], list[Verdict]]:
     """The files in a zip file, and what is odd about it. Raises `InputError`."""
     members = read_members(file)
-    names, code_page = _names(members, usual)
     odd: dict[str, list[str]] = {}
+    if any(len(member.name) > _LONGEST_NAME for member in members):
+        odd[f"a name of more than {_LONGEST_NAME:,} bytes"] = ["not read"]
+        members = [member for member in members if len(member.name) <= _LONGEST_NAME]
+    names, code_page = _names(members, usual)
     files: dict[str, File] = {}
     twice: list[str] = []
     packed_files = [m for name, m in zip(names, members, strict=True) if not name.endswith("/")]
@@ -163,12 +177,11 @@ def _unzip(file: IO[bytes], archive: str, usual: str | None) -> tuple[list[File]
                 twice.append(name)
             read = functools.partial(read_member, file, member, _MOST_READ)
             files[name] = File(name, member.size, read)  # of two the last, as when unpacked
+    if len(files) > _MOST_FILES:
+        raise InputError(f"has more than {_MOST_FILES:,} files in it")
     if twice:
         odd["there twice"] = twice
-    verdicts = []
-    if odd:
-        found = "; ".join(f"{what}: {listed(these, 3)}" for what, these in odd.items())
-        verdicts.append(Verdict(archive, "an archive that unpacks to plain files", False, found))
+    verdicts = _odd_verdicts(archive, odd)
     if code_page:
         claimed = ", though it says UTF-8" if any(m.says_utf8 for m in members) else ""
         found = f"in {code_page}{claimed}, read as such"
@@ -186,8 +199,8 @@ def _finish(
     name: str, is_folder: bool, files: list[File], verdicts: list[Verdict], usual: str | None
 ) -> HandedIn:
     """With zip files inside opened, one level deep, and without the folders around everything."""
-    files = _without_folder([file for file in files if not _OF_SYSTEMS.search(file.path)])
-    zips = [file for file in files if file.name.lower().endswith(".zip")]
+    files = _without_folder(files)
+    zips = [file for file in files if _is_zip(file)]
     whole = len(files) == 1 and len(zips) == 1
     for file in zips[:_MOST_INNER]:
         try:
@@ -201,6 +214,10 @@ def _finish(
         files.remove(file)
         inner = _without_folder(inner)
         files += [each._replace(path=around + each.path) for each in inner]
+    closed = [f.path for f in files if _is_zip(f) and f not in zips[:_MOST_INNER]]
+    if closed:
+        found = f"not opened: {listed(closed, 3)}"
+        verdicts.append(Verdict(name, "one archive, without others in it", None, found))
     if whole:  # the hand-in itself, in what a course's site packs around it
         name, is_folder = zips[0].name, False
     if not files:
@@ -208,11 +225,14 @@ def _finish(
     return HandedIn(name, is_folder, tuple(_without_folder(files)), tuple(verdicts))
 
 
+def _is_zip(file: File) -> bool:
+    return file.name.lower().endswith(".zip")
+
+
 def _without_folder(files: list[File]) -> list[File]:
     """The files without the folder that all of them are in, or the several."""
-    while files and all("/" in file.path for file in files):
-        first = Counter(file.path.split("/")[0] for file in files)
-        if len(first) > 1:
-            break
-        files = [file._replace(path=file.path.split("/", 1)[1].lstrip("/")) for file in files]
-    return files
+    parts = [file.path.split("/") for file in files]
+    shared = len(posixpath.commonprefix([each[:-1] for each in parts]))
+    return [
+        file._replace(path="/".join(each[shared:])) for file, each in zip(files, parts, strict=True)
+    ]

@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from funcnn.experiments.grade.python_sources import Source, dotted
+from funcnn.experiments.grade.python_sources import Source
 from funcnn.experiments.grade.sheet import Work
 from funcnn.experiments.grade.verdicts import Verdict, listed
 
@@ -20,24 +20,26 @@ _LEARNERS = re.compile(
     r"discriminant_analysis|gaussian_process)\b"
 )
 _DYNAMIC = {"__import__", "importlib.import_module", "import_module", "exec", "eval"}
+_BY_THE_SHEET = {"model", "layer", "network"}
+"""What the sheets call a student's own modules."""
+_INSTALLS = re.compile(r"\b(pip3?|conda|mamba|apt(-get)?)[\"',\s]+(-[\w-]+[\"',\s]+)*install\b")
+_SHELL = re.compile(r"[!%]|(pip3?|conda)\s|.*\b(system|run|call|check_\w+|Popen|getoutput)\(")
+_SHELL_CELL = re.compile(r"\s*%%(bash|sh|script)\b")
+
 _MODULES_ALLOWED = {
     "Module", "Linear", "Sequential", "Parameter", "ModuleList", "ParameterList", "ModuleDict",
     "Identity", "Flatten",
 }  # fmt: skip
 """Of `torch.nn`: what holds a module together, and `Linear`."""
-_HOLDERS_ONLY = ("init", "utils", "parameter", "modules")
-_WRITTEN_BY_HAND = re.compile(
-    r"(^|\.)(relu6?|leaky_relu|elu|selu|celu|gelu|silu|softplus|sigmoid|tanh|arctan|prelu|"
-    r"cross_entropy|nll_loss|log_softmax|softmax|hardtanh|mish|logsigmoid)$"
+_FUNCTIONS_ALLOWED = {"linear", "one_hot", "pad", "normalize"}
+"""Of `torch.nn.functional`."""
+_BY_HAND = re.compile(
+    r"relu6?|leaky_relu|elu|selu|celu|gelu|silu|softplus|prelu|cross_entropy|nll_loss|"
+    r"log_softmax|softmax|hardtanh|mish|logsigmoid"
 )
-
-_BY_THE_SHEET = {"model", "layer", "network"}
-"""What the sheets call a student's own modules."""
-_TENSOR_FUNCTIONS = ("sigmoid", "tanh", "arctan")
-
-
-def _roots(names: Iterable[str]) -> set[str]:
-    return {name.split(".")[0] for name in names}
+"""Functions that are an activation or a loss, and not one of numbers, as tanh is."""
+_TRAINED = ("torchvision.models.", "torch.hub.", "timm.", "tensorflow.", "keras.")
+_USUAL = {"torch": {"torch"}, "nn": {"torch.nn"}, "F": {"torch.nn.functional"}}
 
 
 def forbidden(source: Source, allowed: set[str] | None = None) -> dict[str, str]:
@@ -58,16 +60,15 @@ def forbidden(source: Source, allowed: set[str] | None = None) -> dict[str, str]
 
 
 def scratch_rule(
-    sources: Mapping[str, Source], rule: str, allowed: set[str] | None = None
+    work: Work, sources: Iterable[Source], rule: str, allowed: set[str] | None = None
 ) -> Iterator[Verdict]:
-    """Each of these, by what it is called, is written without a framework."""
-    own = {source.name.removesuffix(".py") for source in sources.values()} | _BY_THE_SHEET
-    folders = {part for path in sources for part in path.split("/")[:-1]}
-    for source in sources.values():
-        names = None if allowed is None else allowed | own | folders
-        wrong = forbidden(source, names)
+    """Each of these is written without a framework."""
+    own = {part for path in work.sources for part in path.removesuffix(".py").split("/")}
+    own |= _BY_THE_SHEET
+    for source in sources:
+        wrong = forbidden(source, None if allowed is None else allowed | own - _FRAMEWORKS)
         if source.faults and not source.pieces:
-            yield Verdict(source.name, rule, None, listed(list(source.faults), 1))
+            yield Verdict(source.name, rule, None, source.faults[0].text)
             continue
         dynamic = [f"{call} at {at}" for call, at in source.calls().items() if call in _DYNAMIC]
         if wrong:
@@ -76,27 +77,39 @@ def scratch_rule(
         elif dynamic:
             yield Verdict(source.name, rule, None, f"it may import more: {listed(dynamic, 2)}")
         else:
-            roots = sorted(_roots(source.imports()) - {""} - set(sys.stdlib_module_names))
+            roots = sorted(source.roots() - {""} - set(sys.stdlib_module_names))
             yield Verdict(source.name, rule, True, f"imports {listed(roots)}" if roots else "")
 
 
 def kinds_rule(
     work: Work, kinds: Iterable[str], rule: str, allowed: set[str] | None = None
 ) -> Iterator[Verdict]:
-    """`scratch_rule` for files that the sheet names."""
-    files = [work.files[kind] for kind in kinds if kind in work.files]
-    sources = {f.path: work.sources[f.path] for f in files if f.path in work.sources}
-    yield from scratch_rule(sources, rule, allowed)
+    """`scratch_rule` for files that the sheet names, and those of one's own that they import."""
+    named = {file.path for file in work.files.values()}
+    others = {path: _module(path) for path in work.sources if path.endswith(".py")}
+    found = [work.files[kind].path for kind in kinds if kind in work.files]
+    found = [path for path in found if path in work.sources]
+    for path in found:  # which grows
+        imported = {part for name in work.sources[path].imports() for part in name.split(".")}
+        found += [p for p, m in others.items() if m in imported and p not in {*named, *found}]
+    yield from scratch_rule(work, [work.sources[path] for path in found], rule, allowed)
+
+
+def _module(path: str) -> str:
+    """What a file is imported as, without the folders around it."""
+    return path.removesuffix(".py").removesuffix("/__init__").split("/")[-1]
 
 
 def nothing_installed_rule(work: Work) -> Iterator[Verdict]:
     """A notebook installs nothing."""
     for path, notebook in work.notebooks.items():
         rule = "runs in Colab, with nothing installed that Colab lacks"
-        install = re.compile(r"^\s*[!%]\s*(pip3?|conda|apt(-get)?)\s+(-\S+\s+)*install\b.*$", re.M)
-        found = [
-            match[0].strip() for cell in notebook.cells for match in install.finditer(cell.source)
-        ]
+        found = []
+        for cell in notebook.cells:
+            lines = [line.strip() for line in cell.source.splitlines()]
+            if not _SHELL_CELL.match(cell.source):
+                lines = [line for line in lines if _SHELL.match(line)]
+            found += [each for each in lines if each[:1] != "#" and _INSTALLS.search(each)]
         name = path.rsplit("/", 1)[-1]
         yield Verdict(name, rule, not found, listed(found, 2) if found else "it installs nothing")
 
@@ -107,31 +120,29 @@ def linear_only_rule(work: Work) -> Iterator[Verdict]:
     if source is None:
         return
     rule = "tensor functions and nn.Linear only: activation, loss and optimizer by hand"
+    others, own = source.roots() - {"torch"}, source.defined()
     found: dict[str, str] = {}
-    for where, node in source.nodes():
-        name = dotted(node)
-        parts = name.split(".")
-        if "nn" in parts[:-1] and parts[0] in ("torch", "nn"):
-            after = parts[parts.index("nn") + 1]
-            if after == "functional" or after in _MODULES_ALLOWED or after in _HOLDERS_ONLY:
-                after = ""
-            if after:
-                found.setdefault(f"nn.{after}", where)
-        by_torch = parts[0] in ("F", "torch") and _WRITTEN_BY_HAND.search(name) is not None
-        of_tensors = parts[0] == "torch" and "nn" not in parts and parts[-1] in _TENSOR_FUNCTIONS
-        if by_torch and not of_tensors:
-            found.setdefault(name, where)
-        if "optim" in parts[:-1] and parts[parts.index("optim") + 1] not in (
-            "Optimizer", "lr_scheduler", "optimizer",
-        ):  # fmt: skip
+    for where, name in source.uses(_USUAL):
+        root, last = name.split(".")[0], name.split(".")[-1]
+        by_hand = _BY_HAND.fullmatch(last) and root not in others
+        if _of_torch(name) or (by_hand and (root == "torch" or last not in own)):
             found.setdefault(name, where)
     for name, where in source.imports().items():
-        last = name.split(".")[-1]
-        if re.match(r"torch\.nn\.[A-Z]", name) and last not in _MODULES_ALLOWED:
-            found.setdefault(name, where)
-        if re.match(r"torch\.optim\.[A-Z]", name) and last != "Optimizer":
-            found.setdefault(name, where)
-        if name.startswith(("torchvision.models", "timm", "tensorflow", "keras")):
+        if _of_torch(name):
             found.setdefault(name, where)
     shown = listed([f"{name} at {where}" for name, where in found.items()], 3)
     yield Verdict(source.name, rule, not found, shown)
+
+
+def _of_torch(name: str) -> bool:
+    """Whether this, by its full name, is a module, a function or an optimizer that torch brings."""
+    if f"{name}.".startswith(_TRAINED):
+        return True
+    classes = [part for part in name.split(".") if part[:1].isupper()]
+    if name.startswith("torch.nn.functional."):
+        return name.split(".")[3] not in _FUNCTIONS_ALLOWED
+    if name.startswith("torch.nn.") and classes:
+        return classes[0] not in _MODULES_ALLOWED
+    if name.startswith("torch.optim.") and classes:
+        return classes[0] != "Optimizer" and not name.startswith("torch.optim.lr_scheduler.")
+    return False

@@ -1,5 +1,6 @@
 """Names of files as text, whatever code page the student's machine wrote them in."""
 
+import contextlib
 import unicodedata
 from collections.abc import Sequence
 
@@ -27,30 +28,34 @@ _FAMILIAR = {
     ),
 }
 """Signs of names and of what hand-ins are called; the rarer ones say little."""
+_MOST_COMPARED = 1000
+"""Names that the code page is told from."""
 
 
 def decode_names(names: Sequence[bytes], usual: str | None = None) -> tuple[list[str], str | None]:
-    """The names as text, of one code page all of them, and which it was, if not UTF-8.
+    """The names as text, and the code page of those that are not UTF-8, one for all of them.
 
-    usual: the code page to take where two are as likely. Bytes that none knows become escapes.
+    usual: the code page to take where two are as likely. Bytes that it does not know become
+    escapes, which is a matter of each name by itself; the slashes of all are `/`.
     """
-    try:
-        return [_shown(name.decode()) for name in names], None
-    except UnicodeDecodeError:
-        pass
     odd = [name for name in names if not _is_utf8(name)]
-    likely = max(_CODE_PAGES, key=lambda page: (_likeness(odd, page), page == usual))
-    if _likeness(odd, likely) < 0:
-        return [
-            _shown(name.decode(errors="backslashreplace")) for name in names
-        ], "no known encoding"
-    codec = _CODE_PAGES[likely]
-    return [_shown(name.decode("utf-8" if _is_utf8(name) else codec)) for name in names], likely
+    if not odd:
+        return [_decoded(name, None) for name in names], None
+    likeness = {page: _likeness(odd[:_MOST_COMPARED], page) for page in _CODE_PAGES}
+    likely = max(_CODE_PAGES, key=lambda page: (likeness[page], page == usual))
+    if likeness[likely] < 0:
+        return [_decoded(name, None) for name in names], "no known encoding"
+    return [_decoded(name, _CODE_PAGES[likely]) for name in names], likely
 
 
-def _shown(name: str) -> str:
-    """With one sign a syllable, and slashes as they stand in a path."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+def _decoded(name: bytes, codec: str | None) -> str:
+    """The name in UTF-8, else by the codec, with one sign a syllable, else with escapes."""
+    for each in ("utf-8", codec):
+        if each is not None:
+            with contextlib.suppress(UnicodeDecodeError):
+                return unicodedata.normalize("NFC", name.decode(each)).replace("\\", "/")
+    # Slashes first: an escape begins with a sign that is one on Windows.
+    return name.replace(b"\\", b"/").decode(errors="backslashreplace")
 
 
 def _is_utf8(name: bytes) -> bool:
@@ -62,17 +67,21 @@ def _is_utf8(name: bytes) -> bool:
 
 
 def _likeness(names: Sequence[bytes], page: str) -> float:
-    """How much the names look like text of the code page; below 0: they are none of it.
+    """How much the names look like text of the code page; below 0: none is in it.
 
     The share of signs that are familiar, and, weighing less, of those in its first, frequent part.
     """
-    try:
-        signs = [sign for name in names for sign in name.decode(_CODE_PAGES[page]) if sign > "\x7f"]
-    except UnicodeDecodeError:
+    signs, strange = [], 0.0
+    for name in names:
+        try:
+            signs += [sign for sign in name.decode(_CODE_PAGES[page]) if sign > "\x7f"]
+        except UnicodeDecodeError:
+            strange += sum(byte > 0x7F for byte in name) / 2
+    if not signs:
         return -1
     familiar = sum(sign in _FAMILIAR[page] for sign in signs)
     frequent = sum(_is_frequent(sign, page) for sign in signs)
-    return (familiar + frequent / 4) / max(1, len(signs))
+    return (familiar + frequent / 4) / (len(signs) + strange)
 
 
 def _is_frequent(sign: str, page: str) -> bool:

@@ -9,7 +9,17 @@ from funcnn.experiments.errors import InputError
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONGEST_TEXT = 1 << 20
 """Characters of a cell's output that are looked at."""
-_MAGIC = re.compile(r"^(\s*)[%!?].*$", re.M)
+_MOST_VALUES = 4_000_000
+"""Lists, objects and members of the JSON of a notebook: some 100 bytes of memory for each."""
+_OF_IPYTHON = re.compile(
+    r"^(?P<indent>[ \t]*)(?:(?P<assigned>\w[\w, \t]*=)[ \t]*(?=[!%]))?"
+    r"(%{1,2}[A-Za-z]|!|\?"  # %time, !ls, ?name
+    r"|(pip3?|conda|cd|ls|cat|cp|mv|rm|mkdir|rmdir)[ \t]+[\w./~-]"  # as good as with a %
+    r"|[\w.]+\?{1,2}[ \t]*$)"  # name?
+    r"(?:[^\\\n]+|\\\n?)*",
+    re.M,
+)
+"""A line that is IPython's own, with those that it goes on in."""
 _OTHER_LANGUAGE = re.compile(
     r"\s*%%(bash|sh|script|html|javascript|js|latex|markdown|svg|writefile|file|cmd)\b"
 )
@@ -28,12 +38,18 @@ class Cell(NamedTuple):
     error: str | None
     """The error that it ended with."""
 
+    has_output: bool
+    """Whether anything came of it."""
+
     @property
-    def python(self) -> str:
-        """Its source without IPython's own lines, each of which becomes `pass`."""
-        if _OTHER_LANGUAGE.match(self.source):
-            return ""
-        return _MAGIC.sub(r"\1pass", self.source)
+    def is_python(self) -> bool:
+        """Whether it is no other language's, or a file's, by its first line."""
+        return _OTHER_LANGUAGE.match(self.source) is None
+
+    @property
+    def plain_python(self) -> str:
+        """Its source with `pass` for each of IPython's own lines: what is no Python as it is."""
+        return _OF_IPYTHON.sub(_passed, self.source)
 
 
 class Notebook(NamedTuple):
@@ -44,6 +60,11 @@ class Notebook(NamedTuple):
     """All that stands in it, text and code, without what came of it."""
 
     @property
+    def code(self) -> str:
+        """The sources of its cells."""
+        return "\n".join(cell.source for cell in self.cells)
+
+    @property
     def printed(self) -> str:
         """All text that came of its cells."""
         return "\n".join(cell.printed for cell in self.cells)
@@ -51,6 +72,8 @@ class Notebook(NamedTuple):
 
 def read_notebook(content: bytes) -> Notebook:
     """The notebook. Raises `InputError`, which begins with a verb, for what is none."""
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InputError(f"has more than {_MOST_VALUES:,} values in it: clear its large outputs")
     try:
         saved = json.loads(content.decode("utf-8-sig"))
         if "cells" not in saved and "worksheets" in saved:
@@ -75,9 +98,17 @@ def _cell(number: int, source: str, cell: dict[str, Any]) -> Cell:
         if output["output_type"] == "error":
             error = str(output.get("ename", "an error"))
         printed.append(_text(output.get("text") or output.get("data", {}).get("text/plain", "")))
-    text = _CONTROL.sub("", "\n".join(printed)[:_LONGEST_TEXT]).replace("\r", "\n")
+    text = "\n".join(printed)[-_LONGEST_TEXT:]  # what it came to in the end
+    text = _CONTROL.sub("", text).replace("\r", "\n")
     count = cell.get("execution_count")
-    return Cell(number, source, count if isinstance(count, int) else None, text, error)
+    ran_as = count if isinstance(count, int) else None
+    return Cell(number, source, ran_as, text, error, bool(printed))
+
+
+def _passed(line: re.Match[str]) -> str:
+    """What stands for a line of IPython's, on as many lines."""
+    statement = f"{line['assigned']} None" if line["assigned"] else "pass"
+    return line["indent"] + statement + "\n" * line[0].count("\n")
 
 
 def _text(value: Any) -> str:

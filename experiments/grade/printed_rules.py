@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
 from funcnn.experiments.grade.floors import FLOORS
@@ -10,12 +11,22 @@ from funcnn.experiments.grade.verdicts import Verdict, listed
 
 _LONGEST_LINE = 2000
 _ACCURACY = re.compile(
-    r"(?:acc(?:uracy)?(?![a-z])|準確[率度]|准确[率度]|正確率|正确率|정확도)"
-    r"[^0-9\n]{0,24}?(?:\d{1,9} ?/ ?\d{1,9} ?\( ?)?"  # 8712/10000 (87%)
-    r"(?P<value>\d{1,3}(?:\.\d{1,20})?)(?![\d.]|[eE][-+]?\d|\s*/)\s*(?P<percent>%?)",
+    r"acc(?:uracy)?(?:(?:@\d{1,2}|_?[1-9])(?![\d.]))?(?![a-z])"  # acc1, Acc@5
+    r"|準確[率度]|准确[率度]|正確率|正确率|정확도",
     re.IGNORECASE,
 )
-_OF_VALIDATION = re.compile(r"val|test|驗證|验证|測試|测试|검증|테스트", re.IGNORECASE)
+_FIELD = re.compile(r"\D{0,80}\d.{0,80}?(?=[,;]\s|\||loss|\btime\b|\blr\b|$)", re.IGNORECASE)
+"""What is said of an accuracy: up to its first number, and from there to another subject."""
+_VALUE = re.compile(
+    r"(?P<said>(?:^|[:=|→為为是]|\bis\b)\s*)?"
+    r"(?<![\w.,/-])(?P<value>\d{1,3}(?P<point>\.\d{1,20})?)(?!\w|[.,]\d|\s*/)\s*(?P<percent>%?)"
+)
+_BRACKETS = str.maketrans(dict.fromkeys("([{}])'\"*", " "))
+_OF_VALIDATION = re.compile(
+    r"(?<![a-z])(val|valid|validation|validate|test|testing|dev)(?=acc|set|data|loss|[^a-z]|$)"
+    r"|驗證|验证|測試|测试|검증|테스트",
+    re.IGNORECASE,
+)
 _OF_TRAINING = re.compile(r"train|訓練|训练|훈련|학습", re.IGNORECASE)
 EPOCH_LINES = {
     "emnist47": (
@@ -40,19 +51,25 @@ class _Printed(NamedTuple):
 
 
 def epoch_rules(work: Work) -> Iterator[Verdict]:
-    """The lines of the epochs in the sheet's form."""
+    """The lines of the epochs in the sheet's form, in the notebook that it names, or in any."""
     words, form = EPOCH_LINES[work.sheet.lab]
     rule = f"epochs print as: {words}"
-    if not work.notebooks:
-        yield Verdict("what is printed", rule, None, "no notebook: --run-code shows what it prints")
-    for path, notebook in work.notebooks.items():
-        lines = [line.strip()[:_LONGEST_LINE] for line in notebook.printed.splitlines()]
-        right = [line for line in lines if form.match(line)]
-        alike = [line for line in lines if re.match(r"epoch\W*\d", line, re.IGNORECASE)]
-        found = f"{len(right):,} lines, the last: {right[-1]}" if right else "no line is so"
-        if not right and alike:
-            found = f"it prints: {alike[-1][:120]}"
-        yield Verdict(path.rsplit("/", 1)[-1], rule, bool(right), found)
+    named = work.notebook("notebook")
+    notebooks = list(work.notebooks.values()) if named is None else [named]
+    of = "what is printed" if named is None else work.files["notebook"].name
+    if not notebooks:
+        yield Verdict(of, rule, None, "no notebook: --run-code shows what it prints")
+        return
+    texts = (notebook.printed for notebook in notebooks)
+    lines = [line.strip()[:_LONGEST_LINE] for text in texts for line in text.splitlines()]
+    right = [line for line in lines if form.match(line)]
+    alike = [line for line in lines if re.match(r"epoch\W*\d", line, re.IGNORECASE)]
+    found = f"{len(right):,} lines, the last: {right[-1]}" if right else "no line is so"
+    if not right and alike:
+        found = f"it prints: {alike[-1][:120]}"
+    # A program beside the notebooks may print them.
+    program = named is None and any(path.endswith(".py") for path in work.sources)
+    yield Verdict(of, rule, bool(right) or (None if program else False), found)
 
 
 def accuracies(printed: str) -> list[_Printed]:
@@ -60,9 +77,13 @@ def accuracies(printed: str) -> list[_Printed]:
     found = []
     for line in printed.splitlines():
         line, before = line[:_LONGEST_LINE], 0
-        for match in _ACCURACY.finditer(line):
-            about = line[before : match.start("value")]
-            before = match.end()
+        words = list(_ACCURACY.finditer(line))
+        for word, following in zip_longest(words, words[1:]):
+            match = _value(line[word.end() : following.start() if following else None])
+            if match is None:
+                continue
+            about = line[before : word.end()] + match.string[: match.start("value")]
+            before = word.end()
             percent = float(match["value"])
             if not match["percent"] and percent <= 1:
                 percent *= 100
@@ -72,6 +93,17 @@ def accuracies(printed: str) -> list[_Printed]:
             kind = "validation" if _OF_VALIDATION.search(about) else kind
             found.append(_Printed(percent, kind, line.strip()))
     return found
+
+
+def _value(text: str) -> re.Match[str] | None:
+    """The number that is the accuracy, in what follows that word; None: none is for sure."""
+    field = _FIELD.match(text.translate(_BRACKETS))
+    numbers = list(_VALUE.finditer(field[0].rstrip())) if field else []
+    said = [number for number in numbers if number["said"] is not None]
+    exact = [number for number in said if number["percent"] or number["point"]]  # no count
+    percents = [number for number in numbers if number["percent"]]
+    last = [each for each in numbers[-1:] if each["point"] and each.end() == len(each.string)]
+    return next(iter([*exact, *said, *percents, *last]), None)
 
 
 def accuracy_rule(work: Work, kind: str, what: str) -> Iterator[Verdict]:

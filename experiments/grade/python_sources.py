@@ -1,13 +1,27 @@
 """Python parsed and never run: what it imports, which classes it has and what these can do."""
 
 import ast
+import builtins
+import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from funcnn.experiments.grade.notebooks import Notebook
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = ast.stmt | ast.expr | ast.arg
+
+_SIGN = re.compile(r"\w+|[^\w\s]|\n")
+_SINCE_312 = re.compile(
+    r"^f-string|\b[fF](\"[^\"]*\{\"|'[^']*\{')|^\s*(type\s+\w|(async\s+)?def\s+\w+\[|class\s+\w+\[)",
+    re.M,
+)
+"""Of an error and its line, where it may be Python of 3.12: nested quotes, `type`, `[T]`."""
+_MOST_MEANINGS = 20
+"""Of one name, which may be imported from several places in turn."""
 
 
 class Piece(NamedTuple):
@@ -17,6 +31,21 @@ class Piece(NamedTuple):
     """`network.py`, or `cell 3`."""
     text: str
     tree: ast.Module
+    nodes: tuple[Node, ...]
+    """The tree's, the outer ones first."""
+
+    def place(self, node: Node) -> str:
+        """Where a node is: `network.py line 3`."""
+        return f"{self.where} line {node.lineno}"
+
+
+class Fault(NamedTuple):
+    """What could not be parsed."""
+
+    text: str
+    """Where, and why."""
+    newer: bool
+    """Whether it may be Python that is newer than the one here."""
 
 
 class Source(NamedTuple):
@@ -24,20 +53,18 @@ class Source(NamedTuple):
 
     name: str
     pieces: tuple[Piece, ...]
-    faults: tuple[str, ...]
-    """What could not be parsed, and why."""
+    faults: tuple[Fault, ...]
 
-    def nodes(self) -> Iterator[tuple[str, ast.AST]]:
-        """Every node, with where it is: `network.py line 3`."""
+    def nodes(self) -> Iterator[tuple[Piece, Node]]:
+        """Every node, with the piece that it is in."""
         for piece in self.pieces:
-            for node in ast.walk(piece.tree):
-                line = getattr(node, "lineno", None)
-                yield f"{piece.where} line {line}" if line else piece.where, node
+            for node in piece.nodes:
+                yield piece, node
 
     def imports(self) -> dict[str, str]:
         """What is imported, by its full name, and where first; a relative one begins with dots."""
         found: dict[str, str] = {}
-        for where, node in self.nodes():
+        for piece, node in self.nodes():
             names: Iterable[str] = ()
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -45,7 +72,65 @@ class Source(NamedTuple):
                 base = "." * node.level + (node.module or "")
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
             for name in names:
-                found.setdefault(name, where)
+                found.setdefault(name, piece.place(node))
+        return found
+
+    def roots(self) -> set[str]:
+        """The packages that are imported from; empty for what is beside it."""
+        return {name.split(".")[0] for name in self.imports()}
+
+    def aliases(self) -> dict[str, set[str]]:
+        """What each name that is imported stands for, by full names; `*`: where all is from."""
+        found: dict[str, set[str]] = {}
+        for _, node in self.nodes():
+            pairs = []
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    root = alias.name.split(".")[0]
+                    pairs.append((alias.asname or root, alias.name if alias.asname else root))
+            elif isinstance(node, ast.ImportFrom):
+                base = "." * node.level + (node.module or "")
+                for alias in node.names:
+                    full = base if alias.name == "*" else f"{base}.{alias.name}"
+                    pairs.append((alias.asname or alias.name, full))
+            for name, full in pairs:
+                if len(found.setdefault(name, set())) < _MOST_MEANINGS:
+                    found[name].add(full)
+        return found
+
+    def uses(self, usual: dict[str, set[str]] | None = None) -> Iterator[tuple[str, str]]:
+        """Where names and their attributes are used, and their full names by the imports.
+
+        usual: what names stand for whose import is not seen.
+        """
+        known = (usual or {}) | self.aliases()
+        inner: set[int] = set()  # parts of a longer name
+        own = self.defined() | set(dir(builtins))
+        for piece, node in self.nodes():
+            if not isinstance(node, ast.Attribute | ast.Name) or id(node) in inner:
+                continue
+            part: ast.AST = node
+            while isinstance(part, ast.Attribute):
+                part = part.value
+                inner.add(id(part))
+            name = dotted(node)
+            for full in _resolved(name, known):
+                yield piece.place(node), full
+            root = name.split(".")[0]
+            if isinstance(part, ast.Name) and root not in known and root not in own:
+                for base in known.get("*", ()):
+                    yield piece.place(node), f"{base}.{name}"
+
+    def defined(self) -> set[str]:
+        """All names that are given here: to values, arguments, attributes, functions, classes."""
+        found = self.names()
+        for _, node in self.nodes():
+            if isinstance(node, Function | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.attr)
+            elif isinstance(node, ast.arg):
+                found.add(node.arg)
         return found
 
     def classes(self) -> dict[str, ast.ClassDef]:
@@ -69,36 +154,56 @@ class Source(NamedTuple):
         }
 
     def calls(self) -> dict[str, str]:
-        """What is called, by its dotted name, and where first."""
+        """What is called, by its full name, and where first."""
         found: dict[str, str] = {}
-        for where, node in self.nodes():
+        known = self.aliases()
+        for piece, node in self.nodes():
             if isinstance(node, ast.Call):
-                found.setdefault(dotted(node.func), where)
+                for full in _resolved(dotted(node.func), known):
+                    found.setdefault(full, piece.place(node))
         return found
+
+
+def count_signs(text: str, most: int) -> int:
+    """How many words, signs and lines a text has, or some number above `most`.
+
+    Each makes some 900 bytes of a tree, at most.
+    """
+    return sum(1 for _ in islice(_SIGN.finditer(text), most + 1))
 
 
 def parse_module(name: str, content: bytes, version: tuple[int, int] | None = None) -> Source:
     """The source of a file. version: the Python whose grammar counts."""
     parsed = _parse(name, content, version)
-    if isinstance(parsed, str):
+    if isinstance(parsed, Fault):
         return Source(name, (), (parsed,))
-    return Source(name, (Piece(name, content.decode(errors="replace"), parsed),), ())
+    return Source(name, (_piece(name, content.decode(errors="replace"), parsed),), ())
 
 
 def parse_notebook(name: str, notebook: Notebook, version: tuple[int, int] | None = None) -> Source:
     """The source of a notebook, cell by cell. version: the Python whose grammar counts."""
     pieces, faults = [], []
     for cell in notebook.cells:
-        where = f"cell {cell.number}"
-        parsed = _parse(where, cell.python, version)
-        if isinstance(parsed, str):
+        if not cell.is_python:
+            continue
+        where, text = f"cell {cell.number}", cell.source
+        parsed = _parse(where, text, version)
+        if isinstance(parsed, Fault):  # lines of IPython's may be in it
+            text = cell.plain_python
+            parsed = _parse(where, text, version)
+        if isinstance(parsed, Fault):
             faults.append(parsed)
         else:
-            pieces.append(Piece(where, cell.python, parsed))
+            pieces.append(_piece(where, text, parsed))
     return Source(name, tuple(pieces), tuple(faults))
 
 
-def _parse(where: str, text: str | bytes, version: tuple[int, int] | None) -> ast.Module | str:
+def _piece(where: str, text: str, tree: ast.Module) -> Piece:
+    nodes = tuple(node for node in ast.walk(tree) if isinstance(node, Node))
+    return Piece(where, text, tree, nodes)
+
+
+def _parse(where: str, text: str | bytes, version: tuple[int, int] | None) -> ast.Module | Fault:
     """The tree, or why there is none."""
     try:
         with warnings.catch_warnings():  # of backslashes, say
@@ -106,9 +211,17 @@ def _parse(where: str, text: str | bytes, version: tuple[int, int] | None) -> as
             return ast.parse(text, feature_version=version)
     except SyntaxError as error:
         line = f" line {error.lineno}" if error.lineno else ""
-        return f"{where}{line}: {error.msg}"
+        newer = version is None and sys.version_info < (3, 12)
+        newer = newer and _SINCE_312.search(f"{error.msg}\n{error.text}") is not None
+        return Fault(f"{where}{line}: {error.msg}", newer)
     except (ValueError, RecursionError, MemoryError, LookupError) as error:
-        return f"{where}: no Python ({type(error).__name__})"
+        return Fault(f"{where}: no Python ({type(error).__name__})", False)
+
+
+def _resolved(name: str, known: dict[str, set[str]]) -> Iterable[str]:
+    """The full names that a dotted name may stand for; itself, if it is none of an import's."""
+    root, dot, rest = name.partition(".")
+    return sorted(full + dot + rest for full in known.get(root, {root}))
 
 
 def dotted(node: ast.AST) -> str:
@@ -120,58 +233,3 @@ def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         names.append(node.id)
     return ".".join(reversed(names))
-
-
-class Class(NamedTuple):
-    """What a class can do, with what it has of its bases in the same hand-in."""
-
-    name: str
-    bases: tuple[str, ...]
-    """The dotted names of its direct ones."""
-    methods: dict[str, Function]
-    attributes: frozenset[str]
-    """What is assigned to `self` or in its body."""
-
-
-def find_class(name: str, known: dict[str, ast.ClassDef]) -> Class | None:
-    """The class of this name among those known, or None."""
-    if name not in known:
-        return None
-    methods: dict[str, Function] = {}
-    attributes: set[str] = set()
-    pending, seen = [name], set()
-    while pending:
-        each = pending.pop(0)
-        if each in seen or each not in known:
-            continue
-        seen.add(each)
-        node = known[each]
-        for part in node.body:
-            if isinstance(part, Function):
-                methods.setdefault(part.name, part)
-        attributes |= _attributes(node)
-        pending += [dotted(base).split(".")[-1] for base in node.bases]
-    bases = tuple(dotted(base) for base in known[name].bases)
-    return Class(name, bases, methods, frozenset(attributes))
-
-
-def _attributes(node: ast.ClassDef) -> set[str]:
-    found = set()
-    for part in ast.walk(node):
-        if not isinstance(part, ast.Attribute) or not isinstance(part.ctx, ast.Store):
-            continue
-        if dotted(part) == f"self.{part.attr}":
-            found.add(part.attr)
-    for part in node.body:
-        if isinstance(part, ast.Assign):
-            found |= {target.id for target in part.targets if isinstance(target, ast.Name)}
-    return found
-
-
-def takes(function: Function, count: int) -> bool:
-    """Whether a method can be called with so many arguments beside `self`, by position."""
-    taken = function.args
-    named = len(taken.posonlyargs) + len(taken.args) - 1
-    needed = named - len(taken.defaults)
-    alone = any(default is None for default in taken.kw_defaults)
-    return needed <= count and (count <= named or taken.vararg is not None) and not alone

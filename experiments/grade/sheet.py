@@ -7,13 +7,20 @@ from typing import NamedTuple
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade.hand_in import File, HandedIn
 from funcnn.experiments.grade.notebooks import Notebook, read_notebook
-from funcnn.experiments.grade.python_sources import Source, parse_module, parse_notebook
+from funcnn.experiments.grade.python_sources import (
+    Source,
+    count_signs,
+    parse_module,
+    parse_notebook,
+)
 from funcnn.experiments.grade.verdicts import Verdict
 from funcnn.types import Array
 
 _MOST_SOURCES = 40
-_LONGEST_SOURCE = 1 << 20
-"""Bytes of a file of Python that is parsed."""
+_MOST_BYTES = 64 << 20
+"""Of all Python and notebooks together, pictures in these included."""
+_MOST_SIGNS = 300_000
+"""Of all Python together, as `count_signs` does: some 25,000 lines, or 300 MB of trees at most."""
 
 
 class Wanted(NamedTuple):
@@ -45,6 +52,8 @@ class Predictions(NamedTuple):
     classes: int
     data: str | None
     """The published set whose test labels are the truth, if there is one."""
+    form_said: bool = True
+    """Whether the sheet says that the columns are Id and Category."""
 
 
 class Sheet(NamedTuple):
@@ -75,7 +84,7 @@ class Work(NamedTuple):
     sources: dict[str, Source]
     """By path, all Python, that of the notebooks too."""
     faults: tuple[Verdict, ...]
-    """What could not be read or parsed."""
+    """What could not be read."""
     labels: Array | None
     """The true classes of the test images, (N,), where they are known."""
 
@@ -85,11 +94,19 @@ class Work(NamedTuple):
         ids = self.ids()
         return max(ids, key=lambda each: len(ids[each])) if ids else None
 
+    @property
+    def unread(self) -> bool:
+        """Whether some of its Python was not looked at, so that what is not found may be there."""
+        return bool(self.faults) or any(source.faults for source in self.sources.values())
+
     def ids(self) -> dict[str, list[str]]:
         """The ids in the names, each with the names that say it."""
         found: dict[str, list[str]] = {}
+        archive = self.sheet.archive or ""
+        if self.handed.is_folder:  # unpacked, it is called as the archive was, or in any other way
+            archive = archive.removesuffix(".zip")
         named = [(wanted.pattern, file.name) for wanted, file in self.pairs()]
-        for pattern, name in [(self.sheet.archive or "", self.handed.name), *named]:
+        for pattern, name in [(archive, self.handed.name), *named]:
             match = match_name(pattern, name) if "{id}" in pattern else None
             if match:
                 found.setdefault(match["id"], []).append(name)
@@ -125,27 +142,36 @@ def match_name(pattern: str, name: str) -> re.Match[str] | None:
 
 def look_through(sheet: Sheet, handed: HandedIn, labels: Array | None) -> Work:
     """The hand-in with its files found by the sheet's names, and its Python parsed."""
+    files = _assign(sheet.wanted, handed.files)
+    named = {file.path for file in files.values()}
+    of_python = [f for f in handed.files if f.name.endswith((".py", ".ipynb"))]
+    of_python.sort(key=lambda file: (file.path not in named, file.path.count("/")))
     notebooks: dict[str, Notebook] = {}
     sources: dict[str, Source] = {}
     faults: list[Verdict] = []
-    of_python = [f for f in handed.files if f.name.endswith((".py", ".ipynb"))]
     if len(of_python) > _MOST_SOURCES:
         found = f"{len(of_python):,}, of which {_MOST_SOURCES} were looked at"
         faults.append(Verdict(handed.name, "its own Python and notebooks", None, found))
+    left, signs_left = _MOST_BYTES, _MOST_SIGNS
     for file in of_python[:_MOST_SOURCES]:
         try:
-            if file.name.endswith(".ipynb"):
-                notebooks[file.path] = read_notebook(file.read())
-                source = parse_notebook(file.name, notebooks[file.path], sheet.python)
-            elif file.size > _LONGEST_SOURCE:
-                raise InputError(f"has {file.size:,} bytes, too many for Python by hand")
+            content = file.read()
+            if len(content) > left:
+                raise InputError(f"is left out: more than {_MOST_BYTES:,} bytes with the others")
+            left -= len(content)
+            notebook = read_notebook(content) if file.name.endswith(".ipynb") else None
+            text = content.decode(errors="replace") if notebook is None else notebook.code
+            signs = count_signs(text, signs_left)
+            if signs > signs_left:
+                raise InputError("is left out: there is more Python than is looked at")
+            signs_left -= signs
+            if notebook is None:
+                sources[file.path] = parse_module(file.name, content, sheet.python)
             else:
-                source = parse_module(file.name, file.read(), sheet.python)
+                notebooks[file.path] = notebook
+                sources[file.path] = parse_notebook(file.name, notebook, sheet.python)
         except InputError as error:
             faults.append(Verdict(file.name, "it can be read", False, str(error)))
-            continue
-        sources[file.path] = source
-    files = _assign(sheet.wanted, handed.files)
     return Work(sheet, handed, files, notebooks, sources, tuple(faults), labels)
 
 

@@ -1,11 +1,9 @@
 """Rules on the `.pt` file of `fashion-mlp`, which is read as tensors by their names alone."""
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade.sheet import Work
@@ -28,11 +26,17 @@ def weight_rules(work: Work) -> Iterator[Verdict]:
     if find_spec("torch") is None:
         yield Verdict(name, rule, None, "torch is not installed: pip install 'funcnn[torch]'")
         return
+    from funcnn.experiments.pytorch.files import OldTorchError, state_dict_of
+
     try:
-        shapes = _shapes(file.read())
+        arrays = state_dict_of(file.read(), "it").arrays
+    except OldTorchError as error:  # which is the teacher's
+        yield Verdict(name, rule, None, str(error))
+        return
     except InputError as error:
         yield Verdict(name, rule, False, str(error))
         return
+    shapes = {each: array.shape for each, array in arrays.items()}
     yield Verdict(name, rule, True, f"{len(shapes)} tensors")
     rule = "the names mlp.0.weight, mlp.0.bias, mlp.2.weight, ..."
     other = [each for each in shapes if not re.fullmatch(r"mlp\.\d+\.\w+", each)]
@@ -40,26 +44,13 @@ def weight_rules(work: Work) -> Iterator[Verdict]:
     yield Verdict(name, f"an MLP only, {_PIXELS} to {_CLASSES}", *_chain(shapes))
 
 
-def _shapes(content: bytes) -> Mapping[str, Shape]:
-    """The shapes of the tensors by their names. Raises `InputError`."""
-    from funcnn.experiments.pytorch.files import read_state_dict
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "it.pt")
-        path.write_bytes(content)
-        try:
-            arrays = read_state_dict(path).arrays
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), "it")) from None
-    return {name: array.shape for name, array in arrays.items()}
-
-
 def _chain(shapes: Mapping[str, Shape]) -> tuple[bool, str]:
     """Whether the weights are those of dense layers, one after the other, and their sizes."""
     odd = [f"{name} {shape}" for name, shape in shapes.items() if len(shape) > 2]
     if odd:
         return False, f"no dense layer: {listed(odd, 2)}"
-    weights = [shape for name, shape in shapes.items() if len(shape) == 2]
+    # One row is a slope of an activation, or a bias.
+    weights = [shape for shape in shapes.values() if len(shape) == 2 and shape[0] > 1]
     if not weights:
         return False, "no weights of a dense layer"
     sizes = [weights[0][1], *(shape[0] for shape in weights)]

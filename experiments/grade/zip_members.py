@@ -14,8 +14,9 @@ from funcnn.experiments.system.memory import DEFLATE_AT_MOST
 
 _END, _LISTED, _LOCAL = b"PK\5\6", b"PK\1\2", b"PK\3\4"
 _LONGEST_END = 22 + 0xFFFF
-_LONGEST_LIST = 16 << 20  # bytes: some 100,000 members
-_MOST_MEMBERS = 20_000
+_LONGEST_LIST = 16 << 20  # bytes
+_MOST_MEMBERS = 100_000
+"""Folders, and what systems leave, among them: a Mac writes three for each file."""
 _UTF8, _ENCRYPTED = 0x800, 0x1
 _STORED, _DEFLATED = 0, 8
 _UNICODE_PATH = 0x7075
@@ -66,7 +67,7 @@ def read_members(file: IO[bytes]) -> list[Member]:
         member, at = _member(listing, at, start - begin)
         members.append(member)
         if len(members) > _MOST_MEMBERS:
-            raise InputError(f"has more than {_MOST_MEMBERS:,} files in it")
+            raise InputError(f"has more than {_MOST_MEMBERS:,} files and folders in it")
     return members
 
 

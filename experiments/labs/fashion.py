@@ -65,8 +65,7 @@ EPOCHS = {
     f"{epochs}": _in_numpy(f"epochs-{epochs}", FULLY_CONNECTED, epochs=epochs)
     for epochs in (5, 10, 40)
 }
-NO_DROPOUT = _in_numpy("cnn-no-dropout", CNN, dropout=0.0)
-BY_SGD = _in_numpy("cnn-sgd", NO_DROPOUT, optimizer="sgd", **_SGD)
+BY_SGD = _in_numpy("cnn-sgd", CNN, optimizer="sgd", **_SGD)
 FILE = "DL-test-predicted.csv"
 
 
@@ -153,9 +152,8 @@ def _raised(results: Results) -> Section:
     steps = [
         *STEPS,
         Setting("momentum 0.9: the fully connected network", FULLY_CONNECTED),
-        Setting("network: convolutions", BY_SGD),
-        Setting("optimizer: Adam 0.002 for SGD, momentum and weight decay", NO_DROPOUT),
-        Setting("dropout 0.25: the CNN", CNN),
+        Setting("network: convolutions, and dropout 0.25", BY_SGD),
+        Setting("optimizer: Adam 0.002 for SGD, momentum and weight decay: the CNN", CNN),
     ]
     ours = FULLY_CONNECTED._replace(backends=("numpy",))
     rates, batches, epochs = ([*map(Setting, of, of.values())] for of in (RATES, BATCHES, EPOCHS))
@@ -182,7 +180,6 @@ LAB = Lab(
     (
         CNN,
         FULLY_CONNECTED,
-        NO_DROPOUT,
         BY_SGD,
         *(step.trial for step in STEPS),
         *RATES.values(),

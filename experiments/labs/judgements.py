@@ -30,6 +30,11 @@ def points(difference: float) -> str:
     return f"{100 * abs(difference):.2f} points"
 
 
+def gained(gap: Difference) -> str:
+    """How far the second of two is above the first: `+0.35`, and `+0.00` for less than nothing."""
+    return f"{round(100 * gap.difference, 2) + 0.0:+.2f}"
+
+
 def beyond(gap: Difference) -> str:
     """Whether a difference is more than the seeds alone would make, to stand behind it."""
     if gap.standard_error is None:
@@ -105,7 +110,7 @@ def why(before: RunConfig, after: RunConfig) -> str | None:
 def of_step(label: str, gap: Difference, reason: str | None) -> str:
     """What a step of an ablation did: the gap is that to the step before."""
     if not gap.larger:
-        return f"{label}: {100 * gap.difference:+.2f} points{beyond(gap)}."
+        return f"{label}: {gained(gap)} points{beyond(gap)}."
     if gap.difference < 0:
         return f"{label}: it cost {points(gap.difference)}{beyond(gap)}."
     because = f" Why: {reason}." if reason else ""

@@ -35,7 +35,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     gaps = [None, *itertools.starmap(partial(_gap, results), itertools.pairwise(steps))]
     for (label, trial), gap in zip(steps, gaps, strict=True):
         spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
-        gained = "" if gap is None else f"{100 * gap.difference:+.2f}"
+        gained = "" if gap is None else judgements.gained(gap)
         cells = [cell(spreads[score], score) for score in ACCURACIES]
         rows.append((label, cells[0], gained, cells[1]))
     gains = {step.label: 100 * gap.difference for step, gap in zip(steps, gaps, strict=True) if gap}

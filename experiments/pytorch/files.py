@@ -23,6 +23,7 @@ from funcnn.types import Array
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
 _SAFE_SINCE = (2, 10)
 """Releases of torch before it could be made to do harm by a file, in spite of `weights_only`."""
+
 _LONGEST_PICKLE = 1 << 22
 """Bytes that say what the tensors are called; some 200 for each."""
 _GROWING = ("builtins.bytearray", "_codecs.encode")
@@ -31,6 +32,10 @@ _PERHAPS_CALLED = ("torch.", "collections.", "builtins.", "_codecs.")
 _PICKLES = 5
 """How many a file of torch's older form begins with."""
 _OF_NUMPY = (torch.float16, torch.float32, torch.float64)
+
+
+class OldTorchError(InputError):
+    """A torch that is not asked to read a file, whatever is in it."""
 
 
 def write_state_dict(path: Path, arrays: Mapping[str, Array]) -> None:
@@ -44,12 +49,18 @@ def write_state_dict(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read_state_dict(path: Path) -> StoredTensors:
+    """The tensors of a file as `state_dict_of`; `OSError` if it cannot be read."""
+    return state_dict_of(read_bytes(path), path)
+
+
+def state_dict_of(file: bytes, path: object) -> StoredTensors:
     """The tensors of a state_dict by their names; bfloat16 and smaller floats become float32.
 
-    Raises `InputError` if the file is damaged, holds anything but tensors by their names, or would
-    need other objects to be unpickled, which is never done; `OSError` if it cannot be read.
+    file: all of it; path: what it is called in errors. Raises `InputError` if it is damaged, holds
+    anything but tensors by their names, or would need other objects to be unpickled, which is never
+    done; an `OldTorchError` if this torch is none that reads files of anybody's.
     """
-    content, length = _load(path), path.stat().st_size
+    content, length = _load(file, path), len(file)
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds {kind_of(content)}, not a state_dict: {_ADVICE}")
     arrays, dtypes = {}, {}
@@ -69,21 +80,21 @@ def read_state_dict(path: Path) -> StoredTensors:
     return StoredTensors(arrays, dtypes, {})
 
 
-def _load(path: Path) -> Any:
+def _load(file: bytes, path: object) -> Any:
     if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_SINCE:
         since = ".".join(map(str, _SAFE_SINCE))
-        raise InputError(
+        raise OldTorchError(
             f"{path} is not read by torch {torch.__version__}, in which a file can run code "
             f"nevertheless: torch {since} or later is needed"
         )
-    content = io.BytesIO(read_bytes(path))  # in memory, where damage cannot cause an OSError
-    if content.getvalue()[257:262] == b"ustar":
+    content = io.BytesIO(file)  # in memory, where damage cannot cause an OSError
+    if file[257:262] == b"ustar":
         raise InputError(f"{path} is in torch's oldest form, an archive of pickles: {_ADVICE}")
     try:
-        if content.getvalue().startswith(b"PK\3\4"):  # as torch tells a zip file
+        if file.startswith(b"PK\3\4"):  # as torch tells a zip file
             # torch itself does not compare the checksums.
             with zipfile.ZipFile(content) as archive:
-                _check_members(path, archive.infolist(), len(content.getvalue()))
+                _check_members(path, archive.infolist(), len(file))
                 broken = archive.testzip()
                 if broken is not None:
                     raise InputError(f"{path} is damaged: the checksum of {broken!r} differs")
@@ -110,7 +121,7 @@ def _load(path: Path) -> Any:
         raise InputError(f"{path} is not a file of torch's, or damaged: {_ADVICE}") from None
 
 
-def _check_members(path: Path, members: list[zipfile.ZipInfo], length: int) -> None:
+def _check_members(path: object, members: list[zipfile.ZipInfo], length: int) -> None:
     """Raise `InputError` for members that torch does not write, or that cannot be in the file."""
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
@@ -121,7 +132,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], length: int) -> N
         raise InputError(f"{path}: its members claim {claimed:,} bytes of a file of {length:,}")
 
 
-def _check_pickles(path: Path, content: io.BytesIO) -> None:
+def _check_pickles(path: object, content: io.BytesIO) -> None:
     """Raise `InputError` for pickles that take more memory than tensors by their names need."""
     content.seek(0)
     for _ in range(_PICKLES):

@@ -11,6 +11,7 @@ import hand_ins
 import pytest
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.grade import hand_in, zip_members
 from funcnn.experiments.grade.hand_in import open_hand_in
 from funcnn.experiments.grade.names import decode_names
 
@@ -66,7 +67,7 @@ def test_an_archive_beside_other_files_is_opened_once(tmp_path):
     inner = hand_ins.zipped(FILES | {"deep.zip": deep})
     path = put(tmp_path, hand_ins.zipped({"lab.zip": inner, "pred.csv": b"c"}))
     name, contents, verdicts = opened(path)
-    assert (name, verdicts) == ("it.zip", [])
+    assert (name, verdicts) == ("it.zip", ["not opened: lab.zip/deep.zip"])
     inside = {f"lab.zip/{each}": content for each, content in FILES.items()}
     assert contents == inside | {"lab.zip/deep.zip": deep, "pred.csv": b"c"}
 
@@ -116,8 +117,27 @@ def test_names_in_utf8_are_what_they_are_whatever_the_archive_says(tmp_path):
         assert opened(path) == ("it.zip", {"김철수.py": b"x"}, [])
 
 
-def test_bytes_that_are_no_text_are_shown_as_escapes():
-    assert decode_names([b"a\xff\xfe.py"]) == (["a/xff/xfe.py"], "no known encoding")
+def test_more_archives_inside_than_are_opened_are_a_line(tmp_path):
+    files = {f"{index}.zip": hand_ins.zipped({"a.py": b""}) for index in range(6)}
+    _, contents, (found,) = opened(put(tmp_path, hand_ins.zipped(files)))
+    assert list(contents) == ["5.zip", *(f"{index}.zip/a.py" for index in range(5))]
+    assert found == "not opened: 5.zip"
+
+
+def test_bytes_that_are_no_text_are_shown_as_escapes(tmp_path):
+    assert decode_names([b"a\xff\xfe.py", b"a\\b.py"]) == (
+        [r"a\xff\xfe.py", "a/b.py"],
+        "no known encoding",
+    )
+    path = put(tmp_path, hand_ins.raw_zip([b"\xff\xfe.py"]))
+    assert opened(path)[1] == {r"\xff\xfe.py": b"x"}
+
+
+def test_a_name_that_is_no_text_does_not_spoil_the_others():
+    names = ["DL_LAB1_0716001_王小明.pdf".encode("big5"), b"\xff\xfe.py", b"plain.py"]
+    shown = ["DL_LAB1_0716001_王小明.pdf", r"\xff\xfe.py", "plain.py"]
+    for usual in ("Big5", "EUC-KR"):
+        assert decode_names(names, usual) == (shown, "Big5")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names of files are no bytes there")
@@ -150,6 +170,7 @@ ODD = {
     "drive": (hand_ins.raw_zip([b"C:\\x\\b.py", b"plain"]), "path that leaves"),
     "NUL": (hand_ins.raw_zip([b"a\0b.py", b"plain"]), r"without a proper name"),
     "link": (linked(), "a link: link.py"),
+    "long": (hand_ins.raw_zip([b"a/" * 20_000 + b"b.py", b"plain"]), "a name of more than 4,096"),
 }
 
 
@@ -212,13 +233,32 @@ def test_a_method_that_is_not_read_is_said(tmp_path):
     assert "packed by a method" in opened(put(tmp_path, buffer.getvalue()))[1]["a.py"]
 
 
-def test_ten_thousand_files_are_read_and_more_than_twice_as_many_are_not(tmp_path):
-    names = [f"{index}.py" for index in range(20_001)]
-    path = put(tmp_path, hand_ins.zipped(dict.fromkeys(names[:10_000], b"")))
-    assert len(opened(path)[1]) == 10_000
+def test_so_many_files_are_read_and_one_more_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_in, "_MOST_FILES", 30)
+    left = [f"__MACOSX/._{index}.py" for index in range(30)]  # which a Mac adds, and folders
+    names = [*left, "folder/", ".git/objects/0", *(f"folder/{index}.py" for index in range(30))]
     path = put(tmp_path, hand_ins.zipped(dict.fromkeys(names, b"")))
-    with pytest.raises(InputError, match="more than 20,000 files"):
+    assert len(opened(path)[1]) == 30
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    assert len(opened(tmp_path / "unpacked")[1]) == 30
+    path = put(tmp_path, hand_ins.zipped(dict.fromkeys([*names, "more.py"], b"")))
+    (tmp_path / "unpacked" / "more.py").touch()
+    for each in (path, tmp_path / "unpacked"):
+        with pytest.raises(InputError, match="more than 30 files"):
+            opened(each)
+
+
+def test_a_list_of_members_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zip_members, "_MOST_MEMBERS", 30)
+    path = put(tmp_path, hand_ins.zipped({f"{index}/": b"" for index in range(31)}))
+    with pytest.raises(InputError, match="more than 30 files and folders"):
         opened(path)
+
+
+def test_thousands_of_folders_around_everything_take_no_time():
+    files = [hand_in.File("a/" * 2000 + f"{index}.py", 0, bytes) for index in range(2000)]
+    assert [file.path for file in hand_in._without_folder(files)[:2]] == ["0.py", "1.py"]
 
 
 UNREADABLE = {
@@ -262,7 +302,9 @@ def test_links_in_a_folder_are_not_followed(tmp_path):
     (folder / "a.py").write_bytes(b"a")
     (folder / "link.py").symlink_to(tmp_path / "secret")
     (folder / "around").symlink_to(tmp_path)
-    assert opened(folder)[1] == {"a.py": b"a"}
+    _, contents, (found,) = opened(folder)
+    assert contents == {"a.py": b"a"}
+    assert found == "a link, or no file: around, link.py"
 
 
 def test_an_archive_with_any_byte_changed_is_read_or_refused(tmp_path):

@@ -66,6 +66,8 @@ def test_a_step_has_its_gain_and_the_reason_only_if_it_is_one():
     assert step("x", one, "y") == (
         "x: +20.00 points; one seed has no spread, so that this may be chance."
     )
+    below = compare_means(first, first)._replace(difference=-1e-6)
+    assert judgements.gained(below) == "+0.00"
     level = compare_means(first, first)
     assert step("x", level, "y").startswith("x: +0.00 points, not more than")
 
