@@ -78,7 +78,7 @@ def report(results: Results) -> Document:
     settings = [Setting("CNN", CNN)]
     steps = [
         *STEPS,
-        Setting("network: convolutions, and dropout 0.25", BY_SGD),
+        Setting("network: convolutions and dropout 0.25", BY_SGD),
         Setting("optimizer: Adam 0.003 for SGD with momentum: the network above", CNN),
     ]
     ours = Examined.first_run(results, CNN, "numpy", "The CNN")

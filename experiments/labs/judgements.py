@@ -84,15 +84,16 @@ def listed(words: Sequence[str]) -> str:
 _WHY: Mapping[str, str] = {
     "channels": "a convolution looks at neighbouring pixels with the same few weights at every "
     "place, and pooling forgives small shifts",
-    "loss": "cross-entropy asks only that the right class leads, and its gradient is large where "
-    "the network is surely wrong; the squared error pulls back what is beyond 1, too",
+    "loss": "the gradient of the cross-entropy fades for images that are right already, while the "
+    "squared error of the outputs pulls back those beyond 1, too",
     "activation": "ReLU passes the gradient on whole where it is above 0; the derivative of the "
     "sigmoid is at most 1/4, so that little arrives at the first layer",
     "weight_init": "weights of the right size keep signals and gradients as large from layer to "
     "layer; He's make up for the half that ReLU drops",
     "momentum": "a step carries the gradients of the batches before, and is fast where they agree",
     "schedule": "small steps in the end let the noise of the batches settle",
-    "optimizer": "each weight has a step of a size of its own",
+    "optimizer": "a step is divided by the size of each weight's own gradients, so that those with "
+    "small ones move as far",
     "hidden": "more units tell more apart",
     "lr": "larger steps come further in as many epochs",
     "weight_decay": "weights that fit only noise are pulled back to 0",
@@ -141,7 +142,7 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
                 "there it learns its training images by heart"
             )
     elif lowest == last.epoch:
-        said += ", the last: nothing here says that it has learned enough"
+        said += ", the last"
     else:
         said += f" and is {loss_in_words(last.val_loss)} after the last"
     row = of_epoch[kept]
@@ -149,7 +150,8 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     apart = row.train_accuracy - row.val_accuracy
     place = "above" if apart > 0 else "below"
     return (
-        f"{said}. In epoch {kept}, whose weights are kept, the accuracy in training is "
+        f"{said}. In epoch {kept}, the best on validation, whose weights are kept, the accuracy in "
+        f"training is "
         f"{points(apart)} {place} that of validation."
     )
 
@@ -162,7 +164,8 @@ def of_curves(losses: Mapping[str, Sequence[float]]) -> str:
     said = f"In the end {low} has the lowest loss, {least}, and {high} the highest, {most}"
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
     if rising:
-        said += f"; above an earlier epoch {'ends' if len(rising) == 1 else 'end'} {listed(rising)}"
+        ends_of = "ends" if len(rising) == 1 else "end"
+        said += f"; {listed(rising)} {ends_of} above an earlier epoch"
     return f"{said}."
 
 

@@ -18,7 +18,7 @@ _WIDTH = 7.8  # inches
 _COLUMNS = 8
 _MAPS = 16  # of a layer that are shown
 _UNITS = 32  # of a dense layer that are shown
-_BALANCED = 0.25  # below this share of the sum of their sizes, weights are said to cancel
+_ALIKE = 0.1  # from this correlation on neighbouring weights are said to be alike
 
 
 class Filters(NamedTuple):
@@ -69,18 +69,22 @@ def filters(path: Path, first_layer: Filters) -> None:
 
 
 def of_filters(first_layer: Filters) -> str:
-    """How many of the filters look for differences within an image, and not for its brightness."""
-    flat = first_layer.images.reshape(len(first_layer.images), -1)
-    balance = np.abs(flat.sum(1)) / np.abs(flat).sum(1).clip(min=1e-30)
-    balanced = int((balance < _BALANCED).sum())
-    answer = (
-        "edges, not to brightness"
-        if first_layer.convolution
-        else "where an image is bright, not to how bright it is as a whole"
+    """Whether weights that stand beside each other are alike, as those of strokes and areas are."""
+    images = first_layer.images
+    neighbours = [
+        np.concatenate([images[..., :-1].ravel(), images[:, :-1].ravel()]),
+        np.concatenate([images[..., 1:].ravel(), images[:, 1:].ravel()]),
+    ]
+    with np.errstate(invalid="ignore"):  # of weights that are all the same
+        alike = float(np.nan_to_num(np.corrcoef(*neighbours)[0, 1]))
+    learned = (
+        "the network looks for strokes and areas, which span several pixels"
+        if alike > _ALIKE
+        else "hardly more than by chance"
     )
     return (
-        f"In {balanced} of these {len(flat)} the weights all but cancel (their sum is less than "
-        f"{_BALANCED:.0%} of what their sizes come to): these answer to {answer}."
+        f"The correlation of weights beside or below each other is {alike:.2f}; that of the first "
+        f"weights, which are drawn one by one, is near 0: {learned}."
     )
 
 

@@ -42,8 +42,8 @@ def sizes(data: Dataset) -> list[Block]:
     return [
         Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on."),
         finding(
-            f"Whoever always named the commonest class would be right for {commonest:.1%} of the "
-            "validation images: every accuracy is to be held against that."
+            f"To name one class always would be right for {commonest:.1%} of the validation "
+            "images at most: every accuracy is to be held against that."
         ),
     ]
 
@@ -145,7 +145,10 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
             for row in free["first_weights"]
         }
         widest = max(ratios, key=lambda name: abs(math.log(ratios[name])))
-        he = " He's, before a ReLU, are 1.41 / √n, for it drops half of what it gets."
+        he = (
+            " He's, before a ReLU, are 1.41 / √n, 2.45 times as large but for chance: it drops "
+            "half of what it gets."
+        )
         relu = results.config(trial).activation == "relu"
         blocks.append(
             finding(
@@ -162,16 +165,14 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
     same = ["layers", "loss", "optimizer", "learning rate over the steps", "normalised inputs"]
     of_its_own = (
         f"Not the same: the {', the '.join(apart)}, which each side draws from a generator of its "
-        "own. With all of these shared"
+        "own."
         if apart
-        else "Nothing else is drawn by chance, and so"
+        else "Nothing else is drawn by chance, and so both compute the same training but for "
+        "rounding."
     )
     return [
         *blocks,
-        finding(
-            f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}, both "
-            "compute the same training but for rounding."
-        ),
+        finding(f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}"),
     ]
 
 
@@ -203,10 +204,17 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     images, _ = results.task(trial).data.test
     classes = fn.predicted_classes(results.model(trial, backend).predict(images))
     lines = save_predictions(results.path / file, classes)
+    summary = results.summary(trial, backend)
+    right = [
+        f"{summary[score]:.2%} of the {part} images"
+        for score, part in (("val_accuracy", "validation"), ("test_accuracy", "test"))
+        if summary[score] is not None
+    ]
     return [
         finding(
             f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
-            f"{BACKEND_NAMES[backend]} network of seed 0, whose training is shown here."
+            f"{BACKEND_NAMES[backend]} network of seed 0, whose training is shown here. It has "
+            f"{' and '.join(right)} right."
         ),
         Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]

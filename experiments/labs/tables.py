@@ -82,7 +82,10 @@ def epoch_line(row: EpochRow) -> str:
 def facts(results: Results) -> list[tuple[str, str]]:
     """What a reader must know about all of the numbers."""
     seeds = len(results.seeds)
-    spread = "numbers are means ± standard deviations over them"
+    spread = (
+        "numbers are means ± standard deviations over them; a seed decides first weights, the "
+        "order of the examples, and which are set aside, where that is by chance"
+    )
     pairs = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
     if results.main_only:
         pairs.append(("Runs", "**only the main ones**: what each choice changed is not in here"))

@@ -94,7 +94,7 @@ def row(epoch, train, val):
     [
         ([0.5, 0.4, 0.6], "lowest, 0.4000, after epoch 2 and rises to 0.6000 by the last while"),
         ([0.5, 0.4, 0.401], "lowest, 0.4000, after epoch 2 and is 0.4010 after the last"),
-        ([0.5, 0.4, 0.3], "lowest, 0.3000, after epoch 3, the last: nothing here says"),
+        ([0.5, 0.4, 0.3], "lowest, 0.3000, after epoch 3, the last. In epoch 2"),
     ],
 )
 def test_a_curve_is_said_to_rise_to_stay_or_to_fall(losses, said):
@@ -102,8 +102,8 @@ def test_a_curve_is_said_to_rise_to_stay_or_to_fall(losses, said):
     found = judgements.of_curve(rows, 2)
     assert said in found
     assert found.endswith(
-        "In epoch 2, whose weights are kept, the accuracy in training is 10.00 points above that "
-        "of validation."
+        "In epoch 2, the best on validation, whose weights are kept, the accuracy in training is "
+        "10.00 points above that of validation."
     )
 
 
@@ -125,8 +125,8 @@ def test_without_validation_a_curve_is_that_of_training():
 def test_of_several_curves_the_ends_are_compared_and_those_that_rise_are_named():
     curves = {"a": [0.5, 0.8], "b": [0.9, 0.7]}
     assert judgements.of_curves(curves) == (
-        "In the end b has the lowest loss, 0.7000, and a the highest, 0.8000; above an earlier "
-        "epoch ends a."
+        "In the end b has the lowest loss, 0.7000, and a the highest, 0.8000; a ends above an "
+        "earlier epoch."
     )
     falling = judgements.of_curves({"a": [0.5, 0.4], "b": [0.9, 0.7]})
     assert falling.endswith("and b the highest, 0.7000.")
