@@ -81,7 +81,7 @@ def report(results: Results) -> Document:
         Setting("network: convolutions and dropout 0.25", BY_SGD),
         Setting("optimizer: Adam 0.003 for SGD with momentum: the network above", CNN),
     ]
-    ours = Examined.first_run(results, CNN, "numpy", "The CNN")
+    ours = Examined.first_run(results, CNN, "numpy")
     return Document(
         LAB.title,
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",

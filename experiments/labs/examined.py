@@ -42,13 +42,13 @@ class Examined:
         self.outputs = self.predict(images)
 
     @classmethod
-    def first_run(cls, results: Results, trial: Trial, backend: str, called: str) -> "Examined":
-        """The first run of a trial in one backend. called: its network, in captions."""
+    def first_run(cls, results: Results, trial: Trial, backend: str) -> "Examined":
+        """The first run of a trial in one backend."""
         return cls(
             results.task(trial, backend),
             results.model(trial, backend),
             f"{trial.name}-{backend}",
-            f"{called} in {BACKEND_NAMES[backend]}, seed 0",
+            f"{trial.called} in {BACKEND_NAMES[backend]}, seed 0",
             results.path / "figures",
         )
 

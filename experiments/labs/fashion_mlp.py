@@ -74,7 +74,7 @@ OTHERS = {
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = Examined.first_run(results, MAIN, "numpy", "The MLP")
+    ours = Examined.first_run(results, MAIN, "numpy")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",

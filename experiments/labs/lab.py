@@ -21,6 +21,9 @@ from funcnn.experiments.training.spread import Spread, spread
 SEEDS, QUICK_SEEDS = 3, 1
 
 
+_ABBREVIATION = 3  # letters
+
+
 class Trial(NamedTuple):
     """Settings that are trained with by each backend, for several seeds."""
 
@@ -31,6 +34,11 @@ class Trial(NamedTuple):
     backends: tuple[str, ...] = BACKENDS
     main: bool = False
     """Whether it is what the lab asks for, so that its epochs are printed."""
+
+    @property
+    def called(self) -> str:
+        """Its network in captions: `CNN`, `fully connected`."""
+        return self.name.upper() if len(self.name) <= _ABBREVIATION else self.name.replace("-", " ")
 
     @property
     def on_emnist(self) -> bool:

@@ -1,12 +1,11 @@
 """The lab `mnist`: a 3-layer network and a 3-layer CNN, each in NumPy and in PyTorch."""
 
-import statistics
-
 from funcnn.experiments.compare.results import compare_means
 from funcnn.experiments.figures.scores import dots
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
 from funcnn.experiments.labs.figures import train_and_test
+from funcnn.experiments.labs.judgements import points
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     BACKEND_NAMES,
@@ -60,7 +59,7 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, backend): Examined.first_run(results, trial, backend, name)
+        (name, backend): Examined.first_run(results, trial, backend)
         for name, trial in _NAMES.items()
         for backend in BACKENDS
     }
@@ -119,9 +118,7 @@ def _compared(results: Results) -> Section:
     rows, times = [], {}
     for name, trial in _NAMES.items():
         for backend in BACKENDS:
-            seconds = statistics.median(
-                row.seconds for seed in results.seeds for row in results.rows(trial, backend, seed)
-            )
+            seconds = sections.epoch_seconds(results, trial, backend)
             scores = [
                 cell(results.spread(trial, backend, score), score)
                 for score in ("val_accuracy", "test_accuracy", "test_loss")
@@ -137,7 +134,7 @@ def _compared(results: Results) -> Section:
     table = Table(
         header,
         tuple(rows),
-        "The four. The seconds are medians of runs with a thread each, the measuring of the "
+        "The four. The seconds are medians over the runs, of a thread each, the measuring of the "
         "validation and the test set included; runs beside each other slow each other.",
     )
     fast, slow = min(times, key=lambda run: times[run]), max(times, key=lambda run: times[run])
@@ -195,8 +192,9 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
     gap = compare_means(nn, cnn)
     parameters = [results.summary(trial, backend)["parameters"] for trial in (NN, CNN)]
     sentence = (
-        f"In {BACKEND_NAMES[backend]} the CNN is {100 * gap.difference:+.2f} points from the NN "
-        f"on the test set, with {parameters[1]:,} parameters in the place of {parameters[0]:,}"
+        f"In {BACKEND_NAMES[backend]} the CNN is {points(gap.difference)} "
+        f"{'above' if gap.difference > 0 else 'below'} the NN on the test set, with "
+        f"{parameters[1]:,} parameters in the place of {parameters[0]:,}"
     )
     if gap.standard_error is None:
         return finding(f"{sentence}; one seed has no spread.")

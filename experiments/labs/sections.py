@@ -69,18 +69,19 @@ def layers(task: Task) -> list[Block]:
 def network(results: Results, trial: Trial) -> list[Block]:
     """The network drawn, its layers, and the settings it is trained with."""
     task = results.task(trial)
-    return [drawing(results, trial), *layers(task), *trained_with(task, "numpy")]
+    return [drawing(results, trial, trial.called), *layers(task), *trained_with(task, "numpy")]
 
 
-def drawing(results: Results, trial: Trial) -> Block:
-    """The network drawn."""
+def drawing(results: Results, trial: Trial, called: str = "") -> Block:
+    """The network drawn. called: which one it is, where there are several."""
     task = results.task(trial)
     shape = task.data.input_shape
     table = fn.summary(task.model, shape)
     several = table.rows[-1].output_shape != (1,)  # the one of two classes is a probability itself
     output = "softmax" if several and task.config.loss == "cross-entropy" else None
     path = results.path / "figures" / f"network-{trial.name}.png"
-    caption = "The network, from its input to its output; under each layer what it gives."
+    network = f"The network {called}".strip()
+    caption = f"{network}, from its input to its output; under each layer what it gives."
     return shown(path, caption, draw_network, blocks_of(table, shape, output))
 
 
@@ -100,7 +101,7 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     """How the first run of a backend went: its curves."""
     rows = results.rows(trial, backend)
     path = results.path / "figures" / f"curve-{trial.name}-{backend}.png"
-    caption = f"Loss and accuracy over epochs ({BACKEND_NAMES[backend]}, seed 0)."
+    caption = f"Loss and accuracy over epochs ({trial.called} in {BACKEND_NAMES[backend]}, seed 0)."
     unit = LOSSES[results.config(trial).loss]
     return [
         shown(path, caption, learning_curve, rows, unit),
@@ -176,14 +177,15 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
     ]
 
 
+def epoch_seconds(results: Results, trial: Trial, backend: str) -> float:
+    """How long an epoch took, with what is measured after it: the median over the runs."""
+    of_runs = (results.rows(trial, backend, seed) for seed in results.seeds)
+    return statistics.median(sum(row.seconds for row in rows) / rows[-1].epoch for rows in of_runs)
+
+
 def _epoch_times(results: Results, trial: Trial) -> str:
     """How long an epoch took in each backend."""
-
-    def seconds(backend: str) -> float:
-        of_runs = (results.rows(trial, backend, seed) for seed in results.seeds)
-        return statistics.median(sum(row.seconds for row in of) / of[-1].epoch for of in of_runs)
-
-    numpy, torch = map(seconds, BACKENDS)
+    numpy, torch = (epoch_seconds(results, trial, backend) for backend in BACKENDS)
     name, times = ("NumPy", torch / numpy) if numpy < torch else ("PyTorch", numpy / torch)
     return (
         f"An epoch took {_short(numpy)} in NumPy and {_short(torch)} in PyTorch, in the median of "
