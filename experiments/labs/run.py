@@ -25,7 +25,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.document import Document, Facts
-from funcnn.experiments.reports.own_words import brought_up_to_date, with_words
+from funcnn.experiments.reports.own_words import brought_up_to_date, out_of_step, with_words
 from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
@@ -183,19 +183,20 @@ class LabRun:
     def report_by(self, author: Facts) -> bytes:
         """The report as a PDF, made anew from recorded results, with its author on the first page.
 
-        Raises `InputError`, as `write_report`.
+        Raises `InputError`, as `write_report`, and if report.md is out of step with what is
+        recorded: parts that its author never saw would be missing.
         """
-        return to_pdf(self._page(author))
+        return to_pdf(self._page(author, in_step=True))
 
-    def _page(self, author: Facts) -> str:
-        """The report as HTML. Raises `InputError`, as `write_report`."""
+    def _page(self, author: Facts, in_step: bool = False) -> str:
+        """The report as HTML. Raises `InputError`, as `write_report`, or `report_by` if in_step."""
         self.expect_finished()
         (self.results.path / "figures").mkdir(exist_ok=True)
         from funcnn.experiments.reports.html import to_html
 
-        return to_html(self._document().by(author))
+        return to_html(self._document(in_step).by(author))
 
-    def _document(self) -> Document:
+    def _document(self, in_step: bool) -> Document:
         """The report with its author's words, from report.md, which is begun or brought up to date.
 
         What its author should know, as of a percentage that no record has, is a warning in the log.
@@ -209,6 +210,8 @@ class LabRun:
         except ValueError:
             raise InputError(f"{path} is no UTF-8 text") from None
         words, said = brought_up_to_date(words, recorded, folder)
+        if in_step and (lacking := out_of_step(words, recorded)):
+            raise InputError(f"{path} {lacking[0]}")
         for each in said:
             logging.getLogger(__name__).warning("%s", printable(f"{path} {each}"))
         write_whole(path, words.encode(errors="backslashreplace"))

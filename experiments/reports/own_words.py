@@ -93,8 +93,17 @@ def brought_up_to_date(text: str, document: Document, folder: Path) -> tuple[str
         f"says {number}, which no recorded number comes to"
         for number in unrecorded(text, document, folder)
     ]
+    return renewed(text, document, folder), said + out_of_step(text, document)
+
+
+def out_of_step(text: str, document: Document) -> list[str]:
+    """What the report has by now and an author's text has not, and the other way round, in words.
+
+    Not what the author deleted: a text says what it was begun with.
+    """
     begun, now, there = _BEGUN.search(text), set(keyed(document)), set(_MARKED.findall(text))
     known = set(begun[1].split()) if begun else set()
+    said = []
     for keys, why in (
         (now - known - there, "has not {}, which the report has by now"),
         (there - now, "has {}, which the report has no longer"),
@@ -102,7 +111,7 @@ def brought_up_to_date(text: str, document: Document, folder: Path) -> tuple[str
         if keys:
             named = ", ".join(sorted(keys)[:_NAMED]) + ", ..." * (len(keys) > _NAMED)
             said.append(f"{why.format(named)}: move it away, and it is begun anew")
-    return renewed(text, document, folder), said
+    return said
 
 
 def _untouched(text: str) -> bool:

@@ -594,6 +594,17 @@ def test_a_draft_is_made_before_the_run_in_pytorch_is(tiny, monkeypatch) -> None
     assert "no name stands on these files, beside the id: --name NAME" in said
 
 
+def test_a_report_whose_text_is_out_of_step_with_the_records_is_refused(tiny) -> None:
+    (tiny / "report.md").write_text("# Tiny\n\n<!-- recorded: results-9 -->\n1\n<!-- end -->\n")
+    done = submit("tiny", "--student-id", "7", "--name", "Li")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "Error: runs/tiny/report.md has not facts, which the report has by now: move it away, and "
+        "it is begun anew"
+    )
+    assert not Path("hand-in").exists()
+
+
 def test_if_a_rule_is_broken_nothing_is_written(tiny, monkeypatch) -> None:
     floor = TINY_HAND_IN._replace(floors=(Floor("one", "test", 0.999),))
     monkeypatch.setitem(HAND_INS, "tiny", floor)
