@@ -204,7 +204,7 @@ def _settings(
         value = values if len(values) > 1 else next(iter(values.values()))
         lines.append(f"{notebook.called.get(name, name.upper())} = {value!r}")
     if notebook.lab != "points":
-        lines.insert(0, f"SEED = {seed}  # of first weights, order and dropout")
+        lines.insert(0, f"SEED = {seed}  # of first weights, and of what is drawn in training")
         lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
     return "\n".join(lines).replace("'", '"')
 

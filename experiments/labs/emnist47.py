@@ -101,8 +101,9 @@ def report(results: Results) -> Document:
                         ]
                     ),
                     Text(
-                        "$L$ is the cross-entropy; $E$ the half squared error that an early form "
-                        "of the lab has."
+                        "$L$ is the cross-entropy, which the network is trained with; $E$ the half "
+                        "squared error that an early form of the lab has. The sums are over the "
+                        "classes, the means over the $n$ images of a batch."
                     ),
                 ),
                 what_changed(results, steps, "loss", "What the change from $E$ to $L$ did:"),
@@ -115,6 +116,7 @@ def report(results: Results) -> Document:
             sections.titled(
                 "Activation",
                 (
+                    Text("ReLU follows each convolution; the first networks tried had sigmoids."),
                     Formula(
                         [
                             r"\mathrm{ReLU:}\quad f(x) &= \max(0, x) & "

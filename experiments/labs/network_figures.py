@@ -71,16 +71,14 @@ def filters(path: Path, first_layer: Filters) -> None:
 def of_filters(first_layer: Filters) -> str:
     """Whether weights that stand beside each other are alike, as those of strokes and areas are."""
     images = first_layer.images
-    neighbours = [
-        np.concatenate([images[..., :-1].ravel(), images[:, :-1].ravel()]),
-        np.concatenate([images[..., 1:].ravel(), images[:, 1:].ravel()]),
-    ]
+    before = np.concatenate([images[..., :-1].ravel(), images[:, :-1].ravel()])
+    after = np.concatenate([images[..., 1:].ravel(), images[:, 1:].ravel()])
     with np.errstate(invalid="ignore"):  # of weights that are all the same
-        alike = float(np.nan_to_num(np.corrcoef(*neighbours)[0, 1]))
+        alike = float(np.nan_to_num(np.corrcoef(before, after)[0, 1]))
     learned = (
         "the network looks for strokes and areas, which span several pixels"
         if alike > _ALIKE
-        else "hardly more than by chance"
+        else "here too they are hardly alike"
     )
     return (
         f"The correlation of weights beside or below each other is {alike:.2f}; that of the first "

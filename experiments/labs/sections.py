@@ -42,8 +42,8 @@ def sizes(data: Dataset) -> list[Block]:
     return [
         Table(("part", "images", "what for"), rows, f"{classes}deviation of those trained on."),
         finding(
-            f"To name one class always would be right for {commonest:.1%} of the validation "
-            "images at most: every accuracy is to be held against that."
+            f"The commonest class has {commonest:.1%} of the validation images: whoever always "
+            "named it would be right so often, and every accuracy is to be held against that."
         ),
     ]
 
@@ -147,8 +147,8 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
         }
         widest = max(ratios, key=lambda name: abs(math.log(ratios[name])))
         he = (
-            " He's, before a ReLU, are 1.41 / √n, 2.45 times as large but for chance: it drops "
-            "half of what it gets."
+            " He's, before a ReLU, are 1.41 / √n, 2.45 times as large but for chance: a ReLU "
+            "drops half of what it gets."
         )
         relu = results.config(trial).activation == "relu"
         blocks.append(
