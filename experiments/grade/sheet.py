@@ -23,6 +23,10 @@ _MOST_SIGNS = 300_000
 """Of all Python together, as `count_signs` does: some 25,000 lines, or 300 MB of trees at most."""
 
 
+class _LeftOutError(Exception):
+    """A file is not looked at, and why."""
+
+
 class Wanted(NamedTuple):
     """A file that the sheet names."""
 
@@ -157,19 +161,21 @@ def look_through(sheet: Sheet, handed: HandedIn, labels: Array | None) -> Work:
         try:
             content = file.read()
             if len(content) > left:
-                raise InputError(f"is left out: more than {_MOST_BYTES:,} bytes with the others")
+                raise _LeftOutError(f"more than {_MOST_BYTES:,} bytes with the others")
             left -= len(content)
             notebook = read_notebook(content) if file.name.endswith(".ipynb") else None
             text = content.decode(errors="replace") if notebook is None else notebook.code
             signs = count_signs(text, signs_left)
             if signs > signs_left:
-                raise InputError("is left out: there is more Python than is looked at")
+                raise _LeftOutError("there is more Python than is looked at")
             signs_left -= signs
             if notebook is None:
                 sources[file.path] = parse_module(file.name, content, sheet.python)
             else:
                 notebooks[file.path] = notebook
                 sources[file.path] = parse_notebook(file.name, notebook, sheet.python)
+        except _LeftOutError as error:  # by limits of ours, which say nothing of it
+            faults.append(Verdict(file.name, "it can be read", None, f"is left out: {error}"))
         except InputError as error:
             faults.append(Verdict(file.name, "it can be read", False, str(error)))
     return Work(sheet, handed, files, notebooks, sources, tuple(faults), labels)

@@ -23,7 +23,6 @@ from funcnn.types import Array
 _ADVICE = "torch.save(model.state_dict(), FILE) writes what can be read"
 _SAFE_SINCE = (2, 10)
 """Releases of torch before it could be made to do harm by a file, in spite of `weights_only`."""
-
 _LONGEST_PICKLE = 1 << 22
 """Bytes that say what the tensors are called; some 200 for each."""
 _GROWING = ("builtins.bytearray", "_codecs.encode")

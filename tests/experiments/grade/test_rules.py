@@ -120,9 +120,9 @@ def test_python_without_end_is_left_out_and_what_the_sheet_names_comes_first(tmp
     files = {f"lib/{index}.py": b"a;" * 200_000 for index in range(5)} | good["fashion"]
     files = {f"lib/x/{index}.py": b"" for index in range(50)} | files
     result = grading.grade(hand_ins.write(tmp_path, "fashion", files), "fashion")
-    found = {v.of: v.found for v in result.verdicts if v.sheet == "it can be read"}
+    found = {v.of: (v.holds, v.found) for v in result.verdicts if v.sheet == "it can be read"}
     assert found == {
-        f"{i}.py": "is left out: there is more Python than is looked at" for i in range(5)
+        f"{i}.py": (None, "is left out: there is more Python than is looked at") for i in range(5)
     }
     assert "59, of which 40 were looked at" in [v.found for v in result.verdicts]
     assert (f"network_{ID}.py", True) in [(v.of, v.holds) for v in result.verdicts]
@@ -131,8 +131,8 @@ def test_python_without_end_is_left_out_and_what_the_sheet_names_comes_first(tmp
 def test_many_large_files_are_left_out(tmp_path, good, monkeypatch):
     monkeypatch.setattr(sheet, "_MOST_BYTES", 10_000)
     files = good["mnist"] | {f"{index}.py": b"#" * 4_000 for index in range(4)}
-    found = [said for _, said in judged(tmp_path, "mnist", files, "it can be read")]
-    assert found == ["is left out: more than 10,000 bytes with the others"] * 2
+    found = judged(tmp_path, "mnist", files, "it can be read")
+    assert found == [(None, "is left out: more than 10,000 bytes with the others")] * 2
 
 
 def test_what_may_stand_in_a_file_that_is_left_out_is_not_decided(tmp_path, good):
