@@ -17,12 +17,12 @@ from funcnn.experiments.reports.document import Document, Formula, Section, Text
 from funcnn.experiments.training.run_folder import EpochRow
 
 _BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 100}  # whole batches
-CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 6, "lr": 3e-3}, main=True)
+CNN = Trial("cnn", {**_BASE, "arch": "cnn3", "epochs": 4, "lr": 3e-3}, main=True)
 _LABS_START = {
     **_BASE,
     "arch": "mlp2",
     "hidden": [60],
-    "epochs": 6,
+    "epochs": 4,
     "activation": "sigmoid",
     "loss": "squared-error",
     "weight_init": "normal",

@@ -45,7 +45,7 @@ CNN = Trial(
         **_BASE,
         "arch": "cnn3",
         "kernel_size": 5,
-        "epochs": 8,
+        "epochs": 5,
         "lr": 0.05,
         # Without dropout and Adam, SGD does better from Glorot's weights, in either backend.
         "weight_init": "glorot-uniform",
