@@ -45,11 +45,7 @@ STEPS = one_after_another(
         "momentum 0.9": {"momentum": 0.9},
     },
 )
-BY_SGD = Trial(
-    "cnn-sgd",
-    {**CNN.settings, "optimizer": "sgd", "lr": 0.05, "weight_decay": 0.0},
-    backends=("numpy",),
-)
+BY_SGD = CNN.in_numpy("cnn-sgd", optimizer="sgd", lr=0.05, weight_decay=0.0)
 FILE = "DLAD-test-predict.csv"
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
@@ -52,19 +51,14 @@ STEPS = one_after_another(
 )
 
 
-def _in_numpy(name: str, of: Trial, **changed: Any) -> Trial:
-    return Trial(name, {**of.settings, **changed}, backends=("numpy",))
-
-
-RATES = {f"{lr:g}": _in_numpy(f"lr-{lr:g}", FULLY_CONNECTED, lr=lr) for lr in (0.01, 0.02, 0.1)}
+RATES = {f"{lr:g}": FULLY_CONNECTED.in_numpy(f"lr-{lr:g}", lr=lr) for lr in (0.01, 0.02, 0.1)}
 BATCHES = {
-    f"{size}": _in_numpy(f"batch-{size}", FULLY_CONNECTED, batch_size=size)
-    for size in (50, 200, 500)
+    f"{size}": FULLY_CONNECTED.in_numpy(f"batch-{size}", batch_size=size) for size in (50, 200, 500)
 }
 EPOCHS = {
-    f"{epochs}": _in_numpy(f"epochs-{epochs}", FULLY_CONNECTED, epochs=epochs) for epochs in (5, 20)
+    f"{epochs}": FULLY_CONNECTED.in_numpy(f"epochs-{epochs}", epochs=epochs) for epochs in (5, 20)
 }
-BY_SGD = _in_numpy("cnn-sgd", CNN, optimizer="sgd", **_SGD)
+BY_SGD = CNN.in_numpy("cnn-sgd", optimizer="sgd", **_SGD)
 FILE = "DL-test-predicted.csv"
 
 

@@ -45,6 +45,10 @@ class Trial(NamedTuple):
         """Whether it is about EMNIST."""
         return self.settings.get("data") == EMNIST47
 
+    def in_numpy(self, name: str, **changed: Any) -> "Trial":
+        """What is tried beside it, in NumPy alone: its settings, but for these."""
+        return Trial(name, {**self.settings, **changed}, backends=("numpy",))
+
     def config(self, emnist: str | None, changed: Mapping[str, Any]) -> RunConfig:
         """The settings of a run. emnist: where that is. changed: settings that replace its own."""
         data = {"data": emnist} if self.on_emnist else {}

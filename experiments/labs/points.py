@@ -241,9 +241,10 @@ def _extra(results: Results) -> Section:
                 "optimizers",
                 "the set xor",
                 Text(
-                    "They are in `optimizers.py`, sgd in `network.py`; the momentum of those that "
-                    "have one is 0.9. Those that scale a step by what they saw take a smaller "
-                    "rate. "
+                    "They are in `optimizers.py`, sgd in `network.py`. gradient_descent is the "
+                    "plain one, $w = w - 0.5 \\, g$ with the gradient $g$; sgd, which all other "
+                    "runs of this report have, adds momentum. The momentum of those that have one "
+                    "is 0.9. Those that scale a step by what they saw take a smaller rate. "
                     "classical_momentum has the rate inside the velocity, sgd before it: while the "
                     "rate is constant, as here, these are the same steps."
                 ),

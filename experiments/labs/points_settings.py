@@ -1,7 +1,5 @@
 """The settings that the lab `points` tries: those of its two networks, and what is changed."""
 
-from typing import Any
-
 from funcnn.experiments.labs.lab import Trial
 
 MAIN = {
@@ -9,10 +7,6 @@ MAIN = {
     for name in ("linear", "xor")
 }
 _XOR = MAIN["xor"]
-
-
-def _with(name: str, base: str = "xor", **changed: Any) -> Trial:
-    return Trial(name, {**MAIN[base].settings, **changed})
 
 
 # Optimizers that scale a step by its size take a smaller rate.
@@ -30,25 +24,26 @@ _ACTIVATIONS = ("tanh", "arctan", "relu", "leaky-relu", "elu", "softplus", "silu
 
 EXTRAS = {
     "rates": {
-        f"rate {lr:g}": _XOR if lr == 0.5 else _with(f"lr-{lr:g}", lr=lr)
+        f"rate {lr:g}": _XOR if lr == 0.5 else _XOR.in_numpy(f"lr-{lr:g}", lr=lr)
         for lr in (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
     },
     "units": {
         f"{units} and {units} units": _XOR
         if units == 4
-        else _with(f"hidden-{units}", hidden=[units, units])
+        else _XOR.in_numpy(f"hidden-{units}", hidden=[units, units])
         for units in (1, 2, 4, 8, 16)
     },
     "no-activation": {
-        f"none, {name}, rate 0.05": _with(
-            f"no-activation-{name}", name, activation="identity", lr=0.05
+        f"none, {name}, rate 0.05": trial.in_numpy(
+            f"no-activation-{name}", activation="identity", lr=0.05
         )
-        for name in MAIN
+        for name, trial in MAIN.items()
     },
     "optimizers": {
+        "gradient_descent, rate 0.5": _XOR.in_numpy("optimizer-gradient-descent", momentum=0.0),
         "sgd, rate 0.5": _XOR,
         **{
-            f"{name.replace('-', '_')}, rate {lr:g}": _with(
+            f"{name.replace('-', '_')}, rate {lr:g}": _XOR.in_numpy(
                 f"optimizer-{name}", optimizer=name, lr=lr
             )
             for name, lr in _OPTIMIZERS.items()
@@ -57,14 +52,15 @@ EXTRAS = {
     "activations": {
         "sigmoid, rate 0.5": _XOR,
         **{
-            f"{name.replace('-', '_')}, rate 0.1": _with(
+            f"{name.replace('-', '_')}, rate 0.1": _XOR.in_numpy(
                 f"activation-{name}", activation=name, lr=0.1
             )
             for name in _ACTIVATIONS
         },
     },
     "convolution": {
-        f"convolution, {name}": _with(f"conv-{name}", name, arch="points-conv") for name in MAIN
+        f"convolution, {name}": trial.in_numpy(f"conv-{name}", arch="points-conv")
+        for name, trial in MAIN.items()
     },
 }
 """The settings beside the two main ones, as `main.py` calls them."""

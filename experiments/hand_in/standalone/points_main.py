@@ -111,7 +111,7 @@ def forward(functions, params, x):
     This is back-propagation: the derivative by a layer's input is that by the output before it.
     """
     backwards = []
-    for function, own in zip(functions, params, strict=True):
+    for function, own in zip(functions, params):
         x, backward = function(own, x)
         backwards.append(backward)
 
@@ -153,6 +153,7 @@ EXTRAS = {
     "optimizers": {
         f"{update.__name__}, rate {rate:g}": {"rate": rate, "update": update}
         for update, rate in (
+            (optimizers.gradient_descent, 0.5),
             (sgd, 0.5),
             (optimizers.nesterov, 0.5),
             (optimizers.classical_momentum, 0.5),
@@ -224,23 +225,26 @@ def compare(which):
     return curves
 
 
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1, 1), "borderaxespad": 0.5}  # where legends are
+
+
 def show_points(name, points, labels, outputs):
     """The labels, and the predicted classes, beside each other."""
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
+    _, axes = plt.subplots(1, 2, figsize=(8, 3.8), constrained_layout=True)
     panels = (("ground truth", labels), ("prediction", outputs > 0.5))
-    for axis, (title, classes) in zip(axes, panels, strict=True):
+    for axis, (title, classes) in zip(axes, panels):
         for category, colour, marker in ((0, "#0072B2", "o"), (1, "#D55E00", "s")):
             chosen = points[classes[:, 0] == category]
             axis.scatter(*chosen.T, color=colour, marker=marker, label=f"class {category}")
         axis.set_title(f"{name}: {title}")
         axis.set_xlabel("$x_0$")
         axis.set_ylabel("$x_1$")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    axes[1].legend(**BESIDE)
 
 
 def show_losses(title, curves):
     """The losses of several runs over their epochs, on a logarithmic axis."""
-    figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    _, axis = plt.subplots(figsize=(8, 3.6), constrained_layout=True)
     styles = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
     for index, (label, losses) in enumerate(curves.items()):
         epochs = range(1, len(losses) + 1)
@@ -250,7 +254,7 @@ def show_losses(title, curves):
     axis.set_ylabel("loss (nats)")
     axis.set_title(title)
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside right upper")
+    axis.legend(**BESIDE)
 
 
 def keep(file):

@@ -1,4 +1,4 @@
-"""Ways to make a step of the derivatives, beside the `sgd` of `network`.
+"""Ways to make a step of the derivatives, beside the `sgd` of `network`, which has momentum.
 
 An optimizer is a function `optimizer(params, state, grads, rate) -> (params, state)`. params and
 grads: lists of dicts, one for each layer. state: what it remembers, as its last step returned it;
@@ -13,6 +13,11 @@ from funcnn.experiments.hand_in.standalone.network import MOMENTUM, tree_map
 def zeros(params):
     """Zeros in the shapes of params."""
     return tree_map(np.zeros_like, params)
+
+
+def gradient_descent(params, state, grads, rate):
+    """w = w - rate g: plain, it remembers nothing."""
+    return tree_map(lambda w, g: w - rate * g, params, grads), state
 
 
 def nesterov(params, velocity, grads, rate):

@@ -74,6 +74,20 @@ _TRIED_WITH = "1x28x28-16x28x28-32x14x14-47"
 """What was measured of the lab with 47 classes, and its network, which alone says so."""
 
 
+_STEP_OF_MAIN = """
+main.py steps along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
+"""
+_AS_MAIN = {
+    """; those before a
+    softmax, if it has one, are small, so that it begins without a preference. There is no dropout,
+    for `forward` is not told whether it is in training.""": """: N(0, 1), and
+    biases 0. After np.random.seed(k) and the points they are those that main.py begins with.""",
+    "np.float32)  # twice as fast as float64": "np.float64)  # as in main.py",
+    "normalized(np.reshape(input, (-1, *SHAPE)))": "np.reshape(input, (-1, *SHAPE))",
+}
+"""What the class for points says otherwise, which begins as the program beside it does."""
+
+
 class Standalone(NamedTuple):
     """The text of `network.py`, and the functions and classes that it wants of `layer.py`."""
 
@@ -105,7 +119,8 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     layers = {part.function for part in parts} | {loss.partition("(")[0]}
     layers |= _names(written["Network"]) & vars(standalone_classes).keys()
     title = _title(parts, input_shape)
-    about = _ABOUT.format(tried=_TRIED if title == _TRIED_WITH else "")
+    of_points = _STEP_OF_MAIN if loss.startswith("binary") else ""
+    about = _ABOUT.format(tried=_TRIED if title == _TRIED_WITH else of_points)
     blocks = [
         f'"""The network {title}, on NumPy alone.\n{about}"""',
         _imports(body),
@@ -183,6 +198,10 @@ def _network_class(parts: Sequence[Part], loss: str) -> str:
         lines.append(f"        self.{name}{count[name]} = {part.made}\n")
     if loss == "softmax_cross_entropy":
         lines[-1] = lines[-1].replace(")\n", ", deviation=0.01)\n")
+    elif loss == "binary_cross_entropy":
+        lines = [re.sub(r"(FullyConnected\(.+)\)$", r"\1, deviation=1)", line) for line in lines]
+        for words, others in _AS_MAIN.items():
+            pattern = pattern.replace(words, others)
     attributes = r"(        self\.\w+ = [A-Z]\w+\(.*\)\n)+"
     pattern = re.sub(attributes, "".join(lines), pattern, count=1)
     return pattern.replace("SoftmaxWithloss", _LOSSES[loss])

@@ -98,17 +98,24 @@ def test_the_settings_are_those_of_the_lab():
             assert config.data == f"points-{own.get('name', 'xor')}"
             assert config.lr == own.get("rate", points_main.LEARNING_RATE)
             assert config.hidden == own.get("hidden", points_main.HIDDEN)
-            assert config.optimizer == own.get("update", sgd).__name__.replace("_", "-")
+            update = own.get("update", sgd)
+            plain = update is points_optimizers.gradient_descent
+            assert config.optimizer == ("sgd" if plain else update.__name__.replace("_", "-"))
+            if config.optimizer == "sgd":
+                assert config.momentum == (0 if plain else 0.9)
             activation = own.get("activation", points_main.sigmoid).__name__
             assert config.activation == activation.replace("_", "-")
             assert bool(config.channels) == own.get("convolution", False)
 
 
-@pytest.mark.parametrize("label", list(points_settings.EXTRAS["optimizers"])[1:])  # after sgd
+OPTIMIZERS = points_settings.EXTRAS["optimizers"]
+
+
+@pytest.mark.parametrize("label", [label for label in OPTIMIZERS if not label.startswith("sgd")])
 def test_an_optimizer_steps_as_the_library_s(label):
-    config = RunConfig.resolve(dict(points_settings.EXTRAS["optimizers"][label].settings))
+    config = RunConfig.resolve(dict(OPTIMIZERS[label].settings))
     optimizer = build_optimizer(config, 50)
-    update = getattr(points_optimizers, config.optimizer.replace("-", "_"))
+    update = getattr(points_optimizers, label.partition(",")[0])
     _, _, ours = begin(config, 3)
     theirs, state, their_state = ours, None, optimizer.init(ours)
     rng = np.random.default_rng(1)
@@ -119,6 +126,42 @@ def test_an_optimizer_steps_as_the_library_s(label):
         theirs = fn.tree.map(np.add, theirs, updates)
     for own, their in zip(fn.tree.leaves(ours), fn.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(own, their, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", points_main.SETS)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_class_begins_as_the_program_and_descends_as_it(
+    files, name, seed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(points_main, "EPOCHS", 200)
+    for file in ("layer.py", "network.py"):
+        (tmp_path / file).write_bytes(files[file])
+    points, labels, _, params = points_main.begin(name, seed)
+    losses = points_main.learn(name, seed, update=points_optimizers.gradient_descent)[2]
+    np.savez(tmp_path / "begun.npz", x=points, t=labels, losses=losses)
+    np.savez(tmp_path / "params.npz", *(own[key] for own in params for key in own))
+    script = f"""
+import numpy as np
+from network import Network, SHAPE
+begun, params = np.load("begun.npz"), np.load("params.npz")
+x, t = begun["x"], begun["t"]
+np.random.seed({seed})
+if {name!r} == "linear":
+    assert np.array_equal(np.random.uniform(0, 1, x.shape), x)
+net = Network()
+own = [getattr(layer, key) for layer in net.layers for key in layer.weights]
+assert len(own) == len(params.files) == 6
+for found, wanted in zip(own, params.values()):
+    assert np.array_equal(found.reshape(wanted.shape), wanted)
+for epoch in range(200):
+    pred, loss = net.forward(x, t)
+    np.testing.assert_allclose(loss, begun["losses"][epoch], rtol=1e-10)
+    net.backward()
+    net.update(0.5 / len(x))
+"""
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- the page of questions -------------------------------------------------------------------
