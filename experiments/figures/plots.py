@@ -136,13 +136,14 @@ def _draw_shares(
     axis.set_yticks(range(classes), names, **looks)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
+    size = 10 if whole == 100 else 9
     if not many:
         for (row, column), value in np.ndenumerate(shares):
-            text = f"{value:.1f}" if whole == 100 else f"{value:.2f}"
+            text = f"{value:.1f}" if whole == 100 else f"{value:.3f}"
             text = "100" if text == "100.0" else text
-            if float(text):
-                colour = "white" if value > 0.55 * whole else "black"
-                axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
+            if float(text) or whole == 1:  # the probabilities of a row are all there: they sum to 1
+                colour = "white" if value > 0.55 * whole else "black" if float(text) else "darkgrey"
+                axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     figure.colorbar(image, label=f"share of the true class{unit}")
     write_figure(figure, path)
 

@@ -85,7 +85,10 @@ def confusion(examined: Examined) -> list[Block]:
 
 def surest(examined: Examined) -> list[Block]:
     """The three images of every class with the highest probabilities of it."""
-    caption = f"The {examined.part} images with the three highest probabilities of every class"
+    caption = (
+        f"The {examined.part} images with the three highest probabilities of every class, in per "
+        "cent to a tenth"
+    )
     figure = examined.figure("top-three", caption, example_pictures.top_three, *examined.examples())
     top = example_pictures.top_images(examined.outputs)
     classes, shown_images = top.indices.shape
@@ -97,7 +100,7 @@ def surest(examined: Examined) -> list[Block]:
         finding(
             f"Of the {classes * shown_images} images {of_others or 'none'} "
             f"{'is' if of_others == 1 else 'are'} labelled as another class. The network is least "
-            f"sure of {name}: its third image has {example_pictures.in_percent(least.min())}."
+            f"sure of {name}: its third image leaves {1 - least.min():.1e} to the other classes."
         ),
     ]
 

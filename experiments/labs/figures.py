@@ -55,6 +55,9 @@ def losses(path: Path, runs: Mapping[str, Sequence[EpochRow]]) -> None:
 def train_and_test(path: Path, panels: Mapping[str, Mapping[str, Sequence[EpochRow]]]) -> None:
     """The training and the test loss of several networks over epochs, a panel for each backend."""
     figure, (axes,) = new_figure(1, len(panels), (10, 4))
+    for axis in axes[1:]:  # so that they can be held against each other
+        axis.sharex(axes[0])
+        axis.sharey(axes[0])
     for axis, (title, networks) in zip(axes, panels.items(), strict=True):
         for (name, rows), colour in zip(networks.items(), COLOURS, strict=False):
             epochs = [row.epoch for row in rows]
