@@ -1,6 +1,6 @@
 """What a comparison found, in sentences made of its numbers and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from funcnn.experiments.compare.lockstep_table import APART, ROUNDING
@@ -10,42 +10,47 @@ _WORDS = {"test_accuracy": "test accuracy", "val_accuracy": "best validation acc
 _TREES = {"loss": "the loss", "grads": "the gradient", "params": "the params"}
 
 
-def of_free(free: Mapping[str, Any]) -> list[str]:
-    """Whether the accuracies differ, where, and how often the two disagree."""
-    sentences = [_of_difference(free)]
+def of_free(free: Mapping[str, Any], in_words: Callable[[str], str] = str) -> list[str]:
+    """Whether the accuracies differ, where, and how often the two disagree.
+
+    in_words: what a backend is called there, and a run by the name of its folder.
+    """
+    sentences = [_of_difference(free, in_words)]
     confusion = free["confusion"]
     if confusion is not None:
-        sentences.append(_of_confusion(confusion["largest"]))
+        sentences.append(_of_confusion(confusion["largest"], in_words("torch")))
     agreement = free["agreement"]
-    first, *others = agreement["pairs"]
-    sentence = f"Of {agreement['inputs']:,} test inputs {_put_apart(first, agreement['inputs'])}"
+    first, *others = (
+        _put_apart([*map(in_words, pair["runs"])], pair["different"], agreement["inputs"])
+        for pair in agreement["pairs"]
+    )
+    sentence = f"Of {agreement['inputs']:,} test inputs {first}"
     if others:
-        by_seed = "; ".join(_put_apart(pair, agreement["inputs"]) for pair in others)
+        by_seed = "; ".join(others)
         sentence += f". As a yardstick, another seed on one side alone: {by_seed}"
     return [*sentences, f"{sentence}."]
 
 
-def _of_confusion(most: Mapping[str, Any]) -> str:
+def _of_confusion(most: Mapping[str, Any], torch: str) -> str:
     true, predicted, difference = most["true"], most["predicted"], most["difference"]
     if not difference:
         return "The confusion matrices are equal."
     where = f"{true} is recognised" if true == predicted else f"{true} is taken for {predicted}"
     more = "more" if difference > 0 else "less"
     return (
-        f"The confusion matrices differ most where {where}: torch's runs do so "
+        f"The confusion matrices differ most where {where}: {torch}'s runs do so "
         f"{abs(100 * difference):.1f} points of that class {more} often."
     )
 
 
-def _put_apart(pair: Mapping[str, Any], inputs: int) -> str:
-    share = pair["different"] / inputs
+def _put_apart(runs: Sequence[str], different: int, inputs: int) -> str:
     return (
-        f"{pair['runs'][0]} and {pair['runs'][1]} put {pair['different']:,} ({share:.1%}) "
-        "into different classes"
+        f"{runs[0]} and {runs[1]} put {different:,} ({different / inputs:.1%}) into different "
+        "classes"
     )
 
 
-def _of_difference(free: Mapping[str, Any]) -> str:
+def _of_difference(free: Mapping[str, Any], in_words: Callable[[str], str]) -> str:
     difference = free["difference"]
     if difference is None:
         return "There are no labels beside those of training, and so no accuracy to compare."
@@ -53,7 +58,8 @@ def _of_difference(free: Mapping[str, Any]) -> str:
     seeds = difference["seeds"]
     runs = "one run each" if seeds == 1 else f"the means of {seeds} seeds each"
     score = _WORDS[difference["of"]].capitalize()
-    text = f"{score}: numpy {numpy:.2%}, torch {torch:.2%}, {runs}. "
+    means = f"{in_words('numpy')} {numpy:.2%}, {in_words('torch')} {torch:.2%}"
+    text = f"{score}: {means}, {runs}. "
     apart = f"{abs(100 * difference['difference']):.2f} points"
     if difference["larger"] is None:
         return (

@@ -1,6 +1,7 @@
 """A network drawn: its layers as blocks in a row, each with what it gives."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,13 @@ from funcnn.introspection import Summary
 
 _IN_A_ROW = 5
 _WIDTH = 7.8  # inches
-_ROW = 1.25  # inches
+_LINE = 0.155  # inches
+_ROOM = 0.3  # inches, above and below the lines of a block and between its names and numbers
+_LETTERS = 13  # in a line
 _GAP = 0.3  # between blocks, of one's width
 _GREY = "#59626c"
-_COLOURS = {"Conv": BLUE, "Dense": ORANGE, "MaxPool": GREEN}
+_COLOURS = {"convolution": BLUE, "fully connected": ORANGE, "max-pooling": GREEN}
+"""Of blocks, by how their first layer's name begins."""
 
 
 class Block(NamedTuple):
@@ -53,12 +57,13 @@ def network(path: Path, blocks: Sequence[Block]) -> None:
     """The blocks in the order in which an example goes through them."""
     rows = math.ceil(len(blocks) / _IN_A_ROW)
     columns = math.ceil(len(blocks) / rows)
-    figure, ((axis,),) = new_figure(1, 1, (_WIDTH, _ROW * rows))
     step = 1 + _GAP
+    height = _ROOM + _LINE * max(len(_lines(block)) for block in blocks)  # of a block
+    figure, ((axis,),) = new_figure(1, 1, (_WIDTH, height * (rows * step - _GAP + 0.06)))
     for number, block in enumerate(blocks):
         row, column = divmod(number, columns)
         left, top = column * step, -row * step
-        _draw(axis, block, left, top)
+        _draw(axis, block, left, top, _LINE / height)
         if number + 1 == len(blocks):
             continue
         arrow = {"arrowstyle": "-|>", "color": _GREY, "shrinkA": 0, "shrinkB": 0}
@@ -76,17 +81,33 @@ def network(path: Path, blocks: Sequence[Block]) -> None:
     write_figure(figure, path)
 
 
-def _draw(axis: Any, block: Block, left: float, top: float) -> None:
+def _names(block: Block) -> str:
+    """What its layers are called, in lines that fit into it; a size stays in one."""
+    kept = (layer.replace(" x ", "\N{NO-BREAK SPACE}x\N{NO-BREAK SPACE}") for layer in block.layers)
+    return " +\n".join(textwrap.fill(layer, _LETTERS) for layer in kept)
+
+
+def _lines(block: Block) -> list[str]:
+    """All that stands in it."""
+    numbers = [sizes_text(block.shape, " x ")]
+    if block.parameters:
+        numbers.append(f"{block.parameters:,} params")
+    return [*_names(block).split("\n"), *numbers]
+
+
+def _draw(axis: Any, block: Block, left: float, top: float, line: float) -> None:
+    """line: from one to the next, of the block's height."""
     from matplotlib.patches import FancyBboxPatch
 
-    colour = _COLOURS.get(block.layers[0], _GREY)
+    first = block.layers[0]
+    colour = next((_COLOURS[kind] for kind in _COLOURS if first.startswith(kind)), _GREY)
     looks: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.06", "linewidth": 1.3}
     box = FancyBboxPatch((left, top - 1), 1, 1, facecolor=f"{colour}22", edgecolor=colour, **looks)
     axis.add_patch(box)
-    lines = [" +\n".join(block.layers), sizes_text(block.shape, " x ")]
-    if block.parameters:
-        lines.append(f"{block.parameters:,} params")
-    places = {2: (0.34, 0.74), 3: (0.28, 0.64, 0.86)}[len(lines)]
-    for line, place, weight in zip(lines, places, ("bold", "normal", "normal"), strict=False):
-        text = {"ha": "center", "va": "center", "fontsize": 9, "weight": weight}
-        axis.text(left + 0.5, top - place, line, **text)
+    names, lines = _names(block), _lines(block)
+    of_names = 1 + names.count("\n")
+    place = (1 - line * (len(lines) + 0.5)) / 2  # of the upper edge of what is written
+    looks = {"ha": "center", "va": "center", "fontsize": 9}
+    axis.text(left + 0.5, top - place - line * of_names / 2, names, weight="bold", **looks)
+    for number, text in enumerate(lines[of_names:], of_names + 1):  # half a line below the names
+        axis.text(left + 0.5, top - place - line * number, text, **looks)

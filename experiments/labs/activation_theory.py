@@ -24,7 +24,7 @@ def activation_functions() -> list[Block]:
             "The functions that the lab lists, and their derivatives by $x$.",
         ),
         Text(
-            "At 0 the derivative of ReLU is 0 here, as in torch; the lab's table has 1 there. "
+            "At 0 the derivative of ReLU is 0 here, as in PyTorch; the lab's table has 1 there. "
             "PReLU learns its slope $a$, which begins at 0.25; ELU has $a = 1$. The derivative "
             "of the binary step is 0 wherever it has one, so that the layers before it learn "
             "nothing (weight decay alone makes their weights smaller), and only the last one "

@@ -13,7 +13,14 @@ from funcnn.experiments.labs.tables import (
     facts,
     verdict,
 )
-from funcnn.experiments.reports.document import Document, Formula, Section, Text
+from funcnn.experiments.reports.document import (
+    Block,
+    Document,
+    Formula,
+    Section,
+    Text,
+    finding,
+)
 from funcnn.experiments.training.run_folder import EpochRow
 
 _BASE = {"data": EMNIST47, "val_size": 8000, "split": "last", "batch_size": 100}  # whole batches
@@ -69,6 +76,34 @@ def _data(results: Results) -> str:
     return Path(results.emnist or EMNIST47).name
 
 
+def _labels(results: Results) -> Text:
+    """Whether the test images have labels, and what those are used for."""
+    said = f"The lab's own `test.csv` has no labels; `{_data(results)}`, which is read here, has "
+    if results.task(CNN).data.test[1] is None:
+        return finding(f"{said}none either: every accuracy is that of the validation set.")
+    return finding(
+        f"{said}them beside the images, so that the accuracy on the test set can be said. Nothing "
+        "was chosen by it: the settings, and the epoch whose weights are kept, go by the "
+        "validation set."
+    )
+
+
+def _activations(results: Results) -> list[Block]:
+    """ReLU and, where networks with it were tried, the sigmoid."""
+    formulas = [
+        r"\mathrm{ReLU:}\quad f(x) &= \max(0, x) & "
+        r"f'(x) &= 1\ \mathrm{if}\ x > 0,\ \mathrm{else}\ 0"
+    ]
+    words = "ReLU follows each convolution."
+    if not results.main_only:
+        words = "ReLU follows each convolution; the first networks tried had sigmoids."
+        formulas.append(
+            r"\mathrm{sigmoid:}\quad s(x) &= \dfrac{1}{1 + \exp(-x)} & "
+            r"s'(x) &= s(x) \, (1 - s(x))"
+        )
+    return [Text(words), Formula(formulas)]
+
+
 def report(results: Results) -> Document:
     """Loss, network, activation, and what each changed."""
     settings = [Setting("CNN", CNN)]
@@ -83,7 +118,7 @@ def report(results: Results) -> Document:
         "Digits and letters, by a network in NumPy, and by the same network in PyTorch.",
         [("Data", f"`{_data(results)}`, the last 8,000 rows for validation"), *facts(results)],
         (
-            Section("Data", sections.sizes(results.task(CNN).data)),
+            Section("Data", [*sections.sizes(results.task(CNN).data), _labels(results)]),
             sections.titled(
                 "Loss",
                 (
@@ -111,17 +146,7 @@ def report(results: Results) -> Document:
             ),
             sections.titled(
                 "Activation",
-                (
-                    Text("ReLU follows each convolution; the first networks tried had sigmoids."),
-                    Formula(
-                        [
-                            r"\mathrm{ReLU:}\quad f(x) &= \max(0, x) & "
-                            r"f'(x) &= 1\ \mathrm{if}\ x > 0,\ \mathrm{else}\ 0",
-                            r"\mathrm{sigmoid:}\quad s(x) &= \dfrac{1}{1 + \exp(-x)} & "
-                            r"s'(x) &= s(x) \, (1 - s(x))",
-                        ]
-                    ),
-                ),
+                _activations(results),
                 what_changed(
                     results, steps, "activation", "What the change from the sigmoid to ReLU did:"
                 ),

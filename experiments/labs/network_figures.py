@@ -11,13 +11,14 @@ import funcnn as fn
 from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.figures.style import hide_axis, new_figure, write_figure
+from funcnn.experiments.labs.layers_in_words import layer_in_words
 from funcnn.experiments.training.model import TrainedModel
-from funcnn.types import Array, Layer, layer_name, traits
+from funcnn.types import Array, Layer, traits
 
 _WIDTH = 7.8  # inches
 _COLUMNS = 8
 _MAPS = 16  # of a layer that are shown
-_UNITS = 32  # of a dense layer that are shown
+_UNITS = 32  # of a fully connected layer that are shown
 _ALIKE = 0.1  # from this correlation on neighbouring weights are said to be alike
 
 
@@ -27,7 +28,7 @@ class Filters(NamedTuple):
     images: Array
     """`(n, H, W)`."""
     convolution: bool
-    """Or else a dense layer, of which a unit's weights are as large as the input."""
+    """Or else a fully connected layer, of which a unit's weights are as large as the input."""
     caption: str
     """The layer, and which of its filters these are in which order."""
 
@@ -49,7 +50,7 @@ def first_filters(trained: TrainedModel) -> Filters:
         chosen = np.argsort(-norms, kind="stable")[:_UNITS]
         images = weight.T[chosen].reshape(-1, *size)
         which = f"the {len(chosen)} of {len(norms)} units whose weights have the largest norm"
-        return Filters(images, False, f"First layer, dense: {which}, largest first")
+        return Filters(images, False, f"First layer, fully connected: {which}, largest first")
     raise ValueError(f"weights {weight.shape} cannot be seen as images {trained.input_shape}")
 
 
@@ -111,7 +112,7 @@ def image_inside(trained: TrainedModel, image: Array) -> list[Maps]:
         if maps.ndim != 4:
             break
         assert layer is not None
-        names.append(layer_name(layer))
+        names.append(layer_in_words(layer))
         stage += any(np.ndim(leaf) > 1 for leaf in fn.tree.leaves(trained.params[index]))
         if following is None or _by_windows(following) or outputs[str(index + 1)].ndim != 4:
             all_maps.append(Maps(tuple(names), maps[0], stage))
@@ -124,11 +125,11 @@ def of_maps(trained: TrainedModel, image: Array) -> str:
     stages = {maps.stage: maps for maps in image_inside(trained, image)}  # the last of each
     silent = {stage: int((~maps.outputs.any((1, 2))).sum()) for stage, maps in stages.items()}
     parts = [
-        f"{silent[stage]} of {len(maps.outputs)} after {' + '.join(maps.names)} of convolution "
-        f"{stage}"
+        f"{silent[stage]} of {len(maps.outputs)} behind convolution {stage}, after "
+        f"{' + '.join(maps.names)}"
         for stage, maps in stages.items()
     ]
-    return f"Channels that are 0 everywhere for this image: {', '.join(parts)}."
+    return f"Channels that are 0 everywhere for this image: {'; '.join(parts)}."
 
 
 @figure_file

@@ -16,8 +16,9 @@ from funcnn.experiments.figures.architecture import blocks_of
 from funcnn.experiments.figures.architecture import network as draw_network
 from funcnn.experiments.labs import judgements
 from funcnn.experiments.labs.lab import Results, Trial, printed
+from funcnn.experiments.labs.layers_in_words import numbered, summary_in_words
 from funcnn.experiments.labs.settings_in_words import trained_with
-from funcnn.experiments.labs.tables import BACKEND_NAMES, screen, shown
+from funcnn.experiments.labs.tables import BACKEND_NAMES, run_in_words, screen, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, finding
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
@@ -50,7 +51,7 @@ def sizes(data: Dataset) -> list[Block]:
 
 def layers(task: Task) -> list[Block]:
     """The layers of a network."""
-    table = fn.summary(task.model, task.data.input_shape)
+    table = summary_in_words(task.model, task.data.input_shape)
     rows = [
         (row.name, sizes_text(row.output_shape, " x "), f"{row.parameters:,}") for row in table.rows
     ]
@@ -61,7 +62,7 @@ def layers(task: Task) -> list[Block]:
         Table(("layer", "output", "parameters"), tuple(rows), "The network."),
         finding(
             f"{share:.0%} of the {table.parameters:,} parameters, or {largest.parameters:,}, are "
-            f"in the layer {largest.name} that gives {sizes_text(largest.output_shape, ' x ')}."
+            f"in the layer that gives {sizes_text(largest.output_shape, ' x ')} ({largest.name})."
         ),
     ]
 
@@ -76,7 +77,7 @@ def drawing(results: Results, trial: Trial, called: str = "") -> Block:
     """The network drawn. called: which one it is, where there are several."""
     task = results.task(trial)
     shape = task.data.input_shape
-    table = fn.summary(task.model, shape)
+    table = summary_in_words(task.model, shape)
     several = table.rows[-1].output_shape != (1,)  # the one of two classes is a probability itself
     output = "softmax" if several and task.config.loss == "cross-entropy" else None
     path = results.path / "figures" / f"network-{trial.name}.png"
@@ -124,27 +125,26 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    first, *others = of_free(free)
+    first, *others = of_free(free, run_in_words)
     said = (f"{whose}{first}", *others, _epoch_times(results, trial))
     blocks: list[Block] = list(map(finding, said))
     shared, apart = ["first weights"], ["order of the images", "masks of dropout"]
     if results.config(trial).init == "own":
         apart.insert(0, shared.pop())
+        called = numbered([row["layer"] for row in free["first_weights"]])
+        of_layers = dict(zip(called, free["first_weights"], strict=True))
         weights = [
-            (f"{row['path']} ({row['layer']})", *(f"{row[backend]:.4f}" for backend in BACKENDS))
-            for row in free["first_weights"]
+            (name, *(f"{row[backend]:.4f}" for backend in BACKENDS))
+            for name, row in of_layers.items()
         ]
         blocks.append(
             Table(
-                ("weight", *BACKEND_NAMES.values()),
+                ("weights of", *BACKEND_NAMES.values()),
                 tuple(weights),
                 "Standard deviations of the first weights, which each side draws in its own way.",
             )
         )
-        ratios = {
-            f"{row['path']} ({row['layer']})": row["numpy"] / row["torch"]
-            for row in free["first_weights"]
-        }
+        ratios = {name: row["numpy"] / row["torch"] for name, row in of_layers.items()}
         widest = max(ratios, key=lambda name: abs(math.log(ratios[name])))
         he = (
             " He's, before a ReLU, are 1.41 / √n, 2.45 times as large but for chance: a ReLU "
@@ -153,7 +153,7 @@ def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
         relu = results.config(trial).activation == "relu"
         blocks.append(
             finding(
-                f"They differ most in {widest}, where NumPy's are {ratios[widest]:.2f} times "
+                f"They differ most in the {widest}, where NumPy's are {ratios[widest]:.2f} times "
                 "PyTorch's. Why: PyTorch's are uniform within ±1 / √n for n inputs, whatever "
                 "follows, a deviation of 0.58 / √n; NumPy's are those that suit what follows."
                 f"{he if relu else ''}"

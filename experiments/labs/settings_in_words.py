@@ -2,6 +2,7 @@
 
 import math
 
+from funcnn.experiments.labs.layers_in_words import layer_in_words
 from funcnn.experiments.reports.document import Block, Table, finding
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.config import RunConfig
@@ -36,7 +37,7 @@ def trained_with(task: Task, backend: str) -> list[Block]:
         ("optimizer", _optimizer(config)),
         ("learning rate", f"{config.lr:g}, {_SCHEDULES.get(config.schedule, config.schedule)}"),
         ("loss", _loss(config)),
-        ("activation", config.activation),
+        ("activation", layer_in_words(ACTIVATIONS[config.activation].layer())),
         ("first weights", _first_weights(config, backend)),
         ("dropout", f"{config.dropout:g}" if config.dropout else "none"),
     ]

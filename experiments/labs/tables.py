@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcnn.experiments.compare.results import LARGER_THAN, chance_beyond
 from funcnn.experiments.figures import plots
 from funcnn.experiments.figures.console import console
 from funcnn.experiments.figures.drawing import drawn
@@ -31,6 +32,12 @@ ACCURACIES = {"val_accuracy": "validation (%)", "test_accuracy": "test (%)"}
 
 
 BACKEND_NAMES = {"numpy": "NumPy", "torch": "PyTorch"}
+
+
+def run_in_words(name: str) -> str:
+    """A backend, or the folder of a run of it: `NumPy`, `NumPy (seed 0)`."""
+    backend, _, seed = name.partition("-seed-")
+    return BACKEND_NAMES[backend] + (f" (seed {seed})" if seed else "")
 
 
 class Setting(NamedTuple):
@@ -87,6 +94,13 @@ def facts(results: Results) -> list[tuple[str, str]]:
         "order of the examples, and which are set aside, where that is by chance"
     )
     pairs = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
+    if seeds > 1:
+        chance = chance_beyond(LARGER_THAN, 2 * seeds - 2)
+        held = (
+            "are held against twice their standard error, which those of equal settings exceed by "
+            f"chance in {chance:.0%} of cases with {seeds} seeds: that is a hint and no test"
+        )
+        pairs.append(("Differences", held))
     if results.main_only:
         pairs.append(("Runs", "**only the main ones**: what each choice changed is not in here"))
     if results.quick:
