@@ -163,9 +163,9 @@ def _intention(lab_run: LabRun, at_once: int | None) -> str:
 def _say_what_next(results: Results, page: Path) -> None:
     """Which of the lab's rules hold, how to see the report, and how to hand it in."""
     from funcnn.experiments.hand_in.deliverables import HAND_INS
-    from funcnn.experiments.hand_in.rules import floors_of_record
+    from funcnn.experiments.hand_in.floors import of_record
 
-    for verdict in floors_of_record(results):
+    for verdict in of_record(results):
         echo(f"{'holds' if verdict.holds else 'does not hold'}: {verdict}")
     echo(f"open it: {page.resolve().as_uri()}")
     lab = results.lab

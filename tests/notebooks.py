@@ -8,8 +8,8 @@ import sys
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
 
 
-def built_of(name, *, names=None, images=None, **changed):
-    return build(name, lab_configs(name, **changed), names=names, images=images)
+def built_of(name, *, names=None, images=None, trains=True, **changed):
+    return build(name, lab_configs(name, **changed), names=names, images=images, trains=trains)
 
 
 def cells(notebook):

@@ -14,6 +14,7 @@ from commands import funcnn, parse
 from helpers import ROOT, labs_here, need_weasyprint, run_all_here
 
 from funcnn.experiments.hand_in import files
+from funcnn.experiments.hand_in.notebook_runner import RunNotebook
 from funcnn.experiments.sweep import sweep
 
 
@@ -89,7 +90,8 @@ def test_snapshots_are_handed_in(old, monkeypatch):
     need_weasyprint()
     pytest.importorskip("torch", reason="both backends predict: pip install 'funcnn[torch]'")
     # How a notebook runs beside such params is seen in test_hand_in.
-    monkeypatch.setattr(files, "run_notebook", lambda *args: json.dumps({"cells": [RAN]}).encode())
+    ran = RunNotebook(json.dumps({"cells": [RAN]}).encode(), {}, {})
+    monkeypatch.setattr(files, "run_notebook", lambda *args: ran)
     snapshots = [
         word for name in ("xor", "linear") for word in ("--snapshot", f"handed/{name}.npz")
     ]

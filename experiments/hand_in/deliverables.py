@@ -50,14 +50,17 @@ class HandIn(NamedTuple):
     floors: tuple[Floor, ...] = ()
     archive: str | None = None
     """The zip file with all of them; None: the files themselves."""
-    notebook_writes: bool = False
-    """Whether predictions and weights are what its notebook writes: it trains what is handed in."""
+
+    def written_by(self, notebook: Piece) -> list[Piece]:
+        """The pieces that a notebook writes: the first one of a lab trains what is handed in."""
+        first = next(piece for piece in self.pieces if piece.kind == "notebook")
+        kinds = ("predictions", "weights") if notebook is first else ()
+        return [piece for piece in self.pieces if piece.kind in kinds]
 
     @property
-    def written(self) -> list[Piece]:
-        """The pieces that the notebook writes."""
-        kinds = ("predictions", "weights") if self.notebook_writes else ()
-        return [piece for piece in self.pieces if piece.kind in kinds]
+    def on_kaggle(self) -> bool:
+        """Whether a part of it is handed in there."""
+        return any(piece.on_kaggle for piece in self.pieces)
 
     @property
     def trials(self) -> list[str]:
@@ -81,6 +84,8 @@ class Student(NamedTuple):
 
     id: str
     name: str | None
+    team: str | None = None
+    """On Kaggle, if the lab is there."""
 
     @classmethod
     def of(cls, student_id: str, name: str | None, hand_in: HandIn) -> "Student":
@@ -100,7 +105,7 @@ class Student(NamedTuple):
             wrong = not name.isprintable() or re.search(r'[/\\:*?"<>|]', name)
             if not name or wrong or {*ends} & {" ", "."}:
                 raise InputError(f"--name {name!r} cannot stand in the name of a file")
-        student = cls(student_id, name)
+        student = cls(student_id, name, student_id if hand_in.on_kaggle else None)
         for pattern in filter(None, [hand_in.archive, *(p.name for p in hand_in.pieces)]):
             length = len(student.fill(pattern).encode())
             if length > _LONGEST:
@@ -109,7 +114,8 @@ class Student(NamedTuple):
 
     def facts(self) -> list[tuple[str, str]]:
         """What stands on the first page of the report and in the notebooks."""
-        return [("Student id", self.id), *([("Name", self.name)] if self.name else [])]
+        facts = (("Student id", self.id), ("Name", self.name), ("Team on Kaggle", self.team))
+        return [(name, value) for name, value in facts if value]
 
     def fill(self, pattern: str) -> str:
         """The name of a file."""
@@ -184,7 +190,6 @@ HAND_INS = {
         ),
         (Floor("mlp", "test", 0.85, above=True),),
         "{id}_HW1.zip",
-        notebook_writes=True,
     ),
 }
 """By the names of the labs."""

@@ -3,55 +3,72 @@
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_builder import layers_of, signed
+from funcnn.experiments.hand_in.notebook_output import accuracies_in
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
 from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
 from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.predictions import predictions_text
 
 Files = dict[str, bytes]
 """What is handed in, by the names of the files, in the order of the lab's page."""
+
+
+class Made(NamedTuple):
+    """The files, and what their notebooks kept beside them."""
+
+    files: Files
+    params: Mapping[str, bytes]
+    """A file of NumPy's params for each trial, as its notebook trained them."""
 
 
 def make_files(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    report: Callable[[], bytes],
+    report: Callable[[Facts], bytes],
     told: Callable[[str], None],
     lost: dict[str, str] | None = None,
-) -> Files:
-    """All of them. report: makes the PDF. told: is told what is made next.
+) -> Made:
+    """All of them. report: makes the PDF, with facts on its first page. told: what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
-    made = modules(hand_in, tasks, student.fill, student.facts())
-    makers: dict[str, Callable[[Piece], bytes]] = {
-        "report": lambda piece: report(),
-        "predictions": lambda piece: predictions_text(networks[piece.of].classes).encode(),
-        "notebook": lambda piece: run_notebook(piece, hand_in, student, networks, made),
-    }
-    # A notebook runs beside the other files, but for those that it writes.
-    for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "notebook"):
+    facts, params = student.facts(), dict[str, bytes]()
+    beside = modules(hand_in, tasks, student.fill, facts)
+    made = dict(beside)
+
+    def make(piece: Piece, name: str) -> None:
+        if piece.kind == "report":  # which tells of what the notebooks did
+            told(f"making {name}")
+            made[name] = report(facts)
+        elif piece.kind == "notebook":
+            told(f"making {name}, whose cells run and train now")
+            ran = run_notebook(piece, hand_in, student, networks, beside)
+            made.update({name: ran.content, **ran.written})
+            params.update(ran.params)
+            if accuracies := accuracies_in(ran.content):
+                its = "; the predictions handed in are its own" if ran.written else ""
+                facts.append((name, f"prints {', '.join(accuracies)}{its}"))
+
+    for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "report"):
         name = student.fill(piece.name)
-        if name not in made and piece not in hand_in.written:
-            told(f"making {name}" + (", whose cells run now" if piece.kind == "notebook" else ""))
-            try:
-                made[name] = makers[piece.kind](piece)
-            except InputError as error:
-                if lost is None:
-                    raise
-                lost[name] = str(error)
+        try:
+            make(piece, name)
+        except InputError as error:
+            if lost is None:
+                raise
+            lost[name] = str(error)
     names = [student.fill(piece.name) for piece in hand_in.pieces]
-    return {name: made[name] for name in names if name in made}
+    return Made({name: made[name] for name in names if name in made}, params)
 
 
 def modules(

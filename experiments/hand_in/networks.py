@@ -12,7 +12,7 @@ from funcnn.experiments.data.datasets import POINT_SETS, Normalization
 from funcnn.experiments.data.emnist47 import find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.labs.lab import SEEDS, Lab, Results, Trial
-from funcnn.experiments.pytorch.state_dicts import to_state_dict
+from funcnn.experiments.pytorch.state_dicts import in_mlp, to_state_dict
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
@@ -29,14 +29,12 @@ class HandedNetwork:
         task: Task,
         by_backend: Mapping[str, TrainedModel],
         snapshot: bytes,
-        metrics: Mapping[str, bytes],
     ) -> None:
         """task: of NumPy. by_backend: as trained with each; for a draft PyTorch's may be missing.
 
-        snapshot: the file of NumPy's params. metrics: each backend's table of epochs, of those that
-        are recorded.
+        snapshot: the file of NumPy's params.
         """
-        self.task, self.snapshot, self.metrics = task, snapshot, metrics
+        self.task, self.snapshot = task, snapshot
         self._by_backend = by_backend
         self.trained = by_backend["numpy"]
         self.one_training = by_backend["numpy"] is by_backend.get("torch")
@@ -61,6 +59,10 @@ class HandedNetwork:
         """The params of a backend as torch's state_dict."""
         return to_state_dict(self.trained.model, self._by_backend[backend].params)
 
+    def mlp(self) -> dict[str, Array]:
+        """PyTorch's params of an MLP as a `self.mlp` has them that takes pixels from 0 to 1."""
+        return in_mlp(self.tensors("torch"), self.trained.normalization)
+
     def has(self, backend: str) -> bool:
         """Whether it was trained with this backend."""
         return backend in self._by_backend
@@ -82,12 +84,8 @@ def of_experiment(results: Results, trials: Sequence[Trial]) -> dict[str, Handed
 def _of_trial(results: Results, trial: Trial) -> HandedNetwork:
     folders = {backend: results.folder(trial, backend, 0) for backend in trial.backends}
     begun = [name for name, each in folders.items() if name == "numpy" or each.params.exists()]
-    return HandedNetwork(
-        results.task(trial),
-        {backend: results.model(trial, backend) for backend in begun},
-        folders["numpy"].params.read_bytes(),
-        {backend: folders[backend].metrics.read_bytes() for backend in begun},
-    )
+    trained = {backend: results.model(trial, backend) for backend in begun}
+    return HandedNetwork(results.task(trial), trained, folders["numpy"].params.read_bytes())
 
 
 def of_snapshots(
@@ -108,7 +106,7 @@ def of_snapshots(
         trained = read_model(file)
         task = _task_learned(lab, trial, trained, file)
         both = dict.fromkeys(BACKENDS, trained)
-        networks[trial.name] = HandedNetwork(task, both, file.read_bytes(), {})
+        networks[trial.name] = HandedNetwork(task, both, file.read_bytes())
     seeds = {network.task.config.seed for network in networks.values()}
     if len(seeds) > 1:
         seeds_of_files = ", ".join(

@@ -185,7 +185,7 @@ def _marks(
         "addresses": lambda: _addresses(notebook.data or ""),
         "hidden": lambda: f"HIDDEN = {configs[''].hidden!r}",
         "train": lambda: (
-            f"TRAIN = {trains}  # False: the params in submission.pt are taken as they are"
+            f"TRAIN = {trains}  # False: the params beside this notebook are taken as they are"
         ),
     }
     for name, config in configs.items():

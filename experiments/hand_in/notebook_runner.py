@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student, plain
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_builder import EXTRA, NOTEBOOKS, as_bytes, build
-from funcnn.experiments.pytorch.state_dicts import in_mlp
 from funcnn.experiments.tasks.task import Task
 
 _EMNIST_FILES = [
@@ -32,36 +31,46 @@ _EMNIST_FILES = [
 ]
 
 
+class RunNotebook(NamedTuple):
+    """A notebook that ran, and what it left."""
+
+    content: bytes
+    written: Mapping[str, bytes]
+    """The pieces that it writes, by their names."""
+    params: Mapping[str, bytes]
+    """NumPy's params that it predicted with, a file for each trial; PyTorch's are not kept."""
+
+
 def run_notebook(
     piece: Piece,
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    beside: dict[str, bytes],
-) -> bytes:
-    """A notebook, run beside the other files, the data, and the trained params with their record.
+    beside: Mapping[str, bytes],
+) -> RunNotebook:
+    """A notebook, run beside the modules and the data: it trains, or takes the params of snapshots.
 
-    beside: gets what the notebook writes for the hand-in, where it trains what is handed in; of a
-    snapshot it takes the params.
-    Raises `InputError` if a package is not installed, its params are missing, or a cell fails.
+    Raises `InputError` if a package is not installed, or a cell fails.
     """
-    if NOTEBOOKS[piece.of].backend == "torch" and not hand_in.notebook_writes:
-        for trial, network in networks.items():
-            if not network.has("torch"):
-                raise InputError(f"{trial} in PyTorch has no params yet")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for file, content in beside.items():
-            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
-        for trial, network in networks.items():
-            suffix = f"_{trial}" if len(hand_in.trials) > 1 else ""
-            _write_params(folder, f"params{suffix}", network)
+        written = {student.fill(each.name): each for each in hand_in.written_by(piece)}
+        files = {name: folder / Path(name).name for name in written}
+        several = len(hand_in.trials) > 1
+        params = {
+            trial: folder / (f"params_{trial}.npz" if several else "params.npz")
+            for trial in networks
+        }
         snapshots = any(network.one_training for network in networks.values())
-        for each in hand_in.written:
-            if each.kind == "weights" and snapshots:
-                weights = in_mlp(networks[each.of].tensors("torch"))
-                write_tensors(folder / student.fill(each.name), weights, {})
+        if snapshots:
+            for trial, network in networks.items():
+                params[trial].write_bytes(network.snapshot)
+                write_tensors(params[trial].with_suffix(".pt"), network.tensors("torch"), {})
+            for name, each in written.items():
+                if each.kind == "weights":
+                    write_tensors(files[name], networks[each.of].mlp(), {})
         _write_data(folder, next(iter(networks.values())).task, NOTEBOOKS[piece.of].data)
         configs = {trial: network.task.config for trial, network in networks.items()}
         built = build(
@@ -71,26 +80,12 @@ def run_notebook(
             trains=not snapshots,
             author=student.facts(),
         )
-        name = student.fill(piece.name)
-        done = execute(built, folder, name=name)
-        for each in hand_in.written:
-            beside[student.fill(each.name)] = (folder / student.fill(each.name)).read_bytes()
-        return done
-
-
-def _write_params(folder: Path, stem: str, network: HandedNetwork) -> None:
-    """The params of each backend, in the form that its notebook reads."""
-    numpys, torchs = folder / f"{stem}.npz", folder / f"{stem}.pt"
-    numpys.write_bytes(network.snapshot)
-    if network.has("torch"):
-        write_tensors(torchs, network.tensors("torch"), {})
-    _write_record(numpys, network, "numpy")
-    _write_record(torchs, network, "torch")
-
-
-def _write_record(params: Path, network: HandedNetwork, backend: str) -> None:
-    if backend in network.metrics:
-        params.with_name(f"{params.name}.csv").write_bytes(network.metrics[backend])
+        done = execute(built, folder, name=student.fill(piece.name))
+        return RunNotebook(
+            done,
+            {name: file.read_bytes() for name, file in files.items()},
+            {trial: file.read_bytes() for trial, file in params.items() if file.exists()},
+        )
 
 
 def _write_data(folder: Path, task: Task, published: str | None) -> None:

@@ -13,40 +13,19 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in.deliverables import (
-    HAND_INS,
-    Floor,
-    HandIn,
-    Piece,
-    Student,
-    find_trial,
-)
+from funcnn.experiments.hand_in import floors
+from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.files import Files
 from funcnn.experiments.hand_in.mlp_rules import SheetCode
 from funcnn.experiments.hand_in.networks import HandedNetwork
+from funcnn.experiments.hand_in.notebook_output import printed_in
 from funcnn.experiments.hand_in.standalone.probe import predict_alone
+from funcnn.experiments.hand_in.verdict import Verdict
 from funcnn.experiments.labs.fashion_mlp import SIZE_LIMIT
-from funcnn.experiments.labs.lab import Results
-from funcnn.experiments.labs.tables import BACKEND_NAMES
-from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.types import Array
 
 _ALIKE = 0.999
 """The share of equal predictions from which on two networks are one but for rounding."""
-
-
-class Verdict(NamedTuple):
-    """A rule, and whether it holds."""
-
-    of: str
-    """The file, or the network, that it is about."""
-    rule: str
-    holds: bool
-    detail: str = ""
-    """What was found, in words."""
-
-    def __str__(self) -> str:
-        return f"{self.of}: {self.rule}{f' ({self.detail})' if self.detail else ''}"
 
 
 class Submission(NamedTuple):
@@ -57,6 +36,8 @@ class Submission(NamedTuple):
     networks: Mapping[str, HandedNetwork]
     files: Files
     archive: bytes | None
+    params: Mapping[str, bytes]
+    """A file of NumPy's params for each trial, which its notebook predicted with."""
     printed: str | None = None
     """What the lab wants printed in the end, as the report says it."""
     draft: bool = False
@@ -86,7 +67,7 @@ def check(submission: Submission) -> list[Verdict]:
         for verdict in rules[piece.kind](submission, piece)
     ]
     for floor in submission.hand_in.floors:
-        verdicts += _floor(submission.networks[floor.trial], floor)
+        verdicts += floors.of_network(submission.networks[floor.trial], floor)
     if submission.archive is not None:
         verdicts += _archive(submission, submission.archive)
     return verdicts
@@ -102,15 +83,20 @@ def _report(submission: Submission, piece: Piece) -> Iterator[Verdict]:
 def _network(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     name, network = submission.student.fill(piece.name), submission.networks[piece.of]
     rule = "on NumPy alone it predicts the trained network's classes, and its derivative is right"
-    modules = {name: each for name, each in submission.files.items() if name.endswith(".py")}
-    images, _ = network.task.data.test
-    _, labels = network.task.data.train
     try:
-        classes = predict_alone(modules, name, network.snapshot, images, labels)
+        classes = _alone(submission, piece, network.snapshot)
     except InputError as error:
         yield Verdict(name, rule, False, str(error))
         return
     yield _alike(name, rule, classes, network.classes)
+
+
+def _alone(submission: Submission, piece: Piece, params: bytes) -> Array:
+    """The classes that `network.py` predicts with these params. Raises as `predict_alone`."""
+    data = submission.networks[piece.of].task.data
+    modules = {name: each for name, each in submission.files.items() if name.endswith(".py")}
+    name = submission.student.fill(piece.name)
+    return predict_alone(modules, name, params, data.test[0], data.train[1])
 
 
 def _program(submission: Submission, piece: Piece) -> Iterator[Verdict]:
@@ -156,7 +142,7 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
         counts = [cell["execution_count"] for cell in code]
         kinds = {output["output_type"] for cell in code for output in cell["outputs"]}
         source = "\n".join("".join(cell["source"]) for cell in code)
-        texts = ["".join(output.get("text", "")) for cell in code for output in cell["outputs"]]
+        lines = printed_in(submission.file(piece))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield Verdict(name, rule, False, f"it is no notebook: {error!r}")
         return
@@ -168,9 +154,11 @@ def _notebook(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     if any(each.kind == "weights" for each in submission.hand_in.pieces):
         yield from _sheet(name, submission.file(piece))
     if submission.printed is not None:
-        lines = set("\n".join(texts).splitlines())
         other = next((line for line in submission.printed.splitlines() if line not in lines), "")
         yield Verdict(name, "prints the numbers of the report", not other, other and f"not {other}")
+    for floor in submission.hand_in.floors:
+        network = submission.networks[floor.trial]
+        yield from floors.printed_by(name, submission.file(piece), network, floor)
 
 
 def _sheet(name: str, notebook: bytes) -> Iterator[Verdict]:
@@ -207,15 +195,23 @@ def _predictions(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     yield Verdict(name, f"every class is an integer from 0 to {classes - 1}", not wrong, wrong)
     if wrong:
         return
-    rule, expected = "the classes that the NumPy network predicts", network.classes
-    for weights in submission.hand_in.pieces:
-        if weights.kind == "weights":
-            rule = f"the classes that {submission.student.fill(weights.name)} predicts"
-            try:
-                expected = _by_weights(submission, weights)
-            except InputError:  # which is said where the weights are checked
-                return
-    yield _alike(name, rule, np.array(values, int), expected, share=1)
+    by = next(
+        each
+        for kind in ("weights", "network")
+        for each in submission.hand_in.pieces
+        if each.kind == kind and each.of == piece.of
+    )
+    rule, share = f"the classes that {submission.student.fill(by.name)} predicts", 1.0
+    try:
+        if by.kind == "weights":
+            expected = _by_weights(submission, by)
+        else:
+            rule += " with the params that its notebook trained"
+            share = _ALIKE  # its batches are of another size, and so is the rounding
+            expected = _alone(submission, by, submission.params[piece.of])
+    except InputError:  # which is said where that file is checked
+        return
+    yield _alike(name, rule, np.array(values, int), expected, share)
 
 
 def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
@@ -236,7 +232,7 @@ def _weights(submission: Submission, piece: Piece) -> Iterator[Verdict]:
     for floor in submission.hand_in.floors:
         if floor.trial == piece.of and floor.part == "test" and labels is not None:
             accuracy = float((classes == labels).mean())
-            yield _enough(name, floor, network.task.data.test_is, accuracy)
+            yield floors.enough(name, floor, network.task.data.test_is, accuracy)
 
 
 def _by_weights(submission: Submission, piece: Piece) -> Array:
@@ -245,59 +241,10 @@ def _by_weights(submission: Submission, piece: Piece) -> Array:
 
     network = submission.networks[piece.of]
     notebook = next(name for name in submission.files if name.endswith(".ipynb"))
-    inputs = network.trained.normalization(network.task.data.test[0])
-    sizes = inputs[0].size, len(network.trained.class_names)
+    pixels = network.task.data.test[0] / np.float32(network.trained.normalization.scale)
+    sizes = pixels[0].size, len(network.trained.class_names)
     definition = SheetCode.of(submission.files[notebook]).definition(*sizes)
-    return classes_of(submission.file(piece), definition, inputs)
-
-
-def floors_of_record(results: Results) -> list[Verdict]:
-    """The accuracies that the lab asks for, by what its finished runs recorded.
-
-    Of the runs that are shown and handed in. None for a lab that hands nothing in.
-    """
-    hand_in = HAND_INS.get(results.lab.name)
-    if hand_in is None:
-        return []
-    verdicts = []
-    for floor in hand_in.floors:
-        trial = find_trial(results.lab, floor.trial)
-        summaries = {backend: results.summary(trial, backend) for backend in BACKENDS}
-        labelled = summaries["numpy"]["test_accuracy"] is not None
-        on, words = _part(floor, labelled, summaries["numpy"]["test_is"])
-        score = "test_accuracy" if on == "test" else "val_accuracy"
-        verdicts += [
-            _enough(f"{trial.name} in {BACKEND_NAMES[backend]}", floor, words, summary[score])
-            for backend, summary in summaries.items()
-        ]
-    return verdicts
-
-
-def _floor(network: HandedNetwork, floor: Floor) -> Iterator[Verdict]:
-    data = network.task.data
-    on, words = _part(floor, data.test[1] is not None, data.test_is)
-    for backend in BACKENDS:
-        same = ", with the same params" if backend == "torch" and network.one_training else ""
-        name = f"{floor.trial} in {BACKEND_NAMES[backend]}"
-        if network.has(backend):
-            yield _enough(name, floor, words, network.accuracy(backend, on), same)
-        else:  # in a draft
-            yield Verdict(name, "is trained", False)
-
-
-def _part(floor: Floor, labelled: bool, test_is: str) -> tuple[str, str]:
-    """What an accuracy is measured on, and that in words. labelled: whether the test set is."""
-    on = floor.part if labelled else "validation"
-    return on, test_is if on == "test" else "the validation set"
-
-
-def _enough(of: str, floor: Floor, words: str, accuracy: float | None, more: str = "") -> Verdict:
-    asked = f"{'above' if floor.above else 'at least'} {100 * floor.accuracy:g} %"
-    enough = accuracy is not None and (
-        accuracy > floor.accuracy if floor.above else accuracy >= floor.accuracy
-    )
-    percent = "no labels" if accuracy is None else f"{100 * accuracy:.2f} %"
-    return Verdict(of, f"{asked} on {words}", enough, percent + more)
+    return classes_of(submission.file(piece), definition, pixels)
 
 
 def _archive(submission: Submission, content: bytes) -> Iterator[Verdict]:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Student, f
 from funcnn.experiments.hand_in.files import make_files, modules, pack
 from funcnn.experiments.hand_in.networks import HandedNetwork, of_experiment, of_snapshots, task_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
-from funcnn.experiments.hand_in.rules import Submission, Verdict, check
+from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.hand_in.snapshot_report import snapshot_report
+from funcnn.experiments.hand_in.verdict import Verdict
 from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.paths import new_folder
+from funcnn.experiments.reports.document import Facts
+from funcnn.experiments.reports.pdf import to_pdf
 
 _FOLDER = Path("hand-in")
 
@@ -60,17 +63,20 @@ def submit(
             whole = Path(closing.enter_context(room)) / "whole"
             whole.mkdir()
         networks, report, printed = _networks_and_report(
-            lab, hand_in, student, experiment, snapshots, draft
+            lab, hand_in, experiment, snapshots, draft, told
         )
         lost = _without_record(hand_in, student) if snapshots else {}
         if lost and not draft:
             (name, why), *_ = lost.items()
             again = f"funcnn experiment run {lab.name}, or --draft for what a snapshot can show"
             raise InputError(f"{name} {why}: {again}")
-        files = make_files(hand_in, student, networks, report, told, lost if draft else None)
+        made = make_files(hand_in, student, networks, report, told, lost if draft else None)
+        files = made.files
         told("checking the rules")
         archive = pack(files) if hand_in.archive and not draft else None
-        verdicts = check(Submission(hand_in, student, networks, files, archive, printed, draft))
+        verdicts = check(
+            Submission(hand_in, student, networks, files, archive, made.params, printed, draft)
+        )
         if not draft:
             _expect_all_hold(verdicts)
         if hand_in.archive and archive is not None:
@@ -96,23 +102,29 @@ def submit(
 def _networks_and_report(
     lab: Lab,
     hand_in: HandIn,
-    student: Student,
     experiment: Path | None,
     snapshots: Sequence[Path],
     draft: bool,
-) -> tuple[dict[str, HandedNetwork], Callable[[], bytes], str | None]:
+    told: Callable[[str], None],
+) -> tuple[dict[str, HandedNetwork], Callable[[Facts], bytes], str | None]:
     """What is handed in, what makes the PDF of its report, and what the lab's runs printed."""
+    from funcnn.experiments.reports.html import to_html
+
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
-        return networks, partial(snapshot_report, lab, networks, student.facts()), None
+        return networks, partial(snapshot_report, lab, networks), None
     run = LabRun.recorded(lab, False, experiment)
+    document = cache(run.report_in_step)
     if not draft:  # which has what is finished so far
         run.expect_whole()
         run.expect_finished()
+        if any(piece.kind == "report" for piece in hand_in.pieces):
+            told("making the report's figures")
+            document()  # before minutes of training: its text may be out of step
     networks = of_experiment(run.results, trials)
     printed = lab.closing(run.results) if lab.closing and not draft else None
-    return networks, partial(run.report_by, student.facts()), printed
+    return networks, lambda facts: to_pdf(to_html(document().by(facts))), printed
 
 
 def _without_record(hand_in: HandIn, student: Student) -> dict[str, str]:

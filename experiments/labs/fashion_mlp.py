@@ -288,14 +288,15 @@ def _another(results: Results) -> Section:
 def _handed_in(results: Results) -> list[Block]:
     out = results.path / "submission.pt"
     trained = results.model(MAIN, "torch")
-    write_tensors(out, in_mlp(to_state_dict(trained.model, trained.params)), {})
+    tensors = to_state_dict(trained.model, trained.params)
+    write_tensors(out, in_mlp(tensors, trained.normalization), {})
     return [
         *sections.handed_in(results, MAIN, "submission.csv", "torch"),
         finding(
             f"`{out.name}` has the parameters of the same run, {out.stat().st_size / 1e6:.2f} MB, "
-            "by the names of the lab's `myMLP`. `submit` hands in what its notebook trains with the"
-            " lab's own classes and loop, from that run's first weights and in its order; rounding "
-            "takes it elsewhere, as another seed would, and its numbers stand in the notebook."
+            "by the names of the lab's `myMLP`. Mean and deviation of the inputs are in its first "
+            "layer, so that it takes pixels from 0 to 1. It is the notebook's, too, that is handed "
+            "in, which trains by the lab's own classes and loop."
         ),
     ]
 

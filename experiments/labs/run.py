@@ -24,9 +24,9 @@ from funcnn.experiments.errors import InputError, RunStoppedError, printable
 from funcnn.experiments.extras import require
 from funcnn.experiments.labs.lab import Lab, Results
 from funcnn.experiments.paths import RUNS
-from funcnn.experiments.reports.document import Document, Facts
+from funcnn.experiments.reports.document import Document
 from funcnn.experiments.reports.own_words import brought_up_to_date, out_of_step, with_words
-from funcnn.experiments.reports.pdf import require_weasyprint, to_pdf, write_pdf
+from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.training.callback import Callback
@@ -174,33 +174,30 @@ class LabRun:
 
         Raises `InputError` if a run is not finished, or was changed since.
         """
-        page = self._page(())
+        from funcnn.experiments.reports.html import to_html
+
+        page = to_html(self._document())
         path = self.results.path / "report.html"
         write_whole(path, page.encode(errors="backslashreplace"))
         write_pdf(page, path.with_suffix(".pdf"))
         return path
 
-    def report_by(self, author: Facts) -> bytes:
-        """The report as a PDF, made anew from recorded results, with its author on the first page.
+    def report_in_step(self) -> Document:
+        """The report to hand in, made anew from recorded results.
 
         Raises `InputError`, as `write_report`, and if report.md is out of step with what is
         recorded: parts that its author never saw would be missing.
         """
-        return to_pdf(self._page(author, in_step=True))
+        return self._document(in_step=True)
 
-    def _page(self, author: Facts, in_step: bool = False) -> str:
-        """The report as HTML. Raises `InputError`, as `write_report`, or `report_by` if in_step."""
-        self.expect_finished()
-        (self.results.path / "figures").mkdir(exist_ok=True)
-        from funcnn.experiments.reports.html import to_html
-
-        return to_html(self._document(in_step).by(author))
-
-    def _document(self, in_step: bool) -> Document:
+    def _document(self, in_step: bool = False) -> Document:
         """The report with its author's words, from report.md, which is begun or brought up to date.
 
         What its author should know, as of a percentage that no record has, is a warning in the log.
+        Raises `InputError`, as `write_report`, or `report_in_step` if in_step.
         """
+        self.expect_finished()
+        (self.results.path / "figures").mkdir(exist_ok=True)
         recorded, folder = self.results.lab.report(self.results), self.results.path
         path = folder / "report.md"
         try:

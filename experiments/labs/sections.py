@@ -216,7 +216,9 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
         finding(
             f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
             f"{BACKEND_NAMES[backend]} network of seed 0, whose training is shown here. It has "
-            f"{' and '.join(right)} right."
+            f"{' and '.join(right)} right. Handed in under this name is what the notebook writes, "
+            "which trains the same network once more: other first weights, or rounding, take it "
+            "elsewhere, as another seed would, and its accuracies stand in it."
         ),
         Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.spec import describe
 from funcnn.types import Array, Layer, Shape, Tree, layer_name, traits
@@ -72,13 +73,20 @@ def from_state_dict(model: Layer, like: Tree, arrays: Mapping[str, Array]) -> Tr
     return fn.tree.unflatten(fn.tree.structure(like), [params[path] for path in leaves])
 
 
-def in_mlp(arrays: Mapping[str, Array]) -> dict[str, Array]:
+def in_mlp(arrays: Mapping[str, Array], normalization: Normalization) -> dict[str, Array]:
     """The tensors of flatten, linear, activation, linear, ... by their names in a `self.mlp`.
 
-    That sequence begins with the first linear layer: `1.weight` is `mlp.0.weight`.
+    That sequence begins with the first linear layer: `1.weight` is `mlp.0.weight`. It takes what is
+    stored divided by the scale, pixels from 0 to 1: mean and deviation are in its first layer.
     """
     split = {name: name.split(".", 1) for name in arrays}
-    return {f"mlp.{int(split[name][0]) - 1}.{split[name][1]}": arrays[name] for name in arrays}
+    tensors = {f"mlp.{int(split[name][0]) - 1}.{split[name][1]}": arrays[name] for name in arrays}
+    weight = tensors["mlp.0.weight"].astype(np.float64) / normalization.std  # (out, in)
+    bias = tensors["mlp.0.bias"] - normalization.mean * weight.sum(axis=1)
+    return tensors | {
+        "mlp.0.weight": weight.astype(np.float32),
+        "mlp.0.bias": bias.astype(np.float32),
+    }
 
 
 def renamed(

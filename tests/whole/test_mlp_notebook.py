@@ -47,13 +47,13 @@ def test_the_notebook_trains_what_the_pytorch_backend_trains(tmp_path):
     for epoch in (1, 2):
         for batch in learner.batches(epoch):
             learner.step(batch)
-    expected = in_mlp(to_state_dict(task.model, learner.params))
+    expected = in_mlp(to_state_dict(task.model, learner.params), task.data.normalization)
     said = python("\n".join(code(built_of("fashion-mlp", **changed))), tmp_path)
     assert "1,000 to train on, 200 for validation, 200 to test" in said
     found = torch.load(tmp_path / "another.pt", weights_only=True)
     assert list(found) == list(expected)
     for name, tensor in found.items():
-        np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=0, atol=2e-5)
+        np.testing.assert_allclose(tensor.numpy(), expected[name], rtol=0, atol=1e-4)
 
 
 def colours(folder, form):
@@ -102,11 +102,14 @@ def test_a_snapshot_alone_is_handed_in(tmp_path, monkeypatch):
         notebook = archive.read("DL_HW1_A1.ipynb")
     images, labels = Task.build(run.read_config()).data.test
     classes = fn.predicted_classes(load_model(run).predict(images))
-    assert table == ["Id,Category", *(f"{i},{each}" for i, each in enumerate(classes.tolist()))]
+    header, *rows = table
+    assert header == "Id,Category"
+    predicted = np.array([int(row.partition(",")[2]) for row in rows])
+    assert (predicted == classes).mean() > 0.999  # but for rounding, of another first layer
     title, _, author = "".join(cells(notebook)[0]["source"]).splitlines()[:3]
     assert title == "# An MLP for Fashion-MNIST"
     assert author == r"**Student id** A1 · **Name** Li\_\[1\]"
-    accuracy = (classes == labels).mean()
+    accuracy = (predicted == labels).mean()
     assert f"test accuracy       {accuracy:.2%}" in printed(notebook)  # the snapshot's, in torch
     assert "HIDDEN = (48, 24)" in "\n".join(code(notebook))
 

@@ -20,7 +20,7 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.tensor_files import write_tensors
-from funcnn.experiments.hand_in import networks
+from funcnn.experiments.hand_in import files, networks
 from funcnn.experiments.hand_in.deliverables import (
     HAND_INS,
     Floor,
@@ -31,18 +31,22 @@ from funcnn.experiments.hand_in.deliverables import (
     plain,
 )
 from funcnn.experiments.hand_in.files import make_files, pack
+from funcnn.experiments.hand_in.mlp_rules import SheetCode
 from funcnn.experiments.hand_in.networks import HandedNetwork
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
+from funcnn.experiments.hand_in.notebook_runner import RunNotebook
 from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.labs import run as lab_run
 from funcnn.experiments.labs.lab import Lab, Trial
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
+from funcnn.experiments.pytorch.files import classes_of
 from funcnn.experiments.pytorch.state_dicts import in_mlp
 from funcnn.experiments.reports.document import Document, Section, Text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.predictions import predictions_text
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
 
@@ -170,7 +174,7 @@ def network(run) -> HandedNetwork:
     worse = fn.tree.map(lambda leaf: leaf * np.float32(0.5), trained.params)
     by_backend = {"numpy": trained, "torch": trained._replace(params=worse)}
     task = Task.build(run.read_config())
-    return HandedNetwork(task, by_backend, run.params.read_bytes(), {})
+    return HandedNetwork(task, by_backend, run.params.read_bytes())
 
 
 # All kinds of files at once.
@@ -202,20 +206,27 @@ NOTEBOOK = {
 @pytest.fixture(scope="module")
 def good(network, tmp_path_factory) -> Submission:
     """Files that keep all rules, the report in little, and the notebook as if it had run."""
-    kinds = ("notebook", "weights")
-    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind not in kinds))
+    kinds = ("report", "layer", "network")
+    without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind in kinds))
     report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
-    files = make_files(without, STUDENT, {"mlp": network}, lambda: report, lambda step: None)
+    made = make_files(without, STUDENT, {"mlp": network}, lambda facts: report, lambda step: None)
+    files, params = dict(made.files), {"mlp": network.snapshot}
     weights = tmp_path_factory.mktemp("weights") / "A1.pt"
-    write_tensors(weights, in_mlp(network.tensors("numpy")), {})
+    normalization = network.task.data.normalization
+    write_tensors(weights, in_mlp(network.tensors("numpy"), normalization), {})
     files["A1.pt"] = weights.read_bytes()
     notebook = json.loads(build("fashion-mlp", lab_configs("fashion-mlp", hidden=MLP["hidden"])))
     code = [each for each in notebook["cells"] if each["cell_type"] == "code"]
     for number, each in enumerate(code, 1):
         each["execution_count"] = number
     files["A1.ipynb"] = json.dumps(notebook).encode()
+    pixels = network.task.data.test[0] / np.float32(255)
+    classes = classes_of(
+        files["A1.pt"], SheetCode.of(files["A1.ipynb"]).definition(784, 10), pixels
+    )
+    files["A1.csv"] = predictions_text(classes).encode()
     files = {STUDENT.fill(piece.name): files[STUDENT.fill(piece.name)] for piece in ALL.pieces}
-    return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files))
+    return Submission(ALL, STUDENT, {"mlp": network}, files, pack(files), params)
 
 
 def test_good_files_keep_every_rule(good) -> None:
@@ -333,7 +344,7 @@ BROKEN = [
         [
             "A1.csv: a row for each test image (9,999 rows)",
             "A1.csv: Id counts from 0",
-            "A1.csv: the classes that the NumPy network predicts (0 of 10,000)",
+            "A1.csv: the classes that A1.pt predicts (0 of 10,000)",
         ],
     ),
     (
@@ -354,12 +365,12 @@ BROKEN = [
     (
         "A1.csv",
         rows(lambda lines: [lines[0], *(f"{i},0" for i in range(10_000))]),
-        ["A1.csv: the classes that the NumPy network predicts ("],
+        ["A1.csv: the classes that A1.pt predicts ("],
     ),
     (
         "A1.csv",
         rows(lambda lines: [*lines[:-1], f"9999,{(int(lines[-1][-1]) + 1) % 10}"]),
-        ["A1.csv: the classes that the NumPy network predicts (9,999 of 10,000)"],
+        ["A1.csv: the classes that A1.pt predicts (9,999 of 10,000)"],
     ),
     ("A1.pt", tensors(without_first), [f"{STRICTLY} (Error(s) in loading state_dict for"]),
     ("A1.pt", tensors(padded), ["A1.pt: less than 2 MB (2.", f"{STRICTLY} ("]),
@@ -375,14 +386,49 @@ BROKEN = [
 @pytest.mark.parametrize(("file", "change_file", "broken"), BROKEN)
 def test_a_rule_that_does_not_hold_is_named(good, file, change_file, broken) -> None:
     files = good.files | {file: change_file(good.files[file])}
-    suffix = Path(file).suffix  # network.py is judged together with layer.py
-    pieces = tuple(piece for piece in ALL.pieces if piece.name.endswith(suffix))
+    suffixes = {Path(file).suffix}  # network.py is judged together with layer.py
+    if suffixes == {".csv"}:  # and the table by the weights
+        suffixes.add(".pt")
+    pieces = tuple(piece for piece in ALL.pieces if Path(piece.name).suffix in suffixes)
     only = ALL._replace(pieces=pieces, floors=())
     verdicts = check(good._replace(hand_in=only, files=files, archive=None))
     found = [str(verdict) for verdict in verdicts if not verdict.holds]
     assert len(found) == len(broken)
     for said, expected in zip(found, broken, strict=True):
         assert said.startswith(expected)
+
+
+def test_a_table_is_judged_by_the_params_that_the_notebook_trained(good, network) -> None:
+    kinds = ("layer", "network", "predictions")
+    only = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind in kinds), floors=())
+    rule = (
+        "A1.csv: the classes that network_A1.py predicts with the params that its notebook trained"
+    )
+
+    def verdict(params):
+        verdicts = check(good._replace(hand_in=only, archive=None, params={"mlp": params}))
+        (found,) = [each for each in verdicts if str(each).startswith(rule)]
+        return found
+
+    assert verdict(network.snapshot).holds
+    model = network.trained.model
+    _, first = model.init(fn.random.key(7), (1, 28, 28))
+    others = io.BytesIO()
+    np.savez(others, **dict(fn.tree.leaves_with_path(first)))
+    assert not verdict(others.getvalue()).holds
+
+
+@pytest.mark.parametrize(("said", "holds"), [("60.00", True), ("50.00", False), ("4.00", False)])
+def test_what_a_notebook_prints_must_be_enough(good, said, holds) -> None:
+    text = f"validation accuracy 70.00%\ntest accuracy       {said}%; more\n"
+    output = [{"output_type": "stream", "name": "stdout", "text": [text]}]
+    notebook = cell(outputs=output)(b"")
+    only = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind == "notebook"))
+    files = good.files | {"A1.ipynb": notebook}
+    verdicts = check(good._replace(hand_in=only, archive=None, files=files))
+    found = {str(each): each.holds for each in verdicts if each.of == "A1.ipynb"}
+    assert found["A1.ipynb: at least 50 % on the validation set (70.00 %)"]
+    assert found[f"A1.ipynb: above 50 % on the test set ({said} %)"] == holds
 
 
 def test_other_weights_break_the_table_and_the_floor(good) -> None:
@@ -565,16 +611,26 @@ def nothing_to_report(results):
 
 
 def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypatch) -> None:
+    notebook = Piece("it_{id}.ipynb", "notebook", "points")
     broken = TINY_HAND_IN._replace(
-        pieces=(*TINY_HAND_IN.pieces, Piece("kaggle/it.csv", "predictions", "one")),
+        pieces=(*TINY_HAND_IN.pieces, Piece("kaggle/it.csv", "predictions", "one"), notebook),
         floors=(Floor("one", "test", 0.999),),
         archive=None,
     )
+    run = RunFolder(tiny / "trials/one/numpy-seed-0")
+    points, _ = Task.build(run.read_config()).data.test
+    classes = fn.predicted_classes(load_model(run).predict(points))
+    written = {"kaggle/it.csv": predictions_text(classes).encode()}
+    params = {"one": run.params.read_bytes()}
+    ran = RunNotebook(json.dumps(NOTEBOOK).encode(), written, params)
+    monkeypatch.setattr(files, "run_notebook", lambda *args: ran)
     monkeypatch.setitem(HAND_INS, "tiny", broken)
     monkeypatch.setitem(LABS, "tiny", TINY._replace(report=nothing_to_report))
     said = submit("tiny", "--student-id", "7", "--draft").stdout.splitlines()
     folder = Path("hand-in/tiny-7-draft")
-    assert {path.name for path in folder.iterdir()} == {"layer.py", "network.py", "kaggle"}
+    assert {path.name for path in folder.iterdir()} == {
+        *("layer.py", "network.py", "kaggle", "it_7.ipynb")
+    }
     assert (folder / "kaggle/it.csv").read_text().startswith("Id,Category\n")
     lacking = [line for line in said if line.startswith("does not hold: ")]
     assert lacking[0] == "does not hold: report_7.pdf: nothing to report"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from notebooks import built_of, code, python
 
+from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 
@@ -39,7 +40,8 @@ said = {}
           if isinstance(each, type) and issubclass(each, torch.optim.Optimizer)]
 images = np.load("images.npy")
 labels = torch.from_numpy(np.load("labels.npy"))
-rows = torch.from_numpy((images.reshape(len(images), -1) / np.float32(255) - 0.286) / 0.353).float()
+pixels = torch.from_numpy(images.reshape(len(images), -1) / np.float32(255))
+rows = (pixels - 0.286) / 0.353
 
 
 def epochs(model, rows, labels, count):
@@ -70,6 +72,10 @@ torch.save(model.state_dict(), "submission.pt")
 again = myMLP(28 * 28, 10)
 again.load_state_dict(torch.load("submission.pt", weights_only=True), strict=True)
 said["again"] = bool((again(rows) == model(rows)).all())
+deviation, mean, CLASSES = 0.353, 0.286, range(10)
+images = images[:, None]
+FOR_PIXELS
+said["pixels"] = (for_pixels(model)(pixels) - model(rows)).abs().max().item()
 import os
 said["bytes"] = os.path.getsize("submission.pt")
 colour = myMLP(3072, 10)
@@ -210,13 +216,15 @@ def sheet(tmp_path_factory):
     hidden = [part for width in (256, 128) for part in (fn.Dense(width), fn.Relu())]
     model = fn.serial(fn.Flatten(), *hidden, fn.Dense(10))
     _, params = model.init(fn.random.key(0), (1, 28, 28))
-    inputs = (images[:50, None] / np.float32(255)).astype(np.float32)
+    inputs = images[:50, None] / np.float32(255)
     np.save(folder / "inputs.npy", inputs)
-    write_tensors(folder / "snapshot.pt", in_mlp(to_state_dict(model, params)), {})
-    said = json.loads(
-        python(SHEET.replace("CLASSES", classes_of(code(built_of("fashion-mlp"))), 1), folder)
-    )
-    outputs, _ = model.apply(params, inputs, wrt=None)
+    scaled = Normalization(255.0, 0.286, 0.353)
+    write_tensors(folder / "snapshot.pt", in_mlp(to_state_dict(model, params), scaled), {})
+    cells = code(built_of("fashion-mlp"))
+    (folding,) = (cell.partition("\n\n\n")[0] for cell in cells if "def for_pixels" in cell)
+    sheet = SHEET.replace("CLASSES", classes_of(cells), 1).replace("FOR_PIXELS", folding)
+    said = json.loads(python(sheet, folder))
+    outputs, _ = model.apply(params, scaled(images[:50, None]), wrt=None)
     said["snapshot"] = float(np.abs(np.load(folder / "snapshot_outputs.npy") - outputs).max())
     return said
 
@@ -252,6 +260,10 @@ def test_another_data_set_is_learned_in_less_than_2_mb(sheet):
 
 def test_the_params_of_a_snapshot_load_strictly_and_give_its_outputs(sheet):
     assert sheet["snapshot"] < 1e-5
+
+
+def test_the_first_layer_takes_the_normalisation_in(sheet):
+    assert sheet["pixels"] < 2e-5  # of outputs in float32, some tens at most
 
 
 def test_the_loss_is_cross_entropy_without_overflow(sheet):

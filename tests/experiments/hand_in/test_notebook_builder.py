@@ -1,6 +1,5 @@
 """The notebooks of the labs: built, and run where funcnn cannot be imported."""
 
-import csv
 import gzip
 import hashlib
 import json
@@ -36,21 +35,6 @@ def folder(tmp_path):
     path = tmp_path / "handed in"
     path.mkdir()
     return path
-
-
-def test_the_record_beside_trained_params_is_the_history_that_is_drawn(folder):
-    found = {"csv": csv, "Path": Path, "plt": None}
-    exec(cell_with(built_of("mnist-numpy"), "def recorded"), found)
-    snapshot = folder / "params_nn.npz"
-    record = folder / "params_nn.npz.csv"
-    header = "epoch,train_loss,train_accuracy,lr,test_loss,test_accuracy"
-    record.write_text(f"{header}\n1,2,0.3,9,1.5,0.4\n2,1,0.5,9,1,0.6\n")
-    assert found["recorded"](snapshot, "test") == []
-    snapshot.write_bytes(b"")
-    assert found["recorded"](snapshot, "test") == [(1, 2, 0.3, 1.5, 0.4), (2, 1, 0.5, 1, 0.6)]
-    assert all(type(row[0]) is int for row in found["recorded"](snapshot, "test"))
-    record.unlink()
-    assert found["recorded"](snapshot, "test") == []
 
 
 def test_what_is_missing_beside_a_notebook_is_said_in_a_line(folder):

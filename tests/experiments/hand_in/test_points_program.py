@@ -185,7 +185,7 @@ def test_a_line_that_is_not_there_once_is_named():
 
 
 def broken(pieces, files, printed=None):
-    submission = Submission(HandIn(pieces), Student("1", "Li"), {}, files, None, printed)
+    submission = Submission(HandIn(pieces), Student("1", "Li"), {}, files, None, {}, printed)
     return [str(verdict) for verdict in check(submission) if not verdict.holds]
 
 
