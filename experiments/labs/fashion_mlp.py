@@ -1,7 +1,6 @@
 """The lab `fashion-mlp`: an MLP for Fashion-MNIST, ranked by accuracy and size."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import sizes_text
@@ -11,6 +10,7 @@ from funcnn.experiments.labs import figures, judgements, sections
 from funcnn.experiments.labs.activation_theory import activation_functions
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.lab import Lab, Results, Trial
+from funcnn.experiments.labs.layers_in_words import activation_in_words
 from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.tables import (
     ACCURACIES,
@@ -45,30 +45,28 @@ MAIN = Trial("mlp", _BASE, main=True)
 OURS = MAIN._replace(backends=("numpy",))  # beside what is tried, which is in NumPy alone
 
 
-def _tried(name: str, **changed: Any) -> Trial:
-    return Trial(name, {**_BASE, **changed}, backends=("numpy",))
-
-
-SMOOTHED = _tried("label-smoothing", label_smoothing=0.1)
+SMOOTHED = MAIN.in_numpy("label-smoothing", label_smoothing=0.1)
 SIZES = {
-    "-".join(map(str, hidden)): _tried(f"hidden-{sizes_text(hidden)}", hidden=hidden)
+    "-".join(map(str, hidden)): MAIN.in_numpy(f"hidden-{sizes_text(hidden)}", hidden=hidden)
     for hidden in ([32], [64, 32], [128, 64], [512, 128])
 }
 ACTIVATIONS = {
-    name: _tried(f"activation-{name}", activation=name)
+    name: MAIN.in_numpy(f"activation-{name}", activation=name)
     for name in (
         *("identity", "binary-step", "sigmoid", "tanh", "arctan"),
         *("prelu", "elu", "softplus"),
     )
 }
 MOMENTUM = {
-    "the lab's, constant rate": _tried("lab-constant", schedule="constant"),
-    "torch's, constant rate": _tried("torch-constant", optimizer="sgd", schedule="constant"),
-    "torch's, falling rate": _tried("torch-falling", optimizer="sgd"),
+    "the lab's, constant rate": MAIN.in_numpy("lab-constant", schedule="constant"),
+    "PyTorch's, constant rate": MAIN.in_numpy(
+        "torch-constant", optimizer="sgd", schedule="constant"
+    ),
+    "PyTorch's, falling rate": MAIN.in_numpy("torch-falling", optimizer="sgd"),
 }
 OTHERS = {
-    "MNIST": _tried("on-mnist", data="mnist"),
-    "EMNIST, 47 classes": _tried("on-emnist", data=EMNIST47),
+    "MNIST": MAIN.in_numpy("on-mnist", data="mnist"),
+    "EMNIST, 47 classes": MAIN.in_numpy("on-emnist", data=EMNIST47),
 }
 
 
@@ -187,8 +185,8 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 
 
 def _activations(results: Results) -> Section:
-    settings = [*map(Setting, ACTIVATIONS, ACTIVATIONS.values())]
-    settings.insert(5, Setting("relu (above)", OURS))
+    settings = [Setting(activation_in_words(name), trial) for name, trial in ACTIVATIONS.items()]
+    settings.insert(5, Setting("ReLU (above)", OURS))
     section = sweep(
         results,
         "Activations",
@@ -233,13 +231,13 @@ def _optimizer(results: Results) -> Section:
                 [
                     r"\mathrm{the\ lab's}\quad v_t &= b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
                     "w_t &= w_{t-1} + v_t",
-                    r"\mathrm{torch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
+                    r"\mathrm{PyTorch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
                     "w_t &= w_{t-1} - h v_t",
                 ]
             ),
             Text(
                 "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
-                "While $h$ is constant, the lab's $v$ is $-h$ times torch's and $w$ is the same, "
+                "While $h$ is constant, the lab's $v$ is $-h$ times PyTorch's and $w$ is the same, "
                 "but for rounding, by which runs in single precision part as two seeds do. "
                 "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
                 "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."

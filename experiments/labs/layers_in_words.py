@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import funcnn as fn
 from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.introspection import Summary
 from funcnn.types import Layer, Shape, layer_name, traits
 
@@ -33,6 +34,11 @@ def layer_in_words(layer: Layer) -> str:
         size = spec["kernel_size"]
         return f"{words} {sizes_text((size, size) if isinstance(size, int) else size, ' x ')}"
     return f"{words} {spec['rate']:g}" if "rate" in spec else words
+
+
+def activation_in_words(name: str) -> str:
+    """An activation by its name among the settings of a run."""
+    return layer_in_words(ACTIVATIONS[name].layer())
 
 
 def summary_in_words(model: Layer, input_shape: Shape) -> Summary:

@@ -2,7 +2,7 @@
 
 import math
 
-from funcnn.experiments.labs.layers_in_words import layer_in_words
+from funcnn.experiments.labs.layers_in_words import activation_in_words
 from funcnn.experiments.reports.document import Block, Table, finding
 from funcnn.experiments.tasks.architectures import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.config import RunConfig
@@ -37,7 +37,7 @@ def trained_with(task: Task, backend: str) -> list[Block]:
         ("optimizer", _optimizer(config)),
         ("learning rate", f"{config.lr:g}, {_SCHEDULES.get(config.schedule, config.schedule)}"),
         ("loss", _loss(config)),
-        ("activation", layer_in_words(ACTIVATIONS[config.activation].layer())),
+        ("activation", activation_in_words(config.activation)),
         ("first weights", _first_weights(config, backend)),
         ("dropout", f"{config.dropout:g}" if config.dropout else "none"),
     ]

@@ -1,6 +1,7 @@
 """The pictures of the labs' reports: what they show, and that nothing in them hides anything."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -196,16 +197,24 @@ def test_an_image_is_followed_through_activations_and_poolings():
     image = examples(10)[0][0]
     found = network_figures.image_inside(model, image)
     assert [(maps.names, maps.outputs.shape, maps.stage) for maps in found] == [
-        (("Conv", "Relu"), (16, 28, 28), 1),
-        (("MaxPool",), (16, 14, 14), 1),
-        (("Conv", "Relu"), (32, 14, 14), 2),
-        (("MaxPool",), (32, 7, 7), 2),
+        (("convolution 3 x 3", "ReLU"), (16, 28, 28), 1),
+        (("max-pooling 2 x 2",), (16, 14, 14), 1),
+        (("convolution 3 x 3", "ReLU"), (32, 14, 14), 2),
+        (("max-pooling 2 x 2",), (32, 7, 7), 2),
     ]
     pooled = found[0].outputs.reshape(16, 14, 2, 14, 2).max((2, 4))
     np.testing.assert_array_equal(found[1].outputs, pooled)
     first = fn.serial(*fn.types.traits(model.model).layers[:2])
     expected = fn.predict(first.apply, model.params[:2], model.normalization(image[None]))
     np.testing.assert_array_equal(found[0].outputs, expected[0])
+
+
+def test_channels_that_are_silent_are_counted_behind_each_convolution():
+    model = trained_model("cnn3")
+    model.params[0]["weight"][:3], model.params[0]["bias"][:3] = 0, -1
+    said = network_figures.of_maps(model, examples(10)[0][0])
+    pattern = r".*: 3 of 16 behind convolution 1, after max-pooling 2 x 2; \d+ of 32 behind conv.*"
+    assert re.fullmatch(pattern, said)
 
 
 CONVOLVING = [name for name, arch in ARCHITECTURES.items() if arch.convolves and not arch.binary]

@@ -5,8 +5,8 @@ import itertools
 import pytest
 from matplotlib.patches import FancyBboxPatch
 
-import funcnn as fn
 from funcnn.experiments.figures import architecture, console
+from funcnn.experiments.labs.layers_in_words import summary_in_words
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -38,40 +38,48 @@ def test_a_screen_has_every_line_as_it_is_and_none_leaves_it(drawn, tmp_path):
 
 def blocks(arch, shape, classes, output, **settings):
     model = build_network(RunConfig.resolve({"arch": arch, **settings}), classes)
-    return architecture.blocks_of(fn.summary(model, shape), shape, output)
+    return architecture.blocks_of(summary_in_words(model, shape), shape, output)
 
 
 def test_the_blocks_are_the_models_layers_with_those_that_change_no_shape_behind_them():
     assert blocks("cnn3", (1, 28, 28), 10, "softmax") == [
         (("Input",), (1, 28, 28), 0),
-        (("Conv", "Relu"), (16, 28, 28), 160),
-        (("MaxPool",), (16, 14, 14), 0),
-        (("Conv", "Relu"), (32, 14, 14), 4640),
-        (("MaxPool",), (32, 7, 7), 0),
-        (("Flatten", "Dropout"), (1568,), 0),
-        (("Dense", "softmax"), (10,), 15690),
+        (("convolution 3 x 3", "ReLU"), (16, 28, 28), 160),
+        (("max-pooling 2 x 2",), (16, 14, 14), 0),
+        (("convolution 3 x 3", "ReLU"), (32, 14, 14), 4640),
+        (("max-pooling 2 x 2",), (32, 7, 7), 0),
+        (("flatten", "dropout 0.25"), (1568,), 0),
+        (("fully connected", "softmax"), (10,), 15690),
     ]
     points = blocks("points", (2,), 2, None, data="points-xor")
-    assert [block.layers for block in points] == [("Input",), *[("Dense", "Sigmoid")] * 3]
+    assert [block.layers for block in points] == [("Input",), *[("fully connected", "sigmoid")] * 3]
 
 
 IMAGE = (1, 28, 28)
 
 
 @pytest.mark.parametrize(
-    ("arch", "shape"), [("cnn3", IMAGE), ("mlp3", IMAGE), ("points", (2,)), ("resnet", IMAGE)]
+    ("arch", "shape", "settings"),
+    [
+        ("cnn3", IMAGE, {}),
+        ("mlp3", IMAGE, {"dropout": 0.25}),
+        ("points", (2,), {}),
+        ("resnet", IMAGE, {}),
+    ],
 )
-def test_every_block_is_drawn_with_its_shape_and_parameters_apart(drawn, tmp_path, arch, shape):
-    found = blocks(arch, shape, 2 if arch == "points" else 10, None)
+def test_every_block_is_drawn_with_its_shape_and_parameters_apart(
+    drawn, tmp_path, arch, shape, settings
+):
+    found = blocks(arch, shape, 2 if arch == "points" else 10, None, **settings)
     architecture.network(tmp_path / "a.png", found)
     (figure,) = drawn
     (axis,) = figure.axes
     figure.draw_without_rendering()
     texts = [text for text in axis.texts if text.get_text()]
-    said = [text.get_text() for text in texts]
+    said = [" ".join(text.get_text().split()) for text in texts]  # whatever space there is
     assert len(said) == sum(3 if block.parameters else 2 for block in found)
     for block in found:
-        assert " +\n".join(block.layers) in said
+        assert " + ".join(block.layers) in said
         assert " x ".join(map(str, block.shape)) in said
     boxes = [box.get_window_extent() for box in axis.patches if isinstance(box, FancyBboxPatch)]
     assert len(boxes) == len(found)

@@ -36,7 +36,16 @@ from funcnn.experiments.labs.momentum_theory import recurrences_apart
 from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.labs.tables import verdict
-from funcnn.experiments.reports.document import Document, Items, Picture, Section, Table, Text
+from funcnn.experiments.reports.document import (
+    Document,
+    Formula,
+    Items,
+    Listing,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
 from funcnn.experiments.reports.own_words import with_words
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.run_folder import EpochRow
@@ -237,9 +246,9 @@ def test_of_the_main_runs_alone_a_report_has_all_but_what_the_others_show(done, 
 @pytest.mark.parametrize(
     ("name", "trial", "last"),
     [
-        ("points", points.MAIN["xor"], ("Dense", "Sigmoid")),
-        ("fashion", fashion.CNN, ("Dense", "softmax")),
-        ("mnist", mnist.NN, ("Dense", "softmax")),
+        ("points", points.MAIN["xor"], ("fully connected", "sigmoid")),
+        ("fashion", fashion.CNN, ("fully connected", "softmax")),
+        ("mnist", mnist.NN, ("fully connected", "softmax")),
     ],
 )
 def test_the_network_is_drawn_with_what_makes_probabilities(done, name, trial, last, monkeypatch):
@@ -260,6 +269,106 @@ def test_a_sentence_of_judgement_stands_under_every_table_and_figure(done, name)
                 assert isinstance(below, Text | Items), (section.title, block.caption)
                 judged += 1
     assert judged >= 8
+
+
+CODE = re.compile(
+    r"\b(numpy|torch|Conv|Dense|MaxPool|Relu|relu|FullyConnected|Flatten)\b|-seed-|/weight|/bias"
+)
+"""Names of our code, which a report has only in listings, and where it is marked as code."""
+
+
+def words_of(part):
+    """All that a reader of a report reads, but for listings, formulas and what is marked."""
+    for block in part.blocks:
+        if isinstance(block, Section):
+            yield block.title
+            yield from words_of(block)
+        elif isinstance(block, Text):
+            yield block.paragraph
+        elif isinstance(block, Items):
+            yield from block.sentences
+        elif isinstance(block, Table):
+            yield from itertools.chain(block.header, *block.rows)
+        if isinstance(block, Table | Picture | Listing):
+            yield block.caption
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_report_speaks_in_the_words_of_the_field(done, name):
+    labels = [label for of in points.EXTRAS.values() for label in of]  # as main.py prints them
+    for said in words_of(done[name].document):
+        for label in labels if name == "points" else ():
+            said = said.replace(label, "")
+        assert not CODE.search(re.sub("`.*?`", "", said)), said
+
+
+@pytest.mark.parametrize("name", ["fashion", "emnist47", "mnist"])
+def test_the_tables_of_layers_say_the_sizes_of_windows(done, name):
+    tables_of = {
+        block.header: block
+        for section in sections_of(done[name].document)
+        for block in section.blocks
+        if isinstance(block, Table) and any("convolution" in row[0] for row in block.rows)
+    }
+    rows = [row[0] for row in tables_of["layer", "output", "parameters"].rows]
+    size = 5 if name == "mnist" else 3
+    stage = [f"convolution {size} x {size}", "ReLU", "max-pooling 2 x 2"]
+    assert rows[:7] == [*stage, *stage, "flatten"]
+    assert rows[-2:] == ["fully connected", "all"]
+    if name != "mnist":  # where both begin with the same
+        first = [row[0] for row in tables_of["weights of", "NumPy", "PyTorch"].rows]
+        assert first == ["first convolution", "second convolution", "fully connected layer"]
+
+
+def test_runs_and_backends_are_named_in_words(done):
+    said = list(words_of(done["mnist"].document))
+    assert any("NumPy (seed 0) and PyTorch (seed 0) put" in each for each in said)
+    assert any(re.search(r"Test accuracy: NumPy \d.*%, PyTorch ", each) for each in said)
+
+
+def test_emnist47_speaks_of_sigmoids_only_where_they_were_tried(done, monkeypatch):
+    monkeypatch.setattr(tables, "drawn", lambda *args: True)
+    results, page, _ = done["emnist47"]
+    assert "the first networks tried had sigmoids" in page
+    said = (results.machine, results.emnist, results.measured)
+    alone = Results(results.lab, results.path, True, *said, main_only=True)
+    document = emnist47.report(alone)
+    assert any("ReLU follows each convolution." in each for each in words_of(document))
+    assert not any("sigmoid" in each for each in words_of(document))
+    formulas = [
+        line
+        for section in sections_of(document)
+        for block in section.blocks
+        if isinstance(block, Formula)
+        for line in block.lines
+    ]
+    assert any("ReLU" in line for line in formulas)
+    assert not any("sigmoid" in line for line in formulas)
+
+
+def test_emnist47_says_whether_the_test_images_have_labels(done, monkeypatch):
+    results, page, _ = done["emnist47"]
+    assert "has none either: every accuracy is that of the validation set." in page
+    data = results.task(emnist47.CNN).data
+    labelled = data._replace(test=(data.test[0], np.zeros(len(data.test[0]), int)))
+    task = results.task(emnist47.CNN)._replace(data=labelled)
+    monkeypatch.setattr(results, "task", lambda trial: task)
+    said = emnist47._labels(results).paragraph
+    assert "`letters`, which is read here, has them beside the images" in said
+    assert "Nothing was chosen by it" in said
+
+
+def test_a_report_says_once_what_twice_a_standard_error_of_few_seeds_can_say():
+    machine = {"cpu": "one", "cores": 2, "load": None, "system": "Linux"}
+
+    def differences(seeds):
+        results = Results(mnist.LAB, Path("runs"), False, machine, seeds=seeds)
+        return dict(tables.facts(results)).get("Differences")
+
+    # P(|T| > 2) of Student's t is 0.184 with 2 degrees of freedom, 0.116 with 4.
+    assert "by chance in 18% of cases with 2 seeds" in differences(2)
+    assert "by chance in 12% of cases with 3 seeds: that is a hint and no test" in differences(3)
+    assert differences(1) is None
 
 
 def test_points_shows_every_prediction_and_the_printed_losses(done):
@@ -386,10 +495,10 @@ def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, 
 
 def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     page = done["fashion-mlp"].page
-    for name in ("identity", "binary-step", "sigmoid", "tanh", "arctan", "relu (above)", "prelu",
-                 "elu", "softplus"):  # fmt: skip
+    for name in ("identity", "binary step", "sigmoid", "tanh", "arctan", "ReLU (above)", "PReLU",
+                 "ELU", "softplus"):  # fmt: skip
         assert f">{name}<" in page
-    for name in ("the lab&#39;s, constant rate", "torch&#39;s, falling rate"):
+    for name in ("the lab&#39;s, constant rate", "PyTorch&#39;s, falling rate"):
         assert name in page
     assert "EMNIST, 47 classes" in page
 

@@ -30,7 +30,7 @@ def test_the_settings_of_a_cnn_by_adam():
         "optimizer": "Adam, β1 0.9, β2 0.999",
         "learning rate": "0.002, falls to 0 along half a cosine",
         "loss": "cross-entropy of the softmax",
-        "activation": "relu",
+        "activation": "ReLU",
         "first weights": "He's, N(0, 2 / inputs); Glorot's in the last layer; biases 0",
         "dropout": "0.25",
     }
