@@ -72,8 +72,6 @@ validation images, with a rate of 6e-4 and with one of 1e-3:
 """
 _TRIED_WITH = "1x28x28-16x28x28-32x14x14-47"
 """What was measured of the lab with 47 classes, and its network, which alone says so."""
-
-
 _STEP_OF_MAIN = """
 main.py steps along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
 """

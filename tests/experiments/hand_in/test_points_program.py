@@ -136,6 +136,7 @@ def test_the_class_begins_as_the_program_and_descends_as_it(
     monkeypatch.setattr(points_main, "EPOCHS", 200)
     for file in ("layer.py", "network.py"):
         (tmp_path / file).write_bytes(files[file])
+    assert "those that main.py begins with" in files["network.py"].decode()
     points, labels, _, params = points_main.begin(name, seed)
     losses = points_main.learn(name, seed, update=points_optimizers.gradient_descent)[2]
     np.savez(tmp_path / "begun.npz", x=points, t=labels, losses=losses)
