@@ -53,8 +53,8 @@ def submit(
 ) -> None:
     """Build what a lab wants handed in, from a finished experiment or from snapshots alone.
 
-    Its notebooks run for it, and train what is handed in, for some minutes. The files are checked by
-    the lab's rules; if one does not hold, nothing is written, unless it is a draft.
+    Its notebooks run for it, and train what is handed in, for some minutes. The files are checked
+    by the lab's rules; if one does not hold, nothing is written, unless it is a draft.
 
     \b
     Examples:
