@@ -30,7 +30,7 @@ _GREYS = {"cmap": "gray_r", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
 def mistakes(
     path: Path, images: Array, labels: Array, outputs: Array, class_names: Sequence[str]
 ) -> None:
-    """The 24 images that are wrong with the highest probability, each with what it was taken for.
+    """The 18 images that are wrong with the highest probability, each with what it was taken for.
 
     images: bytes `(N, 1, H, W)`. labels: `(N,)`. outputs: logits `(N, K)`. Where nothing is wrong
     the figure says so.
@@ -153,7 +153,7 @@ def top_images(outputs: Array, count: int = 3) -> TopImages:
     return TopImages(indices, shares[indices, np.arange(len(indices))[:, None]])
 
 
-def worst_mistakes(outputs: Array, labels: Array, count: int = 24) -> Mistakes:
+def worst_mistakes(outputs: Array, labels: Array, count: int = 18) -> Mistakes:
     """At most `count` images with the highest probability of the class that is wrong for them.
 
     labels: `(N,)`. Of equal probabilities the earlier image comes first.

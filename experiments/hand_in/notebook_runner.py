@@ -175,7 +175,8 @@ def _finish(client: Any) -> None:
         startup.mkdir(parents=True)
         blocked = "import sys\nsys.modules['funcnn'] = None\n"
         (startup / "without_funcnn.py").write_text(blocked, "ascii")
-        env = {**os.environ, "IPYTHONDIR": settings}
+        # OpenBLAS's threads wait for each other: beside other work, steps took ten times as long.
+        env = {**os.environ, "IPYTHONDIR": settings, "OPENBLAS_NUM_THREADS": "1"}
         done = thread.submit(lambda: asyncio.run(client.async_execute(env=env, cleanup_kc=True)))
         try:
             done.result()

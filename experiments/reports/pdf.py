@@ -17,7 +17,7 @@ from funcnn.experiments.figures.drawing import FONTS, signs_without_font
 
 _MUCH = 1 / 3
 """Of a page's height, that should not be blank."""
-_LEAST = 0.6
+_LEAST = 0.55
 """Of a figure's height, below which it is not set smaller to fit."""
 _HEADINGS, _MARGINS = 80, 45
 """Pixels: what headings above a figure take at most, and the margins that they lose on a page."""

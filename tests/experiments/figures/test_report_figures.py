@@ -251,7 +251,7 @@ def test_mistakes_are_drawn_worst_first_with_what_they_were_taken_for(classes, t
     names = CLASSES[classes]
     example_pictures.mistakes(tmp_path / "new.png", images, labels, outputs, names)
     found = outcomes.worst_mistakes(outputs, labels)
-    assert len(found.indices) == len(titles(drawn[0])) == 24
+    assert len(found.indices) == len(titles(drawn[0])) == 18
     for axis, index, title, sureness in zip(
         drawn[0].axes, found.indices, titles(drawn[0]), found.probabilities, strict=True
     ):

@@ -106,8 +106,10 @@ def test_the_python_of_a_notebook_is_this_one(folder, tmp_path, monkeypatch):
         json.dumps({"argv": ["/no/python", "{connection_file}"], "display_name": "x"})
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    done = execute(notebook_of("import sys\nprint(sys.executable)"), folder, name="it")
-    assert printed(done) == f"{sys.executable}\n"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    cell = "import os, sys\nprint(sys.executable, os.environ['OPENBLAS_NUM_THREADS'])"
+    done = execute(notebook_of(cell), folder, name="it")
+    assert printed(done) == f"{sys.executable} 1\n"
 
 
 # --- what is built ---------------------------------------------------------------------------
