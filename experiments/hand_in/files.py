@@ -43,6 +43,7 @@ def make_files(
     """
     tasks = {trial: network.task for trial, network in networks.items()}
     facts, params = student.facts(), dict[str, bytes]()
+    snapshots = any(network.one_training for network in networks.values())
     beside = modules(hand_in, tasks, student.fill, facts)
     made = dict(beside)
 
@@ -56,8 +57,9 @@ def make_files(
             made.update({name: ran.content, **ran.written})
             params.update(ran.params)
             if accuracies := accuracies_in(ran.content):
+                trained = "" if snapshots else ": a training beside those of this report"
                 its = "; the predictions handed in are its own" if ran.written else ""
-                facts.append((name, f"prints {', '.join(accuracies)}{its}"))
+                facts.append((name, f"prints {', '.join(accuracies)}{trained}{its}"))
 
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "report"):
         name = student.fill(piece.name)

@@ -205,7 +205,7 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     """
     images, _ = results.task(trial).data.test
     classes = fn.predicted_classes(results.model(trial, backend).predict(images))
-    lines = save_predictions(results.path / file, classes)
+    save_predictions(results.path / file, classes)
     summary = results.summary(trial, backend)
     right = [
         f"{summary[score]:.2%} of the {part} images"
@@ -214,13 +214,12 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     ]
     return [
         finding(
-            f"`{file}` has the predicted class of each of the {len(classes):,} test images, by the "
-            f"{BACKEND_NAMES[backend]} network of seed 0, whose training is shown here. It has "
-            f"{' and '.join(right)} right. Handed in under this name is what the notebook writes, "
-            "which trains the same network once more: other first weights, or rounding, take it "
-            "elsewhere, as another seed would, and its accuracies stand in it."
+            f"The predictions that are handed in, `{file}`, are written by the notebook, which "
+            "trains this network once more, in a training beside those that are shown here: it "
+            "ends elsewhere, as another seed would, and its accuracies stand in it. The "
+            f"{BACKEND_NAMES[backend]} network of seed 0, which is shown here, has "
+            f"{' and '.join(right)} right."
         ),
-        Listing("\n".join([*lines[:6], "...", *lines[-2:]]), "How it begins and ends."),
     ]
 
 
