@@ -89,9 +89,10 @@ def set_up(drawn: Sequence[Block]) -> Section:
                 ]
             ),
             Text(
-                "Each layer in `layer.py` returns its output together with the function that does "
-                "this step, its `backward`; that of the network, `forward` in `main.py`, calls "
-                "them in reverse."
+                "Each layer in `layer.py` returns its output together with its `backward`, which "
+                "takes the derivative by the output to those by its weights and its input; that of "
+                "the network, `forward` in `main.py`, calls them in reverse. The update is `sgd` "
+                "in `network.py`."
             ),
         ),
     )

@@ -131,8 +131,6 @@ def save_predictions(
     *,
     columns: Sequence[str] = _HEADER,
     ids: Array | None = None,
-) -> list[str]:
-    """Write the table of predicted classes `(N,)`, as `predictions_text`; its lines."""
-    text = predictions_text(classes, labels, columns=columns, ids=ids)
-    write_whole(out, text.encode())
-    return text.splitlines()
+) -> None:
+    """Write the table of predicted classes `(N,)`, as `predictions_text`."""
+    write_whole(out, predictions_text(classes, labels, columns=columns, ids=ids).encode())
