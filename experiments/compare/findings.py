@@ -38,8 +38,8 @@ def _of_confusion(most: Mapping[str, Any], torch: str) -> str:
     where = f"{true} is recognised" if true == predicted else f"{true} is taken for {predicted}"
     more = "more" if difference > 0 else "less"
     return (
-        f"The confusion matrices differ most where {where}: {torch}'s runs do so "
-        f"{abs(100 * difference):.1f} points of that class {more} often."
+        f"The confusion matrices of all runs together differ most where {where}: {torch}'s runs do "
+        f"so {abs(100 * difference):.1f} points of that class {more} often."
     )
 
 

@@ -8,16 +8,22 @@ from typing import NamedTuple
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.deliverables import HandIn, Piece, Student
 from funcnn.experiments.hand_in.networks import HandedNetwork
-from funcnn.experiments.hand_in.notebook_builder import layers_of, signed
+from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, layers_of, signed
 from funcnn.experiments.hand_in.notebook_output import accuracies_in
 from funcnn.experiments.hand_in.notebook_runner import run_notebook
+from funcnn.experiments.hand_in.notebook_training import trained
 from funcnn.experiments.hand_in.standalone.program import program_file, questions_page
 from funcnn.experiments.hand_in.standalone.writer import layer_file, network_file
+from funcnn.experiments.labs.lab import Shown, Trainings
 from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.task import Task
 
 Files = dict[str, bytes]
 """What is handed in, by the names of the files, in the order of the lab's page."""
+
+
+Report = Callable[[Facts, Trainings], bytes]
+"""Makes the PDF, with these facts on its first page, that shows these trainings whole."""
 
 
 class Made(NamedTuple):
@@ -32,34 +38,36 @@ def make_files(
     hand_in: HandIn,
     student: Student,
     networks: Mapping[str, HandedNetwork],
-    report: Callable[[Facts], bytes],
+    report: Report,
     told: Callable[[str], None],
     lost: dict[str, str] | None = None,
 ) -> Made:
-    """All of them. report: makes the PDF, with facts on its first page. told: what is made next.
+    """All of them. told: is told what is made next.
 
     Raises `InputError` if a package is not installed, a network cannot be said in `network.py`, or
     a notebook does not run to its end; with `lost`, that file is left out, and the error put there.
     """
     tasks = {trial: network.task for trial, network in networks.items()}
-    facts, params = student.facts(), dict[str, bytes]()
+    facts, params, trainings = student.facts(), dict[str, bytes](), dict[tuple[str, str], Shown]()
     snapshots = any(network.one_training for network in networks.values())
     beside = modules(hand_in, tasks, student.fill, facts)
     made = dict(beside)
 
     def make(piece: Piece, name: str) -> None:
-        if piece.kind == "report":  # which tells of what the notebooks did
+        if piece.kind == "report":  # which shows what the notebooks did
             told(f"making {name}")
-            made[name] = report(facts)
+            made[name] = report(facts, trainings)
         elif piece.kind == "notebook":
             told(f"making {name}, whose cells run and train now")
             ran = run_notebook(piece, hand_in, student, networks, beside)
             made.update({name: ran.content, **ran.written})
-            params.update(ran.params)
+            backend = NOTEBOOKS[piece.of].backend
+            if backend == "numpy":
+                params.update(ran.params)
+            if ran.params and not snapshots:
+                trainings.update(trained(ran, backend, networks))
             if accuracies := accuracies_in(ran.content):
-                trained = "" if snapshots else ": a training beside those of this report"
-                its = "; the predictions handed in are its own" if ran.written else ""
-                facts.append((name, f"prints {', '.join(accuracies)}{trained}{its}"))
+                facts.append((name, f"prints {', '.join(accuracies)}"))
 
     for piece in sorted(hand_in.pieces, key=lambda piece: piece.kind == "report"):
         name = student.fill(piece.name)

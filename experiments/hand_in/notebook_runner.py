@@ -38,7 +38,7 @@ class RunNotebook(NamedTuple):
     written: Mapping[str, bytes]
     """The pieces that it writes, by their names."""
     params: Mapping[str, bytes]
-    """NumPy's params that it predicted with, a file for each trial; PyTorch's are not kept."""
+    """The params that it predicted with, in the file of its backend for each trial."""
 
 
 def run_notebook(
@@ -59,15 +59,18 @@ def run_notebook(
         written = {student.fill(each.name): each for each in hand_in.written_by(piece)}
         files = {name: folder / Path(name).name for name in written}
         several = len(hand_in.trials) > 1
+        kind = "npz" if NOTEBOOKS[piece.of].backend == "numpy" else "pt"
         params = {
-            trial: folder / (f"params_{trial}.npz" if several else "params.npz")
+            trial: folder / (f"params_{trial}.{kind}" if several else f"params.{kind}")
             for trial in networks
         }
         snapshots = any(network.one_training for network in networks.values())
         if snapshots:
             for trial, network in networks.items():
-                params[trial].write_bytes(network.snapshot)
-                write_tensors(params[trial].with_suffix(".pt"), network.tensors("torch"), {})
+                if kind == "npz":
+                    params[trial].write_bytes(network.snapshot)
+                else:
+                    write_tensors(params[trial], network.tensors("torch"), {})
             for name, each in written.items():
                 if each.kind == "weights":
                     write_tensors(files[name], networks[each.of].mlp(), {})

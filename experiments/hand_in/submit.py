@@ -4,20 +4,20 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Student, find_trial, plain
-from funcnn.experiments.hand_in.files import make_files, modules, pack
+from funcnn.experiments.hand_in.files import Report, make_files, modules, pack
 from funcnn.experiments.hand_in.networks import HandedNetwork, of_experiment, of_snapshots, task_of
 from funcnn.experiments.hand_in.notebook_builder import build, lab_configs
 from funcnn.experiments.hand_in.rules import Submission, check
 from funcnn.experiments.hand_in.snapshot_report import snapshot_report
 from funcnn.experiments.hand_in.verdict import Verdict
-from funcnn.experiments.labs.lab import Lab
+from funcnn.experiments.labs.lab import Lab, Trainings
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.reports.document import Facts
@@ -106,25 +106,33 @@ def _networks_and_report(
     snapshots: Sequence[Path],
     draft: bool,
     told: Callable[[str], None],
-) -> tuple[dict[str, HandedNetwork], Callable[[Facts], bytes], str | None]:
+) -> tuple[dict[str, HandedNetwork], Report, str | None]:
     """What is handed in, what makes the PDF of its report, and what the lab's runs printed."""
-    from funcnn.experiments.reports.html import to_html
-
     trials = [find_trial(lab, name) for name in hand_in.trials]
     if snapshots:
         networks = of_snapshots(lab, trials, snapshots)
-        return networks, partial(snapshot_report, lab, networks), None
+        return networks, lambda facts, _: snapshot_report(lab, networks, facts), None
     run = LabRun.recorded(lab, False, experiment)
-    document = cache(run.report_in_step)
+    in_step = cache(run.report_in_step)
     if not draft:  # which has what is finished so far
         run.expect_whole()
         run.expect_finished()
         if any(piece.kind == "report" for piece in hand_in.pieces):
             told("making the report's figures")
-            document()  # before minutes of training: its text may be out of step
+            in_step()  # before minutes of training: its text may be out of step
     networks = of_experiment(run.results, trials)
     printed = lab.closing(run.results) if lab.closing and not draft else None
-    return networks, lambda facts: to_pdf(to_html(document().by(facts))), printed
+
+    def report(facts: Facts, trainings: Trainings) -> bytes:
+        from funcnn.experiments.reports.html import to_html
+
+        document = in_step()
+        with tempfile.TemporaryDirectory() as out:
+            if trainings:
+                document = run.report_showing(trainings, Path(out))
+            return to_pdf(to_html(document.by(facts)))
+
+    return networks, report, printed
 
 
 def _without_record(hand_in: HandIn, student: Student) -> dict[str, str]:

@@ -42,14 +42,15 @@ class Examined:
         self.outputs = self.predict(images)
 
     @classmethod
-    def first_run(cls, results: Results, trial: Trial, backend: str) -> "Examined":
-        """The first run of a trial in one backend."""
+    def shown(cls, results: Results, trial: Trial, backend: str) -> "Examined":
+        """The training of a trial in one backend that the report shows whole."""
+        training = results.shown(trial, backend)
         return cls(
             results.task(trial, backend),
-            results.model(trial, backend),
+            training.model,
             f"{trial.name}-{backend}",
-            f"{trial.called} in {BACKEND_NAMES[backend]}, seed 0",
-            results.path / "figures",
+            f"{trial.called} in {BACKEND_NAMES[backend]}, {training.whose}",
+            results.out / "figures",
         )
 
     def predict(self, images: Array) -> Array:

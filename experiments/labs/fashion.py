@@ -65,7 +65,7 @@ FILE = "DL-test-predicted.csv"
 def report(results: Results) -> Document:
     """What raised the accuracy and by how much, and how the two parts differ."""
     examined = {
-        (trial.name, backend): Examined.first_run(results, trial, backend)
+        (trial.name, backend): Examined.shown(results, trial, backend)
         for trial in _NETWORKS.values()
         for backend in BACKENDS
     }

@@ -72,7 +72,7 @@ OTHERS = {
 
 def report(results: Results) -> Document:
     """Model and size, activations, loss, optimizer, and another dataset."""
-    ours = Examined.first_run(results, MAIN, "numpy")
+    ours = Examined.shown(results, MAIN, "numpy")
     return Document(
         LAB.title,
         "As accurate as can be in less than 2 MB, without convolutions.",
@@ -131,7 +131,7 @@ def _against_size(results: Results) -> Section:
         for label, trial in settings
     ]
     header = ("hidden layers", "size (MB)", *ACCURACIES.values())
-    path = results.path / "figures" / "size.png"
+    path = results.out / "figures" / "size.png"
     sizes = {label: _size(results, trial) for label, trial in settings}
     scores = scores_of(results, settings, "test_accuracy")
     places = [(sizes[score.label], score) for score in scores]
@@ -251,7 +251,7 @@ def _optimizer(results: Results) -> Section:
 def _apart(results: Results) -> list[Block]:
     """How far the two recurrences take the params apart, from one start with the same batches."""
     distances: dict[str, list[float]] = results.measured
-    path = results.path / "figures" / "recurrences.png"
+    path = results.out / "figures" / "recurrences.png"
     caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
     ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
     return [
@@ -284,7 +284,7 @@ def _another(results: Results) -> Section:
 
 
 def _handed_in(results: Results) -> list[Block]:
-    out = results.path / "submission.pt"
+    out = results.out / "submission.pt"
     trained = results.model(MAIN, "torch")
     tensors = to_state_dict(trained.model, trained.params)
     write_tensors(out, in_mlp(tensors, trained.normalization), {})

@@ -110,10 +110,11 @@ def why(before: RunConfig, after: RunConfig) -> str | None:
 
 def of_step(label: str, gap: Difference, reason: str | None) -> str:
     """What a step of an ablation did: the gap is that to the step before."""
+    tried = f" It was tried because {reason}." if reason else ""
     if not gap.larger:
-        return f"{label}: {gained(gap)} points{beyond(gap)}."
+        return f"{label}: {gained(gap)} points{beyond(gap)}.{tried}"
     if gap.difference < 0:
-        return f"{label}: it cost {points(gap.difference)}{beyond(gap)}."
+        return f"{label}: it cost {points(gap.difference)}{beyond(gap)}.{tried}"
     because = f" Why: {reason}." if reason else ""
     return f"**{label}: {points(gap.difference)} more**{beyond(gap)}.{because}"
 

@@ -4,6 +4,7 @@ A definition is a page (`points` is the shortest example): trials, and a functio
 report of their results. `run` trains; nothing here does.
 """
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +77,7 @@ class Lab(NamedTuple):
     epoch_line: Callable[[EpochRow], str]
     """What the lab wants printed for an epoch."""
     report: Callable[["Results"], Document]
-    """The document of finished results, whose figures it draws, and the files to hand in."""
+    """The document of finished results, whose figures and files it writes to their `out`."""
     measure: Callable[["Results", Callback, int], dict[str, Any]] | None = None
     """What is measured once, beside the runs and after them, as data that JSON can hold.
 
@@ -98,6 +99,23 @@ class Lab(NamedTuple):
     def needs_emnist(self) -> bool:
         """Whether it is nothing without EMNIST."""
         return any(trial.on_emnist and trial.main for trial in self.trials)
+
+
+class Shown(NamedTuple):
+    """A training that a report shows whole: its curve, its screen, its matrix and its pictures."""
+
+    whose: str
+    """For captions: `seed 0`."""
+    rows: Sequence[EpochRow]
+    kept: int
+    """The epoch whose params are kept."""
+    model: TrainedModel
+    accuracies: Mapping[str, float]
+    """On `validation` and `test`, where they have labels, as fractions."""
+
+
+Trainings = Mapping[tuple[str, str], Shown]
+"""By the names of trials and backends."""
 
 
 class Results:
@@ -122,6 +140,9 @@ class Results:
     ) -> None:
         self.lab, self.path, self.quick, self.machine = lab, path, quick, machine
         self.emnist, self.measured = emnist, measured
+        self.out = path
+        """Where the report's figures and files go."""
+        self._instead: Trainings = {}
         self.seeds = range(seeds or (QUICK_SEEDS if quick else SEEDS))
         self.main_only = main_only and not all(trial.main for trial in lab.trials)
         self.trials = [
@@ -129,6 +150,12 @@ class Results:
             for trial in lab.trials
             if (emnist or not trial.on_emnist) and (trial.main or not main_only)
         ]
+
+    def showing(self, trainings: Trainings, out: Path) -> "Results":
+        """The same, whose report shows these trainings and goes to out, a folder."""
+        other = copy.copy(self)
+        other._instead, other.out = trainings, out
+        return other
 
     def planned(self) -> list[Planned]:
         """Every run, in the order in which they begin."""
@@ -164,6 +191,25 @@ class Results:
     def model(self, trial: Trial, backend: str = "numpy", seed: int = 0) -> TrainedModel:
         """What one run kept."""
         return load_model(self.folder(trial, backend, seed))
+
+    def shown(self, trial: Trial, backend: str) -> Shown:
+        """The training that the report shows whole: that of seed 0, or the one given for it."""
+        if (trial.name, backend) in self._instead:
+            return self._instead[trial.name, backend]
+        summary = self.summary(trial, backend)
+        scores = {"validation": summary["val_accuracy"], "test": summary["test_accuracy"]}
+        return Shown(
+            "seed 0",
+            self.rows(trial, backend),
+            summary["snapshot_epoch"],
+            self.model(trial, backend),
+            {part: score for part, score in scores.items() if score is not None},
+        )
+
+    @property
+    def others_shown(self) -> bool:
+        """Whether other trainings than those of seed 0 are shown."""
+        return bool(self._instead)
 
     def spread(self, trial: Trial, backend: str, score: str) -> Spread | None:
         """Mean and standard deviation over the seeds of a number in the summaries.

@@ -59,7 +59,7 @@ _NAMES = {"NN": NN, "CNN": CNN}
 def report(results: Results) -> Document:
     """All four, and then compared."""
     examined = {
-        (name, backend): Examined.first_run(results, trial, backend)
+        (name, backend): Examined.shown(results, trial, backend)
         for name, trial in _NAMES.items()
         for backend in BACKENDS
     }
@@ -124,7 +124,7 @@ def _compared(results: Results) -> Section:
     rows, times = [], {}
     for name, trial in _NAMES.items():
         for backend in BACKENDS:
-            seconds = sections.epoch_seconds(results, trial, backend)
+            seconds = round(sections.epoch_seconds(results, trial, backend), 1)  # as is shown
             scores = [
                 cell(results.spread(trial, backend, score), score)
                 for score in ("val_accuracy", "test_accuracy", "test_loss")
@@ -144,7 +144,7 @@ def _compared(results: Results) -> Section:
         "validation and the test set included; runs beside each other slow each other.",
     )
     fast, slow = min(times, key=lambda run: times[run]), max(times, key=lambda run: times[run])
-    path = results.path / "figures" / "four.png"
+    path = results.out / "figures" / "four.png"
     settings = [Setting(name, trial) for name, trial in _NAMES.items()]
     reached = scores_of(results, settings, "test_accuracy")
     return Section(
@@ -152,7 +152,7 @@ def _compared(results: Results) -> Section:
         (
             table,
             finding(
-                f"An epoch of {slow} takes {times[slow] / max(times[fast], 1e-3):.1f} times as "
+                f"An epoch of {slow} takes {times[slow] / max(times[fast], 0.1):.1f} times as "
                 f"long as one of {fast}."
             ),
             shown(path, "Test accuracy of the four.", dots, reached, "test accuracy (%)"),
@@ -171,12 +171,13 @@ def _curves(results: Results) -> list[Block]:
     """The training and the test loss of all four, and who is ahead."""
     panels = {
         BACKEND_NAMES[backend]: {
-            name: results.rows(trial, backend) for name, trial in _NAMES.items()
+            name: results.shown(trial, backend).rows for name, trial in _NAMES.items()
         }
         for backend in BACKENDS
     }
-    caption = "Training and test loss of NN and CNN over epochs (seed 0)."
-    path = results.path / "figures" / "curves.png"
+    whose = results.shown(CNN, "numpy").whose
+    caption = f"Training and test loss of NN and CNN over epochs ({whose})."
+    path = results.out / "figures" / "curves.png"
     best = {
         name: min(rows, key=lambda row: row.test_loss or 0.0)
         for name, rows in panels["NumPy"].items()
@@ -206,8 +207,14 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
         return finding(f"{sentence}; one seed has no spread.")
     return finding(
         f"{sentence}; the standard error of that difference over {gap.seeds} seeds is "
-        f"{100 * gap.standard_error:.2f} points."
+        f"{100 * gap.standard_error:.2f} points. Each is trained as suits it: the NN for "
+        f"{_trained_for(results, NN)}, the CNN for {_trained_for(results, CNN)}."
     )
+
+
+def _trained_for(results: Results, trial: Trial) -> str:
+    config = results.config(trial)
+    return f"{config.epochs} epochs in batches of {config.batch_size}"
 
 
 LAB = Lab(

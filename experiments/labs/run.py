@@ -22,7 +22,7 @@ from funcnn.experiments.data.emnist47 import expect_emnist, find_emnist, missing
 from funcnn.experiments.data.provenance import known_data, same_place
 from funcnn.experiments.errors import InputError, RunStoppedError, printable
 from funcnn.experiments.extras import require
-from funcnn.experiments.labs.lab import Lab, Results
+from funcnn.experiments.labs.lab import Lab, Results, Trainings
 from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.document import Document
 from funcnn.experiments.reports.own_words import brought_up_to_date, out_of_step, with_words
@@ -189,6 +189,15 @@ class LabRun:
         recorded: parts that its author never saw would be missing.
         """
         return self._document(in_step=True)
+
+    def report_showing(self, trainings: Trainings, out: Path) -> Document:
+        """The same, with report.md as `report_in_step` left it, that shows these trainings.
+
+        In the place of those of seed 0. out: an empty folder, for its figures.
+        """
+        (out / "figures").mkdir()
+        words = read_text(self.results.path / "report.md").replace("\r\n", "\n")
+        return with_words(words, self.results.lab.report(self.results.showing(trainings, out)))
 
     def _document(self, in_step: bool = False) -> Document:
         """The report with its author's words, from report.md, which is begun or brought up to date.

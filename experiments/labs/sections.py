@@ -80,7 +80,7 @@ def drawing(results: Results, trial: Trial, called: str = "") -> Block:
     table = summary_in_words(task.model, shape)
     several = table.rows[-1].output_shape != (1,)  # the one of two classes is a probability itself
     output = "softmax" if several and task.config.loss == "cross-entropy" else None
-    path = results.path / "figures" / f"network-{trial.name}.png"
+    path = results.out / "figures" / f"network-{trial.name}.png"
     network = f"The network {called}".strip()
     caption = f"{network}, from its input to its output; under each layer what it gives."
     return shown(path, caption, draw_network, blocks_of(table, shape, output))
@@ -99,23 +99,26 @@ def network_in_torch(task: Task) -> list[Block]:
 
 
 def training(results: Results, trial: Trial, backend: str) -> list[Block]:
-    """How the first run of a backend went: its curves."""
-    rows = results.rows(trial, backend)
-    path = results.path / "figures" / f"curve-{trial.name}-{backend}.png"
-    caption = f"Loss and accuracy over epochs ({trial.called} in {BACKEND_NAMES[backend]}, seed 0)."
+    """How the training of a backend went that is shown: its curves."""
+    training = results.shown(trial, backend)
+    path = results.out / "figures" / f"curve-{trial.name}-{backend}.png"
+    whose = f"{trial.called} in {BACKEND_NAMES[backend]}, {training.whose}"
     unit = LOSSES[results.config(trial).loss]
     return [
-        shown(path, caption, learning_curve, rows, unit),
-        finding(judgements.of_curve(rows, results.summary(trial, backend)["snapshot_epoch"])),
+        shown(
+            path, f"Loss and accuracy over epochs ({whose}).", learning_curve, training.rows, unit
+        ),
+        finding(judgements.of_curve(training.rows, training.kept)),
     ]
 
 
 def screenshot(results: Results, trial: Trial, backend: str, name: str) -> Block:
-    """The lines that the first run of a backend printed, an epoch a line."""
-    lines = "\n".join(map(results.lab.epoch_line, printed(results.rows(trial, backend))))
-    path = results.path / "figures" / f"screen-{trial.name}-{backend}.png"
-    caption = f"{name} in {BACKEND_NAMES[backend]}, as it is printed while it learns (seed 0)."
-    return screen(path, lines, caption)
+    """The lines that the training of a backend printed that is shown, an epoch a line."""
+    training = results.shown(trial, backend)
+    lines = "\n".join(map(results.lab.epoch_line, printed(training.rows)))
+    path = results.out / "figures" / f"screen-{trial.name}-{backend}.png"
+    printed_as = f"{BACKEND_NAMES[backend]}, as it is printed while it learns ({training.whose})."
+    return screen(path, lines, f"{name} in {printed_as}")
 
 
 def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
@@ -199,26 +202,15 @@ def _short(seconds: float) -> str:
 
 
 def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy") -> list[Block]:
-    """The predicted classes of the test images, written to a file in the experiment's folder.
-
-    By the run that is shown.
-    """
+    """The classes of the test images by the training that is shown, written to a file."""
+    training = results.shown(trial, backend)
     images, _ = results.task(trial).data.test
-    classes = fn.predicted_classes(results.model(trial, backend).predict(images))
-    save_predictions(results.path / file, classes)
-    summary = results.summary(trial, backend)
-    right = [
-        f"{summary[score]:.2%} of the {part} images"
-        for score, part in (("val_accuracy", "validation"), ("test_accuracy", "test"))
-        if summary[score] is not None
-    ]
+    save_predictions(results.out / file, fn.predicted_classes(training.model.predict(images)))
+    right = [f"{share:.2%} of the {part} images" for part, share in training.accuracies.items()]
     return [
         finding(
-            f"The predictions that are handed in, `{file}`, are written by the notebook, which "
-            "trains this network once more, in a training beside those that are shown here: it "
-            "ends elsewhere, as another seed would, and its accuracies stand in it. The "
-            f"{BACKEND_NAMES[backend]} network of seed 0, which is shown here, has "
-            f"{' and '.join(right)} right."
+            f"`{file}` has the classes of the test images by the {BACKEND_NAMES[backend]} network "
+            f"that is shown here ({training.whose}). It has {' and '.join(right)} right."
         ),
     ]
 

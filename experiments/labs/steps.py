@@ -40,7 +40,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
         rows.append((label, cells[0], gained, cells[1]))
     gains = {step.label: 100 * gap.difference for step, gap in zip(steps, gaps, strict=True) if gap}
     largest = max(gains, key=lambda label: gains[label])
-    path = results.path / "figures" / "steps.png"
+    path = results.out / "figures" / "steps.png"
     first = [Setting(label, trial._replace(backends=("numpy",))) for label, trial in steps]
     scores = scores_of(results, first, "val_accuracy")
     return [
@@ -48,8 +48,8 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             ("step", "validation (%)", "gained (points)", "test (%)"),
             tuple(rows),
             "From a plain beginning to the network above, each step with the changes that it names "
-            f"(NumPy). {_epochs(results, steps)} Choices go by validation; the test set is "
-            "only shown.",
+            f"(NumPy). {_epochs(results, steps)} Gains are of means before they are rounded. "
+            "Choices go by validation; the test set is only shown.",
         ),
         finding(
             f"All steps together change the accuracy on the validation set by "

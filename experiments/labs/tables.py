@@ -94,6 +94,13 @@ def facts(results: Results) -> list[tuple[str, str]]:
         "order of the examples, and which are set aside, where that is by chance"
     )
     pairs = [("Seeds", f"{seeds}; {spread}" if seeds > 1 else "1, so nothing here has a spread")]
+    whole = "of the training with seed 0"
+    if results.others_shown:
+        whole = (
+            "of the trainings in the notebooks, one more with the same settings: they say what is "
+            "printed there; what no notebook trains is of seed 0"
+        )
+    pairs.append(("Curves, screens and pictures", whole))
     if seeds > 1:
         chance = chance_beyond(LARGER_THAN, 2 * seeds - 2)
         held = (
@@ -209,7 +216,7 @@ def sweep(
     The curves are of the validation set, or of training where there is none.
     """
     part = "train" if results.rows(settings[0].trial)[0].val_loss is None else "val"
-    path = results.path / "figures" / f"sweep-{name}.png"
+    path = results.out / "figures" / f"sweep-{name}.png"
     curves = []
     of_first_runs = {label: results.rows(trial) for label, trial in settings}
     for label, rows in of_first_runs.items():

@@ -1,5 +1,6 @@
 """What is handed in: names, files, and the rules that they must keep."""
 
+import copy
 import dataclasses
 import io
 import json
@@ -42,7 +43,7 @@ from funcnn.experiments.labs.registry import LABS
 from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.pytorch.files import classes_of
 from funcnn.experiments.pytorch.state_dicts import in_mlp
-from funcnn.experiments.reports.document import Document, Section, Text
+from funcnn.experiments.reports.document import Document, Section, Text, finding
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model
@@ -190,13 +191,14 @@ ALL = HandIn(
     (Floor("mlp", "validation", 0.5), Floor("mlp", "test", 0.5, above=True)),
     "{id}.zip",
 )
+PRINTED = ["epoch  1  train loss 0.7 50.00%  val loss 0.6 90.50%\n"]
 NOTEBOOK = {
     "cells": [
         {"cell_type": "markdown", "source": ["# A"]},
         {
             "cell_type": "code",
             "execution_count": 1,
-            "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}],
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": PRINTED}],
             "source": ["print(1)"],
         },
     ]
@@ -209,7 +211,7 @@ def good(network, tmp_path_factory) -> Submission:
     kinds = ("report", "layer", "network")
     without = ALL._replace(pieces=tuple(p for p in ALL.pieces if p.kind in kinds))
     report = b"%PDF-1.7\n...\nstartxref\n9\n%%EOF\n"
-    made = make_files(without, STUDENT, {"mlp": network}, lambda facts: report, lambda step: None)
+    made = make_files(without, STUDENT, {"mlp": network}, lambda *said: report, lambda step: None)
     files, params = dict(made.files), {"mlp": network.snapshot}
     weights = tmp_path_factory.mktemp("weights") / "A1.pt"
     normalization = network.task.data.normalization
@@ -637,6 +639,35 @@ def test_a_draft_has_what_can_be_made_and_says_what_does_not_hold(tiny, monkeypa
     assert [line[15:28] for line in lacking[1:]] == ["one in NumPy:", "one in PyTorc"]
     assert any(line.startswith("holds: network.py: on NumPy alone") for line in said)
     assert said[-1].startswith("it.csv goes to Kaggle, where the team's name must be 7: ")
+
+
+def shown_whole(results):
+    training = results.shown(results.lab.trials[0], "numpy")
+    weights = fn.tree.leaves(training.model.params)[0].ravel()
+    said = f"{training.whose}: epoch {training.kept}, {weights[0]:.4f}, {training.accuracies}"
+    return Document("Tiny", "", (), (Section("It", (finding(said),)),))
+
+
+def test_the_report_shows_the_training_that_the_notebook_made(tiny, monkeypatch) -> None:
+    run = RunFolder(tiny / "trials/one/numpy-seed-0")
+    twice = fn.tree.map(lambda leaf: 2 * leaf, load_model(run).params)
+    first = fn.tree.leaves(twice)[0].ravel()[0]
+    kept = io.BytesIO()
+    np.savez(kept, **dict(fn.tree.leaves_with_path(twice)))
+    cells = copy.deepcopy(NOTEBOOK)
+    cells["cells"][1]["outputs"][0]["text"] = [*PRINTED, "validation accuracy 90.50%\n"]
+    ran = RunNotebook(json.dumps(cells).encode(), {}, {"one": kept.getvalue()})
+    monkeypatch.setattr(files, "run_notebook", lambda *args: ran)
+    pieces = (*TINY_HAND_IN.pieces, Piece("it_{id}.ipynb", "notebook", "points"))
+    monkeypatch.setitem(HAND_INS, "tiny", HandIn(pieces))
+    monkeypatch.setitem(LABS, "tiny", TINY._replace(report=shown_whole))
+    (tiny / "report.md").unlink()
+    done = submit("tiny", "--student-id", "7")
+    assert done.exit_code == 0, done.stderr
+    said = first_page("hand-in/tiny-7/report_7.pdf")
+    assert "it_7.ipynbprintsvalidationaccuracy90.50%" in said
+    assert f"asthenotebooktrainedit:epoch1,{first:.4f},{{'validation':0.905}}" in said
+    assert "seed 0: epoch 2, " in (tiny / "report.md").read_text()  # of the experiment's own
 
 
 def test_a_draft_is_made_before_the_run_in_pytorch_is(tiny, monkeypatch) -> None:

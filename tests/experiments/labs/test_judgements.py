@@ -64,7 +64,8 @@ def test_a_step_has_its_gain_and_the_reason_only_if_it_is_one():
     assert step("x", compare_means(first, worse), "y").startswith("x: it cost 20.00 points, more")
     one = compare_means(*(spread([value]) for value in (0.5, 0.7)))
     assert step("x", one, "y") == (
-        "x: +20.00 points; one seed has no spread, so that this may be chance."
+        "x: +20.00 points; one seed has no spread, so that this may be chance. It was "
+        "tried because y."
     )
     below = compare_means(first, first)._replace(difference=-1e-6)
     assert judgements.gained(below) == "+0.00"
