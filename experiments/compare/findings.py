@@ -6,16 +6,25 @@ from typing import Any
 from funcnn.experiments.compare.lockstep_table import APART, ROUNDING
 from funcnn.experiments.compare.results import LARGER_THAN
 
-_WORDS = {"test_accuracy": "test accuracy", "val_accuracy": "best validation accuracy"}
+WORDS = {
+    "test_accuracy": "test accuracy",
+    "val_accuracy": "best validation accuracy",
+    "inputs": "test inputs",
+}
 _TREES = {"loss": "the loss", "grads": "the gradient", "params": "the params"}
 
 
-def of_free(free: Mapping[str, Any], in_words: Callable[[str], str] = str) -> list[str]:
+def of_free(
+    free: Mapping[str, Any],
+    in_words: Callable[[str], str] = str,
+    words: Mapping[str, str] = WORDS,
+) -> list[str]:
     """Whether the accuracies differ, where, and how often the two disagree.
 
-    in_words: what a backend is called there, and a run by the name of its folder.
+    in_words: what a backend is called there, and a run by the name of its folder. words: what the
+    accuracy is called that is compared, and the inputs on which they disagree.
     """
-    sentences = [_of_difference(free, in_words)]
+    sentences = [_of_difference(free, in_words, words)]
     confusion = free["confusion"]
     if confusion is not None:
         sentences.append(_of_confusion(confusion["largest"], in_words("torch")))
@@ -24,7 +33,7 @@ def of_free(free: Mapping[str, Any], in_words: Callable[[str], str] = str) -> li
         _put_apart([*map(in_words, pair["runs"])], pair["different"], agreement["inputs"])
         for pair in agreement["pairs"]
     )
-    sentence = f"Of {agreement['inputs']:,} test inputs {first}"
+    sentence = f"Of {agreement['inputs']:,} {words['inputs']} {first}"
     if others:
         by_seed = "; ".join(others)
         sentence += f". As a yardstick, another seed on one side alone: {by_seed}"
@@ -50,14 +59,16 @@ def _put_apart(runs: Sequence[str], different: int, inputs: int) -> str:
     )
 
 
-def _of_difference(free: Mapping[str, Any], in_words: Callable[[str], str]) -> str:
+def _of_difference(
+    free: Mapping[str, Any], in_words: Callable[[str], str], words: Mapping[str, str]
+) -> str:
     difference = free["difference"]
     if difference is None:
         return "There are no labels beside those of training, and so no accuracy to compare."
     numpy, torch = (free["sides"][name][difference["of"]]["mean"] for name in ("numpy", "torch"))
     seeds = difference["seeds"]
     runs = "one run each" if seeds == 1 else f"the means of {seeds} seeds each"
-    score = _WORDS[difference["of"]].capitalize()
+    score = words[difference["of"]].capitalize()
     means = f"{in_words('numpy')} {numpy:.2%}, {in_words('torch')} {torch:.2%}"
     text = f"{score}: {means}, {runs}. "
     apart = f"{abs(100 * difference['difference']):.2f} points"

@@ -157,12 +157,18 @@ def of_curve(rows: Sequence[EpochRow], kept: int) -> str:
     )
 
 
-def of_curves(losses: Mapping[str, Sequence[float]]) -> str:
-    """Of several trainings, by their losses over epochs, which ends lowest and highest."""
+def of_curves(losses: Mapping[str, Sequence[float]], *, ranked: bool = True) -> str:
+    """Of several trainings, by their losses over epochs, which ends lowest and highest.
+
+    ranked: or else each by itself, as on data that are not the same.
+    """
     ends = sorted(losses, key=lambda label: losses[label][-1])
     low, high = ends[0], ends[-1]
     least, most = (loss_in_words(losses[label][-1]) for label in (low, high))
     said = f"In the end {low} has the lowest loss, {least}, and {high} the highest, {most}"
+    if not ranked:
+        each = [f"of {label} {loss_in_words(of[-1])}" for label, of in losses.items()]
+        said = f"In the end the loss is {listed(each)}"
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
     if rising:
         ends_of = "ends" if len(rising) == 1 else "end"

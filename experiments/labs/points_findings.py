@@ -14,13 +14,18 @@ Runs = Mapping[str, Sequence[PointsRun]]
 """Settings, and the run of each seed."""
 
 
-def of_settings(runs: Runs) -> list[str]:
-    """Which settings have every point right with every seed; and of the others what went wrong."""
+def of_settings(runs: Runs, *, ranked: bool = True) -> list[str]:
+    """Which settings have every point right with every seed; and of the others what went wrong.
+
+    ranked: whether one is said to be the best, as of settings on the same points.
+    """
     whole = {label: of for label, of in runs.items() if all(run.accuracy == 1 for run in of)}
-    return [_of_best(whole, runs), *filter(None, map(_of_failures, runs, runs.values()))]
+    return [_of_best(whole, runs, ranked), *filter(None, map(_of_failures, runs, runs.values()))]
 
 
-def _of_best(whole: Runs, runs: Runs) -> str:
+def _of_best(whole: Runs, runs: Runs, ranked: bool) -> str:
+    if not whole and not ranked:
+        return "No setting has every point right with every seed."
     if not whole:
         means = {label: spread([run.accuracy for run in of]).mean for label, of in runs.items()}
         best = max(means, key=lambda label: means[label])
@@ -33,7 +38,7 @@ def _of_best(whole: Runs, runs: Runs) -> str:
     said = (
         f"{len(whole)} of {len(runs)} settings have every point right {every} ({'; '.join(whole)})"
     )
-    if not others:
+    if not others or not ranked:
         return f"{said}."
     ends = f"{loss_in_words(losses[best])}; next is {others[0]}, {loss_in_words(losses[others[0]])}"
     return f"{said}. Of these **{best}** ends with the lowest loss in the mean, {ends}."

@@ -210,16 +210,15 @@ def accuracy_line(run: PointsRun) -> str:
     return f"accuracy : {run.accuracy:.2%}"
 
 
-def screen(name: str, run: PointsRun, epochs: int, seed: int) -> str:
-    """All that main.py prints about a set."""
+def screen(name: str, run: PointsRun, epochs: int, seed: int, *, predictions: bool = True) -> str:
+    """All that main.py prints about a set, or all but the predictions."""
     count = len(run.outputs)
     lines = (
         f"{name}: {count} points, seed {seed}",
         epoch_lines(run, epochs),
         "the last epochs:",
         last_lines(run),
-        f"prediction {(count, 1)}:",
-        column(run.outputs),
+        *((f"prediction {(count, 1)}:", column(run.outputs)) if predictions else ()),
         accuracy_line(run),
     )
     return "\n".join(lines)

@@ -46,7 +46,8 @@ def set_up(drawn: Sequence[Block]) -> Section:
             Formula(
                 [
                     r"s(x) &= \dfrac{1}{1 + \exp(-x)}",
-                    r"s'(x) &= s(x) \, (1 - s(x))",
+                    r"s'(x) &= \dfrac{\exp(-x)}{(1 + \exp(-x))^2} = \dfrac{1}{1 + \exp(-x)} \cdot "
+                    r"\left(1 - \dfrac{1}{1 + \exp(-x)}\right) = s(x) \, (1 - s(x))",
                 ]
             ),
             Text(
@@ -78,16 +79,21 @@ def set_up(drawn: Sequence[Block]) -> Section:
             ),
             Formula(
                 [
-                    r"\dfrac{dL}{dy} &= \dfrac{y - t}{n \, y \, (1 - y)}, \quad "
-                    r"\mathrm{so\ that\ of\ the\ last\ layer}\ dz = \dfrac{y - t}{n}",
-                    r"dz &= dy \odot s'(z) \quad \mathrm{through\ a\ sigmoid,}\ z = h W + b",
+                    r"\dfrac{dL}{dy} &= \dfrac{1}{n} \left(-\dfrac{t}{y} + "
+                    r"\dfrac{1 - t}{1 - y}\right) = \dfrac{y - t}{n \, y \, (1 - y)}",
+                    r"dz &= dy \odot s'(z) \quad \mathrm{through\ a\ sigmoid\ of}\ z = h W + b",
+                    r"dz &= \dfrac{y - t}{n \, y \, (1 - y)} \, y \, (1 - y) = "
+                    r"\dfrac{y - t}{n} \quad \mathrm{through\ the\ last}",
                     r"dW &= h^\mathsf{T} dz",
                     r"db &= \mathrm{sum\ of}\ dz\ \mathrm{over\ the\ batch}",
                     r"dh &= dz \, W^\mathsf{T}",
-                    r"v &= 0.9 \, v + dW",
-                    r"W &= W - 0.5 \, v",
                 ]
             ),
+            Text(
+                "Then every weight and bias takes a step of gradient descent, with a momentum of "
+                "0.9 and the learning rate 0.5; the velocity $v$ begins as 0:"
+            ),
+            Formula([r"v &= 0.9 \, v + dW", r"W &= W - 0.5 \, v"]),
             Text(
                 "Each layer in `layer.py` returns its output together with its `backward`, which "
                 "takes the derivative by the output to those by its weights and its input; that of "

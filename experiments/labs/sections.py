@@ -3,12 +3,12 @@
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.compare.findings import of_free
+from funcnn.experiments.compare.findings import WORDS, of_free
 from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.errors import sizes_text
@@ -121,14 +121,19 @@ def screenshot(results: Results, trial: Trial, backend: str, name: str) -> Block
     return screen(path, lines, f"{name} in {printed_as}")
 
 
-def differences(results: Results, trial: Trial, whose: str = "") -> list[Block]:
-    """What differs between the two backends of a trial, and why. whose: it begins with."""
+def differences(
+    results: Results, trial: Trial, whose: str = "", words: Mapping[str, str] = WORDS
+) -> list[Block]:
+    """What differs between the two backends of a trial, and why. whose: it begins with.
+
+    words: as of `of_free`.
+    """
     runs = {
         backend: [results.folder(trial, backend, seed) for seed in results.seeds]
         for backend in BACKENDS
     }
     free = free_results(runs, {})
-    first, *others = of_free(free, run_in_words)
+    first, *others = of_free(free, run_in_words, words)
     said = (f"{whose}{first}", *others, _epoch_times(results, trial))
     blocks: list[Block] = list(map(finding, said))
     shared, apart = ["first weights"], ["order of the images", "masks of dropout"]

@@ -50,7 +50,9 @@ Twice: as functions, of which `train` yields the params that `predict` takes; an
     net.update(Learning_rate)
 
 Its gradients are those of the mean loss of a batch, as a measured derivative shows. `update` steps
-along their sum over the batch, the mean times its size: rates such as 6e-4 and 1e-3 are for sums.
+along their sum over the batch, the mean times its size{more}"""
+"""What `network.py` says of itself."""
+_OF_IMAGES = """: rates such as 6e-4 and 1e-3 are for sums.
 {tried}
 As a package `model`: this file as model/network.py, the layers as model/layer.py, and the line
 
@@ -58,7 +60,6 @@ As a package `model`: this file as model/network.py, the layers as model/layer.p
 
 as model/__init__.py.
 """
-"""What `network.py` says of itself."""
 _TRIED = """
 Tried with convolutions, 60 batches of 100 in the order of the file, then the accuracy on the
 validation images, with a rate of 6e-4 and with one of 1e-3:
@@ -72,8 +73,8 @@ validation images, with a rate of 6e-4 and with one of 1e-3:
 """
 _TRIED_WITH = "1x28x28-16x28x28-32x14x14-47"
 """What was measured of the lab with 47 classes, and its network, which alone says so."""
-_STEP_OF_MAIN = """
-main.py steps along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
+_OF_POINTS = """. main.py steps
+along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
 """
 _AS_MAIN = {
     """; those before a
@@ -117,8 +118,8 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     layers = {part.function for part in parts} | {loss.partition("(")[0]}
     layers |= _names(written["Network"]) & vars(standalone_classes).keys()
     title = _title(parts, input_shape)
-    of_points = _STEP_OF_MAIN if loss.startswith("binary") else ""
-    about = _ABOUT.format(tried=_TRIED if title == _TRIED_WITH else of_points)
+    of_images = _OF_IMAGES.format(tried=_TRIED if title == _TRIED_WITH else "")
+    about = _ABOUT.format(more=_OF_POINTS if loss.startswith("binary") else of_images)
     blocks = [
         f'"""The network {title}, on NumPy alone.\n{about}"""',
         _imports(body),
@@ -199,7 +200,9 @@ def _network_class(parts: Sequence[Part], loss: str) -> str:
     elif loss == "binary_cross_entropy":
         lines = [re.sub(r"(FullyConnected\(.+)\)$", r"\1, deviation=1)", line) for line in lines]
         for words, others in _AS_MAIN.items():
-            pattern = pattern.replace(words, others)
+            before, found, after = pattern.partition(words)
+            assert found, words
+            pattern = before + others + after
     attributes = r"(        self\.\w+ = [A-Z]\w+\(.*\)\n)+"
     pattern = re.sub(attributes, "".join(lines), pattern, count=1)
     return pattern.replace("SoftmaxWithloss", _LOSSES[loss])
