@@ -19,6 +19,8 @@ _MUCH = 1 / 3
 """Of a page's height, that should not be blank."""
 _LEAST = 0.55
 """Of a figure's height, below which it is not set smaller to fit."""
+_FEW = 0.15
+"""Of a page's height: what a last page should have more than."""
 _HEADINGS, _MARGINS = 80, 45
 """Pixels: what headings above a figure take at most, and the margins that they lose on a page."""
 
@@ -78,7 +80,10 @@ def _warn_of_boxes(document: Any) -> None:
 
 
 def _laid_out(html: str) -> Any:
-    """The document in pages; a figure that would leave a third of one blank is set smaller."""
+    """The document in pages.
+
+    A figure that would leave a third of one blank, or few lines for the last, is set smaller.
+    """
     from weasyprint import CSS, HTML
 
     source, images = HTML(string=html), dict[str, Any]()
@@ -89,7 +94,8 @@ def _laid_out(html: str) -> Any:
             for name, height in heights.items()
         )
         document = source.render(stylesheets=[CSS(string=" ".join(rules))], cache=images)
-        smaller = _smaller_figure(document.pages, heights)
+        pages = document.pages
+        smaller = _smaller_figure(pages, heights) or _smaller_for_few_lines(pages, heights)
         if not smaller:
             return document
         heights |= smaller
@@ -102,9 +108,7 @@ def _smaller_figure(pages: Sequence[Any], done: Container[str]) -> dict[str, flo
     what stands first on the page after is no figure, is one that is `done`, or would be too small.
     """
     for page, following in itertools.pairwise(page._page_box for page in pages):
-        top, bottom = page.margin_top, page.margin_top + page.height
-        ends = [box.position_y + box.height for box in _lines(page) if box.position_y >= top]
-        blank = bottom - max((end for end in ends if end <= bottom + 1), default=top)
+        top, blank = page.margin_top, page.height - _used(page)
         figures = (box for box in following.descendants() if box.element_tag == "figure")
         figure = next(figures, None)
         if blank < _MUCH * page.height or figure is None or figure.position_y - top > _HEADINGS:
@@ -119,6 +123,35 @@ def _smaller_figure(pages: Sequence[Any], done: Container[str]) -> dict[str, flo
         if height >= _LEAST * image.height:
             return {name: height}
     return {}
+
+
+def _smaller_for_few_lines(pages: Sequence[Any], done: Container[str]) -> dict[str, float]:
+    """The last figure of the page before the last, if that has few lines: the height that fits.
+
+    In pixels, by its id. Empty if the last page has more, or the figure would be too small.
+    """
+    if len(pages) < 2:
+        return {}
+    before, last = (page._page_box for page in pages[-2:])
+    used = _used(last)
+    figures = [box for box in before.descendants() if box.element_tag == "figure"]
+    if used > _FEW * last.height or not figures:
+        return {}
+    name = figures[-1].element.get("id")
+    images = (box for box in _lines(figures[-1]) if box.element_tag == "img")
+    image = next(images, None)
+    if image is None or name in done:
+        return {}
+    height = image.height - used - _MARGINS
+    return {name: height} if height >= _LEAST * image.height else {}
+
+
+def _used(page: Any) -> float:
+    """How much of a page's height is used, to the end of its last line or picture."""
+    top, bottom = page.margin_top, page.margin_top + page.height
+    ends = (box.position_y + box.height for box in _lines(page) if box.position_y >= top)
+    used: float = max((end for end in ends if end <= bottom + 1), default=top) - top
+    return used
 
 
 def _lines(box: Any) -> Iterator[Any]:

@@ -457,6 +457,22 @@ def test_a_figure_that_nearly_fits_leaves_no_third_of_a_page_blank(
         assert image.height == pytest.approx(largest, abs=1)
 
 
+def test_no_last_page_has_a_line_alone_if_a_figure_can_be_smaller(monkeypatch, tmp_path):
+    above = Picture(png(tmp_path / "above.png", (500, 430)), "Above.")
+    last = Picture(png(tmp_path / "last.png", (500, 300)), "The last.")
+    page = to_html(one(above, last, Text("It says this.")))
+    small = pdf._laid_out(page).pages
+    monkeypatch.setattr(pdf, "_FEW", 0)
+    large = pdf._laid_out(page).pages
+    assert (len(small), len(large)) == (1, 2)
+    heights = [
+        [box.height for box in pdf._lines(pages[0]._page_box) if box.element_tag == "img"]
+        for pages in (small, large)
+    ]
+    assert heights[1][0] == heights[0][0]
+    assert 0.55 * heights[1][1] < heights[0][1] < heights[1][1]
+
+
 def test_equal_pages_give_equal_pdfs(document, read_pdf, tmp_path):
     for name in ("a.pdf", "b.pdf"):
         write_pdf(to_html(document), tmp_path / name)
