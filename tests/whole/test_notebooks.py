@@ -114,10 +114,13 @@ def test_a_notebook_runs_from_first_to_last(
         assert len(steps) == 5
         assert float(steps[-1][1]) >= 20
     derivatives = re.findall(r"by backward (\S+), by a difference (\S+)$", text, re.M)
-    measured_in = {"points": 12, "fashion-numpy": 1, "emnist47": 1, "mnist-numpy": 2}
-    assert len(derivatives) == measured_in.get(name, 0)
+    measured_in = {"points": 12, "mnist-numpy": 2, "mnist-torch": 0, "fashion-torch": 0}
+    assert len(derivatives) == measured_in.get(name, 1)
     for exact, measured in derivatives:
         assert float(measured) == pytest.approx(float(exact), rel=1e-4, abs=2e-6)
+    apart = re.findall(r"largest difference (\S+)$", text, re.M)
+    assert len(apart) == (10 if name == "fashion-mlp" else 0)  # nine activations, and the loss
+    assert all(float(largest) < 1e-8 for largest in apart)
     found = re.findall(_ACCURACY, text, re.M)
     assert len(found) == len(floors)
     for accuracy, floor in zip(found, floors, strict=True):
