@@ -75,6 +75,7 @@ def test_the_notebook_takes_the_files_of_another_data_set_beside_it(tmp_path):
     assert "another data set than Fashion-MNIST" in said
     assert "images (600, 3, 32, 32) labels (600,) test images (200, 3, 32, 32)" in said
     assert "500 to train on, 100 for validation, 200 to test" in said
+    assert said.count("read again as it was: True") == 2  # by the cell that makes such files
     assert "the params in another.pt were trained by the loop above, in 4 epochs" in said
     accuracy = float(said.partition("test accuracy       ")[2].partition("%")[0])
     assert accuracy > 90

@@ -113,6 +113,11 @@ def test_a_notebook_runs_from_first_to_last(
         assert [step for step, _ in steps][::4] == ["sigmoid, squared error", "two hidden layers"]
         assert len(steps) == 5
         assert float(steps[-1][1]) >= 20
+    if name == "fashion-mlp":
+        found = re.findall(r"^(.+?) +(\S+)% of the images set aside, \S+ parameters$", text, re.M)
+        changes = {change: float(accuracy) for change, accuracy in found}
+        assert len(changes) == 12  # nine activations, the momentum, two sizes
+        assert changes["as below"] > changes["binary step"]
     derivatives = re.findall(r"by backward (\S+), by a difference (\S+)$", text, re.M)
     measured_in = {"points": 12, "mnist-numpy": 2, "mnist-torch": 0, "fashion-torch": 0}
     assert len(derivatives) == measured_in.get(name, 1)
