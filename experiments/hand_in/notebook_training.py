@@ -21,11 +21,11 @@ def trained(
 
     It trains in the order of its params. networks: by trial, with the same layers.
     """
-    measured = {}
+    accuracies = {}
     for line in accuracies_in(ran.content):  # as `test accuracy 91.45%`
         part, _, share = line.partition(" accuracy ")
-        measured[part] = float(share.rstrip("%")) / 100
-    accuracies = {part: measured[part] for part in ("validation", "test") if part in measured}
+        if part in ("validation", "test"):
+            accuracies[part] = float(share.rstrip("%")) / 100
     shown = {}
     for (trial, file), rows in zip(ran.params.items(), trainings_in(ran.content), strict=True):
         network = networks[trial].trained
