@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from hand_ins import ID, write
 from notebooks import built_of, code, python
 
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
+from funcnn.experiments.grade.grading import grade
 
 pytest.importorskip("torch", reason="a lab in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbformat"):
@@ -291,3 +293,11 @@ def test_the_optimizer_goes_by_the_labs_recurrence(sheet):
 
 def test_the_labs_classes_train_as_the_pytorch_backend_does(sheet):
     assert sheet["backend"] < 1e-12
+
+
+def test_the_grading_finds_nothing_in_it_that_torch_brings(tmp_path):
+    """In the cells that only check something, too: an `outputs.softmax(1)` there costs points."""
+    archive = write(tmp_path, "fashion-mlp", {f"DL_HW1_{ID}.ipynb": built_of("fashion-mlp")})
+    verdicts = grade(archive, "fashion-mlp").verdicts
+    (rule,) = (each for each in verdicts if each.sheet.startswith("tensor functions"))
+    assert rule.holds, rule.found
