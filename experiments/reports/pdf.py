@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError, printable
@@ -21,6 +21,8 @@ _LEAST = 0.55
 """Of a figure's height, below which it is not set smaller to fit."""
 _FEW = 0.15
 """Of a page's height: what a last page should have more than."""
+_STEP = 0.1
+"""Of the least height, by which a figure is set smaller still if it does not fit."""
 _HEADINGS, _MARGINS = 80, 45
 """Pixels: what headings above a figure take at most, and the margins that they lose on a page."""
 
@@ -79,6 +81,17 @@ def _warn_of_boxes(document: Any) -> None:
         )
 
 
+class _Figure(NamedTuple):
+    """One that could stand on another page if it were smaller."""
+
+    name: str
+    """Its id."""
+    height: float
+    """Pixels: that with which it should fit."""
+    least: float
+    """Pixels: below that it is not set smaller."""
+
+
 def _laid_out(html: str) -> Any:
     """The document in pages.
 
@@ -88,62 +101,65 @@ def _laid_out(html: str) -> Any:
 
     source, images = HTML(string=html), dict[str, Any]()
     heights: dict[str, float] = {}
-    while True:
+
+    def rendered() -> Any:
         rules = (
             f"#{name} img {{max-height: {height:.1f}px !important}}"
             for name, height in heights.items()
         )
-        document = source.render(stylesheets=[CSS(string=" ".join(rules))], cache=images)
-        pages = document.pages
-        smaller = _smaller_figure(pages, heights) or _smaller_for_few_lines(pages, heights)
-        if not smaller:
-            return document
-        heights |= smaller
+        return source.render(stylesheets=[CSS(string=" ".join(rules))], cache=images)
+
+    document, done = rendered(), set[str]()
+    while (figure := _to_be_smaller(document.pages, done)) is not None:
+        name, height, least = figure
+        while height >= least:
+            heights[name] = height
+            document = rendered()
+            still = _to_be_smaller(document.pages, done)
+            if still is None or still.name != name:
+                break
+            height -= _STEP * least  # what follows a figure may want lines on its page
+        else:
+            del heights[name]
+            document = rendered()
+        done.add(name)
+    return document
 
 
-def _smaller_figure(pages: Sequence[Any], done: Container[str]) -> dict[str, float]:
-    """The first figure that could have stood on the page before its own: the height that fits.
+def _to_be_smaller(pages: Sequence[Any], done: Container[str]) -> _Figure | None:
+    """The first figure, but for those done, that could have stood on the page before its own.
 
-    In pixels, by its id. Empty if no page, the last apart, is blank for so much of its height, or
-    what stands first on the page after is no figure, is one that is `done`, or would be too small.
+    Of pages, the last apart, that are blank for so much of their height. Then that before a last
+    page of few lines, which could have room for them. None if all would be too small.
     """
-    for page, following in itertools.pairwise(page._page_box for page in pages):
-        top, blank = page.margin_top, page.height - _used(page)
-        figures = (box for box in following.descendants() if box.element_tag == "figure")
-        figure = next(figures, None)
-        if blank < _MUCH * page.height or figure is None or figure.position_y - top > _HEADINGS:
+    boxes = [page._page_box for page in pages]
+    for page, following in itertools.pairwise(boxes):
+        blank = page.height - _used(page)
+        figure = next(_figures(following), None)
+        if blank < _MUCH * page.height or figure is None:
             continue
-        name = figure.element.get("id")
-        images = (box for box in _lines(figure) if box.element_tag == "img")
-        image = next(images, None)
-        if image is None or name in done:
-            continue
-        wanted = figure.position_y - top + figure.margin_height() + _MARGINS
-        height = image.height - max(0, wanted - blank)
-        if height >= _LEAST * image.height:
-            return {name: height}
-    return {}
+        above = figure.position_y - following.margin_top
+        wanted = above + figure.margin_height() + _MARGINS
+        found = _smaller(figure, max(0, wanted - blank), done)
+        if above <= _HEADINGS and found is not None:
+            return found
+    if len(boxes) < 2 or _used(boxes[-1]) > _FEW * boxes[-1].height:
+        return None
+    *_, figure = (None, *_figures(boxes[-2]))
+    return None if figure is None else _smaller(figure, _used(boxes[-1]) + _MARGINS, done)
 
 
-def _smaller_for_few_lines(pages: Sequence[Any], done: Container[str]) -> dict[str, float]:
-    """The last figure of the page before the last, if that has few lines: the height that fits.
+def _figures(page: Any) -> Iterator[Any]:
+    return (box for box in page.descendants() if box.element_tag == "figure")
 
-    In pixels, by its id. Empty if the last page has more, or the figure would be too small.
-    """
-    if len(pages) < 2:
-        return {}
-    before, last = (page._page_box for page in pages[-2:])
-    used = _used(last)
-    figures = [box for box in before.descendants() if box.element_tag == "figure"]
-    if used > _FEW * last.height or not figures:
-        return {}
-    name = figures[-1].element.get("id")
-    images = (box for box in _lines(figures[-1]) if box.element_tag == "img")
-    image = next(images, None)
-    if image is None or name in done:
-        return {}
-    height = image.height - used - _MARGINS
-    return {name: height} if height >= _LEAST * image.height else {}
+
+def _smaller(figure: Any, by: float, done: Container[str]) -> _Figure | None:
+    """The figure set smaller by so many pixels; None if it is done, or would be too small."""
+    name = figure.element.get("id")
+    image = next((box for box in _lines(figure) if box.element_tag == "img"), None)
+    if image is None or name in done or image.height - by < _LEAST * image.height:
+        return None
+    return _Figure(name, image.height - by, _LEAST * image.height)
 
 
 def _used(page: Any) -> float:
