@@ -139,9 +139,15 @@ def _to_be_smaller(pages: Sequence[Any], done: Container[str]) -> _Figure | None
         if blank < _MUCH * page.height or figure is None:
             continue
         above = figure.position_y - following.margin_top
-        wanted = above + figure.margin_height() + _MARGINS
-        found = _smaller(figure, max(0, wanted - blank), done)
-        if above <= _HEADINGS and found is not None:
+        if above > _HEADINGS:
+            continue
+        lacking = max(0, above + figure.margin_height() + _MARGINS - blank)
+        found = _smaller(figure, lacking, done)
+        if found is None and figure.element.get("id") not in done:
+            # It would be too small: both a little, and first the one that stands before the blank.
+            *_, own = (None, *_figures(page))
+            found = None if own is None else _smaller(own, lacking / 3, done)
+        if found is not None:
             return found
     if len(boxes) < 2 or _used(boxes[-1]) > _FEW * boxes[-1].height:
         return None

@@ -457,6 +457,18 @@ def test_a_figure_that_nearly_fits_leaves_no_third_of_a_page_blank(
         assert image.height == pytest.approx(largest, abs=1)
 
 
+def test_where_a_figure_would_be_too_small_that_above_it_makes_room_too(tmp_path):
+    sizes = {"top": (500, 100), "above": (500, 240), "it": (700, 640)}
+    pictures = [Picture(png(tmp_path / f"{n}.png", size), n) for n, size in sizes.items()]
+    (page,) = pdf._laid_out(to_html(one(*pictures))).pages
+    top, above, last = (
+        box.height for box in pdf._lines(page._page_box) if box.element_tag == "img"
+    )
+    assert top == 100
+    assert 0.55 * 240 < above < 235
+    assert 0.55 * 472 < last < 465
+
+
 def test_no_last_page_has_a_line_alone_if_a_figure_can_be_smaller(monkeypatch, tmp_path):
     above = Picture(png(tmp_path / "above.png", (500, 430)), "Above.")
     last = Picture(png(tmp_path / "last.png", (500, 300)), "The last.")
