@@ -166,7 +166,7 @@ def report(results: Results) -> Document:
                 [sections.screenshot(results, CNN, "numpy", "The CNN")],
                 sections.training(results, CNN, "numpy"),
                 confusion(ours),
-                sections.handed_in(results, CNN, FILE),
+                [*sections.handed_in(results, CNN, FILE), sections.lab_loop()],
             ),
             *(
                 []

@@ -125,6 +125,7 @@ def _part(
                 r"$\log p = z - \max z - \log \sum \, \exp(z - \max z)$."
             ),
             *sections.handed_in(results, CNN, FILE),
+            sections.lab_loop(),
         ]
     parts = []
     for label, trial in _NETWORKS.items():

@@ -49,7 +49,7 @@ def best_of(scores: Scores) -> str:
     """Which setting is best, by how much, and whether that is beyond the spread; which is worst."""
     ranked = sorted(scores, key=lambda score: -score[1].mean)
     (first, top), (last, bottom) = ranked[0], ranked[-1]
-    level = [label for label, spread in ranked if spread.values == top.values]
+    level = [label for label, spread in ranked if percent(spread) == percent(top)]
     below = [score for score in ranked if score[0] not in level]
     if not below:
         return f"all {len(scores)} settings come to {percent(top)}"

@@ -21,6 +21,7 @@ from funcnn.experiments.labs.points_theory import introduction, set_up
 from funcnn.experiments.reports.document import (
     Block,
     Document,
+    Formula,
     Items,
     Listing,
     Picture,
@@ -136,7 +137,7 @@ def _results(results: Results) -> Section:
     )
 
 
-def _compared(results: Results, title: str, extra: str, rest: str, *words: Text) -> Section:
+def _compared(results: Results, title: str, extra: str, rest: str, *words: Block) -> Section:
     """A table of settings, as main.py prints it, and the curves of their runs from seed 0."""
     rows, curves = [], []
     by_setting = {label: runs_of(results, trial) for label, trial in EXTRAS[extra].items()}
@@ -180,7 +181,8 @@ def _discussion(results: Results) -> Section:
                     "With a small rate the epochs are over before the loss is low. With a large "
                     "one a step leads past the place where it is low, and weights can become so "
                     "large that a sigmoid is nearly 0 or 1 for every point, where its derivative "
-                    "is nearly 0: such a unit hardly learns any more."
+                    "is nearly 0: such a unit hardly learns any more. A loss that stands at 0.6920 "
+                    "is that of a constant output, the entropy of 10 points in 21."
                 ),
             ),
             _compared(
@@ -191,7 +193,8 @@ def _discussion(results: Results) -> Section:
                 Text(
                     "A unit of the first layer is one line. With one unit the output only rises or "
                     "falls across it, and the diagonals cannot be told apart; with few it depends "
-                    "on where their lines begin, and with more some begin well."
+                    "on where their lines begin, and with more some begin well. One line can cut "
+                    "half a diagonal off, and then has 16 of 21 points right, 76 %."
                 ),
             ),
             _compared(
@@ -204,7 +207,8 @@ def _discussion(results: Results) -> Section:
                     "function before the last sigmoid, however many layers it has: a straight "
                     "line can be drawn, and the diagonals cannot be told apart. The last sigmoid "
                     "stays, for the output must be a probability. The rate is a tenth of that of "
-                    "section 3: no sigmoid in between makes the gradients smaller."
+                    "section 3: no sigmoid in between makes the gradients smaller. On the "
+                    "diagonals no line has a lower loss than a constant output, 0.6920."
                 ),
             ),
             Section("Anything you want to share", _in_single_precision(results)),
@@ -253,7 +257,11 @@ def _extra(results: Results) -> Section:
                     "runs of this report have, adds momentum. The momentum of those that have one "
                     "is 0.9. Those that scale a step by what they saw take a smaller rate. "
                     "classical_momentum has the rate inside the velocity, sgd before it: while the "
-                    "rate is constant, as here, these are the same steps."
+                    "rate is constant, as here, these are the same steps. With momentum 0.9 equal "
+                    "gradients add up to ten times one: gradient_descent at 0.5 comes about as far "
+                    "as sgd at 0.05 in 4 A. The decay of adamw pulls weights back, and so its loss "
+                    "stays above that of adam. Each has one rate, chosen beforehand: this is no "
+                    "contest of optimizers at their best."
                 ),
             ),
             _compared(
@@ -265,7 +273,8 @@ def _extra(results: Results) -> Section:
                     "They are in `layer.py`, each with its derivative. The sigmoid's is at most "
                     "1/4, those of the others come to about 1, so that they take a smaller rate. "
                     "A ReLU that is below 0 for every point gives 0 and lets no gradient through: "
-                    "it is lost, which cannot happen where the derivative is never 0."
+                    "it is lost, which cannot happen where the derivative is never 0. Each has one "
+                    "rate, chosen beforehand."
                 ),
             ),
             _compared(
@@ -276,7 +285,20 @@ def _extra(results: Results) -> Section:
                 Text(
                     "`conv` in `layer.py`: the two coordinates are a sequence of length 2, with a "
                     "0 on either side; four kernels of size 2 run over its three places, the same "
-                    "weights at each. Then come a layer of four units and the output."
+                    "weights at each. Then come a layer of four units and the output. Of kernel "
+                    "$o$, with the derivatives that its backward gives:"
+                ),
+                Formula(
+                    [
+                        r"y_{n,o,i} &= b_o + \sum_u W_{o,u} \, x_{n,i+u}",
+                        r"dW_{o,u} &= \sum_{n,i} dy_{n,o,i} \, x_{n,i+u}, \quad "
+                        r"db_o = \sum_{n,i} dy_{n,o,i}, \quad "
+                        r"dx_{n,i} = \sum_{o,u} W_{o,u} \, dy_{n,o,i-u}",
+                    ]
+                ),
+                Text(
+                    "Two coordinates are no signal along which a pattern moves, so that equal "
+                    "weights at every place are of no use here: it is a check that they learn."
                 ),
             ),
         ),

@@ -19,7 +19,7 @@ from funcnn.experiments.labs.lab import Results, Trial, printed
 from funcnn.experiments.labs.layers_in_words import numbered, summary_in_words
 from funcnn.experiments.labs.settings_in_words import trained_with
 from funcnn.experiments.labs.tables import BACKEND_NAMES, run_in_words, screen, shown
-from funcnn.experiments.reports.document import Block, Listing, Section, Table, finding
+from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text, finding
 from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
@@ -179,9 +179,15 @@ def differences(
         else "Nothing else is drawn by chance, and so both compute the same training but for "
         "rounding."
     )
+    by_hand = (
+        "The derivatives are written by hand in NumPy, each held against a measured one; in "
+        "PyTorch autograd finds them."
+    )
     return [
         *blocks,
-        finding(f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own}"),
+        finding(
+            f"The same on both sides: the {', the '.join([*same, *shared])}. {of_its_own} {by_hand}"
+        ),
     ]
 
 
@@ -197,7 +203,8 @@ def _epoch_times(results: Results, trial: Trial) -> str:
     name, times = ("NumPy", torch / numpy) if numpy < torch else ("PyTorch", numpy / torch)
     return (
         f"An epoch took {_short(numpy)} in NumPy and {_short(torch)} in PyTorch, in the median of "
-        f"the runs, each with one thread: {name} is {times:.1f} times as fast."
+        f"the runs, each with one thread: {name} is {times:.1f} times as fast here; why was not "
+        "looked into."
     )
 
 
@@ -218,6 +225,16 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
             f"that is shown here ({training.whose}). It has {' and '.join(right)} right."
         ),
     ]
+
+
+def lab_loop() -> Text:
+    """How what is handed in, and the class that the lab's loop drives, are two trainings."""
+    return Text(
+        "The class `Network` has the same layers without dropout: the lab's loop drives it along "
+        "the sum of the gradients, in the order of the file. What is handed in was trained by "
+        "`train`, in a new order in every epoch, with dropout and by Adam. Which epoch is kept was "
+        "chosen on the validation set, so that the test set has the fairer number."
+    )
 
 
 def titled(title: str, *parts: Sequence[Block | Section]) -> Section:
