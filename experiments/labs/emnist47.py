@@ -86,9 +86,10 @@ def _labels(results: Results) -> Text:
     if results.task(CNN).data.test[1] is None:
         return finding(f"{said}none either: every accuracy is that of the validation set.")
     return finding(
-        f"{said}them beside the images, so that the accuracy on the test set can be said. Nothing "
-        "was chosen by it: the settings, and the epoch whose weights are kept, go by the "
-        "validation set."
+        f"{said}them beside the images, so that the accuracy on the test set can be said. So these "
+        "are not the lab's own files: where `data/train.csv` and `data/test.csv` are, the notebook "
+        "reads those, and predicts them. Nothing was chosen by the test set: the settings, and the "
+        "epoch whose weights are kept, go by the validation set."
     )
 
 

@@ -84,8 +84,8 @@ def listed(words: Sequence[str]) -> str:
 _WHY: Mapping[str, str] = {
     "channels": "a convolution looks at neighbouring pixels with the same few weights at every "
     "place, and pooling forgives small shifts",
-    "loss": "the gradient of the cross-entropy fades for images that are right already, while the "
-    "squared error of the outputs pulls back those beyond 1, too",
+    "loss": "the softmax lets the classes compete, while nearly all targets of the squared error "
+    "are 0, so that it first pulls all outputs there",
     "activation": "ReLU passes the gradient on whole where it is above 0; the derivative of the "
     "sigmoid is at most 1/4, so that little arrives at the first layer",
     "weight_init": "weights of the right size keep signals and gradients as large from layer to "
@@ -94,7 +94,7 @@ _WHY: Mapping[str, str] = {
     "schedule": "small steps in the end let the noise of the batches settle",
     "optimizer": "a step is divided by the size of each weight's own gradients, so that those with "
     "small ones move as far",
-    "hidden": "more units tell more apart",
+    "hidden": "more units, in more layers, can tell more apart",
     "lr": "larger steps come further in as many epochs",
     "weight_decay": "weights that fit only noise are pulled back to 0",
     "label_smoothing": "outputs need not grow for ever, and images that are hard to tell pull less",

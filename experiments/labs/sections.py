@@ -222,7 +222,7 @@ def handed_in(results: Results, trial: Trial, file: str, backend: str = "numpy")
     return [
         finding(
             f"`{file}` has the classes of the test images by the {BACKEND_NAMES[backend]} network "
-            f"that is shown here ({training.whose}). It has {' and '.join(right)} right."
+            f"that is shown here ({training.whose}). The network has {' and '.join(right)} right."
         ),
     ]
 

@@ -49,7 +49,7 @@ def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
             tuple(rows),
             "From a plain beginning to the network above, each step with the changes that it names "
             f"(NumPy). {_epochs(results, steps)} Gains are of means before they are rounded. "
-            "Choices go by validation; the test set is only shown.",
+            "Every step is kept, whether it gained or not; the test set is only shown.",
         ),
         finding(
             f"All steps together change the accuracy on the validation set by "

@@ -97,8 +97,8 @@ def facts(results: Results) -> list[tuple[str, str]]:
     whole = "of the training with seed 0"
     if results.others_shown:
         whole = (
-            "of the trainings in the notebooks, one more with the same settings: they say what is "
-            "printed there; what no notebook trains is of seed 0"
+            "of the trainings in the notebooks, each one more with the same settings, and in no "
+            "table: they say what is printed there; what no notebook trains is of seed 0"
         )
     pairs.append(("Curves, screens and pictures", whole))
     if seeds > 1:
