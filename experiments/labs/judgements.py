@@ -84,8 +84,8 @@ def listed(words: Sequence[str]) -> str:
 _WHY: Mapping[str, str] = {
     "channels": "a convolution looks at neighbouring pixels with the same few weights at every "
     "place, and pooling forgives small shifts",
-    "loss": "the softmax lets the classes compete, while nearly all targets of the squared error "
-    "are 0, so that it first pulls all outputs there",
+    "loss": "in the cross-entropy of the softmax the classes compete, while nearly all targets of "
+    "the squared error are 0, so that it first pulls all outputs there",
     "activation": "ReLU passes the gradient on whole where it is above 0; the derivative of the "
     "sigmoid is at most 1/4, so that little arrives at the first layer",
     "weight_init": "weights of the right size keep signals and gradients as large from layer to "
