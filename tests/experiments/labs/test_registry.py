@@ -355,7 +355,8 @@ def test_emnist47_says_whether_the_test_images_have_labels(done, monkeypatch):
     monkeypatch.setattr(results, "task", lambda trial: task)
     said = emnist47._labels(results).paragraph
     assert "`letters`, which is read here, has them beside the images" in said
-    assert "Nothing was chosen by it" in said
+    assert "these are not the lab's own files: where `data/train.csv`" in said
+    assert "Nothing was chosen by the test set" in said
 
 
 def test_a_report_says_once_what_twice_a_standard_error_of_few_seeds_can_say():
