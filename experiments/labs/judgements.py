@@ -49,12 +49,15 @@ def best_of(scores: Scores) -> str:
     """Which setting is best, by how much, and whether that is beyond the spread; which is worst."""
     ranked = sorted(scores, key=lambda score: -score[1].mean)
     (first, top), (last, bottom) = ranked[0], ranked[-1]
-    level = [label for label, spread in ranked if percent(spread) == percent(top)]
+    mean = f"{100 * top.mean:.2f}"  # what differs from it by less than is printed is level
+    level = {label: spread for label, spread in ranked if f"{100 * spread.mean:.2f}" == mean}
     below = [score for score in ranked if score[0] not in level]
+    printed = {*map(percent, level.values())}
+    each = printed.pop() if len(printed) == 1 else f"{mean} %"
     if not below:
-        return f"all {len(scores)} settings come to {percent(top)}"
+        return f"all {len(scores)} settings come to {each}"
     if len(level) > 1:
-        said = f"{listed(level)} are the best, with {percent(top)} each"
+        said = f"{listed([*level])} are the best, with {each} each"
     else:
         said = f"**{first}** is the best, with {percent(top)}"
     following, spread = below[0]
@@ -167,7 +170,7 @@ def of_curves(losses: Mapping[str, Sequence[float]], *, ranked: bool = True) -> 
     least, most = (loss_in_words(losses[label][-1]) for label in (low, high))
     said = f"In the end {low} has the lowest loss, {least}, and {high} the highest, {most}"
     if not ranked:
-        each = [f"of {label} {loss_in_words(of[-1])}" for label, of in losses.items()]
+        each = [f"{loss_in_words(of[-1])} for {label}" for label, of in losses.items()]
         said = f"In the end the loss is {listed(each)}"
     rising = [label for label in losses if losses[label][-1] > _RISES * min(losses[label])]
     if rising:

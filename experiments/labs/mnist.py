@@ -207,7 +207,7 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
         return finding(f"{sentence}; one seed has no spread.")
     return finding(
         f"{sentence}; the standard error of that difference over {gap.seeds} seeds is "
-        f"{100 * gap.standard_error:.2f} points. Each is trained as suits it: the NN for "
+        f"{100 * gap.standard_error:.2f} points. They are not trained alike: the NN for "
         f"{_trained_for(results, NN)}, the CNN for {_trained_for(results, CNN)}."
     )
 

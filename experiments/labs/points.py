@@ -88,7 +88,7 @@ def _results(results: Results) -> Section:
         points, model, _ = begin(config, 0)
         labels, outputs = points[1], np.array(run.outputs)[:, None]
         whose = f"the set {name}, {_IN_WORDS[name]}"
-        caption = f"As `main.py` prints it, but for the predictions, which follow in B: {whose}."
+        caption = f"What `main.py` prints, without predictions and names of figures: {whose}."
         printed = points_runs.screen(name, run, epochs, 0, predictions=False)
         screenshot.append(tables.screen(folder / f"screen-{name}.png", printed, caption))
         path, caption = folder / f"predictions-{name}.png", f"Ground truth and prediction: {whose}."
@@ -258,9 +258,9 @@ def _extra(results: Results) -> Section:
                     "is 0.9. Those that scale a step by what they saw take a smaller rate. "
                     "classical_momentum has the rate inside the velocity, sgd before it: while the "
                     "rate is constant, as here, these are the same steps. With momentum 0.9 equal "
-                    "gradients add up to ten times one: gradient_descent at 0.5 comes about as far "
-                    "as sgd at 0.05 in 4 A. The decay of adamw pulls weights back, and so its loss "
-                    "stays above that of adam. Each has one rate, chosen beforehand: this is no "
+                    "gradients add up to ten times one: gradient_descent at 0.5 is to be held "
+                    "against sgd at 0.05 in 4 A. The decay of adamw pulls weights back, and so "
+                    "keeps outputs from 0 and 1. Each has one rate, chosen beforehand: this is no "
                     "contest of optimizers at their best."
                 ),
             ),

@@ -16,8 +16,7 @@ def introduction() -> Section:
                 "those on two crossing diagonals, which it cannot. A unit of the first hidden "
                 "layer is a soft line in the plane; the second layer and the output combine such "
                 "lines, and so can bound regions of any shape. This is why the second set needs "
-                "hidden layers, and activations between them, which section 4 leaves out. Both "
-                "sets are learned whole."
+                "hidden layers, and activations between them, which section 4 leaves out."
             ),
             Text(
                 "It learns by gradient descent on the cross-entropy. The gradient comes from "

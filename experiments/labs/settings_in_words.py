@@ -68,7 +68,7 @@ def _loss(config: RunConfig) -> str:
 def _first_weights(config: RunConfig, backend: str) -> str:
     if backend == "torch":
         if config.init == "shared":
-            return "the same as in NumPy"
+            return "drawn as in NumPy; in the runs of the tables the same numbers"
         return "PyTorch's own: weights and biases uniform within ±1 / √inputs"
     if config.weight_init != "auto":
         return f"{_FIRST_WEIGHTS[config.weight_init]}; biases 0"

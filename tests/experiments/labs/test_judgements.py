@@ -27,6 +27,16 @@ def test_the_best_is_named_with_its_lead_and_whether_that_is_beyond_the_spread()
     )
 
 
+def test_means_that_print_alike_are_level():
+    said = judgements.best_of(scores(a=[0.90, 0.92], b=[0.91001, 0.91002], c=[0.5, 0.6]))
+    assert said.startswith("b and a are the best, with 91.00 % each: 36.00 points above c, the ne")
+
+
+def test_curves_on_data_that_are_not_the_same_are_not_ranked():
+    said = judgements.of_curves({"a": [0.5, 0.2], "b": [0.5, 0.1]}, ranked=False)
+    assert said == "In the end the loss is 0.2000 for a and 0.1000 for b."
+
+
 def test_settings_that_are_level_are_named_together():
     said = judgements.best_of(scores(a=[1.0, 1.0], b=[0.5, 0.6], c=[1.0, 1.0]))
     assert said.startswith("a and c are the best, with 100.00 ± 0.00 % each: 45.00 points above b")

@@ -56,7 +56,12 @@ def test_the_settings_of_a_cnn_by_adam():
             *(fashion.CNN, "torch", "first weights"),
             "PyTorch's own: weights and biases uniform within ±1 / √inputs",
         ),
-        (mnist.CNN, "torch", "first weights", "the same as in NumPy"),
+        (
+            mnist.CNN,
+            "torch",
+            "first weights",
+            "drawn as in NumPy; in the runs of the tables the same numbers",
+        ),
         (
             *(fashion_mlp.MAIN, "numpy", "optimizer"),
             "gradient descent, the rate inside the velocity, momentum 0.9, weight decay 0.0005",
