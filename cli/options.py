@@ -10,7 +10,7 @@ import click
 
 from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, HIGHEST_LR
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
 from funcnn.experiments.tasks.settings import (
@@ -96,9 +96,9 @@ def _by_choice(name: str) -> str:
     for optimizer, choice in OPTIMIZERS.items():
         if name in choice.defaults:
             groups.setdefault(f"{choice.defaults[name]:g}", []).append(optimizer)
-    for activation, chosen in ACTIVATIONS.items():
-        if name == "lr" and chosen.lr is not None:
-            limit = f"at most {chosen.lr:g} and a tenth of these"
+    for activation, highest in HIGHEST_LR.items():
+        if name == "lr":
+            limit = f"at most {highest:g} and a tenth of these"
             groups.setdefault(limit, []).append(activation)
     return "; ".join(f"{value} for {', '.join(names)}" for value, names in groups.items())
 

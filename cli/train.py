@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import funcnn as fn
+from funcnn.cli.network import network_options, own_network
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     allow_changed_option,
@@ -32,6 +33,7 @@ from funcnn.experiments.training.run_folder import RunFolder
 
 
 @click.command()
+@network_options
 @every_setting
 @setting_option("backend")
 @threads_option
@@ -60,6 +62,8 @@ from funcnn.experiments.training.run_folder import RunFolder
 @json_option
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no epochs.")
 def train(
+    model: str | None,
+    sets: dict[str, str],
     threads: int | None,
     out: Path | None,
     config_file: Path | None,
@@ -77,6 +81,7 @@ def train(
       funcnn train --arch mlp3
       funcnn train --arch mlp2 --data mnist --hidden 64 --activation tanh
       funcnn train --arch points --data points-linear
+      funcnn train --model mine.py:cnn --set width=64
       funcnn train --resume runs/mlp3-fashion-mnist-001
       funcnn train --resume runs/mlp3-fashion-mnist-001 --epochs 60
     """
@@ -90,8 +95,9 @@ def train(
                 ranks.follow()
             return
     learner_of = make_learner if ranks is None else ranks.learner
-    options = given(settings)
+    own, options = own_network(model, sets, given(settings))
     if resume_run is not None:
+        options.pop("arch" if own else "", None)
         also = [*options, *given({"out": out, "config": config_file})]
         also = [name for name in also if name != "epochs"]
         if also:
@@ -104,7 +110,7 @@ def train(
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
             run = TrainingRun.resume(
-                RunFolder.open(resume_run),
+                RunFolder.open(resume_run, own),
                 learner_of,
                 options.get("epochs"),
                 allow_changed=allow_changed_data,
@@ -113,11 +119,11 @@ def train(
                 echo(run.extension, err=as_json)
         else:
             values = (
-                RunConfig.changed(config_file, options)
+                RunConfig.changed(config_file, options, own)
                 if config_file
                 else {"arch": "mlp3"} | options
             )
-            config = RunConfig.resolve(values)
+            config = RunConfig.resolve(values, own)
             expect_init_used(options, [config])
             run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
             say_chosen([config], [run.config], quiet or as_json)

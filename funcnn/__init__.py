@@ -101,7 +101,7 @@ from funcnn.optimizers.transforms import (
     trace,
 )
 from funcnn.snapshots import Snapshot, load, save
-from funcnn.spec import from_spec
+from funcnn.spec import constructor, from_spec
 from funcnn.training import (
     TrainState,
     evaluate,
@@ -176,6 +176,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "confusion_matrix",
+    "constructor",
     "elementwise",
     "evaluate",
     "expected_calibration_error",

@@ -9,7 +9,7 @@ from funcnn import random, tree
 from funcnn.gradcheck import EPSILON, CheckFailure, Report, check_vjp, off_kinks
 from funcnn.layers.any_layer import check_layers, with_wrt
 from funcnn.random import Key
-from funcnn.spec import from_spec
+from funcnn.spec import from_spec, own_constructors
 from funcnn.training import write_statistics
 from funcnn.types import Array, Layer, Shape, Tree, statistics_of
 
@@ -220,7 +220,7 @@ def _check_spec(layer: Layer, params: Tree, x: Array, y: Array, keywords: dict[s
     else:
         raise CheckFailure("a misspelt keyword passes")
     if layer.spec is not None:
-        again = from_spec(layer.spec)
+        again = from_spec(layer.spec, list(own_constructors(layer)))
         _expect(again.spec == layer.spec, "from_spec(spec) has another spec")
         _expect(_same(again.apply(params, x, **keywords)[0], y), "from_spec(spec) is another layer")
 

@@ -8,7 +8,7 @@ none is ever read.
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -152,12 +152,14 @@ def _as_names(values: Any) -> Any:
     return list(map(str, values)) if namable else list(values)
 
 
-def load(path: FilePath, *, like: Tree = None) -> Snapshot:
+def load(
+    path: FilePath, *, like: Tree = None, layers: Sequence[Callable[..., Layer]] = ()
+) -> Snapshot:
     """Read a snapshot, and check it whole: every array, its digest, its fit to the model.
 
     like: a tree that the params must match in structure, shapes and dtypes; they come back with
-    its NamedTuples. Raises `SnapshotError`, naming the file and what is wrong; `OSError` if it
-    cannot be read at all.
+    its NamedTuples. layers: constructors of your own, as of `from_spec`. Raises `SnapshotError`,
+    naming the file and what is wrong; `OSError` if it cannot be read at all.
 
     >>> fn.save("params.npz", {"bias": np.zeros(2)})
     >>> fn.load("params.npz").params
@@ -169,7 +171,7 @@ def load(path: FilePath, *, like: Tree = None) -> Snapshot:
         advice = f": give {inside}" if os.path.exists(inside) else ""
         raise SnapshotError(f"{name}: a folder, not a snapshot{advice}")
     try:
-        snapshot = _read(name)
+        snapshot = _read(name, layers)
     except OSError:
         raise
     except SnapshotError as error:
@@ -188,11 +190,15 @@ def load(path: FilePath, *, like: Tree = None) -> Snapshot:
     return snapshot
 
 
-def _read(name: str) -> Snapshot:
+def _read(name: str, layers: Sequence[Callable[..., Layer]]) -> Snapshot:
     header, params = read_file(name)
+    try:
+        model = None if header["spec"] is None else from_spec(header["spec"], layers)
+    except ValueError as error:
+        raise SnapshotError(str(error)) from None
     return Snapshot(
         params,
-        None if header["spec"] is None else from_spec(header["spec"]),
+        model,
         _read_shape(header["input_shape"]),
         header["normalization"],
         header["class_names"],

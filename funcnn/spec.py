@@ -1,18 +1,19 @@
 """Descriptions: what a layer or an initializer is, as data, and back again.
 
 A constructor that is decorated here gives what it makes a spec: the constructor's name and its
-arguments. `from_spec` reads one, so that a snapshot can be used without the script that made it.
+arguments. `from_spec` reads one, so that a snapshot can be used without the script that made it,
+or where it has layers of a user's own with their constructors alone.
 """
 
 import copy
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from funcnn._arguments import shown
-from funcnn._pickling import Recipe, plain, record
+from funcnn._pickling import Recipe, plain, recipe_of, record
 from funcnn.random import Key
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
 
@@ -35,13 +36,28 @@ def constructor(
 ) -> Callable[[Callable[P, Layer]], Callable[P, Layer]]:
     """Decorate the constructor of a layer: its layers get a spec, checks of their input, traits.
 
-    per_sample: when each row of the output depends on that row of the input alone.
-    takes: whether the input is one array, a tuple of arrays, or either.
-    spatial: whether it works on images, by windows.
+    per_sample: when each row of the output depends on that row of the input alone (and on no rng):
+    "always", in "evaluation", or "never"; threads may then share a batch. takes: whether the input
+    is one "array", a "tuple" of arrays, or "any". spatial: whether it works on images, by windows.
+
+    That of your own layer too: `from_spec(spec, [Scale])`. Raises `ValueError` if a layer of this
+    library has its name.
+
+    >>> @fn.constructor(per_sample="always")
+    ... def Scale(factor):
+    ...     def apply(params, x, *, rng=None, train=False):
+    ...         return factor * x, lambda dy: ({}, factor * dy)
+    ...
+    ...     return fn.Layer(lambda rng, input_shape: (input_shape, {}), apply)
+    >>> Scale(2).spec
+    {'layer': 'Scale', 'factor': 2}
     """
 
     def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
         name = make.__name__
+        ours = make.__module__.startswith(f"{__package__}.")
+        if name in _layers and not ours:
+            raise ValueError(f"{name} is a layer of this library: give yours another name")
 
         @functools.wraps(make)
         def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
@@ -58,7 +74,9 @@ def constructor(
             record(described, Recipe(construct, args, kwargs))
             return described
 
-        _layers[name] = construct
+        construct.makes_layers = True  # type: ignore[attr-defined]
+        if ours:  # a user's own are known to nobody who is not given them
+            _layers[name] = construct
         return construct
 
     return decorate
@@ -146,29 +164,47 @@ def describe(layer: Layer) -> Spec | None:
     return layer.spec if traits(layer) != Traits() else None
 
 
-def from_spec(spec: Spec) -> Layer:
+def is_own_constructor(value: Any) -> bool:
+    """Whether it is a constructor of a user's own, decorated by `constructor`."""
+    return hasattr(value, "makes_layers") and not is_constructor(value)
+
+
+def own_constructors(layer: Layer) -> Iterator[Callable[..., Layer]]:
+    """The constructors of a user's own that made the layer, or layers inside it, as decorated."""
+    recipe = recipe_of(layer)
+    if layer.spec and recipe is not None and _layers.get(layer.spec["layer"]) is not recipe.make:
+        yield recipe.make
+    for inner in traits(layer).layers:
+        yield from own_constructors(inner)
+
+
+def from_spec(spec: Spec, layers: Sequence[Callable[..., Layer]] = ()) -> Layer:
     """The layer that `spec` describes: `from_spec(layer.spec)` does what `layer` does.
 
-    Raises `ValueError` for a name that is not a layer of this library, or arguments not its own.
+    layers: constructors of your own, decorated with `constructor`, that it may name too.
+    Raises `ValueError` for a name that is neither a layer of this library nor one of those, or for
+    arguments not its own.
 
     >>> model = fn.serial(fn.Dense(2), fn.Relu())
     >>> fn.from_spec(model.spec).spec == model.spec
     True
     """
-    layer = _from_data(spec)
+    layer = _from_data(spec, _layers | {make.__name__: make for make in layers})
     if not isinstance(layer, Layer):
         raise ValueError(f"not the spec of a layer: {shown(spec)}")
     return layer
 
 
-def _from_data(data: Any) -> Any:
+def _from_data(data: Any, layers: dict[str, Callable[..., Layer]]) -> Any:
     if isinstance(data, list):
-        return tuple(_from_data(item) for item in data)
+        return tuple(_from_data(item, layers) for item in data)
     if not isinstance(data, dict):
         return data
-    for kind, constructors in (("layer", _layers), ("initializer", _initializers)):
+    for kind, constructors in (("layer", layers), ("initializer", _initializers)):
         if kind in data:
-            arguments = {key: _from_data(value) for key, value in data.items() if key != kind}
+            arguments = {
+                key: _from_data(value, layers) for key, value in data.items() if key != kind
+            }
             return _construct(kind, constructors, data[kind], arguments)
     raise ValueError(f"a spec has a 'layer' or an 'initializer', got keys {sorted(data, key=str)}")
 
@@ -178,7 +214,11 @@ def _construct(
 ) -> Any:
     if not isinstance(name, str) or name not in constructors:
         names = sorted(constructors)
-        raise ValueError(f"{shown(name)} is not a {kind} of this library (known: {names})")
+        own = "; of a layer of your own give the constructor, layers=[...]"
+        raise ValueError(
+            f"{shown(name)} is not a {kind} of this library (known: {names})"
+            f"{own if kind == 'layer' else ''}"
+        )
     make = constructors[name]
     positional: list[Any] = []
     try:

@@ -17,7 +17,6 @@ from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.system.memory import keep_freed_memory
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
@@ -94,9 +93,8 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
     that does not fit in memory.
     """
     keep_freed_memory()
-    binary = ARCHITECTURES[config.arch].binary
-    model = build_network(config, 2 if binary else 10)
     batches, input_shape = _batches(config)
+    model = build_network(config, input_shape, 2 if config.binary else 10)
     loss, optimizer = build_loss(config), build_optimizer(config, 1000)
     with network_that_fits(config):
         _, params = model.init(fn.random.key(config.seed), input_shape)
@@ -134,7 +132,7 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
 def _batches(config: RunConfig) -> tuple[Iterator[Batch], tuple[int, ...]]:
     """Minibatches without end, and the shape of an input."""
     shape: tuple[int, ...]
-    if ARCHITECTURES[config.arch].binary:
+    if config.binary:
         x, y = generate_XOR_easy()
         normalization, shape = Normalization(1.0, 0.5, 0.5), (2,)
     else:

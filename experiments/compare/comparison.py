@@ -75,7 +75,7 @@ class Comparison:
                 "more --epochs"
             )
         record = {
-            "config": dataclasses.asdict(task.config),
+            "config": task.config.as_data(),
             "modes": list(modes),
             "seeds": [config.seed + index for index in range(seeds)],
             "steps": min(steps or STEPS, task.total_steps),

@@ -54,7 +54,7 @@ def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[st
         results["figures"] += _draw_free(folder, runs, results["free"], task)
     if "lockstep" in record["modes"]:
         steps = {dtype: read_steps(steps_file(folder, dtype)) for dtype in DTYPES}
-        layers = {row.path: row.name for row in fn.summary(task.model, task.data.input_shape).rows}
+        layers = {row.path: row.name for row in fn.summary(task.model, task.input_shape).rows}
         results["lockstep"] = {dtype: summarise(steps[dtype]) for dtype in DTYPES}
         results["statements"] += findings.of_lockstep(results["lockstep"], layers)
         if drawn(figures.growth, folder / "lockstep.png", steps, layers):

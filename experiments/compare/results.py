@@ -185,7 +185,7 @@ def _agreement(runs: Runs) -> dict[str, Any]:
 def _first_weights(runs: Runs) -> list[dict[str, Any]]:
     """The standard deviation of each weight as both backends begin with it, for the first seed."""
     tasks = [_task(folders[0]) for folders in runs.values()]
-    summary = fn.summary(tasks[0].model, tasks[0].data.input_shape)
+    summary = fn.summary(tasks[0].model, tasks[0].input_shape)
     layers = {row.path: row.name for row in summary.rows}
     leaves = [fn.tree.leaves_with_path(make_learner(task).params) for task in tasks]
     return [

@@ -118,7 +118,7 @@ def import_weights(
     tensors = read_tensors(file)
     data = load_data(config, usual=usual)
     config = fitted(config, data, usual)
-    model = build_network(config, len(data.class_names))
+    model = build_network(config, data.input_shape, len(data.class_names))
     with network_that_fits(config):
         _, like = model.init(fn.random.SHAPES_ONLY, data.input_shape)
     try:

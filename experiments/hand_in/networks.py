@@ -154,8 +154,8 @@ def _of_its_sizes(task: Task, trained: TrainedModel, file: Path) -> Task:
         sizes["kernel_size"] = of["Conv"][0]["kernel_size"]
     if task.data.name in POINT_SETS:
         sizes = {}  # the report and the notebook are about 2-4-4-1
-    config = RunConfig.resolve({**dataclasses.asdict(task.config), **sizes})
-    model = build_network(config, len(trained.class_names))
+    config = RunConfig.resolve({**task.config.as_data(), **sizes})
+    model = build_network(config, trained.input_shape, len(trained.class_names))
     if _structure(model.spec) != _structure(trained.model.spec):
         names = "-".join(layer["layer"] for layer in layers) or "no serial network"
         raise InputError(

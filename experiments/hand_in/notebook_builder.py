@@ -231,7 +231,7 @@ def _module(config: RunConfig) -> str:
     require("torch")
     from funcnn.experiments.pytorch.mirror import definition
 
-    model = build_network(config, len(SETS[config.data].class_names))
+    model = build_network(config, _IMAGE, len(SETS[config.data].class_names))
     return definition(model, _IMAGE).split("\n\n\n")[-1].rstrip().replace("'", '"')
 
 

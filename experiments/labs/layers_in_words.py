@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import funcnn as fn
 from funcnn.experiments.errors import sizes_text
-from funcnn.experiments.tasks.architectures import ACTIVATIONS
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.introspection import Summary
 from funcnn.types import Layer, Shape, layer_name, traits
 
@@ -38,7 +38,7 @@ def layer_in_words(layer: Layer) -> str:
 
 def activation_in_words(name: str) -> str:
     """An activation by its name among the settings of a run."""
-    return layer_in_words(ACTIVATIONS[name].layer())
+    return layer_in_words(ACTIVATIONS[name][0]())
 
 
 def summary_in_words(model: Layer, input_shape: Shape) -> Summary:

@@ -5,7 +5,6 @@ what NumPy's global generator draws after `np.random.seed`: first the points, th
 """
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -76,7 +75,7 @@ class AskedRun(NamedTuple):
     @property
     def request(self) -> dict[str, Any]:
         """It, as JSON can hold it."""
-        return {"config": dataclasses.asdict(self.config), "seed": self.seed, "whole": self.whole}
+        return {"config": self.config.as_data(), "seed": self.seed, "whole": self.whole}
 
 
 def measure(results: Results, callback: Callback, at_once: int) -> dict[str, list[Any]]:
@@ -114,7 +113,7 @@ def params_over_training(run: PointsRun, config: RunConfig) -> list[tuple[int, T
 
 def begin(config: RunConfig, seed: int) -> tuple[tuple[Array, Array], Layer, Tree]:
     """Points and labels, the network, and its first params: weights N(0, 1), biases 0."""
-    model = build_network(config, 2)
+    model = build_network(config, (2,), 2)
     before = np.random.get_state()  # noqa: NPY002, the lab's own generator
     np.random.seed(seed)  # noqa: NPY002
     points, labels = _SETS[config.data]()

@@ -51,7 +51,7 @@ def sizes(data: Dataset) -> list[Block]:
 
 def layers(task: Task) -> list[Block]:
     """The layers of a network."""
-    table = summary_in_words(task.model, task.data.input_shape)
+    table = summary_in_words(task.model, task.input_shape)
     rows = [
         (row.name, sizes_text(row.output_shape, " x "), f"{row.parameters:,}") for row in table.rows
     ]
@@ -76,7 +76,7 @@ def network(results: Results, trial: Trial) -> list[Block]:
 def drawing(results: Results, trial: Trial, called: str = "") -> Block:
     """The network drawn. called: which one it is, where there are several."""
     task = results.task(trial)
-    shape = task.data.input_shape
+    shape = task.input_shape
     table = summary_in_words(task.model, shape)
     several = table.rows[-1].output_shape != (1,)  # the one of two classes is a probability itself
     output = "softmax" if several and task.config.loss == "cross-entropy" else None
@@ -90,7 +90,7 @@ def module(task: Task) -> Listing:
     """The same network as a module of torch."""
     from funcnn.experiments.pytorch.mirror import definition
 
-    return Listing(definition(task.model, task.data.input_shape), "The module in PyTorch.")
+    return Listing(definition(task.model, task.input_shape), "The module in PyTorch.")
 
 
 def network_in_torch(task: Task) -> list[Block]:

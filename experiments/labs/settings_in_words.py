@@ -4,8 +4,8 @@ import math
 
 from funcnn.experiments.labs.layers_in_words import activation_in_words
 from funcnn.experiments.reports.document import Block, Table, finding
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.task import Task
 
 _OPTIMIZERS = {
@@ -72,7 +72,7 @@ def _first_weights(config: RunConfig, backend: str) -> str:
         return "PyTorch's own: weights and biases uniform within ±1 / √inputs"
     if config.weight_init != "auto":
         return f"{_FIRST_WEIGHTS[config.weight_init]}; biases 0"
-    suits = ACTIVATIONS[config.activation].weight_init
+    _, suits = ACTIVATIONS[config.activation]
     auto = next(name for name, begins in WEIGHT_INITS.items() if begins is suits)
     last = "" if auto == "glorot-uniform" else "; Glorot's in the last layer"
     return f"{_FIRST_WEIGHTS[auto]}{last}; biases 0"

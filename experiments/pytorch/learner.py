@@ -21,7 +21,6 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.mirror import load_params, mirror, params_of
 from funcnn.experiments.pytorch.optimizers import torch_optimizer, torch_scheduler
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Batch, Task
@@ -37,7 +36,7 @@ def torch_loss(config: RunConfig, class_weights: Array | None = None) -> Any:
     """
     if class_weights is not None:
         return _weighted(config, torch.from_numpy(class_weights))
-    binary = ARCHITECTURES[config.arch].binary
+    binary = config.binary
     if config.loss == "squared-error":
         return nn.MSELoss() if binary else _half_squared_error
     if binary:
@@ -50,7 +49,7 @@ def _weighted(config: RunConfig, class_weights: Any) -> Any:
 
     The one weighs what smoothing puts on another class by that one's weight, the other's is over N.
     """
-    binary, functions = ARCHITECTURES[config.arch].binary, nn.functional
+    binary, functions = config.binary, nn.functional
 
     def of_examples(outputs: Any, targets: Any) -> Any:
         if config.loss == "squared-error" and binary:
@@ -86,9 +85,9 @@ class TorchLearner:
         self._like = task.first_params()
         torch.set_num_threads(fn.threads.thread_count())
         with network_that_fits(task.config):
-            self._tested = mirror(task.model, task.data.input_shape).eval()
+            self._tested = mirror(task.model, task.input_shape).eval()
             torch.manual_seed(task.config.seed)
-            self._module = mirror(task.model, task.data.input_shape)
+            self._module = mirror(task.model, task.input_shape)
         if task.config.init == "shared":
             load_params(self._module, task.model, self._like)
         # Orders and masks are drawn from torch's global generator, as in its users' loops: what it
@@ -181,7 +180,7 @@ class TorchLearner:
         order = torch.randperm(len(x)).numpy() if self._task.shuffles else np.arange(len(x))
         for step in range(self._task.steps_per_epoch):
             chosen = order[step * size : (step + 1) * size]
-            yield self._task.data.normalization(x[chosen]), y[chosen]
+            yield self._task.prepare(x[chosen]), y[chosen]
         self._generator = torch.get_rng_state()
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -202,11 +201,11 @@ class TorchLearner:
     def predict(self, params: Tree, x: Array) -> Array:
         """The outputs for stored inputs, by torch."""
         load_params(self._tested, self._task.model, params)
-        normalize = self._task.data.normalization
+        prepare = self._task.prepare
         cuts = range(0, len(x), _PREDICTED_AT_ONCE)
         with torch.inference_mode():
             parts = [
-                self._tested(torch.from_numpy(normalize(x[start : start + _PREDICTED_AT_ONCE])))
+                self._tested(torch.from_numpy(prepare(x[start : start + _PREDICTED_AT_ONCE])))
                 for start in cuts
             ]
         return np.concatenate([part.numpy() for part in parts])

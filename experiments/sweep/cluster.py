@@ -7,7 +7,6 @@ worker of N threads trains N at once.
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import pkgutil
 import tempfile
@@ -50,7 +49,7 @@ def ready(jobs: Sequence[Plain], of: str) -> list[Plain] | str:
 
 
 def _plain(job: Job) -> Plain:
-    return dataclasses.asdict(job.config), job.usual, job.expected
+    return job.config.as_data(), job.usual, job.expected
 
 
 def train(version: str, config: dict[str, Any], expected: Expected | None) -> dict[str, Any]:
@@ -127,7 +126,7 @@ class Cluster:
         """
         futures = {
             self._client.submit(
-                train, fn.__version__, dataclasses.asdict(job.config), job.expected, pure=False
+                train, fn.__version__, job.config.as_data(), job.expected, pure=False
             ): job
             for job in jobs
         }

@@ -1,16 +1,18 @@
 """From the names in a config to what they stand for: data, network, loss, optimizer."""
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, load_dataset
 from funcnn.experiments.data.provenance import Expected
-from funcnn.experiments.errors import InputError, sizes_text
-from funcnn.experiments.tasks.architectures import NetworkShape, build_model, loss_of
+from funcnn.experiments.errors import InputError, kind_of, sizes_text
+from funcnn.experiments.tasks.architectures import KEYWORDS, loss_of
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.types import Layer, Loss
+from funcnn.schedules import Schedule
+from funcnn.types import Array, Layer, Loss, Shape
 
 
 def load_data(
@@ -27,17 +29,15 @@ def load_data(
     )
 
 
-def build_network(config: RunConfig, classes: int) -> Layer:
-    """The network of a run on data of so many classes."""
-    shape = NetworkShape(
-        config.channels,
-        config.kernel_size,
-        config.hidden,
-        config.activation,
-        config.dropout,
-        config.weight_init,
-    )
-    return build_model(config.arch, shape, classes)
+def build_network(config: RunConfig, input_shape: Shape, classes: int) -> Layer:
+    """The network of a run on inputs of this shape, in so many classes. Raises `InputError`."""
+    if config.own is not None:
+        return config.own.build(input_shape, classes, config.own_settings)
+    architecture = config.architecture
+    if architecture.binary and classes != 2:
+        raise InputError(f"--arch {config.arch} tells 2 classes apart, but the data has {classes}")
+    keywords = {KEYWORDS[name]: getattr(config, name) for name in architecture.network}
+    return architecture.build(input_shape, classes, **keywords)
 
 
 @contextlib.contextmanager
@@ -62,17 +62,53 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
 
 
 def build_loss(config: RunConfig) -> Loss:
-    """The loss that a run minimizes."""
-    return loss_of(config.arch, config.loss, config.label_smoothing)
+    """The loss that a run minimizes. Raises `InputError` if it is of a file that is not here."""
+    return _loss(config, config.label_smoothing)
 
 
 def build_plain_loss(config: RunConfig) -> Loss:
-    """The loss that a run reports: the same, without label smoothing."""
-    return loss_of(config.arch, config.loss)
+    """The loss that a run reports: the same, without label smoothing. Raises as `build_loss`."""
+    return _loss(config, 0.0)
+
+
+def _loss(config: RunConfig, label_smoothing: float) -> Loss:
+    if config.loss != "own":
+        return loss_of(config.loss, binary=config.binary, label_smoothing=label_smoothing)
+    loss: Loss = _own_part(config, "loss")
+    return loss
+
+
+def _own_part(config: RunConfig, name: str) -> Any:
+    part = getattr(config.own, name)
+    if part is None:
+        raise InputError(f"the {name} is that of {config.arch}: give --model {config.arch}")
+    return part
 
 
 def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
     """The optimizer of a run of so many steps, which its learning rate depends on."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
+    if config.optimizer == "own":
+        return _own_optimizer(config, schedule)
     choice = OPTIMIZERS[config.optimizer]
     return choice.build(schedule, config.momentum, config.weight_decay)
+
+
+def _own_optimizer(config: RunConfig, schedule: Schedule) -> fn.Optimizer:
+    made = _own_part(config, "optimizer")(schedule)
+    if not isinstance(made, fn.Optimizer):
+        raise InputError(
+            f"{config.arch}: its optimizer returns {kind_of(made)}, not an optimizer, such as "
+            "fn.adam(learning_rate)"
+        )
+    return made
+
+
+def preparation(config: RunConfig, data: Dataset) -> Callable[[Array], Array]:
+    """What makes stored inputs `(N, ...)` those of the network; see `Task.prepare`."""
+    own = config.own
+    if own is None:
+        return data.normalization
+    if own.recorded is not None and "preprocess" in own.recorded.parts:
+        raise InputError(f"the preprocess is that of {config.arch}: give --model {config.arch}")
+    return data.normalization if own.preprocess is None else own.prepared

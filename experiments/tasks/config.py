@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,18 @@ from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS
 from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
-    ACTIVATIONS,
     ARCHITECTURES,
+    HIGHEST_LR,
+    IMAGE_CLASSIFIER,
+    IMAGE_CLASSIFIER_SGD,
+    KEYWORDS,
     LOSSES,
-    WEIGHT_INITS,
+    Architecture,
 )
+from funcnn.experiments.tasks.model_files import is_reference, read_model
+from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
@@ -37,11 +43,19 @@ CLASS_WEIGHTS = ("none", "balanced")
 """How much an example counts in the loss: all the same, or all classes together the same."""
 
 
+class _Network(Choice):
+    """One of the architectures, or one of a user's own."""
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        return None if isinstance(value, str) and is_reference(value) else super().wrong(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
-    arch: str = setting(Choice(ARCHITECTURES), "mlp3", "The network.")
+    arch: str = setting(_Network(ARCHITECTURES), "mlp3", "The network.")
     backend: str = setting(
         Choice(BACKENDS),
         "numpy",
@@ -91,7 +105,7 @@ class RunConfig:
         defaults="{}; all, where there are fewer",
         none="the whole set",
     )
-    optimizer: str = setting(Choice(OPTIMIZERS), "sgd", "How gradients become steps.")
+    optimizer: str = setting(Choice((*OPTIMIZERS, "own")), "sgd", "How gradients become steps.")
     lr: float = setting(Number(), 0.05, "Highest learning rate.")
     momentum: float = setting(
         Number(below=1),
@@ -140,20 +154,20 @@ class RunConfig:
         False,
         "Measure the test set after every epoch too, for the curve; never used to choose.",
     )
+    own: OwnModel | None = field(default=None, compare=False, repr=False)
+    """The network, if it is the user's own; `arch` is what they call it."""
+    own_settings: Mapping[str, Any] = field(default_factory=dict)
+    """What that was made with, by the keywords of its function."""
 
     def __post_init__(self) -> None:
         """Check every value, and that they go together."""
+        _check("arch", self.arch)
+        architecture = self.architecture
         for name in SETTINGS:
-            if name != "kernel_size" or ARCHITECTURES[self.arch].convolves:  # else, see below
+            if name != "kernel_size" or architecture.convolves:  # else, see below
                 _check(name, getattr(self, name))
-        architecture = ARCHITECTURES[self.arch]
         expect_text(self.data, f"--data {self.data}")
-        if architecture.convolves and not self.channels:
-            _refuse("channels", self.channels, "one size at least, as 16x32")
-        for name in ("channels", "kernel_size"):
-            if getattr(self, name) and not architecture.convolves:
-                expected = f"left out for --arch {self.arch}, which has no convolutions"
-                _refuse(name, getattr(self, name), expected)
+        self._check_network()
         if self.label_smoothing and architecture.binary:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
         if self.label_smoothing and self.loss == "squared-error":
@@ -167,6 +181,16 @@ class RunConfig:
                 f"--weight-init {self.weight_init}: needs --init shared for --backend torch, "
                 "whose modules else begin with weights of their own"
             )
+        for name in ("loss", "optimizer"):
+            if getattr(self, name) == "own" and not (self.own and self.own.brings(name)):
+                raise InputError(f"--{name} own: give --model FILE.py:NAME, of a file with {name}")
+        if self.label_smoothing and self.loss == "own":
+            _refuse("label_smoothing", self.label_smoothing, "0 for --loss own")
+        for name in ("momentum", "weight_decay"):
+            if getattr(self, name) and self.optimizer == "own":
+                _refuse(
+                    name, getattr(self, name), "left out for --optimizer own, which has its own"
+                )
         if (self.data in POINT_SETS) != architecture.binary:
             binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
             wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
@@ -174,67 +198,105 @@ class RunConfig:
                 wanted = f"one of {', '.join(POINT_SETS)} for --arch {self.arch}"
             _refuse("data", self.data, wanted)
 
+    def _check_network(self) -> None:
+        """Check what is chosen about the network."""
+        convolves = self.architecture.convolves
+        if self.own is not None:
+            for name in KEYWORDS:
+                if getattr(self, name) != SETTINGS[name].default:
+                    options = ", ".join(self.own.settings) or "none"
+                    expected = f"left out for {self.arch}, whose settings are: {options}"
+                    _refuse(name, getattr(self, name), expected)
+            return
+        if convolves and not self.channels:
+            _refuse("channels", self.channels, "one size at least, as 16x32")
+        for name in ("channels", "kernel_size"):
+            if getattr(self, name) and not convolves:
+                expected = f"left out for --arch {self.arch}, which has no convolutions"
+                _refuse(name, getattr(self, name), expected)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture; of a network of the user's own, one that trains as `cnn3` does."""
+        return _architecture_of(self.arch, self.data)
+
+    @property
+    def binary(self) -> bool:
+        """Whether the network gives one probability, and not one number a class."""
+        return self.architecture.binary
+
     @classmethod
-    def resolve(cls, settings: Mapping[str, Any]) -> "RunConfig":
+    def resolve(cls, settings: Mapping[str, Any], own: OwnModel | None = None) -> "RunConfig":
         """The config of these settings, and the architecture's defaults for the others.
 
         An optimizer brings defaults that suit it, an activation a limit to the learning rate; with
-        the squared error there is no label smoothing.
+        the squared error there is no label smoothing. own: the network, where `arch` is a user's
+        own; its settings may stand beside the others.
         Raises `InputError` for an unknown name or a value out of range.
         """
-        unknown = sorted(set(settings) - set(SETTINGS))
+        settings = _with_own_settings(settings, own)
+        unknown = sorted(set(settings) - {*SETTINGS, "own_settings"})
         if unknown:
             names = ", ".join(sorted(SETTINGS))
             raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
         _check("arch", settings.get("arch"))
-        architecture = ARCHITECTURES[settings["arch"]]
+        if own is None and is_reference(settings["arch"]):
+            raise InputError(f"{settings['arch']} is a network of a user's own: give --model")
+        architecture = _architecture_of(settings["arch"], settings.get("data"))
         defaults = {name: each.default for name, each in SETTINGS.items()}
         defaults |= architecture.defaults
+        if own is not None:
+            defaults |= {name: "own" for name in ("loss", "optimizer") if own.brings(name)}
         optimizer = settings.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
             defaults = defaults | dict(architecture.sgd) | OPTIMIZERS[optimizer].defaults
         activation = settings.get("activation", defaults["activation"])
-        known = isinstance(activation, str) and activation in ACTIVATIONS
-        if known:
-            defaults = defaults | {"lr": ACTIVATIONS[activation].default_lr(defaults["lr"])}
+        if isinstance(activation, str) and activation in HIGHEST_LR:
+            lr = min(HIGHEST_LR[activation], defaults["lr"] / 10)
+            defaults = defaults | {"lr": lr}
+        if optimizer == "own":
+            defaults |= {"momentum": 0.0, "weight_decay": 0.0}
         if settings.get("loss") == "squared-error":
             defaults = defaults | {"label_smoothing": 0.0}
         values = defaults | dict(settings)
         for name in ("hidden", "channels"):
             if isinstance(values[name], list):  # of JSON
                 values[name] = tuple(values[name])
-        return cls(**values)
+        return cls(**values, own=own)
 
     @classmethod
-    def read(cls, path: Path) -> dict[str, Any]:
-        """The values in a config file, every one good. Raises `InputError`, naming the file."""
+    def read(cls, path: Path, own: OwnModel | None = None) -> dict[str, Any]:
+        """The values in a config file, every one good. Raises `InputError`, naming the file.
+
+        own: the network, if it is of a user's own.
+        """
         if (path / "config.json").is_file():
             raise InputError(f"{path} is a folder: give {quoted(path / 'config.json')}")
         values = read_record(path, "a config file")
         try:
-            cls.resolve(values)
+            cls.resolve(values, own)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         return values
 
     @classmethod
-    def changed(cls, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    def changed(
+        cls, path: Path, options: Mapping[str, Any], own: OwnModel | None = None
+    ) -> dict[str, Any]:
         """The values of a config file, with the given ones in their place.
 
         Where nothing else is given, a change of optimizer or loss takes the defaults of the new
         one, and a change from or to an activation that limits the lr the lr that suits the new one.
         Raises `InputError`, as `read`, and for another architecture.
         """
-        values = cls.read(path)
+        values = cls.read(path, own)
         if options.get("arch", values["arch"]) != values["arch"]:
             raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
-        before = cls.resolve(values)
+        before = cls.resolve(values, own)
         stale: tuple[str, ...] = ()
         activations = {before.activation, options.get("activation", before.activation)}
-        if len(activations) > 1 and any(
-            known.lr is not None for name, known in ACTIVATIONS.items() if name in activations
-        ):
+        if len(activations) > 1 and not activations.isdisjoint(HIGHEST_LR):
             stale = ("lr",)
         if options.get("optimizer", before.optimizer) != before.optimizer:
             stale = OF_OPTIMIZER
@@ -242,15 +304,51 @@ class RunConfig:
             stale = (*stale, "label_smoothing")
         return {k: v for k, v in values.items() if k not in stale} | dict(options)
 
+    def as_data(self) -> dict[str, Any]:
+        """All settings, as JSON can hold them: `resolve` of them is this config again."""
+        values = {name: getattr(self, name) for name in SETTINGS}
+        return values if self.own is None else values | {"own_settings": dict(self.own_settings)}
+
     def to_json(self) -> str:
-        """The text of a config file: `resolve` of what it holds is this config again."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The text of a config file."""
+        return json.dumps(self.as_data(), indent=2) + "\n"
 
 
 SETTINGS: dict[str, Setting] = {
-    field.name: field.metadata["setting"] for field in dataclasses.fields(RunConfig)
+    each.name: each.metadata["setting"]
+    for each in dataclasses.fields(RunConfig)
+    if "setting" in each.metadata
 }
 """What every setting may be, by its name."""
+
+
+def _architecture_of(arch: str, data: Any) -> Architecture:
+    if not is_reference(arch):
+        return ARCHITECTURES[arch]
+    binary = isinstance(data, str) and data in POINT_SETS
+    return Architecture(_own, IMAGE_CLASSIFIER, IMAGE_CLASSIFIER_SGD, binary)
+
+
+def _own(input_shape: Any, classes: int) -> Any:
+    raise AssertionError("a network of the user's own is built by itself")
+
+
+def _with_own_settings(settings: Mapping[str, Any], own: OwnModel | None) -> dict[str, Any]:
+    """The settings, with those of the user's own network apart, and all of them there."""
+    if own is None:
+        return dict(settings)
+    known = [name for name in settings if name in own.settings]
+    values = {name: value for name, value in settings.items() if name not in known}
+    kept = values.get("own_settings", {})
+    if not isinstance(kept, dict):
+        raise InputError(f"own_settings {kept}: must be an object")
+    given = {name: _as_tuple(value) for name, value in kept.items()}
+    given |= {name: settings[name] for name in known}
+    return values | {"own_settings": given if own.recorded else own.resolved(given)}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _check(name: str, value: Any) -> None:
@@ -262,3 +360,17 @@ def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
         value = sizes_text(value)
     raise InputError(f"--{dashed(name)} {value}: must be {expected}")
+
+
+_OTHER_OPTIONS = (
+    *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "out", "quiet"),
+    *("resume", "scheduler", "seeds", "set", "steps", "threads", "trial"),
+)
+
+
+def read_own(reference: str) -> OwnModel:
+    """The network of `FILE.py:NAME` or `package.module:NAME`, as `model_files.read_model`.
+
+    No setting of it has the name of an option. Raises `InputError`.
+    """
+    return read_model(reference, {*SETTINGS, *_OTHER_OPTIONS, "own_settings"})

@@ -1,5 +1,6 @@
 """What a setting of a run may be, said once: checks, options and help are made of it."""
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -131,6 +132,33 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)*", text):
         raise ValueError(f"{text!r}: give sizes as 256x128, or 0 for none")
     return () if text == "0" else tuple(map(int, text.split("x")))
+
+
+def parse_like(default: Any, text: str) -> Any:
+    """The value in a text, of the kind of a default; None: of the kind that it looks like.
+
+    Raises `ValueError`, which says what was expected.
+    """
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError("give true or false")
+        return text.lower() == "true"
+    for kind, wanted in ((int, "a whole number"), (float, "a number")):
+        if isinstance(default, kind):
+            try:
+                return kind(text)
+            except ValueError:
+                raise ValueError(f"give {wanted}, as {as_option(default)}") from None
+    if isinstance(default, str):
+        return text
+    if isinstance(default, (tuple, list)):
+        return parse_sizes(text)
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    for parse in (int, float, parse_sizes):
+        with contextlib.suppress(ValueError):
+            return parse(text)
+    return text
 
 
 def as_option(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,12 @@ from funcnn.experiments.tasks.build import (
     build_plain_loss,
     load_data,
     network_that_fits,
+    preparation,
 )
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.training import Metric
-from funcnn.types import Array, Layer, Loss, LossVjp, Tree
+from funcnn.types import Array, Layer, Loss, LossVjp, Shape, Tree
 
 Batch = tuple[Array, Array]
 
@@ -33,6 +34,8 @@ class Task(NamedTuple):
     config: RunConfig
     data: Dataset
     model: Layer
+    input_shape: Shape
+    """Of one input of the model: that of the data, unless a user's own code changes it."""
     batch_size: int
     steps_per_epoch: int
 
@@ -64,9 +67,10 @@ class Task(NamedTuple):
             raise InputError(
                 f"--patience {config.patience}: there is no validation set; give --val-size"
             )
-        model = build_network(config, len(data.class_names))
+        shape = _prepared_shape(config, data)
+        model = build_network(config, shape, len(data.class_names))
         steps = examples // batch_size if config.drop_last else math.ceil(examples / batch_size)
-        return cls(config, data, model, batch_size, steps)
+        return cls(config, data, model, shape, batch_size, steps)
 
     def records(self, epoch: int) -> bool:
         """Whether an epoch gets a row and a checkpoint; of thousands of single steps not all do."""
@@ -128,7 +132,12 @@ class Task(NamedTuple):
     def first_params(self) -> Tree:
         """The params that the NumPy backend begins with. Raises `InputError` if they do not fit."""
         with network_that_fits(self.config):
-            return self.model.init(self.key(1), self.data.input_shape)[1]
+            return self.model.init(self.key(1), self.input_shape)[1]
+
+    @property
+    def prepare(self) -> Callable[[Array], Array]:
+        """Stored inputs `(N, ...)` to what the model takes: normalised, or as a user's own does."""
+        return preparation(self.config, self.data)
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
@@ -136,7 +145,7 @@ class Task(NamedTuple):
             self.data.train,
             self.batch_size,
             rng=fn.random.fold_in(self.key(3), epoch) if self.shuffles else None,
-            preprocess=self.data.normalization,
+            preprocess=self.prepare,
         )
         return itertools.islice(every, self.steps_per_epoch)  # the last one may be left out
 
@@ -144,6 +153,13 @@ class Task(NamedTuple):
     def shuffles(self) -> bool:
         """Whether each epoch has an order of its own."""
         return self.batch_size < len(self.data.train[0])
+
+
+def _prepared_shape(config: RunConfig, data: Dataset) -> Shape:
+    """The shape of one prepared input. Raises `InputError` if a user's own code does not do it."""
+    if config.own is None or config.own.preprocess is None:
+        return data.input_shape
+    return tuple(preparation(config, data)(data.train[0][:2]).shape[1:])
 
 
 def labels_of(targets: Array) -> Array:

@@ -1,6 +1,5 @@
 """The figures of a run, and those that are asked for: all activations, curves of several runs."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES
+from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
@@ -41,7 +41,7 @@ def draw_run(folder: RunFolder, task: Task, rows: list[EpochRow], outputs: Array
         return
     counts = fn.confusion_matrix(outputs, y)
     drawn(plots.confusion, folder.path / "confusion_matrix.png", counts, task.data.class_names)
-    if ARCHITECTURES[task.config.arch].binary:
+    if task.config.binary:
         drawn(plots.points, folder.path / "predictions.png", (x, y), outputs)
 
 
@@ -84,8 +84,8 @@ def draw_activations(out: Path) -> None:
     expect_new(out, ".png")
     x = np.linspace(-4, 4, 800)[:, None]  # (N, 1), with no point at a kink
     panels = []
-    for name, activation in ACTIVATIONS.items():
-        layer = activation.layer()
+    for name, (activation, _) in ACTIVATIONS.items():
+        layer = activation()
         _, params = layer.init(fn.random.key(0), (1,), dtype=x.dtype)
         y, vjp = layer.apply(params, x)
         assert vjp is not None
@@ -127,7 +127,7 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:
     """What each run is called: the settings that tell them apart, or else the folder."""
-    settings = [dataclasses.asdict(folder.read_config()) for folder in folders]
+    settings = [folder.read_config().as_data() for folder in folders]
     differing = [
         name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)
     ]

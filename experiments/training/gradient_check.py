@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import build_loss, build_network, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.gradcheck import Report, measure_vjp, off_kinks
@@ -23,20 +22,20 @@ def check_model(config: RunConfig) -> Report:
     The params are the config's first ones, moved a little off kinks. The report has the worst
     relative error of each leaf; right is at most `TOLERANCE`.
     """
-    architecture = ARCHITECTURES[config.arch]
-    classes = 2 if architecture.binary else 10
-    model = build_network(config, classes)
+    binary = config.binary
+    input_shape, classes = ((2,), 2) if binary else ((1, 28, 28), 10)
+    model = build_network(config, input_shape, classes)
     loss = build_loss(config)
     init_rng, x_rng, y_rng, rng, off_rng = fn.random.split(fn.random.key(config.seed), 5)
-    input_shape = (2,) if architecture.binary else (1, 28, 28)
     with network_that_fits(config):
         _, params = model.init(init_rng, input_shape, dtype=np.float64)
     params = off_kinks(params, off_rng)
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes
-    y = labels.reshape(-1, 1) if architecture.binary else labels
+    y = labels.reshape(-1, 1) if binary else labels
     function = partial(_loss_of_params, model, loss, x, y, rng)
-    entries = _ENTRIES_OF_CONVOLVING if architecture.convolves else _ENTRIES
+    convolves = any(leaf.ndim > 2 for leaf in fn.tree.leaves(params))
+    entries = _ENTRIES_OF_CONVOLVING if convolves else _ENTRIES
     with fn.threads.single_threaded_blas():
         return measure_vjp(function, params, rng=rng, max_entries=entries)
 

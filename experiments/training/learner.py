@@ -122,8 +122,8 @@ class NumpyLearner:
 
     def predict(self, params: Tree, x: Array) -> Array:
         """The outputs for stored inputs."""
-        data, model = self._task.data, self._task.model
-        outputs: Array = fn.predict(model.apply, params, x, preprocess=data.normalization)
+        model, prepare = self._task.model, self._task.prepare
+        outputs: Array = fn.predict(model.apply, params, x, preprocess=prepare)
         return outputs
 
 

@@ -136,7 +136,7 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
     """
     config, model = folder.read_config(), load_model(folder)
-    described = build_network(config, len(model.class_names))
+    described = build_network(config, model.input_shape, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
     expected = expected_data(folder.path, allow_changed=allow_changed)

@@ -4,7 +4,6 @@ Runs of small networks gain less from a second thread than from a second run bes
 """
 
 import contextlib
-import dataclasses
 import logging
 import queue
 import threading
@@ -37,7 +36,7 @@ class Job(NamedTuple):
     def request(self) -> dict[str, Any]:
         """It, as `worker` is asked for it."""
         return {
-            "config": dataclasses.asdict(self.config),
+            "config": self.config.as_data(),
             "folder": str(self.folder),
             "threads": self.threads,
             "draw": self.draw,

@@ -14,7 +14,6 @@ from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.model import TrainedModel, load_model
 from funcnn.experiments.training.run_folder import RunFolder
@@ -94,7 +93,7 @@ def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) ->
 
     Raises `InputError` if the outputs were not trained to be probabilities or logits.
     """
-    if config.loss != "cross-entropy" and not ARCHITECTURES[config.arch].binary:
+    if config.loss != "cross-entropy" and not config.binary:
         raise InputError(
             f"--probabilities: a network trained with --loss {config.loss} has none; "
             "train with --loss cross-entropy"

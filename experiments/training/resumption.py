@@ -54,7 +54,7 @@ class Left(NamedTuple):
         return {
             "rows": [list(row) for row in self.rows],
             "extended": [list(each) for each in self.extended],
-            "config": None if self.config is None else dataclasses.asdict(self.config),
+            "config": None if self.config is None else self.config.as_data(),
         }
 
     @property
@@ -92,11 +92,12 @@ class Left(NamedTuple):
     def _check_config(self, folder: RunFolder, config: RunConfig, epochs: int | None) -> None:
         if self.config is None:
             return
-        for field in dataclasses.fields(RunConfig):
-            was, now = getattr(self.config, field.name), getattr(config, field.name)
-            if was == now or (field.name == "epochs" and epochs is not None):
+        before, after = self.config.as_data(), config.as_data()
+        for setting in before:
+            was, now = before[setting], after[setting]
+            if was == now or (setting == "epochs" and epochs is not None):
                 continue
-            name = dashed(field.name)
+            name = dashed(setting)
             more = f", or give --resume {quoted(folder)} --epochs {now}" if name == "epochs" else ""
             raise InputError(
                 f"{folder.config} was changed: {name} is {_said(now)}, but the run was begun with "

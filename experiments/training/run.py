@@ -19,6 +19,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.own_models import write_own_model
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.figures import draw_run
@@ -70,6 +71,8 @@ class TrainingRun:
         run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
         with alone_in(run.folder.path):
             provenance.write_record(task.data.record, run.folder.path)
+            if task.config.own is not None:
+                write_own_model(run.folder.path, task.config.own, task.model)
             run._save_state(run._left)
         return run
 

@@ -2,6 +2,7 @@
 
 config.json    everything needed to run it again
 data.json      which data it read, by a digest; older runs have none
+model.json     of a network of the user's own, its spec; and its file as model.py.txt, to be read
 metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve
 params.npz     the model: best on validation, or the last where there is no validation set
 last.npz       the training state after the last recorded epoch, to resume from
@@ -20,6 +21,8 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.own_models import OwnModel, read_own_model
 
 
 class EpochRow(NamedTuple):
@@ -62,10 +65,11 @@ _WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
 
 
 class RunFolder:
-    """A run's folder, by its path."""
+    """A run's folder, by its path. own: its network, if it is a user's own and they give it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, own: OwnModel | None = None) -> None:
         self.path = path
+        self._own = own
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
         self.params = path / "params.npz"
@@ -83,9 +87,10 @@ class RunFolder:
         work in it, or if it cannot be written.
         """
         try:
-            name = f"{config.arch}-{Path(config.data).resolve().name}"
+            arch = config.arch.rpartition(":")[2]  # of FILE.py:NAME
+            name = f"{arch}-{Path(config.data).resolve().name}"
             with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
-                folder = cls(path)
+                folder = cls(path, config.own)
                 folder.write_config(config)
         except OSError as error:
             raise InputError(
@@ -94,9 +99,9 @@ class RunFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path, own: OwnModel | None = None) -> "RunFolder":
         """The folder of an existing run. Raises `InputError` if it is none."""
-        folder = cls(path)
+        folder = cls(path, own)
         if path.is_file() and cls(path.parent).config.is_file():
             raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
         if not folder.config.is_file():
@@ -105,7 +110,13 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """The run's config. Raises `InputError` if the file was damaged."""
-        return RunConfig.resolve(RunConfig.read(self.config))
+        arch = read_record(self.config, "a config file").get("arch")
+        own = None
+        if isinstance(arch, str) and is_reference(arch):
+            own = read_own_model(self.path, arch, self._own)
+        elif self._own is not None:
+            raise InputError(f"--model {self._own.name}: {self} is a run of --arch {arch}")
+        return RunConfig.resolve(RunConfig.read(self.config, own), own)
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json, whole."""

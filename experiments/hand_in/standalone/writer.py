@@ -22,7 +22,6 @@ from funcnn.experiments.hand_in.standalone import classes as standalone_classes
 from funcnn.experiments.hand_in.standalone import layers as standalone_layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
@@ -100,7 +99,7 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     layer_module: what it imports its layers from. Raises `InputError` for a layer, an initializer
     or an optimizer that it has no words for.
     """
-    config, input_shape = task.config, task.data.input_shape
+    config, input_shape = task.config, task.input_shape
     parts = parts_of(task.model, input_shape)
     loss = _loss(config)
     choices = _choices(config)
@@ -252,7 +251,7 @@ def _settings(config: RunConfig, data: Dataset) -> str:
 
 def _loss(config: RunConfig) -> str:
     """The call of the loss that these settings minimize."""
-    if ARCHITECTURES[config.arch].binary:
+    if config.binary:
         function = _known("loss", config.loss, {"cross-entropy": "binary_cross_entropy"})
         return f"{function}(outputs, labels)"
     losses = {"cross-entropy": "softmax_cross_entropy", "squared-error": "half_squared_error"}
@@ -272,7 +271,7 @@ def _choices(config: RunConfig) -> tuple[str, str, str]:
     return (
         _known("optimizer", config.optimizer, optimizers),
         _known("schedule", config.schedule, {"constant": "steady", "cosine": "cosine"}),
-        "likelier" if ARCHITECTURES[config.arch].binary else "highest",
+        "likelier" if config.binary else "highest",
     )
 
 

@@ -1,0 +1,69 @@
+"""The options that give a network of one's own: `--model` and its `--set`."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.config import read_own
+from funcnn.experiments.tasks.own_models import OwnModel
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+model_option = click.option(
+    "--model",
+    metavar="FILE.py:NAME",
+    help="A network of your own instead, or package.module:NAME: a layer, or a function "
+    "(input_shape, classes) -> layer. The file is executed. [default: none]",
+)
+run_model_option = click.option(
+    "--model",
+    metavar="FILE.py:NAME",
+    help="The network of a run of your own, where its layers or its loss are your own too; the "
+    "file is executed. [default: built from what the run kept]",
+)
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        keyword, equals, value = text.partition("=")
+        if not equals or not keyword:
+            raise click.BadParameter(f"{text!r}: give KEYWORD=VALUE, as width=64")
+        if keyword in pairs:
+            raise click.BadParameter(f"{keyword} is given twice")
+        pairs[keyword] = value
+    return pairs
+
+
+set_option = click.option(
+    "--set",
+    "sets",
+    metavar="KEYWORD=VALUE",
+    multiple=True,
+    callback=_pairs,
+    help="A setting of --model: a further keyword of its function. [default: what that has]",
+)
+
+
+def network_options(command: Command) -> Command:
+    """`--model` and `--set`, of a command that trains."""
+    return model_option(set_option(command))
+
+
+def own_network(
+    model: str | None, sets: dict[str, str], options: dict[str, Any]
+) -> tuple[OwnModel | None, dict[str, Any]]:
+    """The network of one's own, if one is given, and the options with it and its settings.
+
+    Raises `InputError` if it is none, or there is `--arch` too.
+    """
+    if model is None:
+        if sets:
+            raise InputError(f"--set {next(iter(sets))}: it is for --model FILE.py:NAME")
+        return None, options
+    if "arch" in options:
+        raise InputError(f"--arch {options['arch']}: leave it out, --model is the network")
+    own = read_own(model)
+    return own, {"arch": model, **options, **{key: own.parse(key, sets[key]) for key in sets}}

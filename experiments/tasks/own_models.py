@@ -1,0 +1,266 @@
+"""A network of the user's own, with all that its file brings along: loss, optimizer, torch twins.
+
+`model_files` reads one from `FILE.py:NAME`, and `experiments.train` makes one of a script's own. A
+run keeps what it is (`record`), and whoever reads that gets a network that is built from its spec:
+no text that was kept is ever executed.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import funcnn as fn
+from funcnn._files import read_text, write_whole
+from funcnn.experiments.errors import InputError, kind_of
+from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
+from funcnn.experiments.tasks.settings import as_option, parse_like
+from funcnn.training import Metric
+from funcnn.types import Array, Layer, Loss, Shape
+
+_RECORD, _TEXT = "model.json", "model.py.txt"
+REQUIRED = inspect.Parameter.empty
+"""The default of a setting that has none."""
+
+
+class Source(NamedTuple):
+    """The text of the file that a network is from."""
+
+    file: str
+    """Its name, without the folder."""
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OwnModel:
+    """A network of the user's own. Two with one name are as different as their files."""
+
+    name: str
+    """What the user calls it: `mine.py:cnn`, `package.module:cnn`, or of a script `cnn`."""
+    make: Callable[..., Any]
+    """`(input_shape, classes, **settings) -> layer`."""
+    where: str
+    """Where that is, for messages: `mine.py:12`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Its settings with their defaults, or `REQUIRED`."""
+    source: Source | None = None
+    loss: Loss | None = None
+    optimizer: Callable[[Callable[[Any], Any]], fn.Optimizer] | None = None
+    """`(schedule) -> optimizer`."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    preprocess: Callable[[Array], Array] | None = None
+    """Of a batch of stored inputs `(N, ...)`, in the place of the normalisation."""
+    layers: Sequence[Callable[..., Layer]] = ()
+    """Constructors of layers with a spec."""
+    torch_modules: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Of such a layer, by its name: `(input_shape, **arguments of the spec) -> nn.Module`."""
+    onnx_operators: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Of such a layer, by its name: `(graph, spec, x, shape) -> y`."""
+    recorded: "Record | None" = None
+    """What a run kept of it, if it was read from that alone: of the rest above it has nothing."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"{self.name} goes to another process by its name")
+
+    def brings(self, part: str) -> bool:
+        """Whether its file has such a part, `loss` for instance."""
+        recorded = self.recorded is not None and part in self.recorded.parts
+        return recorded or bool(getattr(self, part))
+
+    def build(self, input_shape: Shape, classes: int, settings: Mapping[str, Any]) -> Layer:
+        """The network for such data. Raises `InputError`, with the place, if it is none."""
+        try:
+            made = self.make(input_shape, classes, **settings)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{self.place_of(error)}: {self._called}: {in_words(error)}") from None
+        if not isinstance(made, Layer):
+            instead = "call it, as a layer" if callable(made) else "return a layer"
+            raise InputError(
+                f"{self.where}: {self._called} returns {kind_of(made)}, not a layer: {instead}, "
+                "such as fn.serial(...)"
+            )
+        try:
+            shape, _ = made.init(fn.random.SHAPES_ONLY, input_shape)
+        except InputError:
+            raise
+        except Exception as error:
+            given = f"inputs of shape {input_shape}, {classes} classes"
+            raise InputError(
+                f"{self.place_of(error)}: {self._called} does not fit the data ({given}): "
+                f"{in_words(error)}"
+            ) from None
+        self._expect_outputs(shape, classes)
+        return made
+
+    def prepared(self, x: Array) -> Array:
+        """What `preprocess` makes of stored inputs `(N, ...)`. Raises `InputError` if no inputs."""
+        assert self.preprocess is not None
+        file = self.where.partition(":")[0]
+        try:
+            array = np.asarray(self.preprocess(x))
+        except Exception as error:
+            raise InputError(f"{self.place_of(error)}: preprocess: {in_words(error)}") from None
+        if array.dtype.kind != "f" or array.shape[:1] != x.shape[:1]:
+            raise InputError(
+                f"{file}: preprocess gives {array.dtype} of shape {array.shape} for {len(x)} "
+                f"inputs of shape {x.shape[1:]}: it must give as many, as floats"
+            )
+        return array
+
+    def _expect_outputs(self, shape: Shape, classes: int) -> None:
+        wanted = [(classes,), (1,)] if classes == 2 else [(classes,)]
+        if shape not in wanted:
+            also = ", or (1,) of a probability" if classes == 2 else ""
+            raise InputError(
+                f"{self.where}: {self._called} does not fit the data: its outputs have the shape "
+                f"{shape}, and {classes} classes need ({classes},){also}"
+            )
+
+    def place_of(self, error: BaseException) -> str:
+        """File and line of the user's own that an error came from, as far as is known."""
+        trace, found = error.__traceback__, self.where
+        while trace is not None:
+            file = trace.tb_frame.f_code.co_filename
+            if self.source is not None and Path(file).name == self.source.file:
+                found = f"{self.source.file}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        return found
+
+    @property
+    def _called(self) -> str:
+        return self.name.rpartition(":")[2]
+
+    def parse(self, keyword: str, text: str) -> Any:
+        """A setting's value from a text, by the kind of its default. Raises `InputError`."""
+        if keyword not in self.settings:
+            raise InputError(self._unknown(keyword))
+        default = self.settings[keyword]
+        try:
+            return parse_like(None if default is REQUIRED else default, text)
+        except ValueError as error:
+            raise InputError(f"--set {keyword}={text}: {error}") from None
+
+    def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings: the given ones, and the defaults of the others. Raises `InputError`."""
+        for keyword in given:
+            if keyword not in self.settings:
+                raise InputError(self._unknown(keyword))
+        values = {**self.settings, **given}
+        wanting = [keyword for keyword, value in values.items() if value is REQUIRED]
+        if wanting:
+            raise InputError(f"{self.name} needs --set {wanting[0]}=VALUE: it has no default")
+        return values
+
+    def _unknown(self, keyword: str) -> str:
+        defaults = ", ".join(
+            keyword if value is REQUIRED else f"{keyword}={as_option(value)}"
+            for keyword, value in self.settings.items()
+        )
+        return f"{self.name} has no setting {keyword!r} (known: {defaults or 'none'})"
+
+
+def in_words(error: BaseException) -> str:
+    """What an error of the user's own code says, on one line."""
+    text = " ".join(str(error).split())
+    plain = isinstance(error, ValueError)
+    return text if plain and text else f"{type(error).__name__}{text and f': {text}'}"
+
+
+class Record(NamedTuple):
+    """What a run keeps of the network that it trained."""
+
+    name: str
+    spec: dict[str, Any] | None
+    """None: it has none, so that it cannot be built without its file."""
+    parts: list[str]
+    """What else is from its file: `loss`, `preprocess`, ..."""
+    file: str | None
+    sha256: str | None
+    """Of the file's text, which is beside the record."""
+
+
+_PARTS = ("loss", "optimizer", "metrics", "preprocess")
+
+
+def write_own_model(folder: Path, own: OwnModel, model: Layer) -> None:
+    """Keep, in a run's folder, what its network is."""
+    parts = [name for name in _PARTS if getattr(own, name)]
+    source = own.source
+    file, digest = (None, None) if source is None else (source.file, source.sha256)
+    write_record(folder / _RECORD, Record(own.name, model.spec, parts, file, digest)._asdict())
+    if source is not None:
+        write_whole(folder / _TEXT, source.text.encode())
+
+
+def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
+    """The network of a run's folder, as it is recorded, or as the user has it now (`own`).
+
+    Raises `InputError` if the record is not there, damaged, or of a network of another name.
+    """
+    record = _read(folder, name)
+    if own is not None:
+        return own
+    return OwnModel(
+        name=name,
+        make=_maker(folder, record),
+        where=str(folder / _RECORD),
+        recorded=record,
+    )
+
+
+def _read(folder: Path, name: str) -> Record:
+    path, expected = folder / _RECORD, "the record of a network"
+    values = read_record(path, expected)
+    kinds: dict[str, tuple[type, ...]] = {
+        "name": (str,),
+        "spec": (dict, type(None)),
+        "parts": (list,),
+        "file": (str, type(None)),
+        "sha256": (str, type(None)),
+    }
+    expect_kinds(path, expected, values, kinds)
+    record = Record(*(values[key] for key in Record._fields))
+    if record.name != name:
+        raise InputError(f"{path} is of {record.name}, but the config is of {name}")
+    return record
+
+
+def _maker(folder: Path, record: Record) -> Callable[..., Layer]:
+    """What builds the network that is recorded, for the data that it was trained with."""
+
+    def make(input_shape: Shape, classes: int, **settings: Any) -> Layer:
+        if record.spec is None:
+            raise InputError(
+                f"{folder} has a network with layers that have no spec: give it with "
+                f"--model {record.name}"
+            )
+        try:
+            return fn.from_spec(record.spec)
+        except ValueError as error:
+            raise InputError(
+                f"{folder} has a network with layers of its own: give it with --model "
+                f"{record.name} ({_first_words(error)})"
+            ) from None
+
+    return make
+
+
+def _first_words(error: ValueError) -> str:
+    return str(error).partition(" (known")[0]
+
+
+def text_kept(folder: Path) -> str | None:
+    """The text of the file that a run's network is from, to be read and compared, never run."""
+    path = folder / _TEXT
+    return read_text(path) if path.exists() else None
