@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from funcnn.cli.network import network_options, own_network
 from funcnn.cli.new_place import out_option
 from funcnn.cli.options import (
     echo,
@@ -31,6 +32,7 @@ from funcnn.experiments.training.run_folder import RunFolder
 
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
+@network_options
 @every_setting
 @click.option(
     "--mode",
@@ -61,6 +63,8 @@ from funcnn.experiments.training.run_folder import RunFolder
 @click.option("--quiet", is_flag=True, help="Only the result: no progress bar, no runs.")
 def compare(
     run: Path | None,
+    model: str | None,
+    sets: dict[str, str],
     mode: str | None,
     seeds: int | None,
     steps: int | None,
@@ -80,25 +84,27 @@ def compare(
     Examples:
       funcnn compare --arch mlp3 --data fashion-mnist
       funcnn compare --arch cnn3 --mode lockstep --steps 500
+      funcnn compare --model mine.py:cnn --set width=8
       funcnn compare runs/mlp3-fashion-mnist-001 --seeds 5
       funcnn compare --resume runs/compare-mlp3-fashion-mnist-001
     """
-    options = given(settings)
+    own, options = own_network(model, sets, given(settings))
     chosen = given({"seeds": seeds, "steps": steps, "threads": threads, "out": out})
     if resume_run is not None:
-        also = [*options, *given({"mode": mode}), *chosen, *(["RUN"] if run else [])]
+        also = [*given(settings), *sets, *given({"mode": mode}), *chosen, *(["RUN"] if run else [])]
         _expect_none(also, f"--resume takes its settings from {resume_run}")
-        comparison = Comparison.resume(resume_run)
+        comparison = Comparison.resume(resume_run, own)
     else:
         if run is not None:
-            _expect_none([*options], f"the settings are those of {run}")
-            config, usual = RunFolder.open(run).read_config(), []
+            _expect_none([*given(settings), *sets], f"the settings are those of {run}")
+            config, usual = RunFolder.open(run, own).read_config(), []
             expected = expected_data(run)
             if expected is None:
                 say_what_was_read(run, None, None)
             chosen["expected"] = expected
         else:
-            config, usual = RunConfig.resolve({"arch": "mlp3"} | options), usual_sizes(options)
+            config = RunConfig.resolve({"arch": "mlp3"} | options, own)
+            usual = usual_sizes(options)
         for name, needed in (("seeds", "free"), ("steps", "lockstep")):
             if name in chosen and mode not in (None, needed):
                 raise InputError(f"--{name} is for --mode {needed}: leave it out")

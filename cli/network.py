@@ -33,7 +33,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -
             raise click.BadParameter(f"{text!r}: give KEYWORD=VALUE, as width=64")
         if keyword in pairs:
             raise click.BadParameter(f"{keyword} is given twice")
-        pairs[keyword] = value
+        pairs[keyword.replace("-", "_")] = value
     return pairs
 
 
@@ -60,10 +60,15 @@ def own_network(
     Raises `InputError` if it is none, or there is `--arch` too.
     """
     if model is None:
-        if sets:
-            raise InputError(f"--set {next(iter(sets))}: it is for --model FILE.py:NAME")
-        return None, options
+        return None, options | own_settings(None, sets)
     if "arch" in options:
         raise InputError(f"--arch {options['arch']}: leave it out, --model is the network")
     own = read_own(model)
-    return own, {"arch": model, **options, **{key: own.parse(key, sets[key]) for key in sets}}
+    return own, {"arch": model, **options, **own_settings(own, sets)}
+
+
+def own_settings(own: OwnModel | None, sets: dict[str, str]) -> dict[str, Any]:
+    """The settings that `--set` gives. Raises `InputError` if the network has no such."""
+    if own is None and sets:
+        raise InputError(f"--set {next(iter(sets))}: it is for a network of your own, FILE.py:NAME")
+    return {} if own is None else {keyword: own.parse(keyword, sets[keyword]) for keyword in sets}

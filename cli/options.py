@@ -11,7 +11,8 @@ import click
 from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, HIGHEST_LR
-from funcnn.experiments.tasks.config import SETTINGS, RunConfig
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig, read_own
+from funcnn.experiments.tasks.model_files import is_reference
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
 from funcnn.experiments.tasks.settings import (
     Choice,
@@ -156,8 +157,11 @@ def _parse_value(ctx: click.Context, name: str, key: str, text: str) -> Any:
         for option in ctx.command.params
         if option.name in SETTINGS and option.name not in _NO_KEYS
     }
+    own = read_own(ctx.params["target"]) if is_reference(ctx.params["target"]) else None
+    if own is not None and name in own.settings:
+        return own.parse(name, text, "--grid")
     if name not in options:
-        known = ", ".join(sorted(map(dashed, options)))
+        known = ", ".join(sorted(map(dashed, {*options, *(own.settings if own else ())})))
         raise click.BadParameter(f"{key} is no setting to try values of (known: {known})")
     try:
         return options[name].process_value(ctx, text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from funcnn.cli.network import own_settings, set_option
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     every_setting_but_arch,
@@ -19,13 +20,14 @@ from funcnn.cli.options import (
 )
 from funcnn.cli.progress import SweepBar
 from funcnn.experiments.errors import InputError, RunStoppedError
-from funcnn.experiments.sweep.plan import Plan, train_command
+from funcnn.experiments.sweep.plan import Plan, find_target, train_command
 from funcnn.experiments.sweep.results import as_data, best_of, table
 from funcnn.experiments.sweep.sweep import Processes, Sweep
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", is_eager=True)  # which settings a grid can have depends on it
+@set_option
 @grid_option
 @click.option(
     "--seeds",
@@ -54,6 +56,7 @@ from funcnn.experiments.sweep.sweep import Processes, Sweep
 @json_option
 def sweep(
     target: str,
+    sets: dict[str, str],
     grid: dict[str, tuple[Any, ...]],
     seeds: int,
     jobs: int | None,
@@ -65,9 +68,10 @@ def sweep(
 ) -> None:
     """Train every combination of the settings in a grid, and compare what comes out.
 
-    TARGET is an architecture, or an experiment of funcnn experiment list: its main trials. Of a
-    name of both (points) it is the architecture, and lab:points the experiment. Where there are
-    several main trials, --grid trial=NAME picks some.
+    TARGET is an architecture, or a network of your own as FILE.py:NAME or package.module:NAME, or
+    an experiment of funcnn experiment list: its main trials. Of a name of both (points) it is the
+    architecture, and lab:points the experiment. Where there are several main trials, --grid
+    trial=NAME picks some.
 
     Points are compared on the validation set, or where there is none by the accuracy in training;
     never on the test set, which is to be measured once, for what you chose.
@@ -77,13 +81,17 @@ def sweep(
       funcnn sweep points --grid lr=0.01,0.1,1 --grid hidden=4,8x8 --seeds 3
       funcnn sweep mlp3 --grid lr=0.01,0.1 --grid hidden=64,256x128 --epochs 5
       funcnn sweep lab:points --grid activation=tanh,relu --lr 0.1
+      funcnn sweep mine.py:cnn --grid width=32,64 --epochs 5
       funcnn sweep mlp3 --grid lr=0.01,0.1 --scheduler tcp://192.168.1.2:8786
     """
     from funcnn.experiments.sweep.cluster import connect
 
     if scheduler is not None and jobs is not None:
         raise InputError("--jobs is for this machine: leave it out with --scheduler")
-    plan = Plan.make(target, grid, given(settings), seeds)
+    fixed = given(settings)
+    if sets:
+        fixed |= own_settings(find_target(target).own, sets)
+    plan = Plan.make(target, grid, fixed, seeds)
     bar = SweepBar(plan, bar=not quiet, lines=not quiet and not as_json)
     with contextlib.ExitStack() as closing:
         pool = Processes(jobs) if scheduler is None else closing.enter_context(connect(scheduler))

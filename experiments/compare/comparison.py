@@ -26,6 +26,8 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
+from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.own_models import OwnModel, read_own_model, write_own_model
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.pool import Job, run_all, tell
@@ -39,10 +41,10 @@ SEEDS, STEPS = 3, 200
 class Comparison:
     """A comparison on its way; `start` or `resume` one, then `finish` it."""
 
-    def __init__(self, file: Record, record: dict[str, Any]) -> None:
+    def __init__(self, file: Record, record: dict[str, Any], own: OwnModel | None) -> None:
         self.folder = file.folder
         self._file, self._record = file, record
-        self.config = RunConfig.resolve(record["config"])
+        self.config = RunConfig.resolve(record["config"], own)
 
     @classmethod
     def start(
@@ -83,11 +85,13 @@ class Comparison:
             "machine": describe_machine(PACKAGES),
             "peak_memory": {},
         }
-        name = f"compare-{config.arch}-{Path(config.data).resolve().name}"
+        name = f"compare-{config.short_arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                comparison = cls(_record(folder), record)
+                comparison = cls(_record(folder), record, config.own)
                 write_record(task.data.record, folder)
+                if config.own is not None:
+                    write_own_model(folder, config.own, task.model)
                 comparison._file.write(record)
         except OSError as error:
             raise InputError(
@@ -96,9 +100,10 @@ class Comparison:
         return comparison
 
     @classmethod
-    def resume(cls, folder: Path) -> "Comparison":
+    def resume(cls, folder: Path, own: OwnModel | None = None) -> "Comparison":
         """A comparison that was stopped; what is finished in it stays as it is.
 
+        own: the network, if it is a user's own and they give it.
         Raises `InputError` if it is none, damaged or finished, or if torch is not installed.
         """
         require("torch")
@@ -109,7 +114,7 @@ class Comparison:
             raise InputError(f"{folder} is no comparison: it has no {record.path.name}")
         with record.read(_SETTINGS) as values:
             _check_settings(values)
-            comparison = cls(record, values)
+            comparison = cls(record, values, _own(folder, values["config"], own))
         if "statements" in values:
             raise InputError(f"{folder} is finished: there is nothing to resume")
         return comparison
@@ -136,7 +141,7 @@ class Comparison:
                 runs = self._free_runs(callback)
             if "lockstep" in self._record["modes"]:
                 self._locksteps(callback)
-            self._record |= write_report(self.folder, self._record, runs)
+            self._record |= write_report(self.folder, self._record, self.config, runs)
         self._file.write(self._record)
         return {"run": str(self.folder), **self._record}
 
@@ -144,7 +149,7 @@ class Comparison:
         runs: dict[str, list[RunFolder]] = {backend: [] for backend in BACKENDS}
         for seed in self._record["seeds"]:
             for backend in BACKENDS:  # in turn, so that a busy neighbour slows both
-                folder = RunFolder(self.folder / f"{backend}-seed-{seed}")
+                folder = RunFolder(self.folder / f"{backend}-seed-{seed}", self.config.own)
                 runs[backend].append(folder)
                 if not folder.summary.exists():
                     config = dataclasses.replace(self.config, backend=backend, seed=seed)
@@ -179,6 +184,15 @@ class Comparison:
                     steps.append(step)
                 write_steps(path, steps)
                 callback.note(f"{name}: after {total} steps {step.params:.1e} of the params")
+
+
+def _own(folder: Path, config: Any, own: OwnModel | None) -> OwnModel | None:
+    """The network of a comparison, if it is a user's own."""
+    if is_reference(str(config.get("arch"))):
+        return read_own_model(folder, config["arch"], own)
+    if own is not None:
+        raise InputError(f"--model {own.name}: {folder} is of --arch {config.get('arch')}")
+    return None
 
 
 def _record(folder: Path) -> Record:

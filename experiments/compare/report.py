@@ -41,12 +41,15 @@ from funcnn.experiments.training.spread import Spread
 _SHOWN = 32  # images that the two classify differently
 
 
-def write_report(folder: Path, record: Mapping[str, Any], runs: Runs) -> dict[str, Any]:
+def write_report(
+    folder: Path, record: Mapping[str, Any], config: RunConfig, runs: Runs
+) -> dict[str, Any]:
     """Draw and write what the finished runs and locksteps in a comparison's folder say.
 
-    record: the comparison's settings. Returns what came out, as data that JSON can hold.
+    record: the comparison's settings, config: those of its task. Returns what came out, as data
+    that JSON can hold.
     """
-    task = Task.build(RunConfig.resolve(record["config"]), expected_data(folder))
+    task = Task.build(config, expected_data(folder))
     results: dict[str, Any] = {"statements": [], "figures": []}
     if runs:
         results["free"] = free_results(runs, record["peak_memory"])
@@ -138,7 +141,7 @@ counted."""
 def tables(record: Mapping[str, Any]) -> Iterator[Table]:
     """What came out in numbers, the backends beside each other."""
     if "free" in record:
-        unit = LOSSES[RunConfig.resolve(record["config"]).loss]
+        unit = LOSSES[record["config"]["loss"]]
         yield Table(("", *BACKENDS), [*_of_backends(record["free"]["sides"], unit)], "")
     if "lockstep" in record:
         yield Table(("lockstep", *DTYPES), [*_of_steps(record["lockstep"])], "")

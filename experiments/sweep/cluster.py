@@ -23,7 +23,7 @@ from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.sweep.plan import made_ready
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import RunConfig, own_as_told
 from funcnn.experiments.training.pool import Answers, Job, run_all
 
 _PATIENCE = 5  # seconds that a scheduler has to answer
@@ -32,15 +32,20 @@ _WITHOUT = 10  # seconds that it may have none, such as while one starts again
 _LAST = "summary.json"  # a folder that has it is finished
 
 
-Plain = tuple[dict[str, Any], tuple[str, ...], Expected | None]
-"""What a worker needs to know of a job: its config, which of its sizes are usual ones, its data."""
+Told = dict[str, Any] | None
+Plain = tuple[dict[str, Any], Told, tuple[str, ...], Expected | None]
+"""What a worker needs to know of a job.
+
+Its config, what is told of a network of the user's own (see `OwnModel.told`), which of its sizes
+are usual ones, its data.
+"""
 
 
 def ready(jobs: Sequence[Plain], of: str) -> list[Plain] | str:
     """The jobs as `made_ready` has them on this worker, or why it cannot train one of them."""
     asked = [
-        Job("", RunConfig.resolve(config), Path(), usual=usual, expected=expected)
-        for config, usual, expected in jobs
+        Job("", _config(config, own), Path(), usual=usual, expected=expected)
+        for config, own, usual, expected in jobs
     ]
     try:
         return list(map(_plain, made_ready(asked, of)))
@@ -48,11 +53,18 @@ def ready(jobs: Sequence[Plain], of: str) -> list[Plain] | str:
         return str(error)
 
 
+def _config(values: dict[str, Any], own: Told) -> RunConfig:
+    return RunConfig.resolve(values, own_as_told(own))
+
+
 def _plain(job: Job) -> Plain:
-    return job.config.as_data(), job.usual, job.expected
+    config = job.config
+    return config.as_data(), config.own and config.own.told, job.usual, job.expected
 
 
-def train(version: str, config: dict[str, Any], expected: Expected | None) -> dict[str, Any]:
+def train(
+    version: str, config: dict[str, Any], own: Told, expected: Expected | None
+) -> dict[str, Any]:
     """A whole run, trained on this worker: the `files` of its folder, and an `error` or None.
 
     In an error the folder is called by its path here, `folder`.
@@ -64,7 +76,7 @@ def train(version: str, config: dict[str, Any], expected: Expected | None) -> di
         return {"files": {}, "folder": "", "error": wrong}
     with tempfile.TemporaryDirectory(dir=get_worker().local_directory) as place:
         folder = Path(place) / "run"
-        job = Job("run", RunConfig.resolve(config), folder, draw=False, expected=expected)
+        job = Job("run", _config(config, own), folder, draw=False, expected=expected)
         with contextlib.closing(run_all([job], at_once=1)) as answers:
             *_, (_, last) = answers
         files = {
@@ -106,7 +118,7 @@ class Cluster:
         for future, answer in self._answers(list(asked)):
             if isinstance(answer, str):
                 self._refuse(asked[future], answer)
-            for (_, _, first), (_, _, other) in zip(first_answer, answer, strict=False):
+            for (*_, first), (*_, other) in zip(first_answer, answer, strict=False):
                 if first is not None and not first.allows(other.record):
                     self._refuse(
                         asked[future],
@@ -115,8 +127,10 @@ class Cluster:
                     )
             first_answer = first_answer or answer
         return [
-            job._replace(config=RunConfig.resolve(config), usual=usual, expected=expected)
-            for job, (config, usual, expected) in zip(jobs, first_answer, strict=True)
+            job._replace(
+                config=RunConfig.resolve(config, job.config.own), usual=usual, expected=expected
+            )
+            for job, (config, _, usual, expected) in zip(jobs, first_answer, strict=True)
         ]
 
     def run(self, jobs: Sequence[Job]) -> Answers[Job]:
@@ -126,7 +140,7 @@ class Cluster:
         """
         futures = {
             self._client.submit(
-                train, fn.__version__, job.config.as_data(), job.expected, pure=False
+                train, fn.__version__, *_plain(job)[:2], job.expected, pure=False
             ): job
             for job in jobs
         }

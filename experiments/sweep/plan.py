@@ -17,7 +17,9 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import load_data
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig, read_own
+from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
@@ -39,6 +41,8 @@ class Target(NamedTuple):
     name: str
     trials: Mapping[str, Mapping[str, Any]]
     """The settings of each; an architecture is one, without a name."""
+    own: OwnModel | None = None
+    """The network, if it is a user's own."""
 
 
 class Point(NamedTuple):
@@ -83,7 +87,7 @@ class Plan(NamedTuple):
         Raises `InputError` for an unknown target, a setting in both grid and `fixed`, or values
         that do not go together.
         """
-        trials = find_target(target).trials
+        _, trials, own = find_target(target)
         first = fixed.get("seed", 0)
         fixed = {name: value for name, value in fixed.items() if name != "seed"}
         for name in grid:
@@ -96,21 +100,29 @@ class Plan(NamedTuple):
             chosen = {name: value for name, value in values.items() if name != TRIAL}
             settings = {**_with_emnist(target, of_trial, {**fixed, **chosen}), **fixed, **chosen}
             points.append(Point(values, settings))
-        runs = [_run(point, first + index) for point in points for index in range(seeds)]
+        runs = [_run(point, first + index, own) for point in points for index in range(seeds)]
         expect_init_used({**fixed, **grid}, [run.config for run in runs])
         return cls(target, dict(grid), fixed, range(first, first + seeds), points, runs)
 
 
 def find_target(name: str) -> Target:
-    """The architecture of this name, else the lab; `lab:NAME` is the lab. Raises `InputError`."""
+    """The architecture of this name, else the lab; `lab:NAME` is the lab. Raises `InputError`.
+
+    `FILE.py:NAME` and `package.module:NAME` are a user's own network, which is read.
+    """
     from funcnn.experiments.labs.registry import LABS  # a tenth of a second
 
     lab = LABS.get(name.removeprefix(_LAB))
     if name in ARCHITECTURES:
         return Target(name, {"": {"arch": name}})
+    if is_reference(name) and not name.startswith(_LAB):
+        return Target(name, {"": {"arch": name}}, read_own(name))
     if lab is None:
         known = ", ".join((*ARCHITECTURES, *(_prefixed(lab) for lab in LABS)))
-        raise InputError(f"{name!r} is neither an architecture nor an experiment (known: {known})")
+        raise InputError(
+            f"{name!r} is neither an architecture nor an experiment, nor FILE.py:NAME "
+            f"(known: {known})"
+        )
     return Target(name, {trial.name: trial.settings for trial in lab.trials if trial.main})
 
 
@@ -145,7 +157,11 @@ def train_command(settings: Mapping[str, Any], seed: int) -> str:
     """The `funcnn train` that these settings stand for, quoted for a shell."""
     words = ["funcnn", "train"]
     for name, value in {**settings, "seed": seed}.items():
-        if value is True:
+        if name == "arch" and is_reference(value):
+            words += ["--model", value]
+        elif name not in SETTINGS:  # of the user's own network
+            words += ["--set", f"{name}={as_option(value)}"]
+        elif value is True:
             words.append(f"--{dashed(name)}")
         elif value is not None and value is not False:
             words += [f"--{dashed(name)}", as_option(value)]
@@ -185,9 +201,9 @@ def _with_emnist(
     return {**of_trial, "data": emnist}
 
 
-def _run(point: Point, seed: int) -> SweptRun:
+def _run(point: Point, seed: int, own: OwnModel | None) -> SweptRun:
     try:
-        config = RunConfig.resolve({**point.settings, "seed": seed})
+        config = RunConfig.resolve({**point.settings, "seed": seed}, own)
     except InputError as error:
         raise InputError(f"{error} ({point.label})") from None
     return SweptRun(_name(point.values, seed), point, seed, config)

@@ -10,6 +10,7 @@ Runs of points that the grid no longer has stay, and are used when it has them a
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ from funcnn.experiments.sweep.results import (
 )
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.own_models import is_changed
 from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.callback import Callback
@@ -88,11 +90,11 @@ class Sweep:
         were changed, if it cannot be written, if another process is at work in it, or if the pool
         cannot train what is missing, or not on the data that the others were trained with.
         """
-        path = out or RUNS / f"sweep-{plan.target.replace(':', '-')}"
+        path = out or RUNS / f"sweep-{re.sub('[^A-Za-z0-9_-]+', '-', plan.target)}"
         sweep = cls(plan, pool, Record(path / "sweep.json", "a sweep", "runs"))
         if sweep._record.is_begun():
             sweep._read()
-            sweep._record.check({run.name: run for run in plan.runs}, _is_of)
+            sweep._record.check({run.name: run for run in plan.runs}, sweep._is_of)
         sweep._make_ready()
         sweep._record.begin(sweep._values)
         return sweep
@@ -165,7 +167,8 @@ class Sweep:
         runs = []
         for run in self.plan.runs:
             if folders[run.name].config.exists():
-                run = run._replace(config=folders[run.name].read_config())
+                config = folders[run.name].read_config()
+                run = run._replace(config=dataclasses.replace(config, own=run.config.own))
             elif run.point.label in ready:
                 config = ready[run.point.label].config
                 sizes = {name: getattr(config, name) for name in usual_sizes(())}
@@ -209,9 +212,15 @@ class Sweep:
             "seeds": list(plan.seeds),
         }
 
+    def _is_of(self, config: RunConfig, run: SweptRun) -> bool:
+        """Whether a run with this config is this one, of the same file if that is a user's own."""
+        return _is_as(config, run) and not is_changed(
+            self._record.run(run.name).path, run.config.own
+        )
 
-def _is_of(config: RunConfig, run: SweptRun) -> bool:
-    """Whether a run with this config is this one: small data may have given it smaller sizes."""
+
+def _is_as(config: RunConfig, run: SweptRun) -> bool:
+    """Whether a run with this config is as this one: small data may have made sizes smaller."""
     chosen = {name: getattr(run.config, name) for name in usual_sizes(run.point.settings)}
     if same_place(config.data, run.config.data):
         chosen["data"] = run.config.data

@@ -22,7 +22,7 @@ from funcnn.experiments.tasks.architectures import (
 from funcnn.experiments.tasks.model_files import is_reference, read_model
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
-from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.own_models import OwnModel, Record, recorded_model
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
@@ -221,6 +221,11 @@ class RunConfig:
         return _architecture_of(self.arch, self.data)
 
     @property
+    def short_arch(self) -> str:
+        """The architecture's name, of one's own without its file, as a folder can be called."""
+        return self.arch.rpartition(":")[2]
+
+    @property
     def binary(self) -> bool:
         """Whether the network gives one probability, and not one number a class."""
         return self.architecture.binary
@@ -374,3 +379,12 @@ def read_own(reference: str) -> OwnModel:
     No setting of it has the name of an option. Raises `InputError`.
     """
     return read_model(reference, {*SETTINGS, *_OTHER_OPTIONS, "own_settings"})
+
+
+def own_as_told(told: Mapping[str, Any] | None) -> OwnModel | None:
+    """The network that another process told of, `OwnModel.told`."""
+    if told is None:
+        return None
+    if told["record"] is None:
+        return read_own(told["name"])
+    return recorded_model(Record(**told["record"]), told["name"])

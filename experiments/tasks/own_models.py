@@ -69,7 +69,13 @@ class OwnModel:
     """What a run kept of it, if it was read from that alone: of the rest above it has nothing."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(f"{self.name} goes to another process by its name")
+        raise TypeError(f"{self.name} goes to another process as what `told` says")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What another process needs to have it too, see `config.own_as_told`."""
+        record = self.recorded
+        return {"name": self.name, "record": None if record is None else record._asdict()}
 
     def brings(self, part: str) -> bool:
         """Whether its file has such a part, `loss` for instance."""
@@ -141,7 +147,7 @@ class OwnModel:
     def _called(self) -> str:
         return self.name.rpartition(":")[2]
 
-    def parse(self, keyword: str, text: str) -> Any:
+    def parse(self, keyword: str, text: str, option: str = "--set") -> Any:
         """A setting's value from a text, by the kind of its default. Raises `InputError`."""
         if keyword not in self.settings:
             raise InputError(self._unknown(keyword))
@@ -149,7 +155,7 @@ class OwnModel:
         try:
             return parse_like(None if default is REQUIRED else default, text)
         except ValueError as error:
-            raise InputError(f"--set {keyword}={text}: {error}") from None
+            raise InputError(f"{option} {keyword}={text}: {error}") from None
 
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All settings: the given ones, and the defaults of the others. Raises `InputError`."""
@@ -209,14 +215,19 @@ def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
     Raises `InputError` if the record is not there, damaged, or of a network of another name.
     """
     record = _read(folder, name)
-    if own is not None:
-        return own
-    return OwnModel(
-        name=name,
-        make=_maker(folder, record),
-        where=str(folder / _RECORD),
-        recorded=record,
-    )
+    return recorded_model(record, str(folder)) if own is None else own
+
+
+def recorded_model(record: Record, where: str) -> OwnModel:
+    """The network that a record describes. where: what has the record, for messages."""
+    return OwnModel(name=record.name, make=_maker(where, record), where=where, recorded=record)
+
+
+def is_changed(folder: Path, own: OwnModel | None) -> bool:
+    """Whether the file of a network is another one than that which a run's folder recorded."""
+    if own is None or own.source is None:
+        return False
+    return _read(folder, own.name).sha256 != own.source.sha256
 
 
 def _read(folder: Path, name: str) -> Record:
@@ -236,28 +247,23 @@ def _read(folder: Path, name: str) -> Record:
     return record
 
 
-def _maker(folder: Path, record: Record) -> Callable[..., Layer]:
+def _maker(where: str, record: Record) -> Callable[..., Layer]:
     """What builds the network that is recorded, for the data that it was trained with."""
 
     def make(input_shape: Shape, classes: int, **settings: Any) -> Layer:
         if record.spec is None:
             raise InputError(
-                f"{folder} has a network with layers that have no spec: give it with "
-                f"--model {record.name}"
+                f"{where} has a network with layers that have no spec: give --model {record.name}"
             )
         try:
             return fn.from_spec(record.spec)
         except ValueError as error:
+            why = str(error).partition(" of this library")[0]
             raise InputError(
-                f"{folder} has a network with layers of its own: give it with --model "
-                f"{record.name} ({_first_words(error)})"
+                f"{where} has a network with layers of its own: give --model {record.name} ({why})"
             ) from None
 
     return make
-
-
-def _first_words(error: ValueError) -> str:
-    return str(error).partition(" (known")[0]
 
 
 def text_kept(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """The figures of a run, and those that are asked for: all activations, curves of several runs."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from funcnn.experiments.tasks.architectures import LOSSES
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
@@ -127,13 +129,18 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
 
 def _labels(folders: Sequence[RunFolder]) -> list[str]:
     """What each run is called: the settings that tell them apart, or else the folder."""
-    settings = [folder.read_config().as_data() for folder in folders]
+    settings = [_flat(folder.read_config().as_data()) for folder in folders]
     differing = [
-        name for name in settings[0] if any(each[name] != settings[0][name] for each in settings)
+        name
+        for name in dict.fromkeys(itertools.chain(*settings))
+        if any(each.get(name) != settings[0].get(name) for each in settings)
     ]
-    telling = [name for name in differing if not _follows(name, settings)]
+    owns = [folder.own for folder in folders]
+    telling = [name for name in differing if not _follows(name, settings, owns)]
     labels = [
-        ", ".join(f"{dashed(name)}={_in_words(name, values[name])}" for name in telling)
+        ", ".join(
+            f"{dashed(name)}={_in_words(name, values[name])}" for name in telling if name in values
+        )
         for values in settings
     ]
     return [
@@ -142,13 +149,22 @@ def _labels(folders: Sequence[RunFolder]) -> list[str]:
     ]
 
 
-def _follows(name: str, settings: Sequence[dict[str, Any]]) -> bool:
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, those of a user's own network beside the others."""
+    return {**settings, **settings.pop("own_settings", {})}
+
+
+def _follows(
+    name: str, settings: Sequence[dict[str, Any]], owns: Sequence[OwnModel | None]
+) -> bool:
     """Whether a setting is in every run what the others bring, as an optimizer its lr."""
-    return name in OF_OPTIMIZER and all(
-        getattr(RunConfig.resolve({k: v for k, v in each.items() if k not in OF_OPTIMIZER}), name)
-        == each[name]
-        for each in settings
-    )
+
+    def brought(values: dict[str, Any], own: OwnModel | None) -> Any:
+        others = {key: value for key, value in values.items() if key not in OF_OPTIMIZER}
+        return getattr(RunConfig.resolve(others, own), name)
+
+    pairs = zip(settings, owns, strict=True)
+    return name in OF_OPTIMIZER and all(brought(each, own) == each[name] for each, own in pairs)
 
 
 def _in_words(name: str, value: Any) -> str:

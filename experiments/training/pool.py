@@ -37,6 +37,7 @@ class Job(NamedTuple):
         """It, as `worker` is asked for it."""
         return {
             "config": self.config.as_data(),
+            "own": self.config.own and self.config.own.told,
             "folder": str(self.folder),
             "threads": self.threads,
             "draw": self.draw,

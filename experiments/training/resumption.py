@@ -44,9 +44,13 @@ class Left(NamedTuple):
             rows = [EpochRow(*row) for row in notes["rows"]]
             extended = [Extension(*each) for each in notes.get("extended", ())]
             config = notes.get("config")
-            return cls(rows, extended, None if config is None else RunConfig.resolve(config))
-        except (TypeError, KeyError, AttributeError, InputError):
+        except (TypeError, KeyError, AttributeError):
             raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
+        own = None if config is None else folder.own
+        try:
+            return cls(rows, extended, None if config is None else RunConfig.resolve(config, own))
+        except InputError:
+            raise InputError(f"{folder.last} is not the state of a run: it has no config") from None
 
     @property
     def notes(self) -> dict[str, Any]:

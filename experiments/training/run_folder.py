@@ -87,8 +87,7 @@ class RunFolder:
         work in it, or if it cannot be written.
         """
         try:
-            arch = config.arch.rpartition(":")[2]  # of FILE.py:NAME
-            name = f"{arch}-{Path(config.data).resolve().name}"
+            name = f"{config.short_arch}-{Path(config.data).resolve().name}"
             with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
                 folder = cls(path, config.own)
                 folder.write_config(config)
@@ -110,13 +109,21 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """The run's config. Raises `InputError` if the file was damaged."""
-        arch = read_record(self.config, "a config file").get("arch")
-        own = None
-        if isinstance(arch, str) and is_reference(arch):
-            own = read_own_model(self.path, arch, self._own)
-        elif self._own is not None:
-            raise InputError(f"--model {self._own.name}: {self} is a run of --arch {arch}")
+        own = self.own
         return RunConfig.resolve(RunConfig.read(self.config, own), own)
+
+    @property
+    def own(self) -> OwnModel | None:
+        """Its network, if it is a user's own: as they give it, or as it is recorded.
+
+        Raises `InputError` if the record is damaged, or what they give is another.
+        """
+        arch = read_record(self.config, "a config file").get("arch")
+        if isinstance(arch, str) and is_reference(arch):
+            return read_own_model(self.path, arch, self._own)
+        if self._own is not None:
+            raise InputError(f"--model {self._own.name}: {self} is a run of --arch {arch}")
+        return None
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json, whole."""

@@ -2,13 +2,14 @@
 
     python -m funcnn.experiments.training.worker
 
-    {"config": {...}, "folder": "...", "threads": 2, "draw": true, "expected": null}
+    {"config": {...}, "own": null, "folder": "...", "threads": 2, "draw": true, "expected": null}
     ->  {"steps": 100, "done": 7} now and then, {"row": [...]} for each recorded epoch,
         {"note": "..."} for what is a warning in its log,
         and last {"peak_memory": 1234567} or {"error": "..."}
 
 A folder that has a run already is gone on with, if it is not finished. draw: its figures too.
-expected: null, or the record of its data and what read them before.
+expected: null, or the record of its data and what read them before. own: null, or what is told of
+a network of the user's own.
 """
 
 import json
@@ -24,7 +25,7 @@ import funcnn as fn
 from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.memory import Peak
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import RunConfig, own_as_told
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
@@ -70,13 +71,13 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
     if folder.summary.exists():
         return {"peak_memory": None}
     try:
+        own = own_as_told(asked.get("own"))
         with fn.threads.use_threads(asked["threads"]):
             if folder.config.exists():
-                run = TrainingRun.resume(folder)
+                run = TrainingRun.resume(RunFolder(folder.path, own))
             else:
-                run = TrainingRun.start(
-                    RunConfig.resolve(asked["config"]), folder.path, expected=_expected(asked)
-                )
+                config = RunConfig.resolve(asked["config"], own)
+                run = TrainingRun.start(config, folder.path, expected=_expected(asked))
             callback = _Forwarder(tell)
             run.finish(callback, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
