@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from funcnn.cli.network import network_named, run_model_option, set_option
 from funcnn.cli.new_place import out_option
-from funcnn.cli.options import arch_choice, echo, given, json_option, print_json
+from funcnn.cli.options import echo, given, json_option, print_json
 from funcnn.cli.progress import BenchBar
 from funcnn.experiments.bench.benchmark import (
     MEASURES,
@@ -20,6 +21,7 @@ from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.machine import in_one_line
+from funcnn.experiments.training.target import Target
 
 
 @click.command()
@@ -43,9 +45,12 @@ from funcnn.experiments.system.machine import in_one_line
 @out_option
 @click.option(
     "--profile",
-    type=arch_choice,
-    help="Where a training step of this network goes, instead. [default: no profile]",
+    metavar="NETWORK",
+    help="Where a training step of this network goes, instead: an architecture, FILE.py:NAME, or a "
+    "run. [default: no profile]",
 )
+@run_model_option
+@set_option
 @click.option(
     "--batch-size", type=int, help="Examples in the step of a profile. [default: as train has it]"
 )
@@ -57,7 +62,13 @@ from funcnn.experiments.system.machine import in_one_line
 )
 @json_option
 def bench(
-    profile: str | None, batch_size: int | None, threads: int, as_json: bool, **options: Any
+    profile: str | None,
+    model: str | None,
+    sets: dict[str, str],
+    batch_size: int | None,
+    threads: int,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Training steps of funcnn beside those of PyTorch, JAX and scikit-learn, where installed.
 
@@ -72,14 +83,19 @@ def bench(
       funcnn bench --net mlp3-128 --peer funcnn --peer torch --rounds 5
       funcnn bench --measure inference --measure memory
       funcnn bench --profile mlp3 --batch-size 256
+      funcnn bench --profile mine.py:cnn --set width=64
     """
     chosen = {name: value for name, value in given(options).items() if value != ()}
     if profile is not None:
         if chosen:
             name = next(iter(chosen))
             raise InputError(f"--profile takes --batch-size and --threads: leave out --{name}")
-        _show_profile(given({"arch": profile, "batch_size": batch_size}), threads, as_json)
+        target = network_named(profile, model, sets, given({"batch_size": batch_size}))
+        _show_profile(target, threads, as_json)
         return
+    for name, value in (("model", model), ("set", sets)):
+        if value:
+            raise InputError(f"--{name}: it is for --profile, every --net has its own")
     if batch_size is not None:
         raise InputError(f"--batch-size {batch_size}: it is for --profile, every --net has its own")
     benchmark = Benchmark(**chosen, threads=threads)
@@ -99,11 +115,10 @@ def bench(
     echo(f"all in {benchmark.folder}")
 
 
-def _show_profile(settings: dict[str, Any], threads: int, as_json: bool) -> None:
+def _show_profile(target: Target, threads: int, as_json: bool) -> None:
     from funcnn.experiments.bench.profile import profile_step
-    from funcnn.experiments.tasks.config import RunConfig
 
-    profile = profile_step(RunConfig.resolve(settings), threads)
+    profile = profile_step(target, threads)
     if as_json:
         print_json(profile.as_data())
     else:

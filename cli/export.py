@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from funcnn.cli.network import network_options, own_network, run_model_option
 from funcnn.cli.new_place import new_place, out_option
 from funcnn.cli.options import (
-    arch_choice,
     echo,
     given,
     json_option,
@@ -16,17 +16,19 @@ from funcnn.cli.options import (
     setting_option,
     setting_options,
 )
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.models import FORMS, export_model, import_weights
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import RunConfig, read_own
 from funcnn.experiments.tasks.sizes import usual_sizes
 
 
 @click.command()
 @run_argument
+@run_model_option
 @click.option("--to", "form", required=True, type=click.Choice(FORMS), help="The form to write.")
 @click.option("--out", type=new_place, help="A new file. [default: beside the params]")
 @json_option
-def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
+def export(run: Path, model: str | None, form: str, out: Path | None, as_json: bool) -> None:
     """Write a model, by a run's folder or a snapshot file, for another library.
 
     pt is a state_dict for PyTorch; the definition of the module that it fits is printed.
@@ -37,7 +39,7 @@ def export(run: Path, form: str, out: Path | None, as_json: bool) -> None:
     Example:
       funcnn export runs/mlp3-fashion-mnist-001 --to pt
     """
-    written = export_model(run, form, out)
+    written = export_model(run, form, out, None if model is None else read_own(model))
     if as_json:
         print_json(written)
         return
@@ -60,7 +62,8 @@ def _parse_renames(
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--arch", type=arch_choice, required=True, help="The network that they are of.")
+@setting_option("arch", "The network that they are of; or give --model.")
+@network_options
 @setting_options("channels", "kernel_size", "hidden", "activation", "dropout")
 @click.option(
     "--prefix",
@@ -85,6 +88,8 @@ def import_(
     renames: list[tuple[str, str]],
     out: Path | None,
     as_json: bool,
+    model: str | None,
+    sets: dict[str, str],
     **settings: Any,
 ) -> None:
     """Make a run of weights from another library: a .pt (a state_dict) or .safetensors FILE.
@@ -96,10 +101,12 @@ def import_(
     Example:
       funcnn import net.pt --arch mlp3 --data fashion-mnist --out runs/imported
     """
-    options = given(settings)
+    own, options = own_network(model, sets, given(settings))
+    if "arch" not in options:
+        raise InputError("give the network that they are of, --arch or --model")
     # Nothing is trained, so that the size of a batch may be any.
     usual = usual_sizes({*options, "batch_size"})
-    made = import_weights(file, RunConfig.resolve(options), out, usual, prefix, renames)
+    made = import_weights(file, RunConfig.resolve(options, own), out, usual, prefix, renames)
     if as_json:
         print_json(made)
     else:

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from funcnn.cli.network import network_named, run_model_option, set_option
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     allow_changed_option,
-    arch_choice,
     echo,
     given,
     json_option,
@@ -19,14 +19,15 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.errors import printable
 from funcnn.experiments.reports.text_table import text_table
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import read_own
 
 
 @click.command()
 @run_argument
+@run_model_option
 @allow_changed_option
 @json_option
-def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
+def evaluate(run: Path, model: str | None, allow_changed_data: bool, as_json: bool) -> None:
     """How good a run's model is on its validation and test sets.
 
     Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
@@ -40,7 +41,8 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
     from funcnn.experiments.training.model import evaluate_run
     from funcnn.experiments.training.run_folder import RunFolder
 
-    results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
+    own = None if model is None else read_own(model)
+    results = evaluate_run(RunFolder.open(run, own), allow_changed=allow_changed_data)
     if as_json:
         print_json(results)
         return
@@ -70,6 +72,11 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     ):
         if f"{part}_{score}" in results:
             cells.append(f"{words} {results[f'{part}_{score}']:{form}}")
+    shown = {"loss", "accuracy", "top_5_accuracy", "calibration_error"}
+    own = {name.removeprefix(f"{part}_"): value for name, value in results.items()}
+    for name, value in own.items():
+        if f"{part}_{name}" in results and name not in shown and isinstance(value, float):
+            cells.append(f"{name} {value:.4f}")
     return [*cells, f"of {results[f'{part}_examples']:,} examples"]
 
 
@@ -100,8 +107,9 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     help="Id of the first input, from which they count. [default: the ids that a CSV file has, or "
     "from 0]",
 )
+@run_model_option
 @json_option
-def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
+def predict(run: Path, model: str | None, data: str, out: Path, as_json: bool, **form: Any) -> None:
     """Write the class that a run's model predicts for every input, as `Id,Category`.
 
     Where a CSV file has a column id, ImageId, ... these are the ids; else they count from 0.
@@ -114,7 +122,8 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
     from funcnn.experiments.training.predictions import write_predictions
     from funcnn.experiments.training.run_folder import RunFolder
 
-    result = write_predictions(RunFolder.open(run), data, out, **form)
+    own = None if model is None else read_own(model)
+    result = write_predictions(RunFolder.open(run, own), data, out, **form)
     if as_json:
         print_json(result)
     else:
@@ -141,27 +150,41 @@ def inspect(file: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("arch", type=arch_choice, metavar="ARCH")
-@setting_options("channels", "kernel_size", "hidden", "activation", "seed")
+@click.argument("network")
+@run_model_option
+@set_option
+@setting_options("channels", "kernel_size", "hidden", "activation", "data", "seed")
 @json_option
-def check(arch: str, as_json: bool, **settings: Any) -> None:
+def check(
+    network: str, model: str | None, sets: dict[str, str], as_json: bool, **settings: Any
+) -> None:
     """Prove the gradient of a whole model in float64; exit 1 if an error is above 1e-6.
 
     The loss of a small random batch is differentiated numerically by each leaf of the params: all
     its entries, or 256 of them (32 where the model convolves) and two random directions through
-    them all. ARCH: as for train --arch.
+    them all. NETWORK: an architecture, as for train --arch, or a network of your own, FILE.py:NAME,
+    or the folder of a run. Of --data only the shape and the classes count.
 
     \b
-    Example:
+    Examples:
       funcnn check mlp3 --activation tanh
+      funcnn check mine.py:cnn --set width=4
     """
     from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
 
-    report = check_model(RunConfig.resolve({"arch": arch} | given(settings)))
+    target = network_named(network, model, sets, given(settings))
+    report = check_model(target)
     proven = bool(report.worst.error <= TOLERANCE)
     if as_json:
         leaves = [leaf._asdict() for leaf in report.leaves]
-        print_json({"arch": arch, "worst": report.worst._asdict(), "leaves": leaves, "ok": proven})
+        print_json(
+            {
+                "arch": target.config.arch,
+                "worst": report.worst._asdict(),
+                "leaves": leaves,
+                "ok": proven,
+            }
+        )
     else:
         rows = [
             (leaf.path, f"{leaf.probes} probes", f"relative error {leaf.error:.1e}")

@@ -1,13 +1,18 @@
 """The options that give a network of one's own: `--model` and its `--set`."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import read_own
+from funcnn.experiments.tasks.model_files import is_reference
 from funcnn.experiments.tasks.own_models import OwnModel
+
+if TYPE_CHECKING:
+    from funcnn.experiments.training.target import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,3 +77,21 @@ def own_settings(own: OwnModel | None, sets: dict[str, str]) -> dict[str, Any]:
     if own is None and sets:
         raise InputError(f"--set {next(iter(sets))}: it is for a network of your own, FILE.py:NAME")
     return {} if own is None else {keyword: own.parse(keyword, sets[keyword]) for keyword in sets}
+
+
+def network_named(
+    name: str, model: str | None, sets: dict[str, str], settings: dict[str, Any]
+) -> "Target":
+    """The network that an argument names: an architecture, `FILE.py:NAME`, or a run's folder.
+
+    model: of a run of one's own. Raises `InputError`.
+    """
+    from funcnn.experiments.training.target import Target
+
+    if is_reference(name):
+        settings = settings | own_settings(read_own(name), sets)
+    elif sets:
+        own_settings(None, sets)
+    if model is not None and (is_reference(name) or name in ARCHITECTURES):
+        raise InputError(f"--model {model}: it is for a run; {name} is a network itself")
+    return Target.find(name, settings, None if model is None else read_own(model))

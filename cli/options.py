@@ -43,7 +43,6 @@ _TYPES: dict[type, dict[str, Any]] = {
     Sizes: {"metavar": "SIZES", "callback": _parse_sizes},
     Whole: {"type": int},
 }
-arch_choice = click.Choice(list(ARCHITECTURES))
 
 
 def setting_option(name: str, about: str | None = None) -> Callable[[Command], Command]:
@@ -51,7 +50,7 @@ def setting_option(name: str, about: str | None = None) -> Callable[[Command], C
     setting = SETTINGS[name]
     kind, about = setting.kind, about or setting.about
     taking = _TYPES.get(type(kind), {})
-    if isinstance(kind, Choice):
+    if isinstance(kind, Choice):  # the architectures too
         taking = {"type": click.Choice(list(kind.names))}
     if not isinstance(kind, Flag):
         brought = "; ".join(filter(None, (_by_arch(name), _by_choice(name))))

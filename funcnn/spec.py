@@ -169,10 +169,16 @@ def is_own_constructor(value: Any) -> bool:
     return hasattr(value, "makes_layers") and not is_constructor(value)
 
 
+def is_own(layer: Layer) -> bool:
+    """Whether a user's own constructor made the layer, with a spec."""
+    recipe = recipe_of(layer)
+    return bool(layer.spec) and recipe is not None and is_own_constructor(recipe.make)
+
+
 def own_constructors(layer: Layer) -> Iterator[Callable[..., Layer]]:
     """The constructors of a user's own that made the layer, or layers inside it, as decorated."""
     recipe = recipe_of(layer)
-    if layer.spec and recipe is not None and _layers.get(layer.spec["layer"]) is not recipe.make:
+    if recipe is not None and is_own(layer):
         yield recipe.make
     for inner in traits(layer).layers:
         yield from own_constructors(inner)

@@ -22,7 +22,8 @@ def task_of(config, input_shape, normalization, classes) -> Task:
     """A task of this network, on data that have no more than a shape."""
     none = np.zeros((0, *input_shape)), np.zeros(0, int)
     data = Dataset("none", none, None, none, "", classes, normalization)
-    return Task(config, data, build_network(config, len(classes)), 8, 1)
+    model = build_network(config, data.input_shape, len(classes))
+    return Task(config, data, model, data.input_shape, 8, 1)
 
 
 def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, RunConfig, fn.Layer]:
@@ -32,7 +33,7 @@ def rendered(folder: Path, settings: dict, params=None) -> tuple[ModuleType, Run
     classes = ("0", "1") if binary else (*"abcdefghi", '"j"\\')
     input_shape = (2,) if binary else (1, 28, 28)
     normalization = Normalization(1.0, 0.0, 1.0) if binary else Normalization(255.0, 0.3, 0.4)
-    model = build_network(config, len(classes))
+    model = build_network(config, (1, 28, 28), len(classes))
     if params is None:
         _, params = model.init(fn.random.key(4), input_shape)
     network, functions = network_file(task_of(config, input_shape, normalization, classes))

@@ -19,11 +19,10 @@ from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.build import (
     build_loss,
-    build_network,
     build_optimizer,
     network_that_fits,
 )
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.target import Target
 from funcnn.layers.any_layer import with_wrt
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits
 
@@ -86,15 +85,18 @@ def _limit(gemm: float, total: float) -> list[str]:
     return [f"{gemm:.3f}", f"{gemm / total:.0%}"] if gemm else ["", ""]
 
 
-def profile_step(config: RunConfig, threads: int) -> Profile:
-    """The profile of a training step of the config's network, on random images or the XOR points.
+def profile_step(target: Target, threads: int) -> Profile:
+    """The profile of a training step of a network, on random images or the XOR points.
 
     The layers are applied to the whole batch, one after another. Raises `InputError` for a network
     that does not fit in memory.
     """
     keep_freed_memory()
-    batches, input_shape = _batches(config)
-    model = build_network(config, input_shape, 2 if config.binary else 10)
+    config, input_shape, _ = target
+    batches = _batches(target)
+    model = target.model
+    if traits(model).name != "serial":
+        model = fn.serial(model)
     loss, optimizer = build_loss(config), build_optimizer(config, 1000)
     with network_that_fits(config):
         _, params = model.init(fn.random.key(config.seed), input_shape)
@@ -129,17 +131,16 @@ def profile_step(config: RunConfig, threads: int) -> Profile:
     return Profile(config.arch, size, threads, rate, parts, seconds["step"] * 1e3, step_gemm * 1e3)
 
 
-def _batches(config: RunConfig) -> tuple[Iterator[Batch], tuple[int, ...]]:
-    """Minibatches without end, and the shape of an input."""
-    shape: tuple[int, ...]
+def _batches(target: Target) -> Iterator[Batch]:
+    """Minibatches without end."""
+    config = target.config
     if config.binary:
         x, y = generate_XOR_easy()
-        normalization, shape = Normalization(1.0, 0.5, 0.5), (2,)
+        normalization = Normalization(1.0, 0.5, 0.5)
     else:
         generator = np.random.default_rng(0)
-        shape = (1, 28, 28)
-        x = generator.integers(256, size=(_EXAMPLES, *shape), dtype=np.uint8)
-        y = generator.integers(10, size=_EXAMPLES)
+        x = generator.integers(256, size=(_EXAMPLES, *target.input_shape), dtype=np.uint8)
+        y = generator.integers(target.classes, size=_EXAMPLES)
         normalization = Normalization(255.0, 0.5, 0.5)
     size = config.batch_size or len(x)
     if size > len(x):
@@ -153,7 +154,7 @@ def _batches(config: RunConfig) -> tuple[Iterator[Batch], tuple[int, ...]]:
                 fn.batches((x, y), size, rng=rng, preprocess=normalization), whole // size
             )
 
-    return generate(), shape
+    return generate()
 
 
 def _one_pass(

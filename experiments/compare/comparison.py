@@ -22,6 +22,7 @@ from funcnn.experiments.data.provenance import Expected, expected_data, write_re
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import RUNS, new_folder
+from funcnn.experiments.pytorch.parts import part_of
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
@@ -67,10 +68,12 @@ class Comparison:
         used, the run is shorter than `steps`, or the folder cannot be made.
         """
         require("torch")
-        if "free" in modes:  # in lockstep torch begins with NumPy's weights anyway
-            dataclasses.replace(config, backend="torch")
+        # In lockstep torch begins with NumPy's weights anyway.
+        init = {} if "free" in modes else {"init": "shared"}
+        dataclasses.replace(config, backend="torch", **init)
         task = Task.build(config, expected, usual=usual)
         task.first_params()
+        part_of(task.model, task.input_shape, task.torch_modules)
         if steps is not None and steps > task.total_steps:
             raise InputError(
                 f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "

@@ -22,7 +22,7 @@ class TorchBackend:
         self._model, self._like = task.model, params
         torch.set_num_threads(fn.threads.thread_count())
         dtype = fn.tree.leaves(params)[0].dtype
-        self._module = mirror(task.model, task.input_shape, dtype)
+        self._module = mirror(task.model, task.input_shape, dtype, task.torch_modules)
         load_params(self._module, task.model, params)
         self._loss = torch_loss(task.config, task.class_weights)
         self._optimizer, self._scheduler = torch_optimizer(

@@ -33,7 +33,7 @@ from funcnn.experiments.reports.document import (
 )
 from funcnn.experiments.reports.markdown import to_markdown
 from funcnn.experiments.system.machine import in_one_line, is_busy
-from funcnn.experiments.tasks.architectures import LOSSES
+from funcnn.experiments.tasks.architectures import unit_of
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.spread import Spread
@@ -69,7 +69,7 @@ def write_report(
 
 def _draw_free(folder: Path, runs: Runs, free: Mapping[str, Any], task: Task) -> list[str]:
     """The figures of free runs; the names of those that could be drawn."""
-    unit = LOSSES[task.config.loss]
+    unit = unit_of(task.config.loss)
     tables = {name: [run.read_metrics() for run in folders] for name, folders in runs.items()}
     made = {"curves.png": drawn(figures.curves, folder / "curves.png", tables, unit)}
     if free["confusion"] is not None:
@@ -141,7 +141,7 @@ counted."""
 def tables(record: Mapping[str, Any]) -> Iterator[Table]:
     """What came out in numbers, the backends beside each other."""
     if "free" in record:
-        unit = LOSSES[record["config"]["loss"]]
+        unit = unit_of(record["config"]["loss"])
         yield Table(("", *BACKENDS), [*_of_backends(record["free"]["sides"], unit)], "")
     if "lockstep" in record:
         yield Table(("lockstep", *DTYPES), [*_of_steps(record["lockstep"])], "")

@@ -17,25 +17,30 @@ from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
+from funcnn.experiments.tasks.build import load_data, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.own_models import OwnModel, write_own_model
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.model import expect_finite, params_file, save_model
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.model import expect_finite, load_snapshot, params_file, save_model
 from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
 
 
-def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
+def export_model(
+    run: Path, form: str, out: Path | None, own: OwnModel | None = None
+) -> dict[str, Any]:
     """Write the model of a run's folder, or of a snapshot, in one of `FORMS`; what was written.
 
     pt: its tensors as a state_dict, and as `definition` the source of the module that they fit.
-    safetensors: the same tensors. onnx: the network. out: by default beside the snapshot.
+    safetensors: the same tensors. onnx: the network. own: the network, if it is a user's own and
+    they give it. out: by default beside the snapshot.
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file = params_file(RunFolder.open(run)) if run.is_dir() else run
-    snapshot = fn.load(file)
+    file = params_file(RunFolder.open(run, own)) if run.is_dir() else run
+    snapshot = load_snapshot(file, own)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")
     if snapshot.model is None or snapshot.input_shape is None:
@@ -48,7 +53,8 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
         require("onnx")
         from funcnn.experiments.export.onnx_model import onnx_model
 
-        graph = onnx_model(model, params, input_shape, _metadata(snapshot))
+        operators = own.onnx_operators if own else {}
+        graph = onnx_model(model, params, input_shape, _metadata(snapshot), operators)
         with new_file(out):
             write_whole(out, graph.SerializeToString(deterministic=True))
         return written
@@ -56,7 +62,8 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
         require("torch")
         from funcnn.experiments.pytorch.mirror import definition
 
-        written["definition"] = definition(model, input_shape)
+        twins = own.torch_modules if own else {}
+        written["definition"] = definition(model, input_shape, twins)
     with new_file(out):
         write_tensors(out, to_state_dict(model, params), _metadata(snapshot))
     return written
@@ -117,10 +124,10 @@ def import_weights(
     """
     tensors = read_tensors(file)
     data = load_data(config, usual=usual)
-    config = fitted(config, data, usual)
-    model = build_network(config, data.input_shape, len(data.class_names))
+    task = Task.of(fitted(config, data, usual), data)
+    config, model = task.config, task.model
     with network_that_fits(config):
-        _, like = model.init(fn.random.SHAPES_ONLY, data.input_shape)
+        _, like = model.init(fn.random.SHAPES_ONLY, task.input_shape)
     try:
         arrays = renamed(tensors.arrays, prefix, renames)
         params = from_state_dict(model, like, arrays)
@@ -133,6 +140,8 @@ def import_weights(
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
     write_record(data.record, folder.path)
-    save_model(folder, model, params, data, config.loss)
+    if task.config.own is not None:
+        write_own_model(folder.path, task.config.own, model)
+    save_model(folder, task, params)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

@@ -4,7 +4,9 @@ The params are initializers under torch's names. The batch axis is of any size. 
 are normalised inputs: the normalisation is in the metadata, not in the graph.
 """
 
+import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from onnx import helper, numpy_helper
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.export.onnx_operators import OPERATORS, Graph
+from funcnn.experiments.export.onnx_operators import OPERATORS, Graph, Operator
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.spec import describe
+from funcnn.spec import describe, is_own
 from funcnn.types import Layer, Shape, Tree, layer_name, traits
 
 OPSET = 18
@@ -26,11 +28,16 @@ _MOST_BYTES = 2**31 - 2**20
 
 
 def onnx_model(
-    model: Layer, params: Tree, input_shape: Shape, metadata: Mapping[str, str]
+    model: Layer,
+    params: Tree,
+    input_shape: Shape,
+    metadata: Mapping[str, str],
+    own_operators: Mapping[str, Operator] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """The model in evaluation, as ONNX: from `input` `(N, *input_shape)` to `output`, N any size.
 
     Of a tuple of arrays they are `input.0`, `input.1` and so on. metadata: strings by their names.
+    own_operators: those of layers of the user's own, by their names.
     Raises `InputError` for a layer that ONNX has no operator for, naming it and its place, and for
     params that are too large for the format.
     """
@@ -40,7 +47,9 @@ def onnx_model(
     dtype = leaves[0].dtype if leaves else np.dtype(np.float32)
     graph = Graph(dtype)
     inputs = _numbered("input", input_shape)
-    values, output_shape = _add(graph, model, "", inputs, input_shape)
+    values, output_shape = _add(
+        graph, model, "", inputs, input_shape, OPERATORS | dict(own_operators)
+    )
     outputs = _numbered("output", output_shape)
     for value, name in zip(fn.tree.leaves(values), fn.tree.leaves(outputs), strict=True):
         graph.nodes.append(helper.make_node("Identity", [value], [name]))
@@ -62,31 +71,39 @@ def onnx_model(
     return made
 
 
-def _add(graph: Graph, layer: Layer, path: str, x: Any, shape: Shape) -> tuple[Any, Shape]:
+def _add(
+    graph: Graph,
+    layer: Layer,
+    path: str,
+    x: Any,
+    shape: Shape,
+    operators: Mapping[str, Operator],
+) -> tuple[Any, Shape]:
     """Add the layer; the value of its output, and the shape of a sample of it."""
     kind, inner = traits(layer).name, traits(layer).layers
     join = f"{path}/{{}}".format if path else "{}".format
+    add = functools.partial(_add, graph, operators=operators)
     if kind == "serial":
         for index, part in enumerate(inner):
-            x, shape = _add(graph, part, join(index), x, shape)
+            x, shape = add(part, join(index), x, shape)
         return x, shape
     if kind == "parallel":
         branches = [
-            _add(graph, part, join(index), x[index], shape[index])
-            for index, part in enumerate(inner)
+            add(part, join(index), x[index], shape[index]) for index, part in enumerate(inner)
         ]
         return tuple(y for y, _ in branches), tuple(output for _, output in branches)
     if kind == "residual":
-        y, output = _add(graph, inner[0], join(0), x, shape)
-        straight = _add(graph, inner[1], join(1), x, shape)[0] if len(inner) > 1 else x
+        y, output = add(inner[0], join(0), x, shape)
+        straight = add(inner[1], join(1), x, shape)[0] if len(inner) > 1 else x
         graph.path = path
         return fn.tree.map(lambda a, b: graph.add("Add", a, b), y, straight), output
     spec, name = describe(layer), layer_name(layer)
-    if spec is None or name not in OPERATORS:
+    if spec is None or name not in operators:
         where = f"layer {path} ({name})" if path else f"the model ({name})"
-        raise InputError(f"{where}: ONNX has no operator for it")
+        more = f": give its file onnx_operators[{name!r}]" if is_own(layer) else ""
+        raise InputError(f"{where}: ONNX has no operator for it{more}")
     graph.path = path
-    y = OPERATORS[name](graph, spec, x, shape)
+    y = operators[name](graph, spec, x, shape)
     return y, layer.init(fn.random.SHAPES_ONLY, shape)[0]
 
 

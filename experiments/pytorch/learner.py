@@ -85,9 +85,9 @@ class TorchLearner:
         self._like = task.first_params()
         torch.set_num_threads(fn.threads.thread_count())
         with network_that_fits(task.config):
-            self._tested = mirror(task.model, task.input_shape).eval()
+            self._tested = mirror(task.model, task.input_shape, twins=task.torch_modules).eval()
             torch.manual_seed(task.config.seed)
-            self._module = mirror(task.model, task.input_shape)
+            self._module = mirror(task.model, task.input_shape, twins=task.torch_modules)
         if task.config.init == "shared":
             load_params(self._module, task.model, self._like)
         # Orders and masks are drawn from torch's global generator, as in its users' loops: what it

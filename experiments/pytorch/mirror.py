@@ -5,6 +5,8 @@ same net can be trained by both, step by step.
 """
 
 import inspect
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,26 +15,50 @@ import torch
 from torch import nn
 
 import funcnn as fn
+from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.pytorch import modules
-from funcnn.experiments.pytorch.parts import Part, own_names, part_of, source
+from funcnn.experiments.pytorch.parts import Part, Twins, own_names, part_of, source, twins_of
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, to_state_dict
+from funcnn.experiments.tasks.own_models import in_words
 from funcnn.random import Key
 from funcnn.types import Layer, Shape, Tree, traits
 
 
-def mirror(model: Layer, input_shape: Shape, dtype: npt.DTypeLike = np.float32) -> Any:
+def mirror(
+    model: Layer,
+    input_shape: Shape,
+    dtype: npt.DTypeLike = np.float32,
+    twins: Twins = MappingProxyType({}),
+) -> Any:
     """The module that does what `model` does, with torch's own first parameters, in training mode.
 
-    input_shape: of one sample. Raises `InputError` for a layer that torch cannot say.
+    input_shape: of one sample. Raises `InputError` for a layer that torch cannot say, or whose twin
+    has other parameters than it has.
     """
-    module = _build(part_of(model, input_shape))
+    part = part_of(model, input_shape, twins)
+    module = _build(part)
+    if twins_of(part):
+        _expect_same_tensors(module, model, input_shape)
     return module.to(torch.from_numpy(np.empty(0, dtype)).dtype)
 
 
-def definition(model: Layer, input_shape: Shape) -> str:
-    """Source that makes the module, called `model`, and runs where funcnn is not installed."""
-    part = part_of(model, input_shape)
+def _expect_same_tensors(module: Any, model: Layer, input_shape: Shape) -> None:
+    _, like = model.init(fn.random.SHAPES_ONLY, input_shape)
+    arrays = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    try:
+        from_state_dict(model, like, arrays)
+    except InputError as error:
+        raise InputError(f"the twin in torch of a layer: {error}") from None
+
+
+def definition(model: Layer, input_shape: Shape, twins: Twins = MappingProxyType({})) -> str:
+    """Source that makes the module, called `model`, and runs where funcnn is not installed.
+
+    Of the twins it has the functions alone, and not what they use of their file.
+    """
+    part = part_of(model, input_shape, twins)
     classes = [inspect.getsource(getattr(modules, name)) for name in sorted(own_names(part))]
+    classes += [inspect.getsource(twin) for twin in twins_of(part).values()]
     imports = "import torch\nfrom torch import nn"
     if classes:
         imports = f"from typing import Any\n\n{imports}"
@@ -61,8 +87,20 @@ class _MaskedDropout(nn.Module):
 def _build(part: Part) -> Any:
     if part.name.startswith("Dropout"):
         return _MaskedDropout(part.name, *part.args)
+    if part.twin is not None:
+        return _twin(part, part.twin)
     kind = getattr(modules if part.own else nn, part.name)
     return kind(*map(_build, part.children), *part.args, **part.kwargs)
+
+
+def _twin(part: Part, twin: Callable[..., Any]) -> Any:
+    try:
+        module = twin(*part.args, **part.kwargs)
+    except Exception as error:
+        raise InputError(f"torch_modules[{part.name!r}]: {in_words(error)}") from None
+    if not isinstance(module, nn.Module):
+        raise InputError(f"torch_modules[{part.name!r}] gives {kind_of(module)}, not an nn.Module")
+    return module
 
 
 def set_rng(module: Any, model: Layer, rng: Key | None) -> None:

@@ -4,12 +4,13 @@ Nothing here needs torch. `mirror` builds modules from the parts; what torch has
 is in `modules`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.spec import describe
+from funcnn.spec import describe, is_own
 from funcnn.types import Layer, Shape, Spec, layer_name, traits
 
 
@@ -23,18 +24,27 @@ class Part(NamedTuple):
     children: tuple["Part", ...] = ()
     """The modules that it is made of, which torch calls "0", "1" and so on."""
     own: bool = False
+    twin: Callable[..., Any] | None = None
+    """What makes it, if it is of a layer of the user's own."""
 
 
-def part_of(model: Layer, input_shape: Shape) -> Part:
+Twins = Mapping[str, Callable[..., Any]]
+"""Of layers of the user's own, by name: `(input_shape, **arguments of the spec) -> nn.Module`.
+
+The module's parameters have the names and shapes of the layer's params.
+"""
+
+
+def part_of(model: Layer, input_shape: Shape, twins: Twins = MappingProxyType({})) -> Part:
     """The part that does what `model` does to inputs of this shape, without the batch axis.
 
     A leaf of the params has the path of torch's parameter, with "/" for "." in its name.
     Raises `InputError`, naming it, for a layer that torch or its description cannot say.
     """
-    return _part(model, input_shape, "")[0]
+    return _part(model, input_shape, "", twins)[0]
 
 
-def _part(layer: Layer, shape: Shape, path: str) -> tuple[Part, Shape]:
+def _part(layer: Layer, shape: Shape, path: str, twins: Twins) -> tuple[Part, Shape]:
     """The part, and the shape of its output."""
     name, inner = layer_name(layer), traits(layer).layers
     where = f"layer {path} ({name})" if path else f"the model ({name})"
@@ -42,12 +52,15 @@ def _part(layer: Layer, shape: Shape, path: str) -> tuple[Part, Shape]:
     inner_shape = shape
     for index, child in enumerate(inner):
         of_child = inner_shape[index] if name == "parallel" else inner_shape
-        inner_part, output = _part(child, of_child, f"{path}/{index}".lstrip("/"))
+        inner_part, output = _part(child, of_child, f"{path}/{index}".lstrip("/"), twins)
         children.append(inner_part)
         inner_shape = output if name == "serial" else inner_shape
     spec = describe(layer)
     if spec is None:
-        raise InputError(f"{where} has no spec: only the library's own layers exist in torch too")
+        raise InputError(
+            f"{where} has no spec, so that torch cannot have it too: decorate its constructor with "
+            "fn.constructor"
+        )
     try:
         output_shape, _ = layer.init(fn.random.SHAPES_ONLY, shape)
     except ValueError as error:
@@ -56,6 +69,11 @@ def _part(layer: Layer, shape: Shape, path: str) -> tuple[Part, Shape]:
         container = _CONTAINERS[name]
         return container._replace(children=tuple(children)), output_shape
     arguments = {key: _plain(value) for key, value in spec.items()}
+    if is_own(layer):
+        del arguments["layer"]
+        if name not in twins:
+            raise InputError(f"{where} has no twin in torch: give its file torch_modules[{name!r}]")
+        return Part(name, (shape,), arguments, twin=twins[name]), output_shape
     part = _PARTS[name](arguments, shape)
     if part is None:
         raise InputError(f"{where}: torch has no such module for a sample of shape {shape}")
@@ -229,6 +247,8 @@ _PARTS: dict[str, Callable[[Spec, Shape], Part | None]] = {
 def source(part: Part, indent: str = "") -> str:
     """The part as a Python expression, such as `nn.Linear(784, 256)`."""
     name = part.name if part.own else f"nn.{part.name}"
+    if part.twin is not None:
+        name = part.twin.__name__
     if part.children:
         inner = indent + "    "
         lines = [f"{inner}{source(child, inner)},\n" for child in part.children]
@@ -236,6 +256,14 @@ def source(part: Part, indent: str = "") -> str:
     arguments = [repr(value) for value in part.args]
     arguments += [f"{key}={value!r}" for key, value in part.kwargs.items()]
     return f"{name}({', '.join(arguments)})"
+
+
+def twins_of(part: Part) -> dict[str, Callable[..., Any]]:
+    """What makes the modules of the user's own layers, by name."""
+    own = {} if part.twin is None else {part.twin.__name__: part.twin}
+    for child in part.children:
+        own |= twins_of(child)
+    return own
 
 
 def own_names(part: Part) -> set[str]:

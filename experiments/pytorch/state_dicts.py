@@ -1,8 +1,8 @@
 """A model's params as torch's state_dict, in NumPy: other names, and dense weights transposed.
 
 A leaf `3/0/weight` is the tensor `3.0.weight`. `Dense` has its weight as `(in, out)`,
-`torch.nn.Linear` as `(out, in)`; all others lie alike. torch's BatchNorm has one tensor more,
-`num_batches_tracked`, which does nothing unless its momentum is None.
+`torch.nn.Linear` as `(out, in)`; all others lie alike, those of a user's own layers too. torch's
+BatchNorm has one tensor more, `num_batches_tracked`, which does nothing unless its momentum is None.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import funcnn as fn
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.errors import InputError
-from funcnn.spec import describe
+from funcnn.spec import describe, is_own
 from funcnn.types import Array, Layer, Shape, Tree, layer_name, traits
 
 _COUNTER = "num_batches_tracked"
@@ -159,7 +159,8 @@ def _tensors(model: Layer, leaves: Mapping[str, Any]) -> list[_Tensor]:
     tensors = []
     for owner, layer in _layers(model):
         name = layer_name(layer)
-        for leaf in _TORCHS_ORDER:
+        own = [path.removeprefix(f"{owner}/") for path in leaves if _is_in(path, owner)]
+        for leaf in own if is_own(layer) else _TORCHS_ORDER:
             path = f"{owner}/{leaf}" if owner else leaf
             torchs = path.replace("/", ".")
             if path in leaves:
@@ -174,6 +175,10 @@ def _tensors(model: Layer, leaves: Mapping[str, Any]) -> list[_Tensor]:
     if strange:
         raise InputError(f"these are the params of another model: it has no {_listed(strange)}")
     return tensors
+
+
+def _is_in(path: str, owner: str) -> bool:
+    return not owner or path.startswith(f"{owner}/")
 
 
 def _layers(layer: Layer, path: str = "") -> Iterator[tuple[str, Layer]]:

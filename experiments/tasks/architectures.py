@@ -101,8 +101,13 @@ ARCHITECTURES = {
 }
 
 
-LOSSES = {"cross-entropy": "nats", "squared-error": "squared error", "own": "own loss"}
-"""What can be minimized, and in what its values are; own: that of a user's own file."""
+LOSSES = {"cross-entropy": "nats", "squared-error": "squared error"}
+"""What can be minimized, and in what its values are."""
+
+
+def unit_of(loss: str) -> str:
+    """In what the values of a loss are, by its name among the settings of a run."""
+    return LOSSES.get(loss, "own loss")
 
 
 def loss_of(loss: str, *, binary: bool, label_smoothing: float = 0.0) -> Loss:

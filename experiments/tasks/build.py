@@ -106,9 +106,15 @@ def _own_optimizer(config: RunConfig, schedule: Schedule) -> fn.Optimizer:
 
 def preparation(config: RunConfig, data: Dataset) -> Callable[[Array], Array]:
     """What makes stored inputs `(N, ...)` those of the network; see `Task.prepare`."""
-    own = config.own
-    if own is None:
-        return data.normalization
-    if own.recorded is not None and "preprocess" in own.recorded.parts:
-        raise InputError(f"the preprocess is that of {config.arch}: give --model {config.arch}")
-    return data.normalization if own.preprocess is None else own.prepared
+    return own_preparation(config) or data.normalization
+
+
+def own_preparation(config: RunConfig) -> Callable[[Array], Array] | None:
+    """What a user's own file does in the place of the normalisation; None: nothing.
+
+    Raises `InputError` if that is of a file that is not here.
+    """
+    if config.own is None or not config.own.brings("preprocess"):
+        return None
+    _own_part(config, "preprocess")
+    return config.own.prepared

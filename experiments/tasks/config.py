@@ -121,7 +121,7 @@ class RunConfig:
         "tenths; piecewise drops tenfold at 1/2 and 3/4.",
     )
     loss: str = setting(
-        Choice(LOSSES),
+        Choice((*LOSSES, "own")),
         "cross-entropy",
         "What is minimized: the cross-entropy of the labels, or half the squared error of outputs "
         "and one-hot labels (for points the squared error).",
@@ -184,6 +184,9 @@ class RunConfig:
         for name in ("loss", "optimizer"):
             if getattr(self, name) == "own" and not (self.own and self.own.brings(name)):
                 raise InputError(f"--{name} own: give --model FILE.py:NAME, of a file with {name}")
+        for name in ("loss", "optimizer"):
+            if getattr(self, name) == "own" and self.backend == "torch":
+                raise InputError(f"--{name} own: PyTorch does not have it, give another --{name}")
         if self.label_smoothing and self.loss == "own":
             _refuse("label_smoothing", self.label_smoothing, "0 for --loss own")
         for name in ("momentum", "weight_decay"):

@@ -65,6 +65,8 @@ def own_model_of(
     Raises `InputError` as `read_model`.
     """
     where, settings = name, {}
+    if source is not None:
+        where = f"{source.file}:{_line_of(source, name.rpartition(':')[2])}"
     function = made if inspect.isfunction(made) else None
     if function is not None:
         code = function.__code__
@@ -72,11 +74,9 @@ def own_model_of(
         settings = _settings_of(function, where, name, options)
     elif not isinstance(made, Layer):
         raise InputError(
-            f"{where}: {kind_of(made)} is no network: give a layer, or a function "
-            "(input_shape, classes) -> layer"
+            f"{where}: {name.rpartition(':')[2]} is {kind_of(made)}, not a network: give a layer, "
+            "or a function (input_shape, classes) -> layer"
         )
-    elif source is not None:
-        where = f"{source.file}:{_line_of(source, name.rpartition(':')[2])}"
     make = function or (lambda input_shape, classes: made)
     return OwnModel(
         name=name,

@@ -7,6 +7,7 @@ no text that was kept is ever executed.
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn._files import read_text, write_whole
-from funcnn.experiments.errors import InputError, kind_of
+from funcnn.experiments.errors import InputError, kind_of, printable
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.settings import as_option, parse_like
 from funcnn.training import Metric
@@ -221,6 +222,14 @@ def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
 def recorded_model(record: Record, where: str) -> OwnModel:
     """The network that a record describes. where: what has the record, for messages."""
     return OwnModel(name=record.name, make=_maker(where, record), where=where, recorded=record)
+
+
+def tell_change(folder: Path, own: OwnModel) -> None:
+    """Say in a warning that a network's file is not the one that a run's folder recorded."""
+    if is_changed(folder, own):
+        where = folder / _TEXT
+        line = f"{own.where.partition(':')[0]} has changed since: {where} is what was trained"
+        logging.getLogger(__name__).warning("%s", printable(line))
 
 
 def is_changed(folder: Path, own: OwnModel | None) -> bool:

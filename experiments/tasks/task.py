@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,6 +148,11 @@ class Task(NamedTuple):
             preprocess=self.prepare,
         )
         return itertools.islice(every, self.steps_per_epoch)  # the last one may be left out
+
+    @property
+    def torch_modules(self) -> Mapping[str, Callable[..., Any]]:
+        """What makes the twins in torch of layers of the user's own, by name."""
+        return {} if self.config.own is None else self.config.own.torch_modules
 
     @property
     def shuffles(self) -> bool:

@@ -20,7 +20,7 @@ from funcnn.experiments.figures.style import (
     write_figure,
 )
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import LOSSES
+from funcnn.experiments.tasks.architectures import unit_of
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
@@ -36,7 +36,7 @@ def draw_run(folder: RunFolder, task: Task, rows: list[EpochRow], outputs: Array
 
     outputs: of the test inputs, (N, classes); None: they have no labels.
     """
-    unit = LOSSES[task.config.loss]
+    unit = unit_of(task.config.loss)
     drawn(learning_curve, folder.path / "learning_curve.png", rows, unit)
     x, y = task.data.test
     if outputs is None or y is None:
@@ -122,7 +122,7 @@ def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:
         label = label if same else f"{label} ({words[part]})"
         epochs = [row.epoch for row in rows]
         runs.append(plots.Curve(label, epochs, losses, 100 * accuracies))
-    units = {LOSSES[folder.read_config().loss] for folder in folders}
+    units = {unit_of(folder.read_config().loss) for folder in folders}
     with new_file(out):
         plots.curves(out, runs, words[parts[0]] if same else "", " or ".join(sorted(units)))
 

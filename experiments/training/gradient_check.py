@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.tasks.build import build_loss, build_network, network_that_fits
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.build import build_loss, network_that_fits
+from funcnn.experiments.training.target import Target
 from funcnn.gradcheck import Report, measure_vjp, off_kinks
 from funcnn.types import Array, Layer, Loss, Tree
 
@@ -16,15 +16,14 @@ _BATCH = 4
 _ENTRIES, _ENTRIES_OF_CONVOLVING = 256, 32  # of a leaf: a forward pass of the latter takes longer
 
 
-def check_model(config: RunConfig) -> Report:
-    """The gradient of the config's loss by its params, in float64, on a small random batch.
+def check_model(target: Target) -> Report:
+    """The gradient of a network's loss by its params, in float64, on a small random batch.
 
-    The params are the config's first ones, moved a little off kinks. The report has the worst
+    The params are its first ones, moved a little off kinks. The report has the worst
     relative error of each leaf; right is at most `TOLERANCE`.
     """
-    binary = config.binary
-    input_shape, classes = ((2,), 2) if binary else ((1, 28, 28), 10)
-    model = build_network(config, input_shape, classes)
+    config, input_shape, classes = target
+    model, binary = target.model, config.binary
     loss = build_loss(config)
     init_rng, x_rng, y_rng, rng, off_rng = fn.random.split(fn.random.key(config.seed), 5)
     with network_that_fits(config):

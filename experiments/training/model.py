@@ -1,18 +1,26 @@
 """A model that a run kept: to predict with, and to evaluate."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.data.datasets import Dataset, Normalization
+from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.build import build_network, build_plain_loss, load_data
+from funcnn.experiments.tasks.build import (
+    build_network,
+    build_plain_loss,
+    load_data,
+    own_preparation,
+)
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.own_models import OwnModel, tell_change
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import in_one_dtype
 from funcnn.training import Metric
@@ -25,14 +33,16 @@ class TrainedModel(NamedTuple):
     model: Layer
     params: Tree
     input_shape: tuple[int, ...]
-    normalization: Normalization
+    normalization: Callable[[Array], Array]
+    """Of stored inputs: a `Normalization`, or what a user's own `preprocess` does."""
     class_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
     """How the training data write the label of each class; none: by its index."""
 
     def check_inputs(self, x: Array, name: str) -> None:
         """Raise `InputError`, with the data's name, for stored inputs of another shape."""
-        if x.shape[1:] != self.input_shape:
+        prepared = isinstance(self.normalization, Normalization)
+        if x.shape[1:] != self.input_shape and prepared:
             raise InputError(
                 f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
             )
@@ -54,17 +64,19 @@ class TrainedModel(NamedTuple):
         )
 
 
-def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset, loss: str) -> None:
-    """Write the model that a run on this data keeps, trained by this loss of `LOSSES`."""
-    shape, _ = model.init(fn.random.SHAPES_ONLY, data.input_shape)
+def save_model(folder: RunFolder, task: Task, params: Tree) -> None:
+    """Write the model that a run of this task keeps."""
+    model, data, prepare = task.model, task.data, task.prepare
+    shape, _ = model.init(fn.random.SHAPES_ONLY, task.input_shape)
+    normalized = isinstance(prepare, Normalization)
     fn.save(
         folder.params,
         params,
         model=model,
-        input_shape=data.input_shape,
-        normalization=dataclasses.asdict(data.normalization),
+        input_shape=task.input_shape,
+        normalization=dataclasses.asdict(data.normalization) if normalized else None,
         class_names=list(data.class_names),
-        outputs="scores" if loss == "squared-error" and shape != (1,) else None,
+        outputs="scores" if task.config.loss == "squared-error" and shape != (1,) else None,
         notes=None if are_counted(data.labels) else {"labels": list(data.labels)},
     )
 
@@ -78,7 +90,23 @@ def params_file(folder: RunFolder) -> Path:
 
 def load_model(folder: RunFolder) -> TrainedModel:
     """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
-    return read_model(params_file(folder))
+    own = folder.own if folder.config.exists() else None
+    return read_model(params_file(folder), own, folder.read_config() if own else None)
+
+
+def load_snapshot(file: Path, own: OwnModel | None) -> fn.Snapshot:
+    """The snapshot in a file, whose layers may be a user's own. Raises `SnapshotError`.
+
+    `InputError` if it has some, and they do not give them.
+    """
+    layers = [] if own is None else own.layers
+    try:
+        return fn.load(file, layers=layers)
+    except fn.SnapshotError as error:
+        if "layers=[...]" not in str(error):
+            raise
+        which = "--model FILE.py:NAME" if own is None else f"--model {own.name}"
+        raise InputError(f"{str(error).partition(' (known')[0]}: give {which}") from None
 
 
 def expect_finite(params: Tree, file: Path) -> None:
@@ -98,33 +126,39 @@ def not_finite(tree: Tree) -> list[str]:
     ]
 
 
-def read_model(file: Path) -> TrainedModel:
+def read_model(
+    file: Path, own: OwnModel | None = None, config: RunConfig | None = None
+) -> TrainedModel:
     """The model in a snapshot.
 
-    Raises `InputError` if it does not say which, or has params that are not finite;
-    `SnapshotError`.
+    own: the network, if it is a user's own; config: what it was made with. Raises `InputError` if
+    the file does not say which it is, or has params that are not finite; `SnapshotError`.
     """
-    snapshot = fn.load(file)
+    snapshot = load_snapshot(file, own)
     expect_finite(snapshot.params, file)
-    if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
-        raise InputError(f"{file} does not say which model it is of")
-    try:
-        normalization = Normalization(**snapshot.normalization)
-    except TypeError:
-        raise InputError(f"{file}: its normalization is incomplete") from None
     class_names = tuple(snapshot.class_names or ())
+    model, input_shape = snapshot.model, snapshot.input_shape
+    if model is None and input_shape is not None and config is not None:
+        model = build_network(config, input_shape, len(class_names))
+    if model is None or input_shape is None:
+        raise InputError(f"{file} does not say which model it is of")
+    prepare = None if own is None or config is None else own_preparation(config)
+    if prepare is None:
+        prepare = _normalization(file, snapshot)
     notes = snapshot.notes if isinstance(snapshot.notes, dict) else {}
     labels = notes.get("labels", [str(index) for index in range(len(class_names))])
     if not isinstance(labels, list) or list(map(type, labels)) != [str] * len(class_names):
         raise InputError(f"{file}: its labels are not those of {len(class_names)} classes")
-    return TrainedModel(
-        snapshot.model,
-        snapshot.params,
-        snapshot.input_shape,
-        normalization,
-        class_names,
-        tuple(labels),
-    )
+    return TrainedModel(model, snapshot.params, input_shape, prepare, class_names, tuple(labels))
+
+
+def _normalization(file: Path, snapshot: fn.Snapshot) -> Normalization:
+    if snapshot.normalization is None:
+        raise InputError(f"{file} does not say which model it is of")
+    try:
+        return Normalization(**snapshot.normalization)
+    except TypeError:
+        raise InputError(f"{file}: its normalization is incomplete") from None
 
 
 def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str, Any]:
@@ -136,6 +170,8 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
     """
     config, model = folder.read_config(), load_model(folder)
+    if config.own is not None:
+        tell_change(folder.path, config.own)
     described = build_network(config, model.input_shape, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
@@ -150,6 +186,8 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
         )
     measured: dict[str, Any] = {}
     details = _details(len(model.class_names), config.loss)
+    if config.own is not None:
+        details |= config.own.metrics
     for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
         if x is not None and y is not None:
             scores = model.evaluate(build_plain_loss(config), (x, y), details)

@@ -93,7 +93,7 @@ def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) ->
 
     Raises `InputError` if the outputs were not trained to be probabilities or logits.
     """
-    if config.loss != "cross-entropy" and not config.binary:
+    if config.loss == "squared-error" and not config.binary:
         raise InputError(
             f"--probabilities: a network trained with --loss {config.loss} has none; "
             "train with --loss cross-entropy"

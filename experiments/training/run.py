@@ -252,8 +252,7 @@ class TrainingRun:
         self._left = left
 
     def _keep(self, params: Tree) -> None:
-        task = self._task
-        save_model(self.folder, task.model, params, task.data, task.config.loss)
+        save_model(self.folder, self._task, params)
 
     def _save_state(self, left: Left) -> None:
         self._learner.save(self.folder.last, left.notes)

@@ -25,8 +25,8 @@ import funcnn as fn
 from funcnn import activations
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun

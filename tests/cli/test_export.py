@@ -56,7 +56,7 @@ def make_run(arch, path):
         given["val_size"] = 12
     config = RunConfig.resolve(given)
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
-    model = build_network(config, len(data.class_names))
+    model = build_network(config, data.input_shape, len(data.class_names))
     _, params = model.init(fn.random.key(3), data.input_shape)
     generator = np.random.default_rng(0)
     params = fn.tree.map(
@@ -547,7 +547,7 @@ def test_names_that_do_not_fit_say_what_helps(names, options, said):
 def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
     config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
     data = load_dataset(config.data, val_size=0, seed=0)
-    model = build_network(config, len(data.class_names))
+    model = build_network(config, data.input_shape, len(data.class_names))
     _, params = model.init(fn.random.key(0), data.input_shape)
     save_model(RunFolder.create(config, tmp_path / "run"), model, params, data, config.loss)
     assert fn.load(tmp_path / "run/params.npz").outputs == outputs

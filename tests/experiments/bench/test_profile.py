@@ -9,6 +9,7 @@ import funcnn as fn
 from funcnn.experiments.bench import profile
 from funcnn.experiments.bench.profile import profile_step
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.training.target import Target
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def quick(monkeypatch):
 
 
 def profiled(arch="mlp3", threads=1, **settings):
-    return profile_step(RunConfig.resolve({"arch": arch} | settings), threads)
+    return profile_step(Target.of(RunConfig.resolve({"arch": arch} | settings)), threads)
 
 
 def test_every_layer_and_what_is_around_them_has_a_row():

@@ -8,9 +8,10 @@ from helpers import normal_batch, spy
 import funcnn as fn
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES
+from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx", reason="an extra: pip install 'funcnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it runs what was exported")
@@ -72,7 +73,8 @@ def test_every_layer_of_the_library_has_its_operators():
 def build(arch, **changes):
     binary = ARCHITECTURES[arch].binary
     config = RunConfig.resolve({"arch": arch, "dropout": 0.25} | changes)
-    return build_network(config, 2 if binary else 10), (2,) if binary else (1, 28, 28)
+    shape, classes = ((2,), 2) if binary else ((1, 28, 28), 10)
+    return build_network(config, shape, classes), shape
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -26,7 +26,7 @@ CLASSES = {10: ("T-shirt/top", *"123456789"), 47: tuple(f"class {i}" for i in ra
 
 
 def trained_model(arch, size=(28, 28), **settings):
-    model = build_network(RunConfig.resolve({"arch": arch, **settings}), 10)
+    model = build_network(RunConfig.resolve({"arch": arch, **settings}), (1, 28, 28), 10)
     _, params = model.init(fn.random.key(0), (1, *size))
     return TrainedModel(model, params, (1, *size), Normalization(255.0, 0.25, 0.5), CLASSES[10])
 
@@ -169,7 +169,7 @@ def test_the_filters_of_a_dense_layer_are_its_largest_units():
 
 
 def test_weights_of_points_are_no_images():
-    model = build_network(RunConfig.resolve({"arch": "points"}), 2)
+    model = build_network(RunConfig.resolve({"arch": "points"}), (2,), 2)
     _, params = model.init(fn.random.key(0), (2,))
     of_points = TrainedModel(model, params, (2,), Normalization(1.0, 0.0, 1.0), ("0", "1"))
     with pytest.raises(ValueError, match=r"\(2, 4\) cannot be seen as images \(2,\)"):

@@ -37,7 +37,7 @@ def test_a_screen_has_every_line_as_it_is_and_none_leaves_it(drawn, tmp_path):
 
 
 def blocks(arch, shape, classes, output, **settings):
-    model = build_network(RunConfig.resolve({"arch": arch, **settings}), classes)
+    model = build_network(RunConfig.resolve({"arch": arch, **settings}), (1, 28, 28), classes)
     return architecture.blocks_of(summary_in_words(model, shape), shape, output)
 
 

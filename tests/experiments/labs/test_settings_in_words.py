@@ -17,7 +17,7 @@ def said(trial, backend="numpy", images=250, **changed):
     examples = (inputs, np.zeros(images, int))
     scale = Normalization(255.0, 0.2, 0.3)
     data = Dataset("", examples, None, examples, "", tuple("0123456789"), scale)
-    model = build_network(config, 10)
+    model = build_network(config, (1, 28, 28), 10)
     table, sentence = trained_with(Task(config, data, model, config.batch_size, 1), backend)
     return dict(table.rows), sentence.paragraph
 

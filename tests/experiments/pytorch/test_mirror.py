@@ -111,7 +111,8 @@ def test_what_torch_cannot_say_is_an_error_that_names_it(name, shape):
 def build(arch, **changes):
     binary = ARCHITECTURES[arch].binary
     config = RunConfig.resolve({"arch": arch, "dropout": 0.25} | changes)
-    return build_network(config, 2 if binary else 10), (2,) if binary else (1, 28, 28)
+    shape, classes = ((2,), 2) if binary else ((1, 28, 28), 10)
+    return build_network(config, shape, classes), shape
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

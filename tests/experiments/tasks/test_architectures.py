@@ -5,10 +5,12 @@ import pytest
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.architectures import ACTIVATIONS, ARCHITECTURES, LOSSES, loss_of
+from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES, loss_of
 from funcnn.experiments.tasks.build import build_network, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.training.gradient_check import TOLERANCE, check_model
+from funcnn.experiments.training.target import Target
 
 KEY = fn.random.key(0)
 IMAGES = [name for name, architecture in ARCHITECTURES.items() if not architecture.binary]
@@ -16,7 +18,8 @@ CONVOLVING = [name for name in IMAGES if ARCHITECTURES[name].convolves]
 
 
 def network(arch, classes=10, **settings):
-    return build_network(RunConfig.resolve({"arch": arch} | settings), classes)
+    shape = (2,) if ARCHITECTURES[arch].binary else (1, 28, 28)
+    return build_network(RunConfig.resolve({"arch": arch} | settings), shape, classes)
 
 
 def names(model):
@@ -60,7 +63,7 @@ def test_an_image_too_small_for_a_kernel_is_named():
     config = RunConfig.resolve({"arch": "lenet5"})
     said = r"--arch lenet5 .*layer 3 \(Conv\): a kernel of 5"
     with pytest.raises(InputError, match=said), network_that_fits(config):
-        build_network(config, 2).init(KEY, (1, 8, 8))
+        build_network(config, (1, 8, 8), 2).init(KEY, (1, 8, 8))
 
 
 def test_channels_kernel_size_hidden_and_dropout_are_those_chosen():
@@ -87,7 +90,7 @@ def test_the_residual_net_halves_the_image_at_each_stage_but_the_first():
 @pytest.mark.parametrize("arch", CONVOLVING)
 def test_the_activation_is_the_one_chosen(arch, activation):
     found = names(network(arch, activation=activation))
-    assert ACTIVATIONS[activation].layer().spec["layer"] in found
+    assert ACTIVATIONS[activation][0]().spec["layer"] in found
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -98,7 +101,7 @@ def test_a_network_fits_a_small_batch(arch, loss):
     x = fn.random.normal(KEY, (20, 1, 28, 28))
     labels = np.arange(20) % 10
     optimizer = fn.adam(1e-2)
-    step = fn.make_train_step(model.apply, loss_of(arch, loss), optimizer)
+    step = fn.make_train_step(model.apply, loss_of(loss, binary=False), optimizer)
     state = fn.TrainState.create(params, optimizer)
     losses = []
     for _ in range(40):
@@ -109,7 +112,7 @@ def test_a_network_fits_a_small_batch(arch, loss):
 
 def test_the_squared_error_of_labels_is_half_that_of_one_hot_rows_by_hand():
     outputs = np.array([[0.5, 1.0, -1.0], [2.0, 0.0, 0.25]], np.float32)
-    value, vjp = loss_of("mlp3", "squared-error")(outputs, np.array([1, 0], np.uint8))
+    value, vjp = loss_of("squared-error", binary=False)(outputs, np.array([1, 0], np.uint8))
     assert value == ((0.25 + 0 + 1) / 2 + (1 + 0 + 0.0625) / 2) / 2
     doutputs = vjp()
     assert doutputs.dtype == np.float32
@@ -117,7 +120,8 @@ def test_the_squared_error_of_labels_is_half_that_of_one_hot_rows_by_hand():
 
 
 def test_the_squared_error_of_points_is_that_of_the_probability_by_hand():
-    value, vjp = loss_of("points", "squared-error")(np.array([[0.5], [0.25]]), np.array([[1], [0]]))
+    loss = loss_of("squared-error", binary=True)
+    value, vjp = loss(np.array([[0.5], [0.25]]), np.array([[1], [0]]))
     assert value == (0.25 + 0.0625) / 2
     np.testing.assert_array_equal(vjp(), [[-0.5], [0.25]])
 
@@ -125,7 +129,7 @@ def test_the_squared_error_of_points_is_that_of_the_probability_by_hand():
 @pytest.mark.parametrize("arch", ["mlp2", "cnn3", "points"])
 def test_the_gradient_of_the_squared_error_is_proven_too(arch):
     config = RunConfig.resolve({"arch": arch, "loss": "squared-error"})
-    assert check_model(config).worst.error <= TOLERANCE
+    assert check_model(Target.of(config)).worst.error <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -145,4 +149,4 @@ def test_images_too_small_are_one_input_error_with_the_layer():
     config = RunConfig.resolve({"arch": "lenet5"})
     said = r"--arch lenet5 .*layer 3 \(Conv\): a kernel of 5x5"
     with pytest.raises(InputError, match=said), network_that_fits(config):
-        build_network(config, 10).init(KEY, (1, 8, 8))
+        build_network(config, (1, 8, 8), 10).init(KEY, (1, 8, 8))

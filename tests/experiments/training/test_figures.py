@@ -13,8 +13,8 @@ from funcnn.experiments.data import overview
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.labs import figures as lab_figures
-from funcnn.experiments.tasks.architectures import ACTIVATIONS
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.training import figures as training_figures
 from funcnn.experiments.training.figures import draw_activations, draw_curves
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
