@@ -69,8 +69,8 @@ class Comparison:
         """
         require("torch")
         # In lockstep torch begins with NumPy's weights anyway.
-        init = {} if "free" in modes else {"init": "shared"}
-        dataclasses.replace(config, backend="torch", **init)
+        init = config.init if "free" in modes else "shared"
+        dataclasses.replace(config, backend="torch", init=init)
         task = Task.build(config, expected, usual=usual)
         task.first_params()
         part_of(task.model, task.input_shape, task.torch_modules)

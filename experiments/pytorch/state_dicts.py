@@ -1,8 +1,9 @@
 """A model's params as torch's state_dict, in NumPy: other names, and dense weights transposed.
 
 A leaf `3/0/weight` is the tensor `3.0.weight`. `Dense` has its weight as `(in, out)`,
-`torch.nn.Linear` as `(out, in)`; all others lie alike, those of a user's own layers too. torch's
-BatchNorm has one tensor more, `num_batches_tracked`, which does nothing unless its momentum is None.
+`torch.nn.Linear` as `(out, in)`; all others lie alike, those of a user's own layers too.
+torch's BatchNorm has one tensor more, `num_batches_tracked`, which does nothing unless its momentum
+is None.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -59,7 +59,8 @@ def _config(values: dict[str, Any], own: Told) -> RunConfig:
 
 def _plain(job: Job) -> Plain:
     config = job.config
-    return config.as_data(), config.own and config.own.told, job.usual, job.expected
+    own = None if config.own is None else config.own.told
+    return config.as_data(), own, job.usual, job.expected
 
 
 def train(

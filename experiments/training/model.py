@@ -33,23 +33,29 @@ class TrainedModel(NamedTuple):
     model: Layer
     params: Tree
     input_shape: tuple[int, ...]
-    normalization: Callable[[Array], Array]
-    """Of stored inputs: a `Normalization`, or what a user's own `preprocess` does."""
+    prepare: Callable[[Array], Array]
+    """Makes of stored inputs those of the model: a `Normalization`, or a user's own."""
     class_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
     """How the training data write the label of each class; none: by its index."""
 
+    @property
+    def normalization(self) -> Normalization:
+        """The normalisation, of a model that has no preparation of a user's own."""
+        assert isinstance(self.prepare, Normalization)
+        return self.prepare
+
     def check_inputs(self, x: Array, name: str) -> None:
         """Raise `InputError`, with the data's name, for stored inputs of another shape."""
-        prepared = isinstance(self.normalization, Normalization)
-        if x.shape[1:] != self.input_shape and prepared:
+        normalized = isinstance(self.prepare, Normalization)
+        if x.shape[1:] != self.input_shape and normalized:
             raise InputError(
                 f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
             )
 
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
-        params, prepare = in_one_dtype(self.params, self.normalization)
+        params, prepare = in_one_dtype(self.params, self.prepare)
         outputs: Array = fn.predict(self.model.apply, params, x, preprocess=prepare)
         return outputs
 
@@ -58,7 +64,7 @@ class TrainedModel(NamedTuple):
     ) -> dict[str, Any]:
         """Loss, accuracy and the details over stored examples."""
         metrics: dict[str, Metric] = {"accuracy": fn.accuracy, **details}
-        params, prepare = in_one_dtype(self.params, self.normalization)
+        params, prepare = in_one_dtype(self.params, self.prepare)
         return fn.evaluate(
             self.model.apply, loss, params, examples, metrics=metrics, preprocess=prepare
         )

@@ -65,7 +65,7 @@ def hand_in(name, folder):
         model = build_network(config, (1, 28, 28), len(classes))
         test = (inputs, None)
         data = Dataset(name, (inputs, np.zeros(1)), None, test, "", tuple(classes), scale)
-        tasks[trial.name] = Task(config, data, model, config.batch_size, 1)
+        tasks[trial.name] = Task(config, data, model, (1, 28, 28), config.batch_size, 1)
     for file, content in modules(HAND_INS[notebook.lab], tasks, plain).items():
         (folder / file).write_bytes(content)
 

@@ -18,7 +18,9 @@ def said(trial, backend="numpy", images=250, **changed):
     scale = Normalization(255.0, 0.2, 0.3)
     data = Dataset("", examples, None, examples, "", tuple("0123456789"), scale)
     model = build_network(config, (1, 28, 28), 10)
-    table, sentence = trained_with(Task(config, data, model, config.batch_size, 1), backend)
+    table, sentence = trained_with(
+        Task(config, data, model, (1, 28, 28), config.batch_size, 1), backend
+    )
     return dict(table.rows), sentence.paragraph
 
 

@@ -232,7 +232,7 @@ def test_the_loss_is_that_of_the_task(settings):
         outputs, y = generator.random((5, 1)), generator.integers(2, size=(5, 1)).astype(float)
     else:
         outputs, y = generator.standard_normal((5, 4)), generator.integers(4, size=5)
-    ours, _ = Task(config, None, None, 1, 1).loss(outputs, y)
+    ours, _ = Task(config, None, None, None, 1, 1).loss(outputs, y)
     theirs = torch_loss(config)(torch.from_numpy(outputs), torch.from_numpy(y))
     assert ours == pytest.approx(theirs.item(), rel=1e-12)
 
@@ -248,7 +248,7 @@ def test_the_loss_with_weights_of_classes_is_that_of_the_task(arch, loss):
         outputs, y = generator.standard_normal((9, 4)), np.array([0, 0, 0, 0, 0, 1, 1, 2, 3])
     names = ("a", "b") if arch == "points" else ("a", "b", "c", "d")
     data = SimpleNamespace(train=(outputs, y), class_names=names)
-    task = Task(config, data, None, 9, 1)
+    task = Task(config, data, None, None, 9, 1)
     ours, vjp = task.loss(outputs, y)
     leaf = torch.from_numpy(outputs).requires_grad_()
     theirs = torch_loss(config, task.class_weights)(leaf, as_targets(y, leaf))

@@ -142,7 +142,7 @@ def test_a_bad_grid_is_one_line_before_anything_is_made(grid):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["pionts"], "'pionts' is neither an architecture nor an experiment (known: softmax"),
+        (["pionts"], "'pionts' is neither an architecture nor an experiment, nor FILE.py:NAME"),
         (["lab:pionts"], "'lab:pionts' is neither"),
         (["points", "--grid", "lr=1", "--lr", "2"], "--grid lr: --lr fixes it already"),
         (["points", "--grid", "lr=1", "--grid", "lr=2"], "lr is given twice"),

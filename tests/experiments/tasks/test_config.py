@@ -15,12 +15,12 @@ from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.build import build_network, build_optimizer
-from funcnn.experiments.tasks.config import CLASS_WEIGHTS, RunConfig
+from funcnn.experiments.tasks.config import CLASS_WEIGHTS, SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.optimizers.transforms import last_learning_rate
 
-FIELDS = set(RunConfig.__dataclass_fields__)
+FIELDS = set(SETTINGS)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
 LATER |= {"class_weights": "none", "drop_last": False, "patience": None}
 MLP3 = dataclasses.asdict(RunConfig.resolve({"arch": "mlp3"}))

@@ -41,7 +41,7 @@ def test_an_option_has_the_choices_and_the_words_of_its_setting(name):
 
 def test_an_architecture_says_only_what_is_not_so_in_most():
     for architecture in ARCHITECTURES.values():
-        for name, value in architecture.defaults.items():
+        for name, value in architecture.training.items():
             assert value != SETTINGS[name].default or name == "batch_size"  # of most of images
 
 
