@@ -157,14 +157,14 @@ def _pool(operator: str) -> Operator:
         if ceil_mode:
             # To this opset a last window may begin in the padding after x, to torch it may not.
             # With what no window of torch's reaches cut off, both have the same ones.
-            places = map(tuple, (kernel, strides, dilations, before))
-            unseen = place_pool(shape[1:], *places, ceil_mode=True).unseen
+            of_axes = tuple(kernel), tuple(strides), tuple(dilations), tuple(before)
+            unseen = place_pool(shape[1:], *of_axes, ceil_mode).unseen
             spare = [p - n for p, n in zip(before, unseen, strict=True)]
             after = [max(0, n) for n in spare]
             if min(spare) < 0:
                 cut = [min(0, n) for n in spare]
                 x = graph.add("Pad", x, graph.sizes(*[0] * (2 + axes), 0, 0, *cut))
-        extra = {"dilations": dilations}
+        extra: dict[str, Any] = {"dilations": dilations}
         if operator == "AveragePool":
             extra = {"count_include_pad": int(spec.get("count_include_pad", True))}
         return graph.add(
