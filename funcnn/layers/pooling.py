@@ -43,9 +43,9 @@ def MaxPool(
 
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
-    dilation: from one element of a window to the next. ceil_mode: what the windows leave over of
-    the padded image gets one more, which reaches beyond it, if that begins before the last padding.
-    Raises `ValueError` if no window fits in the image, or if one would have padding alone.
+    dilation: from one element of a window to the next. ceil_mode: where elements are left over,
+    one more window on that axis, which may reach beyond the padding but begins in the image or
+    before it. Raises `ValueError` if no window fits, or if one would have padding alone.
 
     >>> fn.MaxPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
     array([[[[ 5.,  7.],
