@@ -47,6 +47,12 @@ LAYERS = {
         (fn.MaxPool(1, 2), (2, 3, 3)),
         (fn.MaxPool(3, 2), (2, 7)),
         (fn.MaxPool((1, 2, 2)), (1, 2, 2, 4)),
+        (fn.MaxPool(2, 1, 1, 2), (2, 3, 4)),
+        (fn.MaxPool((2, 3), 2, (0, 1), dilation=(3, 2), ceil_mode=True), (1, 5, 6)),
+        (fn.MaxPool(2, ceil_mode=True), (2, 5, 3)),
+        (fn.MaxPool(3, 2, ceil_mode=True), (2, 2)),
+        (fn.MaxPool(1, (2, 3), ceil_mode=True), (2, 4, 5)),
+        (fn.MaxPool(2, 2, 1, ceil_mode=True), (1, 3, 4)),
     ],
     "AvgPool": [
         (fn.AvgPool(2), (2, 4, 3)),
@@ -54,6 +60,10 @@ LAYERS = {
         (fn.AvgPool(3, 2, 1, count_include_pad=False), (2, 4, 3)),
         (fn.AvgPool((2, 3), stride=(1, 2), padding=(1, 0), count_include_pad=False), (1, 3, 4)),
         (fn.AvgPool(2, padding=1), (2, 5)),
+        (fn.AvgPool(2, ceil_mode=True), (2, 5, 3)),
+        (fn.AvgPool(3, 2, 1, ceil_mode=True), (1, 4, 5)),
+        (fn.AvgPool(3, 2, 1, count_include_pad=False, ceil_mode=True), (1, 4, 3)),
+        (fn.AvgPool((1, 2), (3, 2), (0, 1), ceil_mode=True), (2, 5, 4)),
     ],
     "SumPool": [
         (fn.SumPool(2), (2, 4, 3)),
@@ -194,6 +204,7 @@ STORED_LAYERS = {
     "AvgPool": [
         (fn.AvgPool(2), (1, 4, 4)),
         (fn.AvgPool((2, 3), stride=1, padding=(0, 1), count_include_pad=False), (2, 4, 4)),
+        (fn.AvgPool(3, ceil_mode=True), (1, 4, 4)),
     ],
     "Conv": [
         (fn.Conv(3, 2), (1, 4, 4)),
@@ -206,7 +217,11 @@ STORED_LAYERS = {
     ],
     "GlobalAvgPool": [(fn.GlobalAvgPool(), (2, 3, 3))],
     "GlobalMaxPool": [(fn.GlobalMaxPool(), (2, 3, 3))],
-    "MaxPool": [(fn.MaxPool(2), (1, 4, 4)), (fn.MaxPool((3, 2), (1, 2), [1, 0]), (2, 4, 4))],
+    "MaxPool": [
+        (fn.MaxPool(2), (1, 4, 4)),
+        (fn.MaxPool((3, 2), (1, 2), [1, 0]), (2, 4, 4)),
+        (fn.MaxPool(2, 3, dilation=[1, 2], ceil_mode=True), (2, 4, 4)),
+    ],
     "SumPool": [(fn.SumPool(2), (1, 4, 4)), (fn.SumPool(3, 2, padding=1), (2, 5))],
     **{
         name: [(getattr(fn, name)(), (4,))]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
+from funcnn.ops.pooling import place_pool
 from funcnn.types import Shape, Spec
 
 
@@ -149,15 +150,30 @@ def _beside(graph: Graph, param: str, shape: Shape) -> str:
 def _pool(operator: str) -> Operator:
     def pool(graph: Graph, spec: Spec, x: str, shape: Shape) -> str:
         axes = len(shape) - 1
-        extra = {}
+        kernel, before = _each(spec["kernel_size"], axes), _each(spec["padding"], axes)
+        strides = _each(spec["kernel_size" if spec["stride"] is None else "stride"], axes)
+        dilations, after = _each(spec.get("dilation", 1), axes), before
+        ceil_mode = spec.get("ceil_mode", False)
+        if ceil_mode:
+            # To this opset a last window may begin in the padding after x, to torch it may not.
+            # With what no window of torch's reaches cut off, both have the same ones.
+            of_axes = tuple(kernel), tuple(strides), tuple(dilations), tuple(before)
+            unseen = place_pool(shape[1:], *of_axes, ceil_mode).unseen
+            spare = [p - n for p, n in zip(before, unseen, strict=True)]
+            after = [max(0, n) for n in spare]
+            if min(spare) < 0:
+                cut = [min(0, n) for n in spare]
+                x = graph.add("Pad", x, graph.sizes(*[0] * (2 + axes), 0, 0, *cut))
+        extra: dict[str, Any] = {"dilations": dilations}
         if operator == "AveragePool":
             extra = {"count_include_pad": int(spec.get("count_include_pad", True))}
         return graph.add(
             operator,
             x,
-            kernel_shape=_each(spec["kernel_size"], axes),
-            strides=_each(spec["kernel_size" if spec["stride"] is None else "stride"], axes),
-            pads=2 * _each(spec["padding"], axes),
+            kernel_shape=kernel,
+            strides=strides,
+            pads=before + after,
+            ceil_mode=int(ceil_mode),
             **extra,
         )
 

@@ -137,6 +137,8 @@ def _pool(name: str) -> Callable[[Spec, Shape], Part | None]:
             spec["kernel_size"],
             stride=(stride, None),
             padding=(spec["padding"], 0),
+            dilation=(spec.get("dilation", 1), 1),
+            ceil_mode=(spec.get("ceil_mode", False), False),
             count_include_pad=(spec.get("count_include_pad", True), True),
             divisor_override=(1 if sums and axes > 1 else None, None),
         )

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_flag
 from funcnn.activations import check_float
-from funcnn.ops.pooling import count_elements, max_pool, sum_pool
+from funcnn.ops.pooling import count_elements, max_pool, place_pool, sum_pool
 from funcnn.ops.windows import (
     Sizes,
     Windows,
@@ -21,7 +21,6 @@ from funcnn.ops.windows import (
     batch_last,
     check_sizes,
     for_each_axis,
-    place_windows,
     spatial_sizes,
 )
 from funcnn.random import Key
@@ -33,18 +32,29 @@ Pool = Callable[[Array, Windows, bool], tuple[Array, ArrayVjp | None]]
 
 
 @constructor(per_sample="always", spatial=True)
-def MaxPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> Layer:
+def MaxPool(
+    kernel_size: Sizes,
+    stride: Sizes | None = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+) -> Layer:
     """y: the largest element of each window, as `torch.nn.MaxPool2d`; dx: dy, for the first such.
 
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: at most half of the kernel_size, of -inf, so that nothing of it is chosen.
-    Raises `ValueError` if no window fits in the image.
+    dilation: from one element of a window to the next. ceil_mode: where elements are left over,
+    one more window on that axis, which may reach beyond the padding but begins in the image or
+    before it. Raises `ValueError` if no window fits, or if one would have padding alone.
 
     >>> fn.MaxPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
     array([[[[ 5.,  7.],
              [13., 15.]]]])
+    >>> fn.MaxPool(3, ceil_mode=True).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
+    array([[[[10., 11.],
+             [14., 15.]]]])
     """
-    return _pool_windows("MaxPool", max_pool, kernel_size, stride, padding)
+    return _pool_windows("MaxPool", max_pool, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @constructor(per_sample="always", spatial=True)
@@ -53,12 +63,14 @@ def AvgPool(
     stride: Sizes | None = None,
     padding: Sizes = 0,
     count_include_pad: bool = True,
+    ceil_mode: bool = False,
 ) -> Layer:
     """y: the mean of each window, as `torch.nn.AvgPool2d`.
 
     x: floats `(N, C, *sizes)`; y: `(N, C, *outputs)`. stride: the kernel_size, unless given.
     padding: zeros around the image, at most half of the kernel_size, which count as elements
-    unless `count_include_pad=False`. Raises `ValueError` if no window fits in the image.
+    unless `count_include_pad=False`. ceil_mode: as of `MaxPool`; what is beyond the padding counts
+    as nothing. Raises `ValueError` if no window fits in the image.
 
     >>> fn.AvgPool(2).apply({}, np.arange(16.0).reshape(1, 1, 4, 4))[0]
     array([[[[ 2.5,  4.5],
@@ -72,7 +84,7 @@ def AvgPool(
         y /= count
         return y, lambda dy: vjp_of_sum(dy / count)
 
-    return _pool_windows("AvgPool", average, kernel_size, stride, padding)
+    return _pool_windows("AvgPool", average, kernel_size, stride, padding, ceil_mode=ceil_mode)
 
 
 @constructor(per_sample="always", spatial=True)
@@ -93,22 +105,31 @@ def SumPool(kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0)
 
 
 def _pool_windows(
-    name: str, pool: Pool, kernel_size: Sizes, stride: Sizes | None, padding: Sizes
+    name: str,
+    pool: Pool,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    padding: Sizes,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
 ) -> Layer:
     kernel_size = check_sizes(name, "kernel_size", kernel_size)
     stride = kernel_size if stride is None else check_sizes(name, "stride", stride)
     padding = check_sizes(name, "padding", padding, least=0)
+    dilation = check_sizes(name, "dilation", dilation)
+    check_flag(f"{name}: ceil_mode", ceil_mode)
 
     @functools.lru_cache(maxsize=16)
     def place(sizes: Shape) -> Windows:
         kernel = for_each_axis("kernel_size", kernel_size, len(sizes))
         strides = for_each_axis("stride", stride, len(sizes))
         around = for_each_axis("padding", padding, len(sizes))
+        dilations = for_each_axis("dilation", dilation, len(sizes))
         if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
             raise ValueError(
                 f"padding {padding} is more than half of the kernel_size {kernel_size}"
             )
-        return place_windows(sizes, kernel, strides, (1,) * len(sizes), around, around)
+        return place_pool(sizes, kernel, strides, dilations, around, ceil_mode)
 
     return _pool_layer(
         name,

@@ -7,8 +7,41 @@ import math
 
 import numpy as np
 
-from funcnn.ops.windows import Windows, pad, positions, unpad, view_windows
-from funcnn.types import Array, ArrayVjp
+from funcnn.ops.windows import Windows, pad, place_windows, positions, unpad, view_windows
+from funcnn.types import Array, ArrayVjp, Shape
+
+
+def place_pool(
+    inputs: Shape, kernel: Shape, stride: Shape, dilation: Shape, padding: Shape, ceil_mode: bool
+) -> Windows:
+    """The windows of a pool, with as much padding before the image as after it.
+
+    ceil_mode: one more window on each axis on which elements are left over, unless it would begin
+    in the padding after the image; it may reach beyond that, and `after` is made so wide.
+    Raises `ValueError` if not even one window fits, or if one would have padding alone.
+    """
+    after = padding
+    if ceil_mode:
+        after = tuple(map(_after_ceil, inputs, kernel, stride, dilation, padding))
+    windows = place_windows(inputs, kernel, stride, dilation, padding, after)
+    for axis in zip(inputs, windows.outputs, stride, dilation, padding, strict=True):
+        _check_sees_image(*axis)
+    return windows
+
+
+def _after_ceil(size: int, kernel: int, stride: int, dilation: int, padding: int) -> int:
+    left = size + 2 * padding - ((kernel - 1) * dilation + 1)  # behind the first window
+    missing = -left % stride
+    begin = left + missing  # of the last window, if it is given what is missing
+    return padding + missing if 0 <= begin < padding + size else padding
+
+
+def _check_sees_image(size: int, outputs: int, stride: int, dilation: int, padding: int) -> None:
+    begins = range(0, min(padding, outputs * stride), stride)  # of the windows that begin before it
+    if any((begin - padding) % dilation >= size for begin in begins):
+        raise ValueError(
+            f"dilation {dilation} leaps over an image of {size}: a window would have padding alone"
+        )
 
 
 def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVjp | None]:
@@ -59,9 +92,16 @@ def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
 
 
 def count_elements(windows: Windows, include_padding: bool) -> Array:
-    """The elements in each window, with or without those of the padding: `(*outputs, 1, 1)`."""
-    if include_padding:
+    """The elements in each window, with or without those of the padding: `(*outputs, 1, 1)`.
+
+    The padding is as wide after the image as before it: what `ceil_mode` adds to it counts nothing.
+    """
+    if include_padding and windows.after == windows.before:
         return np.full((*windows.outputs, 1, 1), math.prod(windows.kernel))
+    if include_padding:
+        sizes = zip(windows.inputs, windows.before, strict=True)
+        counted = tuple(size + 2 * before for size, before in sizes)
+        windows = windows._replace(inputs=counted, before=(0,) * len(counted))
     return sum_pool(np.ones((*windows.inputs, 1, 1)), windows)[0]
 
 

@@ -46,6 +46,12 @@ class Windows(NamedTuple):
         """How far a window reaches, holes of its dilation included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    @property
+    def unseen(self) -> Shape:
+        """How many elements at the end of the padded image no window reaches."""
+        axes = zip(self.padded, self.outputs, self.stride, self.spans, strict=True)
+        return tuple(size - (n - 1) * s - span for size, n, s, span in axes)
+
 
 @functools.lru_cache(maxsize=256)
 def place_windows(

@@ -85,6 +85,16 @@ def test_a_spec_from_before_an_argument_means_its_default():
     assert fn.from_spec({"layer": "Dropout", "rate": 0.25}).spec == fn.Dropout(0.25).spec
 
 
+@pytest.mark.parametrize("layer", [fn.MaxPool(3, 2, (1, 0)), fn.AvgPool(2, None, 1, False)])
+def test_a_pool_from_before_dilation_and_ceil_mode_is_the_same_pool(layer):
+    old = {key: value for key, value in layer.spec.items() if key not in ("dilation", "ceil_mode")}
+    assert len(old) == len(layer.spec) - 1 - (old["layer"] == "MaxPool")
+    again = fn.from_spec(old)
+    assert again.spec == layer.spec
+    x = fn.random.normal(KEY, (2, 1, 7, 6))
+    np.testing.assert_array_equal(again.apply({}, x)[0], layer.apply({}, x)[0])
+
+
 def test_positional_named_and_default_arguments_give_one_spec():
     assert fn.Dropout().spec == fn.Dropout(0.5).spec == fn.Dropout(rate=0.5).spec
     assert fn.Reshape((2, 3)).spec == fn.Reshape([2, 3]).spec

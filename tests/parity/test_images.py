@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch_helpers import (
     KEY,
@@ -74,9 +74,21 @@ IMAGES = {
     "max, gaps": ("MaxPool", (), {"kernel_size": 2, "stride": 3}),
     "max, much padding": ("MaxPool", (), {"kernel_size": (4, 5), "stride": 1, "padding": 2}),
     "max, single elements": ("MaxPool", (), {"kernel_size": 1, "stride": 2}),
+    "max, dilation": ("MaxPool", (), {"kernel_size": (2, 3), "stride": 1, "dilation": (3, 2)}),
+    "max, beyond the image": ("MaxPool", (), {"kernel_size": (4, 3), "ceil_mode": True}),
+    "max, begun in the padding": (
+        "MaxPool",
+        (),
+        {"kernel_size": (2, 3), "padding": 1, "ceil_mode": True},
+    ),
     "average": ("AvgPool", (), {"kernel_size": (2, 3)}),
     "average, padding": ("AvgPool", (), {"kernel_size": 3, "stride": 2, "padding": 1}),
     "average, much padding": ("AvgPool", (), {"kernel_size": (4, 5), "stride": 2, "padding": 2}),
+    "average, beyond the image": (
+        "AvgPool",
+        (),
+        {"kernel_size": (4, 3), "stride": (3, 2), "padding": (2, 1), "ceil_mode": True},
+    ),
     "average, padding that does not count": (
         "AvgPool",
         (),
@@ -100,6 +112,13 @@ IMAGES = {
     ),
     "an empty output": ("ConvTranspose", (3, 2), {"kernel_size": 1, "padding": 4}),
     "a pool too large": ("MaxPool", (), {"kernel_size": 8}),
+    "a pool too large by its dilation": ("MaxPool", (), {"kernel_size": 3, "dilation": 4}),
+    "a pool too large by more than a stride": (
+        "MaxPool",
+        (),
+        {"kernel_size": 8, "stride": 2, "ceil_mode": True},
+    ),
+    "a pool of no dilation": ("MaxPool", (), {"kernel_size": 2, "dilation": 0}),
     "a pool of no stride": ("MaxPool", (), {"kernel_size": 2, "stride": 0}),
     "padding of more than half": ("MaxPool", (), {"kernel_size": 2, "padding": 2}),
     "an average's padding of more than half": ("AvgPool", (), {"kernel_size": 3, "padding": 2}),
@@ -203,13 +222,26 @@ def test_conv_transpose_is_torchs(geometry, channels, bias, batch, seed):
 # forgets the padding when it asks whether a window fits; that of 1 axis has no divisor.
 POOLS = {
     "max": ("MaxPool", "MaxPool", [1, 2, 3], {}, {}),
+    "max, ceil": ("MaxPool", "MaxPool", [1, 2, 3], *({"ceil_mode": True},) * 2),
     "average": ("AvgPool", "AvgPool", [1, 2], {}, {}),
     "average of the image alone": (
         *("AvgPool", "AvgPool", [1, 2]),
         *({"count_include_pad": False},) * 2,
     ),
+    "average, ceil": ("AvgPool", "AvgPool", [1, 2], *({"ceil_mode": True},) * 2),
+    "average of the image alone, ceil": (
+        *("AvgPool", "AvgPool", [1, 2]),
+        *({"ceil_mode": True, "count_include_pad": False},) * 2,
+    ),
     "sum": ("SumPool", "AvgPool", [2], {}, {"divisor_override": 1}),
 }
+
+
+def has_blind_window(sizes, *, padding, dilation=1, **_):
+    """Whether a window may leap from the padding before the image over all of it."""
+    axes = len(sizes)
+    around, dilations = (v if isinstance(v, tuple) else (v,) * axes for v in (padding, dilation))
+    return any(p and d > size for size, p, d in zip(sizes, around, dilations, strict=True))
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -217,11 +249,14 @@ POOLS = {
 @given(st.data(), st.booleans(), st.integers(1, 3), st.booleans(), seeds)
 def test_pools_are_torchs(name, data, with_stride, batch, ties, seed):
     ours, theirs, axes, our_arguments, their_arguments = POOLS[name]
-    ranges = {"kernel_size": (2, 4), "stride": (1, 3), "padding": (0, 1)}
+    ranges = {"kernel_size": (1, 4), "stride": (1, 4), "padding": (0, 2)}
+    if ours == "MaxPool":
+        ranges["dilation"] = (1, 3)
     sizes, arguments = data.draw(geometries(axes, **ranges))
     if not with_stride:
         del arguments["stride"]
     shape = 2, *sizes
+    assume(not has_blind_window(sizes, **arguments))
     x = normal(seed, batch, *shape)
     assert_same_or_both_refuse(
         lambda: getattr(fn, ours)(**arguments, **our_arguments),
@@ -230,6 +265,18 @@ def test_pools_are_torchs(name, data, with_stride, batch, ties, seed):
         np.round(x) if ties else x,
         seed + 1,
     )
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_where_torch_finds_nothing_but_padding_is_an_error(axes):
+    """There torch gives -inf, from an index that is outside the image."""
+    shape = 1, *(1,) * axes
+    module = getattr(nn, f"MaxPool{axes}d")(2, 1, 1, 2, return_indices=True)
+    y, index = module(torch.zeros(1, *shape))
+    assert torch.isneginf(y).all()
+    assert index.item() >= 1
+    with pytest.raises(ValueError, match="dilation 2 leaps over an image of 1"):
+        fn.MaxPool(2, 1, 1, 2).init(KEY, shape)
 
 
 @given(arrays(min_dims=3, max_dims=3, elements=near), st.integers(1, 3))

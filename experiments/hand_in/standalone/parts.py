@@ -109,7 +109,7 @@ def _pool(function: str, made: str) -> Callable[[Spec, Shape], _Words]:
     def render(spec: Spec, input_shape: Shape) -> _Words:
         size = spec["kernel_size"]
         _expect(isinstance(size, int) and spec["stride"] in (None, size) and spec["padding"] == 0)
-        _expect(len(input_shape) == 3)
+        _expect(len(input_shape) == 3 and spec.get("dilation", 1) == 1 and not spec["ceil_mode"])
         return _partial(function, f", size={size}"), "{}", f"{made}({size})"
 
     return render

@@ -101,6 +101,38 @@ def test_output_padding_of_every_kind(layer, shape):
     assert_same_outputs(layer, shape)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        fn.MaxPool(3, 2, dilation=2, ceil_mode=True),
+        fn.MaxPool((2, 3), (2, 2), 1, ceil_mode=True),
+        fn.MaxPool(1, 4, ceil_mode=True),
+        fn.AvgPool((2, 3), (2, 2), 1, ceil_mode=True),
+        fn.AvgPool((2, 3), (2, 2), 1, count_include_pad=False, ceil_mode=True),
+        fn.AvgPool((1, 3), (4, 2), (0, 1), ceil_mode=True),
+    ],
+)
+@pytest.mark.parametrize("size", [(7, 7), (7, 8), (8, 7), (6, 9)])
+def test_ceil_mode_has_torchs_windows_on_every_axis(layer, size):
+    # On some axes there is one more, on others it would begin in the padding or behind the image.
+    assert_same_outputs(fn.serial(layer, fn.Flatten(), fn.Dense(2)), (2, *size))
+
+
+def test_a_pool_is_one_node_with_torchs_attributes():
+    model = fn.serial(fn.MaxPool(3, 2, 1, 2, True), fn.AvgPool(2, 1, ceil_mode=True))
+    nodes = onnx_model(model, [{}, {}], (1, 8, 8), {}).graph.node
+    found = [(node.op_type, onnx_attributes(node)) for node in nodes]
+    sizes = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    assert found[0] == ("MaxPool", sizes | {"dilations": [2, 2], "ceil_mode": 1})
+    sizes = {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [0, 0, 0, 0]}
+    assert found[1] == ("AveragePool", sizes | {"count_include_pad": 1, "ceil_mode": 1})
+    assert [name for name, _ in found[2:]] == ["Identity"]
+
+
+def onnx_attributes(node):
+    return {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+
+
 def test_values_on_either_side_of_every_kink():
     x = np.array([[-4, -3, -1, -0.5, -0.0, 0, 0.5, 1, 3, 4, 21]], np.float32)
     for layer in (

@@ -185,6 +185,21 @@ def test_the_source_of_a_serial_model_is_a_plain_sequential():
     )
 
 
+def test_the_source_of_a_pool_says_what_is_not_torchs_default():
+    model = fn.serial(
+        fn.MaxPool(3, 2, dilation=(1, 2), ceil_mode=True),
+        fn.AvgPool(2, count_include_pad=False, ceil_mode=True),
+        fn.MaxPool(1),
+    )
+    assert source(part_of(model, (1, 28, 28))) == (
+        "nn.Sequential(\n"
+        "    nn.MaxPool2d(3, stride=2, dilation=(1, 2), ceil_mode=True),\n"
+        "    nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False),\n"
+        "    nn.MaxPool2d(1),\n"
+        ")"
+    )
+
+
 def test_every_own_module_stands_by_itself():
     for name, kind in inspect.getmembers(modules, inspect.isclass):
         if kind.__module__ == modules.__name__:

@@ -13,8 +13,10 @@ KEY = fn.random.key(0)
 LAYERS = {
     "MaxPool": fn.MaxPool(2),
     "MaxPool, overlapping": fn.MaxPool((3, 2), 1, (1, 0)),
+    "MaxPool, dilated": fn.MaxPool((3, 2), 2, 1, (2, 3), ceil_mode=True),
     "AvgPool": fn.AvgPool(2),
     "AvgPool, of the image alone": fn.AvgPool(3, 2, 1, count_include_pad=False),
+    "AvgPool, beyond the image": fn.AvgPool((3, 4), 2, 1, ceil_mode=True),
     "SumPool": fn.SumPool(2),
     "SumPool, overlapping": fn.SumPool((3, 2), 1, (1, 0)),
     "GlobalAvgPool": fn.GlobalAvgPool(),
@@ -50,6 +52,27 @@ X = np.array([[[[1.0, 5, 2], [7, 7, 0]], [[-4, -2, -3], [-1, -1, -6]]]])  # (N, 
             [[[3, 3.5]], [[-3, -2.5]]],
             [[[0.5, 1, 0.5], [0] * 3]] * 2,
         ),
+        (
+            fn.MaxPool(2, 1, dilation=(1, 2)),
+            [[[7]], [[-1]]],
+            [[[0] * 3, [1, 0, 0]]] * 2,
+        ),
+        (
+            fn.MaxPool(2, ceil_mode=True),
+            [[[7, 2]], [[-1, -3]]],
+            [[[0, 0, 1], [1, 0, 0]]] * 2,
+        ),
+        (fn.AvgPool(2, ceil_mode=True), [[[5, 1]], [[-2, -4.5]]], [[[0.25, 0.25, 0.5]] * 2] * 2),
+        (  # the last window has the padding behind it, but not what is beyond that
+            fn.AvgPool((2, 4), (2, 3), (0, 1), ceil_mode=True),
+            [[[22 / 8, 0.5]], [[-17 / 8, -2.25]]],
+            [[[1 / 8, 1 / 8, 1 / 8 + 1 / 4]] * 2] * 2,
+        ),
+        (
+            fn.AvgPool((2, 4), (2, 3), (0, 1), count_include_pad=False, ceil_mode=True),
+            [[[22 / 6, 1]], [[-17 / 6, -4.5]]],
+            [[[1 / 6, 1 / 6, 1 / 6 + 1 / 2]] * 2] * 2,
+        ),
         (fn.SumPool((1, 2)), [[[6], [14]], [[-6], [-2]]], [[[1, 1, 0]] * 2] * 2),
         (fn.SumPool(2, 1), [[[20, 14]], [[-8, -12]]], [[[1, 2, 1]] * 2] * 2),
         (fn.GlobalAvgPool(), [22 / 6, -17 / 6], [[[1 / 6] * 3] * 2] * 2),
@@ -67,6 +90,32 @@ def test_the_stride_is_the_kernel_size_unless_given(make):
     assert make((2, 3)).init(KEY, SHAPE)[0] == (2, 3, 2)
     assert make((2, 3), 1).init(KEY, SHAPE)[0] == (2, 6, 4)
     assert make((2, 3), (1, 2)).init(KEY, SHAPE)[0] == (2, 6, 2)
+
+
+@pytest.mark.parametrize("make", [fn.MaxPool, fn.AvgPool])
+@pytest.mark.parametrize(
+    ("arguments", "size", "floor", "ceil"),
+    [
+        ((2,), 6, 3, 3),
+        ((2,), 7, 3, 4),
+        ((3, 2), 2, None, 1),  # the only window may reach beyond the image by less than its stride
+        ((4, 2), 2, None, None),
+        ((2, 2, 1), 3, 2, 2),  # a third would begin in the padding
+        ((2, 3, 1), 4, 2, 2),
+        ((3, 3, 1), 5, 2, 2),
+        ((3, 3, 1), 6, 2, 3),
+        ((1, 3), 5, 2, 2),  # nor may it begin beyond the image
+        ((1, 3), 6, 2, 2),
+    ],
+)
+def test_ceil_mode_adds_a_window_that_begins_before_the_padding(make, arguments, size, floor, ceil):
+    for outputs, ceil_mode in ((floor, False), (ceil, True)):
+        layer = make(*arguments, ceil_mode=ceil_mode)
+        if outputs is None:
+            with pytest.raises(ValueError, match=f"larger than the image of {size}, padded to"):
+                layer.init(KEY, (1, size))
+        else:
+            assert layer.init(KEY, (1, size))[0] == (1, outputs)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +218,49 @@ def test_an_argument_of_another_kind_is_named_with_its_value(make, name, value):
 def test_whether_padding_counts_is_true_or_false():
     with pytest.raises(TypeError, match=r"^AvgPool: count_include_pad is True or False, got 'no'$"):
         fn.AvgPool(2, count_include_pad="no")
+
+
+@pytest.mark.parametrize("make", [fn.MaxPool, fn.AvgPool])
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_ceil_mode_is_true_or_false(make, value):
+    said = f"^{make.__name__}: ceil_mode is True or False, got {value!r}$"
+    with pytest.raises(TypeError, match=said):
+        make(2, ceil_mode=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (0, ValueError, "must be at least 1, got 0"),
+        ((1, -2), ValueError, "must be at least 1, got (1, -2)"),
+        (1.5, TypeError, "is an integer, or a tuple of one for each spatial axis, got 1.5"),
+        (None, TypeError, "is an integer, or a tuple of one for each spatial axis, got None"),
+    ],
+)
+def test_a_dilation_that_is_none_is_named_with_its_value(value, error, message):
+    with pytest.raises(error, match=f"^MaxPool: dilation {re.escape(message)}$"):
+        fn.MaxPool(2, dilation=value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (fn.MaxPool(2, dilation=(1, 1, 1)), (1, 9, 9), "dilation (1, 1, 1) is for 3 spatial axes"),
+        (fn.MaxPool(3, dilation=2), (1, 9, 4), "a kernel of 5x5, dilated, is larger than the"),
+        (fn.MaxPool(2, 1, 1, 2), (1, 9, 1), "dilation 2 leaps over an image of 1: a window would"),
+        (
+            fn.MaxPool((4, 1), (2, 1), (2, 0), (3, 1), ceil_mode=True),
+            (1, 1, 9),
+            "a kernel of 10x1, dilated, is larger than the image of 1x9, padded to 5x9",
+        ),
+        (fn.MaxPool(4, 9, 2, 3, True), (2, 1), "dilation 3 leaps over an image of 1: a window"),
+    ],
+)
+def test_a_dilation_that_does_not_fit_is_an_error_that_says_so(layer, shape, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer.init(KEY, shape)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer.apply({}, np.ones((2, *shape)))
 
 
 NO_IMAGE = "expected images (channels, height, width), got shape"

@@ -375,6 +375,8 @@ POOLS = {
     "padded": fn.MaxPool(3, 2, 1),
     "padded, two overlap": fn.MaxPool((2, 3), 1, (1, 1)),
     "one element": fn.MaxPool(1),
+    "dilated": fn.MaxPool(2, 1, 1, (3, 2)),
+    "beyond the image": fn.MaxPool(2, 2, dilation=(1, 2), ceil_mode=True),
 }
 
 

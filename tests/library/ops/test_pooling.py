@@ -1,10 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 from helpers import frozen
 
-from funcnn.ops.pooling import count_elements, max_pool, sum_pool
+from funcnn.ops.pooling import count_elements, max_pool, place_pool, sum_pool
 from funcnn.ops.windows import place_windows
 
 
@@ -91,6 +92,51 @@ def test_elements_are_counted_with_the_padding_and_without():
     windows = place((3, 2), (3, 2), (1, 1), (1, 0))
     assert count_elements(windows, True).tolist() == [[[[6]]], [[[6]]], [[[6]]]]
     assert count_elements(windows, False).tolist() == [[[[4]]], [[[6]]], [[[4]]]]
+
+
+def test_what_ceil_mode_adds_to_the_padding_counts_nothing():
+    windows = place_pool((4, 2), (3, 2), (2, 2), (1, 1), (1, 0), True)
+    assert (windows.after, windows.outputs) == ((2, 0), (3, 1))
+    assert count_elements(windows, True).ravel().tolist() == [6, 6, 4]
+    assert count_elements(windows, False).ravel().tolist() == [4, 6, 2]
+
+
+@pytest.mark.parametrize(
+    ("axis", "after", "outputs", "unseen"),  # size, kernel, stride, dilation, padding
+    [
+        ((7, 2, 2, 1, 0), 1, 4, 0),
+        ((8, 2, 2, 1, 0), 0, 4, 0),
+        ((3, 2, 2, 1, 1), 1, 2, 1),  # a third window would begin in the padding
+        ((6, 1, 4, 1, 0), 0, 2, 1),  # and this one behind the image
+        ((6, 1, 5, 1, 0), 0, 2, 0),
+        ((9, 3, 4, 2, 1), 3, 3, 0),
+        ((2, 3, 2, 1, 0), 1, 1, 0),  # without it, no window fits
+    ],
+)
+def test_ceil_mode_widens_the_padding_after_the_image(axis, after, outputs, unseen):
+    found = place_pool(*((number,) for number in axis), True)
+    assert (found.before, found.after) == ((axis[-1],), (after,))
+    assert (found.outputs, found.unseen) == ((outputs,), (unseen,))
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+def test_windows_begin_where_torch_says_and_each_sees_the_image(ceil_mode, size, stride, padding):
+    image = range(padding, padding + size)
+    for kernel, dilation in itertools.product(range(max(1, 2 * padding), 6), range(1, 5)):
+        last = size + 2 * padding - (kernel - 1) * dilation - 1 + ceil_mode * (stride - 1)
+        begins = [begin for begin in range(0, last + 1, stride) if begin < image.stop]
+        axis = (size,), (kernel,), (stride,), (dilation,), (padding,)
+        if not begins:
+            with pytest.raises(ValueError, match="larger than the image"):
+                place_pool(*axis, ceil_mode)
+        elif any(not any(begin + k * dilation in image for k in range(kernel)) for begin in begins):
+            with pytest.raises(ValueError, match=f"dilation {dilation} leaps over an image of"):
+                place_pool(*axis, ceil_mode)
+        else:
+            assert place_pool(*axis, ceil_mode).outputs == (len(begins),)
 
 
 @pytest.mark.parametrize("inputs", [(5,), (4, 5), (3, 4, 5)])

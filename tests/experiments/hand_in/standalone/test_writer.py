@@ -16,9 +16,11 @@ from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in.standalone import layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
+from funcnn.experiments.hand_in.standalone.parts import parts_of
 from funcnn.experiments.hand_in.standalone.writer import network_file
 from funcnn.experiments.tasks.build import build_loss, build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.types import layer_name
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(3, 2, 7, 6))
@@ -264,6 +266,21 @@ def test_what_there_are_no_words_for_is_named(settings, message) -> None:
     )
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         network_file(task)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(fn.MaxPool(2, dilation=2), fn.MaxPool(2, ceil_mode=True), fn.AvgPool(2, ceil_mode=True)),
+        *(fn.MaxPool(2, 1), fn.AvgPool(3, padding=1)),
+    ],
+)
+def test_a_pool_of_more_than_its_size_has_no_words(layer) -> None:
+    assert len(parts_of(fn.serial(fn.MaxPool(2), fn.AvgPool(2)), (1, 8, 8))) == 2
+    with pytest.raises(
+        InputError, match=rf"layer 1: network.py has no words for {layer_name(layer)}"
+    ):
+        parts_of(fn.serial(fn.MaxPool(2), layer), (1, 8, 8))
 
 
 def test_the_pattern_is_a_network_too() -> None:
