@@ -18,8 +18,8 @@ from funcnn.cli.options import (
     say_chosen,
     threads_option,
 )
-from funcnn.cli.progress import CompareBar
 from funcnn.experiments.compare.comparison import MODES, SEEDS, STEPS, Comparison
+from funcnn.experiments.compare.progress import CompareBar
 from funcnn.experiments.compare.report import tables
 from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, quoted

@@ -18,7 +18,8 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.models import FORMS, export_model, import_weights
-from funcnn.experiments.tasks.config import RunConfig, read_own
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.tasks.sizes import usual_sizes
 
 

@@ -113,9 +113,11 @@ def _line(
 
 
 def _is_of_output(error: OSError) -> bool:
-    """Whether it was raised where a command prints; everything is printed by `click.echo`."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
+    """Whether it was raised where a command prints: by `click.echo`, or as a line above a bar."""
+    from funcnn.experiments.training.progress import Bar
+
+    printing = {click.echo.__code__, Bar.note.__code__}
+    return any(frame.f_code in printing for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _forget_output() -> None:

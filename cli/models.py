@@ -19,7 +19,7 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.errors import printable
 from funcnn.experiments.reports.text_table import text_table
-from funcnn.experiments.tasks.config import read_own
+from funcnn.experiments.tasks.references import read_own
 
 
 @click.command()

@@ -7,9 +7,9 @@ import click
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import read_own
-from funcnn.experiments.tasks.model_files import is_reference
 from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.references import read_own
+from funcnn.experiments.tasks.settings import is_reference
 
 if TYPE_CHECKING:
     from funcnn.experiments.training.target import Target

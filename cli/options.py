@@ -11,16 +11,18 @@ import click
 from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, HIGHEST_LR
-from funcnn.experiments.tasks.config import SETTINGS, RunConfig, read_own
-from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
+from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
+    NameOrReference,
     Number,
     Sizes,
     Whole,
     dashed,
+    is_reference,
     parse_sizes,
 )
 from funcnn.experiments.tasks.sizes import usual_sizes
@@ -50,7 +52,7 @@ def setting_option(name: str, about: str | None = None) -> Callable[[Command], C
     setting = SETTINGS[name]
     kind, about = setting.kind, about or setting.about
     taking = _TYPES.get(type(kind), {})
-    if isinstance(kind, Choice):  # the architectures too
+    if isinstance(kind, (Choice, NameOrReference)):  # a network of one's own is for --model
         taking = {"type": click.Choice(list(kind.names))}
     if not isinstance(kind, Flag):
         brought = "; ".join(filter(None, (_by_arch(name), _by_choice(name))))

@@ -1,92 +1,22 @@
-"""The progress bars of the commands: what a callback is told, as a bar and as lines."""
+"""The progress bars of commands that do many runs, or none."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from funcnn.cli.options import echo
-from funcnn.experiments.labs.lab import Lab, is_printed, printed
+from funcnn.experiments.labs.lab import Lab
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.sweep.results import Outcome
-from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.run_folder import EpochRow, RunFolder, loss_text
+from funcnn.experiments.training.progress import Bar, is_printed, printed
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 
-class _Bar(Callback):
-    """A bar if stderr is a terminal, and lines on stdout, above it."""
-
-    _bar: Any = None
-
-    def __init__(self, *, bar: bool = True, lines: bool) -> None:
-        self._wanted, self._lines = bar, lines
-
-    def _show(self, unit: str, **settings: Any) -> None:
-        """Show a new bar."""
-        from tqdm import tqdm
-
-        self.close()
-        disable = None if self._wanted else True  # None: no bar unless stderr is a terminal
-        self._bar = tqdm(unit=unit, leave=False, disable=disable, dynamic_ncols=True, **settings)
-
-    def step_end(self, run: str, done: int, steps: int, loss: float | None) -> None:
-        self._bar.total = steps
-        self._bar.update(done - self._bar.n)
-
-    def note(self, line: str) -> None:
-        if self._lines:
-            with self._bar.external_write_mode():
-                echo(line)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-class TrainBar(_Bar):
-    """A bar over the steps of a run; a line for each recorded epoch, or for twenty of many."""
-
-    def run_begin(self, run: str, steps: int | None, done: int) -> None:
-        self._show(" steps", total=steps, initial=done, mininterval=0.2)
-
-    def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
-        if not is_printed(row, epochs, 20):
-            return
-        parts = [
-            f"epoch {row.epoch:{len(str(epochs))}}/{epochs}",
-            f"train loss {loss_text(row.train_loss)} accuracy {row.train_accuracy:.2%}",
-            f"lr {row.learning_rate:.2g}",
-            f"{row.seconds:.1f} s",
-        ]
-        if row.val_loss is not None and row.val_accuracy is not None:
-            parts.insert(2, f"val loss {loss_text(row.val_loss)} accuracy {row.val_accuracy:.2%}")
-        self.note("  ".join(parts))
-
-
-class CompareBar(_Bar):
-    """A bar for each run and lockstep, and a line for each that is over."""
-
-    def run_begin(self, run: str, steps: int | None, done: int) -> None:
-        self._show(" steps", desc=run, total=steps, initial=done, mininterval=0.2)
-
-    def run_end(self, run: str, folder: RunFolder, error: str | None) -> None:
-        summary = folder.read_summary()
-        accuracy = summary["test_accuracy"]
-        tested = "no test labels" if accuracy is None else f"test accuracy {accuracy:.2%}"
-        self.note(f"{run}: {tested}, {summary['epochs']} epochs in {summary['seconds']:.1f} s")
-
-    def note(self, line: str) -> None:
-        self.close()
-        super().note(line)
-
-
-class BenchBar(_Bar):
+class BenchBar(Bar):
     """A bar over the turns of a benchmark, and what came out as lines."""
 
     def run_begin(self, run: str, steps: int | None, done: int) -> None:
         self._show(" turns", total=steps)
 
 
-class _RunsBar(_Bar):
+class _RunsBar(Bar):
     """A bar over the epochs of all runs, and lines of a kind of its own for each that is over."""
 
     def __init__(self, title: str, *, bar: bool, lines: bool) -> None:

@@ -21,13 +21,13 @@ from funcnn.cli.options import (
     setting_option,
     threads_option,
 )
-from funcnn.cli.progress import TrainBar
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.learner import expect_init_used, make_learner
 from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
+from funcnn.experiments.training.progress import TrainBar
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
 

@@ -27,8 +27,8 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
-from funcnn.experiments.tasks.model_files import is_reference
 from funcnn.experiments.tasks.own_models import OwnModel, read_own_model, write_own_model
+from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.pool import Job, run_all, tell

@@ -218,14 +218,3 @@ class Results:
         """
         values = [self.summary(trial, backend, seed)[score] for seed in self.seeds]
         return None if None in values else spread(values)
-
-
-def is_printed(row: EpochRow, epochs: int, lines: int = 10) -> bool:
-    """Whether an epoch is printed: of thousands of epochs so many lines say enough."""
-    every = max(1, epochs // lines) if epochs > 100 else 1
-    return row.epoch % every == 0 or row.epoch == epochs
-
-
-def printed(rows: Sequence[EpochRow]) -> list[EpochRow]:
-    """The rows of a finished run that are printed."""
-    return [row for row in rows if is_printed(row, rows[-1].epoch)]

@@ -15,7 +15,7 @@ from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.figures.architecture import blocks_of
 from funcnn.experiments.figures.architecture import network as draw_network
 from funcnn.experiments.labs import judgements
-from funcnn.experiments.labs.lab import Results, Trial, printed
+from funcnn.experiments.labs.lab import Results, Trial
 from funcnn.experiments.labs.layers_in_words import numbered, summary_in_words
 from funcnn.experiments.labs.settings_in_words import trained_with
 from funcnn.experiments.labs.tables import BACKEND_NAMES, run_in_words, screen, shown
@@ -25,6 +25,7 @@ from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.figures import learning_curve
 from funcnn.experiments.training.predictions import save_predictions
+from funcnn.experiments.training.progress import printed
 
 
 def sizes(data: Dataset) -> list[Block]:

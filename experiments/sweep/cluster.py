@@ -23,7 +23,8 @@ from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.sweep.plan import made_ready
-from funcnn.experiments.tasks.config import RunConfig, own_as_told
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.references import own_as_told
 from funcnn.experiments.training.pool import Answers, Job, run_all
 
 _PATIENCE = 5  # seconds that a scheduler has to answer

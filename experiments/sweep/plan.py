@@ -17,10 +17,10 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import load_data
-from funcnn.experiments.tasks.config import SETTINGS, RunConfig, read_own
-from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.tasks.settings import as_option, dashed
+from funcnn.experiments.tasks.references import read_own
+from funcnn.experiments.tasks.settings import as_option, dashed, is_reference
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import expect_init_used

@@ -10,7 +10,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.tasks import networks
-from funcnn.types import Array, Layer, Loss, LossVjp
+from funcnn.types import Array, Layer, Loss, LossVjp, Shape
 
 KEYWORDS = {
     "channels": "filters",
@@ -99,6 +99,20 @@ ARCHITECTURES = {
     "points": Architecture(networks.points, _POINTS, binary=True),
     "points-conv": Architecture(networks.points_conv, _POINTS, binary=True),
 }
+
+
+def architecture_of(arch: str, *, binary: bool) -> Architecture:
+    """The architecture of this name; of a user's own network, one that trains as `cnn3` does.
+
+    binary: whether the data have it give one probability, if it is a user's own.
+    """
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    return Architecture(_no_other, IMAGE_CLASSIFIER, IMAGE_CLASSIFIER_SGD, binary)
+
+
+def _no_other(input_shape: Shape, classes: int) -> Layer:
+    raise AssertionError("a network of the user's own is built by itself")
 
 
 LOSSES = {"cross-entropy": "nats", "squared-error": "squared error"}

@@ -13,25 +13,25 @@ from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
     ARCHITECTURES,
     HIGHEST_LR,
-    IMAGE_CLASSIFIER,
-    IMAGE_CLASSIFIER_SGD,
-    KEYWORDS,
     LOSSES,
     Architecture,
+    architecture_of,
 )
-from funcnn.experiments.tasks.model_files import is_reference, read_model
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
-from funcnn.experiments.tasks.own_models import OwnModel, Record, recorded_model
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.own_settings import OWN, check_own
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
     NameOrPath,
+    NameOrReference,
     Number,
     Setting,
     Sizes,
     Whole,
     dashed,
+    is_reference,
     setting,
 )
 
@@ -43,19 +43,11 @@ CLASS_WEIGHTS = ("none", "balanced")
 """How much an example counts in the loss: all the same, or all classes together the same."""
 
 
-class _Network(Choice):
-    """One of the architectures, or one of a user's own."""
-
-    def wrong(self, value: Any) -> str | None:
-        """As `Kind.wrong`."""
-        return None if isinstance(value, str) and is_reference(value) else super().wrong(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that a run's result depends on. Raises `InputError` for a value out of range."""
 
-    arch: str = setting(_Network(ARCHITECTURES), "mlp3", "The network.")
+    arch: str = setting(NameOrReference(ARCHITECTURES), "mlp3", "The network.")
     backend: str = setting(
         Choice(BACKENDS),
         "numpy",
@@ -105,7 +97,7 @@ class RunConfig:
         defaults="{}; all, where there are fewer",
         none="the whole set",
     )
-    optimizer: str = setting(Choice((*OPTIMIZERS, "own")), "sgd", "How gradients become steps.")
+    optimizer: str = setting(Choice((*OPTIMIZERS, OWN)), "sgd", "How gradients become steps.")
     lr: float = setting(Number(), 0.05, "Highest learning rate.")
     momentum: float = setting(
         Number(below=1),
@@ -121,7 +113,7 @@ class RunConfig:
         "tenths; piecewise drops tenfold at 1/2 and 3/4.",
     )
     loss: str = setting(
-        Choice((*LOSSES, "own")),
+        Choice((*LOSSES, OWN)),
         "cross-entropy",
         "What is minimized: the cross-entropy of the labels, or half the squared error of outputs "
         "and one-hot labels (for points the squared error).",
@@ -181,19 +173,8 @@ class RunConfig:
                 f"--weight-init {self.weight_init}: needs --init shared for --backend torch, "
                 "whose modules else begin with weights of their own"
             )
-        for name in ("loss", "optimizer"):
-            if getattr(self, name) == "own" and not (self.own and self.own.brings(name)):
-                raise InputError(f"--{name} own: give --model FILE.py:NAME, of a file with {name}")
-        for name in ("loss", "optimizer"):
-            if getattr(self, name) == "own" and self.backend == "torch":
-                raise InputError(f"--{name} own: PyTorch does not have it, give another --{name}")
-        if self.label_smoothing and self.loss == "own":
-            _refuse("label_smoothing", self.label_smoothing, "0 for --loss own")
-        for name in ("momentum", "weight_decay"):
-            if getattr(self, name) and self.optimizer == "own":
-                _refuse(
-                    name, getattr(self, name), "left out for --optimizer own, which has its own"
-                )
+        usual = {name: each.default for name, each in SETTINGS.items()}
+        check_own(self.as_data(), self.own, usual)
         if (self.data in POINT_SETS) != architecture.binary:
             binary = next(name for name, known in ARCHITECTURES.items() if known.binary)
             wanted = f"of images for --arch {self.arch}; points are for --arch {binary}"
@@ -205,11 +186,6 @@ class RunConfig:
         """Check what is chosen about the network."""
         convolves = self.architecture.convolves
         if self.own is not None:
-            for name in KEYWORDS:
-                if getattr(self, name) != SETTINGS[name].default:
-                    options = ", ".join(self.own.settings) or "none"
-                    expected = f"left out for {self.arch}, whose settings are: {options}"
-                    _refuse(name, getattr(self, name), expected)
             return
         if convolves and not self.channels:
             _refuse("channels", self.channels, "one size at least, as 16x32")
@@ -221,7 +197,7 @@ class RunConfig:
     @property
     def architecture(self) -> Architecture:
         """The architecture; of a network of the user's own, one that trains as `cnn3` does."""
-        return _architecture_of(self.arch, self.data)
+        return architecture_of(self.arch, binary=self.data in POINT_SETS)
 
     @property
     def short_arch(self) -> str:
@@ -242,7 +218,7 @@ class RunConfig:
         own; its settings may stand beside the others.
         Raises `InputError` for an unknown name or a value out of range.
         """
-        settings = _with_own_settings(settings, own)
+        settings = dict(settings) if own is None else own.apart(settings)
         unknown = sorted(set(settings) - {*SETTINGS, "own_settings"})
         if unknown:
             names = ", ".join(sorted(SETTINGS))
@@ -250,11 +226,13 @@ class RunConfig:
         _check("arch", settings.get("arch"))
         if own is None and is_reference(settings["arch"]):
             raise InputError(f"{settings['arch']} is a network of a user's own: give --model")
-        architecture = _architecture_of(settings["arch"], settings.get("data"))
+        architecture = architecture_of(
+            settings["arch"], binary=str(settings.get("data")) in POINT_SETS
+        )
         defaults = {name: each.default for name, each in SETTINGS.items()}
         defaults |= architecture.defaults
         if own is not None:
-            defaults |= {name: "own" for name in ("loss", "optimizer") if own.brings(name)}
+            defaults |= {name: OWN for name in ("loss", "optimizer") if own.brings(name)}
         optimizer = settings.get("optimizer", defaults["optimizer"])
         known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
         if known and optimizer != defaults["optimizer"]:
@@ -263,7 +241,7 @@ class RunConfig:
         if isinstance(activation, str) and activation in HIGHEST_LR:
             lr = min(HIGHEST_LR[activation], defaults["lr"] / 10)
             defaults = defaults | {"lr": lr}
-        if optimizer == "own":
+        if optimizer == OWN:
             defaults |= {"momentum": 0.0, "weight_decay": 0.0}
         if settings.get("loss") == "squared-error":
             defaults = defaults | {"label_smoothing": 0.0}
@@ -330,35 +308,6 @@ SETTINGS: dict[str, Setting] = {
 """What every setting may be, by its name."""
 
 
-def _architecture_of(arch: str, data: Any) -> Architecture:
-    if not is_reference(arch):
-        return ARCHITECTURES[arch]
-    binary = isinstance(data, str) and data in POINT_SETS
-    return Architecture(_own, IMAGE_CLASSIFIER, IMAGE_CLASSIFIER_SGD, binary)
-
-
-def _own(input_shape: Any, classes: int) -> Any:
-    raise AssertionError("a network of the user's own is built by itself")
-
-
-def _with_own_settings(settings: Mapping[str, Any], own: OwnModel | None) -> dict[str, Any]:
-    """The settings, with those of the user's own network apart, and all of them there."""
-    if own is None:
-        return dict(settings)
-    known = [name for name in settings if name in own.settings]
-    values = {name: value for name, value in settings.items() if name not in known}
-    kept = values.get("own_settings", {})
-    if not isinstance(kept, dict):
-        raise InputError(f"own_settings {kept}: must be an object")
-    given = {name: _as_tuple(value) for name, value in kept.items()}
-    given |= {name: settings[name] for name in known}
-    return values | {"own_settings": given if own.recorded else own.resolved(given)}
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
-
-
 def _check(name: str, value: Any) -> None:
     if (expected := SETTINGS[name].kind.wrong(value)) is not None:
         _refuse(name, value, expected)
@@ -368,26 +317,3 @@ def _refuse(name: str, value: Any, expected: str) -> None:
     if isinstance(value, tuple):
         value = sizes_text(value)
     raise InputError(f"--{dashed(name)} {value}: must be {expected}")
-
-
-_OTHER_OPTIONS = (
-    *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "out", "quiet"),
-    *("resume", "scheduler", "seeds", "set", "steps", "threads", "trial"),
-)
-
-
-def read_own(reference: str) -> OwnModel:
-    """The network of `FILE.py:NAME` or `package.module:NAME`, as `model_files.read_model`.
-
-    No setting of it has the name of an option. Raises `InputError`.
-    """
-    return read_model(reference, {*SETTINGS, *_OTHER_OPTIONS, "own_settings"})
-
-
-def own_as_told(told: Mapping[str, Any] | None) -> OwnModel | None:
-    """The network that another process told of, `OwnModel.told`."""
-    if told is None:
-        return None
-    if told["record"] is None:
-        return read_own(told["name"])
-    return recorded_model(Record(**told["record"]), told["name"])

@@ -21,22 +21,12 @@ from typing import Any
 
 from funcnn.experiments.errors import InputError, kind_of, printable
 from funcnn.experiments.tasks.own_models import OwnModel, Source, in_words
-from funcnn.experiments.tasks.settings import dashed
+from funcnn.experiments.tasks.settings import dashed, is_reference
 from funcnn.spec import is_own_constructor
 from funcnn.types import Layer
 
 _LIMIT = 60.0
 """Seconds that reading a file may take: what takes longer belongs into the function."""
-
-
-def is_reference(text: str) -> bool:
-    """Whether a text is `FILE.py:NAME` or `package.module:NAME`, and no name of ours."""
-    file, colon, name = text.rpartition(":")
-    return bool(colon and name.isidentifier() and (file.endswith(".py") or _dotted(file)))
-
-
-def _dotted(text: str) -> bool:
-    return all(part.isidentifier() for part in text.split("."))
 
 
 def read_model(reference: str, options: Collection[str]) -> OwnModel:
@@ -146,6 +136,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "torch_modules": ("a dict of functions by the names of layers", lambda v: _named(v)),
     "onnx_operators": ("a dict of functions by the names of layers", lambda v: _named(v)),
 }
+
+
+PARTS = tuple(_KINDS)
+"""What else a file may bring, by the names that it has in a script."""
 
 
 def _named(value: Any) -> bool:

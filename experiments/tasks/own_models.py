@@ -158,6 +158,19 @@ class OwnModel:
         except ValueError as error:
             raise InputError(f"{option} {keyword}={text}: {error}") from None
 
+    def apart(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a run, its own ones apart from the others, and all of them there.
+
+        Raises `InputError` as `resolved`.
+        """
+        kept = settings.get("own_settings", {})
+        if not isinstance(kept, dict):
+            raise InputError(f"own_settings {kept}: must be an object")
+        given = {name: _as_tuple(value) for name, value in kept.items()}
+        given |= {name: settings[name] for name in settings if name in self.settings}
+        others = {name: value for name, value in settings.items() if name not in self.settings}
+        return others | {"own_settings": given if self.recorded else self.resolved(given)}
+
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All settings: the given ones, and the defaults of the others. Raises `InputError`."""
         for keyword in given:
@@ -175,6 +188,11 @@ class OwnModel:
             for keyword, value in self.settings.items()
         )
         return f"{self.name} has no setting {keyword!r} (known: {defaults or 'none'})"
+
+
+def _as_tuple(value: Any) -> Any:
+    """A list of JSON as the tuple that it was."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def in_words(error: BaseException) -> str:

@@ -29,6 +29,18 @@ class Choice(NamedTuple):
         return None if known else f"one of {', '.join(self.names)}"
 
 
+class NameOrReference(NamedTuple):
+    """One of some names, or what a user calls something of their own."""
+
+    names: Collection[str]
+
+    def wrong(self, value: Any) -> str | None:
+        """As `Kind.wrong`."""
+        if isinstance(value, str) and (value in self.names or is_reference(value)):
+            return None
+        return f"one of {', '.join(self.names)}, or FILE.py:NAME"
+
+
 class NameOrPath(NamedTuple):
     """One of some names, or any path."""
 
@@ -120,6 +132,16 @@ def setting(
 ) -> Any:
     """A field of a dataclass that has the `Setting` of these as its metadata."""
     return dataclasses.field(metadata={"setting": Setting(kind, default, about, defaults, none)})
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text is `FILE.py:NAME` or `package.module:NAME`, and no name of ours."""
+    file, colon, name = text.rpartition(":")
+    return bool(colon and name.isidentifier() and (file.endswith(".py") or _dotted(file)))
+
+
+def _dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
 
 
 def dashed(name: str) -> str:

@@ -38,8 +38,8 @@ class Callback:
         A run in another process tells it now and then, without a loss.
         """
 
-    def epoch_end(self, run: str, row: EpochRow, epochs: int) -> None:
-        """An epoch of so many was recorded."""
+    def epoch_end(self, run: str, row: EpochRow, epochs: int) -> object:
+        """An epoch of so many was recorded. If what this returns is true, the run ends with it."""
 
     def run_end(self, run: str, folder: RunFolder, error: str | None) -> None:
         """A run is over: what came out is in its folder, or the error says why it is not."""

@@ -205,7 +205,8 @@ class TrainingRun:
                     row = row._replace(seconds=round(now - since, 3))
                     self._record(row, params)
                     since = now
-                    callback.epoch_end(run, row, epochs)
+                    if callback.epoch_end(run, row, epochs):
+                        break
             summary = self._conclude(draw)
         callback.run_end(run, self.folder, None)
         return summary

@@ -21,8 +21,8 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.model_files import is_reference
 from funcnn.experiments.tasks.own_models import OwnModel, read_own_model
+from funcnn.experiments.tasks.settings import is_reference
 
 
 class EpochRow(NamedTuple):

@@ -9,10 +9,10 @@ from funcnn.experiments.data.datasets import POINT_SETS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.build import build_network
-from funcnn.experiments.tasks.config import RunConfig, read_own
-from funcnn.experiments.tasks.model_files import is_reference
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.tasks.settings import dashed
+from funcnn.experiments.tasks.references import read_own
+from funcnn.experiments.tasks.settings import dashed, is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run_folder import RunFolder

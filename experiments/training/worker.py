@@ -25,7 +25,8 @@ import funcnn as fn
 from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.memory import Peak
-from funcnn.experiments.tasks.config import RunConfig, own_as_told
+from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.references import own_as_told
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder

@@ -1,0 +1,42 @@
+"""What the settings of a run may be where its network, loss or optimizer is the user's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.architectures import KEYWORDS
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.settings import as_option, dashed
+
+OWN = "own"
+"""What a loss or an optimizer is called that is of the user's own file."""
+_INSTEAD = {  # of what has no meaning beside one's own
+    "loss": ("label_smoothing",),
+    "optimizer": ("momentum", "weight_decay"),
+}
+
+
+def check_own(values: Mapping[str, Any], own: OwnModel | None, usual: Mapping[str, Any]) -> None:
+    """Raise `InputError` for the first value that does not go with what is the user's own.
+
+    values: all settings of a run. own: its network, if it is a user's own. usual: the values of
+    settings of a network that nobody chose.
+    """
+    for part, without in _INSTEAD.items():
+        if values[part] != OWN:
+            continue
+        if own is None or not own.brings(part):
+            raise InputError(f"--{part} own: give --model FILE.py:NAME, of a file with {part}")
+        if values["backend"] == "torch":
+            raise InputError(f"--{part} own: PyTorch does not have it, give another --{part}")
+        for name in without:
+            if values[name]:
+                _refuse(name, values[name], f"0 for --{part} own")
+    for name in KEYWORDS if own is not None else ():
+        if values[name] != usual[name]:
+            known = ", ".join(own.settings if own else ()) or "none"
+            _refuse(name, values[name], f"left out for your own network (its settings: {known})")
+
+
+def _refuse(name: str, value: Any, expected: str) -> None:
+    raise InputError(f"--{dashed(name)} {as_option(value)}: must be {expected}")
