@@ -2,12 +2,13 @@
 
 `data` reads, `tasks` says what is to be learned, `training` runs it, `pytorch` mirrors it;
 `compare`, `export`, `bench`, `sweep`, `labs` and `hand_in` use that; `figures`, `reports` and
-`system` serve them all. For scripts there are `train`, `resume` and `compare`, see `scripts`.
+`system` serve them all. What the commands do, a script does with `train`, `resume` and
+`compare_with_torch`, of `scripts`.
 """
 
 from typing import Any
 
-__all__ = ["Run", "compare", "resume", "train"]
+__all__ = ["Run", "compare_with_torch", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,18 @@
-"""What the commands do, from a script: `train`, `resume` and `compare`.
+"""What the commands do, from a script: `train`, `resume` and `compare_with_torch`.
 
     from funcnn import experiments
 
     run = experiments.train(model, data="fashion-mnist", epochs=5, lr=1e-3)
     run.summary["test_accuracy"], run.path
     run = experiments.resume(run.path, epochs=10)
-    experiments.compare(model, data="fashion-mnist", epochs=5, seeds=3)
+    experiments.compare_with_torch(model, data="fashion-mnist", epochs=5, seeds=3)
 
 Each writes the folder that the command writes, with its figures, and shows its bar. Settings are
 the options of `funcnn train`, with `_` for `-`, and those of one's own function.
 """
 
 import contextlib
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,7 @@ def resume(
         return _finished(run, on_epoch, progress)
 
 
-def compare(
+def compare_with_torch(
     network: Network | Path,
     *,
     modes: Sequence[str] = MODES,
@@ -191,7 +192,8 @@ def _own(network: Network, parts: Mapping[str, Any]) -> OwnModel:
             raise InputError(f"{next(iter(parts))}: put it into the file of {network}")
         return read_own(network)
     name, source = _named(network)
-    return own_model_of(name, network, parts, source, OPTION_NAMES)
+    own = own_model_of(name, network, parts, source, OPTION_NAMES)
+    return dataclasses.replace(own, importable=False)
 
 
 def _named(network: Any) -> tuple[str, Source | None]:

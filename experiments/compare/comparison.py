@@ -27,7 +27,12 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
-from funcnn.experiments.tasks.own_models import OwnModel, read_own_model, write_own_model
+from funcnn.experiments.tasks.own_models import (
+    OwnModel,
+    as_recorded,
+    read_own_model,
+    write_own_model,
+)
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
@@ -91,10 +96,11 @@ class Comparison:
         name = f"compare-{config.short_arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                comparison = cls(_record(folder), record, config.own)
+                own = config.own and as_recorded(config.own, task.model)
+                comparison = cls(_record(folder), record, own)
                 write_record(task.data.record, folder)
-                if config.own is not None:
-                    write_own_model(folder, config.own, task.model)
+                if own is not None:
+                    write_own_model(folder, own, task.model)
                 comparison._file.write(record)
         except OSError as error:
             raise InputError(

@@ -19,7 +19,8 @@ from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
 from funcnn.experiments.tasks.build import load_data, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.own_models import OwnModel, write_own_model
+from funcnn.experiments.tasks.model_records import write_own_model
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import expect_finite, load_snapshot, params_file, save_model

@@ -31,7 +31,7 @@ from funcnn.experiments.sweep.results import (
 )
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.own_models import is_changed
+from funcnn.experiments.tasks.model_records import is_changed
 from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.training.callback import Callback

@@ -221,7 +221,7 @@ class RunConfig:
         settings = dict(settings) if own is None else own.apart(settings)
         unknown = sorted(set(settings) - {*SETTINGS, "own_settings"})
         if unknown:
-            names = ", ".join(sorted(SETTINGS))
+            names = ", ".join((*(own.settings if own else ()), *sorted(SETTINGS)))
             raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
         _check("arch", settings.get("arch"))
         if own is None and is_reference(settings["arch"]):

@@ -138,6 +138,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+_MEASURED = ("accuracy", "calibration_error", "examples", "loss", "precision", "recall")
 PARTS = tuple(_KINDS)
 """What else a file may bring, by the names that it has in a script."""
 
@@ -158,6 +159,9 @@ def _parts(namespace: Mapping[str, Any], file: str) -> dict[str, Any]:
         if not fits(value):
             raise InputError(f"{file}: {name} is {kind_of(value)}: give {wanted}")
         found[name] = value
+    for name in found.get("metrics", ()):
+        if name in _MEASURED:
+            raise InputError(f"{file}: metrics has {name!r}, which is measured anyway: rename it")
     found["layers"] = [value for value in namespace.values() if is_own_constructor(value)]
     return found
 

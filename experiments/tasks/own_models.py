@@ -7,7 +7,6 @@ no text that was kept is ever executed.
 
 import hashlib
 import inspect
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn._files import read_text, write_whole
-from funcnn.experiments.errors import InputError, kind_of, printable
-from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
+from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.settings import as_option, parse_like
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Shape
@@ -66,6 +63,8 @@ class OwnModel:
     """Of such a layer, by its name: `(input_shape, **arguments of the spec) -> nn.Module`."""
     onnx_operators: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Of such a layer, by its name: `(graph, spec, x, shape) -> y`."""
+    importable: bool = True
+    """Whether another process has it by its name; what a script made, it has not."""
     recorded: "Record | None" = None
     """What a run kept of it, if it was read from that alone: of the rest above it has nothing."""
 
@@ -76,6 +75,11 @@ class OwnModel:
     def told(self) -> dict[str, Any]:
         """What another process needs to have it too, see `config.own_as_told`."""
         record = self.recorded
+        if record is None and not self.importable:
+            raise InputError(
+                f"{self.name} is of a script, and other processes do not have it: put it into a "
+                "file, and give FILE.py:NAME"
+            )
         return {"name": self.name, "record": None if record is None else record._asdict()}
 
     def brings(self, part: str) -> bool:
@@ -124,6 +128,17 @@ class OwnModel:
                 f"inputs of shape {x.shape[1:]}: it must give as many, as floats"
             )
         return array
+
+    def measured(self, outputs: Array, targets: Array) -> dict[str, float]:
+        """What its metrics say of outputs `(N, ...)`. Raises `InputError` if one says no number."""
+        values = {}
+        for name, metric in self.metrics.items():
+            try:
+                values[name] = float(metric(outputs, targets))
+            except Exception as error:
+                place = self.place_of(error)
+                raise InputError(f"{place}: the metric {name}: {in_words(error)}") from None
+        return values
 
     def _expect_outputs(self, shape: Shape, classes: int) -> None:
         wanted = [(classes,), (1,)] if classes == 2 else [(classes,)]
@@ -213,87 +228,3 @@ class Record(NamedTuple):
     file: str | None
     sha256: str | None
     """Of the file's text, which is beside the record."""
-
-
-_PARTS = ("loss", "optimizer", "metrics", "preprocess")
-
-
-def write_own_model(folder: Path, own: OwnModel, model: Layer) -> None:
-    """Keep, in a run's folder, what its network is."""
-    parts = [name for name in _PARTS if getattr(own, name)]
-    source = own.source
-    file, digest = (None, None) if source is None else (source.file, source.sha256)
-    write_record(folder / _RECORD, Record(own.name, model.spec, parts, file, digest)._asdict())
-    if source is not None:
-        write_whole(folder / _TEXT, source.text.encode())
-
-
-def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
-    """The network of a run's folder, as it is recorded, or as the user has it now (`own`).
-
-    Raises `InputError` if the record is not there, damaged, or of a network of another name.
-    """
-    record = _read(folder, name)
-    return recorded_model(record, str(folder)) if own is None else own
-
-
-def recorded_model(record: Record, where: str) -> OwnModel:
-    """The network that a record describes. where: what has the record, for messages."""
-    return OwnModel(name=record.name, make=_maker(where, record), where=where, recorded=record)
-
-
-def tell_change(folder: Path, own: OwnModel) -> None:
-    """Say in a warning that a network's file is not the one that a run's folder recorded."""
-    if is_changed(folder, own):
-        where = folder / _TEXT
-        line = f"{own.where.partition(':')[0]} has changed since: {where} is what was trained"
-        logging.getLogger(__name__).warning("%s", printable(line))
-
-
-def is_changed(folder: Path, own: OwnModel | None) -> bool:
-    """Whether the file of a network is another one than that which a run's folder recorded."""
-    if own is None or own.source is None:
-        return False
-    return _read(folder, own.name).sha256 != own.source.sha256
-
-
-def _read(folder: Path, name: str) -> Record:
-    path, expected = folder / _RECORD, "the record of a network"
-    values = read_record(path, expected)
-    kinds: dict[str, tuple[type, ...]] = {
-        "name": (str,),
-        "spec": (dict, type(None)),
-        "parts": (list,),
-        "file": (str, type(None)),
-        "sha256": (str, type(None)),
-    }
-    expect_kinds(path, expected, values, kinds)
-    record = Record(*(values[key] for key in Record._fields))
-    if record.name != name:
-        raise InputError(f"{path} is of {record.name}, but the config is of {name}")
-    return record
-
-
-def _maker(where: str, record: Record) -> Callable[..., Layer]:
-    """What builds the network that is recorded, for the data that it was trained with."""
-
-    def make(input_shape: Shape, classes: int, **settings: Any) -> Layer:
-        if record.spec is None:
-            raise InputError(
-                f"{where} has a network with layers that have no spec: give --model {record.name}"
-            )
-        try:
-            return fn.from_spec(record.spec)
-        except ValueError as error:
-            why = str(error).partition(" of this library")[0]
-            raise InputError(
-                f"{where} has a network with layers of its own: give --model {record.name} ({why})"
-            ) from None
-
-    return make
-
-
-def text_kept(folder: Path) -> str | None:
-    """The text of the file that a run's network is from, to be read and compared, never run."""
-    path = folder / _TEXT
-    return read_text(path) if path.exists() else None

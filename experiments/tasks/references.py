@@ -5,7 +5,8 @@ from typing import Any
 
 from funcnn.experiments.tasks.config import SETTINGS
 from funcnn.experiments.tasks.model_files import read_model
-from funcnn.experiments.tasks.own_models import OwnModel, Record, recorded_model
+from funcnn.experiments.tasks.model_records import recorded_model
+from funcnn.experiments.tasks.own_models import OwnModel, Record
 
 OPTION_NAMES = frozenset(
     (

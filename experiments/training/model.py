@@ -19,7 +19,8 @@ from funcnn.experiments.tasks.build import (
     own_preparation,
 )
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.own_models import OwnModel, tell_change
+from funcnn.experiments.tasks.model_records import tell_change
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import in_one_dtype

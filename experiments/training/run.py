@@ -19,7 +19,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.own_models import write_own_model
+from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.figures import draw_run
@@ -219,7 +219,7 @@ class TrainingRun:
         The loss is of training examples where there is no validation set.
         """
         (x, y), validation = self._task.data.train, self._task.data.validation
-        loss, accuracy, _ = self._evaluate(params, validation or (x[:1000], y[:1000]))
+        loss, accuracy, outputs = self._evaluate(params, validation or (x[:1000], y[:1000]))
         tested: tuple[float, ...] = ()
         x_test, y_test = self._task.data.test
         if self._task.config.test_curve and y_test is not None:
@@ -234,7 +234,14 @@ class TrainingRun:
             0.0,  # seconds
             *tested,
         )
+        if validation:
+            own = self._own_metrics(outputs, validation[1]).items()
+            row = row._replace(own={name: v if math.isfinite(v) else None for name, v in own})
         return row, loss
+
+    def _own_metrics(self, outputs: Array, y: Array) -> dict[str, float]:
+        own = self._task.config.own
+        return {} if own is None else own.measured(outputs, y)
 
     def _evaluate(self, params: Tree, examples: tuple[Array, Array]) -> tuple[float, float, Array]:
         """Loss, accuracy and outputs over stored examples."""
@@ -284,6 +291,8 @@ class TrainingRun:
                 )
             confusion = fn.confusion_matrix(outputs, y).tolist()
             tested = dict(zip(tested, (loss, accuracy, confusion), strict=True))
+            own = self._own_metrics(outputs, y)
+            tested |= {f"test_{name}": v for name, v in own.items() if math.isfinite(v)}
         summary = {
             "arch": config.arch,
             "data": config.data,
@@ -298,6 +307,7 @@ class TrainingRun:
             "val_examples": len(data.validation[0]) if data.validation else 0,
             "val_loss": kept.val_loss,
             "val_accuracy": kept.val_accuracy,
+            **{f"val_{name}": value for name, value in kept.own.items()},
             "test_examples": len(x),
             "test_is": data.test_is,
             **tested,

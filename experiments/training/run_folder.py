@@ -3,7 +3,8 @@
 config.json    everything needed to run it again
 data.json      which data it read, by a digest; older runs have none
 model.json     of a network of the user's own, its spec; and its file as model.py.txt, to be read
-metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve
+metrics.csv    a row for each recorded epoch; the test set's columns only with --test-curve, and
+               those of a user's own metrics, on the validation set, behind all others
 params.npz     the model: best on validation, or the last where there is no validation set
 last.npz       the training state after the last recorded epoch, to resume from
 summary.json   what came out; a run that has it is finished
@@ -21,7 +22,8 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.own_models import OwnModel, read_own_model
+from funcnn.experiments.tasks.model_records import read_own_model
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import is_reference
 
 
@@ -44,6 +46,8 @@ class EpochRow(NamedTuple):
     test_loss: float | None = None
     """With --test-curve only, and never used to choose; so is the accuracy."""
     test_accuracy: float | None = None
+    own: dict[str, float | None] = {}  # noqa: RUF012
+    """A user's own metrics, on the validation set; None: not a number."""
 
 
 def loss_text(loss: float) -> str:
@@ -61,7 +65,10 @@ _SUMMARY: dict[str, tuple[type, ...]] = {
     "confusion_matrix": (list, type(None)),
 }
 """What of a summary is read again, and of which kinds it is."""
-_WITHOUT_TEST = EpochRow._fields[: EpochRow._fields.index("test_loss")]
+_COLUMNS = EpochRow._fields[:-1]
+_WITHOUT_TEST = _COLUMNS[: _COLUMNS.index("test_loss")]
+_OWN = "val_"
+"""What the columns of a user's own metrics begin with, behind the others."""
 
 
 class RunFolder:
@@ -134,7 +141,9 @@ class RunFolder:
         try:
             lines = list(csv.reader(read_text(self.metrics).splitlines()))
             header = tuple(lines[0]) if lines else ()
-            if header not in (_WITHOUT_TEST, EpochRow._fields):
+            known = _COLUMNS if header[: len(_COLUMNS)] == _COLUMNS else _WITHOUT_TEST
+            own = header[len(known) :]
+            if header[: len(known)] != known or not all(name.startswith(_OWN) for name in own):
                 raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
             rows = [_epoch_row(header, line) for line in lines[1:]]
         except FileNotFoundError:
@@ -157,11 +166,14 @@ class RunFolder:
 
     def write_metrics(self, rows: list[EpochRow]) -> None:
         """Write metrics.csv anew, whole: at least one row."""
-        names = _WITHOUT_TEST if rows[0].test_loss is None else EpochRow._fields
+        names = _WITHOUT_TEST if rows[0].test_loss is None else _COLUMNS
+        own = list(rows[0].own)
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_as_text(getattr(row, name)) for name in names] for row in rows)
+        writer.writerow([*names, *(f"{_OWN}{name}" for name in own)])
+        for row in rows:
+            values = [*(getattr(row, name) for name in names), *(row.own.get(name) for name in own)]
+            writer.writerow(map(_as_text, values))
         write_whole(self.metrics, table.getvalue().encode())
 
     def read_summary(self) -> dict[str, Any]:
@@ -196,4 +208,5 @@ def _epoch_row(header: tuple[str, ...], line: list[str]) -> EpochRow:
     numbers: dict[str, Any] = {"epoch": int(values.pop("epoch"))}
     for name, text in values.items():
         numbers[name] = None if text == "" and name.startswith("val_") else float(text)
-    return EpochRow(**numbers)
+    own = {name.removeprefix(_OWN): numbers.pop(name) for name in header if name not in _COLUMNS}
+    return EpochRow(**numbers, own=own)
