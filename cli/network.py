@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.config import SETTINGS
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.tasks.settings import is_reference
@@ -95,3 +97,10 @@ def network_named(
     if model is not None and (is_reference(name) or name in ARCHITECTURES):
         raise InputError(f"--model {model}: it is for a run; {name} is a network itself")
     return Target.find(name, settings, None if model is None else read_own(model))
+
+
+def own_values(own: OwnModel, keyword: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a grid, of which those of the network's own settings are still texts."""
+    if keyword in SETTINGS or keyword == TRIAL:
+        return values
+    return tuple(own.parse(keyword, text, "--grid") for text in values)

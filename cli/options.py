@@ -13,7 +13,6 @@ from funcnn.experiments.sweep.plan import TRIAL
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, HIGHEST_LR
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
-from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.tasks.settings import (
     Choice,
     Flag,
@@ -158,11 +157,10 @@ def _parse_value(ctx: click.Context, name: str, key: str, text: str) -> Any:
         for option in ctx.command.params
         if option.name in SETTINGS and option.name not in _NO_KEYS
     }
-    own = read_own(ctx.params["target"]) if is_reference(ctx.params["target"]) else None
-    if own is not None and name in own.settings:
-        return own.parse(name, text, "--grid")
+    if name not in options and is_reference(ctx.params["target"]):
+        return text  # for the network's own keyword, once that is read
     if name not in options:
-        known = ", ".join(sorted(map(dashed, {*options, *(own.settings if own else ())})))
+        known = ", ".join(sorted(map(dashed, options)))
         raise click.BadParameter(f"{key} is no setting to try values of (known: {known})")
     try:
         return options[name].process_value(ctx, text)

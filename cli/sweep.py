@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from funcnn.cli.network import own_settings, set_option
+from funcnn.cli.network import own_settings, own_values, set_option
 from funcnn.cli.new_place import new_place
 from funcnn.cli.options import (
     every_setting_but_arch,
@@ -88,10 +88,10 @@ def sweep(
 
     if scheduler is not None and jobs is not None:
         raise InputError("--jobs is for this machine: leave it out with --scheduler")
-    fixed = given(settings)
-    if sets:
-        fixed |= own_settings(find_target(target).own, sets)
-    plan = Plan.make(target, grid, fixed, seeds)
+    own = find_target(target).own
+    if own is not None:
+        grid = {name: own_values(own, name, values) for name, values in grid.items()}
+    plan = Plan.make(target, grid, given(settings) | own_settings(own, sets), seeds)
     bar = SweepBar(plan, bar=not quiet, lines=not quiet and not as_json)
     with contextlib.ExitStack() as closing:
         pool = Processes(jobs) if scheduler is None else closing.enter_context(connect(scheduler))

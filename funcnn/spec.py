@@ -55,7 +55,7 @@ def constructor(
 
     def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
         name = make.__name__
-        ours = make.__module__.startswith(f"{__package__}.")
+        ours = str(make.__module__).startswith(f"{__package__}.")
         if name in _layers and not ours:
             raise ValueError(f"{name} is a layer of this library: give yours another name")
 

@@ -27,12 +27,12 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
-from funcnn.experiments.tasks.own_models import (
-    OwnModel,
+from funcnn.experiments.tasks.model_records import (
     as_recorded,
     read_own_model,
     write_own_model,
 )
+from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback

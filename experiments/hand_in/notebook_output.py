@@ -37,6 +37,8 @@ def trainings_in(notebook: bytes) -> list[list[EpochRow]]:
             epoch, *measured = map(float, _NUMBER.findall(line))
             measured[1::2] = [accuracy / 100 for accuracy in measured[1::2]]
             train_loss, train_accuracy, val_loss, val_accuracy, *test = measured
+            if epoch != 1 and not trainings:
+                raise ValueError(f"a training begins with epoch {epoch:g}: {line}")
             if epoch == 1:
                 trainings.append([])
             trainings[-1].append(
@@ -48,7 +50,7 @@ def trainings_in(notebook: bytes) -> list[list[EpochRow]]:
                     val_accuracy,
                     math.nan,  # of the learning rate, which it does not print
                     math.nan,  # nor the seconds
-                    *test,
+                    *(test or (None, None)),
                 )
             )
     return trainings

@@ -1,8 +1,8 @@
 """What a run keeps of a network of the user's own, and the network that this describes.
 
-`model.json` has the spec, and the digest of the file whose text lies beside it as `model.py.txt`, to
-be read and compared. That text is never executed: whoever needs more than the spec asks the user for
-the file.
+`model.json` has the spec, and the digest of the file whose text lies beside it as `model.py.txt`,
+to be read and compared. That text is never executed: whoever needs more than the spec asks the user
+for the file.
 """
 
 import logging
@@ -111,9 +111,3 @@ def _maker(where: str, record: Record) -> Callable[..., Layer]:
             ) from None
 
     return make
-
-
-def text_kept(folder: Path) -> str | None:
-    """The text of the file that a run's network is from, to be read and compared, never run."""
-    path = folder / _TEXT
-    return read_text(path) if path.exists() else None

@@ -220,10 +220,11 @@ class TrainingRun:
         """
         (x, y), validation = self._task.data.train, self._task.data.validation
         loss, accuracy, outputs = self._evaluate(params, validation or (x[:1000], y[:1000]))
-        tested: tuple[float, ...] = ()
+        test_loss, test_accuracy = None, None
         x_test, y_test = self._task.data.test
         if self._task.config.test_curve and y_test is not None:
-            tested = self._evaluate(params, (x_test, y_test))[:2]
+            test_loss, test_accuracy, _ = self._evaluate(params, (x_test, y_test))
+        own = self._own_metrics(outputs, validation[1]) if validation else {}
         row = EpochRow(
             epoch,
             means["plain_loss"],
@@ -232,11 +233,10 @@ class TrainingRun:
             accuracy if validation else None,
             learning_rate,
             0.0,  # seconds
-            *tested,
+            test_loss,
+            test_accuracy,
+            {name: value if math.isfinite(value) else None for name, value in own.items()},
         )
-        if validation:
-            own = self._own_metrics(outputs, validation[1]).items()
-            row = row._replace(own={name: v if math.isfinite(v) else None for name, v in own})
         return row, loss
 
     def _own_metrics(self, outputs: Array, y: Array) -> dict[str, float]:

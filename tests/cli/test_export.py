@@ -18,8 +18,8 @@ from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.export.describe import ForeignDescription
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model, save_model
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.spec import constructor
@@ -56,13 +56,13 @@ def make_run(arch, path):
         given["val_size"] = 12
     config = RunConfig.resolve(given)
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
-    model = build_network(config, data.input_shape, len(data.class_names))
-    _, params = model.init(fn.random.key(3), data.input_shape)
+    task = Task.of(config, data)
+    _, params = task.model.init(fn.random.key(3), data.input_shape)
     generator = np.random.default_rng(0)
     params = fn.tree.map(
         lambda leaf: leaf + generator.uniform(0.01, 0.2, leaf.shape).astype(np.float32), params
     )
-    save_model(RunFolder.create(config, path), model, params, data, config.loss)
+    save_model(RunFolder.create(config, path), task, params)
 
 
 @pytest.fixture(scope="module")
@@ -547,9 +547,9 @@ def test_names_that_do_not_fit_say_what_helps(names, options, said):
 def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
     config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
     data = load_dataset(config.data, val_size=0, seed=0)
-    model = build_network(config, data.input_shape, len(data.class_names))
-    _, params = model.init(fn.random.key(0), data.input_shape)
-    save_model(RunFolder.create(config, tmp_path / "run"), model, params, data, config.loss)
+    task = Task.of(config, data)
+    _, params = task.model.init(fn.random.key(0), data.input_shape)
+    save_model(RunFolder.create(config, tmp_path / "run"), task, params)
     assert fn.load(tmp_path / "run/params.npz").outputs == outputs
 
 
