@@ -17,12 +17,16 @@ from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.tasks.build import load_data, network_that_fits
+from funcnn.experiments.tasks.build import (
+    build_network,
+    load_data,
+    network_that_fits,
+    prepared_shape,
+)
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import expect_finite, load_snapshot, params_file, save_model
 from funcnn.experiments.training.run_folder import RunFolder
 
@@ -125,10 +129,10 @@ def import_weights(
     """
     tensors = read_tensors(file)
     data = load_data(config, usual=usual)
-    task = Task.of(fitted(config, data, usual), data)
-    config, model = task.config, task.model
+    config, input_shape = fitted(config, data, usual), prepared_shape(config, data)
+    model = build_network(config, input_shape, len(data.class_names))
     with network_that_fits(config):
-        _, like = model.init(fn.random.SHAPES_ONLY, task.input_shape)
+        _, like = model.init(fn.random.SHAPES_ONLY, input_shape)
     try:
         arrays = renamed(tensors.arrays, prefix, renames)
         params = from_state_dict(model, like, arrays)
@@ -141,8 +145,8 @@ def import_weights(
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
     write_record(data.record, folder.path)
-    if task.config.own is not None:
-        write_own_model(folder.path, task.config.own, model)
-    save_model(folder, task, params)
+    if config.own is not None:
+        write_own_model(folder.path, config.own, model)
+    save_model(folder, config, data, model, params)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

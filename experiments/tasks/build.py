@@ -118,3 +118,9 @@ def own_preparation(config: RunConfig) -> Callable[[Array], Array] | None:
         return None
     _own_part(config, "preprocess")
     return config.own.prepared
+
+
+def prepared_shape(config: RunConfig, data: Dataset) -> Shape:
+    """The shape of one prepared input. Raises `InputError` if a user's own code does not do it."""
+    prepare = own_preparation(config)
+    return data.input_shape if prepare is None else tuple(prepare(data.train[0][:2]).shape[1:])

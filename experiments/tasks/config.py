@@ -153,7 +153,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check every value, and that they go together."""
-        _check("arch", self.arch)
+        for name in ("arch", "data"):  # what the architecture depends on
+            _check(name, getattr(self, name))
         architecture = self.architecture
         for name in SETTINGS:
             if name != "kernel_size" or architecture.convolves:  # else, see below

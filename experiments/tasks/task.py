@@ -19,6 +19,7 @@ from funcnn.experiments.tasks.build import (
     load_data,
     network_that_fits,
     preparation,
+    prepared_shape,
 )
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
@@ -67,7 +68,7 @@ class Task(NamedTuple):
             raise InputError(
                 f"--patience {config.patience}: there is no validation set; give --val-size"
             )
-        shape = _prepared_shape(config, data)
+        shape = prepared_shape(config, data)
         model = build_network(config, shape, len(data.class_names))
         steps = examples // batch_size if config.drop_last else math.ceil(examples / batch_size)
         return cls(config, data, model, shape, batch_size, steps)
@@ -158,13 +159,6 @@ class Task(NamedTuple):
     def shuffles(self) -> bool:
         """Whether each epoch has an order of its own."""
         return self.batch_size < len(self.data.train[0])
-
-
-def _prepared_shape(config: RunConfig, data: Dataset) -> Shape:
-    """The shape of one prepared input. Raises `InputError` if a user's own code does not do it."""
-    if config.own is None or config.own.preprocess is None:
-        return data.input_shape
-    return tuple(preparation(config, data)(data.train[0][:2]).shape[1:])
 
 
 def labels_of(targets: Array) -> Array:

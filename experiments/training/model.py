@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.data.datasets import Normalization
+from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
@@ -17,11 +17,11 @@ from funcnn.experiments.tasks.build import (
     build_plain_loss,
     load_data,
     own_preparation,
+    prepared_shape,
 )
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import tell_change
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import in_one_dtype
 from funcnn.training import Metric
@@ -71,19 +71,21 @@ class TrainedModel(NamedTuple):
         )
 
 
-def save_model(folder: RunFolder, task: Task, params: Tree) -> None:
-    """Write the model that a run of this task keeps."""
-    model, data, prepare = task.model, task.data, task.prepare
-    shape, _ = model.init(fn.random.SHAPES_ONLY, task.input_shape)
-    normalized = isinstance(prepare, Normalization)
+def save_model(
+    folder: RunFolder, config: RunConfig, data: Dataset, model: Layer, params: Tree
+) -> None:
+    """Write the model that a run of this config keeps on these data."""
+    input_shape = prepared_shape(config, data)
+    shape, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
+    normalized = own_preparation(config) is None
     fn.save(
         folder.params,
         params,
         model=model,
-        input_shape=task.input_shape,
+        input_shape=input_shape,
         normalization=dataclasses.asdict(data.normalization) if normalized else None,
         class_names=list(data.class_names),
-        outputs="scores" if task.config.loss == "squared-error" and shape != (1,) else None,
+        outputs="scores" if config.loss == "squared-error" and shape != (1,) else None,
         notes=None if are_counted(data.labels) else {"labels": list(data.labels)},
     )
 

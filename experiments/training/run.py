@@ -260,7 +260,8 @@ class TrainingRun:
         self._left = left
 
     def _keep(self, params: Tree) -> None:
-        save_model(self.folder, self._task, params)
+        task = self._task
+        save_model(self.folder, task.config, task.data, task.model, params)
 
     def _save_state(self, left: Left) -> None:
         self._learner.save(self.folder.last, left.notes)

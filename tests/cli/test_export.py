@@ -18,8 +18,8 @@ from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.export.describe import ForeignDescription
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
+from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model, save_model
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.spec import constructor
@@ -56,13 +56,13 @@ def make_run(arch, path):
         given["val_size"] = 12
     config = RunConfig.resolve(given)
     data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
-    task = Task.of(config, data)
-    _, params = task.model.init(fn.random.key(3), data.input_shape)
+    model = build_network(config, data.input_shape, len(data.class_names))
+    _, params = model.init(fn.random.key(3), data.input_shape)
     generator = np.random.default_rng(0)
     params = fn.tree.map(
         lambda leaf: leaf + generator.uniform(0.01, 0.2, leaf.shape).astype(np.float32), params
     )
-    save_model(RunFolder.create(config, path), task, params)
+    save_model(RunFolder.create(config, path), config, data, model, params)
 
 
 @pytest.fixture(scope="module")
@@ -344,8 +344,8 @@ def cut(file):
     return lambda: Path(file).write_bytes(Path(file).read_bytes()[:-9])
 
 
-def unknown_to_onnx():
-    """A snapshot of a model with a layer that neither ONNX nor torch has."""
+def with_an_own_layer():
+    """A snapshot of a model with a layer of somebody's own."""
 
     @constructor(per_sample="always")
     def Strange():
@@ -382,8 +382,8 @@ EXPORTS = [
     ("export net.npz", ["Missing option '--to'"], nothing),
     (
         "export strange.npz --to onnx",
-        ["layer 1 (Strange): ONNX has no operator for it"],
-        unknown_to_onnx,
+        ["strange.npz: 'Strange' is not a layer of this library: give --model FILE.py:NAME"],
+        with_an_own_layer,
     ),
     (
         "export scalar.npz --to pt",
@@ -426,7 +426,7 @@ IMPORTS = [
     (import_of("nan.pt"), ["nan.pt: 3.bias holds numbers that are not finite"], nothing),
     (import_of("net.pt", "--arch mlp3 --channels 3"), ["--channels 3: must be left out"], nothing),
     (import_of("net.pt", "--arch none"), ["'none' is not one of"], nothing),
-    (import_of("net.pt", ""), ["Missing option '--arch'"], nothing),
+    (import_of("net.pt", ""), ["give the network that they are of, --arch or --model"], nothing),
     (import_of("net.pt", more="--data none"), ["--data none: neither a data set"], nothing),
     (import_of("net.pt", more="--data images --val-size 60"), ["--val-size 60 leaves"], nothing),
     (
@@ -547,9 +547,9 @@ def test_names_that_do_not_fit_say_what_helps(names, options, said):
 def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
     config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
     data = load_dataset(config.data, val_size=0, seed=0)
-    task = Task.of(config, data)
-    _, params = task.model.init(fn.random.key(0), data.input_shape)
-    save_model(RunFolder.create(config, tmp_path / "run"), task, params)
+    model = build_network(config, data.input_shape, len(data.class_names))
+    _, params = model.init(fn.random.key(0), data.input_shape)
+    save_model(RunFolder.create(config, tmp_path / "run"), config, data, model, params)
     assert fn.load(tmp_path / "run/params.npz").outputs == outputs
 
 
