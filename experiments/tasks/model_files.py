@@ -190,20 +190,18 @@ def _run_file(path: Path) -> tuple[types.ModuleType, Source]:
         raise InputError(f"{path.name}:{error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path.name}: it is no Python ({in_words(error)})") from None
-    module = types.ModuleType(path.stem)
+    module = types.ModuleType(str(path.resolve()))  # a name that hides no other module
     module.__file__ = str(path)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for modules beside it; last, so that they hide none
 
-    # A dataclass and a pickle look for the module of a class by its name.
-    sys.modules.setdefault(path.stem, module)
+    sys.modules[module.__name__] = module  # a dataclass looks for the module of its class
     try:
         with _watched(path.name):
             exec(code, module.__dict__)
     except BaseException:
-        if sys.modules.get(path.stem) is module:
-            del sys.modules[path.stem]
+        del sys.modules[module.__name__]
         raise
     _read[key] = module
     return module, source
