@@ -18,6 +18,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.system.machine import own_cores
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.references import own_as_told
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.mpi_learner import MpiLearner
 
@@ -69,7 +70,10 @@ class Ranks:
         self._learner = MpiLearner(task, self._comm)
         record = task.data.record
         expected = None if record is None else Expected(record, "rank 0")
-        self._comm.bcast((task.config, expected))  # only now: what is wrong for all has been said
+        config = task.config
+        own = None if config.own is None else config.own.told
+        # Only now: what is wrong for all has been said.
+        self._comm.bcast((config.as_data(), own, expected))
         self._learner.meet()
         return self._learner
 
@@ -77,7 +81,9 @@ class Ranks:
         """On another rank: do its share of the run of rank 0. An error ends the job."""
         keep_freed_memory()
         try:
-            self._learner = MpiLearner(Task.build(*self._comm.bcast(None)), self._comm)
+            settings, own, expected = self._comm.bcast(None)
+            config = RunConfig.resolve(settings, own_as_told(own))
+            self._learner = MpiLearner(Task.build(config, expected), self._comm)
             self._learner.meet()
             self._learner.follow()
         except Exception as error:
