@@ -27,7 +27,7 @@ Shape = tuple[Any, ...]
 Spec = dict[str, Any]
 """What a layer is, as data that JSON can hold: its constructor's name and arguments."""
 
-Wrt = Literal["both", "params"] | None
+Wrt = Literal["both", "params", "x"] | None
 """Which cotangents a vjp will be asked for; None means that there is no vjp at all."""
 
 PerSample = Literal["always", "evaluation", "never"]

@@ -91,6 +91,8 @@ def serial(*layers: Layer) -> Layer:
             for pull_back in reversed(pull_backs):
                 dparams_of_run, dx = pull_back(dx)
                 dparams = dparams_of_run + dparams
+            if wrt == "x":
+                return None, dx
             return type(params)(dparams), (None if wrt == "params" else dx)
 
         return y, _with_statistics(vjp, statistics)
@@ -150,8 +152,10 @@ def parallel(*layers: Layer) -> Layer:
             check_tuple("the vjp of parallel", dy)
             check_number(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
-            dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
-            return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))
+            dxs = None if wrt == "params" else tuple(dx for _, dx in pairs)
+            if wrt == "x":
+                return None, dxs
+            return type(params)(dparams_of_layer for dparams_of_layer, _ in pairs), dxs
 
         return tuple(ys), _with_statistics(vjp, [statistics_of(vjp) for vjp in vjps])
 
@@ -253,9 +257,9 @@ def _init_at(
 
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
-    """What each layer is asked for: nothing before the first weights, then params, then both."""
-    if wrt not in ("both", "params", None):
-        raise ValueError(f"wrt is 'both', 'params' or None, got {shown(wrt)}")
+    """What each layer is asked for; for the params nothing before the first weights, then both."""
+    if wrt not in ("both", "params", "x", None):
+        raise ValueError(f"wrt is 'both', 'params', 'x' or None, got {shown(wrt)}")
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))

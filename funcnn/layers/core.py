@@ -5,8 +5,8 @@
     vjp(dy)                                                -> (dparams, dx)
 
 Shapes leave out the batch axis; x, y, dx and dy have it, first. `wrt="params"` says that dx will
-not be asked for (it is None), `wrt=None` that no vjp will be (it is None, and nothing is kept).
-A layer without weights has the params `{}`.
+not be asked for (it is None), `wrt="x"` that dparams will not be (None, or `{}`), `wrt=None` that
+no vjp will be (it is None, and nothing is kept). A layer without weights has the params `{}`.
 """
 
 import math
@@ -90,9 +90,11 @@ def Dense(
             check_cotangent(dy, y_shape, x.dtype)
             if rows is not x:
                 dy = dy.reshape(-1, out_features)  # (N*..., out)
-            dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
-            if bias:
-                dparams["bias"] = dy.sum(0)  # (out,)
+            dparams: Tree = None
+            if wrt != "x":
+                dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
+                if bias:
+                    dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
             if rows.flags.c_contiguous:
@@ -164,6 +166,8 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, x.shape, x.dtype)
+            if wrt == "x":
+                return None, np.where(x > 0, dy, weight * dy)
             by_slope = dy * negative
             if num_parameters > 1:
                 by_slope = np.moveaxis(by_slope, 1, 0)  # (C, N, ...)
