@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The rows of a model's table; `str(summary)` is the table."""
+    """The rows of a model's table, which it is shown as."""
 
     rows: tuple[Row, ...]
 
@@ -38,7 +38,7 @@ class Summary(NamedTuple):
         """The bytes of all weights."""
         return sum(row.bytes for row in self.rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         head = ("path", "layer", "output shape", "parameters", "bytes")
         body = [
             (row.path, row.name, str(row.output_shape), f"{row.parameters:,}", f"{row.bytes:,}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from funcnn import random, tree
 from funcnn._arguments import as_array, as_arrays, shown
+from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.layers.any_layer import with_wrt
 from funcnn.optimizers.base import Optimizer, State, apply_updates
@@ -24,6 +25,7 @@ Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
 
 
+@by_shapes
 class Aux(NamedTuple):
     """What a training pass gives beside loss and gradient."""
 
@@ -63,6 +65,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     return compute
 
 
+@by_shapes
 class TrainState(NamedTuple):
     """All that a training step changes.
 

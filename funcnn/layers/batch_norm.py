@@ -101,7 +101,7 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
 
 
 PullBack = Callable[[Array, Wrt], tuple[Array | None, Array | None, Array | None]]
-"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`: `(C,)`, `(C,)` and dx; None for what is not asked."""
+"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`: `(C,)`, `(C,)` and dx; None: not asked for."""
 
 
 def _by_batch(
