@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from funcnn._elsewhere import bind
 from funcnn._written import written_call
 
 P = ParamSpec("P")
@@ -62,6 +63,7 @@ def recorded(make: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs = plain(args), plain(kwargs)
+        bind(make, args, kwargs)
         made: R = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
         return made
 

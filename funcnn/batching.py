@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funcnn import random
-from funcnn._arguments import as_arrays, check_flag, shown
+from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
 
@@ -112,7 +112,7 @@ def check_data(data: Any) -> Batch:
     Raises `TypeError` for no pair or no arrays, `ValueError` for different lengths.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data is a pair (x, y) of inputs and targets, got a {type(data).__name__}")
+        raise not_a_pair("data", data)
     x, y = as_arrays("x", data[0]), as_arrays("y", data[1])
     inputs, targets = count_rows(x), count_rows(y)
     if inputs != targets:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn import random, tree
-from funcnn._arguments import check_arrays, shown
+from funcnn._arguments import by_name, check_arrays, shown
 from funcnn._pickling import recorded
 from funcnn.layers._dense_on_images import dense_on_images
 from funcnn.layers.any_layer import at_layer, check_layers, check_takes, init_layer, with_wrt
@@ -66,8 +66,15 @@ def serial(*layers: Layer) -> Layer:
         return shape, params
 
     def apply(
-        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+        params: Tree,
+        x: Arrays,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = False,
+        wrt: Wrt = "both",
     ) -> tuple[Arrays, Vjp | None]:
+        if rest:
+            raise by_name(rest)
         if misplaced:  # of params that there are, from a file of before, it gives what it gave
             warnings.warn(misplaced, UserWarning, stacklevel=2)
         _check_params("serial", params, layers)

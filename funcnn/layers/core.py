@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from funcnn import activations, initializers, random
 from funcnn._arguments import (
     another_dtype,
+    by_name,
     check_array,
     check_cotangent,
     check_count,
@@ -209,14 +210,22 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
         return input_shape, {}
 
     def apply(
-        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+        params: Tree,
+        x: Array,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = False,
+        wrt: Wrt = "both",
     ) -> tuple[Array, Vjp | None]:
+        if rest:
+            raise by_name(rest)
         activations.check_float("Dropout", x)
         check_axes(x.shape[1:])
         if not train or rate == 0:
             return x, (None if wrt is None else lambda dy: ({}, None if wrt == "params" else dy))
         if rng is None:
-            raise ValueError("dropout in training needs a key: apply(..., rng=fn.random.key(0))")
+            needed = "dropout in training needs a key: apply(..., rng=fn.random.key(0))"
+            raise ValueError(f"{needed}, or of a step TrainState.create(..., rng=fn.random.key(0))")
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if by_channel else x.shape  # (N, C, 1, ...)
         kept = random.bernoulli(rng, 1 - rate, shape)
         mask = np.empty_like(x, shape=shape)  # in the memory order of x

@@ -687,8 +687,8 @@ def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
         ),
         (lambda: STEP([X], (X, X)), r"state is a TrainState, got a list: fn\.TrainState\.create\("),
         (lambda: STEP({}, (X, X)), r"state is a TrainState, got a dict: fn\.TrainState\.create\("),
-        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\), got a ndarray$"),
-        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\), got a NoneType$"),
+        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\) of .*, got a ndarray$"),
+        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\) of .*, got a NoneType$"),
     ],
 )
 def test_misuse_is_named(misuse, message):

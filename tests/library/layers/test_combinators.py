@@ -548,7 +548,7 @@ MISUSE = {
     ),
     "a layer where a function belongs": (
         lambda: fn.shape_dependent(fn.Dense(2)),
-        "make_layer is a function, got Layer",
+        "make_layer is a function, got fn.Dense",
     ),
     "a function that makes no layer": (
         lambda: fn.shape_dependent(lambda shape: shape).init(KEY, (3,)),
