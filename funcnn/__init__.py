@@ -10,10 +10,9 @@ layers, optimizers transform gradients, a training step maps a state and a batch
     out_shape, params = model.init(fn.random.key(0), (1, 28, 28))
 """
 
-from typing import TYPE_CHECKING
+import typing as _typing
 
-from funcnn import activations, initializers, random, schedules, threads, tree
-from funcnn._elsewhere import no_attribute
+from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
@@ -117,10 +116,10 @@ from funcnn.types import Layer
 
 __version__ = "0.1.0"
 
-if not TYPE_CHECKING:  # which knows what there is
+if not _typing.TYPE_CHECKING:  # which would take any name to be there
 
     def __getattr__(name):
-        raise no_attribute(name, __all__)
+        raise _elsewhere.no_attribute(name, __all__)
 
 
 __all__ = [
