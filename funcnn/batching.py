@@ -6,6 +6,7 @@ from typing import Any
 
 from funcnn import random
 from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
+from funcnn._written import written
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
 
@@ -36,6 +37,10 @@ class Batches:
         self._rng, self._preprocess = rng, preprocess
         self._passes = 0
         self._drawn: Iterator[Batch] | None = None
+
+    def __repr__(self) -> str:
+        x, y = written(self._x), written(self._y)
+        return f"<{len(self)} batches of {self._batch_size} from ({x}, {y})>"
 
     def __len__(self) -> int:
         examples = count_rows(self._x)

@@ -146,6 +146,11 @@ def test_a_snapshot_shows_shapes(tmp_path):
     assert "model=fn.serial(fn.Dense(2)), input_shape=(3,)" in text
 
 
+def test_batches_say_how_many_they_are_of_which_shapes():
+    batches = fn.batches((np.zeros((5, 3), np.float32), np.zeros(5, np.uint8)), 2)
+    assert repr(batches) == "<3 batches of 2 from (float32(5, 3), uint8(5,))>"
+
+
 def test_a_summary_is_shown_as_its_table():
     summary = fn.summary(fn.Dense(2), (3,))
     assert repr(summary) == str(summary)
