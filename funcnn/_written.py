@@ -26,8 +26,8 @@ def written(value: Any) -> str:
         return f"[{', '.join(map(written, value))}]"
     if type(value) is tuple:
         return f"({', '.join(map(written, value))}{',' if len(value) == 1 else ''})"
-    if hasattr(value, "_fields") and not any(map(callable, value)):  # those say it themselves
-        return written_fields(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields") and not any(map(callable, value)):
+        return written_fields(value)  # a layer or an optimizer says itself what it is
     return name_of(value) if inspect.isroutine(value) else repr(value)
 
 

@@ -70,7 +70,9 @@ class Layer(NamedTuple):
 
     def __repr__(self) -> str:
         recipe, name = _pickling.recipe_of(self), layer_name(self)
-        return repr(recipe) if recipe else f"<layer {name}>".replace(" layer", "")
+        if recipe is not None:
+            return repr(recipe)
+        return "<layer>" if name == "layer" else f"<layer {name}>"
 
     def __str__(self) -> str:
         return "\n".join(_outline(self))
