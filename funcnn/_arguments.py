@@ -230,7 +230,7 @@ def by_name(arguments: tuple[Any, ...]) -> TypeError:
 
 def value_and_vjp(result: Any) -> tuple[Any, Any]:
     """What a loss gave. Raises `TypeError`, with the contract, unless it is `(value, vjp)`."""
-    if not isinstance(result, tuple) or len(result) != 2:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else shown(result)
         raise TypeError(
             f"loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the "
