@@ -236,7 +236,8 @@ def value_and_vjp(result: Any) -> tuple[Any, Any]:
             f"loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the "
             f"outputs; this one gave {got}"
         )
-    return result
+    value, vjp = result
+    return value, vjp
 
 
 def not_a_pair(name: str, value: Any) -> TypeError:
