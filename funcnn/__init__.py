@@ -10,7 +10,9 @@ layers, optimizers transform gradients, a training step maps a state and a batch
     out_shape, params = model.init(fn.random.key(0), (1, 28, 28))
 """
 
-from funcnn import activations, initializers, random, schedules, threads, tree
+import typing as _typing
+
+from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
@@ -113,6 +115,12 @@ from funcnn.training import (
 from funcnn.types import Layer
 
 __version__ = "0.1.0"
+
+if not _typing.TYPE_CHECKING:  # which would take any name to be there
+
+    def __getattr__(name):
+        raise _elsewhere.no_attribute(name, __all__)
+
 
 __all__ = [
     "ArcTan",

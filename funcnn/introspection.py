@@ -10,6 +10,7 @@ from funcnn import random, tree
 from funcnn._arguments import as_arrays
 from funcnn.layers.any_layer import check_layers, init_layer, with_wrt
 from funcnn.random import Key
+from funcnn.snapshots import Snapshot
 from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits
 
 
@@ -24,7 +25,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The rows of a model's table; `str(summary)` is the table."""
+    """The rows of a model's table, which it is shown as."""
 
     rows: tuple[Row, ...]
 
@@ -38,7 +39,7 @@ class Summary(NamedTuple):
         """The bytes of all weights."""
         return sum(row.bytes for row in self.rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         head = ("path", "layer", "output shape", "parameters", "bytes")
         body = [
             (row.path, row.name, str(row.output_shape), f"{row.parameters:,}", f"{row.bytes:,}")
@@ -56,15 +57,28 @@ class Summary(NamedTuple):
         )
 
 
-def summary(model: Layer, input_shape: Shape) -> Summary:
+def summary(model: Layer | Snapshot, input_shape: Shape | None = None) -> Summary:
     """The layers of `model` for inputs of this shape (no batch axis), one row each.
 
-    Combinators are opened up. Raises `ValueError` if the shape does not fit the model.
+    Combinators are opened up. A snapshot, `fn.summary(fn.load("params.npz"))`, brings its own
+    model, and its shape unless another is given.
+    Raises `ValueError` if the shape does not fit the model, or there is none.
 
-    >>> fn.summary(fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2)), (4,)).parameters
-    58
+    >>> fn.summary(fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2)), (4,))
+    path  layer  output shape  parameters  bytes
+    0     Dense  (8,)                  40    160
+    1     Relu   (8,)                   0      0
+    2     Dense  (2,)                  18     72
+          total                        58    232
     """
+    if isinstance(model, Snapshot):
+        if model.model is None:
+            raise ValueError("summary: the snapshot does not say which model it is of")
+        input_shape = model.input_shape if input_shape is None else input_shape
+        model = model.model
     check_layers("summary", (model,))
+    if input_shape is None:
+        raise ValueError("summary needs the shape of one input: fn.summary(model, (1, 28, 28))")
     rows: list[Row] = []
 
     def note(path: str, layer: Layer) -> Layer:

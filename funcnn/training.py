@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array, as_arrays, shown
+from funcnn._arguments import as_array, as_arrays, not_a_pair, shown, value_and_vjp
+from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.layers.any_layer import with_wrt
 from funcnn.optimizers.base import Optimizer, State, apply_updates
@@ -24,6 +25,7 @@ Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
 
 
+@by_shapes
 class Aux(NamedTuple):
     """What a training pass gives beside loss and gradient."""
 
@@ -55,7 +57,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
         if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
             y = as_array("y", y, numbers=False)  # all else is between the user and the loss
         outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
-        value, loss_vjp = loss(outputs, y)
+        value, loss_vjp = value_and_vjp(loss(outputs, y))
         assert vjp is not None  # it is, for wrt="params"
         grads, _ = vjp(loss_vjp())
         return (value, Aux(outputs, statistics_of(vjp))), grads
@@ -63,6 +65,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     return compute
 
 
+@by_shapes
 class TrainState(NamedTuple):
     """All that a training step changes.
 
@@ -120,7 +123,7 @@ def make_train_step(
             kind, made = type(state).__name__, "fn.TrainState.create(params, optimizer)"
             raise TypeError(f"state is a TrainState, got a {kind}: {made}") from None
         except (TypeError, ValueError):
-            raise TypeError(f"batch is a pair (x, y), got a {type(batch).__name__}") from None
+            raise not_a_pair("batch", batch) from None
         rng, step_rng = (None, None) if rng is None else random.split(rng)
         with single_threaded_blas():
             (value, aux), grads = gradient(params, x, y, rng=step_rng, train=True)
@@ -209,7 +212,7 @@ def evaluate(
         raise ValueError("evaluate: there are no examples")
     outputs = _predict(apply, params, x, batch_size, preprocess)
     measured = {name: metric(outputs, y) for name, metric in (metrics or {}).items()}
-    return {"loss": loss(outputs, y)[0], **measured}
+    return {"loss": value_and_vjp(loss(outputs, y))[0], **measured}
 
 
 def predict(

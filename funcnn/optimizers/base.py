@@ -19,6 +19,7 @@ import numpy as np
 from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
 from funcnn._pickling import recorded
+from funcnn._written import by_shapes
 from funcnn.types import Array, Tree
 
 State = Any
@@ -38,6 +39,10 @@ class Optimizer(NamedTuple):
 
     init: Callable[[Tree], State]
     update: Callable[[Tree, State, Tree], tuple[Tree, State]]
+
+    def __repr__(self) -> str:
+        recipe = _pickling.recipe_of(self)
+        return repr(recipe) if recipe else "<optimizer>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickling.reduce(self)
@@ -76,6 +81,7 @@ def stateless(transform: Callable[[Tree, Tree], Tree]) -> Optimizer:
     )
 
 
+@by_shapes
 class AverageState(NamedTuple):
     """The steps taken so far, and the average of the params after each, a tree like params."""
 

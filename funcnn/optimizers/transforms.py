@@ -12,6 +12,7 @@ import numpy as np
 from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
+from funcnn._written import by_shapes
 from funcnn.optimizers.base import Mask, Optimizer, State, masked, stateless, zeros_like
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
@@ -30,6 +31,7 @@ class LearningRateState(NamedTuple):
     learning_rate: float
 
 
+@by_shapes
 class TraceState(NamedTuple):
     """The decaying sum of the gradients, a tree like params."""
 

@@ -110,6 +110,22 @@ def test_a_shape_may_be_a_list_or_hold_numpy_numbers(input_shape):
     assert fn.summary(MLP, input_shape) == fn.summary(MLP, (6,))
 
 
+def test_a_snapshot_brings_its_model_and_its_shape(tmp_path):
+    _, params = NESTED.init(random.key(0), (2, 3))
+    fn.save(tmp_path / "whole.npz", params, model=NESTED, input_shape=(2, 3))
+    assert fn.summary(fn.load(tmp_path / "whole.npz")) == fn.summary(NESTED, (2, 3))
+    fn.save(tmp_path / "shapeless.npz", params, model=NESTED)
+    shapeless = fn.load(tmp_path / "shapeless.npz")
+    assert fn.summary(shapeless, (2, 3)) == fn.summary(NESTED, (2, 3))
+    with pytest.raises(ValueError, match=r"^summary needs the shape of one input: fn\.summary\("):
+        fn.summary(shapeless)
+    with pytest.raises(ValueError, match=r"^summary needs the shape"):
+        fn.summary(NESTED)
+    fn.save(tmp_path / "params.npz", params)
+    with pytest.raises(ValueError, match="the snapshot does not say which model it is of"):
+        fn.summary(fn.load(tmp_path / "params.npz"))
+
+
 def test_a_shape_that_does_not_fit_is_an_error_that_names_the_layer():
     model = fn.serial(fn.Relu(), fn.Reshape((2, 3)), fn.Dense(3))
     with pytest.raises(ValueError, match=r"layer 1 \(Reshape\): .*\(5,\)"):

@@ -211,7 +211,7 @@ def test_each_step_splits_the_key():
 def test_dropout_without_a_key_in_the_state_is_an_error():
     model = fn.serial(fn.Flatten(), fn.Dropout(0.5), fn.Dense(3))
     step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, fn.sgd(0.1))
-    with pytest.raises(ValueError, match=r"layer 1 \(Dropout\): .*needs a key"):
+    with pytest.raises(ValueError, match=r"Dropout\): .*a key: .* TrainState.create\(..., rng="):
         step(start(model, fn.sgd(0.1), rng=None), small_data())
 
 
@@ -687,8 +687,22 @@ def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
         ),
         (lambda: STEP([X], (X, X)), r"state is a TrainState, got a list: fn\.TrainState\.create\("),
         (lambda: STEP({}, (X, X)), r"state is a TrainState, got a dict: fn\.TrainState\.create\("),
-        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\), got a ndarray$"),
-        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\), got a NoneType$"),
+        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\) of .*, got a ndarray$"),
+        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\) of .*, got a NoneType$"),
+        (
+            lambda: STEP(STATE, (X, X, X)),
+            r"^batch is a pair .*, got a tuple of 3: .*\(x, \(y, weights\)\), for fn\.weighted",
+        ),
+        (lambda: STEP(STATE, (X,)), r"^batch is a pair .*, got a tuple of 1$"),
+        (lambda: fn.batches((X, X, X), 2), r"^data is a pair .* of 3: .*\(x, \(y, weights\)\)"),
+        (
+            lambda: fn.value_and_grad(fn.Relu().apply, lambda o, t: np.mean(o - t))({}, X, X),
+            r"^loss\(outputs, targets\) gives \(value, vjp\), .* this one gave 0\.0$",
+        ),
+        (
+            lambda: fn.evaluate(fn.Relu().apply, lambda o, t: (1, 2, 3), {}, (X, X)),
+            r"^loss\(outputs, targets\) gives \(value, vjp\), .* this one gave a tuple of 3$",
+        ),
     ],
 )
 def test_misuse_is_named(misuse, message):
