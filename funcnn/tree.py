@@ -127,12 +127,16 @@ def leaves(tree: Tree) -> list[Any]:
 
 
 def _collect_leaves(tree: Tree, collected: list[Any]) -> None:
-    kind = _node_type(tree)
-    if kind is None:
+    kind = type(tree)
+    if kind is dict:  # nearly every node, so it is asked first
+        for key in _sorted_keys(tree) if tree else ():
+            child = tree[key]
+            if type(child) is np.ndarray:  # asked here, it saves a call for most leaves
+                collected.append(child)
+            else:
+                _collect_leaves(child, collected)
+    elif kind is not list and _node_type(tree) is None:
         collected.append(tree)
-    elif kind is dict:
-        for key in _sorted_keys(tree):
-            _collect_leaves(tree[key], collected)
     elif tree is not None:
         for child in tree:
             _collect_leaves(child, collected)
@@ -156,7 +160,7 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     Raises `ValueError`, naming the path, where the structures differ.
     """
     try:
-        return _map(function, tree, rest, None)
+        return _map(function, (tree, *rest), None)
     except (KeyError, StructureMismatchError):
         _explain_mismatch(tree, rest)
         raise
@@ -168,7 +172,7 @@ def map_arrays(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     Its rows are taken by position. Raises `TypeError` for what is no array of numbers too.
     """
     try:
-        return _map(function, tree, rest, _leaf_as_array)
+        return _map(function, (tree, *rest), _leaf_as_array)
     except (KeyError, StructureMismatchError):
         _explain_mismatch(tree, rest)
         raise
@@ -184,38 +188,41 @@ def _explain_mismatch(tree: Tree, rest: Sequence[Any]) -> None:
 
 
 def _map(
-    function: Callable[..., Any],
-    tree: Tree,
-    rest: Sequence[Any],
-    convert: Callable[[Any], Any] | None,
+    function: Callable[..., Any], trees: Sequence[Tree], convert: Callable[[Any], Any] | None
 ) -> Tree:
-    if type(tree) is dict:  # nearly every node, so it is asked first
-        mapped = {}
-        for other in rest:  # here and not in a function, which would cost more than it does
+    tree, number = trees[0], len(trees)
+    kind: Any = type(tree)
+    if kind is dict:  # nearly every node, so it is asked first
+        for other in trees:  # here and not in a function, which would cost more than it does
             if type(other) is not dict or len(other) != len(tree):
                 raise StructureMismatchError
+        mapped = {}
         for key in _sorted_keys(tree) if tree else ():
-            child, others = tree[key], [other[key] for other in rest]
-            is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
-            mapped[key] = (
-                function(child, *others) if is_array else _map(function, child, others, convert)
+            child = tree[key]
+            # A list for one tree or two, or a call for an array, would be half of the walk.
+            children: Sequence[Any] = (
+                (child,)
+                if number == 1
+                else (child, other[key])
+                if number == 2
+                else [each[key] for each in trees]
             )
+            is_array = type(child) is np.ndarray
+            mapped[key] = function(*children) if is_array else _map(function, children, convert)
         return mapped
-    kind: Any = _node_type(tree)
-    if kind is None:
-        return function(tree if convert is None else convert(tree), *rest)
-    if tree is None:
-        for other in rest:
-            if other is not None:
+    if kind is not list:
+        kind = _node_type(tree)
+        if kind is None:
+            return function(tree if convert is None else convert(tree), *trees[1:])
+        if tree is None:
+            if any(other is not None for other in trees):
                 raise StructureMismatchError
-        return None
-    for other in rest:
+            return None
+    for other in trees:
         if type(other) is not kind or len(other) != len(tree):
             raise StructureMismatchError
-    children = [
-        _map(function, child, others, convert) for child, *others in zip(tree, *rest, strict=True)
-    ]
-    return _rebuild(kind, (), children)
+    mapped_children = [_map(function, nodes, convert) for nodes in zip(*trees, strict=True)]
+    return mapped_children if kind is list else _rebuild(kind, (), mapped_children)
 
 
 class StructureMismatchError(ValueError):
@@ -275,18 +282,27 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
     Raises `TypeError` for a leaf that is no array; `unravel`, `ValueError` for a vector of another
     shape.
     """
-    leaves, treedef = flatten(tree)
-    arrays = [_leaf_as_array(leaf, numbers=False) for leaf in leaves]
-    vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
-    ends = np.cumsum([a.size for a in arrays])
+    arrays: list[Array] = []
+
+    def note(leaf: Any) -> Array:
+        arrays.append(as_array("a leaf", leaf, numbers=False))
+        return arrays[-1]
+
+    like = map(note, tree)
+    vector = np.concatenate(arrays, axis=None) if arrays else np.zeros(0, np.float32)
+    size = vector.size
 
     def unravel(vector: Array) -> Tree:
-        size = int(ends[-1]) if arrays else 0
         if np.shape(vector) != (size,):
             raise ValueError(f"expected a vector of shape ({size},), got {np.shape(vector)}")
-        pieces = np.split(vector, ends[:-1]) if arrays else []
-        pairs = zip(pieces, arrays, strict=True)
-        return unflatten(treedef, [piece.reshape(a.shape).astype(a.dtype) for piece, a in pairs])
+        end = 0
+
+        def cut(leaf: Array) -> Array:
+            nonlocal end
+            start, end = end, end + leaf.size
+            return vector[start:end].reshape(leaf.shape).astype(leaf.dtype)
+
+        return map(cut, like)
 
     return vector, unravel
 
