@@ -80,10 +80,8 @@ from funcnn.optimizers.base import (
     average_params,
     averaged_params,
     chain,
-    flatten,
-    freeze,
-    masked,
 )
+from funcnn.optimizers.parts import flatten, freeze, masked, partition
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -194,6 +192,7 @@ __all__ = [
     "multiclass_hinge",
     "nesterov",
     "parallel",
+    "partition",
     "precision",
     "predict",
     "predicted_classes",

@@ -18,6 +18,18 @@ def a_mask(params):
     return {name: leaf.ndim > 1 for name, leaf in params.items()}
 
 
+LABELS = {"a": "not", "b": "slow", "c": "fast", "d": "slow"}
+
+
+def a_label(params):
+    """As `a_mask`, in words."""
+    return {name: "matrices" if leaf.ndim > 1 else "others" for name, leaf in params.items()}
+
+
+def a_schedule(step):
+    return RATE * 0.9**step
+
+
 # Ours and optax's, over params with 0, 1, 2 and 4 axes.
 OPTAXS = {
     "sm3": (fn.sm3(RATE), lambda: optax.sm3(RATE)),
@@ -35,6 +47,37 @@ OPTAXS = {
         lambda: optax.chain(
             optax.adamw(RATE, weight_decay=1e-2),
             optax.freeze({"a": True, "b": False, "c": True, "d": False}),
+        ),
+    ),
+    "partition": (
+        fn.partition(
+            {
+                "fast": fn.sgd(RATE, momentum=0.9),
+                "slow": fn.adamw(a_schedule),
+                "not": fn.freeze(True),
+            },
+            LABELS,
+        ),
+        lambda: optax.partition(
+            {
+                "fast": optax.sgd(RATE, 0.9),
+                "slow": optax.adamw(a_schedule, weight_decay=1e-2),
+                "not": optax.set_to_zero(),
+            },
+            LABELS,
+        ),
+    ),
+    "partition by a function": (
+        fn.partition(
+            {"matrices": fn.chain(fn.clip_by_value(0.5), fn.adam(RATE)), "others": fn.sgd(RATE)},
+            a_label,
+        ),
+        lambda: optax.partition(
+            {
+                "matrices": optax.chain(optax.clip(0.5), optax.adam(RATE)),
+                "others": optax.sgd(RATE),
+            },
+            a_label,
         ),
     ),
     "flatten": (
@@ -111,6 +154,50 @@ def test_sm3_of_an_array_without_axes_is_that_of_one_entry():
         number, vector = fn.apply_updates(number, first), fn.apply_updates(vector, second)
         assert number.shape == ()
         assert number == vector[0]
+
+
+# --- optax's own, in a training step ---------------------------------------------------------
+
+
+TRANSFORMATIONS = {
+    "sgd": (lambda: optax.sgd(RATE, 0.9), fn.sgd(RATE, momentum=0.9)),
+    "a chain": (
+        lambda: optax.chain(optax.add_decayed_weights(0.01), optax.adam(RATE)),
+        fn.chain(fn.add_decayed_weights(0.01), fn.adam(RATE)),
+    ),
+    "one of each": (
+        lambda: fn.chain(optax.clip(0.1), fn.sgd(RATE)),
+        fn.chain(fn.clip_by_value(0.1), fn.sgd(RATE)),
+    ),
+    "in a partition": (
+        lambda: fn.partition({"x": optax.adam(RATE), "y": optax.sgd(RATE)}, ["x", "x", "x", "y"]),
+        fn.partition({"x": fn.adam(RATE), "y": fn.sgd(RATE)}, ["x", "x", "x", "y"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_a_training_step_takes_a_transformation_of_optaxs_as_it_is(name, tmp_path):
+    make, ours = TRANSFORMATIONS[name]
+    model = fn.serial(fn.Dense(5, bias=False), fn.BatchNorm(), fn.Tanh(), fn.Dense(3))
+    _, params = model.init(fn.random.key(0), (4,))
+    batch = fn.random.normal(fn.random.key(1), (9, 4)), np.arange(9) % 3
+    theirs = make()
+    states = {optimizer: fn.TrainState.create(params, optimizer) for optimizer in (ours, theirs)}
+    for _ in range(10):
+        measured = {}
+        for optimizer, state in states.items():
+            step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+            states[optimizer], measured[optimizer] = step(state, batch)
+        assert measured[theirs]["loss"] == pytest.approx(measured[ours]["loss"], rel=1e-4)
+    assert fn.tree.all_close(states[theirs].params, states[ours].params, rtol=1e-4, atol=1e-6)
+    assert {type(leaf) for leaf in fn.tree.leaves(states[theirs].params)} == {np.ndarray}
+    # A rate that its state does not tell is in no metric.
+    expected = {"loss", "learning_rate"} if name == "one of each" else {"loss"}
+    assert set(measured[theirs]) == expected
+    fn.save(tmp_path / "state.npz", states[theirs])
+    loaded = fn.load(tmp_path / "state.npz", like=states[theirs]).params
+    assert fn.tree.all_close(step(loaded, batch)[0].params, step(states[theirs], batch)[0].params)
 
 
 # --- losses ----------------------------------------------------------------------------------
