@@ -15,7 +15,7 @@ from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.gradcheck import CheckFailure, check_vjp
-from funcnn.introspection import inner_outputs, summary
+from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
     ArcTan,
     BinaryStep,
@@ -184,6 +184,7 @@ __all__ = [
     "hinge",
     "huber",
     "initializers",
+    "inner_gradients",
     "inner_outputs",
     "load",
     "make_train_step",
@@ -193,6 +194,7 @@ __all__ = [
     "nesterov",
     "parallel",
     "partition",
+    "per_example_grads",
     "precision",
     "predict",
     "predicted_classes",
