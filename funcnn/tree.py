@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn._arguments import as_array
+from funcnn._vectors import join, split
 from funcnn.types import Array, Tree
 
 
@@ -190,24 +191,27 @@ def _explain_mismatch(tree: Tree, rest: Sequence[Any]) -> None:
 def _map(
     function: Callable[..., Any], trees: Sequence[Tree], convert: Callable[[Any], Any] | None
 ) -> Tree:
-    tree, number = trees[0], len(trees)
+    tree = trees[0]
     kind: Any = type(tree)
     if kind is dict:  # nearly every node, so it is asked first
+        # Nearly every child is an array, which needs no call of its own, and nearly every map is
+        # of one tree or two, which need no list: that would be half of the walk.
+        mapped = {}
+        if len(trees) == 1:
+            for key in _sorted_keys(tree) if tree else ():
+                child = tree[key]
+                is_array = type(child) is np.ndarray
+                mapped[key] = function(child) if is_array else _map(function, (child,), convert)
+            return mapped
         for other in trees:  # here and not in a function, which would cost more than it does
             if type(other) is not dict or len(other) != len(tree):
                 raise StructureMismatchError
-        mapped = {}
         for key in _sorted_keys(tree) if tree else ():
-            child = tree[key]
-            # A list for one tree or two, or a call for an array, would be half of the walk.
-            children: Sequence[Any] = (
-                (child,)
-                if number == 1
-                else (child, other[key])
-                if number == 2
-                else [each[key] for each in trees]
-            )
-            is_array = type(child) is np.ndarray
+            if len(trees) == 2:
+                children: Sequence[Any] = tree[key], other[key]
+            else:
+                children = [each[key] for each in trees]
+            is_array = type(children[0]) is np.ndarray
             mapped[key] = function(*children) if is_array else _map(function, children, convert)
         return mapped
     if kind is not list:
@@ -289,20 +293,14 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
         return arrays[-1]
 
     like = map(note, tree)
-    vector = np.concatenate(arrays, axis=None) if arrays else np.zeros(0, np.float32)
-    size = vector.size
+    vector = join(arrays)
+    shape = vector.shape
 
     def unravel(vector: Array) -> Tree:
-        if np.shape(vector) != (size,):
-            raise ValueError(f"expected a vector of shape ({size},), got {np.shape(vector)}")
-        end = 0
-
-        def cut(leaf: Array) -> Array:
-            nonlocal end
-            start, end = end, end + leaf.size
-            return vector[start:end].reshape(leaf.shape).astype(leaf.dtype)
-
-        return map(cut, like)
+        if np.shape(vector) != shape:
+            raise ValueError(f"expected a vector of shape {shape}, got {np.shape(vector)}")
+        pieces = split(np.asarray(vector), arrays)
+        return map(lambda leaf: next(pieces).copy(), like)
 
     return vector, unravel
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import tree
-from funcnn._arguments import shown
+from funcnn._arguments import as_array, shown
 from funcnn._pickling import recorded
+from funcnn._vectors import join, split
 from funcnn.optimizers.base import AnyOptimizer, Optimizer, State, check_optimizer, stateless
 from funcnn.types import Array, Tree
 
@@ -157,18 +158,26 @@ def flatten(optimizer: AnyOptimizer) -> Optimizer:
     """
     check_optimizer("flatten: the argument", optimizer)
 
-    def expect_shape(g: Array, w: Array) -> None:
-        if g.shape != w.shape:
-            raise ValueError(f"flatten: a gradient of shape {g.shape} for a weight of {w.shape}")
-
     def init(params: Tree) -> State:
         return optimizer.init(tree.ravel(params)[0])
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        tree.map(expect_shape, grads, params)
-        (vector, unravel), (weights, _) = tree.ravel(grads), tree.ravel(params)
-        updates, state = optimizer.update(vector, state, weights)
-        return unravel(updates), state
+        pairs: list[tuple[Array, Array]] = []
+
+        def note(g: Array, w: Array) -> None:
+            if type(g) is not np.ndarray or type(w) is not np.ndarray:
+                g, w = as_array("a gradient", g), as_array("params", w)
+            if g.shape != w.shape:
+                raise ValueError(
+                    f"flatten: a gradient of shape {g.shape} for a weight of {w.shape}"
+                )
+            pairs.append((g, w))
+
+        tree.map(note, grads, params)  # one walk for both, as walks are what a small net pays
+        gradients, weights = zip(*pairs, strict=True) if pairs else ((), ())
+        updates, state = optimizer.update(join(gradients), state, join(weights))
+        pieces = split(updates, gradients)
+        return tree.map(lambda g: next(pieces), grads), state
 
     return Optimizer(init, update)
 
