@@ -99,7 +99,7 @@ def make_train_step(
     has it, or `learning_rate/label` for each label of a `partition`. A new key is split from the
     state's at each step. optimizer: any pair of `init` and `update`, one of optax's as it is.
     x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
-    `ValueError` for a metric of one of these two names.
+    `ValueError` for a metric of one of these names.
 
     >>> optimizer = fn.sgd(0.1)
     >>> step = fn.make_train_step(fn.Dense(1).apply, fn.mean_squared_error, optimizer)
