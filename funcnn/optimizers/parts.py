@@ -4,7 +4,8 @@ See `optimizers.base` for the contract. What does not fit the params raises `Val
 the path.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,12 +46,13 @@ def masked(optimizer: AnyOptimizer, mask: Mask) -> Optimizer:
     {'bias': array([0.]), 'weight': array([1., 1.])}
     """
     check_optimizer("masked: the first argument", optimizer)
+    expand = functools.partial(_expand, "the mask does", mask, _check_bool)
 
     def init(params: Tree) -> State:
-        return optimizer.init(_select(_expand(mask, params), True, params))
+        return optimizer.init(_select(expand(params), True, params))
 
     def update(grads: Tree, state: State, params: Tree) -> tuple[Tree, State]:
-        chosen = _expand(mask, params)
+        chosen = expand(params)
         own, weights = (_select(chosen, True, each) for each in (grads, params))
         updates, state = optimizer.update(own, state, weights)
         return _merge(chosen, True, updates, grads), state
@@ -101,19 +103,19 @@ def partition(optimizers: Mapping[str, AnyOptimizer], labels: Labels) -> Optimiz
     optimizers = dict(optimizers)
     names = ", ".join(map(repr, optimizers))
 
+    def check(path: str, label: Any) -> None:
+        if not isinstance(label, str):
+            raise TypeError(f"the label at {path} must be a string, got {shown(label)}")
+        if label not in optimizers:
+            raise ValueError(f"the label {label!r} at {path} has no optimizer: there are {names}")
+
     def expand(params: Tree) -> Tree:
-        expanded = _expand(labels, params, str)
-        unused = set(optimizers)
-        for path, label in tree.leaves_with_path(expanded):
-            if label not in optimizers:
-                raise ValueError(
-                    f"partition: the label {label!r} at {path or 'the root'} has no optimizer, "
-                    f"there are optimizers for {names}"
-                )
-            unused.discard(label)
-        if unused:
-            raise ValueError(f"partition: no leaf has the label {', '.join(map(repr, unused))}")
-        return expanded
+        of_leaves = _expand("the labels do", labels, check, params)
+        used = set(tree.leaves(of_leaves))
+        for label in optimizers:
+            if label not in used:
+                raise ValueError(f"no leaf of the params has the label {label!r}")
+        return of_leaves
 
     def init(params: Tree) -> State:
         of_leaves = expand(params)
@@ -185,24 +187,23 @@ def flatten(optimizer: AnyOptimizer) -> Optimizer:
 # --- helpers ---------------------------------------------------------------------------------
 
 
-_SAID = {bool: ("mask", "a bool", "the mask does"), str: ("label", "a string", "the labels do")}
+def _check_bool(path: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"the mask at {path} must be a bool, got {shown(value)}")
 
 
-def _expand(prefix: Any, params: Tree, kind: type = bool) -> Tree:
-    """A mask, or labels, as a tree of bools, or strings, with the structure of params."""
-    one, needed, all_do = _SAID[kind]
+def _expand(all_do: str, prefix: Any, check: Callable[[str, Any], None], params: Tree) -> Tree:
+    """A mask, or labels, as a tree with the structure of params; `check(path, leaf)` may raise."""
 
     def fill(path: str, value: Any, below: Tree) -> Tree:
         value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, kind):
-            where, got = path or "the root", shown(value)
-            raise TypeError(f"the {one} at {where} must be {needed}, got {got}")
+        check(path or "the root", value)
         return tree.map(lambda _: value, below)
 
     given = prefix(params) if callable(prefix) else prefix
     try:
         return tree.map_with_path(fill, given, params)
-    except ValueError as error:
+    except tree.StructureMismatchError as error:
         raise ValueError(f"{all_do} not fit the params: {error}") from None
 
 
