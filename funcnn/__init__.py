@@ -17,7 +17,7 @@ from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.gradcheck import CheckFailure, check_vjp
-from funcnn.introspection import inner_outputs, summary
+from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
     ArcTan,
     BinaryStep,
@@ -82,10 +82,8 @@ from funcnn.optimizers.base import (
     average_params,
     averaged_params,
     chain,
-    flatten,
-    freeze,
-    masked,
 )
+from funcnn.optimizers.parts import flatten, freeze, masked, partition
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -195,6 +193,7 @@ __all__ = [
     "hinge",
     "huber",
     "initializers",
+    "inner_gradients",
     "inner_outputs",
     "load",
     "make_train_step",
@@ -203,6 +202,8 @@ __all__ = [
     "multiclass_hinge",
     "nesterov",
     "parallel",
+    "partition",
+    "per_example_grads",
     "precision",
     "predict",
     "predicted_classes",

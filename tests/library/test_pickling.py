@@ -113,6 +113,7 @@ OPTIMIZERS = {
         fn.average_params(0.9),
     ),
     "flatten": fn.flatten(fn.masked(fn.adam(), True)),
+    "partition": fn.partition({"x": fn.adam(), "y": fn.freeze(True)}, {"a": "x", "b": "y"}),
 }
 
 

@@ -107,6 +107,10 @@ OPTIMIZERS = {
     "averaged": fn.chain(fn.nesterov(0.1), fn.average_params(0.9)),
     "flat rmsprop": fn.flatten(fn.rmsprop(0.1, momentum=0.5)),
     "sm3": fn.sm3(0.1),
+    "partition": fn.partition(
+        {"matrices": fn.adamw(0.1), "others": fn.sgd(0.1)},
+        lambda params: fn.tree.map(lambda w: "matrices" if w.ndim > 1 else "others", params),
+    ),
 }
 
 
@@ -174,6 +178,36 @@ def test_an_optimizer_without_a_learning_rate_has_none_in_the_metrics():
     model, optimizer = small_model(), fn.chain(fn.trace(0.9), fn.scale(-0.1))
     step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
     assert set(step(start(model, optimizer), small_data())[1]) == {"loss"}
+
+
+def test_the_rate_of_each_label_is_in_the_metrics():
+    model = small_model()
+    halving = fn.schedules.exponential_decay(0.2, 1, 0.5)
+    optimizer = fn.chain(
+        fn.clip_by_global_norm(1.0),
+        fn.partition(
+            {"body": fn.adam(1e-3), "head": fn.sgd(halving, momentum=0.9)}, [*["body"] * 3, "head"]
+        ),
+    )
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state, rates = start(model, optimizer), []
+    for _ in range(3):
+        state, metrics = step(state, small_data())
+        rates.append(metrics["learning_rate/head"])
+        assert metrics == {
+            "loss": metrics["loss"],
+            "learning_rate/body": 1e-3,
+            "learning_rate/head": rates[-1],
+        }
+    assert rates == [0.2, 0.1, 0.05]
+
+
+def test_a_metric_cannot_have_the_name_of_a_rate():
+    for name in ("learning_rate", "learning_rate/head"):
+        with pytest.raises(ValueError, match=f"a metric cannot be named '{name}'"):
+            fn.make_train_step(
+                fn.Dense(2).apply, fn.softmax_cross_entropy, fn.sgd(0.1), {name: fn.accuracy}
+            )
 
 
 def test_a_weight_for_each_example_goes_with_the_targets_through_batches_and_steps():
