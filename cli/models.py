@@ -24,27 +24,34 @@ from funcnn.experiments.tasks.config import RunConfig
 
 @click.command()
 @run_argument
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Labelled data, as for train, whose test set is meant, or all of them where there is "
+    "none. [default: what the run was trained with; a snapshot needs some]",
+)
 @allow_changed_option
 @json_option
-def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
-    """How good a run's model is on its validation and test sets.
+def evaluate(run: Path, data: str | None, allow_changed_data: bool, as_json: bool) -> None:
+    """How good a model is: a run's on its validation and test sets, or any on other data.
 
     Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
-    error (ECE); precision and recall of each class, on the test set if that has labels. The data
-    are those that it was trained with, found where they were then, too.
+    error (ECE); precision and recall of each class, on the test set if that has labels. Without
+    --data they are those that the run was trained with, found where they were then, too. RUN: a
+    run's folder, or with --data a snapshot, of a script for instance.
 
     \b
-    Example:
+    Examples:
       funcnn evaluate runs/mlp3-fashion-mnist-001
+      funcnn evaluate own.npz --data fashion-mnist
     """
-    from funcnn.experiments.training.model import evaluate_run
-    from funcnn.experiments.training.run_folder import RunFolder
+    from funcnn.experiments.training.evaluation import evaluate_model
 
-    results = evaluate_run(RunFolder.open(run), allow_changed=allow_changed_data)
+    results = evaluate_model(run, data, allow_changed=allow_changed_data)
     if as_json:
         print_json(results)
         return
-    parts = [part for part in ("val", "test") if f"{part}_loss" in results]
+    parts = [part for part in ("val", "test") if f"{part}_accuracy" in results]
     lines = [_evaluation(part, results) for part in parts]
     click.echo(text_table(lines, left=len(lines[0])))
     rows = zip(
@@ -61,8 +68,10 @@ def evaluate(run: Path, allow_changed_data: bool, as_json: bool) -> None:
 def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     from funcnn.experiments.training.run_folder import loss_text
 
-    name = "validation" if part == "val" else "test"
-    cells = [name, f"loss {loss_text(results[f'{part}_loss'])}"]
+    name = "validation" if part == "val" else results.get("test_is", "test")
+    cells = [name]
+    if f"{part}_loss" in results:
+        cells.append(f"loss {loss_text(results[f'{part}_loss'])}")
     for score, words, form in (
         ("accuracy", "accuracy", ".2%"),
         ("top_5_accuracy", "top-5", ".2%"),
@@ -102,9 +111,10 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
 )
 @json_option
 def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
-    """Write the class that a run's model predicts for every input, as `Id,Category`.
+    """Write the class that a model predicts for every input, as `Id,Category`.
 
-    Where a CSV file has a column id, ImageId, ... these are the ids; else they count from 0.
+    RUN: a run's folder, or a snapshot. Where a CSV file has a column id, ImageId, ... these are the
+    ids; else they count from 0.
 
     \b
     Examples:
@@ -112,9 +122,8 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
     from funcnn.experiments.training.predictions import write_predictions
-    from funcnn.experiments.training.run_folder import RunFolder
 
-    result = write_predictions(RunFolder.open(run), data, out, **form)
+    result = write_predictions(run, data, out, **form)
     if as_json:
         print_json(result)
     else:
@@ -127,9 +136,11 @@ def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None
 def inspect(file: Path, as_json: bool) -> None:
     """What is in a snapshot, or a .pt, .safetensors or .onnx file: arrays, shapes, layers.
 
+    The folder of a run stands for the model in it.
+
     \b
     Example:
-      funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
+      funcnn inspect runs/mlp3-fashion-mnist-001
     """
     from funcnn.experiments.export.describe import describe_file
 

@@ -164,7 +164,8 @@ def load_inputs(name: str) -> ImageData:
     They are `(N, 1, height, width)` bytes, or points `(N, 2)`. Raises `InputError`.
     """
     if name in POINT_SETS:
-        return ImageData(None, load_dataset(name, val_size=0, seed=0).test, (), ())
+        test = load_dataset(name, val_size=0, seed=0).test
+        return ImageData(None, test, _POINT_CLASSES, _POINT_CLASSES)
     if name in SETS:
         return store.read(name)
     places = _places(name)

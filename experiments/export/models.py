@@ -20,7 +20,7 @@ from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_
 from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.model import expect_finite, params_file, save_model
+from funcnn.experiments.training.model import expect_finite, save_model, snapshot_of
 from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
@@ -34,7 +34,7 @@ def export_model(run: Path, form: str, out: Path | None) -> dict[str, Any]:
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file = params_file(RunFolder.open(run)) if run.is_dir() else run
+    file = snapshot_of(run)
     snapshot = fn.load(file)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")

@@ -1,26 +1,24 @@
-"""A model that a run kept: to predict with, and to evaluate."""
+"""The model in a snapshot, such as a run keeps: to predict with."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import funcnn as fn
+from funcnn import inference
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
-from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.build import build_network, build_plain_loss, load_data
 from funcnn.experiments.training.run_folder import RunFolder
-from funcnn.inference import in_one_dtype
-from funcnn.training import Metric
-from funcnn.types import Array, Layer, Loss, Tree
+from funcnn.inference import Outputs, in_one_dtype
+from funcnn.types import Array, Layer, Tree
 
 
 class TrainedModel(NamedTuple):
-    """A model from a run's snapshot, with what is needed to feed it stored inputs."""
+    """A model from a snapshot, with what is needed to feed it stored inputs."""
 
     model: Layer
     params: Tree
@@ -29,13 +27,21 @@ class TrainedModel(NamedTuple):
     class_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
     """How the training data write the label of each class; none: by its index."""
+    outputs: Outputs | None = None
+    """What the network gives, as of `fn.save`."""
 
-    def check_inputs(self, x: Array, name: str) -> None:
-        """Raise `InputError`, with the data's name, for stored inputs of another shape."""
-        if x.shape[1:] != self.input_shape:
-            raise InputError(
-                f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
-            )
+    def as_inputs(self, x: Array, name: str) -> Array:
+        """Stored inputs `(N, ...)` in the model's shape.
+
+        A model of rows `(D,)`, or of images `(H, W)` without a channel, gets grey images as such.
+        Raises `InputError`, with the data's name, for inputs of another shape.
+        """
+        shape = self.input_shape
+        if x.shape[1:] == shape:
+            return x
+        if x.shape[1:2] == (1,) and shape in (x.shape[2:], (math.prod(x.shape[2:]),)):
+            return x.reshape(len(x), *shape)  # (N, 1, H, W) -> (N, H*W) or (N, H, W)
+        raise InputError(f"{name}: the model takes inputs of shape {shape}, not {x.shape[1:]}")
 
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
@@ -43,15 +49,29 @@ class TrainedModel(NamedTuple):
         outputs: Array = fn.predict(self.model.apply, params, x, preprocess=prepare)
         return outputs
 
-    def evaluate(
-        self, loss: Loss, examples: tuple[Array, Array], details: Mapping[str, Metric]
-    ) -> dict[str, Any]:
-        """Loss, accuracy and the details over stored examples."""
-        metrics: dict[str, Metric] = {"accuracy": fn.accuracy, **details}
-        params, prepare = in_one_dtype(self.params, self.normalization)
-        return fn.evaluate(
-            self.model.apply, loss, params, examples, metrics=metrics, preprocess=prepare
-        )
+    def classes(self, outputs: Array) -> Array:
+        """The predicted classes `(N,)`. Raises `InputError` as `probabilities`, for one output."""
+        one = outputs.shape[1] == 1
+        return fn.predicted_classes(self.probabilities(outputs)[:, 1:] if one else outputs)
+
+    def probabilities(self, outputs: Array) -> Array:
+        """The probability of each class `(N, K)` that the outputs stand for, of one output too.
+
+        Raises `InputError` if they stand for none, or if nothing says what the one output is.
+        """
+        if self.outputs == "scores":
+            raise InputError(
+                "the network gives scores, as one trained with --loss squared-error does, and no "
+                "probabilities: train with --loss cross-entropy"
+            )
+        try:
+            shares = inference.probabilities(outputs, self.model, self.outputs)
+        except ValueError:
+            raise InputError(
+                "the snapshot does not say what the network's one output is: save it with "
+                "fn.save(..., outputs='logits'), or 'probabilities'"
+            ) from None
+        return np.hstack([1 - shares, shares]) if shares.shape[1] == 1 else shares
 
 
 def save_model(folder: RunFolder, model: Layer, params: Tree, data: Dataset, loss: str) -> None:
@@ -74,6 +94,20 @@ def params_file(folder: RunFolder) -> Path:
     if not folder.params.exists():
         raise InputError(folder.lacks(folder.params))
     return folder.params
+
+
+def snapshot_of(run: Path) -> Path:
+    """The snapshot that is meant: a file, or of the folder of a run the model that it kept.
+
+    Raises `InputError` if it is neither, or if it is another file of a run.
+    """
+    if not run.exists():
+        raise InputError(f"{run} is neither the folder of a run nor a snapshot: it is not there")
+    beside = RunFolder(run.parent)
+    others = (beside.last, beside.config, beside.metrics, beside.summary)
+    if run.is_dir() or (run in others and beside.config.is_file()):
+        return params_file(RunFolder.open(run))
+    return run
 
 
 def load_model(folder: RunFolder) -> TrainedModel:
@@ -99,22 +133,35 @@ def not_finite(tree: Tree) -> list[str]:
 
 
 def read_model(file: Path) -> TrainedModel:
-    """The model in a snapshot.
+    """The model in a snapshot; classes without names are called by their numbers.
 
-    Raises `InputError` if it does not say which, or has params that are not finite;
-    `SnapshotError`.
+    Raises `InputError` if it does not say which model it is of and how to feed it, or has params
+    that are not finite; `SnapshotError`.
     """
     snapshot = fn.load(file)
     expect_finite(snapshot.params, file)
-    if snapshot.model is None or snapshot.input_shape is None or snapshot.normalization is None:
-        raise InputError(f"{file} does not say which model it is of")
+    again = f"save it with fn.save({str(file)!r}, params, model=model"
+    if snapshot.model is None or snapshot.input_shape is None:
+        why = " (a layer of your own without a spec cannot be built again)"
+        raise InputError(
+            f"{file} does not say which model it is of: {again}, input_shape=...)"
+            + why * (snapshot.input_shape is not None)
+        )
+    if snapshot.normalization is None:
+        raise InputError(
+            f"{file} does not say how its inputs were normalised: {again}, ..., normalization="
+            "{'scale': 255, 'mean': 0, 'std': 1}) for pixels from 0 to 1, of 'scale': 1 for inputs "
+            "as they are stored"
+        )
     try:
         normalization = Normalization(**snapshot.normalization)
     except TypeError:
         raise InputError(f"{file}: its normalization is incomplete") from None
-    class_names = tuple(snapshot.class_names or ())
+    count = _count_of_classes(snapshot.model, snapshot.input_shape, file)
+    numbers = [str(index) for index in range(count)]
+    class_names = tuple(snapshot.class_names or numbers)
     notes = snapshot.notes if isinstance(snapshot.notes, dict) else {}
-    labels = notes.get("labels", [str(index) for index in range(len(class_names))])
+    labels = notes.get("labels", numbers)
     if not isinstance(labels, list) or list(map(type, labels)) != [str] * len(class_names):
         raise InputError(f"{file}: its labels are not those of {len(class_names)} classes")
     return TrainedModel(
@@ -124,51 +171,15 @@ def read_model(file: Path) -> TrainedModel:
         normalization,
         class_names,
         tuple(labels),
+        snapshot.outputs,
     )
 
 
-def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str, Any]:
-    """How good a run's model is on its validation and test sets, if they have labels.
-
-    Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
-    for logits the calibration error; of more than 5 classes, the top-5 accuracy.
-    allow_changed: also on other data than the run was trained with. Raises `InputError` if they
-    are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
-    """
-    config, model = folder.read_config(), load_model(folder)
-    described = build_network(config, len(model.class_names))
-    if described.spec != model.model.spec:
-        raise InputError(f"{folder.params} is of another network than {folder.config} describes")
-    expected = expected_data(folder.path, allow_changed=allow_changed)
-    data = load_data(config, expected)
-    say_what_was_read(folder.path, expected, data.record)
-    model.check_inputs(data.test[0], config.data)
-    if model.class_names != data.class_names:
-        raise InputError(
-            f"{config.data} has {len(data.class_names)} classes that are not the "
-            f"{len(model.class_names)} of the model in {folder.params}"
-        )
-    measured: dict[str, Any] = {}
-    details = _details(len(model.class_names), config.loss)
-    for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
-        if x is not None and y is not None:
-            scores = model.evaluate(build_plain_loss(config), (x, y), details)
-            scores["examples"] = len(x)
-            measured |= {f"{part}_{name}": value for name, value in scores.items()}
-    if not measured:
-        raise InputError(f"{config.data} has no labels to evaluate {folder} with")
-    names = list(model.class_names)
-    return {"run": str(folder), "data": config.data, "class_names": names, **measured}
-
-
-def _details(classes: int, loss: str) -> dict[str, Metric]:
-    """Metrics as lists and numbers; only outputs trained as logits say how sure they are."""
-    details: dict[str, Metric] = {
-        "precision": lambda outputs, y: fn.precision(outputs, y).tolist(),
-        "recall": lambda outputs, y: fn.recall(outputs, y).tolist(),
-    }
-    if classes > 2 and loss == "cross-entropy":
-        details["calibration_error"] = fn.expected_calibration_error
-    if classes > 5:
-        details["top_5_accuracy"] = fn.top_k_accuracy
-    return details
+def _count_of_classes(model: Layer, input_shape: tuple[Any, ...], file: Path) -> int:
+    """How many classes a snapshot's model tells apart. Raises `InputError` if it is none such."""
+    if any(isinstance(size, tuple) for size in input_shape):
+        raise InputError(f"{file}: its model has several inputs, and data have one")
+    shape, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
+    if len(shape) != 1:
+        raise InputError(f"{file}: its model gives outputs of shape {shape}, no number a class")
+    return max(2, shape[0])

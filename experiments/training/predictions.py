@@ -8,24 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import funcnn as fn
 from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.architectures import ARCHITECTURES
-from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.model import TrainedModel, load_model
-from funcnn.experiments.training.run_folder import RunFolder
-from funcnn.inference import probabilities
+from funcnn.experiments.training.model import TrainedModel, read_model, snapshot_of
 from funcnn.types import Array
 
 _HEADER = ("Id", "Category")
 
 
 def write_predictions(
-    folder: RunFolder,
+    run: Path,
     data: str,
     out: Path,
     *,
@@ -35,25 +30,25 @@ def write_predictions(
 ) -> dict[str, Any]:
     """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
 
-    Ids count from `first_id`; if it is None they are those of the data, if these have some, or
-    count from 0. Classes are as the training data write them. probabilities: of each class a
-    column, called by its name, instead of the class. header: other names for the two columns, as
-    `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the inputs do not
-    fit the model, it has no probabilities, a name cannot be one, or `out` exists already.
+    run: a run's folder, or a snapshot. Ids count from `first_id`; if it is None they are those of
+    the data, if these have some, or count from 0. Classes are as the training data write them.
+    probabilities: of each class a column, called by its name, instead of the class. header: other
+    names for the two columns, as `ImageId,Label`; for the ids alone with probabilities. Raises
+    `InputError` if the inputs do not fit the model, it has no probabilities, a name cannot be one,
+    or `out` exists already.
     """
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
-    model = load_model(folder)
+    model = read_model(snapshot_of(run))
     loaded = load_inputs(data)
-    inputs = loaded.inputs
+    inputs = model.as_inputs(loaded.inputs, data)
     ids = loaded.ids if first_id is None else None
     if ids is None:
         first_id = first_id or 0
         ids = np.arange(first_id, first_id + len(inputs))
-    model.check_inputs(inputs, data)
     outputs = model.predict(inputs)
     if probabilities:
-        table = probability_table(model, outputs, folder.read_config())
+        table = probability_table(model, outputs)
         if names[0] in table:
             raise InputError(
                 f"--header {names[0]}: a class is called so too, give the ids another name"
@@ -63,7 +58,7 @@ def write_predictions(
             write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
         columns = list(table.columns)
     else:
-        classes = fn.predicted_classes(outputs)
+        classes = model.classes(outputs)
         with new_file(out):
             save_predictions(out, classes, model.labels, columns=names, ids=ids)
         columns = list(names)
@@ -71,7 +66,7 @@ def write_predictions(
         files = loaded.files
         line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
         logging.getLogger(__name__).warning("%s", printable(line))
-    made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
+    made = {"run": str(run), "data": data, "out": str(out), "rows": len(outputs)}
     return {**made, "columns": columns, "first_id": first_id}
 
 
@@ -89,21 +84,16 @@ def _names_of(header: str | None, count: int) -> tuple[str, ...]:
     return names
 
 
-def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) -> pd.DataFrame:
+def probability_table(model: TrainedModel, outputs: Array) -> pd.DataFrame:
     """The probability of each class for outputs `(N, K)` or `(N, 1)`, a column for each class.
 
-    Raises `InputError` if the outputs were not trained to be probabilities or logits.
+    Raises `InputError` if the outputs stand for none.
     """
-    if config.loss != "cross-entropy" and not ARCHITECTURES[config.arch].binary:
-        raise InputError(
-            f"--probabilities: a network trained with --loss {config.loss} has none; "
-            "train with --loss cross-entropy"
-        )
-    shares = probabilities(outputs, model.model, None)
-    if shares.shape[1] == 1:
-        shares = np.hstack([1 - shares, shares])  # (N, 1) -> (N, 2)
-    names = model.class_names or tuple(map(str, range(shares.shape[1])))
-    return pd.DataFrame(shares, columns=list(names))
+    try:
+        shares = model.probabilities(outputs)
+    except InputError as error:
+        raise InputError(f"--probabilities: {error}") from None
+    return pd.DataFrame(shares, columns=list(model.class_names))
 
 
 def predictions_text(
