@@ -87,21 +87,28 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
 @click.option(
     "--data",
     required=True,
+    multiple=True,
     metavar="DATA",
-    help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
-    "inputs are meant.",
+    help="A picture, or a folder of pictures, of any size and colour (may be given again); a file "
+    "of images (IDX, CSV without labels, ...); or a data set, as for train, whose test inputs are "
+    "meant.",
 )
-@click.option("--out", required=True, type=new_place, help="A new CSV file.")
+@click.option(
+    "--out",
+    type=new_place,
+    help="A new file: a CSV of the predictions, or of pictures a PNG of what the network saw. "
+    "[default: of pictures the next runs/predicted-001.png; a data set needs a CSV]",
+)
 @click.option(
     "--probabilities",
     is_flag=True,
-    help="The probability of each class, in a column of its name, instead of the class.",
+    help="In the CSV a column for each class, with its probability, instead of the class.",
 )
 @click.option(
     "--header",
     metavar="NAMES",
-    help="Names of the two columns, as ImageId,Label; with --probabilities that of the ids alone. "
-    "[default: Id,Category]",
+    help="Names of the CSV's two columns, as ImageId,Label; with --probabilities that of the ids "
+    "alone. [default: Id,Category]",
 )
 @click.option(
     "--first-id",
@@ -110,24 +117,49 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     "from 0]",
 )
 @json_option
-def predict(run: Path, data: str, out: Path, as_json: bool, **form: Any) -> None:
-    """Write the class that a model predicts for every input, as `Id,Category`.
+def predict(run: Path, data: tuple[str, ...], out: Path | None, as_json: bool, **form: Any) -> None:
+    """What a model takes every input for: of a data set as a CSV, of pictures with a figure.
 
-    RUN: a run's folder, or a snapshot. Where a CSV file has a column id, ImageId, ... these are the
-    ids; else they count from 0.
+    RUN: a run's folder, or a snapshot. The CSV's rows are `Id,Category`; where a CSV file has a
+    column id, ImageId, ... these are the ids, else they count from 0. Pictures are made to be as
+    those that the model was trained on; the figure shows them so, the five surest classes, and what
+    in them speaks for the first one.
 
     \b
     Examples:
+      funcnn predict runs/cnn3-mnist-001 --data seven.jpg
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
+    from funcnn.experiments.training.pictures import predict_pictures
     from funcnn.experiments.training.predictions import write_predictions
 
-    result = write_predictions(run, data, out, **form)
+    if out is not None and out.suffix.lower() != ".png":
+        result = write_predictions(run, data, out, **form)
+        if as_json:
+            print_json(result)
+        else:
+            echo(f"{result['rows']:,} predictions in {out}")
+        return
+    if of_table := [f"--{name.replace('_', '-')}" for name, value in form.items() if value]:
+        raise click.UsageError(f"{of_table[0]} is for a CSV: give --out predicted.csv")
+    result = predict_pictures(run, data, out)
     if as_json:
         print_json(result)
-    else:
-        echo(f"{result['rows']:,} predictions in {out}")
+        return
+    click.echo(text_table([_prediction(picture) for picture in result["pictures"]], left=3))
+    echo(f"figure: {result['out']}")
+
+
+def _prediction(picture: dict[str, Any]) -> list[str]:
+    from funcnn.experiments.figures.examples import in_percent
+
+    values = picture.get("probabilities") or picture["scores"]
+    texts = [
+        f"{name} {in_percent(value) if 'probabilities' in picture else format(value, '.3g')}"
+        for name, value in values.items()
+    ]
+    return [printable(text) for text in (picture["file"], texts[0], f"then {', '.join(texts[1:])}")]
 
 
 @click.command()

@@ -14,6 +14,7 @@ from funcnn import random
 from funcnn.experiments.data import store
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.formats import by_path, listings
+from funcnn.experiments.data.formats.image_folders import PictureFiles
 from funcnn.experiments.data.images import Examples, ImageData, Inputs
 from funcnn.experiments.data.points import generate_XOR_easy, linear_points
 from funcnn.experiments.data.provenance import DataRecord, Expected, digest
@@ -172,6 +173,19 @@ def load_inputs(name: str) -> ImageData:
     if not places:
         raise _missing(name)
     return by_path.read(places[0])
+
+
+def find_pictures(name: str) -> PictureFiles | None:
+    """The pictures that a path means, of a folder those in it; None: it means a data set.
+
+    Raises `InputError` if it is nowhere.
+    """
+    if name in NAMES:
+        return None
+    places = _places(name)
+    if not places:
+        raise _missing(name)
+    return by_path.pictures(places[0])
 
 
 def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataRecord]:

@@ -182,4 +182,5 @@ def _count_of_classes(model: Layer, input_shape: tuple[Any, ...], file: Path) ->
     shape, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
     if len(shape) != 1:
         raise InputError(f"{file}: its model gives outputs of shape {shape}, no number a class")
-    return max(2, shape[0])
+    count: int = max(2, shape[0])
+    return count

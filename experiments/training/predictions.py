@@ -14,6 +14,7 @@ from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.training.model import TrainedModel, read_model, snapshot_of
+from funcnn.experiments.training.pictures import pictures_in, prepared
 from funcnn.types import Array
 
 _HEADER = ("Id", "Category")
@@ -21,16 +22,17 @@ _HEADER = ("Id", "Category")
 
 def write_predictions(
     run: Path,
-    data: str,
+    data: Sequence[str],
     out: Path,
     *,
     probabilities: bool = False,
     header: str | None = None,
     first_id: int | None = None,
 ) -> dict[str, Any]:
-    """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
+    """The predicted class of every input in the data, as `Id,Category` rows.
 
-    run: a run's folder, or a snapshot. Ids count from `first_id`; if it is None they are those of
+    run: a run's folder, or a snapshot. data: a data set (see `load_inputs`), or pictures, which are
+    prepared for the model. Ids count from `first_id`; if it is None they are those of
     the data, if these have some, or count from 0. Classes are as the training data write them.
     probabilities: of each class a column, called by its name, instead of the class. header: other
     names for the two columns, as `ImageId,Label`; for the ids alone with probabilities. Raises
@@ -40,9 +42,9 @@ def write_predictions(
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
     model = read_model(snapshot_of(run))
-    loaded = load_inputs(data)
-    inputs = model.as_inputs(loaded.inputs, data)
-    ids = loaded.ids if first_id is None else None
+    inputs, ids, files = _inputs(model, data)
+    if first_id is not None:
+        ids = None
     if ids is None:
         first_id = first_id or 0
         ids = np.arange(first_id, first_id + len(inputs))
@@ -62,12 +64,22 @@ def write_predictions(
         with new_file(out):
             save_predictions(out, classes, model.labels, columns=names, ids=ids)
         columns = list(names)
-    if len(loaded.files) > 1:
-        files = loaded.files
+    if len(files) > 1:
         line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
         logging.getLogger(__name__).warning("%s", printable(line))
-    made = {"run": str(run), "data": data, "out": str(out), "rows": len(outputs)}
+    named = list(data) if len(data) > 1 else data[0]
+    made = {"run": str(run), "data": named, "out": str(out), "rows": len(outputs)}
     return {**made, "columns": columns, "first_id": first_id}
+
+
+def _inputs(model: TrainedModel, data: Sequence[str]) -> tuple[Array, Array | None, Sequence[str]]:
+    """The stored inputs `(N, ...)`, what the data call them if anything, and names of pictures."""
+    files = pictures_in(data)
+    if files is None:
+        loaded = load_inputs(data[0])
+        return model.as_inputs(loaded.inputs, data[0]), loaded.ids, loaded.files
+    pixels = np.stack([pixels for _, pixels in prepared(model, files)])  # (N, C, H, W)
+    return pixels.reshape(-1, *model.input_shape), None, [file for _, file in files]
 
 
 def _names_of(header: str | None, count: int) -> tuple[str, ...]:
