@@ -141,7 +141,9 @@ def predict(run: Path, data: tuple[str, ...], out: Path | None, as_json: bool, *
         else:
             echo(f"{result['rows']:,} predictions in {out}")
         return
-    if of_table := [f"--{name.replace('_', '-')}" for name, value in form.items() if value]:
+    if of_table := [
+        f"--{name.replace('_', '-')}" for name in given(form) if form[name] is not False
+    ]:
         raise click.UsageError(f"{of_table[0]} is for a CSV: give --out predicted.csv")
     result = predict_pictures(run, data, out)
     if as_json:

@@ -2,8 +2,8 @@
 
 Where the training pictures are light on dark, as MNIST's and Fashion-MNIST's:
 
-1. Grey is the luma. The border of the picture is its background: a surface of degree 2 through it,
-   so that the light may be uneven, is taken off.
+1. Grey is the luma. The border of the picture is its background: a smooth surface through it, for
+   the light may be uneven, is taken off.
 2. What differs from it is the content. Where that is darker, it is inverted: ink on paper is a
    share of the light that paper gives back there, and becomes white on black.
 3. Noise, and specks far smaller than the largest piece, are black. The rest is cropped.
@@ -37,8 +37,9 @@ _NOT_MEASURED = (0.0, 0.5)  # what is written as the mean where nobody measured 
 _FRAME, _ITS_MEAN = 20 / 28, 0.1307  # of a side that MNIST's writing fills, and its mean
 _STROKE = 2.2  # pixels
 _FLOOR, _FLOOR_OF_THINGS = 0.25, 0.06  # of the full ink: what is less is none
-_FAINTEST = 0.03  # of the light: the least contrast of a content
+_FAINTEST = 0.1  # of the light: the least contrast of a content
 _SPECK = 0.03  # of the largest piece
+_KNOTS = 100  # points a side through which the background goes
 _COARSE = 48  # cells a side in which pieces are told apart
 _FINE = 4  # pixels for one of the model's, in which strokes are made thicker
 
@@ -117,12 +118,14 @@ def _image(array: Array) -> "Image":
 
 def _fitted(pixels: Array, size: tuple[int, int]) -> Array:
     """Bytes `(H, W, C)` in a picture of this size, whole."""
+    import PIL.Image
     import PIL.ImageOps
 
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])  # (n, C)
     colour = tuple(np.median(border, axis=0).astype(int).tolist())
     image = _image(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    fitted = PIL.ImageOps.pad(image, size[::-1], color=colour if len(colour) > 1 else colour[0])
+    fill = colour if len(colour) > 1 else colour[0]
+    fitted = PIL.ImageOps.pad(image, size[::-1], PIL.Image.Resampling.BILINEAR, color=fill)
     return np.array(fitted).reshape(*size, -1)
 
 
@@ -131,21 +134,23 @@ def _fitted(pixels: Array, size: tuple[int, int]) -> Array:
 
 def _ink(grey: Array, writing: bool, where: str) -> Array:
     """How much ink there is, from 0, the background, to 1. Raises `InputError` if there is none."""
-    background, ring = _background(grey), _ring(grey.shape)
+    background = _background(grey)
     deviation = grey - background
-    noise = 1.5 * np.median(np.abs(deviation[ring]))  # 1.5: a standard deviation's share
-    strongest = np.abs(deviation).max()
-    if strongest < max(_FAINTEST, 4 * noise):
-        raise InputError(f"{where} shows nothing that stands out from its border")
-    content = np.abs(deviation) > 0.4 * strongest
+    content = np.abs(deviation) > 0.4 * np.abs(deviation).max()
     if deviation[content].sum() < 0:  # dark on light
-        light = np.maximum(background, 0.05)
-        deviation, noise = -deviation / light, noise / np.median(light)
-        content = deviation > 0.4 * deviation.max()
-    full = np.quantile(deviation[content & (deviation > 0)], 0.8 if writing else 0.99)
+        deviation = -deviation / np.maximum(background, 0.05)
+    noise = 1.5 * np.median(np.abs(deviation[_ring(grey.shape)]))  # its standard deviation
+    strongest = deviation.max()
+    if strongest < max(_FAINTEST, 6 * noise):
+        raise InputError(
+            f"{where} shows nothing that stands out from its border: give a picture of one thing "
+            "on a plain ground, light or dark"
+        )
+    full = np.quantile(deviation[deviation > 0.4 * strongest], 0.8 if writing else 0.99)
     floor = full * (_FLOOR if writing else _FLOOR_OF_THINGS)
     least = min(max(floor, 3 * noise), 0.7 * full)
-    return np.clip((deviation - least) / (full - least), 0, 1)
+    ink: Array = np.clip((deviation - least) / (full - least), 0, 1)
+    return ink
 
 
 def _ring(shape: tuple[int, ...]) -> Array:
@@ -157,16 +162,32 @@ def _ring(shape: tuple[int, ...]) -> Array:
 
 
 def _background(grey: Array) -> Array:
-    """A surface of degree 2 through the border, and through what lies near the surface inside."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in grey.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)  # (H, W, 6)
-    near = _ring(grey.shape)
-    for _ in range(5):
-        values, *_ = np.linalg.lstsq(terms[near], grey[near], rcond=None)  # (n, 6), (n,)
-        surface = terms @ values  # (H, W)
-        distance = np.abs(grey - surface)
+    """A smooth surface through the border, and through what lies near the surface inside.
+
+    It is of degree 2, and of up to 4 where more than half of the picture lies near it.
+    """
+    every = max(1, max(grey.shape) // _KNOTS)
+    coarse = grey[::every, ::every]
+    near = _ring(coarse.shape)
+    for degree in (2, 2, 2, 3, 4):
+        if degree > 2 and near.mean() < 0.5:
+            break
+        terms = _powers(coarse.shape, every, degree)  # (h, w, terms)
+        values, *_ = np.linalg.lstsq(terms[near], coarse[near], rcond=None)  # of (n, terms), (n,)
+        distance = np.abs(coarse - terms @ values)  # (h, w)
         near = distance <= 3 * np.median(distance[near]) + 1 / 255
+        of_degree = degree
+    surface: Array = _powers(grey.shape, 1, of_degree) @ values  # (H, W)
     return np.clip(surface, 0, 1)
+
+
+def _powers(shape: tuple[int, ...], every: int, degree: int) -> Array:
+    """x^i y^j, i + j up to a degree, at so many pixels, `(H, W, terms)`: one of `every`."""
+    y, x = np.meshgrid(
+        *(np.arange(size) * every / (_MOST / 2) - 1 for size in shape), indexing="ij"
+    )
+    powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    return np.stack([x**i * y**j for i, j in powers], axis=-1)
 
 
 def _cropped(ink: Array) -> Array:
@@ -181,7 +202,12 @@ def _cropped(ink: Array) -> Array:
     kept = sizes[pieces] >= _SPECK * sizes[1:].max()
     kept = kept.repeat(cells, 0).repeat(cells, 1)[: ink.shape[0], : ink.shape[1]]
     ink = ink * kept
-    rows, columns = (np.flatnonzero((ink > 0.3).any(axis)) for axis in (1, 0))
+    return _within(ink, ink > 0.3)
+
+
+def _within(ink: Array, mask: Array) -> Array:
+    """The part in the frame of a mask."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
@@ -192,9 +218,8 @@ def _pieces(mask: Array) -> Array:
         rows = np.maximum(np.maximum(labels[:-2], labels[2:]), labels[1:-1])
         spread = np.maximum(np.maximum(rows[:, :-2], rows[:, 2:]), rows[:, 1:-1]) * mask
         if (spread == labels[1:-1, 1:-1]).all():
-            return np.unique(np.r_[0, spread.ravel()], return_inverse=True)[1][1:].reshape(
-                mask.shape
-            )
+            numbers = np.unique(np.r_[0, spread.ravel()], return_inverse=True)[1]
+            return numbers[1:].reshape(mask.shape)
         labels[1:-1, 1:-1] = spread
 
 
@@ -219,7 +244,7 @@ def _bold(ink: Array, room: tuple[float, float]) -> Array:
         return fine
     spread = np.pad((255 * fine).astype(np.uint8), 2 * _FINE)
     spread = np.array(_image(spread).filter(PIL.ImageFilter.MaxFilter(2 * missing + 1))) / 255
-    return spread[np.ix_(spread.any(1), spread.any(0))]
+    return _within(spread, spread > 0)
 
 
 def _stroke_width(ink: Array) -> float:

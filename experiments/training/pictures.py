@@ -79,7 +79,8 @@ def predict_pictures(run: Path, data: Sequence[str], out: Path | None) -> dict[s
             f"--data {data[0]} is a data set: give --out predicted.csv for its predictions"
         )
     model = read_model(snapshot_of(run))
-    panels, predicted = [], []
+    panels: list[seen.Panel] = []
+    predicted: list[dict[str, Any]] = []
     for picture, pixels in prepared(model, files):
         outputs = model.predict(model.as_inputs(_one(model, pixels), picture.where))
         unit = "scores" if model.outputs == "scores" else "probabilities"
