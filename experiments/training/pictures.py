@@ -33,7 +33,7 @@ def pictures_in(data: Sequence[str]) -> PictureFiles | None:
         return found[0]
     for name, files in zip(data, found, strict=True):
         if files is None:
-            raise InputError(f"--data {name} is a data set: give it alone; several are of pictures")
+            raise InputError(f"--data {name} is no picture: a data set is given alone")
     return [file for files in found if files is not None for file in files]
 
 
@@ -76,7 +76,7 @@ def predict_pictures(run: Path, data: Sequence[str], out: Path | None) -> dict[s
     files = pictures_in(data)
     if files is None:
         raise InputError(
-            f"--data {data[0]} is a data set: give --out predicted.csv for its predictions"
+            f"--data {data[0]} is no picture: give --out predicted.csv for the classes of a data set"
         )
     model = read_model(snapshot_of(run))
     panels: list[seen.Panel] = []
