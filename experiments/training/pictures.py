@@ -76,7 +76,8 @@ def predict_pictures(run: Path, data: Sequence[str], out: Path | None) -> dict[s
     files = pictures_in(data)
     if files is None:
         raise InputError(
-            f"--data {data[0]} is no picture: give --out predicted.csv for the classes of a data set"
+            f"--data {data[0]} is no picture: give --out predicted.csv for the classes of a "
+            "data set"
         )
     model = read_model(snapshot_of(run))
     panels: list[seen.Panel] = []
