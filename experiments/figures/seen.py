@@ -20,7 +20,7 @@ from funcnn.types import Array
 
 MOST = 12
 """Pictures in one figure."""
-_LONGEST = 14  # name of a class
+_LONGEST = 18  # name of a class
 
 
 class Panel(NamedTuple):
@@ -97,8 +97,9 @@ def _smoothed(evidence: Array) -> Array:
 def _draw_bars(axis: Any, panel: Panel, unit: str) -> None:
     places = np.arange(len(panel.values))
     axis.barh(places, panel.values, color=[ORANGE, BLUE, *["0.7"] * len(places)][: len(places)])
-    axis.set_yticks(places, short_names(panel.classes, _LONGEST), fontsize=9, parse_math=False)
+    axis.set_yticks(places, short_names(panel.classes, _LONGEST), parse_math=False)
     axis.invert_yaxis()
+    axis.tick_params(labelsize=9)
     if unit == "probabilities":
         axis.set_xlim(0, 1.25)
         axis.set_xticks([])
