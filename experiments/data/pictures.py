@@ -238,10 +238,10 @@ def _bold(ink: Array, room: tuple[float, float]) -> Array:
     import PIL.ImageFilter
 
     fine = _scaled(ink, room, _FINE)
-    fine = np.clip(fine / np.median(fine[fine > 0.5 * fine.max()]), 0, 1)
+    fine = np.minimum(fine / np.median(fine[fine > 0.5 * fine.max()]), 1)
     missing = round((_STROKE * _FINE - _stroke_width(fine)) / 2)  # on either side
     if missing < 1:
-        return fine
+        return np.asarray(fine)
     spread = np.pad((255 * fine).astype(np.uint8), 2 * _FINE)
     spread = np.array(_image(spread).filter(PIL.ImageFilter.MaxFilter(2 * missing + 1))) / 255
     return _within(spread, spread > 0)
