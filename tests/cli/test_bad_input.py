@@ -106,6 +106,10 @@ def delete(*files):
     return lambda: [Path(file).unlink() for file in files]
 
 
+def touch(file):
+    return lambda: Path(file).touch()
+
+
 def copy(source, target):
     return lambda: shutil.copy(source, target)
 
@@ -579,6 +583,7 @@ SNAPSHOTS = [
     row(
         "evaluate: its table", f"evaluate {METRICS} --data images", f"{METRICS} is a file of a run"
     ),
+    row("evaluate: weights", "evaluate it.pt --data images", "funcnn import", after=touch("it.pt")),
     row("evaluate: no data", f"evaluate {PARAMS}", "give some, as --data", "funcnn evaluate run"),
     row(
         "evaluate: what is of the run's own data",

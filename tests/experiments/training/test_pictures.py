@@ -233,6 +233,12 @@ def test_of_a_linear_model_they_are_the_weights_times_what_differs_from_black():
         (["--data", "eight.png"], 1, "--data eight.png: neither a data set"),
         (["--data", "seven.png", "--out", "own.npz"], 1, "--out own.npz exists already"),
         (["--data", "seven.png", "--out", "seven.png"], 1, "--out seven.png exists already"),
+        (
+            ["--data", "seven.png", "own.npz", "bad.jpg"],
+            2,
+            "Got unexpected extra arguments (own.npz bad.jpg): did you mean the folder that they "
+            "are in? Or give --data before each",
+        ),
         (["--data", "seven.png", "--header", "a,b"], 2, "--header is for a CSV: give --out "),
         (["--data", "seven.png", "--first-id", "0"], 2, "--first-id is for a CSV: give --out "),
         (["--data", "seven.png", "--probabilities"], 2, "--probabilities is for a CSV: give --out"),
