@@ -90,7 +90,7 @@ def read_picture(folder: Folder, file: str, shape: Shape) -> Picture:
     return Picture(where, pixels, seen_through)
 
 
-def prepare(picture: Picture, shape: Shape, framing: Framing) -> Array:
+def prepare(picture: Picture, shape: Shape, frame: Framing) -> Array:
     """The picture as a model's stored input, bytes of `shape`, `(1, H, W)` or `(3, H, W)`.
 
     One that has the model's own size, and is not transparent, is taken as it is.
@@ -100,12 +100,12 @@ def prepare(picture: Picture, shape: Shape, framing: Framing) -> Array:
     pixels = picture.grey[:, :, None] if channels == 1 else picture.pixels  # (H, W, C)
     if pixels.shape[:2] == tuple(size) and not picture.seen_through:
         return pixels.transpose(2, 0, 1).copy()  # (H, W, C) -> (C, H, W)
-    writing = framing.kind == "writing"
-    if framing.kind == "views" or channels > 1:
+    writing = frame.kind == "writing"
+    if frame.kind == "views" or channels > 1:
         return _fitted(pixels, (size[0], size[1])).transpose(2, 0, 1)
     ink = _cropped(_ink(picture.grey / 255, writing, picture.where))
     height, width = size
-    room = height * framing.share, width * framing.share
+    room = height * frame.share, width * frame.share
     ink = _scaled(_bold(ink, room) if writing else ink, room)
     return _placed(ink, (height, width), by_mass=writing)[None]  # (1, H, W)
 

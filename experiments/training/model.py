@@ -103,7 +103,7 @@ def snapshot_of(run: Path) -> Path:
     """
     if not run.exists():
         raise InputError(f"{run} is neither the folder of a run nor a snapshot: it is not there")
-    if run.suffix.lower() in (".pt", ".pth", ".safetensors"):
+    if run.is_file() and run.suffix.lower() in (".pt", ".pth", ".safetensors"):
         raise InputError(f"{run} is no snapshot: funcnn import makes a run of its weights")
     beside = RunFolder(run.parent)
     others = (beside.last, beside.config, beside.metrics, beside.summary)

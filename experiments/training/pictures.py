@@ -12,7 +12,7 @@ import numpy as np
 from funcnn.experiments.data.datasets import find_pictures
 from funcnn.experiments.data.formats.image_folders import PictureFiles
 from funcnn.experiments.data.pictures import Picture, framing, prepare, read_picture
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import seen
 from funcnn.experiments.paths import RUNS, expect_new, new_file
 from funcnn.experiments.training.model import TrainedModel, read_model, snapshot_of
@@ -43,10 +43,10 @@ def prepared(model: TrainedModel, files: PictureFiles) -> Iterator[tuple[Picture
     Raises `InputError` for a model that takes no pictures, and as `read_picture` and `prepare`.
     """
     shape = _picture_shape(model.input_shape)
-    lie = framing(model.normalization, model.class_names)
+    frame = framing(model.normalization, model.class_names)
     for folder, file in files:
         picture = read_picture(folder, file, shape)
-        yield picture, prepare(picture, shape, lie)
+        yield picture, prepare(picture, shape, frame)
 
 
 def _picture_shape(shape: Shape) -> Shape:
@@ -83,8 +83,10 @@ def predict_pictures(run: Path, data: Sequence[str], out: Path | None) -> dict[s
     panels: list[seen.Panel] = []
     predicted: list[dict[str, Any]] = []
     for picture, pixels in prepared(model, files):
-        outputs = model.predict(model.as_inputs(_one(model, pixels), picture.where))
-        unit = "scores" if model.outputs == "scores" else "probabilities"
+        x = pixels.reshape(1, *model.input_shape)
+        outputs = model.predict(x)
+        several = outputs.shape[1] > 1
+        unit = "scores" if model.outputs == "scores" and several else "probabilities"
         values = outputs[0] if unit == "scores" else model.probabilities(outputs)[0]  # (K,)
         order = np.argsort(-values, kind="stable")[:_SUREST]
         classes = [model.class_names[index] for index in order]
@@ -97,21 +99,16 @@ def predict_pictures(run: Path, data: Sequence[str], out: Path | None) -> dict[s
             }
         )
         if len(panels) < seen.MOST:
-            why = evidence(model, _one(model, pixels), int(order[0]), int(order[1]))
+            why = evidence(model, x, int(order[0]), int(order[1]))
             why = why.reshape(-1, *pixels.shape[1:]).sum(0)  # (C, H, W) -> (H, W)
             panels.append(seen.Panel(picture.where, picture.pixels, pixels, why, classes, numbers))
     if len(predicted) > len(panels):
         line = f"the figure shows the first {len(panels)} of {len(predicted)} pictures"
-        logging.getLogger(__name__).warning("%s", printable(line))
+        logging.getLogger(__name__).warning("%s", line)
     out = out or _free_name()
     with new_file(out):
         seen.seen(out, panels, unit)
     return {"run": str(run), "data": list(data), "pictures": predicted, "out": str(out)}
-
-
-def _one(model: TrainedModel, pixels: Array) -> Array:
-    """A prepared picture as the only stored input, `(1, ...)`."""
-    return pixels.reshape(1, *model.input_shape)
 
 
 def evidence(model: TrainedModel, x: Array, chosen: int, rival: int) -> Array:

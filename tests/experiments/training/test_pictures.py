@@ -182,6 +182,14 @@ def test_a_model_that_takes_no_pictures_says_what_it_takes(shape):
     assert line.startswith(f"Error: the model takes inputs of shape {shape}, and pictures are ")
 
 
+@pytest.mark.parametrize("outputs", [None, "scores"])
+def test_one_output_that_is_no_probability_is_of_no_class(outputs):
+    own = save(fn.Flatten(), fn.Dense(1), classes=2, outputs=outputs)
+    line = one_error(funcnn("predict", own, "--data", draw(), code=1))
+    assert "probabilities" in line
+    assert not Path("runs").exists()
+
+
 # --- where the class comes from ---------------------------------------------------------------
 
 
