@@ -12,7 +12,7 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.export.tensor_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.experiments.extras import require
-from funcnn.experiments.training.model import not_finite
+from funcnn.experiments.training.model import not_finite, snapshot_of
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for
@@ -146,13 +146,12 @@ def _size(row: dict[str, Any]) -> int:
 def describe_file(file: Path) -> Description | ForeignDescription:
     """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
-    Raises `InputError` for a folder, a damaged file or a package that is not installed,
+    The folder of a run stands for the model that it kept.
+    Raises `InputError` for another folder, a damaged file or a package that is not installed,
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
-        params = file / "params.npz"
-        instead = f": give a file of it, such as {params}" if params.exists() else ", not a file"
-        raise InputError(f"{file} is a folder{instead}")
+        file = snapshot_of(file)
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")

@@ -110,6 +110,11 @@ class RunFolder:
         folder = cls(path, own)
         if path.is_file() and cls(path.parent).config.is_file():
             raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
+        if path.suffix.lower() == ".npz" and path.is_file():
+            raise InputError(
+                f"{path} is a snapshot, which does not say how it was trained: give the folder of "
+                "a run (evaluate, predict, inspect and export take a snapshot)"
+            )
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run: it has no config.json")
         return folder
