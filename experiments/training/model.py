@@ -204,6 +204,8 @@ def read_model(
             + why * (input_shape is not None)
         )
     if own is not None and own.brings("preprocess"):
+        if own.preprocess is None:
+            raise InputError(f"the preprocess is that of {own.name}: give --model {own.name}")
         prepare: Callable[[Array], Array] = own.prepared
     else:
         prepare = _normalization(file, snapshot)
