@@ -19,7 +19,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.inference import Outputs, in_one_dtype
-from funcnn.types import Array, Layer, Tree
+from funcnn.types import Array, Layer, Shape, Tree
 
 
 @by_shapes
@@ -182,17 +182,14 @@ def not_finite(tree: Tree) -> list[str]:
     ]
 
 
-def read_model(
+def network_in(
     file: Path, own: OwnModel | None = None, settings: Mapping[str, Any] | None = None
-) -> TrainedModel:
-    """The model in a snapshot; classes without names are called by their numbers.
+) -> tuple[fn.Snapshot, Layer, Shape]:
+    """A snapshot, its network, and the shape of an input of that; own, settings: as `read_model`.
 
-    own: the network, if it is a user's own; settings: what it was made with, by default its
-    defaults. Raises `InputError` if the file does not say which model it is of and how to feed it,
-    or has params that are not finite; `SnapshotError`.
+    Raises `InputError` if the file does not say which it is; `SnapshotError`.
     """
     snapshot = load_snapshot(file, own)
-    expect_finite(snapshot.params, file)
     model, input_shape = snapshot.model, snapshot.input_shape
     if model is None and input_shape is not None and own is not None:
         settings = own.resolved({}) if settings is None else settings
@@ -203,6 +200,20 @@ def read_model(
             f"{file} does not say which model it is of: {_again(file)}, input_shape=...)"
             + why * (input_shape is not None)
         )
+    return snapshot, model, input_shape
+
+
+def read_model(
+    file: Path, own: OwnModel | None = None, settings: Mapping[str, Any] | None = None
+) -> TrainedModel:
+    """The model in a snapshot; classes without names are called by their numbers.
+
+    own: the network, if it is a user's own; settings: what it was made with, by default its
+    defaults. Raises `InputError` if the file does not say which model it is of and how to feed it,
+    or has params that are not finite; `SnapshotError`.
+    """
+    snapshot, model, input_shape = network_in(file, own, settings)
+    expect_finite(snapshot.params, file)
     if own is not None and own.brings("preprocess"):
         if own.preprocess is None:
             raise InputError(f"the preprocess is that of {own.name}: give --model {own.name}")

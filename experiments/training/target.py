@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import funcnn as fn
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.datasets import POINT_SETS
 from funcnn.experiments.errors import InputError
@@ -14,7 +15,7 @@ from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.tasks.settings import dashed, is_reference
 from funcnn.experiments.tasks.task import Task
-from funcnn.experiments.training.model import load_model
+from funcnn.experiments.training.model import load_model, network_in, snapshot_of
 from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.types import Layer, Shape
 
@@ -46,10 +47,10 @@ class Target(NamedTuple):
 
     @classmethod
     def find(cls, text: str, settings: Mapping[str, Any], own: OwnModel | None = None) -> "Target":
-        """That which a text names: an architecture, `FILE.py:NAME`, or the folder of a run.
+        """That which a text names: an architecture, `FILE.py:NAME`, a run's folder or a snapshot.
 
-        settings: of an architecture or a network of one's own; of a run a `batch_size` alone.
-        own: the network, where the run is of a user's own. Raises `InputError`.
+        settings: of an architecture or a network of one's own; of a run or a snapshot a
+        `batch_size` alone. own: the network, where that is of a user's own. Raises `InputError`.
         """
         if is_reference(text) and not Path(text).exists():
             return cls.of(RunConfig.resolve({"arch": text, **settings}, read_own(text)))
@@ -58,14 +59,30 @@ class Target(NamedTuple):
         if not Path(text).exists():
             raise InputError(
                 f"{text} is no architecture ({', '.join(ARCHITECTURES)}), nor the folder of a "
-                "run, nor FILE.py:NAME"
+                "run, a snapshot, or FILE.py:NAME"
             )
-        folder = RunFolder.open(Path(text), own)
         fixed = [name for name in settings if name != "batch_size"]
         if fixed:
             raise InputError(f"the settings are those of {text}: leave out --{dashed(fixed[0])}")
+        if Path(text).is_file():
+            return cls._of_snapshot(snapshot_of(Path(text)), settings, own)
+        folder = RunFolder.open(Path(text), own)
         config = RunConfig.resolve({**folder.read_config().as_data(), **settings}, folder.own)
         if not folder.params.exists():
             return cls.of(config)
         kept = load_model(folder)
         return cls(config, kept.input_shape, len(kept.class_names))
+
+    @classmethod
+    def _of_snapshot(
+        cls, file: Path, settings: Mapping[str, Any], own: OwnModel | None
+    ) -> "Target":
+        """That of a snapshot, which says nothing of its training: with the default loss."""
+        _, model, input_shape = network_in(file, own)
+        named = OwnModel(
+            name="snapshot:model", make=lambda input_shape, classes: model, where=str(file)
+        )
+        outputs, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
+        data = {"data": next(iter(POINT_SETS))} if outputs == (1,) else {}
+        config = RunConfig.resolve({"arch": named.name, **data, **settings}, named)
+        return cls(config, input_shape, max(2, *outputs))

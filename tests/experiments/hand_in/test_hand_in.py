@@ -775,7 +775,7 @@ def test_the_last_bit_of_a_normalization_is_that_of_the_processor(run, network) 
     data = network.task.data
     scale = data.normalization
     other = dataclasses.replace(scale, mean=float(np.nextafter(scale.mean, 1)))
-    again = networks.read_model(run.params)._replace(normalization=other)
+    again = networks.read_model(run.params)._replace(prepare=other)
     (seed,) = {
         networks._task_learned(LABS["fashion-mlp"], find_trial(LABS["fashion-mlp"], "mlp"),
                                        again, run.params).config.seed
