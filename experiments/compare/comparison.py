@@ -33,6 +33,7 @@ from funcnn.experiments.tasks.model_records import (
     write_own_model,
 )
 from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.rehearsal import rehearse
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
@@ -78,6 +79,7 @@ class Comparison:
         dataclasses.replace(config, backend="torch", init=init)
         task = Task.build(config, expected, usual=usual)
         task.first_params()
+        rehearse(task)
         part_of(task.model, task.input_shape, task.torch_modules)
         if steps is not None and steps > task.total_steps:
             raise InputError(

@@ -95,10 +95,13 @@ def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
 
 
 def _own_optimizer(config: RunConfig, schedule: Schedule) -> fn.Optimizer:
-    made = _own_part(config, "optimizer")(schedule)
+    make, own = _own_part(config, "optimizer"), config.own
+    assert own is not None  # it has the optimizer
+    with own.running("optimizer"):
+        made = make(schedule)
     if not isinstance(made, fn.Optimizer):
         raise InputError(
-            f"{config.arch}: its optimizer returns {kind_of(made)}, not an optimizer, such as "
+            f"{own.file}: optimizer returns {kind_of(made)}, not an optimizer, such as "
             "fn.adam(learning_rate)"
         )
     return made
