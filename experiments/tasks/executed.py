@@ -4,22 +4,25 @@ What it prints is held back, and what it raises is one line with the place.
 """
 
 import contextlib
+import hashlib
+import importlib.machinery
 import importlib.util
 import inspect
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-import traceback
 import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from funcnn._files import read_text
 from funcnn.experiments.errors import InputError, printable
-from funcnn.experiments.tasks.own_models import Source, in_words
+from funcnn.experiments.tasks.own_models import Source, frames_of, in_words
 
 _LIMIT = 60.0
 """Seconds that reading a file may take: what takes longer belongs into the function."""
@@ -29,38 +32,31 @@ _read: dict[tuple[str, str], types.ModuleType] = {}  # by path and digest: execu
 
 def run_file(path: Path) -> tuple[types.ModuleType, Source]:
     """The module of a file, executed once for each text that it has. Raises `InputError`."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"--model {path}: it cannot be read ({error.strerror})") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: it is no UTF-8 text ({error.reason})") from None
-    source = Source(path.name, text)
+    source = _source(path)
     key = (str(path.resolve()), source.sha256)
     if key in _read:
         return _read[key], source
     try:
-        code = compile(text, str(path), "exec")
+        code = compile(source.text, str(path), "exec", dont_inherit=True)
     except SyntaxError as error:
         raise InputError(f"{path.name}:{error.lineno or 1}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path.name}: it is no Python ({in_words(error)})") from None
-    module = types.ModuleType(path.stem)
+    # Of a name that no other has: neither a file like this one, nor a library called as it is.
+    digest = hashlib.sha256("".join(key).encode(errors="surrogateescape")).hexdigest()
+    module = types.ModuleType(re.sub(r"\W", "_", f"{path.stem}_{digest[:8]}"))
     module.__file__ = str(path)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for modules beside it; last, so that they hide none
 
     # A dataclass and a pickle look for the module of a class by its name.
-    sys.modules.setdefault(path.stem, module)
+    sys.modules[module.__name__] = module
     try:
         with _watched(path.name):
             exec(code, module.__dict__)
     except BaseException:
-        if sys.modules.get(path.stem) is module:
-            del sys.modules[path.stem]
+        del sys.modules[module.__name__]
         raise
     _read[key] = module
     return module, source
@@ -70,18 +66,37 @@ def import_module(name: str) -> tuple[types.ModuleType, Source]:
     """A module by its name, from here or where Python finds it. Raises `InputError`."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        found = None
+    with _watched(name):
+        found = _find(name)
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         raise InputError(f"--model {name}: there is no such module here, written in Python")
-    path = Path(found.origin)
-    source = Source(path.name, path.read_text(encoding="utf-8"))
-    with _watched(path.name):
-        module = importlib.import_module(name)
-    _read[str(path), source.sha256] = module
+    source = _source(Path(found.origin))
+    key = (found.origin, source.sha256)
+    if key not in _read and any(path == found.origin for path, _ in _read):
+        raise InputError(f"{source.file} has changed since it was imported: begin anew")
+    with _watched(source.file):
+        module = _read[key] = importlib.import_module(name)
     return module, source
+
+
+def _find(name: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name}."):
+            return None
+        raise  # of what its package imports
+    except ValueError:  # __main__
+        return None
+
+
+def _source(path: Path) -> Source:
+    try:
+        return Source(path.name, read_text(path))
+    except OSError as error:
+        raise InputError(f"--model {path}: it cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: it is no UTF-8 text ({error.reason})") from None
 
 
 @contextlib.contextmanager
@@ -110,7 +125,7 @@ def place_of(error: BaseException) -> str | None:
     """The last line of a model file that an error came by, if it came by one."""
     files = {module.__file__: Path(str(module.__file__)).name for module in _read.values()}
     found = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
+    for frame, line in frames_of(error):
         if frame.f_code.co_filename in files:
             found = f"{files[frame.f_code.co_filename]}:{line}"
     return found
@@ -119,9 +134,7 @@ def place_of(error: BaseException) -> str | None:
 def _place(file: str, error: BaseException) -> str:
     """The last line of the file that the error came by."""
     lines = [
-        line
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if Path(frame.f_code.co_filename).name == file
+        line for frame, line in frames_of(error) if Path(frame.f_code.co_filename).name == file
     ]
     return f"{file}:{lines[-1]}" if lines else file
 

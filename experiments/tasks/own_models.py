@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import inspect
 import math
+import traceback
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn._arguments import shown
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.settings import as_option, parse_like
 from funcnn.training import Metric
@@ -160,12 +163,10 @@ class OwnModel:
 
     def place_of(self, error: BaseException) -> str:
         """File and line of the user's own that an error came from, as far as is known."""
-        trace, found = error.__traceback__, self.where
-        while trace is not None:
-            file = trace.tb_frame.f_code.co_filename
-            if self.source is not None and Path(file).name == self.source.file:
-                found = f"{self.source.file}:{trace.tb_lineno}"
-            trace = trace.tb_next
+        found = self.where
+        for frame, line in frames_of(error):
+            if self.source is not None and Path(frame.f_code.co_filename).name == self.source.file:
+                found = f"{self.source.file}:{line}"
         return found
 
     @property
@@ -207,7 +208,7 @@ class OwnModel:
         for keyword, value in values.items():
             if not _is_plain(value):
                 raise InputError(
-                    f"{self.where}: the setting {keyword} is {value!r}: give a finite number, a "
+                    f"{self.where}: the setting {keyword} is {shown(value)}: give a finite number, a "
                     "text, true, false, none, or a tuple of those"
                 )
         return values
@@ -232,6 +233,14 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or isinstance(value, (bool, int, str))
+
+
+def frames_of(error: BaseException) -> Iterator[tuple[types.FrameType, int]]:
+    """The frames that an error came by, with their lines, and then those of its causes."""
+    at: BaseException | None = error
+    while at is not None:
+        yield from traceback.walk_tb(at.__traceback__)
+        at = at.__cause__
 
 
 def in_words(error: BaseException) -> str:

@@ -113,7 +113,6 @@ class _Notes(logging.Handler):
 
 def answer_all(do: Callable[[dict[str, Any], Tell], None]) -> None:
     """Do what the input asks for, a line each."""
-
     answers = sys.stdout
 
     def tell(answer: dict[str, Any]) -> None:
