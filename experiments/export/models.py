@@ -125,8 +125,9 @@ def import_weights(
     """
     tensors = read_tensors(file)
     data = load_data(config, usual=usual)
-    task = Task.of(fitted(config, data, usual), data)
-    config, model = task.config, task.model
+    config = fitted(config, data, usual)
+    task = Task.of(dataclasses.replace(config, batch_size=None), data)  # no batch is too large
+    model = task.model
     with network_that_fits(config):
         _, like = model.init(fn.random.SHAPES_ONLY, task.input_shape)
     try:
@@ -141,8 +142,8 @@ def import_weights(
             raise InputError(f"{file}: {name} holds numbers that are not finite")
     folder = RunFolder.create(config, out)
     write_record(data.record, folder.path)
-    if task.config.own is not None:
-        write_own_model(folder.path, task.config.own, model)
+    if config.own is not None:
+        write_own_model(folder.path, config.own, model)
     save_model(folder, task, params)
     parameters = sum(leaf.size for leaf in fn.tree.leaves(params))
     return {"file": str(file), "run": str(folder), "parameters": parameters}

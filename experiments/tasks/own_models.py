@@ -208,8 +208,8 @@ class OwnModel:
         for keyword, value in values.items():
             if not _is_plain(value):
                 raise InputError(
-                    f"{self.where}: the setting {keyword} is {shown(value)}: give a finite number, a "
-                    "text, true, false, none, or a tuple of those"
+                    f"{self.where}: the setting {keyword} is {shown(value)}: give a finite "
+                    "number, a text, true, false, none, or a tuple of those"
                 )
         return values
 

@@ -55,9 +55,8 @@ def make_run(arch, path):
     if not ARCHITECTURES[arch].binary:
         given["val_size"] = 12
     config = RunConfig.resolve(given)
-    data = load_dataset(config.data, val_size=config.val_size, seed=config.seed)
-    task = Task.of(config, data)
-    _, params = task.model.init(fn.random.key(3), data.input_shape)
+    task = Task.build(config, usual=["batch_size"])
+    _, params = task.model.init(fn.random.key(3), task.input_shape)
     generator = np.random.default_rng(0)
     params = fn.tree.map(
         lambda leaf: leaf + generator.uniform(0.01, 0.2, leaf.shape).astype(np.float32), params
@@ -546,9 +545,8 @@ def test_names_that_do_not_fit_say_what_helps(names, options, said):
 )
 def test_a_run_says_where_its_outputs_are_no_probabilities(tmp_path, arch, loss, outputs):
     config = RunConfig.resolve({"arch": arch, "loss": loss, "data": data_of(arch), "val_size": 0})
-    data = load_dataset(config.data, val_size=0, seed=0)
-    task = Task.of(config, data)
-    _, params = task.model.init(fn.random.key(0), data.input_shape)
+    task = Task.build(config, usual=["batch_size"])
+    _, params = task.model.init(fn.random.key(0), task.input_shape)
     save_model(RunFolder.create(config, tmp_path / "run"), task, params)
     assert fn.load(tmp_path / "run/params.npz").outputs == outputs
 

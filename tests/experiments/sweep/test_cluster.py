@@ -249,8 +249,8 @@ class Machines(sweep_cluster.Cluster):
             answer = json.loads(answer)
             if isinstance(answer, list):
                 answer = [
-                    (config, usual, Expected(DataRecord(*record), of))
-                    for config, usual, (record, of, _) in answer
+                    (config, own, usual, Expected(DataRecord(*record), of))
+                    for config, own, usual, (record, of, _) in answer
                 ]
             yield (worker, json.dumps(answer)), answer
 
