@@ -343,7 +343,7 @@ def cut(file):
     return lambda: Path(file).write_bytes(Path(file).read_bytes()[:-9])
 
 
-def unknown_to_onnx():
+def of_another_file():
     """A snapshot of a model with a layer that neither ONNX nor torch has."""
 
     @constructor(per_sample="always")
@@ -381,8 +381,8 @@ EXPORTS = [
     ("export net.npz", ["Missing option '--to'"], nothing),
     (
         "export strange.npz --to onnx",
-        ["layer 1 (Strange): ONNX has no operator for it"],
-        unknown_to_onnx,
+        ["strange.npz: 'Strange' is not a layer of this library: give --model FILE.py:NAME"],
+        of_another_file,
     ),
     (
         "export scalar.npz --to pt",
