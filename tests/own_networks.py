@@ -1,6 +1,6 @@
 """Files with networks of a user's own, as they would write them."""
 
-RESIDUAL = '''
+RESIDUAL = """
 import funcnn as fn
 
 
@@ -13,10 +13,10 @@ def res(input_shape, classes, *, width=4, drop=0.0):
     return fn.serial(
         conv(), fn.Relu(), block, fn.Relu(), fn.GlobalAvgPool(), *dropped, fn.Dense(classes)
     )
-'''
+"""
 
 # A layer y = weight * x + offset, with all that a layer can bring along.
-SCALED = '''
+SCALED = """
 import funcnn as fn
 import numpy as np
 
@@ -25,7 +25,8 @@ import numpy as np
 def Scale(start=1.0):
     def init(rng, input_shape, *, dtype=np.float32):
         shape = input_shape[-1:]
-        return input_shape, {"factor": np.full(shape, start, dtype), "offset": np.zeros(shape, dtype)}
+        params = {"factor": np.full(shape, start, dtype), "offset": np.zeros(shape, dtype)}
+        return input_shape, params
 
     def apply(params, x, *, rng=None, train=False):
         def vjp(dy):
@@ -40,9 +41,9 @@ def Scale(start=1.0):
 
 def scaled(input_shape, classes, *, start=0.5):
     return fn.serial(fn.Flatten(), fn.Dense(6), Scale(start), fn.Relu(), fn.Dense(classes))
-'''
+"""
 
-TWIN = '''
+TWIN = """
 def _torch_scale(input_shape, start):
     import torch
 
@@ -59,18 +60,18 @@ def _torch_scale(input_shape, start):
 
 
 torch_modules = {"Scale": _torch_scale}
-'''
+"""
 
-OPERATOR = '''
+OPERATOR = """
 def _onnx_scale(graph, spec, x, shape):
     return graph.add("Add", graph.add("Mul", x, graph.param("factor")), graph.param("offset"))
 
 
 onnx_operators = {"Scale": _onnx_scale}
-'''
+"""
 
 # A layer that nothing describes.
-BARE = '''
+BARE = """
 import funcnn as fn
 
 
@@ -80,10 +81,10 @@ def bare(input_shape, classes):
 
     double = fn.Layer(lambda rng, input_shape, *, dtype=None: (input_shape, {}), apply)
     return fn.serial(fn.Flatten(), fn.Dense(5), double, fn.Relu(), fn.Dense(classes))
-'''
+"""
 
 # All else that a file can bring: E = mean (y - t)^2 over one-hot t, plain SGD, shares and halves.
-PARTS = '''
+PARTS = """
 import funcnn as fn
 import numpy as np
 
@@ -106,10 +107,10 @@ metrics = {"share_of_0": lambda outputs, targets: (outputs.argmax(1) == 0).mean(
 
 def preprocess(x):
     return x[:, :, ::2] / 510
-'''
+"""
 
 
 def settings(path, *more):
     """Of a training of 3 epochs of 6 steps, on a folder of small images called `images`."""
-    given = "--data images --val-size 12 --epochs 3 --batch-size 8".split()
+    given = ["--data", "images", "--val-size", "12", "--epochs", "3", "--batch-size", "8"]
     return ["--model", path, *given, *more]

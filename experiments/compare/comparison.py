@@ -81,6 +81,10 @@ class Comparison:
         task.first_params()
         rehearse(task)
         part_of(task.model, task.input_shape, task.torch_modules)
+        if task.torch_modules:
+            from funcnn.experiments.pytorch.mirror import mirror
+
+            mirror(task.model, task.input_shape, twins=task.torch_modules)
         if steps is not None and steps > task.total_steps:
             raise InputError(
                 f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "

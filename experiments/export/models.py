@@ -17,7 +17,7 @@ from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, renamed, to_state_dict
-from funcnn.experiments.tasks.build import load_data, network_that_fits
+from funcnn.experiments.tasks.build import build_network, load_data, network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.own_models import OwnModel
@@ -40,14 +40,19 @@ def export_model(
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file = params_file(RunFolder.open(run, own)) if run.is_dir() else run
+    file, config = run, None
+    if run.is_dir():
+        folder = RunFolder.open(run, own)
+        file, config, own = params_file(folder), folder.read_config(), folder.own
     snapshot = load_snapshot(file, own)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")
-    if snapshot.model is None or snapshot.input_shape is None:
-        raise InputError(f"{file} does not say which model it is of")
-    expect_finite(snapshot.params, file)
     model, params, input_shape = snapshot.model, snapshot.params, snapshot.input_shape
+    if model is None and input_shape is not None and own is not None and config is not None:
+        model = build_network(config, input_shape, len(snapshot.class_names or ()))
+    if model is None or input_shape is None:
+        raise InputError(f"{file} does not say which model it is of")
+    expect_finite(params, file)
     written: dict[str, Any] = {"run": str(run), "to": form, "out": str(out)}
     written["parameters"] = sum(leaf.size for leaf in fn.tree.leaves(params))
     if form == "onnx":

@@ -56,9 +56,11 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
         if config.channels:
             sizes["kernel-size"] = str(config.kernel_size)
         options = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
+        options = f"--model {config.arch}" if config.own is not None else options
         raise InputError(f"{options}: the network does not fit in memory") from None
     except ValueError as error:
-        raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
+        option = "arch" if config.own is None else "model"
+        raise InputError(f"--{option} {config.arch} does not fit the data: {error}") from None
 
 
 def build_loss(config: RunConfig) -> Loss:

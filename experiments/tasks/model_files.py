@@ -127,7 +127,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer": ("a function (learning_rate) -> optimizer, such as fn.adam", callable),
     "metrics": ("a dict of functions (outputs, targets) by their names", lambda v: _named(v)),
     "preprocess": ("a function of a batch of stored inputs", callable),
-    "torch_modules": ("a dict of functions by the names of layers", lambda v: _named(v)),
+    "torch_modules": (
+        "a dict of functions or classes, which have names of their own, by the names of layers",
+        lambda v: _named(v) and all(_is_named(make) for make in v.values()),
+    ),
     "onnx_operators": ("a dict of functions by the names of layers", lambda v: _named(v)),
 }
 _MEASURED = (
@@ -142,6 +145,11 @@ def _named(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(key, str) and callable(each) for key, each in value.items()
     )
+
+
+def _is_named(make: Any) -> bool:
+    """Whether its source can stand in that of a model: a partial or a lambda has no name."""
+    return str(getattr(make, "__name__", "")).isidentifier()
 
 
 def _parts(namespace: Mapping[str, Any], file: str) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """A network of one's own, by `--model` and FILE.py:NAME, through every command."""
 
 import csv
-import itertools
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import funcnn, one_error, parse, tree_digest
+from commands import funcnn, one_error, parse
 from helpers import run_all_here
 from image_files import image_folder
 from own_networks import BARE, OPERATOR, PARTS, RESIDUAL, SCALED, TWIN, settings
@@ -193,26 +192,124 @@ def test_it_is_compared_with_torch_also_from_its_run():
 
 
 def test_a_sweep_has_a_grid_of_its_own_keywords():
-    given = "--data images --val-size 12 --epochs 1 --batch-size 8 --out sweep --json".split()
+    given = [*settings("")[2:], "--epochs", "1", "--out", "sweep", "--json"]
     grid = ("--grid", "width=2,3", "--grid", "lr=0.01,0.02", "--set", "drop=0.5")
     printed = parse(funcnn("sweep", "res.py:res", *grid, *given))
     assert [point["width"] for point in printed["points"]].count("2") == 2
-    made = {path.parent.name: path for path in Path("sweep/runs").glob("*/config.json")}
-    assert len(made) == 4
-    for path in made.values():
-        own = json.loads(path.read_text())["own_settings"]
-        assert own["drop"] == 0.5
-        assert f"width={own['width']}" in path.parent.name
+    folders = [path.parent for path in Path("sweep/runs").glob("*/summary.json")]
+    assert len(folders) == 4
+    own = {path: json.loads((path / "config.json").read_text())["own_settings"] for path in folders}
+    assert all(f"width={each['width']}" in path.name for path, each in own.items())
+    assert all(each["drop"] == 0.5 for each in own.values())
+    # The command that it names has its bits.
     command = printed["best"][0]["command"]
     assert command.startswith("funcnn train --model res.py:res ")
-    assert "--set drop=0.5" in command
-    # The command that it names has its bits.
     funcnn(*command.split()[1:], "--out", "again", "--quiet")
-    best = next(p for p in made if f"width={printed['best'][0]['width']}" in p)
-    folder = next(p.parent for n, p in made.items() if Path("again/config.json").read_text() == p.read_text())
-    assert best
-    assert (folder / "params.npz").read_bytes() == Path("again/params.npz").read_bytes()
-    # Its file has changed: what is there is not of it.
+    config = Path("again/config.json").read_bytes()
+    (same,) = [path for path in folders if (path / "config.json").read_bytes() == config]
+    assert (same / "params.npz").read_bytes() == Path("again/params.npz").read_bytes()
+    # What is there goes on only with the file that it was made with.
+    assert parse(funcnn("sweep", "res.py:res", *grid, *given)) == printed
     Path("res.py").write_text(RESIDUAL + "# another\n")
-    result = funcnn("sweep", "res.py:res", *grid, *given, code=1)
-    print(one_error(result))
+    before = tree_digest()
+    line = one_error(funcnn("sweep", "res.py:res", *grid, *given, code=1))
+    assert "res.py" in line, line
+    assert tree_digest() == before
+
+
+# --- of layers of one's own --------------------------------------------------------------------
+
+LATER = {
+    "resume": "train --resume half-{run} --quiet",
+    "evaluate": "evaluate {run}",
+    "predict": "predict {run} --data images --out predicted.csv",
+    "safetensors": "export {run} --to safetensors",
+    "check": "check {run}",
+    "profile": "bench --profile {run} --threads 1",
+    "figure": "figure curves {run} --out curves.png",
+}
+
+
+@pytest.mark.parametrize("command", {*LATER} - {"figure"})
+@pytest.mark.parametrize("run", ["scaled", "alone", "bare", "parts"])
+def test_a_later_command_says_that_it_needs_the_file_and_works_with_it(run, command):
+    name = {"bare": "bare", "parts": "net"}.get(run, "scaled")
+    given = LATER[command].format(run=run).split()
+    if (run, command) == ("parts", "safetensors"):  # it has the library's layers alone
+        funcnn(*given)
+        return
+    before = tree_digest()
+    line = one_error(funcnn(*given, code=1))
+    assert f"give --model {run}.py:{name}" in line
+    assert tree_digest() == before
+    if (run, command) == ("bare", "safetensors"):
+        line = one_error(funcnn(*given, "--model", f"{run}.py:{name}", code=1))
+        assert "layer 2 (layer) has no spec" in line
+        return
+    funcnn(*given, "--model", f"{run}.py:{name}")
+    if command == "resume":
+        expect_same_run(f"half-{run}", run)
+
+
+def test_curves_need_no_file():
+    for run in ("scaled", "bare", "parts"):
+        Path(f"{run}.py").unlink()
+    funcnn("figure", "curves", "scaled", "bare", "parts", "--out", "curves.png")
+
+
+def test_a_layer_of_ones_own_is_exported_by_its_twin_and_its_operator():
+    expect_exports("scaled", "scaled.py:scaled")
+
+
+def test_the_definition_that_is_printed_is_of_its_twin():
+    torch = pytest.importorskip("torch")
+    printed = funcnn("export", "scaled", "--to", "pt", "--model", "scaled.py:scaled").stdout
+    namespace = {}
+    exec(printed, namespace)
+    module = namespace["model"].eval()
+    module.load_state_dict(torch.load("scaled/params.pt", weights_only=True))
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            module(torch.from_numpy(X)), outputs_of("scaled", X, "scaled.py:scaled"), atol=1e-5
+        )
+
+
+def test_a_layer_of_ones_own_is_in_lockstep_with_its_twin():
+    pytest.importorskip("torch")
+    given = ["scaled", "--model", "scaled.py:scaled", "--mode", "lockstep", "--steps", "12"]
+    expect_lockstep(parse(funcnn("compare", *given, "--json")))
+
+
+WITHOUT = {
+    "compare alone --model alone.py:scaled": "give its file torch_modules['Scale']",
+    "compare bare --model bare.py:bare": "decorate its constructor with fn.constructor",
+    "export alone --to pt --model alone.py:scaled": "give its file torch_modules['Scale']",
+    "export alone --to onnx --model alone.py:scaled": "give its file onnx_operators['Scale']",
+    "compare parts --model parts.py:net": "--loss own: PyTorch does not have it",
+    "train --backend torch --model parts.py:net": "--loss own: PyTorch does not have it",
+    "train --backend torch --model alone.py:scaled": "give its file torch_modules['Scale']",
+    "inspect scaled/params.npz": "'Scale' is not a layer of this library: give --model",
+    "train --config res/config.json": "give --model",
+    "train --model res.py:res --arch mlp3": "--arch mlp3: leave it out",
+    "train --set width=3": "--set width: it is for a network of your own",
+    "train --resume res --epochs 4 --set width=3": "--set width",
+    "evaluate res --model nowhere.py:net": "nowhere.py: it cannot be read",
+    "check mlp3 --model res.py:res": "mlp3 is a network itself",
+    "bench --model res.py:res": "--model: it is for --profile",
+    "compare res --set width=3": "leave out",
+    "import nothing.pt --data images": "--arch or --model",
+    "sweep res.py:res --grid nothing=1,2": "res.py:res has no setting 'nothing'",
+    "sweep mlp3 --set width=1": "--set width",
+    "evaluate res --model parts.py:net": "",
+}
+
+
+@pytest.mark.parametrize("command", WITHOUT)
+def test_what_is_wanting_is_one_line_and_changes_nothing(command):
+    before = tree_digest()
+    given = command.split()
+    if given[:2] == ["train", "--backend"]:
+        given += settings("")[2:]
+    line = one_error(funcnn(*given, code=1))
+    assert WITHOUT[command] in line
+    assert tree_digest() == before
