@@ -45,7 +45,7 @@ def run_file(path: Path) -> tuple[types.ModuleType, Source]:
     # Of a name that no other has: neither a file like this one, nor a library called as it is.
     digest = hashlib.sha256("".join(key).encode(errors="surrogateescape")).hexdigest()
     module = types.ModuleType(re.sub(r"\W", "_", f"{path.stem}_{digest[:8]}"))
-    module.__file__ = str(path)
+    module.__file__, module.__package__ = str(path), ""  # it is in none, nor has modules inside
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # for modules beside it; last, so that they hide none
