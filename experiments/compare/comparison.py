@@ -85,6 +85,9 @@ class Comparison:
             from funcnn.experiments.pytorch.mirror import mirror
 
             mirror(task.model, task.input_shape, twins=task.torch_modules)
+        own = config.own and as_recorded(config.own, task.model)
+        if own is not None and "free" in modes:
+            own.expect_importable()
         if steps is not None and steps > task.total_steps:
             raise InputError(
                 f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "
@@ -102,7 +105,6 @@ class Comparison:
         name = f"compare-{config.short_arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                own = config.own and as_recorded(config.own, task.model)
                 comparison = cls(_record(folder), record, own)
                 write_record(task.data.record, folder)
                 if own is not None:

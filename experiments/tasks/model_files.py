@@ -6,7 +6,7 @@ That is somebody else's code, so nothing but the command line may name it.
 import inspect
 import re
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.executed import import_module, run_file
 from funcnn.experiments.tasks.own_models import OwnModel, Source
 from funcnn.experiments.tasks.settings import dashed, is_reference
-from funcnn.spec import is_constructor, is_own_constructor
+from funcnn.spec import is_constructor, is_own_constructor, own_constructors
 from funcnn.types import Layer
 
 
@@ -39,7 +39,7 @@ def read_model(reference: str, options: Collection[str]) -> OwnModel:
 def own_model_of(
     name: str, made: Any, parts: Mapping[str, Any], source: Source | None, options: Collection[str]
 ) -> OwnModel:
-    """The network of a layer, or a function that makes one. parts: names of a script, as in a file.
+    """The network of a layer, or a function that makes one. parts: what a file has, by its name.
 
     Raises `InputError` as `read_model`.
     """
@@ -62,14 +62,10 @@ def own_model_of(
             "or a function (input_shape, classes) -> layer"
         )
     make = function or (lambda input_shape, classes: made)
-    return OwnModel(
-        name=name,
-        make=make,
-        where=where,
-        settings=settings,
-        source=source,
-        **_parts(parts, where.partition(":")[0]),
-    )
+    brought = _parts(parts, where.partition(":")[0])
+    if function is None:
+        brought["layers"] += own_constructors(made)
+    return OwnModel(name=name, make=make, where=where, settings=settings, source=source, **brought)
 
 
 def _own_model(
@@ -167,8 +163,15 @@ def _parts(namespace: Mapping[str, Any], file: str) -> dict[str, Any]:
             raise InputError(f"{file}: metrics has {name!r}, which is said anyway: rename it")
         if not name.isidentifier():
             raise InputError(f"{file}: metrics has {name!r}: give a name, such as top_2")
-    found["layers"] = [value for value in namespace.values() if is_own_constructor(value)]
+    found["layers"] = [*_constructors(namespace)]
     return found
+
+
+def _constructors(namespace: Mapping[str, Any]) -> Iterator[Callable[..., Layer]]:
+    """Those of layers of the user's own, in a file or in modules that it imports."""
+    modules = [vars(value) for value in namespace.values() if isinstance(value, types.ModuleType)]
+    for each in (namespace, *modules):
+        yield from filter(is_own_constructor, filter(inspect.isfunction, [*each.values()]))
 
 
 def _line_of(source: Source, name: str) -> int:

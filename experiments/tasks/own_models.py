@@ -75,15 +75,19 @@ class OwnModel:
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(f"{self.name} goes to another process as what `told` says")
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """What another process needs to have it too, see `config.own_as_told`."""
-        record = self.recorded
-        if record is None and not self.importable:
+    def expect_importable(self) -> None:
+        """Raise `InputError` if other processes do not have it, as what a script made."""
+        if self.recorded is None and not self.importable:
             raise InputError(
                 f"{self.name} is of a script, and other processes do not have it: put it into a "
                 "file, and give FILE.py:NAME"
             )
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What another process needs to have it too, see `references.own_as_told`."""
+        self.expect_importable()
+        record = self.recorded
         return {"name": self.name, "record": None if record is None else record._asdict()}
 
     def brings(self, part: str) -> bool:

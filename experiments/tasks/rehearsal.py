@@ -11,6 +11,7 @@ from funcnn._reductions import Value
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.task import Task
+from funcnn.spec import own_constructors
 from funcnn.types import Array, Loss, LossVjp
 
 _EXAMPLES = 8
@@ -24,6 +25,12 @@ def rehearse(task: Task) -> None:
     own = task.config.own
     if own is None:
         return
+    for make in own_constructors(task.model):
+        if make not in own.layers and task.model.spec is not None:
+            raise InputError(
+                f"{own.file}: the constructor {make.__name__} is not at its top: put it there, or "
+                "nothing could read the run again"
+            )
     (x, y), params = task.data.train, task.first_params()
     optimizer = build_optimizer(task.config, task.total_steps)
     loss = _checked(task.loss, own.file) if task.config.loss == "own" else task.loss
