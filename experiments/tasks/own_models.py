@@ -87,8 +87,12 @@ class OwnModel:
     def told(self) -> dict[str, Any]:
         """What another process needs to have it too, see `references.own_as_told`."""
         self.expect_importable()
-        record = self.recorded
-        return {"name": self.name, "record": None if record is None else record._asdict()}
+        record, source = self.recorded, self.source
+        return {
+            "name": self.name,
+            "record": None if record is None else record._asdict(),
+            "sha256": None if source is None else source.sha256,
+        }
 
     def brings(self, part: str) -> bool:
         """Whether its file has such a part, `loss` for instance."""

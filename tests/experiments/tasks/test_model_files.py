@@ -19,7 +19,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import executed, networks
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, KEYWORDS
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
-from funcnn.experiments.tasks.references import OPTION_NAMES, read_own
+from funcnn.experiments.tasks.references import OPTION_NAMES, own_as_told, read_own
 from funcnn.experiments.training.run import TrainingRun
 
 NET = """
@@ -232,7 +232,11 @@ def test_a_network_goes_to_another_process_as_what_is_told():
     own = read_own("mine.py:net")
     with pytest.raises(TypeError, match="goes to another process as what `told` says"):
         pickle.dumps(own)
-    assert json.loads(json.dumps(own.told)) == {"name": "mine.py:net", "record": None}
+    told = json.loads(json.dumps(own.told))
+    assert own_as_told(told).source == own.source
+    write(NET + "# changed\n")
+    with pytest.raises(InputError, match=r"^mine\.py is not the one that this began with"):
+        own_as_told(told)
 
 
 # --- what is refused ---------------------------------------------------------------------------
