@@ -21,6 +21,7 @@ from funcnn.experiments.tasks.build import (
     build_loss,
     build_optimizer,
     network_that_fits,
+    own_code,
 )
 from funcnn.experiments.training.target import Target
 from funcnn.layers.any_layer import with_wrt
@@ -108,7 +109,11 @@ def profile_step(target: Target, threads: int) -> Profile:
         step(state, next(batches))
         return {"step": time.perf_counter() - start}
 
-    with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
+    with (
+        fn.threads.use_threads(threads),
+        fn.threads.single_threaded_blas(),
+        own_code(config, "in a step"),
+    ):
         seconds = _medians(whole)
     with fn.threads.use_threads(1), fn.threads.single_threaded_blas():
         rate = _gemm_rate()

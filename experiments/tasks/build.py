@@ -32,7 +32,8 @@ def load_data(
 def build_network(config: RunConfig, input_shape: Shape, classes: int) -> Layer:
     """The network of a run on inputs of this shape, in so many classes. Raises `InputError`."""
     if config.own is not None:
-        return config.own.build(input_shape, classes, config.own_settings)
+        settings, binary = config.own_settings, config.binary
+        return config.own.build(input_shape, classes, settings, binary=binary)
     architecture = config.architecture
     if architecture.binary and classes != 2:
         raise InputError(f"--arch {config.arch} tells 2 classes apart, but the data has {classes}")
@@ -61,6 +62,11 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     except ValueError as error:
         option = "arch" if config.own is None else "model"
         raise InputError(f"--{option} {config.arch} does not fit the data: {error}") from None
+
+
+def own_code(config: RunConfig, what: str) -> contextlib.AbstractContextManager[None]:
+    """Where what is a user's own is run, as `OwnModel.running`; of the others nothing is said."""
+    return contextlib.nullcontext() if config.own is None else config.own.running(what)
 
 
 def build_loss(config: RunConfig) -> Loss:

@@ -99,8 +99,13 @@ class OwnModel:
         recorded = self.recorded is not None and part in self.recorded.parts
         return recorded or bool(getattr(self, part))
 
-    def build(self, input_shape: Shape, classes: int, settings: Mapping[str, Any]) -> Layer:
-        """The network for such data. Raises `InputError`, with the place, if it is none."""
+    def build(
+        self, input_shape: Shape, classes: int, settings: Mapping[str, Any], *, binary: bool = False
+    ) -> Layer:
+        """The network for such data. Raises `InputError`, with the place, if it is none.
+
+        binary: whether it is to give one probability.
+        """
         with self.running(self._called):
             made = self.make(input_shape, classes, **settings)
         if not isinstance(made, Layer):
@@ -112,7 +117,7 @@ class OwnModel:
         given = f"inputs of shape {input_shape}, {classes} classes"
         with self.running(f"{self._called} does not fit the data ({given})"):
             shape, _ = made.init(fn.random.SHAPES_ONLY, input_shape)
-        self._expect_outputs(shape, classes)
+        self._expect_outputs(shape, classes, binary)
         return made
 
     def prepared(self, x: Array) -> Array:
@@ -160,13 +165,17 @@ class OwnModel:
         """The file that it is from, for messages."""
         return self.where.partition(":")[0]
 
-    def _expect_outputs(self, shape: Shape, classes: int) -> None:
-        wanted = [(classes,), (1,)] if classes == 2 else [(classes,)]
-        if shape not in wanted:
-            also = ", or (1,) of a probability" if classes == 2 else ""
+    def _expect_outputs(self, shape: Shape, classes: int, binary: bool) -> None:
+        wanted = (1,) if binary else (classes,)
+        if shape != wanted:
+            of = (
+                f"points need {wanted}, a probability"
+                if binary
+                else f"{classes} classes need {wanted}"
+            )
             raise InputError(
                 f"{self.where}: {self._called} does not fit the data: its outputs have the shape "
-                f"{shape}, and {classes} classes need ({classes},){also}"
+                f"{shape}, and {of}"
             )
 
     def place_of(self, error: BaseException) -> str:

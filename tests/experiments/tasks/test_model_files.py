@@ -303,13 +303,15 @@ def test_what_a_function_makes_is_a_network_for_the_data(body):
     assert "\n" not in str(error.value)
 
 
-def test_two_classes_need_one_number_or_two():
+def test_points_need_a_probability_and_two_classes_two_numbers():
     write("import funcnn as fn\n\ndef net(input_shape, classes, *, n=1):\n    return fn.Dense(n)\n")
     own = read_own("mine.py:net")
-    for n in (1, 2):
-        own.build((2,), 2, {"n": n})
-    with pytest.raises(InputError, match=r"2 classes need \(2,\), or \(1,\) of a probability"):
-        own.build((2,), 2, {"n": 3})
+    own.build((2,), 2, {"n": 1}, binary=True)
+    own.build((2,), 2, {"n": 2})
+    with pytest.raises(InputError, match=r"shape \(2,\), and points need \(1,\), a probability"):
+        own.build((2,), 2, {"n": 2}, binary=True)
+    with pytest.raises(InputError, match=r"shape \(1,\), and 2 classes need \(2,\)"):
+        own.build((2,), 2, {"n": 1})
 
 
 def test_no_file_and_no_python():
