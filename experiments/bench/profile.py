@@ -78,7 +78,8 @@ class Profile(NamedTuple):
         head += f"its GEMM does {self.multiply_adds / 1e9:.1f} billion multiply-adds a second"
         gemm_text, fraction = _limit(self.step_gemm, self.step)
         foot = f"the step as it runs, {self.threads} threads: {self.step:.3f} ms"
-        foot += f"; its GEMMs {gemm_text} ms, {fraction} of the limit"
+        if self.step_gemm:
+            foot += f"; its GEMMs {gemm_text} ms, {fraction} of the limit"
         return "\n".join([head, "", text_table(table, left=3), "", foot])
 
 

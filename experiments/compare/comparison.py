@@ -33,7 +33,7 @@ from funcnn.experiments.tasks.model_records import (
     write_own_model,
 )
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.tasks.rehearsal import rehearse
+from funcnn.experiments.tasks.rehearsal import rehearsed
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
@@ -77,9 +77,8 @@ class Comparison:
         # In lockstep torch begins with NumPy's weights anyway.
         init = config.init if "free" in modes else "shared"
         dataclasses.replace(config, backend="torch", init=init)
-        task = Task.build(config, expected, usual=usual)
+        task = rehearsed(Task.build(config, expected, usual=usual))
         task.first_params()
-        rehearse(task)
         part_of(task.model, task.input_shape, task.torch_modules)
         if task.torch_modules:
             from funcnn.experiments.pytorch.mirror import mirror

@@ -49,6 +49,8 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:
+        raise
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # of torch, it is the same

@@ -17,14 +17,14 @@ from funcnn.types import Array, Loss, LossVjp
 _EXAMPLES = 8
 
 
-def rehearse(task: Task) -> None:
-    """Make a step on a few examples, if the network is a user's own; nothing is kept of it.
+def rehearsed(task: Task) -> Task:
+    """The task, of which a step was tried on a few examples, if its network is a user's own.
 
     Raises `InputError`, one line with the place, for whatever goes wrong with it.
     """
     own = task.config.own
     if own is None:
-        return
+        return task
     for make in own_constructors(task.model):
         if make not in own.layers and task.model.spec is not None:
             raise InputError(
@@ -38,8 +38,15 @@ def rehearse(task: Task) -> None:
     count = min(_EXAMPLES, task.batch_size)
     x, y = task.prepare(x[:count]), y[:count]
     with np.errstate(all="ignore"), own.running(f"in a first step, on {count} examples"):
+        outputs = fn.predict(task.model.apply, params, x)
         state = fn.TrainState.create(params, optimizer, rng=task.key(2))
         _, measured = step(state, (x, y))
+    shape, _ = task.model.init(fn.random.SHAPES_ONLY, task.input_shape)
+    if outputs.shape != (count, *shape):
+        raise InputError(
+            f"{own.where}: for {count} inputs its outputs have the shape {outputs.shape}, but by "
+            f"its init {(count, *shape)}"
+        )
     if "learning_rate" not in measured:
         raise InputError(
             f"{own.file}: optimizer leaves out the learning rate that it is given: end it with "
@@ -47,10 +54,10 @@ def rehearse(task: Task) -> None:
         )
     _, targets = task.data.validation or task.data.test
     if targets is not None:
-        shape, _ = task.model.init(fn.random.SHAPES_ONLY, task.input_shape)
         # Numbers as a network may give, also a probability, for all targets: of the few above, a
         # metric may miss a class.
         own.measured(fn.random.uniform(task.key(2), (len(targets), *shape)), targets)
+    return task
 
 
 def _checked(loss: Loss, file: str) -> Loss:

@@ -425,7 +425,7 @@ IMPORTS = [
     (import_of("nan.pt"), ["nan.pt: 3.bias holds numbers that are not finite"], nothing),
     (import_of("net.pt", "--arch mlp3 --channels 3"), ["--channels 3: must be left out"], nothing),
     (import_of("net.pt", "--arch none"), ["'none' is not one of"], nothing),
-    (import_of("net.pt", ""), ["Missing option '--arch'"], nothing),
+    (import_of("net.pt", ""), ["give the network that they are of, --arch or --m"], nothing),
     (import_of("net.pt", more="--data none"), ["--data none: neither a data set"], nothing),
     (import_of("net.pt", more="--data images --val-size 60"), ["--val-size 60 leaves"], nothing),
     (

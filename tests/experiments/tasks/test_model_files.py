@@ -120,7 +120,7 @@ def test_a_copy_has_their_defaults(arch):
     assert own.settings == wanted
     shape, classes = ((2,), 2) if architecture.binary else ((1, 28, 28), 10)
     ours = architecture.build(shape, classes)
-    theirs = own.build(shape, classes, own.settings)
+    theirs = own.build(shape, classes, own.settings, binary=architecture.binary)
     assert theirs.spec == ours.spec
     key = fn.random.key(1)
     assert_same_bits(theirs.init(key, shape)[1], ours.init(key, shape)[1])

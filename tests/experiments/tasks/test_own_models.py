@@ -17,7 +17,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import as_recorded, read_own_model, write_own_model
 from funcnn.experiments.tasks.references import own_as_told, read_own
-from funcnn.experiments.tasks.rehearsal import rehearse
+from funcnn.experiments.tasks.rehearsal import rehearsed
 from funcnn.experiments.tasks.task import Task
 
 MANY = """
@@ -270,7 +270,7 @@ def test_a_loss_that_takes_weights_has_the_classes_weighed():
     )
     own = read_own("weighing.py:net")
     given = {"arch": own.name, "data": "images", "val_size": 12, "batch_size": 8}
-    rehearse(Task.build(RunConfig.resolve({**given, "class_weights": "balanced"}, own)))
+    rehearsed(Task.build(RunConfig.resolve({**given, "class_weights": "balanced"}, own)))
     Path("weighing.py").unlink()
 
 
@@ -322,7 +322,7 @@ def test_a_constructor_that_cannot_be_found_again_is_refused():
     own = read_own("hidden.py:net")
     given = {"arch": own.name, "data": "images", "val_size": 12, "batch_size": 8}
     with pytest.raises(InputError, match=r"^hidden\.py: the constructor Hidden is not at its top"):
-        rehearse(Task.build(RunConfig.resolve(given, own)))
+        rehearsed(Task.build(RunConfig.resolve(given, own)))
     Path("hidden.py").unlink()
 
 
@@ -334,7 +334,7 @@ def test_constructors_of_modules_that_it_imports_are_found():
     )
     own = read_own("user.py:net")
     given = {"arch": own.name, "data": "images", "val_size": 12, "batch_size": 8}
-    rehearse(task := Task.build(RunConfig.resolve(given, own)))
+    rehearsed(task := Task.build(RunConfig.resolve(given, own)))
     assert fn.from_spec(task.model.spec, own.layers).spec == task.model.spec
     for name in ("scales", "user"):
         Path(f"{name}.py").unlink()

@@ -68,7 +68,7 @@ def test_config_json_is_the_config(run, images):
 
 def test_metrics_csv_has_a_row_for_each_epoch_that_agrees_with_the_summary(run):
     rows = rows_of(run)
-    assert list(rows[0]) == list(EpochRow._fields[:-2]), "the test set is not measured"
+    assert list(rows[0]) == list(EpochRow._fields[:-3]), "the test set is not measured"
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for row in rows:
         assert 0 <= float(row["train_accuracy"]) <= 1
