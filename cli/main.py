@@ -26,6 +26,8 @@ from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
+from funcnn.experiments.tasks.executed import place_of
+from funcnn.experiments.tasks.own_models import in_words
 from funcnn.experiments.training.mpi_ranks import in_turn
 
 
@@ -55,6 +57,10 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
     except KeyboardInterrupt:  # where no command has more to say
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
+    except Exception as error:
+        if (place := place_of(error)) is None:
+            raise
+        raise _line(f"{place}: {in_words(error)}", arguments) from None  # of a user's own network
 
 
 @contextlib.contextmanager

@@ -184,8 +184,9 @@ def _prediction(picture: dict[str, Any]) -> list[str]:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@run_model_option
 @json_option
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path, model: str | None, as_json: bool) -> None:
     """What is in a snapshot, or a .pt, .safetensors or .onnx file: arrays, shapes, layers.
 
     The folder of a run stands for the model in it.
@@ -196,7 +197,7 @@ def inspect(file: Path, as_json: bool) -> None:
     """
     from funcnn.experiments.export.describe import describe_file
 
-    description = describe_file(file)
+    description = describe_file(file, None if model is None else read_own(model))
     if as_json:
         print_json(description.as_data())
     else:

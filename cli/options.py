@@ -1,7 +1,9 @@
 """Options that several commands share, and how numbers are printed."""
 
+import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,7 +106,24 @@ def _by_choice(name: str) -> str:
     return "; ".join(f"{value} for {', '.join(names)}" for value, names in groups.items())
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_OUTPUT = "funcnn.output"
+
+
+def _alone_on_stdout(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:
+    """Have the JSON alone there: what a user's own network prints goes to stderr."""
+    if as_json:
+        ctx.meta[_OUTPUT] = sys.stdout
+        ctx.with_resource(contextlib.redirect_stdout(sys.stderr))
+    return as_json
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_alone_on_stdout,
+    help="Print JSON instead of text.",
+)
 allow_changed_option = click.option(
     "--allow-changed-data",
     is_flag=True,
@@ -181,7 +200,8 @@ grid_option = click.option(
 def print_json(value: Any) -> None:
     """Print a result as JSON; a number that is not finite, which JSON has no word for, as null."""
     finite = json.loads(json.dumps(value), parse_constant=lambda constant: None)
-    click.echo(json.dumps(finite, indent=2, allow_nan=False))
+    output = click.get_current_context().meta[_OUTPUT]
+    click.echo(json.dumps(finite, indent=2, allow_nan=False), file=output)
 
 
 def echo(line: object, *, err: bool = False) -> None:

@@ -173,10 +173,12 @@ def _path(out: str | Path | None) -> Path | None:
 
 def _config(network: Network, settings: Mapping[str, Any]) -> tuple[RunConfig, dict[str, Any]]:
     """The config of a network with settings, and the values that were given."""
-    parts = {name: settings[name] for name in PARTS if callable(settings.get(name))}
-    parts |= {name: settings[name] for name in ("metrics",) if name in settings}
+    given = {name: settings[name] for name in PARTS if name in settings}
+    parts = {name: part for name, part in given.items() if not isinstance(part, str)}
     values = {name: value for name, value in settings.items() if name not in parts}
-    if isinstance(network, str) and network in ARCHITECTURES and not parts:
+    if isinstance(network, str) and network in ARCHITECTURES:
+        if parts:
+            raise InputError(f"{next(iter(parts))}: it is for a network of your own, not {network}")
         return RunConfig.resolve({"arch": network, **values}), values
     own = _own(network, parts)
     return RunConfig.resolve({"arch": own.name, **values}, own), values
@@ -192,13 +194,15 @@ def _own(network: Network, parts: Mapping[str, Any]) -> OwnModel:
             raise InputError(f"{next(iter(parts))}: put it into the file of {network}")
         return read_own(network)
     name, source = _named(network)
-    own = own_model_of(name, network, parts, source, OPTION_NAMES)
+    namespace = {**getattr(network, "__globals__", {}), **dict.fromkeys(PARTS), **parts}
+    own = own_model_of(name, network, namespace, source, OPTION_NAMES)
     return dataclasses.replace(own, importable=False)
 
 
 def _named(network: Any) -> tuple[str, Source | None]:
     """What a network of a script is called, and the script's text, if it has one."""
     name = getattr(network, "__name__", "model")
+    name = name if name.isidentifier() else "model"  # of a lambda
     try:
         file = inspect.getsourcefile(network) if inspect.isfunction(network) else None
     except TypeError:

@@ -21,6 +21,7 @@ from funcnn.experiments.tasks.build import (
     build_loss,
     build_optimizer,
     network_that_fits,
+    own_code,
 )
 from funcnn.experiments.training.target import Target
 from funcnn.layers.any_layer import with_wrt
@@ -78,7 +79,8 @@ class Profile(NamedTuple):
         head += f"its GEMM does {self.multiply_adds / 1e9:.1f} billion multiply-adds a second"
         gemm_text, fraction = _limit(self.step_gemm, self.step)
         foot = f"the step as it runs, {self.threads} threads: {self.step:.3f} ms"
-        foot += f"; its GEMMs {gemm_text} ms, {fraction} of the limit"
+        if self.step_gemm:
+            foot += f"; its GEMMs {gemm_text} ms, {fraction} of the limit"
         return "\n".join([head, "", text_table(table, left=3), "", foot])
 
 
@@ -109,7 +111,11 @@ def profile_step(target: Target, threads: int) -> Profile:
         step(state, next(batches))
         return {"step": time.perf_counter() - start}
 
-    with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
+    with (
+        fn.threads.use_threads(threads),
+        fn.threads.single_threaded_blas(),
+        own_code(config, "in a step"),
+    ):
         seconds = _medians(whole)
     with fn.threads.use_threads(1), fn.threads.single_threaded_blas():
         rate = _gemm_rate()

@@ -33,6 +33,7 @@ from funcnn.experiments.tasks.model_records import (
     write_own_model,
 )
 from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.rehearsal import rehearsed
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
@@ -76,9 +77,16 @@ class Comparison:
         # In lockstep torch begins with NumPy's weights anyway.
         init = config.init if "free" in modes else "shared"
         dataclasses.replace(config, backend="torch", init=init)
-        task = Task.build(config, expected, usual=usual)
+        task = rehearsed(Task.build(config, expected, usual=usual))
         task.first_params()
         part_of(task.model, task.input_shape, task.torch_modules)
+        if task.torch_modules:
+            from funcnn.experiments.pytorch.mirror import mirror
+
+            mirror(task.model, task.input_shape, twins=task.torch_modules)
+        own = config.own and as_recorded(config.own, task.model)
+        if own is not None and "free" in modes:
+            own.expect_importable()
         if steps is not None and steps > task.total_steps:
             raise InputError(
                 f"--steps {steps}: give at most {task.total_steps}, which the whole run has, or "
@@ -96,7 +104,6 @@ class Comparison:
         name = f"compare-{config.short_arch}-{Path(config.data).resolve().name}"
         try:
             with new_folder(out, name) as folder:
-                own = config.own and as_recorded(config.own, task.model)
                 comparison = cls(_record(folder), record, own)
                 write_record(task.data.record, folder)
                 if own is not None:

@@ -27,7 +27,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.model import expect_finite, load_snapshot, save_model, snapshot_of
+from funcnn.experiments.training.model import expect_finite, network_in, save_model, snapshot_of
 from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
@@ -44,14 +44,16 @@ def export_model(
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file = snapshot_of(run, own)
-    snapshot = load_snapshot(file, own)
+    file, settings = snapshot_of(run, own), None
+    if run.is_dir():
+        folder = RunFolder.open(run, own)
+        own = folder.own
+        settings = folder.read_config().own_settings if own else None
+    snapshot, model, input_shape = network_in(file, own, settings)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")
-    if snapshot.model is None or snapshot.input_shape is None:
-        raise InputError(f"{file} does not say which model it is of")
-    expect_finite(snapshot.params, file)
-    model, params, input_shape = snapshot.model, snapshot.params, snapshot.input_shape
+    params = snapshot.params
+    expect_finite(params, file)
     written: dict[str, Any] = {"run": str(run), "to": form, "out": str(out)}
     written["parameters"] = sum(leaf.size for leaf in fn.tree.leaves(params))
     if form == "onnx":

@@ -14,9 +14,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 import funcnn as fn
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.export.onnx_operators import OPERATORS, Graph, Operator
 from funcnn.experiments.pytorch.state_dicts import to_state_dict
+from funcnn.experiments.tasks.executed import place_of
+from funcnn.experiments.tasks.own_models import in_words
 from funcnn.spec import describe, is_own
 from funcnn.types import Layer, Shape, Tree, layer_name, traits
 
@@ -54,6 +56,8 @@ def onnx_model(
     for value, name in zip(fn.tree.leaves(values), fn.tree.leaves(outputs), strict=True):
         graph.nodes.append(helper.make_node("Identity", [value], [name]))
     arrays = to_state_dict(model, params)
+    if strange := sorted(set(graph.params) - set(arrays)):
+        raise InputError(f"onnx_operators: the model has no {strange[0]}")
     made = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -68,6 +72,11 @@ def onnx_model(
         ir_version=_IR_VERSION,
     )
     helper.set_model_props(made, dict(metadata))
+    if own_operators:
+        try:
+            onnx.checker.check_model(made, full_check=True)
+        except Exception as error:
+            raise InputError(f"with onnx_operators it is no ONNX: {in_words(error)}") from None
     return made
 
 
@@ -98,12 +107,20 @@ def _add(
         graph.path = path
         return fn.tree.map(lambda a, b: graph.add("Add", a, b), y, straight), output
     spec, name = describe(layer), layer_name(layer)
+    where = f"layer {path} ({name})" if path else f"the model ({name})"
     if spec is None or name not in operators:
-        where = f"layer {path} ({name})" if path else f"the model ({name})"
         more = f": give its file onnx_operators[{name!r}]" if is_own(layer) else ""
         raise InputError(f"{where}: ONNX has no operator for it{more}")
     graph.path = path
-    y = operators[name](graph, spec, x, shape)
+    try:
+        y = operators[name](graph, spec, x, shape)
+        if not all(isinstance(value, str) for value in fn.tree.leaves(y)):
+            raise ValueError(f"it gives {kind_of(y)}, not the name of a value")
+    except Exception as error:
+        if not is_own(layer):
+            raise
+        place = place_of(error) or where
+        raise InputError(f"{place}: onnx_operators[{name!r}]: {in_words(error)}") from error
     return y, layer.init(fn.random.SHAPES_ONLY, shape)[0]
 
 

@@ -19,6 +19,7 @@ from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.pytorch import modules
 from funcnn.experiments.pytorch.parts import Part, Twins, own_names, part_of, source, twins_of
 from funcnn.experiments.pytorch.state_dicts import from_state_dict, to_state_dict
+from funcnn.experiments.tasks.executed import place_of
 from funcnn.experiments.tasks.own_models import in_words
 from funcnn.random import Key
 from funcnn.types import Layer, Shape, Tree, traits
@@ -38,17 +39,34 @@ def mirror(
     part = part_of(model, input_shape, twins)
     module = _build(part)
     if twins_of(part):
-        _expect_same_tensors(module, model, input_shape)
+        _expect_same(module, model, input_shape)
     return module.to(torch.from_numpy(np.empty(0, dtype)).dtype)
 
 
-def _expect_same_tensors(module: Any, model: Layer, input_shape: Shape) -> None:
-    _, like = model.init(fn.random.SHAPES_ONLY, input_shape)
+def _expect_same(module: Any, model: Layer, input_shape: Shape) -> None:
+    """Raise `InputError` unless a module with twins has the tensors and outputs of the model."""
+    shape, like = model.init(fn.random.SHAPES_ONLY, input_shape)
     arrays = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
     try:
         from_state_dict(model, like, arrays)
     except InputError as error:
         raise InputError(f"the twin in torch of a layer: {error}") from None
+    try:
+        with torch.no_grad():
+            given = tuple(module.eval()(torch.zeros((2, *input_shape))).shape[1:])
+    except Exception as error:
+        raise InputError(f"{_at(error)}the twin in torch of a layer: {in_words(error)}") from error
+    module.train()
+    if given != shape:
+        raise InputError(
+            f"the twin in torch of a layer: with it the outputs have the shape {given}, not {shape}"
+        )
+
+
+def _at(error: Exception) -> str:
+    """The place in the user's file that an error came by, for the beginning of a message."""
+    place = place_of(error)
+    return "" if place is None else f"{place}: "
 
 
 def definition(model: Layer, input_shape: Shape, twins: Twins = MappingProxyType({})) -> str:
@@ -97,7 +115,8 @@ def _twin(part: Part, twin: Callable[..., Any]) -> Any:
     try:
         module = twin(*part.args, **part.kwargs)
     except Exception as error:
-        raise InputError(f"torch_modules[{part.name!r}]: {in_words(error)}") from None
+        name = f"torch_modules[{part.name!r}]"
+        raise InputError(f"{_at(error)}{name}: {in_words(error)}") from error
     if not isinstance(module, nn.Module):
         raise InputError(f"torch_modules[{part.name!r}] gives {kind_of(module)}, not an nn.Module")
     return module

@@ -44,11 +44,11 @@ are usual ones, its data.
 
 def ready(jobs: Sequence[Plain], of: str) -> list[Plain] | str:
     """The jobs as `made_ready` has them on this worker, or why it cannot train one of them."""
-    asked = [
-        Job("", _config(config, own), Path(), usual=usual, expected=expected)
-        for config, own, usual, expected in jobs
-    ]
     try:
+        asked = [
+            Job("", _config(config, own), Path(), usual=usual, expected=expected)
+            for config, own, usual, expected in jobs
+        ]
         return list(map(_plain, made_ready(asked, of)))
     except (InputError, OSError) as error:
         return str(error)

@@ -20,6 +20,7 @@ from funcnn.experiments.tasks.build import load_data
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.references import read_own
+from funcnn.experiments.tasks.rehearsal import rehearsed
 from funcnn.experiments.tasks.settings import as_option, dashed, is_reference
 from funcnn.experiments.tasks.sizes import fitted
 from funcnn.experiments.tasks.task import Task
@@ -146,7 +147,7 @@ def made_ready(jobs: Sequence[Job], of: str) -> list[Job]:
             loaded = {key: load_data(config, known.get(config.data), usual=job.usual)}
         data = loaded[key]
         config = fitted(config, data, job.usual)
-        Task.of(config, data).first_params()
+        rehearsed(Task.of(config, data)).first_params()
         if data.record is not None:
             known.setdefault(config.data, Expected(data.record, of))
         ready.append(job._replace(config=config, usual=(), expected=known.get(config.data)))

@@ -213,10 +213,14 @@ class Sweep:
         }
 
     def _is_of(self, config: RunConfig, run: SweptRun) -> bool:
-        """Whether a run with this config is this one, of the same file if that is a user's own."""
-        return _is_as(config, run) and not is_changed(
-            self._record.run(run.name).path, run.config.own
-        )
+        """Whether a run with this config is this one.
+
+        Raises `InputError` if it was made with another file of a user's own.
+        """
+        folder, own = self._record.run(run.name).path, run.config.own
+        if own is not None and _is_as(config, run) and is_changed(folder, own):
+            raise InputError(f"{folder} is of another {own.file}: delete it, and run again")
+        return _is_as(config, run)
 
 
 def _is_as(config: RunConfig, run: SweptRun) -> bool:

@@ -32,7 +32,8 @@ def load_data(
 def build_network(config: RunConfig, input_shape: Shape, classes: int) -> Layer:
     """The network of a run on inputs of this shape, in so many classes. Raises `InputError`."""
     if config.own is not None:
-        return config.own.build(input_shape, classes, config.own_settings)
+        settings, binary = config.own_settings, config.binary
+        return config.own.build(input_shape, classes, settings, binary=binary)
     architecture = config.architecture
     if architecture.binary and classes != 2:
         raise InputError(f"--arch {config.arch} tells 2 classes apart, but the data has {classes}")
@@ -48,6 +49,8 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:
+        raise
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # of torch, it is the same
@@ -56,9 +59,16 @@ def network_that_fits(config: RunConfig) -> Iterator[None]:
         if config.channels:
             sizes["kernel-size"] = str(config.kernel_size)
         options = " ".join(f"--{name} {size}" for name, size in sizes.items() if size)
+        options = f"--model {config.arch}" if config.own is not None else options
         raise InputError(f"{options}: the network does not fit in memory") from None
     except ValueError as error:
-        raise InputError(f"--arch {config.arch} does not fit the data: {error}") from None
+        option = "arch" if config.own is None else "model"
+        raise InputError(f"--{option} {config.arch} does not fit the data: {error}") from None
+
+
+def own_code(config: RunConfig, what: str) -> contextlib.AbstractContextManager[None]:
+    """Where what is a user's own is run, as `OwnModel.running`; of the others nothing is said."""
+    return contextlib.nullcontext() if config.own is None else config.own.running(what)
 
 
 def build_loss(config: RunConfig) -> Loss:
@@ -95,10 +105,13 @@ def build_optimizer(config: RunConfig, total_steps: int) -> AnyOptimizer:
 
 
 def _own_optimizer(config: RunConfig, schedule: Schedule) -> AnyOptimizer:
-    made: AnyOptimizer = _own_part(config, "optimizer")(schedule)
+    make, own = _own_part(config, "optimizer"), config.own
+    assert own is not None  # it has the optimizer
+    with own.running("optimizer"):
+        made: AnyOptimizer = make(schedule)
     if not is_optimizer(made):
         raise InputError(
-            f"{config.arch}: its optimizer returns {kind_of(made)}, not an optimizer, such as "
+            f"{own.file}: optimizer returns {kind_of(made)}, not an optimizer, such as "
             "fn.adam(learning_rate)"
         )
     return made

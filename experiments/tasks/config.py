@@ -198,7 +198,7 @@ class RunConfig:
     @property
     def architecture(self) -> Architecture:
         """The architecture; of a network of the user's own, one that trains as `cnn3` does."""
-        return architecture_of(self.arch, binary=self.data in POINT_SETS)
+        return architecture_of(self.arch, binary=str(self.data) in POINT_SETS)
 
     @property
     def short_arch(self) -> str:

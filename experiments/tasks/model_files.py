@@ -1,32 +1,21 @@
 """Networks of the user's own, from `FILE.py:NAME` or `package.module:NAME`.
 
-The file is executed, as `python FILE.py` would, but is not `__main__`; it is somebody else's code,
-so nothing but the command line may name it. What it prints is held back.
+That is somebody else's code, so nothing but the command line may name it.
 """
 
-import contextlib
-import importlib.util
 import inspect
-import io
-import logging
-import os
 import re
-import signal
-import sys
-import threading
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from funcnn.experiments.errors import InputError, kind_of, printable
-from funcnn.experiments.tasks.own_models import OwnModel, Source, in_words
+from funcnn.experiments.errors import InputError, kind_of
+from funcnn.experiments.tasks.executed import import_module, run_file
+from funcnn.experiments.tasks.own_models import OwnModel, Source
 from funcnn.experiments.tasks.settings import dashed, is_reference
-from funcnn.spec import is_own_constructor
+from funcnn.spec import is_constructor, is_own_constructor, own_constructors
 from funcnn.types import Layer
-
-_LIMIT = 60.0
-"""Seconds that reading a file may take: what takes longer belongs into the function."""
 
 
 def read_model(reference: str, options: Collection[str]) -> OwnModel:
@@ -41,16 +30,16 @@ def read_model(reference: str, options: Collection[str]) -> OwnModel:
             f"--model {reference}: give FILE.py:NAME, or package.module:NAME, such as mine.py:cnn"
         )
     if file.endswith(".py"):
-        module, source = _run_file(Path(file))
+        module, source = run_file(Path(file))
     else:
-        module, source = _import_module(file)
+        module, source = import_module(file)
     return _own_model(reference, vars(module), name, source, options)
 
 
 def own_model_of(
     name: str, made: Any, parts: Mapping[str, Any], source: Source | None, options: Collection[str]
 ) -> OwnModel:
-    """The network of a layer, or a function that makes one. parts: names of a script, as in a file.
+    """The network of a layer, or a function that makes one. parts: what a file has, by its name.
 
     Raises `InputError` as `read_model`.
     """
@@ -58,6 +47,11 @@ def own_model_of(
     if source is not None:
         where = f"{source.file}:{_line_of(source, name.rpartition(':')[2])}"
     function = made if inspect.isfunction(made) else None
+    if is_constructor(made) or is_own_constructor(made):
+        raise InputError(
+            f"{where}: {name.rpartition(':')[2]} makes layers, and is none: call it, as "
+            f"{made.__name__}(...)"
+        )
     if function is not None:
         code = function.__code__
         where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
@@ -68,14 +62,10 @@ def own_model_of(
             "or a function (input_shape, classes) -> layer"
         )
     make = function or (lambda input_shape, classes: made)
-    return OwnModel(
-        name=name,
-        make=make,
-        where=where,
-        settings=settings,
-        source=source,
-        **_parts(parts, where.partition(":")[0]),
-    )
+    brought = _parts(parts, where.partition(":")[0])
+    if function is None:
+        brought["layers"] += own_constructors(made)
+    return OwnModel(name=name, make=make, where=where, settings=settings, source=source, **brought)
 
 
 def _own_model(
@@ -133,12 +123,16 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer": ("a function (learning_rate) -> optimizer, such as fn.adam", callable),
     "metrics": ("a dict of functions (outputs, targets) by their names", lambda v: _named(v)),
     "preprocess": ("a function of a batch of stored inputs", callable),
-    "torch_modules": ("a dict of functions by the names of layers", lambda v: _named(v)),
+    "torch_modules": (
+        "a dict of functions or classes, which have names of their own, by the names of layers",
+        lambda v: _named(v) and all(_is_named(make) for make in v.values()),
+    ),
     "onnx_operators": ("a dict of functions by the names of layers", lambda v: _named(v)),
 }
-
-
-_MEASURED = ("accuracy", "calibration_error", "examples", "loss", "precision", "recall")
+_MEASURED = (
+    *("accuracy", "calibration_error", "examples", "is", "loss", "precision", "recall"),
+    "top_5_accuracy",
+)
 PARTS = tuple(_KINDS)
 """What else a file may bring, by the names that it has in a script."""
 
@@ -147,6 +141,11 @@ def _named(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(key, str) and callable(each) for key, each in value.items()
     )
+
+
+def _is_named(make: Any) -> bool:
+    """Whether its source can stand in that of a model: a partial or a lambda has no name."""
+    return str(getattr(make, "__name__", "")).isidentifier()
 
 
 def _parts(namespace: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -161,143 +160,18 @@ def _parts(namespace: Mapping[str, Any], file: str) -> dict[str, Any]:
         found[name] = value
     for name in found.get("metrics", ()):
         if name in _MEASURED:
-            raise InputError(f"{file}: metrics has {name!r}, which is measured anyway: rename it")
-    found["layers"] = [value for value in namespace.values() if is_own_constructor(value)]
+            raise InputError(f"{file}: metrics has {name!r}, which is said anyway: rename it")
+        if not name.isidentifier():
+            raise InputError(f"{file}: metrics has {name!r}: give a name, such as top_2")
+    found["layers"] = [*_constructors(namespace)]
     return found
 
 
-# --- reading ---------------------------------------------------------------------------------
-
-_read: dict[tuple[str, str], types.ModuleType] = {}  # by path and digest: executed once
-
-
-def _run_file(path: Path) -> tuple[types.ModuleType, Source]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"--model {path}: it cannot be read ({error.strerror})") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}: it is no UTF-8 text ({error.reason})") from None
-    source = Source(path.name, text)
-    key = (str(path.resolve()), source.sha256)
-    if key in _read:
-        return _read[key], source
-    try:
-        code = compile(text, str(path), "exec")
-    except SyntaxError as error:
-        raise InputError(f"{path.name}:{error.lineno}: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{path.name}: it is no Python ({in_words(error)})") from None
-    module = types.ModuleType(str(path.resolve()))  # a name that hides no other module
-    module.__file__ = str(path)
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # for modules beside it; last, so that they hide none
-
-    sys.modules[module.__name__] = module  # a dataclass looks for the module of its class
-    try:
-        with _watched(path.name):
-            exec(code, module.__dict__)
-    except BaseException:
-        del sys.modules[module.__name__]
-        raise
-    _read[key] = module
-    return module, source
-
-
-def _import_module(name: str) -> tuple[types.ModuleType, Source]:
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        found = None
-    if found is None or found.origin is None or not found.origin.endswith(".py"):
-        raise InputError(f"--model {name}: there is no such module here, written in Python")
-    path = Path(found.origin)
-    source = Source(path.name, path.read_text(encoding="utf-8"))
-    with _watched(path.name):
-        return importlib.import_module(name), source
-
-
-@contextlib.contextmanager
-def _watched(file: str) -> Iterator[None]:
-    """Run a file's code: what it prints is a warning, what it raises an `InputError`."""
-    printed = _Printed(file)
-    try:
-        with contextlib.redirect_stdout(printed), _limited(file):
-            yield
-    except _TooLongError as error:
-        raise InputError(str(error)) from None
-    except SyntaxError as error:  # in a module that it imports
-        place = f"{Path(error.filename or file).name}:{error.lineno}"
-        raise InputError(f"{place}: {error.msg}") from None
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{_place(file, error)}: {in_words(error)}") from None
-    if printed.place is not None:
-        line = f"{printed.place} prints when it is read, which is left out"
-        logging.getLogger(__name__).warning("%s", printable(line))
-
-
-def _place(file: str, error: BaseException) -> str:
-    """The last line of the file that the error came by."""
-    trace, found = error.__traceback__, file
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).name == file:
-            found = f"{file}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
-
-
-def _line_in(file: str, frame: types.FrameType | None) -> str:
-    """The line of the file that a frame is in, or was called from."""
-    while frame is not None:
-        if Path(frame.f_code.co_filename).name == file:
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return file
-
-
-class _TooLongError(BaseException):
-    """A file that is still being read; no `except Exception` of its own holds it back."""
-
-
-class _Printed(io.TextIOBase):
-    """Takes what is printed, and keeps from where."""
-
-    def __init__(self, file: str) -> None:
-        self.place: str | None = None
-        self._file = file
-
-    def write(self, text: str) -> int:
-        if self.place is None:
-            self.place = _line_in(self._file, inspect.currentframe())
-        return len(text)
-
-
-@contextlib.contextmanager
-def _limited(file: str) -> Iterator[None]:
-    """Raise `_TooLongError` in what takes longer than `_LIMIT`, where the system has an alarm."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not hasattr(signal, "setitimer") or not in_main:
-        yield
-        return
-
-    def stop(number: int, frame: types.FrameType | None) -> None:
-        raise _TooLongError(
-            f"{_line_in(file, frame)}: after {_LIMIT:g} s it is still being read: what takes long "
-            "belongs into the function, or under if __name__ == '__main__'"
-        )
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, _LIMIT)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def _constructors(namespace: Mapping[str, Any]) -> Iterator[Callable[..., Layer]]:
+    """Those of layers of the user's own, in a file or in modules that it imports."""
+    modules = [vars(value) for value in namespace.values() if isinstance(value, types.ModuleType)]
+    for each in (namespace, *modules):
+        yield from filter(is_own_constructor, filter(inspect.isfunction, [*each.values()]))
 
 
 def _line_of(source: Source, name: str) -> int:

@@ -68,7 +68,7 @@ def tell_change(folder: Path, own: OwnModel) -> None:
     """Say in a warning that a network's file is not the one that a run's folder recorded."""
     if is_changed(folder, own):
         where = folder / _TEXT
-        line = f"{own.where.partition(':')[0]} has changed since: {where} is what was trained"
+        line = f"{own.file} has changed since: {where} is what was trained"
         logging.getLogger(__name__).warning("%s", printable(line))
 
 

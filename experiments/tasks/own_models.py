@@ -5,9 +5,13 @@ run keeps what it is (`record`), and whoever reads that gets a network that is b
 no text that was kept is ever executed.
 """
 
+import contextlib
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import math
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn._arguments import shown
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.settings import as_option, parse_like
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Shape
 
-_RECORD, _TEXT = "model.json", "model.py.txt"
 REQUIRED = inspect.Parameter.empty
 """The default of a setting that has none."""
 
@@ -71,92 +75,115 @@ class OwnModel:
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(f"{self.name} goes to another process as what `told` says")
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """What another process needs to have it too, see `config.own_as_told`."""
-        record = self.recorded
-        if record is None and not self.importable:
+    def expect_importable(self) -> None:
+        """Raise `InputError` if other processes do not have it, as what a script made."""
+        if self.recorded is None and not self.importable:
             raise InputError(
                 f"{self.name} is of a script, and other processes do not have it: put it into a "
                 "file, and give FILE.py:NAME"
             )
-        return {"name": self.name, "record": None if record is None else record._asdict()}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What another process needs to have it too, see `references.own_as_told`."""
+        self.expect_importable()
+        record, source = self.recorded, self.source
+        return {
+            "name": self.name,
+            "record": None if record is None else record._asdict(),
+            "sha256": None if source is None else source.sha256,
+        }
 
     def brings(self, part: str) -> bool:
         """Whether its file has such a part, `loss` for instance."""
         recorded = self.recorded is not None and part in self.recorded.parts
         return recorded or bool(getattr(self, part))
 
-    def build(self, input_shape: Shape, classes: int, settings: Mapping[str, Any]) -> Layer:
-        """The network for such data. Raises `InputError`, with the place, if it is none."""
-        try:
+    def build(
+        self, input_shape: Shape, classes: int, settings: Mapping[str, Any], *, binary: bool = False
+    ) -> Layer:
+        """The network for such data. Raises `InputError`, with the place, if it is none.
+
+        binary: whether it is to give one probability.
+        """
+        with self.running(self._called):
             made = self.make(input_shape, classes, **settings)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{self.place_of(error)}: {self._called}: {in_words(error)}") from None
         if not isinstance(made, Layer):
             instead = "call it, as a layer" if callable(made) else "return a layer"
             raise InputError(
                 f"{self.where}: {self._called} returns {kind_of(made)}, not a layer: {instead}, "
                 "such as fn.serial(...)"
             )
-        try:
+        given = f"inputs of shape {input_shape}, {classes} classes"
+        with self.running(f"{self._called} does not fit the data ({given})"):
             shape, _ = made.init(fn.random.SHAPES_ONLY, input_shape)
-        except InputError:
-            raise
-        except Exception as error:
-            given = f"inputs of shape {input_shape}, {classes} classes"
-            raise InputError(
-                f"{self.place_of(error)}: {self._called} does not fit the data ({given}): "
-                f"{in_words(error)}"
-            ) from None
-        self._expect_outputs(shape, classes)
+        self._expect_outputs(shape, classes, binary)
         return made
 
     def prepared(self, x: Array) -> Array:
-        """What `preprocess` makes of stored inputs `(N, ...)`. Raises `InputError` if no inputs."""
+        """What `preprocess` makes of stored inputs `(N, ...)`, in float32.
+
+        Raises `InputError` if those are no inputs.
+        """
         assert self.preprocess is not None
-        file = self.where.partition(":")[0]
-        try:
-            array = np.asarray(self.preprocess(x))
-        except Exception as error:
-            raise InputError(f"{self.place_of(error)}: preprocess: {in_words(error)}") from None
+        stored = x.view()
+        stored.flags.writeable = False  # the data of all later batches
+        with self.running("preprocess"):
+            array = np.asarray(self.preprocess(stored))
         if array.dtype.kind != "f" or array.shape[:1] != x.shape[:1]:
             raise InputError(
-                f"{file}: preprocess gives {array.dtype} of shape {array.shape} for {len(x)} "
+                f"{self.file}: preprocess gives {array.dtype} of shape {array.shape} for {len(x)} "
                 f"inputs of shape {x.shape[1:]}: it must give as many, as floats"
             )
-        return array
+        return array.astype(np.float32, copy=False)
 
     def measured(self, outputs: Array, targets: Array) -> dict[str, float]:
         """What its metrics say of outputs `(N, ...)`. Raises `InputError` if one says no number."""
-        values = {}
-        for name, metric in self.metrics.items():
-            try:
-                values[name] = float(metric(outputs, targets))
-            except Exception as error:
-                place = self.place_of(error)
-                raise InputError(f"{place}: the metric {name}: {in_words(error)}") from None
-        return values
+        return {name: self.measure(name, outputs, targets) for name in self.metrics}
 
-    def _expect_outputs(self, shape: Shape, classes: int) -> None:
-        wanted = [(classes,), (1,)] if classes == 2 else [(classes,)]
-        if shape not in wanted:
-            also = ", or (1,) of a probability" if classes == 2 else ""
+    def measure(self, name: str, outputs: Array, targets: Array) -> float:
+        """What one of its metrics says, as `measured`."""
+        with self.running(f"the metric {name}"):
+            value = self.metrics[name](outputs, targets)
+        number = np.asarray(value)
+        if number.ndim or number.dtype.kind not in "biuf":
+            raise InputError(f"{self.file}: the metric {name} gives {kind_of(value)}, not a number")
+        return float(number)
+
+    @contextlib.contextmanager
+    def running(self, what: str) -> Iterator[None]:
+        """Turn whatever its code raises into an `InputError` of one line, with the place."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{self.place_of(error)}: {what}: {in_words(error)}") from error
+
+    @property
+    def file(self) -> str:
+        """The file that it is from, for messages."""
+        return self.where.partition(":")[0]
+
+    def _expect_outputs(self, shape: Shape, classes: int, binary: bool) -> None:
+        wanted = (1,) if binary else (classes,)
+        if shape != wanted:
+            of = (
+                f"points need {wanted}, a probability"
+                if binary
+                else f"{classes} classes need {wanted}"
+            )
             raise InputError(
                 f"{self.where}: {self._called} does not fit the data: its outputs have the shape "
-                f"{shape}, and {classes} classes need ({classes},){also}"
+                f"{shape}, and {of}"
             )
 
     def place_of(self, error: BaseException) -> str:
         """File and line of the user's own that an error came from, as far as is known."""
-        trace, found = error.__traceback__, self.where
-        while trace is not None:
-            file = trace.tb_frame.f_code.co_filename
-            if self.source is not None and Path(file).name == self.source.file:
-                found = f"{self.source.file}:{trace.tb_lineno}"
-            trace = trace.tb_next
+        found = self.where
+        for frame, line in frames_of(error):
+            if self.source is not None and Path(frame.f_code.co_filename).name == self.source.file:
+                found = f"{self.source.file}:{line}"
         return found
 
     @property
@@ -182,7 +209,7 @@ class OwnModel:
         if not isinstance(kept, dict):
             raise InputError(f"own_settings {kept}: must be an object")
         given = {name: _as_tuple(value) for name, value in kept.items()}
-        given |= {name: settings[name] for name in settings if name in self.settings}
+        given |= {name: _as_tuple(settings[name]) for name in settings if name in self.settings}
         others = {name: value for name, value in settings.items() if name not in self.settings}
         return others | {"own_settings": given if self.recorded else self.resolved(given)}
 
@@ -195,6 +222,12 @@ class OwnModel:
         wanting = [keyword for keyword, value in values.items() if value is REQUIRED]
         if wanting:
             raise InputError(f"{self.name} needs --set {wanting[0]}=VALUE: it has no default")
+        for keyword, value in values.items():
+            if not _is_plain(value):
+                raise InputError(
+                    f"{self.where}: the setting {keyword} is {shown(value)}: give a finite "
+                    "number, a text, true, false, none, or a tuple of those"
+                )
         return values
 
     def _unknown(self, keyword: str) -> str:
@@ -208,6 +241,23 @@ class OwnModel:
 def _as_tuple(value: Any) -> Any:
     """A list of JSON as the tuple that it was."""
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a config file can have it, and gives it back."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int, str))
+
+
+def frames_of(error: BaseException) -> Iterator[tuple[types.FrameType, int]]:
+    """The frames that an error came by, with their lines, and then those of its causes."""
+    at: BaseException | None = error
+    while at is not None:
+        yield from traceback.walk_tb(at.__traceback__)
+        at = at.__cause__
 
 
 def in_words(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """What the settings of a run may be where its network, loss or optimizer is the user's own."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import KEYWORDS
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import as_option, dashed
+from funcnn.types import Loss
 
 OWN = "own"
 """What a loss or an optimizer is called that is of the user's own file."""
@@ -32,10 +34,18 @@ def check_own(values: Mapping[str, Any], own: OwnModel | None, usual: Mapping[st
         for name in without:
             if values[name]:
                 _refuse(name, values[name], f"0 for --{part} own")
+    weighted = values["loss"] == OWN and values["class_weights"] != "none"
+    if weighted and own is not None and own.loss is not None and not _takes_weights(own.loss):
+        _refuse("class_weights", values["class_weights"], "none: the own loss takes no weights=")
     for name in KEYWORDS if own is not None else ():
         if values[name] != usual[name]:
             known = ", ".join(own.settings if own else ()) or "none"
             _refuse(name, values[name], f"left out for your own network (its settings: {known})")
+
+
+def _takes_weights(loss: Loss) -> bool:
+    parameters = inspect.signature(loss).parameters.values()
+    return any(it.name == "weights" or it.kind is it.VAR_KEYWORD for it in parameters)
 
 
 def _refuse(name: str, value: Any, expected: str) -> None:

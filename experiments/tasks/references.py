@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import SETTINGS
 from funcnn.experiments.tasks.model_files import read_model
 from funcnn.experiments.tasks.model_records import recorded_model
@@ -28,9 +29,15 @@ def read_own(reference: str) -> OwnModel:
 
 
 def own_as_told(told: Mapping[str, Any] | None) -> OwnModel | None:
-    """The network that another process told of, `OwnModel.told`."""
+    """The network that another process told of, `OwnModel.told`.
+
+    Raises `InputError` as `read_own`, and if its file is another one here, or by now.
+    """
     if told is None:
         return None
-    if told["record"] is None:
-        return read_own(told["name"])
-    return recorded_model(Record(**told["record"]), told["name"])
+    if told["record"] is not None:
+        return recorded_model(Record(**told["record"]), told["name"])
+    own = read_own(told["name"])
+    if own.source is None or own.source.sha256 != told["sha256"]:
+        raise InputError(f"{own.file} is not the one that this began with: it has another text")
+    return own

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     measured: dict[str, Any] = {}
     loss, details = build_plain_loss(config), _details(len(model.class_names), config.loss)
     if config.own is not None:
-        details |= config.own.metrics
+        details |= {name: partial(config.own.measure, name) for name in config.own.metrics}
     for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
         if x is not None and y is not None:
             outputs = model.predict(x)

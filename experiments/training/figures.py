@@ -21,7 +21,7 @@ from funcnn.experiments.figures.style import (
 )
 from funcnn.experiments.paths import expect_new, new_file
 from funcnn.experiments.tasks.architectures import unit_of
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER
 from funcnn.experiments.tasks.own_models import OwnModel
@@ -160,7 +160,7 @@ def _follows(
     """Whether a setting is in every run what the others bring, as an optimizer its lr."""
 
     def brought(values: dict[str, Any], own: OwnModel | None) -> Any:
-        others = {key: value for key, value in values.items() if key not in OF_OPTIMIZER}
+        others = {key: values[key] for key in SETTINGS if key not in OF_OPTIMIZER}
         return getattr(RunConfig.resolve(others, own), name)
 
     pairs = zip(settings, owns, strict=True)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 import funcnn as fn
-from funcnn.experiments.tasks.build import build_loss, network_that_fits
+from funcnn.experiments.tasks.build import build_loss, network_that_fits, own_code
 from funcnn.experiments.training.target import Target
 from funcnn.gradcheck import Report, measure_vjp, off_kinks
 from funcnn.types import Array, Layer, Loss, Tree
@@ -26,7 +26,7 @@ def check_model(target: Target) -> Report:
     model, binary = target.model, config.binary
     loss = build_loss(config)
     init_rng, x_rng, y_rng, rng, off_rng = fn.random.split(fn.random.key(config.seed), 5)
-    with network_that_fits(config):
+    with network_that_fits(config), own_code(config, "in float64"):
         _, params = model.init(init_rng, input_shape, dtype=np.float64)
     params = off_kinks(params, off_rng)
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
@@ -35,7 +35,7 @@ def check_model(target: Target) -> Report:
     function = partial(_loss_of_params, model, loss, x, y, rng)
     convolves = any(leaf.ndim > 2 for leaf in fn.tree.leaves(params))
     entries = _ENTRIES_OF_CONVOLVING if convolves else _ENTRIES
-    with fn.threads.single_threaded_blas():
+    with fn.threads.single_threaded_blas(), own_code(config, "in float64"):
         return measure_vjp(function, params, rng=rng, max_entries=entries)
 
 

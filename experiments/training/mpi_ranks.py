@@ -18,6 +18,7 @@ from funcnn.experiments.extras import require
 from funcnn.experiments.system.machine import own_cores
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.own_settings import OWN
 from funcnn.experiments.tasks.references import own_as_told
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.mpi_learner import MpiLearner
@@ -66,14 +67,14 @@ class Ranks:
 
     def learner(self, task: Task) -> MpiLearner:
         """On rank 0: the learner of all ranks. Raises `InputError` if they cannot learn this."""
-        _expect_numpy(task.config)
+        _expect_shareable(task.config)
         self._learner = MpiLearner(task, self._comm)
         record = task.data.record
         expected = None if record is None else Expected(record, "rank 0")
         config = task.config
-        own = None if config.own is None else config.own.told
+        told = None if config.own is None else config.own.told
         # Only now: what is wrong for all has been said.
-        self._comm.bcast((config.as_data(), own, expected))
+        self._comm.bcast((config.as_data(), told, expected))
         self._learner.meet()
         return self._learner
 
@@ -81,8 +82,8 @@ class Ranks:
         """On another rank: do its share of the run of rank 0. An error ends the job."""
         keep_freed_memory()
         try:
-            settings, own, expected = self._comm.bcast(None)
-            config = RunConfig.resolve(settings, own_as_told(own))
+            settings, told, expected = self._comm.bcast(None)
+            config = RunConfig.resolve(settings, own_as_told(told))
             self._learner = MpiLearner(Task.build(config, expected), self._comm)
             self._learner.meet()
             self._learner.follow()
@@ -144,6 +145,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _expect_numpy(config: RunConfig) -> None:
+def _expect_shareable(config: RunConfig) -> None:
     if config.backend != "numpy":
         raise InputError(f"--distributed: --backend {config.backend} trains in one process only")
+    if config.loss == OWN:
+        raise InputError("--distributed: --loss own may need the whole batch, give another --loss")

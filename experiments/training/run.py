@@ -20,6 +20,7 @@ from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
+from funcnn.experiments.tasks.rehearsal import rehearsed
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.figures import draw_run
@@ -66,7 +67,7 @@ class TrainingRun:
         usual: as `Task.build`.
         Raises `InputError` if the data cannot be used, or the folder not be made.
         """
-        task = Task.build(config, expected, usual=usual)  # before a folder is made for it
+        task = rehearsed(Task.build(config, expected, usual=usual))  # before there is a folder
         learner = learner_of(task)
         run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
         with alone_in(run.folder.path):
@@ -118,7 +119,7 @@ class TrainingRun:
             if epochs != before or folder.summary.exists():
                 left = left.extend(folder, before, epochs)
         expected = provenance.expected_data(folder.path, allow_changed=allow_changed)
-        learner = learner_of(task := Task.build(config, expected))
+        learner = learner_of(task := rehearsed(Task.build(config, expected)))
         if begun:
             learner.load(folder.last)
             left.check(folder, task, learner.steps_done, epochs)

@@ -12,6 +12,7 @@ expected: null, or the record of its data and what read them before. own: null, 
 a network of the user's own.
 """
 
+import contextlib
 import json
 import logging
 import signal
@@ -26,6 +27,8 @@ from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.memory import Peak
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.executed import place_of
+from funcnn.experiments.tasks.own_models import in_words
 from funcnn.experiments.tasks.references import own_as_told
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
@@ -83,6 +86,10 @@ def _finish(asked: dict[str, Any], tell: Tell) -> dict[str, Any]:
             run.finish(callback, draw=asked["draw"])
     except (InputError, RunStoppedError, fn.SnapshotError, OSError) as error:
         return {"error": str(error)}
+    except Exception as error:
+        if (place := place_of(error)) is None:
+            raise
+        return {"error": f"{place}: {in_words(error)}"}
     return {"peak_memory": callback.peak_memory}
 
 
@@ -106,16 +113,18 @@ class _Notes(logging.Handler):
 
 def answer_all(do: Callable[[dict[str, Any], Tell], None]) -> None:
     """Do what the input asks for, a line each."""
+    answers = sys.stdout
 
     def tell(answer: dict[str, Any]) -> None:
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
     logging.getLogger("funcnn.experiments").addHandler(_Notes(tell))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted too, and ends this
-    for line in sys.stdin:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
-        do(json.loads(line), tell)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: nothing is left to put away
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's own code prints is no answer
+        for line in sys.stdin:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half a file is left
+            do(json.loads(line), tell)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # at once: nothing is left to put away
 
 
 if __name__ == "__main__":

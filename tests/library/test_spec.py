@@ -217,3 +217,52 @@ def test_a_spec_can_be_edited_without_changing_another():
     spec = fn.serial(fn.Dense(2)).spec
     spec["layers"][0]["weight_init"]["initializer"] = "zeros"
     assert fn.Dense(3).spec["weight_init"] == {"initializer": "glorot_uniform"}
+
+
+def test_a_layer_of_ones_own_has_a_spec_that_its_constructor_reads():
+    def scale_of(factor):
+        def apply(params, x, *, rng=None, train=False):
+            return factor * x, lambda dy: ({}, factor * dy)
+
+        return fn.Layer(lambda rng, input_shape: (input_shape, {}), apply)
+
+    def Scale(factor=2.0):
+        return scale_of(factor)
+
+    made = fn.constructor(per_sample="always")(Scale)
+    model = fn.serial(fn.Dense(3), fn.residual(made(3.0)))
+    assert made().spec == {"layer": "Scale", "factor": 2.0}
+    with pytest.raises(ValueError, match=r"'Scale' is not a layer of this library .*layers=\[\.\."):
+        fn.from_spec(model.spec)
+    again = fn.from_spec(model.spec, [made])
+    assert again.spec == model.spec
+    params = model.init(fn.random.key(0), (2,))[1]
+    x = np.ones((2, 2), np.float32)
+    np.testing.assert_array_equal(again.apply(params, x)[0], model.apply(params, x)[0])
+    # Known to whoever is given it alone, and each to its own.
+    other = fn.constructor()(Scale)
+    assert fn.from_spec(made(5.0).spec, [other]).spec == made(5.0).spec
+    with pytest.raises(ValueError, match="Scale"):
+        fn.from_spec(made(5.0).spec)
+
+
+def test_no_layer_of_ones_own_has_the_name_of_one_of_the_librarys():
+    def Dense(out_features):
+        return fn.Identity()
+
+    with pytest.raises(ValueError, match="Dense is a layer of this library: give yours another"):
+        fn.constructor()(Dense)
+
+
+def test_a_snapshot_of_layers_of_ones_own_is_read_with_their_constructors(tmp_path):
+    @fn.constructor()
+    def Same():
+        return fn.Layer(lambda rng, shape: (shape, {}), fn.Identity().apply)
+
+    model = fn.serial(fn.Dense(2), Same())
+    params = model.init(fn.random.key(0), (3,))[1]
+    path = tmp_path / "params.npz"
+    fn.save(path, params, model=model, input_shape=(3,))
+    with pytest.raises(fn.SnapshotError, match=r"params\.npz: 'Same' is not a layer of this lib"):
+        fn.load(path)
+    assert fn.load(path, layers=[Same]).model.spec == model.spec

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from image_files import PIXELS, TABLE, write_csv
+from image_files import PIXELS, TABLE, image_folder, write_csv
+from own_networks import RESIDUAL, SCALED
 
 from funcnn.cli import main
 from funcnn.experiments.data.provenance import DataRecord, Expected
@@ -155,6 +156,32 @@ def test_with_a_worker_killed_every_result_is_there_once_and_as_it_is_here(dask)
     assert len(list(Path("gone/runs").glob("*/summary.json"))) == 1
 
 
+def test_workers_train_networks_of_ones_own(dask):
+    """Told of: of the library's layers by what is known of it, else by their own copy of a file."""
+    image_folder(Path("images"))
+    dask.worker()
+    Path("res.py").write_text(RESIDUAL)
+    Path("scaled.py").write_text(SCALED)
+    given = {"data": "images", "val_size": 12, "epochs": 2, "batch_size": 8}
+    for name, grid in (("res.py:res", {"width": (2, 3)}), ("scaled.py:scaled", {"lr": (0.1, 0.2)})):
+        plan = Plan.make(name, grid, given, 1)
+        with connect(dask.address) as cluster:
+            _, outcomes = Sweep.open(plan, cluster, Path("there", name)).finish()
+        assert [each.error for each in outcomes.values()] == [None, None]
+        Sweep.open(plan, Processes(), Path("here", name)).finish()
+        for run in plan.runs:
+            here, there = (Path(place, name, "runs", run.name) for place in ("here", "there"))
+            assert {path.name for path in here.iterdir()} == {path.name for path in there.iterdir()}
+            for file in (*FILES, "model.json", "model.py.txt"):
+                assert (here / file).read_bytes() == (there / file).read_bytes()
+    # A file that is another one there is a line.
+    Path("scaled.py").write_text(SCALED + "# changed\n")
+    said = r"worker tcp://\S+: scaled\.py is not the one that this began with"
+    with connect(dask.address) as cluster, pytest.raises(InputError, match=said):
+        Sweep.open(plan, cluster, Path("other"))
+    assert not Path("other").exists()
+
+
 def test_a_scheduler_whose_last_worker_dies_is_one_line_and_what_is_finished_stays(
     dask, monkeypatch
 ):
@@ -249,8 +276,8 @@ class Machines(sweep_cluster.Cluster):
             answer = json.loads(answer)
             if isinstance(answer, list):
                 answer = [
-                    (config, usual, Expected(DataRecord(*record), of))
-                    for config, usual, (record, of, _) in answer
+                    (config, own, usual, Expected(DataRecord(*record), of))
+                    for config, own, usual, (record, of, _) in answer
                 ]
             yield (worker, json.dumps(answer)), answer
 

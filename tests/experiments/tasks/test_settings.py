@@ -10,7 +10,7 @@ from funcnn.cli.train import train
 from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
-from funcnn.experiments.tasks.settings import Choice, Flag, as_option, parse_sizes
+from funcnn.experiments.tasks.settings import Choice, Flag, NameOrReference, as_option, parse_sizes
 
 OPTIONS = {option.name: option for option in train.params}
 
@@ -35,7 +35,8 @@ def test_an_option_has_the_choices_and_the_words_of_its_setting(name):
     setting, option = SETTINGS[name], OPTIONS[name]
     assert option.help.startswith(setting.about)
     assert ("[default: " in option.help) != isinstance(setting.kind, Flag)
-    choices = setting.kind.names if isinstance(setting.kind, Choice) else ()
+    named = isinstance(setting.kind, Choice | NameOrReference)  # one's own is for --model
+    choices = setting.kind.names if named else ()
     assert list(getattr(option.type, "choices", ())) == list(choices)
 
 

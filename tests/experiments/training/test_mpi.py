@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,15 @@ import pytest
 from click.testing import CliRunner
 from helpers import assert_same_bits
 from image_files import image_folder
+from own_networks import PARTS, SCALED
 from training_runs import AfterTwo, without_seconds
 
 import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.references import own_as_told, read_own
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training import mpi_ranks
 from funcnn.experiments.training.mpi_learner import Rows, layer_of_rows, make_shared_step
 from funcnn.experiments.training.mpi_ranks import Ranks
@@ -467,6 +471,8 @@ def test_ranks_that_drift_apart_are_found_out_before_anything_is_recorded(images
 )
 def test_the_ranks_of_a_host_share_its_cores(cores, threads):
     code = f"""
+from funcnn.experiments.tasks.references import own_as_told, read_own
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training import mpi_ranks
 rank = mpi_ranks._of_environment("RANK", 0)
 mpi_ranks.own_cores = lambda: set({cores}[rank])
@@ -505,6 +511,54 @@ def test_only_another_rank_of_a_distributed_command_waits(monkeypatch, name, ran
     value = "Invalid value for '--lr': 'fast' is not a valid float."
     assert (result.exit_code, result.stderr) == (2, f"{said}{host}{value}\n")
     assert bool(waited) == ("rank" in said)
+
+
+class Telling:
+    """The communicator of rank 0, which keeps what the others are told."""
+
+    rank, size = 0, 1
+
+    def __init__(self):
+        self.told = []
+
+    def bcast(self, value):
+        self.told.append(pickle.loads(pickle.dumps(value)))
+        return value
+
+    def Barrier(self):
+        pass
+
+
+def test_other_ranks_are_told_what_a_network_of_ones_own_is(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(SCALED)
+    Path("parts.py").write_text(PARTS)
+    given = {"data": str(images), "val_size": 12, "batch_size": 13}
+    config = RunConfig.resolve(
+        {"arch": "mine.py:scaled", "start": 0.25, **given}, read_own("mine.py:scaled")
+    )
+    comm, task = Telling(), Task.build(config)
+    Ranks(comm, 1).learner(task)
+    settings, told, expected = comm.told[0]
+    again = Task.build(RunConfig.resolve(settings, own_as_told(told)), expected)
+    assert again.config.as_data() == config.as_data()
+    assert again.model.spec == task.model.spec
+    config = RunConfig.resolve({"arch": "parts.py:net", **given}, read_own("parts.py:net"))
+    with pytest.raises(InputError, match=r"^--distributed: --loss own may need the whole batch"):
+        Ranks(comm, 1).learner(Task.build(config))
+
+
+@needs_mpiexec
+def test_ranks_train_a_network_of_ones_own(images, tmp_path):
+    (tmp_path / "mine.py").write_text(SCALED)
+    given = ["--model", "mine.py:scaled", "--data", str(images), "--val-size", "12"]
+    given += ["--batch-size", "13", "--epochs", "2", "--quiet"]
+    code, _, errors = train(2, *given, "--out", "two", cwd=tmp_path)
+    assert (code, errors) == (0, [])
+    subprocess.run([FUNCNN, "train", *given, "--out", "one"], cwd=tmp_path, check=True)
+    params = [np.load(tmp_path / name / "params.npz") for name in ("one", "two")]
+    for name in set(params[0].files) - {"header.json"}:
+        np.testing.assert_allclose(*(each[name] for each in params), atol=TOLERANCE)
 
 
 class TwoAlike:
