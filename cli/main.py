@@ -26,6 +26,7 @@ from funcnn.cli.notes import show_notes
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
+from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.training.mpi_ranks import in_turn
 
 
@@ -100,6 +101,7 @@ def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
         if isinstance(option, click.Option)
     }
     fitting = [name for name, choices in names.items() if extra[1] in choices]
+    fitting += ["--model"] if "--model" in names and is_reference(extra[1]) else []
     fitting += ["--data"] if "--data" in names else []
     return f": did you mean {fitting[0]} {quoted(extra[1])}?" if fitting else ""
 

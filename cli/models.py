@@ -132,8 +132,9 @@ def predict(run: Path, model: str | None, data: str, out: Path, as_json: bool, *
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@run_model_option
 @json_option
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path, model: str | None, as_json: bool) -> None:
     """What is in a snapshot, or a .pt, .safetensors or .onnx file: arrays, shapes, layers.
 
     \b
@@ -142,7 +143,7 @@ def inspect(file: Path, as_json: bool) -> None:
     """
     from funcnn.experiments.export.describe import describe_file
 
-    description = describe_file(file)
+    description = describe_file(file, None if model is None else read_own(model))
     if as_json:
         print_json(description.as_data())
     else:

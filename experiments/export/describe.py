@@ -12,7 +12,8 @@ import funcnn as fn
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.export.tensor_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.experiments.extras import require
-from funcnn.experiments.training.model import not_finite
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.training.model import load_snapshot, not_finite
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for
@@ -143,11 +144,12 @@ def _size(row: dict[str, Any]) -> int:
     return math.prod(row["shape"])
 
 
-def describe_file(file: Path) -> Description | ForeignDescription:
+def describe_file(file: Path, own: OwnModel | None = None) -> Description | ForeignDescription:
     """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
-    Raises `InputError` for a folder, a damaged file or a package that is not installed,
-    `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
+    own: the network, where layers of a snapshot are a user's own. Raises `InputError` for a
+    folder, a damaged file or a package that is not installed, `SnapshotError` for what is no
+    snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
         params = file / "params.npz"
@@ -169,7 +171,7 @@ def describe_file(file: Path) -> Description | ForeignDescription:
         ]
         return ForeignDescription(str(file), file.stat().st_size, arrays, stored.metadata, {})
     try:
-        return describe_snapshot(file)
+        return describe_snapshot(file, own)
     except fn.SnapshotError:
         if suffix == ".npz" or zipfile.is_zipfile(file):
             raise
@@ -179,9 +181,9 @@ def describe_file(file: Path) -> Description | ForeignDescription:
         ) from None
 
 
-def describe_snapshot(file: Path) -> Description:
+def describe_snapshot(file: Path, own: OwnModel | None = None) -> Description:
     """Read a snapshot whole. Raises `SnapshotError` if it is none, `OSError` if it is not there."""
-    snapshot = fn.load(file)
+    snapshot = load_snapshot(file, own)
     summary = None
     if snapshot.model is not None and snapshot.input_shape is not None:
         summary = fn.summary(snapshot.model, snapshot.input_shape)
