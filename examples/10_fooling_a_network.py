@@ -25,11 +25,11 @@ state = fn.TrainState.create(model.init(fn.random.key(0), data.input_shape)[1], 
 for batch in fn.batches(data.train, 128, rng=fn.random.key(1), preprocess=scaled):
     state, _ = step(state, batch)
 
-# The vjp carries the gradient of the logits back, to the params and to the images.
+# The vjp carries the gradient of the logits back, with wrt="x" to the images alone.
 x, labels = scaled(data.test[0][:2000]), data.test[1][:2000]
-logits, vjp = model.apply(state.params, x)
+logits, vjp = model.apply(state.params, x, wrt="x")
 loss, loss_vjp = fn.softmax_cross_entropy(logits, labels)
-dparams, dx = vjp(loss_vjp())  # dx: (2000, 1, 28, 28), as x
+_, dx = vjp(loss_vjp())  # dx: (2000, 1, 28, 28), as x
 print(f"before any change: test accuracy {fn.accuracy(logits, labels):.1%}")
 changes = {
     "signs of the gradient": np.sign(dx),

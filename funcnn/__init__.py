@@ -10,12 +10,14 @@ layers, optimizers transform gradients, a training step maps a state and a batch
     out_shape, params = model.init(fn.random.key(0), (1, 28, 28))
 """
 
-from funcnn import activations, initializers, random, schedules, threads, tree
+import typing as _typing
+
+from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.gradcheck import CheckFailure, check_vjp
-from funcnn.introspection import inner_outputs, summary
+from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
     ArcTan,
     BinaryStep,
@@ -80,10 +82,8 @@ from funcnn.optimizers.base import (
     average_params,
     averaged_params,
     chain,
-    flatten,
-    freeze,
-    masked,
 )
+from funcnn.optimizers.parts import flatten, freeze, masked, partition
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -113,6 +113,12 @@ from funcnn.training import (
 from funcnn.types import Layer
 
 __version__ = "0.1.0"
+
+if not _typing.TYPE_CHECKING:  # which would take any name to be there
+
+    def __getattr__(name):
+        raise _elsewhere.no_attribute(name, __all__)
+
 
 __all__ = [
     "ArcTan",
@@ -187,6 +193,7 @@ __all__ = [
     "hinge",
     "huber",
     "initializers",
+    "inner_gradients",
     "inner_outputs",
     "load",
     "make_train_step",
@@ -195,6 +202,8 @@ __all__ = [
     "multiclass_hinge",
     "nesterov",
     "parallel",
+    "partition",
+    "per_example_grads",
     "precision",
     "predict",
     "predicted_classes",

@@ -220,6 +220,35 @@ def check_steps(name: str, value: Any, least: int) -> int:
     return check_count(name, value, least, "a step")
 
 
+def by_name(arguments: tuple[Any, ...]) -> TypeError:
+    """The error for what an `apply` got by position after x: a key, in other libraries."""
+    got = shown(arguments[0])
+    return TypeError(
+        f"apply(params, x, ...) takes the rest by name, rng=key or train=True, got {got}"
+    )
+
+
+def value_and_vjp(result: Any) -> tuple[Any, Any]:
+    """What a loss gave. Raises `TypeError`, with the contract, unless it is `(value, vjp)`."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else shown(result)
+        raise TypeError(
+            f"loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the "
+            f"outputs; this one gave {got}"
+        )
+    value, vjp = result
+    return value, vjp
+
+
+def not_a_pair(name: str, value: Any) -> TypeError:
+    """The error for a batch, or data, that is no pair (x, y)."""
+    message = f"{name} is a pair (x, y) of inputs and targets, got a {type(value).__name__}"
+    if not isinstance(value, (tuple, list)):
+        return TypeError(message)
+    weights = ": weights go with the targets, (x, (y, weights)), for fn.weighted(loss)"
+    return TypeError(f"{message} of {len(value)}{weights if len(value) == 3 else ''}")
+
+
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
     """Whether `function` can be called with `keyword=...`."""
     try:

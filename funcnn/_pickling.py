@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from funcnn._elsewhere import bind
+from funcnn._written import written_call
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -22,6 +25,9 @@ class Recipe(NamedTuple):
     make: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return written_call(*self)
 
 
 class Made:
@@ -39,9 +45,7 @@ class Made:
         return inspect.signature(self.function)
 
     def __repr__(self) -> str:
-        arguments = [*map(repr, self.recipe.args)]
-        arguments += [f"{name}={value!r}" for name, value in self.recipe.kwargs.items()]
-        return f"{self.recipe.make.__name__}({', '.join(arguments)})"
+        return repr(self.recipe)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _build, tuple(self.recipe)
@@ -59,6 +63,7 @@ def recorded(make: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs = plain(args), plain(kwargs)
+        bind(make, args, kwargs)
         made: R = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
         return made
 
@@ -78,7 +83,7 @@ def record(made: Any, recipe: Recipe) -> Any:
 def recipe_of(made: Any) -> Recipe | None:
     """The recipe of a NamedTuple of functions; None if it has none, or parts were replaced."""
     functions = [part for part in made if callable(part)]
-    recipe, *others = [getattr(function, "recipe", None) for function in functions]
+    recipe, *others = [getattr(function, "recipe", None) for function in functions] or [None]
     if not isinstance(recipe, Recipe) or any(other is not recipe for other in others):
         return None
     wrapped = [getattr(function, "__wrapped__", None) for function in functions]

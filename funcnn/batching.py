@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funcnn import random
-from funcnn._arguments import as_arrays, check_flag, shown
+from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
+from funcnn._written import written
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
 
@@ -36,6 +37,10 @@ class Batches:
         self._rng, self._preprocess = rng, preprocess
         self._passes = 0
         self._drawn: Iterator[Batch] | None = None
+
+    def __repr__(self) -> str:
+        x, y = written(self._x), written(self._y)
+        return f"<{len(self)} batches of {self._batch_size} from ({x}, {y})>"
 
     def __len__(self) -> int:
         examples = count_rows(self._x)
@@ -112,7 +117,7 @@ def check_data(data: Any) -> Batch:
     Raises `TypeError` for no pair or no arrays, `ValueError` for different lengths.
     """
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"data is a pair (x, y) of inputs and targets, got a {type(data).__name__}")
+        raise not_a_pair("data", data)
     x, y = as_arrays("x", data[0]), as_arrays("y", data[1])
     inputs, targets = count_rows(x), count_rows(y)
     if inputs != targets:

@@ -194,6 +194,10 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             y_params, vjp_params = apply(x, "params")
             only = vjp_params(dy)
             _expect(_same(y_params, y) and _same(only[0], dparams), "wrt='params' changes a result")
+            y_x, vjp_x = apply(x, "x")
+            surplus, only_dx = vjp_x(dy)  # of a layer that knows no "x", which serial drops
+            fits = not tree.leaves(surplus) or _same(surplus, dparams)
+            _expect(_same(y_x, y) and _same(only_dx, dx) and fits, "wrt='x' changes a result")
             y_none, vjp_none = apply(x, None)
             _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
             if dtype is np.float64:

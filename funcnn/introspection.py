@@ -1,4 +1,4 @@
-"""Looking inside a model: the table of its layers, and the outputs of each of them."""
+"""Looking inside a model: its layers, their outputs and gradients, and each example's gradient."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,9 +8,13 @@ from numpy.typing import DTypeLike
 
 from funcnn import random, tree
 from funcnn._arguments import as_arrays
+from funcnn.batching import check_data, count_rows, pick
 from funcnn.layers.any_layer import check_layers, init_layer, with_wrt
 from funcnn.random import Key
-from funcnn.types import Array, Layer, Shape, Tree, Vjp, layer_name, traits
+from funcnn.snapshots import Snapshot
+from funcnn.threads import single_threaded_blas
+from funcnn.training import value_and_grad
+from funcnn.types import Apply, Array, Arrays, Layer, Loss, Shape, Tree, Vjp, layer_name, traits
 
 
 class Row(NamedTuple):
@@ -24,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The rows of a model's table; `str(summary)` is the table."""
+    """The rows of a model's table, which it is shown as."""
 
     rows: tuple[Row, ...]
 
@@ -38,7 +42,7 @@ class Summary(NamedTuple):
         """The bytes of all weights."""
         return sum(row.bytes for row in self.rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         head = ("path", "layer", "output shape", "parameters", "bytes")
         body = [
             (row.path, row.name, str(row.output_shape), f"{row.parameters:,}", f"{row.bytes:,}")
@@ -56,15 +60,28 @@ class Summary(NamedTuple):
         )
 
 
-def summary(model: Layer, input_shape: Shape) -> Summary:
+def summary(model: Layer | Snapshot, input_shape: Shape | None = None) -> Summary:
     """The layers of `model` for inputs of this shape (no batch axis), one row each.
 
-    Combinators are opened up. Raises `ValueError` if the shape does not fit the model.
+    Combinators are opened up. A snapshot, `fn.summary(fn.load("params.npz"))`, brings its own
+    model, and its shape unless another is given.
+    Raises `ValueError` if the shape does not fit the model, or there is none.
 
-    >>> fn.summary(fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2)), (4,)).parameters
-    58
+    >>> fn.summary(fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(2)), (4,))
+    path  layer  output shape  parameters  bytes
+    0     Dense  (8,)                  40    160
+    1     Relu   (8,)                   0      0
+    2     Dense  (2,)                  18     72
+          total                        58    232
     """
+    if isinstance(model, Snapshot):
+        if model.model is None:
+            raise ValueError("summary: the snapshot does not say which model it is of")
+        input_shape = model.input_shape if input_shape is None else input_shape
+        model = model.model
     check_layers("summary", (model,))
+    if input_shape is None:
+        raise ValueError("summary needs the shape of one input: fn.summary(model, (1, 28, 28))")
     rows: list[Row] = []
 
     def note(path: str, layer: Layer) -> Layer:
@@ -97,6 +114,7 @@ def inner_outputs(
     >>> fn.inner_outputs(model, [{}, {}], np.array([[-1.0, 1.0]]))
     {'0': array([[-1.,  1.]]), '1': array([[0., 1.]])}
     """
+    check_layers("inner_outputs", (model,))
     outputs: dict[str, Any] = {}
 
     def note(path: str, layer: Layer) -> Layer:
@@ -114,6 +132,96 @@ def inner_outputs(
     _rebuild(model, "", note).apply(params, x, rng=rng, train=train, wrt=None)
     outputs.pop("")
     return outputs
+
+
+def inner_gradients(
+    model: Layer,
+    loss: Loss,
+    params: Tree,
+    x: Arrays,
+    y: Arrays,
+    *,
+    rng: Key | None = None,
+    train: bool = False,
+) -> dict[str, Any]:
+    """dL/dy of every layer inside `model`: the gradient of the loss by the layer's output y.
+
+    By the paths, and in the order, of `inner_outputs`; each of the shape of that layer's output. x:
+    `(N, ...)`, y: what the loss takes. Where a mean is taken over the batch, L is that mean. Raises
+    what `model.apply` and the loss raise.
+
+    >>> model = fn.serial(fn.Relu(), fn.Identity())
+    >>> x, y = np.array([[-1.0, 3.0]]), np.array([[1.0, 1.0]])
+    >>> fn.inner_gradients(model, fn.mean_squared_error, [{}, {}], x, y)
+    {'0': array([[-1.,  2.]]), '1': array([[-1.,  2.]])}
+    """
+    check_layers("inner_gradients", (model,))
+    gradients: dict[str, Any] = {}
+
+    def note(path: str, layer: Layer) -> Layer:
+        layer_apply = with_wrt(layer.apply)
+
+        # Without traits, as in `inner_outputs`.
+        def apply(layer_params: Tree, x: Arrays, **keywords: Any) -> tuple[Arrays, Vjp]:
+            y, vjp = layer_apply(layer_params, x, **keywords)
+            gradients[path] = None  # in the order of the layers, though found in the other
+
+            def pull_back(dy: Arrays) -> tuple[Tree, Arrays | None]:
+                assert vjp is not None  # it is, for wrt="both"
+                gradients[path] = dy
+                return vjp(dy)
+
+            return y, pull_back
+
+        return layer._replace(apply=apply)
+
+    watched = _rebuild(model, "", note).apply
+
+    def apply(params: Tree, x: Arrays, *, wrt: Any, **keywords: Any) -> tuple[Arrays, Vjp | None]:
+        return watched(params, x, wrt="both", **keywords)  # before the first weights too
+
+    value_and_grad(apply, loss)(params, x, y, rng=rng, train=train)
+    gradients.pop("")
+    return gradients
+
+
+def per_example_grads(apply: Apply, loss: Loss) -> Callable[..., Tree]:
+    """The function that gives the gradient of the loss of each example by the params.
+
+    The returned function is `f(params, x, y, *, rng=None, train=True) -> grads`; x, y: of N
+    examples, as for `value_and_grad`, whose grads are the mean of these where the loss is a mean
+    and no example sees another. grads: a tree like params, of N times its memory, whose leaves are
+    `(N, ...)`. As `jax.vmap` of `jax.grad`, but one after the other, each as a batch of its own: in
+    it a weight of `weighted` cancels out, and batch normalization sees that example alone. Example
+    i has the key `fold_in(rng, i)`.
+    Raises `ValueError` for x and y of different lengths or without examples.
+
+    >>> params = {"weight": np.eye(2), "bias": np.zeros(2)}
+    >>> x, y = np.array([[1.0, 2.0], [3.0, 0.0]]), np.zeros((2, 2))
+    >>> gradients = fn.per_example_grads(fn.Dense(2).apply, fn.half_squared_error)
+    >>> gradients(params, x, y)["bias"]
+    array([[1., 2.],
+           [3., 0.]])
+    """
+    gradient = value_and_grad(apply, loss)
+
+    def compute(
+        params: Tree, x: Arrays, y: Arrays, *, rng: Key | None = None, train: bool = True
+    ) -> Tree:
+        x, y = check_data((x, y))
+        number = count_rows(x)
+        if number == 0:
+            raise ValueError("per_example_grads: there are no examples")
+        grads = tree.map(lambda w: np.empty((number, *np.shape(w)), np.result_type(w)), params)
+        with single_threaded_blas():
+            for i in range(number):
+                row, key = slice(i, i + 1), None if rng is None else random.fold_in(rng, i)
+                _, own = gradient(params, pick(x, row), pick(y, row), rng=key, train=train)
+                for rows, g in zip(tree.leaves(grads), tree.leaves(own), strict=True):
+                    rows[i] = g
+        return grads
+
+    return compute
 
 
 def _rebuild(layer: Layer, path: str, replace: Callable[[str, Layer], Layer]) -> Layer:

@@ -19,6 +19,7 @@ from funcnn._files import FilePath
 from funcnn._pickling import plain
 from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
 from funcnn._snapshot_trees import SnapshotError, encode, match
+from funcnn._written import by_shapes
 from funcnn.inference import Outputs
 from funcnn.metrics import predicted_classes
 from funcnn.spec import check_shapes, describe, from_spec
@@ -28,6 +29,7 @@ from funcnn.types import Array, Layer, Shape, Tree
 T = TypeVar("T")
 
 
+@by_shapes
 class Snapshot(NamedTuple):
     """What `load` returns: the params, and what `save` was told about them (or None).
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from funcnn._arguments import shown
+from funcnn._elsewhere import bind, signature
 from funcnn._pickling import Recipe, plain, recipe_of, record
 from funcnn.random import Key
 from funcnn.types import Layer, PerSample, Shape, Spec, Takes, Traits, Tree, traits
@@ -22,9 +23,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _layers: dict[str, Callable[..., Layer]] = {}
 _initializers: dict[str, Callable[..., Any]] = {}
-
-
-_signature = functools.cache(inspect.signature)  # of the constructors here, which are few
 
 
 class _NotData(Exception):
@@ -61,7 +59,8 @@ def constructor(
 
         @functools.wraps(make)
         def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
-            args, kwargs = plain(args), plain(kwargs)
+            args, kwargs = _in_lower_case(plain(args)), _in_lower_case(plain(kwargs))
+            bound = bind(make, args, kwargs)
             layer = make(*args, **kwargs)
 
             def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
@@ -69,7 +68,7 @@ def constructor(
 
             if not hasattr(layer.apply, "traits"):  # a combinator sets its own
                 layer.apply.traits = Traits(name, per_sample, takes, spatial)  # type: ignore[attr-defined]
-            spec = _describe("layer", make, args, kwargs)
+            spec = _describe("layer", name, bound)
             described = Layer(functools.wraps(layer.init)(init), layer.apply, spec)
             record(described, Recipe(construct, args, kwargs))
             return described
@@ -88,8 +87,9 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
     @functools.wraps(make)
     def construct(*args: P.args, **kwargs: P.kwargs) -> F:
         args, kwargs = plain(args), plain(kwargs)
+        bound = bind(make, args, kwargs)
         initializer: F = record(make(*args, **kwargs), Recipe(construct, args, kwargs))
-        initializer.spec = _describe("initializer", make, args, kwargs)  # type: ignore[attr-defined]
+        initializer.spec = _describe("initializer", make.__name__, bound)  # type: ignore[attr-defined]
         return initializer
 
     _initializers[make.__name__] = construct
@@ -133,15 +133,19 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
     return check_shape(name, shape)
 
 
-def _describe(
-    kind: str, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Spec | None:
-    bound = _signature(make).bind(*args, **kwargs)
+def _in_lower_case(value: Any) -> Any:
+    """The arguments of a layer: a word of them, as in `padding="SAME"`, may be in any case."""
+    if isinstance(value, str):
+        return value.lower()
+    if type(value) is dict:
+        return {name: _in_lower_case(entry) for name, entry in value.items()}
+    return tuple(map(_in_lower_case, value)) if type(value) is tuple else value
+
+
+def _describe(kind: str, name: str, bound: inspect.BoundArguments) -> Spec | None:
     bound.apply_defaults()
     try:
-        return {kind: make.__name__} | {
-            name: _as_data(value) for name, value in bound.arguments.items()
-        }
+        return {kind: name} | {key: _as_data(value) for key, value in bound.arguments.items()}
     except _NotData:
         return None
 
@@ -228,7 +232,7 @@ def _construct(
     make = constructors[name]
     positional: list[Any] = []
     try:
-        for parameter in _signature(make).parameters.values():
+        for parameter in signature(make).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL:  # serial(*layers)
                 positional = list(arguments.get(parameter.name, ()))
                 arguments.pop(parameter.name, None)

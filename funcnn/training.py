@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array, as_arrays, shown
+from funcnn._arguments import as_array, as_arrays, not_a_pair, shown, value_and_vjp
+from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.layers.any_layer import with_wrt
-from funcnn.optimizers.base import Optimizer, State, apply_updates
-from funcnn.optimizers.transforms import last_learning_rate
+from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, is_optimizer
+from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
 from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
@@ -24,6 +25,7 @@ Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
 
 
+@by_shapes
 class Aux(NamedTuple):
     """What a training pass gives beside loss and gradient."""
 
@@ -55,7 +57,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
         if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
             y = as_array("y", y, numbers=False)  # all else is between the user and the loss
         outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
-        value, loss_vjp = loss(outputs, y)
+        value, loss_vjp = value_and_vjp(loss(outputs, y))
         assert vjp is not None  # it is, for wrt="params"
         grads, _ = vjp(loss_vjp())
         return (value, Aux(outputs, statistics_of(vjp))), grads
@@ -63,6 +65,7 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     return compute
 
 
+@by_shapes
 class TrainState(NamedTuple):
     """All that a training step changes.
 
@@ -76,7 +79,7 @@ class TrainState(NamedTuple):
     rng: Key | None
 
     @classmethod
-    def create(cls, params: Tree, optimizer: Optimizer, rng: Key | None = None) -> "TrainState":
+    def create(cls, params: Tree, optimizer: AnyOptimizer, rng: Key | None = None) -> "TrainState":
         """The state before the first step. Only a model with dropout needs an `rng`.
 
         Raises `TypeError` for an rng that is no key.
@@ -89,16 +92,17 @@ class TrainState(NamedTuple):
 def make_train_step(
     apply: Apply,
     loss: Loss,
-    optimizer: Optimizer,
+    optimizer: AnyOptimizer,
     metrics: Mapping[str, Metric] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
     """The pure function `step(state, (x, y)) -> (state, metrics)` of one optimizer step.
 
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update; and `learning_rate`, that of the update, if the optimizer's state
-    has it. A new key is split from the state's at each step.
+    has it, or `learning_rate/label` for each label of a `partition`. A new key is split from the
+    state's at each step. optimizer: any pair of `init` and `update`, one of optax's as it is.
     x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
-    `ValueError` for a metric of one of these two names.
+    `ValueError` for a metric of one of these names.
 
     >>> optimizer = fn.sgd(0.1)
     >>> step = fn.make_train_step(fn.Dense(1).apply, fn.mean_squared_error, optimizer)
@@ -107,7 +111,7 @@ def make_train_step(
     >>> metrics["loss"], state.params["weight"]
     (4.0, array([[0.4]]))
     """
-    if not isinstance(optimizer, Optimizer):
+    if not is_optimizer(optimizer):
         raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics, ("loss", "learning_rate"))
@@ -120,7 +124,7 @@ def make_train_step(
             kind, made = type(state).__name__, "fn.TrainState.create(params, optimizer)"
             raise TypeError(f"state is a TrainState, got a {kind}: {made}") from None
         except (TypeError, ValueError):
-            raise TypeError(f"batch is a pair (x, y), got a {type(batch).__name__}") from None
+            raise not_a_pair("batch", batch) from None
         rng, step_rng = (None, None) if rng is None else random.split(rng)
         with single_threaded_blas():
             (value, aux), grads = gradient(params, x, y, rng=step_rng, train=True)
@@ -129,9 +133,7 @@ def make_train_step(
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)
         measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
-        rate = last_learning_rate(opt_state)
-        if rate is not None:
-            measured["learning_rate"] = rate
+        measured |= learning_rates(opt_state)
         return TrainState(params, opt_state, rng), {"loss": value, **measured}
 
     return step
@@ -175,8 +177,8 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
 def _check_metrics(metrics: Any, taken: tuple[str, ...]) -> None:
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics are {{name: function}}, got a {type(metrics).__name__}")
-    for name in taken:
-        if name in (metrics or {}):
+    for name in metrics or {}:
+        if name in taken or name.startswith("learning_rate/"):
             raise ValueError(f"a metric cannot be named {name!r}: there is one already")
 
 
@@ -209,7 +211,7 @@ def evaluate(
         raise ValueError("evaluate: there are no examples")
     outputs = _predict(apply, params, x, batch_size, preprocess)
     measured = {name: metric(outputs, y) for name, metric in (metrics or {}).items()}
-    return {"loss": loss(outputs, y)[0], **measured}
+    return {"loss": value_and_vjp(loss(outputs, y))[0], **measured}
 
 
 def predict(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn._arguments import as_array
+from funcnn._vectors import join, split
 from funcnn.types import Array, Tree
 
 
@@ -127,12 +128,16 @@ def leaves(tree: Tree) -> list[Any]:
 
 
 def _collect_leaves(tree: Tree, collected: list[Any]) -> None:
-    kind = _node_type(tree)
-    if kind is None:
+    kind = type(tree)
+    if kind is dict:  # nearly every node, so it is asked first
+        for key in _sorted_keys(tree) if tree else ():
+            child = tree[key]
+            if type(child) is np.ndarray:  # asked here, it saves a call for most leaves
+                collected.append(child)
+            else:
+                _collect_leaves(child, collected)
+    elif kind is not list and _node_type(tree) is None:
         collected.append(tree)
-    elif kind is dict:
-        for key in _sorted_keys(tree):
-            _collect_leaves(tree[key], collected)
     elif tree is not None:
         for child in tree:
             _collect_leaves(child, collected)
@@ -156,7 +161,7 @@ def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     Raises `ValueError`, naming the path, where the structures differ.
     """
     try:
-        return _map(function, tree, rest, None)
+        return _map(function, (tree, *rest), None)
     except (KeyError, StructureMismatchError):
         _explain_mismatch(tree, rest)
         raise
@@ -168,7 +173,7 @@ def map_arrays(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     Its rows are taken by position. Raises `TypeError` for what is no array of numbers too.
     """
     try:
-        return _map(function, tree, rest, _leaf_as_array)
+        return _map(function, (tree, *rest), _leaf_as_array)
     except (KeyError, StructureMismatchError):
         _explain_mismatch(tree, rest)
         raise
@@ -184,38 +189,44 @@ def _explain_mismatch(tree: Tree, rest: Sequence[Any]) -> None:
 
 
 def _map(
-    function: Callable[..., Any],
-    tree: Tree,
-    rest: Sequence[Any],
-    convert: Callable[[Any], Any] | None,
+    function: Callable[..., Any], trees: Sequence[Tree], convert: Callable[[Any], Any] | None
 ) -> Tree:
-    if type(tree) is dict:  # nearly every node, so it is asked first
+    tree = trees[0]
+    kind: Any = type(tree)
+    if kind is dict:  # nearly every node, so it is asked first
+        # Nearly every child is an array, which needs no call of its own, and nearly every map is
+        # of one tree or two, which need no list: that would be half of the walk.
         mapped = {}
-        for other in rest:  # here and not in a function, which would cost more than it does
+        if len(trees) == 1:
+            for key in _sorted_keys(tree) if tree else ():
+                child = tree[key]
+                is_array = type(child) is np.ndarray
+                mapped[key] = function(child) if is_array else _map(function, (child,), convert)
+            return mapped
+        for other in trees:  # here and not in a function, which would cost more than it does
             if type(other) is not dict or len(other) != len(tree):
                 raise StructureMismatchError
         for key in _sorted_keys(tree) if tree else ():
-            child, others = tree[key], [other[key] for other in rest]
-            is_array = type(child) is np.ndarray  # asked here, it saves a call for most leaves
-            mapped[key] = (
-                function(child, *others) if is_array else _map(function, child, others, convert)
-            )
+            if len(trees) == 2:
+                children: Sequence[Any] = tree[key], other[key]
+            else:
+                children = [each[key] for each in trees]
+            is_array = type(children[0]) is np.ndarray
+            mapped[key] = function(*children) if is_array else _map(function, children, convert)
         return mapped
-    kind: Any = _node_type(tree)
-    if kind is None:
-        return function(tree if convert is None else convert(tree), *rest)
-    if tree is None:
-        for other in rest:
-            if other is not None:
+    if kind is not list:
+        kind = _node_type(tree)
+        if kind is None:
+            return function(tree if convert is None else convert(tree), *trees[1:])
+        if tree is None:
+            if any(other is not None for other in trees):
                 raise StructureMismatchError
-        return None
-    for other in rest:
+            return None
+    for other in trees:
         if type(other) is not kind or len(other) != len(tree):
             raise StructureMismatchError
-    children = [
-        _map(function, child, others, convert) for child, *others in zip(tree, *rest, strict=True)
-    ]
-    return _rebuild(kind, (), children)
+    mapped_children = [_map(function, nodes, convert) for nodes in zip(*trees, strict=True)]
+    return mapped_children if kind is list else _rebuild(kind, (), mapped_children)
 
 
 class StructureMismatchError(ValueError):
@@ -275,18 +286,21 @@ def ravel(tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
     Raises `TypeError` for a leaf that is no array; `unravel`, `ValueError` for a vector of another
     shape.
     """
-    leaves, treedef = flatten(tree)
-    arrays = [_leaf_as_array(leaf, numbers=False) for leaf in leaves]
-    vector = np.concatenate([a.ravel() for a in arrays]) if arrays else np.zeros(0, np.float32)
-    ends = np.cumsum([a.size for a in arrays])
+    arrays: list[Array] = []
+
+    def note(leaf: Any) -> Array:
+        arrays.append(as_array("a leaf", leaf, numbers=False))
+        return arrays[-1]
+
+    like = map(note, tree)
+    vector = join(arrays)
+    shape = vector.shape
 
     def unravel(vector: Array) -> Tree:
-        size = int(ends[-1]) if arrays else 0
-        if np.shape(vector) != (size,):
-            raise ValueError(f"expected a vector of shape ({size},), got {np.shape(vector)}")
-        pieces = np.split(vector, ends[:-1]) if arrays else []
-        pairs = zip(pieces, arrays, strict=True)
-        return unflatten(treedef, [piece.reshape(a.shape).astype(a.dtype) for piece, a in pairs])
+        if np.shape(vector) != shape:
+            raise ValueError(f"expected a vector of shape {shape}, got {np.shape(vector)}")
+        pieces = split(np.asarray(vector), arrays)
+        return map(lambda leaf: next(pieces).copy(), like)
 
     return vector, unravel
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy.typing as npt
 
 from funcnn import _pickling
+from funcnn._written import name_of
 
 Array = npt.NDArray[Any]
 Arrays = Any
@@ -27,7 +28,7 @@ Shape = tuple[Any, ...]
 Spec = dict[str, Any]
 """What a layer is, as data that JSON can hold: its constructor's name and arguments."""
 
-Wrt = Literal["both", "params"] | None
+Wrt = Literal["both", "params", "x"] | None
 """Which cotangents a vjp will be asked for; None means that there is no vjp at all."""
 
 PerSample = Literal["always", "evaluation", "never"]
@@ -51,6 +52,10 @@ Loss = Callable[..., tuple[float, LossVjp]]
 class Layer(NamedTuple):
     """A layer: two pure functions and, if it can be described as data, its description.
 
+    Its repr is its constructor's call, `print` a tree of one layer a line.
+
+    >>> fn.residual(fn.Dense(4, bias=True))
+    fn.residual(fn.Dense(4))
     >>> double = fn.Layer(
     ...     init=lambda rng, input_shape: (input_shape, {}),
     ...     apply=lambda params, x, *, rng=None, train=False: (2 * x, lambda dy: ({}, 2 * dy)),
@@ -62,6 +67,15 @@ class Layer(NamedTuple):
     init: Init
     apply: Apply
     spec: Spec | None = None
+
+    def __repr__(self) -> str:
+        recipe, name = _pickling.recipe_of(self), layer_name(self)
+        if recipe is not None:
+            return repr(recipe)
+        return "<layer>" if name == "layer" else f"<layer {name}>"
+
+    def __str__(self) -> str:
+        return "\n".join(_outline(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _pickling.reduce(self)
@@ -110,6 +124,20 @@ def traits(layer: Layer) -> Traits:
     own = getattr(layer.apply, "traits", None)
     copied = hasattr(layer.apply, "__wrapped__")  # by functools.wraps, to another function
     return own if isinstance(own, Traits) and not copied else Traits()
+
+
+def _outline(layer: Layer) -> list[str]:
+    """The lines of a layer and of those inside it, each with its place among the params."""
+    inner, rebuild = traits(layer).layers, traits(layer).rebuild
+    if rebuild is None or not inner:
+        return [repr(layer)]
+    lines = [name_of(rebuild)]
+    width = len(str(len(inner) - 1))
+    for index, part in enumerate(inner):
+        first, *others = _outline(part)
+        lines.append(f"  {index:<{width}}  {first}")
+        lines += [f"{' ' * (4 + width)}{line}" for line in others]
+    return lines
 
 
 def layer_name(layer: Layer) -> str:

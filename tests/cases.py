@@ -293,6 +293,7 @@ OPTIMIZERS = {
     "decayed and frozen": fn.chain(
         fn.add_decayed_weights(0.2, LARGE), fn.sgd(0.1, momentum=0.5), fn.freeze(SMALL)
     ),
+    "partition": fn.partition({"all": fn.sgd(0.1, momentum=0.5)}, "all"),
     "flatten": fn.flatten(fn.adam(0.1, b1=0.5, b2=0.75, eps=0.0)),
     "average_params": fn.average_params(0.9),
     "chain of nothing": fn.chain(),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random
+from funcnn._written import by_shapes
 from funcnn.experiments.data import store
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.formats import by_path, listings
@@ -47,6 +48,7 @@ class Normalization:
         return normalized(x, self.scale, self.mean, self.std)
 
 
+@by_shapes
 class Dataset(NamedTuple):
     """A data set, split. Inputs are as stored (bytes, for images); `normalization` makes floats."""
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from funcnn._written import by_shapes
 from funcnn.experiments.errors import InputError, expect_text, printable
 from funcnn.types import Array
 
@@ -16,6 +17,7 @@ Inputs = tuple[Array, Array | None]
 """Inputs, and their labels if they have any."""
 
 
+@by_shapes
 class ImageData(NamedTuple):
     """The images that were read: bytes `(N, 1, H, W)`, and labels `(N,)` from 0 on.
 

@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-import funcnn as fn
 from funcnn.experiments.data.datasets import Dataset, load_dataset
 from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, kind_of, sizes_text
 from funcnn.experiments.tasks.architectures import KEYWORDS, loss_of
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.optimizers.base import AnyOptimizer, is_optimizer
 from funcnn.schedules import Schedule
 from funcnn.types import Array, Layer, Loss, Shape
 
@@ -85,7 +85,7 @@ def _own_part(config: RunConfig, name: str) -> Any:
     return part
 
 
-def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
+def build_optimizer(config: RunConfig, total_steps: int) -> AnyOptimizer:
     """The optimizer of a run of so many steps, which its learning rate depends on."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
     if config.optimizer == "own":
@@ -94,9 +94,9 @@ def build_optimizer(config: RunConfig, total_steps: int) -> fn.Optimizer:
     return choice.build(schedule, config.momentum, config.weight_decay)
 
 
-def _own_optimizer(config: RunConfig, schedule: Schedule) -> fn.Optimizer:
-    made = _own_part(config, "optimizer")(schedule)
-    if not isinstance(made, fn.Optimizer):
+def _own_optimizer(config: RunConfig, schedule: Schedule) -> AnyOptimizer:
+    made: AnyOptimizer = _own_part(config, "optimizer")(schedule)
+    if not is_optimizer(made):
         raise InputError(
             f"{config.arch}: its optimizer returns {kind_of(made)}, not an optimizer, such as "
             "fn.adam(learning_rate)"

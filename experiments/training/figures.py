@@ -89,7 +89,7 @@ def draw_activations(out: Path) -> None:
     for name, (activation, _) in ACTIVATIONS.items():
         layer = activation()
         _, params = layer.init(fn.random.key(0), (1,), dtype=x.dtype)
-        y, vjp = layer.apply(params, x)
+        y, vjp = layer.apply(params, x, wrt="x")
         assert vjp is not None
         _, derivative = vjp(np.ones_like(y))
         assert derivative is not None

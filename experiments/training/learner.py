@@ -39,8 +39,8 @@ class Learner(Protocol):
         """How many numbers are learned: running statistics are not."""
 
     @property
-    def steps_done(self) -> int:
-        """How many steps the optimizer has made."""
+    def steps_done(self) -> int | None:
+        """How many steps the optimizer has made, if it knows."""
 
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """What is to hold around all the steps of a run."""
@@ -93,9 +93,9 @@ class NumpyLearner:
         return sum(leaf.size for path, leaf in leaves if "running_" not in path)
 
     @property
-    def steps_done(self) -> int:
-        """How many steps the optimizer has made."""
-        return _steps_of(self._state.opt_state) or 0
+    def steps_done(self) -> int | None:
+        """How many steps the optimizer has made, if it knows."""
+        return _steps_of(self._state.opt_state)
 
     def limits(self) -> contextlib.AbstractContextManager[None]:
         """BLAS on one thread, for the same bits on any number of threads."""
@@ -118,7 +118,8 @@ class NumpyLearner:
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""
         self._state, measured = self._step(self._state, batch)
-        return {"plain_loss": measured["loss"], **measured}
+        told = {"plain_loss": measured["loss"], "learning_rate": _rate_in(measured)}
+        return {**told, **measured}
 
     def predict(self, params: Tree, x: Array) -> Array:
         """The outputs for stored inputs."""
@@ -133,6 +134,12 @@ def _steps_of(state: Any) -> int | None:
         return int(state.step)
     inner = map(_steps_of, state) if isinstance(state, tuple) else ()
     return next((steps for steps in inner if steps is not None), None)
+
+
+def _rate_in(metrics: dict[str, float]) -> float:
+    """The learning rate that a step tells, of several groups the first's; 0 if it tells none."""
+    rates = (value for name, value in metrics.items() if name.startswith("learning_rate"))
+    return next(rates, 0.0)
 
 
 def make_learner(task: Task) -> Learner:

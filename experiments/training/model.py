@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn._written import by_shapes
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.data.provenance import expected_data, say_what_was_read
@@ -28,6 +29,7 @@ from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree
 
 
+@by_shapes
 class TrainedModel(NamedTuple):
     """A model from a run's snapshot, with what is needed to feed it stored inputs."""
 

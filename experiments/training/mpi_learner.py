@@ -18,7 +18,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.task import Batch, Task, labels_of
 from funcnn.experiments.training.learner import NumpyLearner
-from funcnn.optimizers.transforms import last_learning_rate
+from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.training import Metric
 from funcnn.types import Array, Layer, Loss, Tree, Vjp, Wrt, traits
@@ -129,10 +129,7 @@ def make_shared_step(
         loss_sum, *totals = sums.tolist()
         measured = {"loss": loss_sum / whole}
         measured |= {name: total / rows.total for name, total in zip(metrics, totals, strict=True)}
-        rate = last_learning_rate(opt_state)
-        if rate is not None:
-            measured["learning_rate"] = rate
-        return fn.TrainState(params, opt_state, rng), measured
+        return fn.TrainState(params, opt_state, rng), measured | learning_rates(opt_state)
 
     return step
 

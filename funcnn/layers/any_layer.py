@@ -66,17 +66,18 @@ def with_wrt(apply: Apply) -> Apply:
         y, vjp = apply(params, x, **keywords)
         if vjp is None or wrt is None:
             return y, None
-        return y, _of_params_alone(vjp) if wrt == "params" else vjp
+        return y, vjp if wrt == "both" else _without_surplus(vjp, wrt)
 
     return wrapped
 
 
-def _of_params_alone(vjp: Vjp) -> Vjp:
-    def params_only(dy: Arrays) -> tuple[Tree, None]:
-        return vjp(dy)[0], None
+def _without_surplus(vjp: Vjp, wrt: Wrt) -> Vjp:
+    def asked_for(dy: Arrays) -> tuple[Tree, Arrays | None]:
+        dparams, dx = vjp(dy)
+        return (dparams, None) if wrt == "params" else (None, dx)
 
     statistics = statistics_of(vjp)
-    return params_only if statistics is None else VjpWithStatistics(params_only, statistics)
+    return asked_for if statistics is None else VjpWithStatistics(asked_for, statistics)
 
 
 def check_takes(layer: Layer, x: Any) -> None:

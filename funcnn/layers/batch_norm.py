@@ -82,6 +82,8 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, shape, dtype)
             dweight, dbias, dx = pull_back(dy, wrt)
+            if wrt == "x":
+                return None, dx
             dparams = {name: np.zeros_like(params[name]) for name in running}
             if affine:
                 dparams |= {"weight": dweight, "bias": dbias}
@@ -98,8 +100,8 @@ def BatchNorm(*, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) 
     return Layer(init, apply)
 
 
-PullBack = Callable[[Array, Wrt], tuple[Array, Array, Array | None]]
-"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`: `(C,)`, `(C,)`, and dx or None."""
+PullBack = Callable[[Array, Wrt], tuple[Array | None, Array | None, Array | None]]
+"""`pull_back(dy, wrt) -> (dweight, dbias, dx)`: `(C,)`, `(C,)` and dx; None: not asked for."""
 
 
 def _by_batch(
@@ -134,7 +136,7 @@ def _by_batch(
 
     _for_blocks(finish, x)
 
-    def pull_back(dy: Array, wrt: Wrt) -> tuple[Array, Array, Array | None]:
+    def pull_back(dy: Array, wrt: Wrt) -> tuple[Array | None, Array | None, Array | None]:
         # dx = factor (dy - mean(dy) - normal mean(dy normal)), normal = (centred - rest) scale
         dy_rows = _as_rows(dy)
 
@@ -176,10 +178,12 @@ def _by_running(
     np.multiply(x_rows, factor, out=y_rows)
     y_rows += _for_each(bias - mean * scale * weight, samples)
 
-    def pull_back(dy: Array, wrt: Wrt) -> tuple[Array, Array, Array | None]:
+    def pull_back(dy: Array, wrt: Wrt) -> tuple[Array | None, Array | None, Array | None]:
         dy_rows = _as_rows(dy)
-        centred = x_rows - _for_each(mean, samples)
-        dweight, dbias = sum_over(_ROWS, dy_rows, centred) * scale, sum_over(_ROWS, dy_rows)
+        dweight = dbias = None
+        if wrt != "x":
+            centred = x_rows - _for_each(mean, samples)
+            dweight, dbias = sum_over(_ROWS, dy_rows, centred) * scale, sum_over(_ROWS, dy_rows)
         if wrt == "params":
             return dweight, dbias, None
         dx = np.empty_like(x)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn import random, tree
-from funcnn._arguments import check_arrays, shown
+from funcnn._arguments import by_name, check_arrays, shown
 from funcnn._pickling import recorded
 from funcnn.layers._dense_on_images import dense_on_images
 from funcnn.layers.any_layer import at_layer, check_layers, check_takes, init_layer, with_wrt
@@ -66,8 +66,15 @@ def serial(*layers: Layer) -> Layer:
         return shape, params
 
     def apply(
-        params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+        params: Tree,
+        x: Arrays,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = False,
+        wrt: Wrt = "both",
     ) -> tuple[Arrays, Vjp | None]:
+        if rest:
+            raise by_name(rest)
         if misplaced:  # of params that there are, from a file of before, it gives what it gave
             warnings.warn(misplaced, UserWarning, stacklevel=2)
         _check_params("serial", params, layers)
@@ -91,6 +98,8 @@ def serial(*layers: Layer) -> Layer:
             for pull_back in reversed(pull_backs):
                 dparams_of_run, dx = pull_back(dx)
                 dparams = dparams_of_run + dparams
+            if wrt == "x":
+                return None, dx
             return type(params)(dparams), (None if wrt == "params" else dx)
 
         return y, _with_statistics(vjp, statistics)
@@ -150,8 +159,10 @@ def parallel(*layers: Layer) -> Layer:
             check_tuple("the vjp of parallel", dy)
             check_number(dy, "cotangents")
             pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
-            dparams = type(params)(dparams_of_layer for dparams_of_layer, _ in pairs)
-            return dparams, (None if wrt == "params" else tuple(dx for _, dx in pairs))
+            dxs = None if wrt == "params" else tuple(dx for _, dx in pairs)
+            if wrt == "x":
+                return None, dxs
+            return type(params)(dparams_of_layer for dparams_of_layer, _ in pairs), dxs
 
         return tuple(ys), _with_statistics(vjp, [statistics_of(vjp) for vjp in vjps])
 
@@ -253,9 +264,9 @@ def _init_at(
 
 
 def _wrt_of_each(params: Sequence[Tree], wrt: Wrt) -> list[Wrt]:
-    """What each layer is asked for: nothing before the first weights, then params, then both."""
-    if wrt not in ("both", "params", None):
-        raise ValueError(f"wrt is 'both', 'params' or None, got {shown(wrt)}")
+    """What each layer is asked for; for the params nothing before the first weights, then both."""
+    if wrt not in ("both", "params", "x", None):
+        raise ValueError(f"wrt is 'both', 'params', 'x' or None, got {shown(wrt)}")
     if wrt != "params":
         return [wrt] * len(params)
     first = next((i for i, entry in enumerate(params) if tree.leaves(entry)), len(params))

@@ -115,9 +115,11 @@ def Conv(
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
             dy = np.ascontiguousarray(batch_last(dy))
-            dparams = {"weight": cotangent_of_weight(dy, x, shape, windows)}
-            if bias:
-                dparams["bias"] = cotangent_of_bias(dy)
+            dparams: Tree = None
+            if wrt != "x":
+                dparams = {"weight": cotangent_of_weight(dy, x, shape, windows)}
+                if bias:
+                    dparams["bias"] = cotangent_of_bias(dy)
             if wrt == "params":
                 return dparams, None
             return dparams, batch_first(cotangent_of_x(dy, weight, windows, groups))
@@ -213,9 +215,11 @@ def ConvTranspose(
             check_cotangent(dy, y_shape, dtype)
             dy = batch_last(dy)
             # y is what convolving the gradient of x would be, so their roles are exchanged.
-            dparams = {"weight": cotangent_of_weight(x, dy, shape, windows)}
-            if bias:
-                dparams["bias"] = cotangent_of_bias(dy)
+            dparams: Tree = None
+            if wrt != "x":
+                dparams = {"weight": cotangent_of_weight(x, dy, shape, windows)}
+                if bias:
+                    dparams["bias"] = cotangent_of_bias(dy)
             if wrt == "params":
                 return dparams, None
             return dparams, batch_first(convolve(dy, weight, windows))

@@ -5,8 +5,8 @@
     vjp(dy)                                                -> (dparams, dx)
 
 Shapes leave out the batch axis; x, y, dx and dy have it, first. `wrt="params"` says that dx will
-not be asked for (it is None), `wrt=None` that no vjp will be (it is None, and nothing is kept).
-A layer without weights has the params `{}`.
+not be asked for (it is None), `wrt="x"` that dparams will not be (None, or `{}`), `wrt=None` that
+no vjp will be (it is None, and nothing is kept). A layer without weights has the params `{}`.
 """
 
 import math
@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from funcnn import activations, initializers, random
 from funcnn._arguments import (
     another_dtype,
+    by_name,
     check_array,
     check_cotangent,
     check_count,
@@ -90,9 +91,11 @@ def Dense(
             check_cotangent(dy, y_shape, x.dtype)
             if rows is not x:
                 dy = dy.reshape(-1, out_features)  # (N*..., out)
-            dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
-            if bias:
-                dparams["bias"] = dy.sum(0)  # (out,)
+            dparams: Tree = None
+            if wrt != "x":
+                dparams = {"weight": matmul(rows.T, dy)}  # (in, N*...) @ (N*..., out)
+                if bias:
+                    dparams["bias"] = dy.sum(0)  # (out,)
             if wrt == "params":
                 return dparams, None
             if rows.flags.c_contiguous:
@@ -164,6 +167,8 @@ def PRelu(num_parameters: int = 1, init: float = 0.25) -> Layer:
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, x.shape, x.dtype)
+            if wrt == "x":
+                return None, np.where(x > 0, dy, weight * dy)
             by_slope = dy * negative
             if num_parameters > 1:
                 by_slope = np.moveaxis(by_slope, 1, 0)  # (C, N, ...)
@@ -205,14 +210,22 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
         return input_shape, {}
 
     def apply(
-        params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
+        params: Tree,
+        x: Array,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = False,
+        wrt: Wrt = "both",
     ) -> tuple[Array, Vjp | None]:
+        if rest:
+            raise by_name(rest)
         activations.check_float("Dropout", x)
         check_axes(x.shape[1:])
         if not train or rate == 0:
             return x, (None if wrt is None else lambda dy: ({}, None if wrt == "params" else dy))
         if rng is None:
-            raise ValueError("dropout in training needs a key: apply(..., rng=fn.random.key(0))")
+            needed = "dropout in training needs a key: apply(..., rng=fn.random.key(0))"
+            raise ValueError(f"{needed}, or of a step TrainState.create(..., rng=fn.random.key(0))")
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if by_channel else x.shape  # (N, C, 1, ...)
         kept = random.bernoulli(rng, 1 - rate, shape)
         mask = np.empty_like(x, shape=shape)  # in the memory order of x

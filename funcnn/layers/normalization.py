@@ -88,15 +88,18 @@ def LayerNorm(
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, normal.shape, normal.dtype)
-            dparams, dnormal = {}, dy
-            if elementwise_affine:
+            dparams: Tree = {}
+            if wrt == "x":
+                dparams = None
+            elif elementwise_affine:
                 dparams = {"weight": sum_over(leading, dy, normal)}
                 if bias:
                     dparams["bias"] = sum_over(leading, dy)
-                dnormal = np.multiply(dy, weight, out=np.empty_like(normal))
             if wrt == "params":
                 return dparams, None
-            return dparams, pull_back(dnormal)
+            if elementwise_affine:
+                dy = np.multiply(dy, weight, out=np.empty_like(normal))
+            return dparams, pull_back(dy)
 
         return y, (None if wrt is None else vjp)
 
@@ -149,12 +152,14 @@ def GroupNorm(num_groups: int, *, eps: float = 1e-5, affine: bool = True) -> Lay
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, rows.shape, rows.dtype)
-            dparams, dnormal = {}, dy
-            if affine:
+            dparams: Tree = {}
+            if wrt == "x":
+                dparams = None
+            elif affine:
                 dparams = {"weight": sum_over(others, dy, rows), "bias": sum_over(others, dy)}
-                dnormal = dy * weight
             if wrt == "params":
                 return dparams, None
+            dnormal = dy * weight if affine else dy
             return dparams, pull_back(dnormal.reshape(in_groups)).reshape(rows.shape)
 
         return y, (None if wrt is None else vjp)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
+from funcnn._written import by_shapes
 from funcnn.optimizers.base import Optimizer, State, chain, zeros_like
 from funcnn.optimizers.scaling import (
     scale_by_adam,
@@ -24,6 +25,7 @@ from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
 
+@by_shapes
 class MomentumState(NamedTuple):
     """The steps taken so far, the rate of the last one, and the velocity, a tree like params."""
 

@@ -14,10 +14,12 @@ import numpy as np
 from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
+from funcnn._written import by_shapes
 from funcnn.optimizers.base import Optimizer, State, zeros_like
 from funcnn.types import Array, Tree
 
 
+@by_shapes
 class AdamState(NamedTuple):
     """The steps taken so far, and the running means of g and g^2, trees like params."""
 
@@ -26,6 +28,7 @@ class AdamState(NamedTuple):
     square: Tree
 
 
+@by_shapes
 class AdamaxState(NamedTuple):
     """The steps taken so far, the running mean of g and the decaying maximum of |g|."""
 
@@ -34,12 +37,14 @@ class AdamaxState(NamedTuple):
     maximum: Tree
 
 
+@by_shapes
 class SquareState(NamedTuple):
     """The running mean, or the sum, of g^2, a tree like params."""
 
     square: Tree
 
 
+@by_shapes
 class Sm3State(NamedTuple):
     """The maxima for each leaf, a tuple with one array for each of its axes; the mean of u."""
 

@@ -12,7 +12,9 @@ import numpy as np
 from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
-from funcnn.optimizers.base import Mask, Optimizer, State, masked, stateless, zeros_like
+from funcnn._written import by_shapes
+from funcnn.optimizers.base import Optimizer, State, stateless, zeros_like
+from funcnn.optimizers.parts import Mask, masked
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
@@ -30,6 +32,7 @@ class LearningRateState(NamedTuple):
     learning_rate: float
 
 
+@by_shapes
 class TraceState(NamedTuple):
     """The decaying sum of the gradients, a tree like params."""
 
@@ -88,17 +91,24 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
 
 
-def last_learning_rate(state: State) -> float | None:
-    """The first `learning_rate` in a state, those of chains inside it included, or None."""
+def learning_rates(state: State) -> dict[str, float]:
+    """The first `learning_rate` in a state, those of chains inside it included, by that name.
+
+    Those of a `partition` are `learning_rate/label`. Empty where there is none.
+    """
     rate = getattr(state, "learning_rate", None)
     if type(rate) is float:
-        return rate
-    if isinstance(state, tuple):
-        for inner in state:
-            rate = last_learning_rate(inner)
-            if rate is not None:
-                return rate
-    return None
+        return {"learning_rate": rate}
+    if not isinstance(state, tuple):
+        return {}
+    by_label = getattr(state, "inner_states", None)
+    if type(by_label) is dict:
+        return {
+            name.replace("learning_rate", f"learning_rate/{label}", 1): rate
+            for label, inner in by_label.items()
+            for name, rate in learning_rates(inner).items()
+        }
+    return next(filter(None, map(learning_rates, state)), {})
 
 
 @recorded

@@ -366,13 +366,15 @@ def always_with_vjp():
         params, x))  # fmt: skip
 
 
-def other_params_for_wrt_params():
+def others_for(asked, half_params, half_x):
+    """A layer whose vjp, where one of the two is asked for, gives others."""
+
     def apply(params, x, *, rng=None, train=False, wrt="both"):
         def vjp(dy):
             dparams, dx = backward(params, x, dy)
-            if wrt == "params":
-                return fn.tree.map(lambda g: g / 2, dparams), None
-            return dparams, dx
+            if wrt != asked:
+                return dparams, dx
+            return fn.tree.map(lambda g: g * half_params, dparams), dx * x.dtype.type(half_x)
 
         return forward(params, x), None if wrt is None else vjp
 
@@ -451,7 +453,9 @@ BROKEN_PROMISES = {
     "a vjp of absolute values": (own(np.abs, lambda x, dy: np.abs(dy) * np.sign(x)), "not linear"),
     "keywords swallowed": (swallowing(), "a misspelt keyword passes"),
     "a vjp for wrt=None": (always_with_vjp(), "wrt=None"),
-    "other gradients for wrt='params'": (other_params_for_wrt_params(), "wrt='params'"),
+    "other gradients for wrt='params'": (others_for("params", 0.5, 1), "wrt='params'"),
+    "another dx for wrt='x'": (others_for("x", 1, 0.5), "wrt='x'"),
+    "surplus of wrt='x' that is none": (others_for("x", 0.5, 1), "wrt='x'"),
     "samples that see each other": (
         own(lambda x: x - x.mean(0), lambda x, dy: dy - dy.mean(0)),
         "a batch differs from its samples",

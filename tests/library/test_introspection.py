@@ -3,6 +3,7 @@ import pytest
 
 import funcnn as fn
 from funcnn import random, tree
+from funcnn.types import traits
 
 MLP = fn.serial(fn.Flatten(), fn.Dense(300), fn.Relu(), fn.Dense(10, bias=False))
 NESTED = fn.serial(
@@ -110,6 +111,22 @@ def test_a_shape_may_be_a_list_or_hold_numpy_numbers(input_shape):
     assert fn.summary(MLP, input_shape) == fn.summary(MLP, (6,))
 
 
+def test_a_snapshot_brings_its_model_and_its_shape(tmp_path):
+    _, params = NESTED.init(random.key(0), (2, 3))
+    fn.save(tmp_path / "whole.npz", params, model=NESTED, input_shape=(2, 3))
+    assert fn.summary(fn.load(tmp_path / "whole.npz")) == fn.summary(NESTED, (2, 3))
+    fn.save(tmp_path / "shapeless.npz", params, model=NESTED)
+    shapeless = fn.load(tmp_path / "shapeless.npz")
+    assert fn.summary(shapeless, (2, 3)) == fn.summary(NESTED, (2, 3))
+    with pytest.raises(ValueError, match=r"^summary needs the shape of one input: fn\.summary\("):
+        fn.summary(shapeless)
+    with pytest.raises(ValueError, match=r"^summary needs the shape"):
+        fn.summary(NESTED)
+    fn.save(tmp_path / "params.npz", params)
+    with pytest.raises(ValueError, match="the snapshot does not say which model it is of"):
+        fn.summary(fn.load(tmp_path / "params.npz"))
+
+
 def test_a_shape_that_does_not_fit_is_an_error_that_names_the_layer():
     model = fn.serial(fn.Relu(), fn.Reshape((2, 3)), fn.Dense(3))
     with pytest.raises(ValueError, match=r"layer 1 \(Reshape\): .*\(5,\)"):
@@ -196,3 +213,173 @@ def test_layers_of_one_s_own_are_called_as_what_makes_them():
     assert names == ["Scale", "shape_dependent", "layer"]
     with pytest.raises(ValueError, match=r"layer 0 \(Scale\): operands could not be broadcast"):
         fn.serial(Scale()).apply([{"weight": np.ones(3)}], np.ones((2, 4)))
+
+
+# --- the gradients of inner layers -----------------------------------------------------------
+
+
+def with_bump(layer, path, at, size):
+    """The layer, with a number added to one entry of the output of the layer at this path in it."""
+    if path:
+        inner = list(traits(layer).layers)
+        inner[path[0]] = with_bump(inner[path[0]], path[1:], at, size)
+        return traits(layer).rebuild(*inner)
+
+    def apply(params, x, *, rng=None, train=False):
+        y = layer.apply(params, x)[0].copy()
+        y[at] += size
+        return y, None
+
+    return layer._replace(apply=apply)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        fn.serial(fn.Dense(5), fn.Tanh(), fn.Dense(3)),
+        fn.serial(fn.Sigmoid(), fn.residual(fn.serial(fn.Dense(4), fn.Tanh())), fn.Dense(3)),
+    ],
+    ids=["serial", "residual"],
+)
+def test_the_gradients_of_inner_layers_are_the_slopes_of_the_loss(model):
+    _, params = model.init(random.key(0), (4,), dtype=np.float64)
+    x, y = np.random.default_rng(0).standard_normal((6, 4)), np.arange(6) % 3
+    gradients = fn.inner_gradients(model, fn.softmax_cross_entropy, params, x, y)
+    outputs = fn.inner_outputs(model, params, x)
+    assert list(gradients) == list(outputs)
+    for path, dy in gradients.items():
+        assert dy.shape == outputs[path].shape
+        for at in [(0, 0), tuple(size - 1 for size in dy.shape)]:
+            up, down = (
+                with_bump(model, [*map(int, path.split("/"))], at, size).apply(params, x)[0]
+                for size in (1e-6, -1e-6)
+            )
+            rise = fn.softmax_cross_entropy(up, y)[0] - fn.softmax_cross_entropy(down, y)[0]
+            np.testing.assert_allclose(dy[at], rise / 2e-6, rtol=1e-6, atol=1e-9)
+
+
+def test_the_gradients_of_branches_are_tuples():
+    model = fn.serial(fn.FanOut(2), fn.parallel(fn.Dense(3), fn.Tanh()), fn.FanInSum())
+    _, params = model.init(random.key(0), (3,))
+    x = random.normal(random.key(1), (6, 3))
+    y = np.zeros_like(x)
+    gradients = fn.inner_gradients(model, fn.half_squared_error, params, x, y)
+    assert list(gradients) == ["0", "1/0", "1/1", "1", "2"]
+    last = fn.half_squared_error(model.apply(params, x)[0], y)[1]()
+    for dy in (gradients["2"], *gradients["1"], gradients["1/0"], gradients["1/1"]):
+        np.testing.assert_array_equal(dy, last)
+    dense, tanh = gradients["0"]
+    np.testing.assert_array_equal(dense, last @ params[1][0]["weight"].T)
+    np.testing.assert_allclose(tanh, last * (1 - np.tanh(x) ** 2), rtol=1e-6)
+
+
+def test_a_bias_has_the_sum_of_its_layer_s_gradient():
+    model = fn.serial(fn.Conv(3, 3), fn.Relu(), fn.MaxPool(2), fn.Flatten(), fn.Dense(4))
+    _, params = model.init(random.key(0), (1, 8, 8))
+    x, y = random.normal(random.key(1), (70, 1, 8, 8)), np.arange(70) % 4
+    gradients = fn.inner_gradients(model, fn.softmax_cross_entropy, params, x, y)
+    _, grads = fn.value_and_grad(model.apply, fn.softmax_cross_entropy)(params, x, y)
+    assert list(gradients) == ["0", "1", "2", "3", "4"]
+    np.testing.assert_allclose(gradients["0"].sum((0, 2, 3)), grads[0]["bias"], rtol=1e-4)
+    np.testing.assert_allclose(gradients["4"].sum(0), grads[4]["bias"], rtol=1e-5, atol=1e-7)
+    # The layers are where they stand, though `serial` cuts at 0 after pooling.
+    assert (gradients["1"] != 0).sum() <= 70 * 3 * 9
+
+
+def test_inner_gradients_are_those_of_training_with_the_same_key():
+    model = fn.serial(fn.Dropout(0.5), fn.Dense(50), fn.BatchNorm(), fn.Dropout(0.5), fn.Dense(3))
+    _, params = model.init(random.key(0), (4,))
+    x, y = random.normal(random.key(1), (3, 4)), np.arange(3)
+    pair = fn.softmax_cross_entropy, params, x, y
+    gradients = fn.inner_gradients(model, *pair, rng=random.key(2), train=True)
+    outputs = fn.inner_outputs(model, params, x, rng=random.key(2), train=True)
+    np.testing.assert_array_equal(gradients["2"], gradients["3"] * 2 * (outputs["3"] != 0))
+    assert not (gradients["2"] == fn.inner_gradients(model, *pair)["2"]).all()
+
+
+def test_inner_gradients_of_own_layers_and_of_none():
+    model = fn.serial(own_layer(np.float64), fn.Relu())
+    x, y = np.ones((2, 4)), np.zeros((2, 4))
+    _, params = model.init(random.key(0), (4,), dtype=np.float64)
+    gradients = fn.inner_gradients(model, fn.half_squared_error, params, x, y)
+    np.testing.assert_array_equal(gradients["0"], gradients["1"])
+    assert fn.inner_gradients(fn.Relu(), fn.half_squared_error, {}, x, y) == {}
+    for function, *rest in [(fn.inner_outputs,), (fn.inner_gradients, params, y)]:
+        with pytest.raises(TypeError, match=rf"{function.__name__}: layer 0 is not a layer but"):
+            function(model.apply, params, x, *rest)
+
+
+# --- the gradient of each example ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (fn.serial(fn.Dense(5), fn.Tanh(), fn.Dense(3)), (4,)),
+        (
+            fn.serial(fn.Conv(2, 3), fn.Relu(), fn.Flatten(), fn.Dropout(0.5), fn.Dense(3)),
+            (1, 5, 5),
+        ),
+        (fn.serial(fn.FanOut(2), fn.parallel(fn.Dense(3), fn.Dense(3)), fn.FanInSum()), (4,)),
+    ],
+    ids=["dense", "images and dropout", "branches"],
+)
+def test_the_gradient_of_an_example_is_that_of_a_batch_of_one(model, shape):
+    _, params = model.init(random.key(0), shape)
+    x, y = random.normal(random.key(1), (7, *shape)), np.arange(7) % 3
+    loss, key = fn.softmax_cross_entropy, random.key(2)
+    grads = fn.per_example_grads(model.apply, loss)(params, x, y, rng=key)
+    assert fn.tree.structure(grads) == fn.tree.structure(params)
+    assert {leaf.dtype for leaf in fn.tree.leaves(grads)} == {np.dtype(np.float32)}
+    one = fn.value_and_grad(model.apply, loss)
+    for i in range(7):
+        _, alone = one(params, x[i : i + 1], y[i : i + 1], rng=random.fold_in(key, i))
+        assert fn.tree.all_close(fn.tree.map(lambda g, i=i: g[i], grads), alone, rtol=0, atol=0)
+
+
+def test_the_mean_of_the_gradients_of_examples_is_that_of_the_batch():
+    model = fn.serial(fn.Dense(5), fn.LayerNorm(), fn.Relu(), fn.Dense(3))
+    _, params = model.init(random.key(0), (4,), dtype=np.float64)
+    x, y = np.random.default_rng(0).standard_normal((20, 4)), np.arange(20) % 3
+    grads = fn.per_example_grads(model.apply, fn.softmax_cross_entropy)(params, x, y)
+    _, whole = fn.value_and_grad(model.apply, fn.softmax_cross_entropy)(params, x, y)
+    assert fn.tree.all_close(fn.tree.map(lambda g: g.mean(0), grads), whole, rtol=1e-12)
+
+
+def test_the_gradients_of_examples_are_jax_s_vmap_of_grad():
+    jax = pytest.importorskip("jax", reason="the oracle of this test is jax.vmap(jax.grad)")
+    model = fn.serial(fn.Dense(5), fn.Tanh(), fn.Dense(3))
+    _, params = model.init(random.key(0), (4,), dtype=np.float64)
+    x, y = np.random.default_rng(0).standard_normal((6, 4)), np.arange(6) % 3
+
+    def loss(params, x, y):
+        first, _, last = params
+        hidden = jax.numpy.tanh(x @ first["weight"] + first["bias"])
+        return -jax.nn.log_softmax(hidden @ last["weight"] + last["bias"])[y]
+
+    with jax.enable_x64(True):
+        theirs = jax.vmap(jax.grad(loss), (None, 0, 0))(params, x, y)
+    ours = fn.per_example_grads(model.apply, fn.softmax_cross_entropy)(params, x, y)
+    assert fn.tree.all_close(ours, fn.tree.map(np.asarray, theirs), rtol=1e-10, atol=1e-14)
+
+
+def test_the_gradients_of_examples_of_several_inputs_and_targets():
+    model = fn.serial(fn.parallel(fn.Dense(2), fn.Dense(2)), fn.FanInSum())
+    _, params = model.init(random.key(0), ((3,), (4,)), dtype=np.float64)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 3)), rng.standard_normal((5, 4))
+    targets, weights = rng.standard_normal((5, 2)), np.arange(1.0, 6)
+    plain = fn.per_example_grads(model.apply, fn.mean_squared_error)(params, x, targets)
+    weighted = fn.weighted(fn.mean_squared_error)
+    same = fn.per_example_grads(model.apply, weighted)(params, x, (targets, weights))
+    assert fn.tree.all_close(plain, same, rtol=1e-12)  # a weight of one example cancels out
+    assert plain[0][1]["weight"].shape == (5, 4, 2)
+
+
+def test_examples_that_do_not_fit_are_refused():
+    _, params = fn.Dense(2).init(random.key(0), (3,))
+    gradients = fn.per_example_grads(fn.Dense(2).apply, fn.softmax_cross_entropy)
+    with pytest.raises(ValueError, match="5 inputs but 4 targets"):
+        gradients(params, np.ones((5, 3), np.float32), np.zeros(4, int))
+    with pytest.raises(ValueError, match="there are no examples"):
+        gradients(params, np.ones((0, 3), np.float32), np.zeros(0, int))

@@ -113,6 +113,7 @@ OPTIMIZERS = {
         fn.average_params(0.9),
     ),
     "flatten": fn.flatten(fn.masked(fn.adam(), True)),
+    "partition": fn.partition({"x": fn.adam(), "y": fn.freeze(True)}, {"a": "x", "b": "y"}),
 }
 
 
@@ -170,8 +171,11 @@ def test_functions_that_constructors_make_can_be_pickled(name):
 
 
 def test_functions_show_how_they_were_made():
-    assert repr(schedules.cosine_decay(0.1, 8, alpha=0.5)) == "cosine_decay(0.1, 8, alpha=0.5)"
-    assert repr(again(initializers.normal(np.array(0.5)))) == "normal(0.5)"
+    assert (
+        repr(schedules.cosine_decay(0.1, 8, alpha=0.5))
+        == "fn.schedules.cosine_decay(0.1, 8, alpha=0.5)"
+    )
+    assert repr(again(initializers.normal(np.array(0.5)))) == "fn.initializers.normal(stddev=0.5)"
 
 
 def test_what_a_file_holds_can_be_pickled(tmp_path):

@@ -107,6 +107,10 @@ OPTIMIZERS = {
     "averaged": fn.chain(fn.nesterov(0.1), fn.average_params(0.9)),
     "flat rmsprop": fn.flatten(fn.rmsprop(0.1, momentum=0.5)),
     "sm3": fn.sm3(0.1),
+    "partition": fn.partition(
+        {"matrices": fn.adamw(0.1), "others": fn.sgd(0.1)},
+        lambda params: fn.tree.map(lambda w: "matrices" if w.ndim > 1 else "others", params),
+    ),
 }
 
 
@@ -176,6 +180,36 @@ def test_an_optimizer_without_a_learning_rate_has_none_in_the_metrics():
     assert set(step(start(model, optimizer), small_data())[1]) == {"loss"}
 
 
+def test_the_rate_of_each_label_is_in_the_metrics():
+    model = small_model()
+    halving = fn.schedules.exponential_decay(0.2, 1, 0.5)
+    optimizer = fn.chain(
+        fn.clip_by_global_norm(1.0),
+        fn.partition(
+            {"body": fn.adam(1e-3), "head": fn.sgd(halving, momentum=0.9)}, [*["body"] * 3, "head"]
+        ),
+    )
+    step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+    state, rates = start(model, optimizer), []
+    for _ in range(3):
+        state, metrics = step(state, small_data())
+        rates.append(metrics["learning_rate/head"])
+        assert metrics == {
+            "loss": metrics["loss"],
+            "learning_rate/body": 1e-3,
+            "learning_rate/head": rates[-1],
+        }
+    assert rates == [0.2, 0.1, 0.05]
+
+
+def test_a_metric_cannot_have_the_name_of_a_rate():
+    for name in ("learning_rate", "learning_rate/head"):
+        with pytest.raises(ValueError, match=f"a metric cannot be named '{name}'"):
+            fn.make_train_step(
+                fn.Dense(2).apply, fn.softmax_cross_entropy, fn.sgd(0.1), {name: fn.accuracy}
+            )
+
+
 def test_a_weight_for_each_example_goes_with_the_targets_through_batches_and_steps():
     model, optimizer = small_model(), fn.sgd(0.1)
     x, y = small_data()
@@ -211,7 +245,7 @@ def test_each_step_splits_the_key():
 def test_dropout_without_a_key_in_the_state_is_an_error():
     model = fn.serial(fn.Flatten(), fn.Dropout(0.5), fn.Dense(3))
     step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, fn.sgd(0.1))
-    with pytest.raises(ValueError, match=r"layer 1 \(Dropout\): .*needs a key"):
+    with pytest.raises(ValueError, match=r"Dropout\): .*a key: .* TrainState.create\(..., rng="):
         step(start(model, fn.sgd(0.1), rng=None), small_data())
 
 
@@ -687,8 +721,22 @@ def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
         ),
         (lambda: STEP([X], (X, X)), r"state is a TrainState, got a list: fn\.TrainState\.create\("),
         (lambda: STEP({}, (X, X)), r"state is a TrainState, got a dict: fn\.TrainState\.create\("),
-        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\), got a ndarray$"),
-        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\), got a NoneType$"),
+        (lambda: STEP(STATE, X), r"^batch is a pair \(x, y\) of .*, got a ndarray$"),
+        (lambda: STEP(STATE, None), r"^batch is a pair \(x, y\) of .*, got a NoneType$"),
+        (
+            lambda: STEP(STATE, (X, X, X)),
+            r"^batch is a pair .*, got a tuple of 3: .*\(x, \(y, weights\)\), for fn\.weighted",
+        ),
+        (lambda: STEP(STATE, (X,)), r"^batch is a pair .*, got a tuple of 1$"),
+        (lambda: fn.batches((X, X, X), 2), r"^data is a pair .* of 3: .*\(x, \(y, weights\)\)"),
+        (
+            lambda: fn.value_and_grad(fn.Relu().apply, lambda o, t: np.mean(o - t))({}, X, X),
+            r"^loss\(outputs, targets\) gives \(value, vjp\), .* this one gave 0\.0$",
+        ),
+        (
+            lambda: fn.evaluate(fn.Relu().apply, lambda o, t: (1, 2, 3), {}, (X, X)),
+            r"^loss\(outputs, targets\) gives \(value, vjp\), .* this one gave a tuple of 3$",
+        ),
     ],
 )
 def test_misuse_is_named(misuse, message):

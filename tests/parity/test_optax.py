@@ -18,6 +18,18 @@ def a_mask(params):
     return {name: leaf.ndim > 1 for name, leaf in params.items()}
 
 
+LABELS = {"a": "not", "b": "slow", "c": "fast", "d": "slow"}
+
+
+def a_label(params):
+    """As `a_mask`, in words."""
+    return {name: "matrices" if leaf.ndim > 1 else "others" for name, leaf in params.items()}
+
+
+def a_schedule(step):
+    return RATE * 0.9**step
+
+
 # Ours and optax's, over params with 0, 1, 2 and 4 axes.
 OPTAXS = {
     "sm3": (fn.sm3(RATE), lambda: optax.sm3(RATE)),
@@ -35,6 +47,37 @@ OPTAXS = {
         lambda: optax.chain(
             optax.adamw(RATE, weight_decay=1e-2),
             optax.freeze({"a": True, "b": False, "c": True, "d": False}),
+        ),
+    ),
+    "partition": (
+        fn.partition(
+            {
+                "fast": fn.sgd(RATE, momentum=0.9),
+                "slow": fn.adamw(a_schedule),
+                "not": fn.freeze(True),
+            },
+            LABELS,
+        ),
+        lambda: optax.partition(
+            {
+                "fast": optax.sgd(RATE, 0.9),
+                "slow": optax.adamw(a_schedule, weight_decay=1e-2),
+                "not": optax.set_to_zero(),
+            },
+            LABELS,
+        ),
+    ),
+    "partition by a function": (
+        fn.partition(
+            {"matrices": fn.chain(fn.clip_by_value(0.5), fn.adam(RATE)), "others": fn.sgd(RATE)},
+            a_label,
+        ),
+        lambda: optax.partition(
+            {
+                "matrices": optax.chain(optax.clip(0.5), optax.adam(RATE)),
+                "others": optax.sgd(RATE),
+            },
+            a_label,
         ),
     ),
     "flatten": (
@@ -111,6 +154,57 @@ def test_sm3_of_an_array_without_axes_is_that_of_one_entry():
         number, vector = fn.apply_updates(number, first), fn.apply_updates(vector, second)
         assert number.shape == ()
         assert number == vector[0]
+
+
+# --- optax's own, in a training step ---------------------------------------------------------
+
+
+TRANSFORMATIONS = {
+    "sgd": (lambda: optax.sgd(RATE, 0.9), fn.sgd(RATE, momentum=0.9)),
+    "a chain": (
+        lambda: optax.chain(optax.add_decayed_weights(0.01), optax.adam(RATE)),
+        fn.chain(fn.add_decayed_weights(0.01), fn.adam(RATE)),
+    ),
+    "one of each": (
+        lambda: fn.chain(optax.clip(0.1), fn.sgd(RATE)),
+        fn.chain(fn.clip_by_value(0.1), fn.sgd(RATE)),
+    ),
+    "in a partition": (
+        lambda: fn.partition({"x": optax.adam(RATE), "y": optax.sgd(RATE)}, ["x", "x", "x", "y"]),
+        fn.partition({"x": fn.adam(RATE), "y": fn.sgd(RATE)}, ["x", "x", "x", "y"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_a_training_step_takes_a_transformation_of_optaxs_as_it_is(name, tmp_path):
+    make, ours = TRANSFORMATIONS[name]
+    model = fn.serial(fn.Dense(5, bias=False), fn.BatchNorm(), fn.Tanh(), fn.Dense(3))
+    _, params = model.init(fn.random.key(0), (4,), dtype=np.float64)
+    batch = np.random.default_rng(0).standard_normal((9, 4)), np.arange(9) % 3
+
+    def train(optimizer, state):
+        step = fn.make_train_step(model.apply, fn.softmax_cross_entropy, optimizer)
+        for _ in range(10):
+            state, metrics = step(state, batch)
+        return state, metrics
+
+    with jax.enable_x64(True):
+        theirs = make()
+        first = fn.TrainState.create(params, theirs)
+        state, metrics = train(theirs, first)
+        fn.save(tmp_path / "state.npz", state)
+        loaded = fn.load(tmp_path / "state.npz", like=first).params
+        again, _ = train(theirs, loaded)
+        later, _ = train(theirs, state)
+    expected, expected_metrics = train(ours, fn.TrainState.create(params, ours))
+    assert {type(leaf) for leaf in fn.tree.leaves(state.params)} == {np.ndarray}
+    assert fn.tree.all_close(state.params, expected.params, rtol=1e-10)
+    assert fn.tree.all_close(again.params, later.params, rtol=0, atol=0)
+    assert metrics["loss"] == pytest.approx(expected_metrics["loss"], rel=1e-10)
+    # A rate that the state does not tell is in no metric.
+    told = {"learning_rate"} if name == "one of each" else set()
+    assert set(metrics) == {"loss"} | told
 
 
 # --- losses ----------------------------------------------------------------------------------

@@ -100,6 +100,14 @@ def fooling_a_network(text):
     assert at_random > before - 0.05
 
 
+def vanishing_gradients(text):
+    (sigmoid, *others), accuracies = numbers(text, r"hears (\S+)"), numbers(text, r"accuracy (\S+)")
+    assert sigmoid < 1e-4
+    assert min(others) > 0.1
+    assert accuracies[0] < 0.2
+    assert min(accuracies[1:]) > 0.7
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_ends_as_its_docstring_says(name, tmp_path):
     if "torch" in name:

@@ -55,6 +55,14 @@ def test_fashion_mnist_normalization_is_the_mean_and_deviation_of_the_training_p
     assert inputs.std(dtype=np.float64) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_data_set_is_written_by_its_shapes(fashion):
+    text = repr(fashion)
+    assert text.startswith(
+        'Dataset(name="fashion-mnist", train=(uint8(50000, 1, 28, 28), uint8(50000,)), validation='
+    )
+    assert "array" not in text
+
+
 def test_mnist_is_whole_and_its_classes_keep_their_shares():
     data = load_dataset("mnist", val_size=6_000, seed=0)
     whole = np.bincount(np.concatenate([data.train[1], data.validation[1]]))

@@ -11,7 +11,7 @@ import funcnn as fn
 from funcnn.experiments.tasks import optimizers as names
 from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.optimizers.transforms import last_learning_rate
+from funcnn.optimizers.transforms import learning_rates
 
 torch = pytest.importorskip("torch", reason="torch is the twin: pip install 'funcnn[torch]'")
 from funcnn.experiments.pytorch import optimizers  # noqa: E402
@@ -81,7 +81,7 @@ def follow(config, dtype=np.float64, rtol=1e-10):
         updates, state = ours.update(grads, state, params)
         params = fn.apply_updates(params, updates)
         rate = torch_step(theirs, scheduler, parameters, grads)
-        assert rate == pytest.approx(last_learning_rate(state), rel=1e-10, abs=1e-16)
+        assert rate == pytest.approx(learning_rates(state)["learning_rate"], rel=1e-10, abs=1e-16)
         assert_close(params, parameters, rtol)
 
 

@@ -50,6 +50,18 @@ def test_any_number_of_classes_and_any_images(arch, side, channels, classes):
     assert network(arch, classes).apply(params, x)[0].shape == (2, classes)
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_network_is_a_page_and_its_call(arch):
+    points = arch.startswith("points")
+    model = network(arch, 2 if points else 10)
+    lines = str(model).splitlines()
+    assert max(map(len, lines)) <= 110
+    layers = [line.split()[1].split("(")[0] for line in lines if line.endswith(")")]
+    rows = fn.summary(model, (2,) if points else (1, 28, 28)).rows
+    assert layers == [f"fn.{row.name}" for row in rows]
+    assert eval(repr(model), {"fn": fn}).spec == model.spec
+
+
 def test_points_can_be_convolved_too():
     shape, params = network("points-conv", 2, channels=(3,), activation="tanh").init(KEY, (2,))
     assert shape == (1,)

@@ -18,7 +18,7 @@ from funcnn.experiments.tasks.build import build_network, build_optimizer
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
-from funcnn.optimizers.transforms import last_learning_rate
+from funcnn.optimizers.transforms import learning_rates
 
 FIELDS = set(SETTINGS)
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
@@ -379,7 +379,7 @@ def test_every_optimizer_is_built_with_every_schedule(optimizer, schedule, total
     for _ in range(total_steps):
         updates, state = built.update(np.full(2, 0.1), state, params)
         params = fn.apply_updates(params, updates)
-        rates.append(last_learning_rate(state))
+        rates.append(learning_rates(state)["learning_rate"])
     assert np.isfinite(params).all()
     assert rates == [SCHEDULES[schedule](config.lr, total_steps)(i) for i in range(total_steps)]
     assert all(0 <= value <= config.lr for value in rates)

@@ -5,6 +5,7 @@ import pytest
 from helpers import assert_same_bits, normal_batch, spy
 
 import funcnn as fn
+from funcnn.layers import core
 
 KEY = fn.random.key(0)
 
@@ -191,6 +192,7 @@ def test_params_of_the_wrong_length_are_refused(params, got):
     [
         ("both", ["both"] * 5),
         ("params", [None, None, "params", "both", "both"]),
+        ("x", ["x"] * 5),
         (None, [None] * 5),
     ],
 )
@@ -225,6 +227,27 @@ def test_wrt_changes_no_result():
     dparams, dx = vjp_params(y)
     assert_same_bits(dparams, vjp(y)[0])
     assert dx is None
+    y_x, vjp_x = model.apply(params, x, wrt="x")
+    assert_same_bits(y, y_x)
+    dparams, dx = vjp_x(y)
+    assert dparams is None
+    assert_same_bits(dx, vjp(y)[1])
+
+
+@pytest.mark.parametrize("samples", [8, 2048], ids=["whole", "in shards"])
+def test_wrt_x_computes_no_product_for_the_weights(samples, monkeypatch):
+    model = fn.serial(fn.Dense(64), fn.Relu(), fn.Dense(10))
+    _, params = model.init(KEY, (784,))
+    logits, vjp = model.apply(params, np.ones((samples, 784), np.float32), wrt="x")
+    summed_over = set()
+
+    def product(a, b):
+        summed_over.add(len(b))
+        return a @ b
+
+    monkeypatch.setattr(core, "matmul", product)
+    vjp(logits)
+    assert summed_over == {10, 64}  # features, and not samples
 
 
 def test_wrt_params_of_a_model_without_params_is_a_vjp_of_nothing():
@@ -241,6 +264,30 @@ def test_an_own_layer_may_be_written_without_wrt_and_without_dtype():
     for dtype in (np.float32, np.float64):
         _, params = fn.serial(OWN).init(KEY, (3,), dtype=dtype)
         assert params[0]["weight"].dtype == dtype
+
+
+def half_knowing():
+    """An own layer that knows of wrt, but of no "x"."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        y, vjp = OWN.apply(params, x)
+        return y, (None if wrt is None else vjp)
+
+    return OWN._replace(apply=apply)
+
+
+@pytest.mark.parametrize("own", [OWN, half_knowing()], ids=["no wrt", "no x"])
+@pytest.mark.parametrize(
+    "around", [fn.serial, lambda own: fn.residual(fn.serial(own)), lambda own: fn.residual(own)]
+)
+def test_the_dparams_of_an_own_layer_that_knows_no_x_are_dropped(own, around):
+    model = around(own)
+    fn.check_layer(model, (3,))
+    _, params = model.init(KEY, (3,), dtype=np.float64)
+    x = np.ones((2, 3))
+    dparams, dx = model.apply(params, x, wrt="x")[1](x)
+    assert dparams is None
+    assert_same_bits(dx, model.apply(params, x)[1](x)[1])
 
 
 @pytest.mark.parametrize("before", [[], [fn.Tanh()]], ids=["first", "second"])
@@ -501,7 +548,7 @@ MISUSE = {
     ),
     "a layer where a function belongs": (
         lambda: fn.shape_dependent(fn.Dense(2)),
-        "make_layer is a function, got Layer",
+        "make_layer is a function, got fn.Dense",
     ),
     "a function that makes no layer": (
         lambda: fn.shape_dependent(lambda shape: shape).init(KEY, (3,)),

@@ -7,6 +7,7 @@ import pytest
 from helpers import assert_same_bits, frozen, memory_orders, normal_batch
 
 import funcnn as fn
+from funcnn.layers import convolution
 from funcnn.ops import windows
 
 KEY = fn.random.key(0)
@@ -20,6 +21,16 @@ LAYERS = {
 }
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 SHAPE = (2, 7, 6)
+
+
+@every_layer
+def test_wrt_x_computes_no_cotangent_of_the_weight(layer, monkeypatch):
+    params, x, dy = float64_case(layer)
+    _, dx = layer.apply(params, x)[1](dy)
+    monkeypatch.setattr(convolution, "cotangent_of_weight", None)
+    dparams, dx_alone = layer.apply(params, x, wrt="x")[1](dy)
+    assert dparams is None
+    assert_same_bits(dx_alone, dx)
 
 
 def float64_case(layer, batch=5):

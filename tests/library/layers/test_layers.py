@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from cases import LAYERS, square
-from helpers import batch_last, normal_batch
+from helpers import assert_same_bits, batch_last, normal_batch
 
 import funcnn as fn
 
@@ -37,6 +37,18 @@ def test_wrt_params_gives_no_dx(layer, shape):
     _, params = layer.init(KEY, shape)
     y, vjp = layer.apply(params, normal_batch(KEY, shape), rng=KEY, wrt="params")
     assert vjp(y)[1] is None
+
+
+@every_layer
+@pytest.mark.parametrize("train", [False, True])
+def test_wrt_x_gives_dx_alone(layer, shape, train):
+    _, params = layer.init(KEY, shape)
+    x = normal_batch(KEY, shape)
+    y, vjp = layer.apply(params, x, rng=KEY, train=train)
+    y_x, vjp_x = layer.apply(params, x, rng=KEY, train=train, wrt="x")
+    dparams, dx = vjp_x(y)
+    assert fn.tree.leaves(dparams) == []
+    assert_same_bits((y_x, dx), (y, vjp(y)[1]))
 
 
 @every_layer

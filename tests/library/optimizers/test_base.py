@@ -1,11 +1,11 @@
-"""What is done to whole optimizers: masks, freezing, one vector, averages; the rate in a state."""
+"""What is done to whole optimizers: masks, labels, one vector, averages; the rates in a state."""
 
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, trajectory_of
 
 import funcnn as fn
-from funcnn.optimizers.transforms import last_learning_rate
+from funcnn.optimizers.transforms import learning_rates
 
 RNG = np.random.default_rng(0)
 MLP = [{}, {"weight": RNG.normal(size=(4, 3)), "bias": np.array([0.5, -0.0, 2.0])}, {}]
@@ -161,6 +161,118 @@ def test_a_gradient_that_is_no_number_cannot_touch_frozen_params():
     assert_same_bits(after, PARAMS)
 
 
+# --- labels ----------------------------------------------------------------------------------
+
+BODY_AND_HEAD = ["body", "body", "body", "head"]
+"""Labels: the last entry of PARAMS is the head."""
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "classical_momentum", "clip_by_global_norm"])
+def test_each_label_has_an_optimizer_that_sees_its_leaves_alone(name):
+    optimizer = fn.partition({"head": OPTIMIZERS[name], "body": fn.adam(0.1)}, BODY_AND_HEAD)
+    body = updates_of(fn.adam(0.1), PARAMS[:3], [grads[:3] for grads in GRADIENTS])
+    head = updates_of(OPTIMIZERS[name], PARAMS[3], [grads[3] for grads in GRADIENTS])
+    for updates, *expected in zip(updates_of(optimizer), body, head, strict=True):
+        assert_same_bits(updates[:3], expected[0])
+        assert_same_bits(updates[3], expected[1])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda params: fn.tree.map(lambda p: "matrix" if p.ndim > 1 else "other", params),
+        fn.tree.map(lambda p: "matrix" if p.ndim > 1 else "other", PARAMS),
+        ["other", {"weight": "matrix", "bias": "other"}, {}, ("matrix", "other")],
+        [{}, {"weight": np.str_("matrix"), "bias": "other"}, {}, ("matrix", {"bias": "other"})],
+    ],
+    ids=["function", "tree", "prefix", "NumPy's strings"],
+)
+def test_labels_are_a_tree_a_prefix_of_one_or_a_function(labels):
+    optimizer = fn.partition({"matrix": fn.scale(2.0), "other": fn.scale(3.0)}, labels)
+    for updates, grads in zip(updates_of(optimizer), GRADIENTS, strict=True):
+        assert_same_bits(updates, fn.tree.map(lambda g: (2 if g.ndim > 1 else 3) * g, grads))
+
+
+def test_a_label_s_leaves_can_be_frozen_to_the_bit():
+    decayed = fn.chain(fn.add_decayed_weights(0.5), fn.sgd(0.1, momentum=0.9))
+    optimizer = fn.partition({"body": fn.freeze(True), "head": decayed}, BODY_AND_HEAD)
+    last = trajectory_of(optimizer, PARAMS, GRADIENTS)[-1]
+    assert_same_bits(last[:3], PARAMS[:3])
+    alone = trajectory_of(decayed, PARAMS[3], [grads[3] for grads in GRADIENTS])[-1]
+    assert_same_bits(last[3], alone)
+
+
+def test_a_partition_of_masked_leaves_labels_those():
+    labels = {"bias": "b", "weight": "w"}
+    both = fn.partition({"w": fn.scale(2.0), "b": fn.scale(3.0)}, [{}, labels, {}, "b"])
+    (updates, *_) = updates_of(fn.masked(both, [False, True, False, False]))
+    expected = {"weight": 2 * GRADIENTS[0][1]["weight"], "bias": 3 * GRADIENTS[0][1]["bias"]}
+    assert_same_bits(updates[1], expected)
+    assert_same_bits(updates[3], GRADIENTS[0][3])
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (["body", "body", "body", "haed"], ValueError, "the label 'haed' at 3 has no optimizer: "
+         "there are 'body', 'head'"),
+        (["body", "body", "no", "head"], ValueError, "the label 'no' at 2 has no optimizer"),
+        ("neck", ValueError, "the label 'neck' at the root has no optimizer"),
+        ("body", ValueError, "no leaf of the params has the label 'head'"),
+        (["body", "body", "head", "body"], ValueError, "no leaf .* has the label 'head'"),
+        (["body", "body", "body", 1], TypeError, "the label at 3 must be a string, got 1"),
+        (True, TypeError, "the label at the root must be a string, got True"),
+        (["body", "head"], ValueError, "the labels do not fit the params: trees differ at the "
+         "root: a list of 2 and a list of 4"),
+        (lambda params: [{}, {"weight": "body"}, {}, "head"], ValueError, "the labels do not fit "
+         r"the params: trees differ at 1: a dict with keys \['weight'\] and"),
+    ],
+)  # fmt: skip
+def test_labels_that_do_not_fit_are_one_line(labels, error, message):
+    optimizer = fn.partition({"body": fn.adam(), "head": fn.sgd(0.1)}, labels)
+    with pytest.raises(error, match=message) as raised:
+        optimizer.init(PARAMS)
+    assert "\n" not in str(raised.value)
+    state = fn.partition({"body": fn.adam(), "head": fn.sgd(0.1)}, BODY_AND_HEAD).init(PARAMS)
+    with pytest.raises(error, match=message):
+        optimizer.update(GRADIENTS[0], state, PARAMS)
+
+
+def test_what_a_partition_is_made_of_is_checked_at_once():
+    with pytest.raises(TypeError, match=r"what is given for 'head' is not an Optimizer: 0\.1"):
+        fn.partition({"body": fn.adam(), "head": 0.1}, BODY_AND_HEAD)
+    with pytest.raises(TypeError, match=r"partition: optimizers are \{label: optimizer\}, got \["):
+        fn.partition([fn.adam(), fn.sgd(0.1)], BODY_AND_HEAD)
+
+
+def test_the_state_of_other_labels_is_refused():
+    optimizer = fn.partition({"body": fn.adam(), "head": fn.sgd(0.1)}, BODY_AND_HEAD)
+    other = fn.partition({"all": fn.adam()}, "all").init(PARAMS)
+    for state, said in ((other, "'all'"), (fn.adam().init(PARAMS), "none")):
+        with pytest.raises(
+            ValueError, match=f"no state of optimizers for 'body', .*but for {said}"
+        ):
+            optimizer.update(GRADIENTS[0], state, PARAMS)
+
+
+def test_a_partition_s_state_can_be_saved_and_gone_on_with(tmp_path):
+    optimizer = fn.chain(
+        fn.partition({"body": fn.adamw(falling), "head": fn.freeze(True)}, BODY_AND_HEAD),
+        fn.average_params(0.5),
+    )
+    first = state = optimizer.init(PARAMS)
+    for grads in GRADIENTS[:3]:
+        _, state = optimizer.update(grads, state, PARAMS)
+    fn.save(tmp_path / "state.npz", state)
+    expected = optimizer.update(GRADIENTS[3], state, PARAMS)
+    for like in (None, first):
+        loaded = fn.load(tmp_path / "state.npz", like=like).params
+        updates, again = optimizer.update(GRADIENTS[3], loaded, PARAMS)
+        assert_same_bits(updates, expected[0])
+        assert learning_rates(again) == learning_rates(expected[1]) == {"learning_rate/body": 1 / 4}
+        assert learning_rates(loaded) == {"learning_rate/body": 1 / 3}
+
+
 # --- flatten ---------------------------------------------------------------------------------
 
 ELEMENTWISE = set(OPTIMIZERS) - {
@@ -304,15 +416,23 @@ def falling(step):
 )
 def test_the_state_has_the_rate_that_the_last_update_used(optimizer):
     state = optimizer.init(PARAMS)
-    rates = [last_learning_rate(state)]
+    rates = [learning_rates(state)["learning_rate"]]
     for grads in GRADIENTS[:3]:
         _, state = optimizer.update(grads, state, PARAMS)
-        rates.append(last_learning_rate(state))
+        rates.append(learning_rates(state)["learning_rate"])
     assert rates == [1.0, 1.0, 1 / 2, 1 / 3]
     assert {type(rate) for rate in rates} == {float}
+
+
+def test_a_partition_has_a_rate_for_each_label_that_has_one():
+    inner = fn.partition({"x": fn.sgd(0.1), "y": fn.scale(1.0)}, [*"xxx", ("x", "y")])
+    optimizer = fn.partition({"body": fn.adam(falling), "head": inner}, BODY_AND_HEAD)
+    state = optimizer.init(PARAMS)
+    assert learning_rates(state) == {"learning_rate/body": 1.0, "learning_rate/head/x": 0.1}
+    assert learning_rates((fn.trace(0.9).init(PARAMS), state)) == learning_rates(state)
 
 
 @pytest.mark.parametrize("optimizer", [fn.chain(), fn.trace(0.9), fn.scale_by_adam(), fn.scale(-1)])
 def test_an_optimizer_without_a_rate_has_none(optimizer):
     named = {"learning_rate": np.ones(2)}  # a weight of that name is no rate
-    assert last_learning_rate(optimizer.init(named)) is None
+    assert learning_rates(optimizer.init(named)) == {}

@@ -1,0 +1,158 @@
+"""What other libraries call things, to say in an error what to write here: there are no aliases."""
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+from funcnn._written import name_of, written
+
+signature = functools.cache(inspect.signature)  # of the constructors here, which are few
+
+# --- names -----------------------------------------------------------------------------------
+
+_NAMES = {
+    "adaptiveavgpool": "fn.GlobalAvgPool()",
+    "adaptivemaxpool": "fn.GlobalMaxPool()",
+    "add": "fn.FanInSum()",
+    "averagepooling": "fn.AvgPool(kernel_size)",
+    "batchnormalization": "fn.BatchNorm()",
+    "bceloss": "fn.binary_cross_entropy",
+    "bcewithlogitsloss": "fn.binary_cross_entropy_with_logits",
+    "clipgradnorm": "fn.clip_by_global_norm(max_norm)",
+    "clipgradvalue": "fn.clip_by_value(max_value)",
+    "concatenate": "fn.FanInConcat(dim)",
+    "conv2dtranspose": "fn.ConvTranspose(out_channels, kernel_size)",
+    "cosineannealinglr": "fn.schedules.cosine_decay(init_value, decay_steps)",
+    "crossentropy": "fn.softmax_cross_entropy",
+    "crossentropyloss": "fn.softmax_cross_entropy",
+    "dataloader": "fn.batches(data, batch_size, rng=key)",
+    "dropout1d": "fn.Dropout(rate, by_channel=True)",
+    "dropout2d": "fn.Dropout(rate, by_channel=True)",
+    "dropout3d": "fn.Dropout(rate, by_channel=True)",
+    "exponentiallr": "fn.schedules.exponential_decay(init_value, decay_steps, decay_rate)",
+    "generalconv": "fn.Conv(out_channels, kernel_size)",
+    "globalaveragepooling": "fn.GlobalAvgPool()",
+    "globalmaxpooling": "fn.GlobalMaxPool()",
+    "grad": "fn.value_and_grad(apply, loss)",
+    "huberloss": "fn.huber",
+    "layernormalization": "fn.LayerNorm()",
+    "linear": "fn.Dense(out_features)",
+    "maxpooling": "fn.MaxPool(kernel_size)",
+    "module": "fn.serial(*layers), or fn.Layer(init, apply)",
+    "momentum": "fn.sgd(learning_rate, momentum=0.9)",
+    "mseloss": "fn.mean_squared_error",
+    "multimarginloss": "fn.multiclass_hinge",
+    "nllloss": "fn.softmax_cross_entropy, of logits",
+    "nn": "fn.Dense, fn.Relu, fn.softmax_cross_entropy: all are at the top",
+    "nograd": "apply(params, x, wrt=None)",
+    "onecyclelr": "fn.schedules.one_cycle(peak_value, total_steps)",
+    "optim": "fn.sgd, fn.adam: all are at the top",
+    "prngkey": "fn.random.key(seed)",
+    "sequential": "fn.serial(*layers)",
+    "smoothl1loss": "fn.huber",
+    "steplr": "fn.schedules.piecewise_constant(init_value, boundaries_and_scales)",
+    "swish": "fn.Silu()",
+    "unflatten": "fn.Reshape(shape)",
+}
+"""By the name in lower case, without underscores, and without a 2d in the end that says nothing."""
+
+
+def no_attribute(name: str, public: Collection[str]) -> AttributeError:
+    """The error for a name that funcnn has not, with what to write if another library has it."""
+    ours = {_plain(known): f"fn.{known}" for known in public}
+    for known in (_plain(name), re.sub(r"[123]d$", "", _plain(name))):
+        if known in _NAMES or known in ours:
+            return AttributeError(f"funcnn has no {name}: write {_NAMES.get(known) or ours[known]}")
+    message = f"module 'funcnn' has no attribute {name!r}"
+    return AttributeError(message, name=name, obj=sys.modules["funcnn"])  # Python names the nearest
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+# --- arguments -------------------------------------------------------------------------------
+
+_RENAMED = {
+    "alpha": ("negative_slope",),
+    "axis": ("dim",),
+    "beta1": ("b1",),
+    "beta2": ("b2",),
+    "dilationrate": ("dilation",),
+    "epsilon": ("eps",),
+    "features": ("out_features", "out_channels"),
+    "filters": ("out_channels",),
+    "lr": ("learning_rate",),
+    "p": ("rate",),
+    "poolsize": ("kernel_size",),
+    "rho": ("alpha",),
+    "std": ("stddev",),
+    "stepsize": ("learning_rate",),
+    "strides": ("stride",),
+    "units": ("out_features",),
+    "usebias": ("bias",),
+    "winit": ("weight_init",),
+    "kernelinit": ("weight_init",),
+    "kernelinitializer": ("weight_init",),
+    "binit": ("bias_init",),
+    "biasinitializer": ("bias_init",),
+    "windowshape": ("kernel_size",),
+}
+_INPUTS = "the size of the input is in init's shape: model.init(rng, input_shape)"
+_ADVICE = {
+    "activation": "put it after the layer, as one of its own: fn.Relu()",
+    "betas": "write b1=..., b2=...",
+    "dtype": "it is init that takes one: init(rng, input_shape, dtype=dtype)",
+    "inchannels": _INPUTS,
+    "infeatures": _INPUTS,
+    "inplace": "nothing is changed in place here",
+    "inputshape": _INPUTS,
+    "nesterov": "write fn.nesterov(learning_rate, momentum)",
+    "normalizedshape": "write normalized_dims, the number of last axes",
+    "numchannels": _INPUTS,
+    "numfeatures": _INPUTS,
+    "params": "they are given to init: fn.TrainState.create(params, optimizer)",
+    "weightdecay": "write fn.chain(fn.add_decayed_weights(weight_decay), optimizer)",
+}
+_TOLD_THE_INPUTS = "BatchNorm", "Conv", "ConvTranspose", "Dense", "GroupNorm"
+"""Layers that other libraries tell how large their inputs are."""
+
+
+def bind(
+    make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> inspect.BoundArguments:
+    """The arguments by the names of the parameters of `make`.
+
+    Raises `TypeError`, with what to write, for what is none of its arguments.
+    """
+    known = signature(make).parameters
+    for name, value in kwargs.items():
+        if name not in known:
+            instead = _instead(name, value, known) or _takes(make)
+            raise TypeError(f"{name_of(make)} has no argument {name!r}: {instead}")
+    try:
+        return signature(make).bind(*args, **kwargs)
+    except TypeError as error:
+        message = f"{name_of(make)}: {error}: {_takes(make)}"
+        if not str(error).startswith("missing") and make.__name__ in _TOLD_THE_INPUTS:
+            message += f"; {_INPUTS}"
+        raise TypeError(message) from None
+
+
+def _instead(name: str, value: Any, known: Collection[str]) -> str | None:
+    for ours in _RENAMED.get(_plain(name), ()):
+        if ours in known:
+            return f"write {ours}={written(value)}"
+    return _ADVICE.get(_plain(name))
+
+
+def _takes(make: Callable[..., Any]) -> str:
+    """What a constructor takes, as its signature says it."""
+    plain = [
+        parameter.replace(annotation=parameter.empty)
+        for parameter in signature(make).parameters.values()
+    ]
+    return f"it is {name_of(make)}{inspect.Signature(plain)}"
