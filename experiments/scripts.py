@@ -75,8 +75,8 @@ def train(
     `metrics` and `preprocess`, functions as in a file for `--model`. out: a new folder, by default
     the next under `runs/`. on_epoch: called with each recorded epoch; if what it returns is true,
     the training ends there, and is tested. threads: None: all cores. progress: a bar, if stderr is
-    a terminal, and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be used,
-    `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
+    a terminal, and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be
+    used, `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
     """
     config, values = _config(network, settings)
     with fn.threads.use_threads(threads):
