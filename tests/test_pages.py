@@ -92,10 +92,12 @@ def blocks(page, language):
     return [block for block in fenced if not block.startswith(">>>")]
 
 
-def file_of(block):
-    """The name of the file that a block is, if it is one."""
+def written(block, place):
+    """Whether a block is a file; it is written into the folder, then."""
     named = re.match(r"# (\w+\.py)\n", block)
-    return named and named[1]
+    if named:
+        (place / named[1]).write_text(block, "utf-8")
+    return named is not None
 
 
 def lines_of(block):
@@ -155,7 +157,7 @@ def run(words, said):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with small data, two runs, a file of weights of one, and a student's archive."""
+    """Small data, two runs, weights of one, a student's archive, and a network of one's own."""
     place = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -171,6 +173,8 @@ def trained(tmp_path_factory):
         run(shlex.split("train --arch cnn3 --data mnist"), "train")
         run(shlex.split(f"export {RUN} --to pt --out weights.pt"), "export")
         hand_ins.write(place, "fashion-mlp")
+        for block in blocks(ROOT / "docs/tutorials/own-network.md", "python"):
+            written(block, place)
     return place
 
 
@@ -213,9 +217,7 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, here, capsys):
         if block in of_shell:
             for words in filter(None, lines_of(block)):
                 try_line(words, here)
-        elif name := file_of(block):
-            (here / name).write_text(block, "utf-8")
-        else:
+        elif not written(block, here):
             with np.errstate(divide="warn", over="warn", invalid="warn"):  # as but in tests
                 exec(compile(block, str(page), "exec"), namespace)
     printed = capsys.readouterr().out
