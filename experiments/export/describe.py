@@ -147,9 +147,9 @@ def _size(row: dict[str, Any]) -> int:
 def describe_file(file: Path, own: OwnModel | None = None) -> Description | ForeignDescription:
     """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
-    own: the network, where layers of a snapshot are a user's own. Raises `InputError` for a
-    folder, a damaged file or a package that is not installed, `SnapshotError` for what is no
-    snapshot, `OSError` if it cannot be read.
+    own: the network, of a snapshot with layers of the user's own.
+    Raises `InputError` for a folder, a damaged file or a package that is not installed,
+    `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
         params = file / "params.npz"
