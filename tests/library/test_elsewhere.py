@@ -131,7 +131,7 @@ ARGUMENTS = [
     (
         lambda: fn.MaxPool(),
         "fn.MaxPool: missing a required argument: 'kernel_size': "
-        "it is fn.MaxPool(kernel_size, stride=None, padding=0)",
+        "it is fn.MaxPool(kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)",
     ),
     (
         lambda: fn.initializers.normal(std=0.1),
