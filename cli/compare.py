@@ -97,6 +97,11 @@ def compare(
     else:
         if run is not None:
             _expect_none([*given(settings), *sets], f"the settings are those of {run}")
+            if run.suffix.lower() == ".npz" and run.is_file():
+                raise InputError(
+                    f"{run} is a snapshot, and compare trains anew: give the folder of a run, or "
+                    "settings, as --arch mlp3 --data fashion-mnist"
+                )
             config, usual = RunFolder.open(run, own).read_config(), []
             expected = expected_data(run)
             if expected is None:

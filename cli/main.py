@@ -92,8 +92,12 @@ def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
         typed = [f"-{word.partition('=')[0]}" for word in arguments]
         known = [name for option in options for name in option.opts if name in typed]
         return f" Did you mean {known[0]}?" if known else ""
-    extra = re.search(r"unexpected extra argument \((.*)\)$", error.format_message())
+    extra = re.search(r"unexpected extra arguments? \((.*)\)$", error.format_message())
     if extra is None:
+        return ""
+    if any(option.name == "data" and option.multiple for option in options):  # of pics/*.jpg
+        return ": did you mean the folder that they are in? Or give --data before each"
+    if "extra arguments" in extra[0]:
         return ""
     names = {
         option.opts[0]: getattr(option.type, "choices", ())

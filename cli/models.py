@@ -24,29 +24,38 @@ from funcnn.experiments.tasks.references import read_own
 
 @click.command()
 @run_argument
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Labelled data, as for train, whose test set is meant, or all of them where there is "
+    "none. [default: what the run was trained with; a snapshot needs some]",
+)
 @run_model_option
 @allow_changed_option
 @json_option
-def evaluate(run: Path, model: str | None, allow_changed_data: bool, as_json: bool) -> None:
-    """How good a run's model is on its validation and test sets.
+def evaluate(
+    run: Path, model: str | None, data: str | None, allow_changed_data: bool, as_json: bool
+) -> None:
+    """How good a model is: a run's on its validation and test sets, or any on other data.
 
     Loss and accuracy, the top-5 accuracy of more than 5 classes, and the expected calibration
-    error (ECE); precision and recall of each class, on the test set if that has labels. The data
-    are those that it was trained with, found where they were then, too.
+    error (ECE); precision and recall of each class, on the test set if that has labels. Without
+    --data they are those that the run was trained with, found where they were then, too. RUN: a
+    run's folder, or with --data a snapshot, of a script for instance.
 
     \b
-    Example:
+    Examples:
       funcnn evaluate runs/mlp3-fashion-mnist-001
+      funcnn evaluate own.npz --data fashion-mnist
     """
-    from funcnn.experiments.training.model import evaluate_run
-    from funcnn.experiments.training.run_folder import RunFolder
+    from funcnn.experiments.training.evaluation import evaluate_model
 
     own = None if model is None else read_own(model)
-    results = evaluate_run(RunFolder.open(run, own), allow_changed=allow_changed_data)
+    results = evaluate_model(run, data, own, allow_changed=allow_changed_data)
     if as_json:
         print_json(results)
         return
-    parts = [part for part in ("val", "test") if f"{part}_loss" in results]
+    parts = [part for part in ("val", "test") if f"{part}_accuracy" in results]
     lines = [_evaluation(part, results) for part in parts]
     click.echo(text_table(lines, left=len(lines[0])))
     rows = zip(
@@ -63,8 +72,10 @@ def evaluate(run: Path, model: str | None, allow_changed_data: bool, as_json: bo
 def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     from funcnn.experiments.training.run_folder import loss_text
 
-    name = "validation" if part == "val" else "test"
-    cells = [name, f"loss {loss_text(results[f'{part}_loss'])}"]
+    name = "validation" if part == "val" else results.get("test_is", "test")
+    cells = [name]
+    if f"{part}_loss" in results:
+        cells.append(f"loss {loss_text(results[f'{part}_loss'])}")
     for score, words, form in (
         ("accuracy", "accuracy", ".2%"),
         ("top_5_accuracy", "top-5", ".2%"),
@@ -85,21 +96,28 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
 @click.option(
     "--data",
     required=True,
+    multiple=True,
     metavar="DATA",
-    help="A file of images (IDX, CSV without labels, ...), or a data set, as for train, whose test "
-    "inputs are meant.",
+    help="A picture, or a folder of pictures, of any size and colour (may be given again); a file "
+    "of images (IDX, CSV without labels, ...); or a data set, as for train, whose test inputs are "
+    "meant.",
 )
-@click.option("--out", required=True, type=new_place, help="A new CSV file.")
+@click.option(
+    "--out",
+    type=new_place,
+    help="A new file: a CSV of the predictions, or of pictures a PNG of what the network saw. "
+    "[default: of pictures the next runs/predicted-001.png; a data set needs a CSV]",
+)
 @click.option(
     "--probabilities",
     is_flag=True,
-    help="The probability of each class, in a column of its name, instead of the class.",
+    help="In the CSV a column for each class, with its probability, instead of the class.",
 )
 @click.option(
     "--header",
     metavar="NAMES",
-    help="Names of the two columns, as ImageId,Label; with --probabilities that of the ids alone. "
-    "[default: Id,Category]",
+    help="Names of the CSV's two columns, as ImageId,Label; with --probabilities that of the ids "
+    "alone. [default: Id,Category]",
 )
 @click.option(
     "--first-id",
@@ -109,25 +127,59 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
 )
 @run_model_option
 @json_option
-def predict(run: Path, model: str | None, data: str, out: Path, as_json: bool, **form: Any) -> None:
-    """Write the class that a run's model predicts for every input, as `Id,Category`.
+def predict(
+    run: Path,
+    model: str | None,
+    data: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **form: Any,
+) -> None:
+    """What a model takes every input for: of a data set as a CSV, of pictures with a figure.
 
-    Where a CSV file has a column id, ImageId, ... these are the ids; else they count from 0.
+    RUN: a run's folder, or a snapshot. The CSV's rows are `Id,Category`; where a CSV file has a
+    column id, ImageId, ... these are the ids, else they count from 0. Pictures are made to be as
+    those that the model was trained on; the figure shows them so, the five surest classes, and what
+    in them speaks for the first one.
 
     \b
     Examples:
+      funcnn predict runs/cnn3-mnist-001 --data seven.jpg
       funcnn predict runs/mlp3-fashion-mnist-001 --data fashion-mnist --out predicted.csv
       funcnn predict runs/mnist --data mnist --header ImageId,Label --first-id 1 --out k.csv
     """
+    from funcnn.experiments.training.pictures import predict_pictures
     from funcnn.experiments.training.predictions import write_predictions
-    from funcnn.experiments.training.run_folder import RunFolder
 
     own = None if model is None else read_own(model)
-    result = write_predictions(RunFolder.open(run, own), data, out, **form)
+    if out is not None and out.suffix.lower() != ".png":
+        result = write_predictions(run, data, out, own, **form)
+        if as_json:
+            print_json(result)
+        else:
+            echo(f"{result['rows']:,} predictions in {out}")
+        return
+    if of_table := [
+        f"--{name.replace('_', '-')}" for name in given(form) if form[name] is not False
+    ]:
+        raise click.UsageError(f"{of_table[0]} is for a CSV: give --out predicted.csv")
+    result = predict_pictures(run, data, out, own)
     if as_json:
         print_json(result)
-    else:
-        echo(f"{result['rows']:,} predictions in {out}")
+        return
+    click.echo(text_table([_prediction(picture) for picture in result["pictures"]], left=3))
+    echo(f"figure: {result['out']}")
+
+
+def _prediction(picture: dict[str, Any]) -> list[str]:
+    from funcnn.experiments.figures.examples import in_percent
+
+    values = picture.get("probabilities") or picture["scores"]
+    texts = [
+        f"{name} {in_percent(value) if 'probabilities' in picture else format(value, '.3g')}"
+        for name, value in values.items()
+    ]
+    return [printable(text) for text in (picture["file"], texts[0], f"then {', '.join(texts[1:])}")]
 
 
 @click.command()
@@ -137,9 +189,11 @@ def predict(run: Path, model: str | None, data: str, out: Path, as_json: bool, *
 def inspect(file: Path, model: str | None, as_json: bool) -> None:
     """What is in a snapshot, or a .pt, .safetensors or .onnx file: arrays, shapes, layers.
 
+    The folder of a run stands for the model in it.
+
     \b
     Example:
-      funcnn inspect runs/mlp3-fashion-mnist-001/params.npz
+      funcnn inspect runs/mlp3-fashion-mnist-001
     """
     from funcnn.experiments.export.describe import describe_file
 

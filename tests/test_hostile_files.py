@@ -4,8 +4,10 @@ import hashlib
 import io
 import json
 import os
+import struct
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ import funcnn as fn
 from funcnn._files import open_regular, read_bytes, read_text
 from funcnn.experiments.compare.comparison import Comparison
 from funcnn.experiments.compare.lockstep_table import read_steps
-from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.data.datasets import find_pictures, load_inputs
+from funcnn.experiments.data.formats.listings import DiskFolder
+from funcnn.experiments.data.pictures import read_picture
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.describe import describe_file
 from funcnn.experiments.export.tensor_files import read_tensors
@@ -242,6 +246,27 @@ READERS = {
 def test_no_reader_waits_for_what_never_ends(tmp_path, name, kind):
     make_endless(tmp_path / name, kind)
     assert "Not a regular file" in input_error(lambda: READERS[name](tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_what_never_ends_is_no_picture_of_ones_own(tmp_path, kind):
+    make_endless(tmp_path / "it.png", kind)
+    files = find_pictures(str(tmp_path))
+    assert [file for _, file in files] == ["it.png"]
+    said = input_error(lambda: read_picture(*files[0], (1, 28, 28)))
+    assert said == f"{tmp_path}/it.png cannot be read: Not a regular file"
+
+
+def test_a_picture_that_claims_more_than_it_holds_costs_no_memory(tmp_path):
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    (tmp_path / "it.png").write_bytes(start + struct.pack(">I", zlib.crc32(chunk)))
+
+    def read():
+        read_picture(DiskFolder(tmp_path), "it.png", (1, 28, 28))
+
+    assert peak_of(lambda: input_error(read)) < 9000 * 9000 // 10
 
 
 def test_what_never_ends_is_no_picture_of_a_class(tmp_path):

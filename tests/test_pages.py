@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import run_all_here
 from image_files import write_idx
+from PIL import Image, ImageDraw
 
 from funcnn.cli import main
 from funcnn.experiments.compare import comparison
@@ -38,6 +39,7 @@ PLACES = {  # what stands for a name of the reader's own
     "RUN/config.json": f"{RUN}/config.json",
     "ARCH": "mlp3",
     "DATA": "small/mnist",
+    "PICTURE": "seven.jpg",
     "CSV": "new.csv",
     "NAME": "mnist",
     "ARCHIVE": "0716001_HW1.zip",
@@ -175,6 +177,10 @@ def trained(tmp_path_factory):
         hand_ins.write(place, "fashion-mlp")
         for block in blocks(ROOT / "docs/tutorials/own-network.md", "python"):
             written(block, place)
+        sheet = Image.new("L", (200, 150), 220)
+        ImageDraw.Draw(sheet).line([(60, 30), (120, 30), (80, 120)], fill=40, width=10)
+        sheet.save("seven.jpg")
+        shutil.copy(f"{RUN}/params.npz", "own.npz")
     return place
 
 

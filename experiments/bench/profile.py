@@ -24,6 +24,7 @@ from funcnn.experiments.tasks.build import (
 )
 from funcnn.experiments.training.target import Target
 from funcnn.layers.any_layer import with_wrt
+from funcnn.optimizers.base import AnyOptimizer
 from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits
 
 _EXAMPLES = 20_000
@@ -160,7 +161,7 @@ def _batches(target: Target) -> Iterator[Batch]:
 def _one_pass(
     model: Layer,
     loss: Loss,
-    optimizer: fn.Optimizer,
+    optimizer: AnyOptimizer,
     state: fn.TrainState,
     batches: Iterator[Batch],
 ) -> dict[str, float]:

@@ -15,6 +15,7 @@ from funcnn._written import by_shapes
 from funcnn.experiments.data import store
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.formats import by_path, listings
+from funcnn.experiments.data.formats.image_folders import PictureFiles
 from funcnn.experiments.data.images import Examples, ImageData, Inputs
 from funcnn.experiments.data.points import generate_XOR_easy, linear_points
 from funcnn.experiments.data.provenance import DataRecord, Expected, digest
@@ -166,13 +167,27 @@ def load_inputs(name: str) -> ImageData:
     They are `(N, 1, height, width)` bytes, or points `(N, 2)`. Raises `InputError`.
     """
     if name in POINT_SETS:
-        return ImageData(None, load_dataset(name, val_size=0, seed=0).test, (), ())
+        test = load_dataset(name, val_size=0, seed=0).test
+        return ImageData(None, test, _POINT_CLASSES, _POINT_CLASSES)
     if name in SETS:
         return store.read(name)
     places = _places(name)
     if not places:
         raise _missing(name)
     return by_path.read(places[0])
+
+
+def find_pictures(name: str) -> PictureFiles | None:
+    """The pictures that a path means, of a folder those in it; None: it means a data set.
+
+    Raises `InputError` if it is nowhere.
+    """
+    if name in NAMES:
+        return None
+    places = _places(name)
+    if not places:
+        raise _missing(name)
+    return by_path.pictures(places[0])
 
 
 def _load_images(name: str, expected: Expected | None) -> tuple[ImageData, DataRecord]:

@@ -13,7 +13,7 @@ from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.export.tensor_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.training.model import load_snapshot, not_finite
+from funcnn.experiments.training.model import load_snapshot, not_finite, snapshot_of
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for
@@ -147,14 +147,13 @@ def _size(row: dict[str, Any]) -> int:
 def describe_file(file: Path, own: OwnModel | None = None) -> Description | ForeignDescription:
     """What is in a file, by its name: `.pt`, `.pth`, `.safetensors`, `.onnx`, else a snapshot.
 
+    The folder of a run stands for the model that it kept.
     own: the network, of a snapshot with layers of the user's own.
-    Raises `InputError` for a folder, a damaged file or a package that is not installed,
+    Raises `InputError` for another folder, a damaged file or a package that is not installed,
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
-        params = file / "params.npz"
-        instead = f": give a file of it, such as {params}" if params.exists() else ", not a file"
-        raise InputError(f"{file} is a folder{instead}")
+        file = snapshot_of(file, own)
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")

@@ -27,7 +27,7 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.model import expect_finite, load_snapshot, params_file, save_model
+from funcnn.experiments.training.model import expect_finite, load_snapshot, save_model, snapshot_of
 from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
@@ -44,7 +44,7 @@ def export_model(
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file = params_file(RunFolder.open(run, own)) if run.is_dir() else run
+    file = snapshot_of(run, own)
     snapshot = load_snapshot(file, own)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")

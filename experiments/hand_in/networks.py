@@ -133,7 +133,7 @@ def _task_learned(lab: Lab, trial: Trial, trained: TrainedModel, file: Path) -> 
     """
     for seed in range(SEEDS):
         task = task_of(lab, trial, seed)
-        trained.check_inputs(task.data.test[0], str(file))
+        trained.as_inputs(task.data.test[0], str(file))
         if task.data.class_names == trained.class_names and _alike(
             task.data.normalization, trained.normalization
         ):

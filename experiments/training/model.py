@@ -1,6 +1,7 @@
-"""A model that a run kept: to predict with, and to evaluate."""
+"""The model in a snapshot, such as a run keeps: to predict with."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,30 +9,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
+from funcnn import inference
 from funcnn._written import by_shapes
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
-from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.build import (
-    build_network,
-    build_plain_loss,
-    load_data,
-    own_preparation,
-    prepared_shape,
-)
+from funcnn.experiments.tasks.build import own_preparation, prepared_shape
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.model_records import tell_change
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.training.run_folder import RunFolder
-from funcnn.inference import in_one_dtype
-from funcnn.training import Metric
-from funcnn.types import Array, Layer, Loss, Tree
+from funcnn.inference import Outputs, in_one_dtype
+from funcnn.types import Array, Layer, Tree
 
 
 @by_shapes
 class TrainedModel(NamedTuple):
-    """A model from a run's snapshot, with what is needed to feed it stored inputs."""
+    """A model from a snapshot, with what is needed to feed it stored inputs."""
 
     model: Layer
     params: Tree
@@ -41,20 +34,31 @@ class TrainedModel(NamedTuple):
     class_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
     """How the training data write the label of each class; none: by its index."""
+    outputs: Outputs | None = None
+    """What the network gives, as of `fn.save`."""
 
     @property
     def normalization(self) -> Normalization:
-        """The normalisation, of a model that has no preparation of a user's own."""
-        assert isinstance(self.prepare, Normalization)
+        """The normalisation. Raises `InputError` if a user's own code prepares the inputs."""
+        if not isinstance(self.prepare, Normalization):
+            raise InputError(
+                "the model has a preprocess of its own in the place of a normalization"
+            )
         return self.prepare
 
-    def check_inputs(self, x: Array, name: str) -> None:
-        """Raise `InputError`, with the data's name, for stored inputs of another shape."""
-        normalized = isinstance(self.prepare, Normalization)
-        if x.shape[1:] != self.input_shape and normalized:
-            raise InputError(
-                f"{name}: the model takes inputs of shape {self.input_shape}, not {x.shape[1:]}"
-            )
+    def as_inputs(self, x: Array, name: str) -> Array:
+        """Stored inputs `(N, ...)` in the shape that is prepared for the model.
+
+        A model of rows `(D,)`, or of images `(H, W)` without a channel, gets grey images as such.
+        Raises `InputError`, with the data's name, for inputs of another shape; what a user's own
+        code prepares may be of any.
+        """
+        shape = self.input_shape
+        if x.shape[1:] == shape or not isinstance(self.prepare, Normalization):
+            return x
+        if x.shape[1:2] == (1,) and shape in (x.shape[2:], (math.prod(x.shape[2:]),)):
+            return x.reshape(len(x), *shape)  # (N, 1, H, W) -> (N, H*W) or (N, H, W)
+        raise InputError(f"{name}: the model takes inputs of shape {shape}, not {x.shape[1:]}")
 
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
@@ -62,15 +66,29 @@ class TrainedModel(NamedTuple):
         outputs: Array = fn.predict(self.model.apply, params, x, preprocess=prepare)
         return outputs
 
-    def evaluate(
-        self, loss: Loss, examples: tuple[Array, Array], details: Mapping[str, Metric]
-    ) -> dict[str, Any]:
-        """Loss, accuracy and the details over stored examples."""
-        metrics: dict[str, Metric] = {"accuracy": fn.accuracy, **details}
-        params, prepare = in_one_dtype(self.params, self.prepare)
-        return fn.evaluate(
-            self.model.apply, loss, params, examples, metrics=metrics, preprocess=prepare
-        )
+    def classes(self, outputs: Array) -> Array:
+        """The predicted classes `(N,)`. Raises `InputError` as `probabilities`, for one output."""
+        one = outputs.shape[1] == 1
+        return fn.predicted_classes(self.probabilities(outputs)[:, 1:] if one else outputs)
+
+    def probabilities(self, outputs: Array) -> Array:
+        """The probability of each class `(N, K)` that the outputs stand for, of one output too.
+
+        Raises `InputError` if they stand for none, or if nothing says what the one output is.
+        """
+        if self.outputs == "scores":
+            raise InputError(
+                "the network gives scores, as one trained with --loss squared-error does, and no "
+                "probabilities: train with --loss cross-entropy"
+            )
+        try:
+            shares = inference.probabilities(outputs, self.model, self.outputs)
+        except ValueError:
+            raise InputError(
+                "the snapshot does not say what the network's one output is: save it with "
+                "fn.save(..., outputs='logits'), or 'probabilities'"
+            ) from None
+        return np.hstack([1 - shares, shares]) if shares.shape[1] == 1 else shares
 
 
 def save_model(
@@ -99,13 +117,40 @@ def params_file(folder: RunFolder) -> Path:
     return folder.params
 
 
+def snapshot_of(run: Path, own: OwnModel | None = None) -> Path:
+    """The snapshot that is meant: a file, or of the folder of a run the model that it kept.
+
+    Raises `InputError` if it is neither, or if it is another file of a run.
+    """
+    if not run.exists():
+        raise InputError(f"{run} is neither the folder of a run nor a snapshot: it is not there")
+    if run.is_file() and run.suffix.lower() in (".pt", ".pth", ".safetensors"):
+        raise InputError(f"{run} is no snapshot: funcnn import makes a run of its weights")
+    beside = RunFolder(run.parent)
+    others = (beside.last, beside.config, beside.metrics, beside.summary)
+    if run.is_dir() or (run in others and beside.config.is_file()):
+        return params_file(RunFolder.open(run, own))
+    return run
+
+
 def load_model(folder: RunFolder) -> TrainedModel:
     """The model that a run kept. Raises `InputError` if it has none yet, `SnapshotError`."""
     own = folder.own if folder.config.exists() else None
-    return read_model(params_file(folder), own, folder.read_config() if own else None)
+    settings = folder.read_config().own_settings if own else None
+    return read_model(params_file(folder), own, settings)
 
 
-def load_snapshot(file: Path, own: OwnModel | None) -> fn.Snapshot:
+def model_of(run: Path, own: OwnModel | None = None) -> TrainedModel:
+    """The model of a run's folder, or in a snapshot. own: its network, if it is a user's own.
+
+    Raises `InputError` as `snapshot_of` and `read_model`; `SnapshotError`.
+    """
+    if run.is_dir():
+        return load_model(RunFolder.open(run, own))
+    return read_model(snapshot_of(run), own)
+
+
+def load_snapshot(file: Path, own: OwnModel | None = None) -> fn.Snapshot:
     """The snapshot in a file, whose layers may be a user's own. Raises `SnapshotError`.
 
     `InputError` if it has some, and they do not give them.
@@ -116,8 +161,8 @@ def load_snapshot(file: Path, own: OwnModel | None) -> fn.Snapshot:
     except fn.SnapshotError as error:
         if "layers=[...]" not in str(error):
             raise
-        which = "--model FILE.py:NAME" if own is None else f"--model {own.name}"
-        raise InputError(f"{str(error).partition(' (known')[0]}: give {which}") from None
+        which = "FILE.py:NAME" if own is None else own.name
+        raise InputError(f"{str(error).partition(' (known')[0]}: give --model {which}") from None
 
 
 def expect_finite(params: Tree, file: Path) -> None:
@@ -138,86 +183,73 @@ def not_finite(tree: Tree) -> list[str]:
 
 
 def read_model(
-    file: Path, own: OwnModel | None = None, config: RunConfig | None = None
+    file: Path, own: OwnModel | None = None, settings: Mapping[str, Any] | None = None
 ) -> TrainedModel:
-    """The model in a snapshot.
+    """The model in a snapshot; classes without names are called by their numbers.
 
-    own: the network, if it is a user's own; config: what it was made with. Raises `InputError` if
-    the file does not say which it is, or has params that are not finite; `SnapshotError`.
+    own: the network, if it is a user's own; settings: what it was made with, by default its
+    defaults. Raises `InputError` if the file does not say which model it is of and how to feed it,
+    or has params that are not finite; `SnapshotError`.
     """
     snapshot = load_snapshot(file, own)
     expect_finite(snapshot.params, file)
-    class_names = tuple(snapshot.class_names or ())
     model, input_shape = snapshot.model, snapshot.input_shape
-    if model is None and input_shape is not None and config is not None:
-        model = build_network(config, input_shape, len(class_names))
+    if model is None and input_shape is not None and own is not None:
+        settings = own.resolved({}) if settings is None else settings
+        model = own.build(input_shape, len(snapshot.class_names or ()), settings)
     if model is None or input_shape is None:
-        raise InputError(f"{file} does not say which model it is of")
-    prepare = None if own is None or config is None else own_preparation(config)
-    if prepare is None:
+        why = " (a layer of your own without a spec cannot be built again: give --model)"
+        raise InputError(
+            f"{file} does not say which model it is of: {_again(file)}, input_shape=...)"
+            + why * (input_shape is not None)
+        )
+    if own is not None and own.brings("preprocess"):
+        if own.preprocess is None:
+            raise InputError(f"the preprocess is that of {own.name}: give --model {own.name}")
+        prepare: Callable[[Array], Array] = own.prepared
+    else:
         prepare = _normalization(file, snapshot)
+    count = _count_of_classes(model, input_shape, file)
+    numbers = [str(index) for index in range(count)]
+    class_names = tuple(snapshot.class_names or numbers)
     notes = snapshot.notes if isinstance(snapshot.notes, dict) else {}
-    labels = notes.get("labels", [str(index) for index in range(len(class_names))])
+    labels = notes.get("labels", numbers)
     if not isinstance(labels, list) or list(map(type, labels)) != [str] * len(class_names):
         raise InputError(f"{file}: its labels are not those of {len(class_names)} classes")
-    return TrainedModel(model, snapshot.params, input_shape, prepare, class_names, tuple(labels))
+    return TrainedModel(
+        model,
+        snapshot.params,
+        input_shape,
+        prepare,
+        class_names,
+        tuple(labels),
+        snapshot.outputs,
+    )
+
+
+def _again(file: Path) -> str:
+    return f"save it with fn.save({str(file)!r}, params, model=model"
 
 
 def _normalization(file: Path, snapshot: fn.Snapshot) -> Normalization:
     if snapshot.normalization is None:
-        raise InputError(f"{file} does not say which model it is of")
+        raise InputError(
+            f"{file} does not say how its inputs were normalised: {_again(file)}, ..., "
+            "normalization={'scale': 255, 'mean': 0, 'std': 1}) for pixels from 0 to 1, of "
+            "'scale': 1 for inputs as they are stored"
+        )
     try:
         return Normalization(**snapshot.normalization)
     except TypeError:
         raise InputError(f"{file}: its normalization is incomplete") from None
 
 
-def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str, Any]:
-    """How good a run's model is on its validation and test sets, if they have labels.
-
-    Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
-    for logits the calibration error; of more than 5 classes, the top-5 accuracy.
-    allow_changed: also on other data than the run was trained with. Raises `InputError` if they
-    are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
-    """
-    config, model = folder.read_config(), load_model(folder)
-    if config.own is not None:
-        tell_change(folder.path, config.own)
-    described = build_network(config, model.input_shape, len(model.class_names))
-    if described.spec != model.model.spec:
-        raise InputError(f"{folder.params} is of another network than {folder.config} describes")
-    expected = expected_data(folder.path, allow_changed=allow_changed)
-    data = load_data(config, expected)
-    say_what_was_read(folder.path, expected, data.record)
-    model.check_inputs(data.test[0], config.data)
-    if model.class_names != data.class_names:
-        raise InputError(
-            f"{config.data} has {len(data.class_names)} classes that are not the "
-            f"{len(model.class_names)} of the model in {folder.params}"
-        )
-    measured: dict[str, Any] = {}
-    details = _details(len(model.class_names), config.loss)
-    if config.own is not None:
-        details |= config.own.metrics
-    for part, (x, y) in (("val", data.validation or (None, None)), ("test", data.test)):
-        if x is not None and y is not None:
-            scores = model.evaluate(build_plain_loss(config), (x, y), details)
-            scores["examples"] = len(x)
-            measured |= {f"{part}_{name}": value for name, value in scores.items()}
-    if not measured:
-        raise InputError(f"{config.data} has no labels to evaluate {folder} with")
-    names = list(model.class_names)
-    return {"run": str(folder), "data": config.data, "class_names": names, **measured}
-
-
-def _details(classes: int, loss: str) -> dict[str, Metric]:
-    """Metrics as lists and numbers; only outputs trained as logits say how sure they are."""
-    details: dict[str, Metric] = {
-        "precision": lambda outputs, y: fn.precision(outputs, y).tolist(),
-        "recall": lambda outputs, y: fn.recall(outputs, y).tolist(),
-    }
-    if classes > 2 and loss == "cross-entropy":
-        details["calibration_error"] = fn.expected_calibration_error
-    if classes > 5:
-        details["top_5_accuracy"] = fn.top_k_accuracy
-    return details
+def _count_of_classes(model: Layer, input_shape: tuple[Any, ...], file: Path) -> int:
+    """How many classes a snapshot's model tells apart. Raises `InputError` if it is none such."""
+    if any(isinstance(size, tuple) for size in input_shape):
+        raise InputError(f"{file}: its model has several inputs, and data have one")
+    shape, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
+    if len(shape) != 1:
+        raise InputError(f"{file}: its model gives outputs of shape {shape}, no number a class")
+    count: int = max(2, shape[0])
+    return count

@@ -18,6 +18,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.tasks.build import build_optimizer
 from funcnn.experiments.tasks.task import Batch, Task, labels_of
 from funcnn.experiments.training.learner import NumpyLearner
+from funcnn.optimizers.base import AnyOptimizer
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.training import Metric
@@ -85,7 +86,7 @@ def make_shared_step(
     comm: Any,
     model: Layer,
     loss: Loss,
-    optimizer: fn.Optimizer,
+    optimizer: AnyOptimizer,
     metrics: Mapping[str, Metric],
     class_weights: Array | None = None,
 ) -> Callable[[fn.TrainState, Batch], tuple[fn.TrainState, dict[str, float]]]:

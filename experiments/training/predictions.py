@@ -8,51 +8,51 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import funcnn as fn
 from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import load_inputs
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.training.model import TrainedModel, load_model
-from funcnn.experiments.training.run_folder import RunFolder
-from funcnn.inference import probabilities
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.training.model import TrainedModel, model_of
+from funcnn.experiments.training.pictures import pictures_in, prepared
 from funcnn.types import Array
 
 _HEADER = ("Id", "Category")
 
 
 def write_predictions(
-    folder: RunFolder,
-    data: str,
+    run: Path,
+    data: Sequence[str],
     out: Path,
+    own: OwnModel | None = None,
     *,
     probabilities: bool = False,
     header: str | None = None,
     first_id: int | None = None,
 ) -> dict[str, Any]:
-    """The predicted class of every input in `data` (see `load_inputs`), as `Id,Category` rows.
+    """The predicted class of every input in the data, as `Id,Category` rows.
 
-    Ids count from `first_id`; if it is None they are those of the data, if these have some, or
-    count from 0. Classes are as the training data write them. probabilities: of each class a
-    column, called by its name, instead of the class. header: other names for the two columns, as
-    `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the inputs do not
-    fit the model, it has no probabilities, a name cannot be one, or `out` exists already.
+    run: a run's folder, or a snapshot. data: a data set (see `load_inputs`), or pictures, which are
+    prepared for the model. own: its network, if it is a user's own. Ids count from `first_id`; if
+    it is None they are those of the data, if these have some, or count from 0. Classes are as the
+    training data write them. probabilities: of each class a column, called by its name, instead of
+    the class. header: other names for the two columns, as `ImageId,Label`; for the ids alone with
+    probabilities. Raises `InputError` if the inputs do not fit the model, it has no probabilities,
+    a name cannot be one, or `out` exists already.
     """
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
-    model = load_model(folder)
-    loaded = load_inputs(data)
-    inputs = loaded.inputs
-    ids = loaded.ids if first_id is None else None
+    model = model_of(run, own)
+    inputs, ids, files = _inputs(model, data)
+    if first_id is not None:
+        ids = None
     if ids is None:
         first_id = first_id or 0
         ids = np.arange(first_id, first_id + len(inputs))
-    model.check_inputs(inputs, data)
     outputs = model.predict(inputs)
     if probabilities:
-        table = probability_table(model, outputs, folder.read_config())
+        table = probability_table(model, outputs)
         if names[0] in table:
             raise InputError(
                 f"--header {names[0]}: a class is called so too, give the ids another name"
@@ -62,16 +62,26 @@ def write_predictions(
             write_whole(out, table.to_csv(index=False, lineterminator="\n").encode())
         columns = list(table.columns)
     else:
-        classes = fn.predicted_classes(outputs)
+        classes = model.classes(outputs)
         with new_file(out):
             save_predictions(out, classes, model.labels, columns=names, ids=ids)
         columns = list(names)
-    if len(loaded.files) > 1:
-        files = loaded.files
+    if len(files) > 1:
         line = f"the rows are of the pictures by name: first {files[0]}, last {files[-1]}"
         logging.getLogger(__name__).warning("%s", printable(line))
-    made = {"run": str(folder), "data": data, "out": str(out), "rows": len(outputs)}
+    named = list(data) if len(data) > 1 else data[0]
+    made = {"run": str(run), "data": named, "out": str(out), "rows": len(outputs)}
     return {**made, "columns": columns, "first_id": first_id}
+
+
+def _inputs(model: TrainedModel, data: Sequence[str]) -> tuple[Array, Array | None, Sequence[str]]:
+    """The stored inputs `(N, ...)`, what the data call them if anything, and names of pictures."""
+    files = pictures_in(data)
+    if files is None:
+        loaded = load_inputs(data[0])
+        return model.as_inputs(loaded.inputs, data[0]), loaded.ids, loaded.files
+    pixels = np.stack([pixels for _, pixels in prepared(model, files)])  # (N, C, H, W)
+    return pixels.reshape(-1, *model.input_shape), None, [file for _, file in files]
 
 
 def _names_of(header: str | None, count: int) -> tuple[str, ...]:
@@ -88,21 +98,16 @@ def _names_of(header: str | None, count: int) -> tuple[str, ...]:
     return names
 
 
-def probability_table(model: TrainedModel, outputs: Array, config: RunConfig) -> pd.DataFrame:
+def probability_table(model: TrainedModel, outputs: Array) -> pd.DataFrame:
     """The probability of each class for outputs `(N, K)` or `(N, 1)`, a column for each class.
 
-    Raises `InputError` if the outputs were not trained to be probabilities or logits.
+    Raises `InputError` if the outputs stand for none.
     """
-    if config.loss == "squared-error" and not config.binary:
-        raise InputError(
-            f"--probabilities: a network trained with --loss {config.loss} has none; "
-            "train with --loss cross-entropy"
-        )
-    shares = probabilities(outputs, model.model, None)
-    if shares.shape[1] == 1:
-        shares = np.hstack([1 - shares, shares])  # (N, 1) -> (N, 2)
-    names = model.class_names or tuple(map(str, range(shares.shape[1])))
-    return pd.DataFrame(shares, columns=list(names))
+    try:
+        shares = model.probabilities(outputs)
+    except InputError as error:
+        raise InputError(f"--probabilities: {error}") from None
+    return pd.DataFrame(shares, columns=list(model.class_names))
 
 
 def predictions_text(

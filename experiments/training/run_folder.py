@@ -114,6 +114,11 @@ class RunFolder:
             raise InputError(f"{path} is a network, no run: what trains takes it as --model {path}")
         if path.suffix == ".py":
             raise InputError(f"{path} is no run: give a network in it, {path}:NAME")
+        if path.suffix.lower() == ".npz" and path.is_file():
+            raise InputError(
+                f"{path} is a snapshot, which does not say how it was trained: give the folder of "
+                "a run (evaluate, predict, inspect and export take a snapshot)"
+            )
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run: it has no config.json")
         return folder

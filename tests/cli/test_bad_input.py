@@ -25,6 +25,7 @@ TEST_LABELS = "images/t10k-labels-idx1-ubyte.gz"
 TEST_IMAGES = "images/t10k-images-idx3-ubyte.gz"
 PARAMS = "run/params.npz"
 LAST = "stopped/last.npz"
+METRICS = "run/metrics.csv"
 
 TINY = "--arch mlp2 --hidden 5 --data images --val-size 12 --epochs 2 --batch-size 8 --quiet"
 TRAIN = f"train {TINY} --out new"
@@ -103,6 +104,10 @@ def store(file, array):
 
 def delete(*files):
     return lambda: [Path(file).unlink() for file in files]
+
+
+def touch(file):
+    return lambda: Path(file).touch()
 
 
 def copy(source, target):
@@ -567,8 +572,26 @@ RESUMES = [
 
 SNAPSHOTS = [
     row("snapshot missing", "inspect none.npz", "none.npz", "No such file"),
-    row("snapshot is a folder", "inspect folder", "folder is a folder, not a file"),
-    row("snapshot is a run", "inspect run", "run is a folder", f"such as {PARAMS}"),
+    row("snapshot is a folder", "inspect folder", "folder is not the folder of a run"),
+    row("snapshot is nowhere", "evaluate none.npz --data images", "none.npz is neither the"),
+    row(
+        "compare: a snapshot", f"compare {PARAMS}", PARAMS, "give the folder of a run, or settings"
+    ),
+    row("resume: a snapshot", f"train --resume {PARAMS}", f"{PARAMS} is a file of a run: give its"),
+    row("curves: a snapshot", f"figure curves {PARAMS}", f"{PARAMS} is a file of a run: give its"),
+    row("evaluate: the state", f"evaluate {LAST} --data images", f"{LAST} is a file of a run"),
+    row(
+        "evaluate: its table", f"evaluate {METRICS} --data images", f"{METRICS} is a file of a run"
+    ),
+    row("evaluate: weights", "evaluate it.pt --data images", "funcnn import", after=touch("it.pt")),
+    row("evaluate: no data", f"evaluate {PARAMS}", "give some, as --data", "funcnn evaluate run"),
+    row(
+        "evaluate: what is of the run's own data",
+        "evaluate run --data images --allow-changed-data",
+        "leave out --data",
+    ),
+    row("evaluate: no labels", f"evaluate run --data {TEST_IMAGES}", TEST_IMAGES, "no labels"),
+    row("evaluate: points", "evaluate run --data points-xor", "points-xor", "(2,)"),
     row("snapshot empty", "inspect empty", "empty"),
     row("snapshot is text", "inspect note.txt", "note.txt is no file of weights"),
     row("snapshot cut short", INSPECT, PARAMS, after=cut(PARAMS)),
@@ -663,7 +686,6 @@ PREDICTS = [
 ]
 
 
-METRICS = "run/metrics.csv"
 CURVES = "figure curves run stopped"
 COLUMNS = b"epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
 FIGURES = [

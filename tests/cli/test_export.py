@@ -365,7 +365,7 @@ def import_of(file, options="--arch mlp3 --hidden 6x5", more="--data images --va
 
 
 EXPORTS = [
-    ("export none --to pt", ["none: No such file"], nothing),
+    ("export none --to pt", ["none is neither the folder of a run nor a snapshot"], nothing),
     ("export images --to pt", ["images is not the folder of a run"], nothing),
     (
         "export mlp3 --to onnx",
@@ -437,7 +437,7 @@ IMPORTS = [
 ]
 INSPECTS = [
     ("inspect none.onnx", ["none.onnx: No such file"], nothing),
-    ("inspect folder.pt", ["folder.pt is a folder, not a file"], nothing),
+    ("inspect folder.pt", ["folder.pt is not the folder of a run"], nothing),
     *(
         (f"inspect note.{suffix}", [f"note.{suffix} is not a", "or damaged"], nothing)
         for suffix in SUFFIXES

@@ -209,7 +209,7 @@ def test_a_kind_has_its_article():
         ("train -data k.npz", "No such option '-d'. Did you mean --data?"),
         ("train -data=k.npz", "No such option '-d'. Did you mean --data?"),
         ("train -x", "No such option '-x'."),
-        ("evaluate a b", "Got unexpected extra argument (b)"),
+        ("inspect a b", "Got unexpected extra argument (b)"),
         ("train a b", "Got unexpected extra arguments (a b)"),
     ],
 )

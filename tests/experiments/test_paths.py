@@ -37,7 +37,7 @@ def test_what_exists_is_no_place_for_a_result(tmp_path, make):
         (figures, figures.draw_activations),
         (figures, lambda out: figures.draw_curves([], out)),
         (overview, lambda out: overview.show_dataset("points-xor", out)),
-        (predictions, lambda out: predictions.write_predictions(None, "points-xor", out)),
+        (predictions, lambda out: predictions.write_predictions(None, ["points-xor"], out)),
     ],
     ids=["activations", "curves", "data show", "predict"],
 )

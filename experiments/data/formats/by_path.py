@@ -74,6 +74,20 @@ def read(path: Path) -> ImageData:
         raise InputError(f"{path} is in no form that is read: give {FORMS}") from None
 
 
+def pictures(path: Path) -> image_folders.PictureFiles | None:
+    """The picture at a path, or those in a folder in order of their names; None: it is a data set.
+
+    That is what `read` would read from it. Raises `InputError` if it cannot be listed.
+    """
+    if not path.is_dir():
+        named = is_image_name(path.name) and path.exists()
+        return [(DiskFolder(path.parent), path.name)] if named else None
+    folder = DiskFolder(path)
+    if _sets_in(folder, _is_set) or _files(path, "") or not image_folders.has_images(folder):
+        return None
+    return image_folders.in_order(folder)
+
+
 def _read_folder(path: Path) -> ImageData:
     folder = DiskFolder(path)
     set_folder = _only(_sets_in(folder, _is_set), path)

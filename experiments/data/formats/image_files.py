@@ -19,6 +19,8 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
 _NOT_READ = (".tif", ".tiff", ".heic", ".avif", ".svg", ".jp2")
 _TEXTS = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".log")
 _NOTES = (*_TEXTS, ".pdf", ".ini", ".db", ".py", ".ipynb", ".zip", ".npy", ".npz")
+_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_FEWER_BITS = 12
 _NOTE_NAMES = ("readme", "license", "licence")
 
 
@@ -43,12 +45,11 @@ def refuse_bombs() -> Iterator[None]:
         yield
 
 
-def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
-    """The pixels `(H, W)` of a picture, which must have this shape if one is given.
+@contextlib.contextmanager
+def _opened(stream: IO[bytes], where: str) -> Iterator["Image"]:
+    """The picture in a file, turned as its orientation says, for as long as this is open.
 
-    Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 16 bits stay so, as uint16.
-    A photograph is turned as its orientation says. Raises `InputError` if it is damaged, sees
-    through, moves, or is too large. To be called in `refuse_bombs`.
+    Whatever is wrong with it, now or when its pixels are read in here, is an `InputError`.
     """
     import PIL.Image
     import PIL.ImageOps
@@ -61,12 +62,7 @@ def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> 
             width, height = image.size
             expect_memory(width * height * len(image.getbands()), where)
             PIL.ImageOps.exif_transpose(image, in_place=True)
-            if shape is not None and image.size[::-1] != shape:
-                raise InputError(
-                    f"{where} is {sizes_text(image.size, ' x ')} pixels, width x height, but the "
-                    f"first picture is {sizes_text(shape[::-1], ' x ')}: resize them to one size"
-                )
-            return _grey(image, where)
+            yield image
     except InputError:
         raise
     except PIL.UnidentifiedImageError:
@@ -76,6 +72,45 @@ def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> 
     except Exception as error:  # a decoder of damaged bytes raises what it stumbles over
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{where} cannot be read as a picture: {reason}") from None
+
+
+def read_image(stream: IO[bytes], where: str, shape: tuple[int, int] | None) -> Array:
+    """The pixels `(H, W)` of a picture, which must have this shape if one is given.
+
+    Colours become their luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 16 bits stay so, as uint16.
+    A photograph is turned as its orientation says. Raises `InputError` if it is damaged, sees
+    through, moves, or is too large. To be called in `refuse_bombs`.
+    """
+    with _opened(stream, where) as image:
+        if shape is not None and image.size[::-1] != shape:
+            raise InputError(
+                f"{where} is {sizes_text(image.size, ' x ')} pixels, width x height, but the "
+                f"first picture is {sizes_text(shape[::-1], ' x ')}: resize them to one size"
+            )
+        return _grey(image, where)
+
+
+def read_colours(stream: IO[bytes], where: str, most: int) -> tuple[Array, bool]:
+    """The pixels `(H, W, 3)` of any picture, bytes, and whether it is transparent in parts.
+
+    What it lets through is white. 16 bits become 8. A picture of more than `most` pixels a side is
+    made smaller. Raises `InputError` as `read_image`, but not for transparency.
+    """
+    import PIL.Image
+
+    with refuse_bombs(), _opened(stream, where) as image:
+        seen_through = False
+        if image.mode.startswith("I") or image.mode == "F":
+            deep = _grey(image, where)
+            bits = 12 if deep.max() < 1 << _FEWER_BITS else 16  # as some cameras write
+            image = PIL.Image.fromarray((deep * (255 / ((1 << bits) - 1))).round().astype(np.uint8))
+        elif image.mode in _ALPHA or "transparency" in image.info:
+            image = image.convert("RGBA")
+            seen_through = image.getchannel("A").getextrema() != (255, 255)
+            image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("RGB")
+        image.thumbnail((most, most), PIL.Image.Resampling.BOX)
+        return np.array(image), seen_through
 
 
 def eight_bits(deep: Array) -> Array:
@@ -91,7 +126,7 @@ def _grey(image: "Image", where: str) -> Array:
         return np.asarray(image).astype(np.uint16)
     if image.mode == "F":
         raise InputError(f"{where} has fractions for pixels; save it with 8 bits a pixel")
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+    if image.mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise InputError(

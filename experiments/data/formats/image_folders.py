@@ -26,7 +26,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
-_Files = list[tuple[Folder, str]]
+PictureFiles = list[tuple[Folder, str]]
 _DEEPEST = 2  # folders below a class where pictures are looked for, to say that they are not read
 _FEWER_BITS = 12
 
@@ -84,9 +84,9 @@ def read_flat(folder: Folder) -> ImageData:
 
     Numbers in the names are compared by value: `2.png` comes before `10.png`. Raises `InputError`.
     """
-    in_order = _ordered(folder)
-    images = check_images(_images(in_order, folder.where), folder.where)
-    files = tuple(file for _, file in in_order)
+    ordered = in_order(folder)
+    images = check_images(_images(ordered, folder.where), folder.where)
+    files = tuple(file for _, file in ordered)
     return assemble(None, (images, None), folder.where)._replace(files=files)
 
 
@@ -152,7 +152,9 @@ def _value(digits: str) -> tuple[int, str]:
     return len(significant), significant
 
 
-def _ordered(folder: Folder) -> _Files:
+def in_order(folder: Folder) -> PictureFiles:
+    """The pictures in the folder itself, as `read_flat` reads them."""
+
     def key(name: str) -> list[tuple[int, str, str]]:
         words = re.split(r"(\d+)", name)
         return [(*_value(word), word) if word.isdecimal() else (-1, word, "") for word in words]
@@ -161,7 +163,7 @@ def _ordered(folder: Folder) -> _Files:
 
 
 def _read(folder: Folder, names: tuple[str, ...]) -> Examples:
-    files: _Files = []
+    files: PictureFiles = []
     labels: list[int] = []
     for label, name in enumerate(names):
         inner = folder.folders.get(name)
@@ -174,7 +176,7 @@ def _read(folder: Folder, names: tuple[str, ...]) -> Examples:
     return check_pair(images, np.array(names)[labels], folder.where, folder.where)
 
 
-def _images(files: _Files, where: str) -> Array:
+def _images(files: PictureFiles, where: str) -> Array:
     """The pictures `(N, H, W)`, all as large as the first."""
     if not files:
         raise InputError(f"{where} has no images")

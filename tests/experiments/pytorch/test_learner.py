@@ -16,7 +16,8 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.model import evaluate_run, load_model
+from funcnn.experiments.training.evaluation import evaluate_run
+from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
 

@@ -87,8 +87,8 @@ def test_outputs_that_are_no_logits_have_no_probabilities(images):
     funcnn("train", *SMALL, "--loss", "squared-error", "--data", images, "--out", "it")
     line = one_error(predict("it", images, "--probabilities", code=1))
     assert line == (
-        "Error: --probabilities: a network trained with --loss squared-error has none; train with "
-        "--loss cross-entropy"
+        "Error: --probabilities: the network gives scores, as one trained with --loss "
+        "squared-error does, and no probabilities: train with --loss cross-entropy"
     )
     assert not Path("out.csv").exists()
 

@@ -29,8 +29,9 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training import run as training_run
 from funcnn.experiments.training.callback import Callback
+from funcnn.experiments.training.evaluation import evaluate_run
 from funcnn.experiments.training.learner import make_learner
-from funcnn.experiments.training.model import evaluate_run, load_model
+from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 from funcnn.ops import matmul
