@@ -28,6 +28,7 @@ from funcnn.cli.train import train
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
 from funcnn.experiments.tasks.executed import place_of
 from funcnn.experiments.tasks.own_models import in_words
+from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.training.mpi_ranks import in_turn
 
 
@@ -110,6 +111,7 @@ def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:
         if isinstance(option, click.Option)
     }
     fitting = [name for name, choices in names.items() if extra[1] in choices]
+    fitting += ["--model"] if "--model" in names and is_reference(extra[1]) else []
     fitting += ["--data"] if "--data" in names else []
     return f": did you mean {fitting[0]} {quoted(extra[1])}?" if fitting else ""
 

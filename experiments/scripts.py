@@ -44,17 +44,18 @@ OnEpoch = Callable[[EpochRow], object]
 
 
 class Run(NamedTuple):
-    """A finished run."""
+    """A finished run.
+
+    path: its folder, as of the commands. summary: what came out, as `funcnn train --json` prints
+    it. history: a row for each recorded epoch, with `epoch`, `train_loss`, `val_accuracy` and so
+    on. model: the network. params: best on validation, or the last without a validation set.
+    """
 
     path: Path
-    """Its folder, as of the commands."""
     summary: dict[str, Any]
-    """What came out, as `funcnn train --json` prints it."""
     history: list[EpochRow]
-    """The recorded epochs."""
     model: Layer
     params: Tree
-    """Best on validation, or the last where there is no validation set."""
 
 
 def train(
@@ -68,13 +69,14 @@ def train(
 ) -> Run:
     """Train a network, and write what came out to a folder, as `funcnn train`.
 
-    network: see `Network`. settings: as the options of the command, `data="mnist"`, `epochs=5`,
-    `hidden=(64,)`; the keywords of a function of one's own; `loss`, `optimizer`, `metrics` and
-    `preprocess`, functions as in a file for `--model`. out: a new folder, by default the next under
-    `runs/`. on_epoch: called with each recorded epoch; if what it returns is true, the training
-    ends there, and is tested. threads: None: all cores. progress: a bar, if stderr is a terminal,
-    and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be used,
-    `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
+    network: an architecture's name, `FILE.py:NAME`, a layer, or a function that makes one,
+    `(input_shape, classes) -> layer`. settings: as the options of the command, `data="mnist"`,
+    `epochs=5`, `hidden=(64,)`; the keywords of a function of one's own; `loss`, `optimizer`,
+    `metrics` and `preprocess`, functions as in a file for `--model`. out: a new folder, by default
+    the next under `runs/`. on_epoch: called with each recorded epoch; if what it returns is true,
+    the training ends there, and is tested. threads: None: all cores. progress: a bar, if stderr is
+    a terminal, and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be
+    used, `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
     """
     config, values = _config(network, settings)
     with fn.threads.use_threads(threads):

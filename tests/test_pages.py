@@ -1,13 +1,16 @@
 """Every block of code and every command on a page of the documentation is run, long ones quickly.
 
 Examples with `>>>` are doctests. A command here has the options that the page gives, and then those
-of `QUICKLY`: of an option given twice the last counts.
+of `QUICKLY`: of an option given twice the last counts. A block that begins with the name of a file,
+`# mine.py`, is that file, and `python script.py` runs one.
 """
 
 import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -56,10 +59,11 @@ QUICKLY = [  # of the first expression that is found in a command, the options t
     (r"^compare .*--mode lockstep", "--data small/{data} --steps 2 --threads 1"),
     (r"^compare", f"{SMALL} --seeds 1 --steps 2"),
     (r"^sweep points", "--epochs 20 --seeds 1 --jobs 1"),
+    (r"^sweep \S+\.py:", "--data small/{data} --epochs 1 --jobs 1"),
     (r"^bench --profile", "--batch-size 2"),
     (r"^bench", "--rounds 1 --net tiny --peer funcnn"),
     (r"^import", "--data small/fashion-mnist"),
-    (r"^check", "--hidden 8"),
+    (r"^check (?!\S+\.py:)", "--hidden 8"),
 ]
 PARSED = {  # what is not run here, but read with all its options, and why
     r"--distributed": "needs mpiexec: test_mpi",
@@ -85,9 +89,17 @@ NOT_OURS = {  # other lines of a block, and what is looked at instead
 
 
 def blocks(page, language):
-    """The blocks of a page in a language."""
-    fenced = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    """The blocks of a page in a language, or in one of several (a regular expression)."""
+    fenced = re.findall(rf"^```(?:{language})\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
     return [block for block in fenced if not block.startswith(">>>")]
+
+
+def written(block, place):
+    """Whether a block is a file; it is written into the folder, then."""
+    named = re.match(r"# (\w+\.py)\n", block)
+    if named:
+        (place / named[1]).write_text(block, "utf-8")
+    return named is not None
 
 
 def lines_of(block):
@@ -147,7 +159,7 @@ def run(words, said):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with small data, two runs, a file of weights of one, and a student's archive."""
+    """Small data, two runs, weights of one, a student's archive, and a network of one's own."""
     place = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -163,6 +175,8 @@ def trained(tmp_path_factory):
         run(shlex.split("train --arch cnn3 --data mnist"), "train")
         run(shlex.split(f"export {RUN} --to pt --out weights.pt"), "export")
         hand_ins.write(place, "fashion-mlp")
+        for block in blocks(ROOT / "docs/tutorials/own-network.md", "python"):
+            written(block, place)
         sheet = Image.new("L", (200, 150), 220)
         ImageDraw.Draw(sheet).line([(60, 30), (120, 30), (80, 120)], fill=40, width=10)
         sheet.save("seven.jpg")
@@ -186,12 +200,9 @@ def test_every_page_is_known():
 
 
 def test_blocks_are_of_languages_that_are_looked_at():
-    languages = {
-        language
-        for page in PAGES
-        for language in re.findall(r"^```([^\n]+)\n.*?^```$", page.read_text("utf-8"), re.M | re.S)
-    }
-    assert languages == {"python", "sh", "powershell", "text", "{toctree}"}
+    fences = re.compile(r"^```(\S+)[^\n]*\n.*?^```$", re.M | re.S)
+    languages = {language for page in PAGES for language in fences.findall(page.read_text("utf-8"))}
+    assert languages == {"python", "sh", "powershell", "text", "{toctree}", "{literalinclude}"}
 
 
 def test_blocks_for_other_systems_have_commands_of_ours():
@@ -207,16 +218,17 @@ def test_blocks_for_other_systems_have_commands_of_ours():
 def test_the_blocks_of_a_page_run_one_after_the_other(page, here, capsys):
     if page.name == "CONTRIBUTING.md":
         pytest.skip("its block is part of a module: test_contributing")
-    namespace = {}
-    for block in blocks(page, "python"):
-        with np.errstate(divide="warn", over="warn", invalid="warn"):  # as anywhere but in tests
-            exec(compile(block, str(page), "exec"), namespace)
+    namespace, of_shell = {}, blocks(page, "sh")
+    for block in blocks(page, "python|sh"):
+        if block in of_shell:
+            for words in filter(None, lines_of(block)):
+                try_line(words, here)
+        elif not written(block, here):
+            with np.errstate(divide="warn", over="warn", invalid="warn"):  # as but in tests
+                exec(compile(block, str(page), "exec"), namespace)
     printed = capsys.readouterr().out
     for comment in re.findall(r"# prints: (.*)", page.read_text("utf-8")):
         assert f"{comment}\n" in printed
-    for block in blocks(page, "sh"):
-        for words in filter(None, lines_of(block)):
-            try_line(words, here)
 
 
 def try_line(words, here):
@@ -226,6 +238,9 @@ def try_line(words, here):
         known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         extras = re.search(r" -e \.(?:\[(.*?)\])?(?: -c tests/constraints.txt)?$", line)[1]
         assert set((extras or "").split(",")) - {""} <= set(known["optional-dependencies"])
+        return
+    if re.match(r"python (\w+\.py$|-c )", line):
+        subprocess.run([sys.executable, *words[1:]], cwd=here, check=True)
         return
     ours = re.fullmatch(r"(?:mpiexec .*?|\.venv/bin/)?\s*funcnn (.*)", line)
     if ours:

@@ -12,6 +12,7 @@ import pytest
 from helpers import ROOT
 
 import funcnn as fn
+from funcnn import experiments
 
 MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
 AIDS = {  # of these modules, what serves the library itself
@@ -73,7 +74,8 @@ ON_PAGES = examples_of_pages()
 
 
 def test_every_public_name_is_in_the_reference():
-    assert ON_PAGES.keys() == NAMES.keys()
+    scripts = {f"fn.experiments.{name}" for name in experiments.__all__}
+    assert ON_PAGES.keys() == NAMES.keys() | scripts
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def describe_file(file: Path, own: OwnModel | None = None) -> Description | Fore
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
-        file = snapshot_of(file)
+        file = snapshot_of(file, own)
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")

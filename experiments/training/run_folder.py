@@ -110,6 +110,10 @@ class RunFolder:
         folder = cls(path, own)
         if path.is_file() and cls(path.parent).config.is_file():
             raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
+        if is_reference(str(path)) and not path.exists():
+            raise InputError(f"{path} is a network, no run: what trains takes it as --model {path}")
+        if path.suffix == ".py":
+            raise InputError(f"{path} is no run: give a network in it, {path}:NAME")
         if path.suffix.lower() == ".npz" and path.is_file():
             raise InputError(
                 f"{path} is a snapshot, which does not say how it was trained: give the folder of "

@@ -205,6 +205,7 @@ def test_a_kind_has_its_article():
         ("train k.npz", "(k.npz): did you mean --data k.npz?"),
         ("train 'my own.npz'", "(my own.npz): did you mean --data 'my own.npz'?"),
         ("train mlp3", "(mlp3): did you mean --arch mlp3?"),
+        ("train mine.py:cnn", "(mine.py:cnn): did you mean --model mine.py:cnn?"),
         ("train -data k.npz", "No such option '-d'. Did you mean --data?"),
         ("train -data=k.npz", "No such option '-d'. Did you mean --data?"),
         ("train -x", "No such option '-x'."),
@@ -217,6 +218,28 @@ def test_a_value_without_its_option_is_told_which_it_is(typed, meant):
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: ")
     assert result.stderr.endswith(f"{meant}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "evaluate mine.py:cnn",
+            "mine.py:cnn is a network, no run: what trains takes it as",
+        ),
+        (
+            "compare mine.py:cnn",
+            "mine.py:cnn is a network, no run: what trains takes it as",
+        ),
+        ("check mine.py", "mine.py is no run: give a network in it, mine.py:NAME"),
+    ],
+)
+def test_a_network_where_a_run_should_be_is_told_where_it_goes(typed, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").touch()
+    result = CliRunner().invoke(main, shlex.split(typed))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {said}")
 
 
 @pytest.mark.parametrize(
