@@ -103,7 +103,7 @@ def _source(path: Path) -> Source:
 def _watched(file: str) -> Iterator[None]:
     """Run a file's code: what it prints is a warning, what it raises an `InputError`."""
     printed = _Printed(file)
-    stream: Any = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)  # type: ignore[type-var]
+    stream: Any = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
     try:
         with contextlib.redirect_stdout(stream), _limited(file):
             yield
