@@ -126,6 +126,10 @@ class Task(NamedTuple):
             "plain_loss": lambda outputs, targets: plain_loss(outputs, targets)[0],
         }
 
+    def own_metrics(self, outputs: Array, targets: Array) -> dict[str, float]:
+        """What metrics of the user's own say of outputs `(N, ...)`; {} if they have none."""
+        return {} if self.config.own is None else self.config.own.measured(outputs, targets)
+
     def key(self, index: int) -> fn.random.Key:
         """The key for one purpose; `load_dataset` uses index 0."""
         return fn.random.fold_in(fn.random.key(self.config.seed), index)

@@ -225,7 +225,7 @@ class TrainingRun:
         x_test, y_test = self._task.data.test
         if self._task.config.test_curve and y_test is not None:
             test_loss, test_accuracy, _ = self._evaluate(params, (x_test, y_test))
-        own = self._own_metrics(outputs, validation[1]) if validation else {}
+        own = self._task.own_metrics(outputs, validation[1]) if validation else {}
         row = EpochRow(
             epoch,
             means["plain_loss"],
@@ -239,10 +239,6 @@ class TrainingRun:
             {name: value if math.isfinite(value) else None for name, value in own.items()},
         )
         return row, loss
-
-    def _own_metrics(self, outputs: Array, y: Array) -> dict[str, float]:
-        own = self._task.config.own
-        return {} if own is None else own.measured(outputs, y)
 
     def _evaluate(self, params: Tree, examples: tuple[Array, Array]) -> tuple[float, float, Array]:
         """Loss, accuracy and outputs over stored examples."""
@@ -293,7 +289,7 @@ class TrainingRun:
                 )
             confusion = fn.confusion_matrix(outputs, y).tolist()
             tested = dict(zip(tested, (loss, accuracy, confusion), strict=True))
-            own = self._own_metrics(outputs, y)
+            own = self._task.own_metrics(outputs, y)
             tested |= {f"test_{name}": v for name, v in own.items() if math.isfinite(v)}
         summary = {
             "arch": config.arch,

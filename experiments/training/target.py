@@ -64,7 +64,7 @@ class Target(NamedTuple):
         fixed = [name for name in settings if name != "batch_size"]
         if fixed:
             raise InputError(f"the settings are those of {text}: leave out --{dashed(fixed[0])}")
-        if Path(text).is_file():
+        if Path(text).is_file() and Path(text).suffix.lower() == ".npz":
             return cls._of_snapshot(snapshot_of(Path(text)), settings, own)
         folder = RunFolder.open(Path(text), own)
         config = RunConfig.resolve({**folder.read_config().as_data(), **settings}, folder.own)
