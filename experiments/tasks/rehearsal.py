@@ -34,18 +34,18 @@ def rehearsed(task: Task) -> Task:
     (x, y), params = task.data.train, task.first_params()
     optimizer = build_optimizer(task.config, task.total_steps)
     loss = _checked(task.loss, own.file) if task.config.loss == "own" else task.loss
-    step = fn.make_train_step(task.model.apply, loss, optimizer)
+    shape_of = {"shape": lambda outputs, targets: outputs.shape}
+    step = fn.make_train_step(task.model.apply, loss, optimizer, shape_of)
     count = min(_EXAMPLES, task.batch_size)
     x, y = task.prepare(x[:count]), y[:count]
     with np.errstate(all="ignore"), own.running(f"in a first step, on {count} examples"):
-        outputs = fn.predict(task.model.apply, params, x)
         state = fn.TrainState.create(params, optimizer, rng=task.key(2))
         _, measured = step(state, (x, y))
     shape, _ = task.model.init(fn.random.SHAPES_ONLY, task.input_shape)
-    if outputs.shape != (count, *shape):
+    if measured["shape"] != (count, *shape):
         raise InputError(
-            f"{own.where}: for {count} inputs its outputs have the shape {outputs.shape}, but by "
-            f"its init {(count, *shape)}"
+            f"{own.where}: for {count} inputs its outputs have the shape {measured['shape']}, but "
+            f"by its init {(count, *shape)}"
         )
     if "learning_rate" not in measured:
         raise InputError(

@@ -462,6 +462,20 @@ def test_a_layer_is_tried_before_there_is_a_folder(wrong):
         assert tree_digest() == before
 
 
+def test_a_layer_that_gives_another_shape_than_it_says_is_refused():
+    Path("bad.py").write_text(
+        f"{HEAD}def net(input_shape, classes):\n"
+        "    def apply(params, x, *, rng=None, train=False):\n"
+        "        return x, lambda dy: ({}, dy)\n\n"
+        "    said = fn.Layer(lambda rng, shape: ((classes,), {}), apply)\n"
+        "    return fn.serial(fn.Flatten(), fn.Dense(4), said)\n"
+    )
+    line = one_error(funcnn("train", *settings("bad.py:net"), code=1))
+    assert line == (
+        "Error: bad.py:2: for 8 inputs its outputs have the shape (8, 4), but by its init (8, 3)"
+    )
+
+
 def test_what_goes_wrong_later_is_one_line_too():
     """A layer that takes whole batches of 8 alone: the validation set is of 12."""
     Path("bad.py").write_text(
