@@ -220,6 +220,52 @@ def test_a_sweep_has_a_grid_of_its_own_keywords():
     assert tree_digest() == before
 
 
+def test_a_config_runs_again_with_its_file():
+    again = ["--config", "res/config.json", "--model", "res.py:res", "--quiet"]
+    funcnn("train", *again, "--out", "again")
+    expect_same_run("again", "res")
+    funcnn("train", *again, "--set", "width=2", "--out", "narrow")
+    assert json.loads(Path("narrow/config.json").read_text())["own_settings"]["width"] == 2
+    Path("other.py").write_text(RESIDUAL)
+    again[3] = "other.py:res"
+    line = one_error(funcnn("train", *again, code=1))
+    assert line == "Error: --arch other.py:res: res/config.json is of res.py:res"
+
+
+def test_a_file_that_has_changed_is_said():
+    Path("res.py").write_text(RESIDUAL + "# changed\n")
+    result = funcnn("evaluate", "res", "--model", "res.py:res", "--json")
+    assert result.stderr == "res.py has changed since: res/model.py.txt is what was trained\n"
+    json.loads(result.stdout)
+    # What the record alone is needed for, it does.
+    parse(funcnn("evaluate", "res", "--json"))
+
+
+def test_a_run_goes_on_from_another_place(monkeypatch):
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    funcnn("train", "--resume", "../half-scaled", "--model", "../scaled.py:scaled", "--quiet")
+    expect_same_run("../half-scaled", "../scaled")
+
+
+def test_a_stopped_comparison_goes_on():
+    pytest.importorskip("torch")
+
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    for run, model in (("res", ()), ("scaled", ("--model", "scaled.py:scaled"))):
+        given = ["--mode", "lockstep", "--steps", "2", "--out", f"cmp-{run}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comparison.Comparison, "_locksteps", stopped)
+            funcnn("compare", run, *model, *given, code=130)
+        gone() if run == "res" else None
+        if model:
+            line = one_error(funcnn("compare", "--resume", f"cmp-{run}", code=1))
+            assert "give --model scaled.py:scaled" in line
+        funcnn("compare", "--resume", f"cmp-{run}", *model)
+
+
 # --- of layers of one's own --------------------------------------------------------------------
 
 LATER = {
@@ -487,7 +533,7 @@ def test_what_goes_wrong_later_is_one_line_too():
     )
     line = one_error(funcnn("train", *settings("bad.py:net"), "--quiet", code=1))
     assert line == "Error: bad.py:6: AssertionError: not 8"
-    given = [*settings("bad.py:net")[1:], "--grid", "lr=0.1,0.2", "--quiet"]
+    given = [*settings("bad.py:net")[1:], "--grid", "lr=0.1,0.2"]
     assert "bad.py:6: AssertionError" in funcnn("sweep", *given, code=1).output
 
 
