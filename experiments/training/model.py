@@ -150,7 +150,7 @@ def read_model(
         model = build_network(config, input_shape, len(class_names))
     if model is None or input_shape is None:
         raise InputError(f"{file} does not say which model it is of")
-    prepare = None if own is None or config is None else own_preparation(config)
+    prepare = None if own is None or config is None else own_preparation(config, input_shape)
     if prepare is None:
         prepare = _normalization(file, snapshot)
     notes = snapshot.notes if isinstance(snapshot.notes, dict) else {}

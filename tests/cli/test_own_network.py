@@ -508,6 +508,19 @@ def test_a_layer_is_tried_before_there_is_a_folder(wrong):
         assert tree_digest() == before
 
 
+def test_preprocess_gives_the_shape_that_it_gave_first():
+    image_folder(Path("large"), side=8)
+    given = ["parts", "--data", "large", "--out", "new.csv", "--model", "parts.py:net"]
+    line = one_error(funcnn("predict", *given, code=1))
+    assert line == (
+        "Error: parts.py: preprocess makes (1, 4, 8) of 20 inputs of shape (1, 8, 8), and the "
+        "network takes (1, 2, 4)"
+    )
+    Path("parts.py").write_text(PARTS.replace("::2]", ": 2 if len(x) < 9 else 4]"))
+    line = one_error(funcnn("train", *settings("parts.py:net"), "--quiet", code=1))
+    assert "preprocess makes (1, 4, 4) of 12 inputs of shape (1, 4, 4), and the ne" in line
+
+
 def test_a_layer_that_gives_another_shape_than_it_says_is_refused():
     Path("bad.py").write_text(
         f"{HEAD}def net(input_shape, classes):\n"
