@@ -349,6 +349,9 @@ WITHOUT = {
     "import nothing.pt --data images": "--arch or --model",
     "sweep res.py:res --grid nothing=1,2": "res.py:res has no setting 'nothing'",
     "sweep mlp3 --set width=1": "--set width",
+    "sweep res.py:res --grid width=2,3 --set width=4": "--set width fixes it already",
+    "sweep res.py:res --grid width=2,x": "--grid width=x: give a whole number, as 4",
+    "sweep nowhere.py:res --grid width=2": "nowhere.py: it cannot be read",
     "evaluate res --model parts.py:net": "",
 }
 
