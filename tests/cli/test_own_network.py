@@ -367,6 +367,27 @@ def test_what_is_wanting_is_one_line_and_changes_nothing(command):
     assert tree_digest() == before
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--set width=3 --set width=4", "Error: Invalid value for '--set': width is given twice"),
+        ("--set width", "Error: Invalid value for '--set': 'width': give KEYWORD=VALUE, as width="),
+        ("--set =3", "Error: Invalid value for '--set': '=3': give KEYWORD=VALUE, as width=64"),
+    ],
+)
+def test_what_is_no_setting_is_one_line(given, said):
+    line = one_error(funcnn("train", "--model", "res.py:res", *given.split(), code=2))
+    assert line.startswith(said)
+
+
+def test_dashes_in_a_keyword_are_those_of_options():
+    Path("dashed.py").write_text(RESIDUAL.replace("width", "my_width"))
+    given = settings("dashed.py:res", "--set", "my-width=2", "--epochs", "1", "--quiet")
+    funcnn("train", *given, "--out", "dashed")
+    config = json.loads(Path("dashed/config.json").read_text())
+    assert config["own_settings"] == {"my_width": 2, "drop": 0.0}
+
+
 # --- what a run kept ---------------------------------------------------------------------------
 
 PLANTED = """
