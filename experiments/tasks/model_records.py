@@ -52,7 +52,9 @@ def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
 
     Raises `InputError` if the record is not there, damaged, or of a network of another name.
     """
-    record = _read(folder, name)
+    record = _read(folder)
+    if record.name != name:
+        raise InputError(f"{folder / _RECORD} is of {record.name}, but the config is of {name}")
     return recorded_model(record, str(folder)) if own is None else own
 
 
@@ -74,10 +76,10 @@ def is_changed(folder: Path, own: OwnModel | None) -> bool:
     """Whether the file of a network is another one than that which a run's folder recorded."""
     if own is None or own.source is None:
         return False
-    return _read(folder, own.name).sha256 != own.source.sha256
+    return _read(folder).sha256 != own.source.sha256
 
 
-def _read(folder: Path, name: str) -> Record:
+def _read(folder: Path) -> Record:
     path, expected = folder / _RECORD, "the record of a network"
     values = read_record(path, expected)
     kinds: dict[str, tuple[type, ...]] = {
@@ -88,10 +90,7 @@ def _read(folder: Path, name: str) -> Record:
         "sha256": (str, type(None)),
     }
     expect_kinds(path, expected, values, kinds)
-    record = Record(*(values[key] for key in Record._fields))
-    if record.name != name:
-        raise InputError(f"{path} is of {record.name}, but the config is of {name}")
-    return record
+    return Record(*(values[key] for key in Record._fields))
 
 
 def _maker(where: str, record: Record) -> Callable[..., Layer]:

@@ -20,7 +20,6 @@ from funcnn.experiments.tasks.build import (
     own_preparation,
 )
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.model_records import tell_change
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.run_folder import RunFolder
@@ -178,8 +177,6 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
     """
     config, model = folder.read_config(), load_model(folder)
-    if config.own is not None:
-        tell_change(folder.path, config.own)
     described = build_network(config, model.input_shape, len(model.class_names))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")

@@ -237,6 +237,8 @@ def test_a_file_that_has_changed_is_said():
     result = funcnn("evaluate", "res", "--model", "res.py:res", "--json")
     assert result.stderr == "res.py has changed since: res/model.py.txt is what was trained\n"
     json.loads(result.stdout)
+    result = funcnn("train", "--resume", "half", "--model", "res.py:res", "--quiet")
+    assert result.stderr == "res.py has changed since: half/model.py.txt is what was trained\n"
     # What the record alone is needed for, it does.
     parse(funcnn("evaluate", "res", "--json"))
 
@@ -246,6 +248,9 @@ def test_a_run_goes_on_from_another_place(monkeypatch):
     monkeypatch.chdir("elsewhere")
     funcnn("train", "--resume", "../half-scaled", "--model", "../scaled.py:scaled", "--quiet")
     expect_same_run("../half-scaled", "../scaled")
+    for command in ("evaluate", "check"):
+        result = funcnn(command, "../scaled", "--model", "../scaled.py:scaled")
+        assert "has changed" not in result.output
 
 
 def test_a_stopped_comparison_goes_on():
