@@ -15,6 +15,7 @@ from helpers import assert_same_bits
 from image_files import image_folder
 
 import funcnn as fn
+from funcnn import experiments
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import executed, networks
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, KEYWORDS
@@ -392,6 +393,9 @@ def test_every_option_is_a_name_that_no_setting_has():
     others = {"sets", "as_json", "resume_run", "config_file", "allow_changed_data"}
     others |= {"prefix", "renames", "net", "peer", "measure", "rounds", "profile"}
     assert options - others <= OPTION_NAMES
+    for function in (experiments.train, experiments.resume, experiments.compare_with_torch):
+        names = {*inspect.signature(function).parameters} - {"settings", "parts"}
+        assert names <= OPTION_NAMES
     assert set(SETTINGS) <= OPTION_NAMES
 
 
