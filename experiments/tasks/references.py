@@ -14,20 +14,8 @@ OPTION_NAMES = frozenset(
         *SETTINGS,
         *PARTS,
         *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "modes"),
-        *(
-            "network",
-            "on_epoch",
-            "out",
-            "own_settings",
-            "path",
-            "progress",
-            "quiet",
-            "resume",
-            "scheduler",
-            "seeds",
-            "set",
-        ),
-        *("steps", "threads", "trial"),
+        *("network", "on_epoch", "out", "own_settings", "path", "progress", "quiet", "resume"),
+        *("scheduler", "seeds", "set", "steps", "threads", "trial"),
     )
 )
 """What no setting of a network can be called: names of options, and of arguments in a script."""
