@@ -162,7 +162,7 @@ class OwnModel:
             yield
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{self.place_of(error)}: {what}: {in_words(error)}") from error
 
     @property

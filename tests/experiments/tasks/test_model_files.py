@@ -288,6 +288,7 @@ MADE = {
     "return net": "mine.py:1: net returns a function, not a layer: call it, as a layer",
     "raise KeyError('k')": "mine.py:2: net: KeyError: 'k'",
     "raise ValueError('no\\ngood')": "mine.py:2: net: no good",
+    "raise SystemExit(3)": "mine.py:2: net: SystemExit: 3",
     "import funcnn as fn; return fn.Relu()": "outputs have the shape (1, 4, 4), and 3 classes need",
     "import funcnn as fn; return fn.serial(fn.Flatten(), fn.Dense(7))": "the shape (7,), and 3 cla",
     "import funcnn as fn; return fn.Conv(3, 9)": "net does not fit the data (inputs of shape (1, 4",
