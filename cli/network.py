@@ -1,6 +1,7 @@
 """The options that give a network of one's own: `--model` and its `--set`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -90,11 +91,9 @@ def network_named(
     """
     from funcnn.experiments.training.target import Target
 
-    if is_reference(name):
-        settings = settings | own_settings(read_own(name), sets)
-    elif sets:
-        own_settings(None, sets)
-    if model is not None and (is_reference(name) or name in ARCHITECTURES):
+    own = read_own(name) if is_reference(name) and not Path(name).exists() else None
+    settings = settings | own_settings(own, sets)
+    if model is not None and (own is not None or name in ARCHITECTURES):
         raise InputError(f"--model {model}: it is for a run; {name} is a network itself")
     return Target.find(name, settings, None if model is None else read_own(model))
 

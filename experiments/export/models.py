@@ -27,7 +27,13 @@ from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.sizes import fitted
-from funcnn.experiments.training.model import expect_finite, network_in, save_model, snapshot_of
+from funcnn.experiments.training.model import (
+    expect_finite,
+    network_in,
+    params_file,
+    save_model,
+    snapshot_of,
+)
 from funcnn.experiments.training.run_folder import RunFolder
 
 FORMS = ("pt", "safetensors", "onnx")
@@ -44,11 +50,13 @@ def export_model(
     Raises `InputError` if the snapshot does not say which model it is of, for a layer that the form
     has no word for, or if `out` exists; `SnapshotError`, `OSError`.
     """
-    file, settings = snapshot_of(run, own), None
+    settings = None
     if run.is_dir():
         folder = RunFolder.open(run, own)
-        own = folder.own
+        file, own = params_file(folder), folder.own
         settings = folder.read_config().own_settings if own else None
+    else:
+        file = snapshot_of(run)
     snapshot, model, input_shape = network_in(file, own, settings)
     out = out or file.with_suffix(f".{form}")
     expect_new(out, f".{form}")

@@ -93,7 +93,8 @@ class Plan(NamedTuple):
         fixed = {name: value for name, value in fixed.items() if name != "seed"}
         for name in grid:
             if name in fixed:
-                raise InputError(f"--grid {name}: --{dashed(name)} fixes it already, leave out one")
+                option = dashed(name) if name in SETTINGS else f"set {name}"
+                raise InputError(f"--grid {name}: --{option} fixes it already, leave out one")
         grid = _with_trials(target, trials, grid)
         points = []
         for values in (dict(zip(grid, each, strict=True)) for each in _product(grid)):

@@ -1,6 +1,7 @@
 """From the names in a config to what they stand for: data, network, loss, optimizer."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -117,12 +118,17 @@ def _own_optimizer(config: RunConfig, schedule: Schedule) -> AnyOptimizer:
     return made
 
 
-def preparation(config: RunConfig, data: Dataset) -> Callable[[Array], Array]:
-    """What makes stored inputs `(N, ...)` those of the network; see `Task.prepare`."""
-    return own_preparation(config) or data.normalization
+def preparation(
+    config: RunConfig, data: Dataset, shape: Shape | None = None
+) -> Callable[[Array], Array]:
+    """What makes stored inputs `(N, ...)` those of the network; see `Task.prepare`.
+
+    shape: of one of those, where that is known.
+    """
+    return own_preparation(config, shape) or data.normalization
 
 
-def own_preparation(config: RunConfig) -> Callable[[Array], Array] | None:
+def own_preparation(config: RunConfig, shape: Shape | None) -> Callable[[Array], Array] | None:
     """What a user's own file does in the place of the normalisation; None: nothing.
 
     Raises `InputError` if that is of a file that is not here.
@@ -130,10 +136,10 @@ def own_preparation(config: RunConfig) -> Callable[[Array], Array] | None:
     if config.own is None or not config.own.brings("preprocess"):
         return None
     _own_part(config, "preprocess")
-    return config.own.prepared
+    return functools.partial(config.own.prepared, shape=shape)
 
 
 def prepared_shape(config: RunConfig, data: Dataset) -> Shape:
     """The shape of one prepared input. Raises `InputError` if a user's own code does not do it."""
-    prepare = own_preparation(config)
+    prepare = own_preparation(config, None)
     return data.input_shape if prepare is None else tuple(prepare(data.train[0][:2]).shape[1:])

@@ -155,6 +155,8 @@ class _TooLongError(BaseException):
 class _Printed(io.BufferedIOBase):
     """Takes what is printed, and keeps from where."""
 
+    name = "<stdout>"
+
     def __init__(self, file: str) -> None:
         self.place: str | None = None
         self._file = file

@@ -120,10 +120,10 @@ class OwnModel:
         self._expect_outputs(shape, classes, binary)
         return made
 
-    def prepared(self, x: Array) -> Array:
+    def prepared(self, x: Array, shape: Shape | None = None) -> Array:
         """What `preprocess` makes of stored inputs `(N, ...)`, in float32.
 
-        Raises `InputError` if those are no inputs.
+        shape: of one of them, where that is known. Raises `InputError` if those are no inputs.
         """
         assert self.preprocess is not None
         stored = x.view()
@@ -134,6 +134,11 @@ class OwnModel:
             raise InputError(
                 f"{self.file}: preprocess gives {array.dtype} of shape {array.shape} for {len(x)} "
                 f"inputs of shape {x.shape[1:]}: it must give as many, as floats"
+            )
+        if shape is not None and array.shape[1:] != shape:
+            raise InputError(
+                f"{self.file}: preprocess makes {array.shape[1:]} of {len(x)} inputs of shape "
+                f"{x.shape[1:]}, and the network takes {shape}"
             )
         return array.astype(np.float32, copy=False)
 
@@ -157,7 +162,7 @@ class OwnModel:
             yield
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{self.place_of(error)}: {what}: {in_words(error)}") from error
 
     @property

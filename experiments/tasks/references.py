@@ -5,16 +5,17 @@ from typing import Any
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.config import SETTINGS
-from funcnn.experiments.tasks.model_files import read_model
+from funcnn.experiments.tasks.model_files import PARTS, read_model
 from funcnn.experiments.tasks.model_records import recorded_model
 from funcnn.experiments.tasks.own_models import OwnModel, Record
 
 OPTION_NAMES = frozenset(
     (
         *SETTINGS,
-        *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "on_epoch"),
-        *("out", "own_settings", "progress", "quiet", "resume", "scheduler", "seeds", "set"),
-        *("steps", "threads", "trial"),
+        *PARTS,
+        *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "modes"),
+        *("network", "on_epoch", "out", "own_settings", "path", "progress", "quiet", "resume"),
+        *("scheduler", "seeds", "set", "steps", "threads", "trial"),
     )
 )
 """What no setting of a network can be called: names of options, and of arguments in a script."""

@@ -142,7 +142,7 @@ class Task(NamedTuple):
     @property
     def prepare(self) -> Callable[[Array], Array]:
         """Stored inputs `(N, ...)` to what the model takes: normalised, or as a user's own does."""
-        return preparation(self.config, self.data)
+        return preparation(self.config, self.data, self.input_shape)
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ def save_model(
     """Write the model that a run of this config keeps on these data."""
     input_shape = prepared_shape(config, data)
     shape, _ = model.init(fn.random.SHAPES_ONLY, input_shape)
-    normalized = own_preparation(config) is None
+    normalized = own_preparation(config, input_shape) is None
     fn.save(
         folder.params,
         params,
@@ -117,7 +118,7 @@ def params_file(folder: RunFolder) -> Path:
     return folder.params
 
 
-def snapshot_of(run: Path, own: OwnModel | None = None) -> Path:
+def snapshot_of(run: Path) -> Path:
     """The snapshot that is meant: a file, or of the folder of a run the model that it kept.
 
     Raises `InputError` if it is neither, or if it is another file of a run.
@@ -129,7 +130,7 @@ def snapshot_of(run: Path, own: OwnModel | None = None) -> Path:
     beside = RunFolder(run.parent)
     others = (beside.last, beside.config, beside.metrics, beside.summary)
     if run.is_dir() or (run in others and beside.config.is_file()):
-        return params_file(RunFolder.open(run, own))
+        return params_file(RunFolder.open(run))
     return run
 
 
@@ -217,7 +218,7 @@ def read_model(
     if own is not None and own.brings("preprocess"):
         if own.preprocess is None:
             raise InputError(f"the preprocess is that of {own.name}: give --model {own.name}")
-        prepare: Callable[[Array], Array] = own.prepared
+        prepare: Callable[[Array], Array] = partial(own.prepared, shape=input_shape)
     else:
         prepare = _normalization(file, snapshot)
     count = _count_of_classes(model, input_shape, file)

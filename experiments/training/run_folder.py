@@ -22,7 +22,7 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.model_records import read_own_model
+from funcnn.experiments.tasks.model_records import read_own_model, tell_change
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.settings import is_reference
 
@@ -106,7 +106,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, own: OwnModel | None = None) -> "RunFolder":
-        """The folder of an existing run. Raises `InputError` if it is none."""
+        """The folder of an existing run. Raises `InputError` if it is none.
+
+        Where the network is given, but its file is not the one that was trained, it is said.
+        """
         folder = cls(path, own)
         if path.is_file() and cls(path.parent).config.is_file():
             raise InputError(f"{path} is a file of a run: give its folder, {quoted(path.parent)}")
@@ -121,6 +124,8 @@ class RunFolder:
             )
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run: it has no config.json")
+        if own is not None and folder.own is not None:
+            tell_change(path, own)
         return folder
 
     def read_config(self) -> RunConfig:

@@ -220,6 +220,57 @@ def test_a_sweep_has_a_grid_of_its_own_keywords():
     assert tree_digest() == before
 
 
+def test_a_config_runs_again_with_its_file():
+    again = ["--config", "res/config.json", "--model", "res.py:res", "--quiet"]
+    funcnn("train", *again, "--out", "again")
+    expect_same_run("again", "res")
+    funcnn("train", *again, "--set", "width=2", "--out", "narrow")
+    assert json.loads(Path("narrow/config.json").read_text())["own_settings"]["width"] == 2
+    Path("other.py").write_text(RESIDUAL)
+    again[3] = "other.py:res"
+    line = one_error(funcnn("train", *again, code=1))
+    assert line == "Error: --arch other.py:res: res/config.json is of res.py:res"
+
+
+def test_a_file_that_has_changed_is_said():
+    Path("res.py").write_text(RESIDUAL + "# changed\n")
+    result = funcnn("evaluate", "res", "--model", "res.py:res", "--json")
+    assert result.stderr == "res.py has changed since: res/model.py.txt is what was trained\n"
+    json.loads(result.stdout)
+    result = funcnn("train", "--resume", "half", "--model", "res.py:res", "--quiet")
+    assert result.stderr == "res.py has changed since: half/model.py.txt is what was trained\n"
+    # What the record alone is needed for, it does.
+    parse(funcnn("evaluate", "res", "--json"))
+
+
+def test_a_run_goes_on_from_another_place(monkeypatch):
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    funcnn("train", "--resume", "../half-scaled", "--model", "../scaled.py:scaled", "--quiet")
+    expect_same_run("../half-scaled", "../scaled")
+    for command in ("evaluate", "check"):
+        result = funcnn(command, "../scaled", "--model", "../scaled.py:scaled")
+        assert "has changed" not in result.output
+
+
+def test_a_stopped_comparison_goes_on():
+    pytest.importorskip("torch")
+
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    for run, model in (("res", ()), ("scaled", ("--model", "scaled.py:scaled"))):
+        given = ["--mode", "lockstep", "--steps", "2", "--out", f"cmp-{run}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comparison.Comparison, "_locksteps", stopped)
+            funcnn("compare", run, *model, *given, code=130)
+        gone() if run == "res" else None
+        if model:
+            line = one_error(funcnn("compare", "--resume", f"cmp-{run}", code=1))
+            assert "give --model scaled.py:scaled" in line
+        funcnn("compare", "--resume", f"cmp-{run}", *model)
+
+
 # --- of layers of one's own --------------------------------------------------------------------
 
 LATER = {
@@ -303,6 +354,9 @@ WITHOUT = {
     "import nothing.pt --data images": "--arch or --model",
     "sweep res.py:res --grid nothing=1,2": "res.py:res has no setting 'nothing'",
     "sweep mlp3 --set width=1": "--set width",
+    "sweep res.py:res --grid width=2,3 --set width=4": "--set width fixes it already",
+    "sweep res.py:res --grid width=2,x": "--grid width=x: give a whole number, as 4",
+    "sweep nowhere.py:res --grid width=2": "nowhere.py: it cannot be read",
     "evaluate res --model parts.py:net": "",
 }
 
@@ -313,9 +367,32 @@ def test_what_is_wanting_is_one_line_and_changes_nothing(command):
     given = command.split()
     if given[:2] == ["train", "--backend"]:
         given += settings("")[2:]
-    line = one_error(funcnn(*given, code=1))
+    *notes, line = funcnn(*given, code=1).output.splitlines()
+    assert all("has changed since" in note for note in notes)
+    assert line.startswith("Error: ")
     assert WITHOUT[command] in line
     assert tree_digest() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--set width=3 --set width=4", "Error: Invalid value for '--set': width is given twice"),
+        ("--set width", "Error: Invalid value for '--set': 'width': give KEYWORD=VALUE, as width="),
+        ("--set =3", "Error: Invalid value for '--set': '=3': give KEYWORD=VALUE, as width=64"),
+    ],
+)
+def test_what_is_no_setting_is_one_line(given, said):
+    line = one_error(funcnn("train", "--model", "res.py:res", *given.split(), code=2))
+    assert line.startswith(said)
+
+
+def test_dashes_in_a_keyword_are_those_of_options():
+    Path("dashed.py").write_text(RESIDUAL.replace("width", "my_width"))
+    given = settings("dashed.py:res", "--set", "my-width=2", "--epochs", "1", "--quiet")
+    funcnn("train", *given, "--out", "dashed")
+    config = json.loads(Path("dashed/config.json").read_text())
+    assert config["own_settings"] == {"my_width": 2, "drop": 0.0}
 
 
 # --- what a run kept ---------------------------------------------------------------------------
@@ -458,6 +535,33 @@ def test_a_layer_is_tried_before_there_is_a_folder(wrong):
         assert tree_digest() == before
 
 
+def test_preprocess_gives_the_shape_that_it_gave_first():
+    image_folder(Path("large"), side=8)
+    given = ["parts", "--data", "large", "--out", "new.csv", "--model", "parts.py:net"]
+    line = one_error(funcnn("predict", *given, code=1))
+    assert line == (
+        "Error: parts.py: preprocess makes (1, 4, 8) of 20 inputs of shape (1, 8, 8), and the "
+        "network takes (1, 2, 4)"
+    )
+    Path("parts.py").write_text(PARTS.replace("::2]", ": 2 if len(x) < 9 else 4]"))
+    line = one_error(funcnn("train", *settings("parts.py:net"), "--quiet", code=1))
+    assert "preprocess makes (1, 4, 4) of 12 inputs of shape (1, 4, 4), and the ne" in line
+
+
+def test_a_layer_that_gives_another_shape_than_it_says_is_refused():
+    Path("bad.py").write_text(
+        f"{HEAD}def net(input_shape, classes):\n"
+        "    def apply(params, x, *, rng=None, train=False):\n"
+        "        return x, lambda dy: ({}, dy)\n\n"
+        "    said = fn.Layer(lambda rng, shape: ((classes,), {}), apply)\n"
+        "    return fn.serial(fn.Flatten(), fn.Dense(4), said)\n"
+    )
+    line = one_error(funcnn("train", *settings("bad.py:net"), code=1))
+    assert line == (
+        "Error: bad.py:2: for 8 inputs its outputs have the shape (8, 4), but by its init (8, 3)"
+    )
+
+
 def test_what_goes_wrong_later_is_one_line_too():
     """A layer that takes whole batches of 8 alone: the validation set is of 12."""
     Path("bad.py").write_text(
@@ -517,7 +621,10 @@ def test_an_operator_is_tried_before_there_is_a_file(wrong):
     Path("op.py").write_text(f"{SCALED}{operator}")
     before = tree_digest()
     given = ["export", "scaled", "--to", "onnx", "--model", "op.py:scaled"]
-    assert said in one_error(funcnn(*given, code=1))
+    note, line = funcnn(*given, code=1).output.splitlines()
+    assert note == "op.py has changed since: scaled/model.py.txt is what was trained"
+    assert line.startswith("Error: ")
+    assert said in line
     assert tree_digest() == before
 
 

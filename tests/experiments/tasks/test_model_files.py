@@ -15,6 +15,7 @@ from helpers import assert_same_bits
 from image_files import image_folder
 
 import funcnn as fn
+from funcnn import experiments
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks import executed, networks
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, KEYWORDS
@@ -287,6 +288,7 @@ MADE = {
     "return net": "mine.py:1: net returns a function, not a layer: call it, as a layer",
     "raise KeyError('k')": "mine.py:2: net: KeyError: 'k'",
     "raise ValueError('no\\ngood')": "mine.py:2: net: no good",
+    "raise SystemExit(3)": "mine.py:2: net: SystemExit: 3",
     "import funcnn as fn; return fn.Relu()": "outputs have the shape (1, 4, 4), and 3 classes need",
     "import funcnn as fn; return fn.serial(fn.Flatten(), fn.Dense(7))": "the shape (7,), and 3 cla",
     "import funcnn as fn; return fn.Conv(3, 9)": "net does not fit the data (inputs of shape (1, 4",
@@ -392,6 +394,9 @@ def test_every_option_is_a_name_that_no_setting_has():
     others = {"sets", "as_json", "resume_run", "config_file", "allow_changed_data"}
     others |= {"prefix", "renames", "net", "peer", "measure", "rounds", "profile"}
     assert options - others <= OPTION_NAMES
+    for function in (experiments.train, experiments.resume, experiments.compare_with_torch):
+        names = {*inspect.signature(function).parameters} - {"settings", "parts"}
+        assert names <= OPTION_NAMES
     assert set(SETTINGS) <= OPTION_NAMES
 
 
