@@ -14,10 +14,13 @@ the options of `funcnn train`, with `_` for `-`, and those of one's own function
 import contextlib
 import dataclasses
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.compare.comparison import MODES, SEEDS, Comparison
@@ -41,6 +44,8 @@ from funcnn.types import Layer, Tree
 Network = str | Layer | Callable[..., Layer]
 """An architecture's name or `FILE.py:NAME`; a layer; or `(input_shape, classes) -> layer`."""
 OnEpoch = Callable[[EpochRow], object]
+Folder = str | os.PathLike[str]
+"""A path, or the `Run` that is in it."""
 
 
 class Run(NamedTuple):
@@ -57,11 +62,19 @@ class Run(NamedTuple):
     model: Layer
     params: Tree
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        tested = self.summary["test_accuracy"]
+        said = "no test labels" if tested is None else f"test accuracy {tested:.2%}"
+        return f"<run in {self.path}: {said}, {self.summary['epochs']} epochs>"
+
 
 def train(
     network: Network,
     *,
-    out: str | Path | None = None,
+    out: Folder | None = None,
     on_epoch: OnEpoch | None = None,
     threads: int | None = None,
     progress: bool = True,
@@ -73,8 +86,8 @@ def train(
     `(input_shape, classes) -> layer`. settings: as the options of the command, `data="mnist"`,
     `epochs=5`, `hidden=(64,)`; the keywords of a function of one's own; `loss`, `optimizer`,
     `metrics` and `preprocess`, functions as in a file for `--model`. out: a new folder, by default
-    the next under `runs/`. on_epoch: called with each recorded epoch; if what it returns is true,
-    the training ends there, and is tested. threads: None: all cores. progress: a bar, if stderr is
+    the next under `runs/`. on_epoch: called with each recorded epoch; if it returns True, the
+    training ends there, and is tested. threads: None: all cores. progress: a bar, if stderr is
     a terminal, and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be
     used, `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
     """
@@ -85,7 +98,7 @@ def train(
 
 
 def resume(
-    path: str | Path,
+    path: Folder,
     network: Network | None = None,
     *,
     epochs: int | None = None,
@@ -109,30 +122,36 @@ def resume(
 
 
 def compare_with_torch(
-    network: Network | Path,
+    network: Network | os.PathLike[str],
     *,
     modes: Sequence[str] = MODES,
     seeds: int = SEEDS,
     steps: int | None = None,
-    out: str | Path | None = None,
+    out: Folder | None = None,
     threads: int | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> dict[str, Any]:
     """The same network in NumPy and in PyTorch, as `funcnn compare`; what `--json` prints.
 
-    network: as of `train`, or the folder of a run (a `Path`), whose settings are taken. modes:
-    "free" and "lockstep". The free runs have processes of their own, so that a network with layers
-    of one's own is given as `FILE.py:NAME`. settings, out, threads, progress: as `train`; seeds and
-    steps as the options. Raises as `train`, and if torch is not installed.
+    network: as of `train`, or a run or its folder (a `Path`), whose settings are taken. modes: some
+    of "free" and "lockstep". The free runs have processes of their own, so that a network with
+    layers of one's own is given as `FILE.py:NAME`. settings, out, threads, progress: as `train`;
+    seeds and steps as the options. Raises as `train`, and if torch is not installed.
     """
     usual: list[str] = []
     expected = None
-    if isinstance(network, Path):
+    if isinstance(modes, str) or not set(modes) <= set(MODES):
+        raise InputError(f"modes {modes!r}: give some of {MODES}")
+    for name, number in (("seeds", seeds), ("steps", 1 if steps is None else steps)):
+        if type(number) is not int or number < 1:
+            raise InputError(f"{name} {number!r}: give a number of at least 1")
+    if isinstance(network, os.PathLike):
         if settings:
             name = next(iter(settings))
             raise InputError(f"the settings are those of {network}: leave out {name}")
-        config, expected = RunFolder.open(network).read_config(), expected_data(network)
+        path = Path(network)
+        config, expected = RunFolder.open(path).read_config(), expected_data(path)
     else:
         config, values = _config(network, settings)
         usual = usual_sizes(values)
@@ -158,7 +177,12 @@ class _Watched(Callback):
 
     def epoch_end(self, run: str, row: EpochRow, epochs: int) -> bool:
         self._bar.epoch_end(run, row, epochs)
-        return self._on_epoch is not None and bool(self._on_epoch(row))
+        ends = self._on_epoch is not None and self._on_epoch(row)
+        if not isinstance(ends, (bool, np.bool_)) or not ends:
+            return False
+        if row.epoch < epochs:
+            self._bar.note(f"on_epoch ends it after epoch {row.epoch} of {epochs}")
+        return True
 
 
 def _finished(run: TrainingRun, on_epoch: OnEpoch | None, progress: bool) -> Run:
@@ -169,7 +193,7 @@ def _finished(run: TrainingRun, on_epoch: OnEpoch | None, progress: bool) -> Run
     return Run(run.folder.path, summary, run.folder.read_metrics(), trained.model, trained.params)
 
 
-def _path(out: str | Path | None) -> Path | None:
+def _path(out: Folder | None) -> Path | None:
     return None if out is None else Path(out)
 
 

@@ -13,7 +13,8 @@ from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.export.tensor_files import SAFETENSORS, TORCH, read_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.tasks.own_models import OwnModel
-from funcnn.experiments.training.model import load_snapshot, not_finite, snapshot_of
+from funcnn.experiments.training.model import load_snapshot, not_finite, params_file
+from funcnn.experiments.training.run_folder import RunFolder
 from funcnn.introspection import Summary
 
 _LONGEST = 60  # name of an array that the columns make room for
@@ -153,7 +154,7 @@ def describe_file(file: Path, own: OwnModel | None = None) -> Description | Fore
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
-        file = snapshot_of(file, own)
+        file = params_file(RunFolder.open(file, own))
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")

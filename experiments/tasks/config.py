@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS, SPLITS
-from funcnn.experiments.errors import InputError, expect_text, quoted, sizes_text
+from funcnn.experiments.errors import InputError, expect_text, quoted
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.architectures import (
     ARCHITECTURES,
@@ -33,6 +33,8 @@ from funcnn.experiments.tasks.settings import (
     dashed,
     is_reference,
     setting,
+    unknown_name,
+    written,
 )
 
 BACKENDS = ("numpy", "torch")
@@ -222,8 +224,8 @@ class RunConfig:
         settings = dict(settings) if own is None else own.apart(settings)
         unknown = sorted(set(settings) - {*SETTINGS, "own_settings"})
         if unknown:
-            names = ", ".join((*(own.settings if own else ()), *sorted(SETTINGS)))
-            raise InputError(f"unknown setting {unknown[0]!r} (known: {names})")
+            names = [*(own.settings if own else ()), *sorted(SETTINGS)]
+            raise InputError(unknown_name(unknown[0], names))
         _check("arch", settings.get("arch"))
         if own is None and is_reference(settings["arch"]):
             raise InputError(f"{settings['arch']} is a network of a user's own: give --model")
@@ -315,6 +317,4 @@ def _check(name: str, value: Any) -> None:
 
 
 def _refuse(name: str, value: Any, expected: str) -> None:
-    if isinstance(value, tuple):
-        value = sizes_text(value)
-    raise InputError(f"--{dashed(name)} {value}: must be {expected}")
+    raise InputError(f"--{dashed(name)} {written(value, SETTINGS[name].kind)}: must be {expected}")

@@ -52,6 +52,9 @@ def own_model_of(
             f"{where}: {name.rpartition(':')[2]} makes layers, and is none: call it, as "
             f"{made.__name__}(...)"
         )
+    if function is not None and not _may_make_networks(function):
+        called = name.rpartition(":")[2]
+        raise InputError(f"{called} is a function of funcnn, not a network: give a layer")
     if function is not None:
         code = function.__code__
         where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
@@ -85,6 +88,12 @@ def _own_model(
         known = ", ".join(networks) or "none"
         raise InputError(f"{source.file} has no {name} (networks there: {known})")
     return own_model_of(reference, namespace[name], namespace, source, options)
+
+
+def _may_make_networks(function: types.FunctionType) -> bool:
+    """Whether it is no function of the library itself, such as the `apply` of a layer."""
+    module = str(function.__module__)
+    return not module.startswith("funcnn.") or module.startswith("funcnn.experiments.")
 
 
 def _takes_data(value: Any, file: str) -> bool:

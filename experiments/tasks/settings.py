@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import difflib
 import math
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.errors import kind_of, sizes_text
 
 
 class Kind(Protocol):
@@ -154,6 +155,21 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[0-9]+(x[0-9]+)*", text):
         raise ValueError(f"{text!r}: give sizes as 256x128, or 0 for none")
     return () if text == "0" else tuple(map(int, text.split("x")))
+
+
+def written(value: Any, kind: Kind) -> str:
+    """A value that a setting cannot have, as a user wrote it; in a word if that is long."""
+    text = sizes_text(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, str) and isinstance(kind, (Number, Whole)):
+        text = repr(value)
+    return text if len(text) <= 100 or isinstance(value, (str, int)) else kind_of(value)
+
+
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """What to say of a setting that there is not, with the one that is likely meant."""
+    near = ["lr"] if name == "learning_rate" else difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown setting {name!r} ({meant}known: {', '.join(known)})"
 
 
 def parse_like(default: Any, text: str) -> Any:

@@ -223,8 +223,9 @@ def describe_schedule(task: Task, left: Left) -> str:
 def left_in_summary(folder: RunFolder, config: RunConfig, left: Left) -> dict[str, Any]:
     """What a summary says about the number of epochs and the data, where there is more to say."""
     entries: dict[str, Any] = {}
-    if config.patience is not None:
-        entries["stopped_early"] = left.epochs_done < config.epochs
+    early = left.epochs_done < config.epochs
+    if config.patience is not None or early:
+        entries["stopped_early"] = early
     if left.extended:  # then config.json from the start may give another result
         entries["extended"] = [each._asdict() for each in left.extended]
     if changed := changes_in(folder.path):
