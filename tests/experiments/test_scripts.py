@@ -227,3 +227,44 @@ def test_a_script_keeps_its_text_and_is_a_model_file():
     given = ["--set", "width=5", *settings("")[2:], "--epochs", "2"]
     funcnn("train", "--model", "script.py:net", *given, "--out", "command")
     assert Path("command/params.npz").read_bytes() == (path / "params.npz").read_bytes()
+
+
+def test_only_true_ends_a_run_and_it_is_said(capsys):
+    def talks(row):
+        return "epoch done"
+
+    given = TRAINING | {"progress": True}
+    assert experiments.train("res.py:res", on_epoch=talks, **given).summary["epochs"] == 3
+    capsys.readouterr()
+    run = experiments.train("res.py:res", on_epoch=lambda row: np.bool_(row.epoch == 2), **given)
+    assert run.summary["epochs"] == 2
+    assert run.summary["stopped_early"]
+    assert capsys.readouterr().out.splitlines()[-1] == "on_epoch ends it after epoch 2 of 3"
+
+
+def test_a_run_is_the_path_of_its_folder_and_is_shown_in_a_line():
+    run = experiments.train("res.py:res", **TRAINING)
+    assert Path(run) == run.path
+    assert repr(run).startswith(f"<run in {run.path}: test accuracy ")
+    assert len(repr(run)) < 100
+    assert len(experiments.resume(run, epochs=4, progress=False).history) == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: experiments.train("mlp2", learning_rate=0.1), "did you mean 'lr'"),
+        (lambda: experiments.train("mlp2", epoch=1), "did you mean 'epochs'"),
+        (lambda: experiments.train("mlp2", lr="0.1"), "--lr '0.1': must be a finite number"),
+        (lambda: experiments.train("mlp2", data=np.zeros((99, 9))), "--data a ndarray: must be"),
+        (lambda: experiments.train(fn.Dense(3).apply), "is a function of funcnn"),
+        (lambda: experiments.compare_with_torch("mlp2", modes="lockstep"), "modes 'lockstep'"),
+        (lambda: experiments.compare_with_torch("mlp2", modes=("lock",)), "give some of"),
+        (lambda: experiments.compare_with_torch("mlp2", seeds=[0, 1]), "seeds [0, 1]: give a num"),
+    ],
+)
+def test_what_is_typed_from_habit_is_answered_in_a_line(call, said):
+    with pytest.raises(InputError) as caught:
+        call()
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
