@@ -241,7 +241,7 @@ def test_run_says_value_bounds_and_verdict(monkeypatch, capsys):
     monkeypatch.setattr(claims, "load", lambda: {"rules.piece": fails})
     assert claims.main(["run", "rules.piece"]) == 1
     (line,) = capsys.readouterr().out.splitlines()
-    assert "exit status 2" in line
+    assert "exit status 1" in line
     assert line.endswith("now nan, BROKEN")
 
 
