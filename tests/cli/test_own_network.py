@@ -250,6 +250,7 @@ def test_another_network_is_refused():
         changed, line = funcnn(*given, code=1).output.splitlines()
         assert changed.startswith("parts.py has changed since: ")
         assert line.startswith("Error: ")
+        assert line.endswith("parts.py:net has no setting 'width' (known: none)")
 
 
 def test_a_run_goes_on_from_another_place(monkeypatch):
