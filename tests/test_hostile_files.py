@@ -24,6 +24,8 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.describe import describe_file
 from funcnn.experiments.export.tensor_files import read_tensors
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.model_records import read_own_model
+from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.training.run_folder import RunFolder
 
 
@@ -228,6 +230,35 @@ def input_error(function):
     return said
 
 
+def deep(levels):
+    return {"layer": "serial", "layers": [deep(levels - 1)]} if levels else fn.Flatten().spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (fn.serial(fn.Flatten(), fn.Dense(10**9)).spec, "does not fit the data: its outputs have"),
+        (fn.serial(*[fn.FanOut(1000)] * 9).spec, "more than 1,000 arrays|does not fit the data"),
+        (deep(200), "RecursionError|does not fit the data"),
+        ({"layer": "Dense", "out_features": "many"}, "give --model mine.py:net"),
+        ({"layer": {"layer": "Dense"}}, "give --model mine.py:net"),
+        ({"initializer": "zeros"}, "give --model mine.py:net"),
+    ],
+    ids=["wide", "branched", "deep", "text", "nested", "initializer"],
+)
+def test_the_record_of_a_network_is_refused_before_its_weights_are_drawn(tmp_path, spec, said):
+    record = {"name": "mine.py:net", "spec": spec, "parts": [], "file": None, "sha256": None}
+    (tmp_path / "model.json").write_text(json.dumps(record))
+
+    def build():
+        own = read_own_model(tmp_path, "mine.py:net", None)
+        with pytest.raises(InputError, match=said) as error:
+            own.build((1, 4, 4), 3, {})
+        assert "\n" not in str(error.value)
+
+    assert peak_of(build) < 1 << 23
+
+
 READERS = {
     "weights.pt": read_tensors,
     "weights.safetensors": read_tensors,
@@ -238,6 +269,8 @@ READERS = {
     "summary.json": lambda path: RunFolder(path.parent).read_summary(),
     "comparison.json": lambda path: Comparison.resume(path.parent),
     "lockstep.csv": read_steps,
+    "model.json": lambda path: read_own_model(path.parent, "mine.py:net", None),
+    "mine.py": lambda path: read_own(f"{path}:net"),
 }
 
 

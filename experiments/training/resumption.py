@@ -49,8 +49,9 @@ class Left(NamedTuple):
         own = None if config is None else folder.own
         try:
             return cls(rows, extended, None if config is None else RunConfig.resolve(config, own))
-        except InputError:
-            raise InputError(f"{folder.last} is not the state of a run: it has no config") from None
+        except InputError as error:
+            why = "it has no config" if own is None else error
+            raise InputError(f"{folder.last} is not the state of a run: {why}") from None
 
     @property
     def notes(self) -> dict[str, Any]:

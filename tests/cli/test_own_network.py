@@ -243,6 +243,16 @@ def test_a_file_that_has_changed_is_said():
     parse(funcnn("evaluate", "res", "--json"))
 
 
+def test_another_network_is_refused():
+    """Its file is another one, which is said before."""
+    for command in ("evaluate", "train --epochs 4 --resume"):
+        given = [*command.split(), "res", "--model", "parts.py:net"]
+        changed, line = funcnn(*given, code=1).output.splitlines()
+        assert changed.startswith("parts.py has changed since: ")
+        assert line.startswith("Error: ")
+        assert line.endswith("parts.py:net has no setting 'width' (known: none)")
+
+
 def test_a_run_goes_on_from_another_place(monkeypatch):
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
@@ -357,7 +367,6 @@ WITHOUT = {
     "sweep res.py:res --grid width=2,3 --set width=4": "--set width fixes it already",
     "sweep res.py:res --grid width=2,x": "--grid width=x: give a whole number, as 4",
     "sweep nowhere.py:res --grid width=2": "nowhere.py: it cannot be read",
-    "evaluate res --model parts.py:net": "",
 }
 
 
@@ -621,8 +630,8 @@ def test_an_operator_is_tried_before_there_is_a_file(wrong):
     Path("op.py").write_text(f"{SCALED}{operator}")
     before = tree_digest()
     given = ["export", "scaled", "--to", "onnx", "--model", "op.py:scaled"]
-    note, line = funcnn(*given, code=1).output.splitlines()
-    assert note == "op.py has changed since: scaled/model.py.txt is what was trained"
+    changed, line = funcnn(*given, code=1).output.splitlines()
+    assert changed == "op.py has changed since: scaled/model.py.txt is what was trained"
     assert line.startswith("Error: ")
     assert said in line
     assert tree_digest() == before
