@@ -8,7 +8,7 @@ import click
 
 from funcnn.cli.network import network_named, run_model_option, set_option
 from funcnn.cli.new_place import out_option
-from funcnn.cli.options import echo, given, json_option, print_json
+from funcnn.cli.options import echo, given, json_option, print_json, setting_option
 from funcnn.cli.progress import BenchBar
 from funcnn.experiments.bench.benchmark import (
     MEASURES,
@@ -51,6 +51,7 @@ from funcnn.experiments.training.target import Target
 )
 @run_model_option
 @set_option
+@setting_option("data", "Of --profile, the data whose shape and classes the network is for.")
 @click.option(
     "--batch-size", type=int, help="Examples in the step of a profile. [default: as train has it]"
 )
@@ -65,6 +66,7 @@ def bench(
     profile: str | None,
     model: str | None,
     sets: dict[str, str],
+    data: str | None,
     batch_size: int | None,
     threads: int,
     as_json: bool,
@@ -90,10 +92,12 @@ def bench(
         if chosen:
             name = next(iter(chosen))
             raise InputError(f"--profile takes --batch-size and --threads: leave out --{name}")
-        target = network_named(profile, model, sets, given({"batch_size": batch_size}))
+        target = network_named(
+            profile, model, sets, given({"data": data, "batch_size": batch_size})
+        )
         _show_profile(target, threads, as_json)
         return
-    for name, value in (("model", model), ("set", sets)):
+    for name, value in (("model", model), ("set", sets), ("data", data)):
         if value:
             raise InputError(f"--{name}: it is for --profile, every --net has its own")
     if batch_size is not None:

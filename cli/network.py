@@ -92,6 +92,8 @@ def network_named(
     from funcnn.experiments.training.target import Target
 
     own = read_own(name) if is_reference(name) and not Path(name).exists() else None
+    if sets and own is None and Path(name).exists():
+        raise InputError(f"the settings are those of {name}: leave out --set {next(iter(sets))}")
     settings = settings | own_settings(own, sets)
     if model is not None and (own is not None or name in ARCHITECTURES):
         raise InputError(f"--model {model}: it is for a run; {name} is a network itself")

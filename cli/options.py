@@ -48,13 +48,24 @@ _TYPES: dict[type, dict[str, Any]] = {
 }
 
 
+class _Architecture(click.Choice[str]):
+    """One of the architectures; who gives a network of their own is told where it goes."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The name. Raises `click.BadParameter`."""
+        if is_reference(str(value)):
+            self.fail(f"{value} is a network of your own: give --model {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def setting_option(name: str, about: str | None = None) -> Callable[[Command], Command]:
     """The option of a setting of a run; None is what the user left out. about: another help."""
     setting = SETTINGS[name]
     kind, about = setting.kind, about or setting.about
     taking = _TYPES.get(type(kind), {})
     if isinstance(kind, (Choice, NameOrReference)):  # a network of one's own is for --model
-        taking = {"type": click.Choice(list(kind.names))}
+        choice = _Architecture if isinstance(kind, NameOrReference) else click.Choice
+        taking = {"type": choice(list(kind.names))}
     if not isinstance(kind, Flag):
         brought = "; ".join(filter(None, (_by_arch(name), _by_choice(name))))
         about += f" [default: {setting.defaults.format(brought)}]"

@@ -29,6 +29,7 @@ from funcnn.experiments.data.provenance import expected_data
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.executed import expect_not_being_read
 from funcnn.experiments.tasks.model_files import PARTS, own_model_of
 from funcnn.experiments.tasks.own_models import OwnModel, Source
 from funcnn.experiments.tasks.references import OPTION_NAMES, read_own
@@ -91,6 +92,7 @@ def train(
     a terminal, and a line for each epoch. Raises `InputError` (a `ValueError`) for what cannot be
     used, `RunStoppedError` if the loss is no longer finite. Ctrl-C leaves a run to `resume`.
     """
+    expect_not_being_read()
     config, values = _config(network, settings)
     with fn.threads.use_threads(threads):
         run = TrainingRun.start(config, _path(out), usual=usual_sizes(values))
@@ -113,6 +115,7 @@ def resume(
     `metrics` and `preprocess` as in `train`. epochs: how many it is to have, also if it is
     finished. Else as `train`.
     """
+    expect_not_being_read()
     if network is None and parts:
         raise InputError(f"{next(iter(parts))}: give the network, too")
     own = None if network is None else _own(network, parts)
@@ -139,6 +142,7 @@ def compare_with_torch(
     layers of one's own is given as `FILE.py:NAME`. settings, out, threads, progress: as `train`;
     seeds and steps as the options. Raises as `train`, and if torch is not installed.
     """
+    expect_not_being_read()
     usual: list[str] = []
     expected = None
     if isinstance(modes, str) or not set(modes) <= set(MODES):

@@ -104,11 +104,16 @@ ARCHITECTURES = {
 def architecture_of(arch: str, *, binary: bool) -> Architecture:
     """The architecture of this name; of a user's own network, one that trains as `cnn3` does.
 
+    On points it trains as `points`.
+
     binary: whether the data have it give one probability, if it is a user's own.
     """
     if arch in ARCHITECTURES:
         return ARCHITECTURES[arch]
-    return Architecture(_no_other, IMAGE_CLASSIFIER, IMAGE_CLASSIFIER_SGD, binary)
+    if binary:
+        training = {name: value for name, value in _POINTS.items() if name != "data"}
+        return Architecture(_no_other, training, binary=True)
+    return Architecture(_no_other, IMAGE_CLASSIFIER, IMAGE_CLASSIFIER_SGD)
 
 
 def _no_other(input_shape: Shape, classes: int) -> Layer:

@@ -31,6 +31,7 @@ from funcnn.experiments.tasks.settings import (
     Sizes,
     Whole,
     dashed,
+    is_of_same_name,
     is_reference,
     setting,
     unknown_name,
@@ -229,21 +230,18 @@ class RunConfig:
         _check("arch", settings.get("arch"))
         if own is None and is_reference(settings["arch"]):
             raise InputError(f"{settings['arch']} is a network of a user's own: give --model")
-        architecture = architecture_of(
-            settings["arch"], binary=str(settings.get("data")) in POINT_SETS
-        )
+        binary = str(settings.get("data")) in POINT_SETS
+        architecture = architecture_of(settings["arch"], binary=binary)
         defaults = {name: each.default for name, each in SETTINGS.items()}
         defaults |= architecture.defaults
         if own is not None:
             defaults |= {name: OWN for name in ("loss", "optimizer") if own.brings(name)}
         optimizer = settings.get("optimizer", defaults["optimizer"])
-        known = isinstance(optimizer, str) and optimizer in OPTIMIZERS
-        if known and optimizer != defaults["optimizer"]:
+        if str(optimizer) in OPTIMIZERS and optimizer != defaults["optimizer"]:
             defaults = defaults | dict(architecture.sgd) | OPTIMIZERS[optimizer].defaults
         activation = settings.get("activation", defaults["activation"])
-        if isinstance(activation, str) and activation in HIGHEST_LR:
-            lr = min(HIGHEST_LR[activation], defaults["lr"] / 10)
-            defaults = defaults | {"lr": lr}
+        if str(activation) in HIGHEST_LR:
+            defaults = defaults | {"lr": min(HIGHEST_LR[activation], defaults["lr"] / 10)}
         if optimizer == OWN:
             defaults |= {"momentum": 0.0, "weight_decay": 0.0}
         if settings.get("loss") == "squared-error":
@@ -280,6 +278,8 @@ class RunConfig:
         Raises `InputError`, as `read`, and for another architecture.
         """
         values = cls.read(path, own)
+        if own is not None and is_of_same_name(own.name, values["arch"]):
+            values["arch"] = own.name  # by another path
         if options.get("arch", values["arch"]) != values["arch"]:
             raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
         before = cls.resolve(values, own)

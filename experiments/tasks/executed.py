@@ -27,6 +27,8 @@ from funcnn.experiments.tasks.own_models import Source, frames_of, in_words
 _LIMIT = 60.0
 """Seconds that reading a file may take: what takes longer belongs into the function."""
 
+_being_read: list[str] = []
+
 _read: dict[tuple[str, str], types.ModuleType] = {}  # by path and digest: executed once
 
 
@@ -56,7 +58,7 @@ def run_file(path: Path) -> tuple[types.ModuleType, Source]:
         with _watched(path.name):
             exec(code, module.__dict__)
     except BaseException:
-        del sys.modules[module.__name__]
+        sys.modules.pop(module.__name__, None)
         raise
     _read[key] = module
     return module, source
@@ -102,6 +104,7 @@ def _source(path: Path) -> Source:
 @contextlib.contextmanager
 def _watched(file: str) -> Iterator[None]:
     """Run a file's code: what it prints is a warning, what it raises an `InputError`."""
+    _being_read.append(file)
     printed = _Printed(file)
     stream: Any = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
     try:
@@ -116,9 +119,17 @@ def _watched(file: str) -> Iterator[None]:
         raise
     except BaseException as error:  # `sys.exit` and `pytest.skip` raise no `Exception`
         raise InputError(f"{_place(file, error)}: {in_words(error)}") from None
+    finally:
+        _being_read.pop()
     if printed.place is not None:
         line = f"{printed.place} prints when it is read, which is left out"
         logging.getLogger(__name__).warning("%s", printable(line))
+
+
+def expect_not_being_read() -> None:
+    """Raise `InputError` if a model file is being read: what trains belongs below its functions."""
+    if _being_read:
+        raise InputError("it trains while it is read: put that under if __name__ == '__main__':")
 
 
 def place_of(error: BaseException) -> str | None:

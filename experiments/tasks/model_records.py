@@ -55,13 +55,26 @@ def read_own_model(folder: Path, name: str, own: OwnModel | None) -> OwnModel:
     record = _read(folder)
     if record.name != name:
         raise InputError(f"{folder / _RECORD} is of {record.name}, but the config is of {name}")
-    return recorded_model(record, str(folder)) if own is None else own
+    if own is None:
+        return recorded_model(record, str(folder))
+    for part in record.parts:
+        if not own.brings(part):
+            raise InputError(f"{own.name} has no {part}, and {folder} was trained with one")
+    return own
 
 
 def recorded_model(record: Record, where: str, source: Source | None = None) -> OwnModel:
     """The network that a record describes. where: what has the record, for messages."""
     make = _maker(where, record)
     return OwnModel(name=record.name, make=make, where=where, source=source, recorded=record)
+
+
+def another_network(own: OwnModel, folder: object) -> str:
+    """What to say where a file makes another network than a run has."""
+    return (
+        f"{own.file} makes another network now than {folder} has: leave out --model, if all its "
+        "layers are of the library"
+    )
 
 
 def tell_change(folder: Path, own: OwnModel) -> None:

@@ -145,6 +145,11 @@ def _dotted(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
+def is_of_same_name(reference: str, other: str) -> bool:
+    """Whether two references name one thing in files of one name, wherever these are."""
+    return re.split(r"[/\\]", reference)[-1] == re.split(r"[/\\]", other)[-1]
+
+
 def dashed(name: str) -> str:
     """A setting's name as in its option."""
     return name.replace("_", "-")

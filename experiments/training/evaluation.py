@@ -14,6 +14,7 @@ from funcnn.experiments.data.images import ImageData
 from funcnn.experiments.data.provenance import expected_data, say_what_was_read
 from funcnn.experiments.errors import InputError, printable, quoted
 from funcnn.experiments.tasks.build import build_network, build_plain_loss, load_data
+from funcnn.experiments.tasks.model_records import another_network
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.training.model import TrainedModel, load_model, model_of
 from funcnn.experiments.training.run_folder import RunFolder
@@ -58,6 +59,8 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     """
     config, model = folder.read_config(), load_model(folder)
     described = build_network(config, model.input_shape, len(model.class_names))
+    if described.spec != model.model.spec and config.own is not None:
+        raise InputError(another_network(config.own, folder))
     if described.spec != model.model.spec:
         raise InputError(f"{folder.params} is of another network than {folder.config} describes")
     expected = expected_data(folder.path, allow_changed=allow_changed)

@@ -43,7 +43,7 @@ class TrainedModel(NamedTuple):
         """The normalisation. Raises `InputError` if a user's own code prepares the inputs."""
         if not isinstance(self.prepare, Normalization):
             raise InputError(
-                "the model has a preprocess of its own in the place of a normalization"
+                "the model has a preprocess of its own: it takes data sets, and no pictures"
             )
         return self.prepare
 
@@ -162,8 +162,11 @@ def load_snapshot(file: Path, own: OwnModel | None = None) -> fn.Snapshot:
     except fn.SnapshotError as error:
         if "layers=[...]" not in str(error):
             raise
+        said = str(error).partition(" (known")[0]
+        if own is not None and own.recorded is None:
+            raise InputError(f"{said}, nor of {own.file}: give --model of the file") from None
         which = "FILE.py:NAME" if own is None else own.name
-        raise InputError(f"{str(error).partition(' (known')[0]}: give --model {which}") from None
+        raise InputError(f"{said}: give --model {which}") from None
 
 
 def expect_finite(params: Tree, file: Path) -> None:

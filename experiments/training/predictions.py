@@ -44,6 +44,8 @@ def write_predictions(
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
     model = model_of(run, own)
+    if pictures_in(data) is not None and out.suffix.lower() != ".csv":
+        raise InputError(f"--out {out}: give a name in .png for a figure, in .csv for the table")
     inputs, ids, files = _inputs(model, data)
     if first_id is not None:
         ids = None

@@ -13,6 +13,7 @@ import funcnn as fn
 from funcnn.experiments.data.provenance import changes_in
 from funcnn.experiments.errors import InputError, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.model_records import another_network
 from funcnn.experiments.tasks.optimizers import SCHEDULES
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.task import Task
@@ -142,6 +143,8 @@ class Left(NamedTuple):
         if self.rows and folder.params.exists():
             kept = load_model(folder)
             same = kept.model.spec == task.model.spec
+            if not same and task.config.own is not None and task.config.own.recorded is None:
+                raise InputError(another_network(task.config.own, folder))
             if not same or kept.class_names != task.data.class_names:
                 raise InputError(
                     f"{folder.params} is of another network or other classes than {folder.config}; "

@@ -657,3 +657,68 @@ def test_what_it_prints_in_a_process_of_a_sweep_is_no_answer(monkeypatch):
     given = [*settings("loud.py:net")[1:], "--grid", "lr=0.1,0.2", "--jobs", "1", "--json"]
     result = funcnn("sweep", *given)
     assert [point["failed"] for point in json.loads(result.stdout)["points"]] == [0, 0]
+
+
+# --- what a first user types -------------------------------------------------------------------
+
+
+def test_what_trains_while_it_is_read_is_told_where_that_belongs():
+    call = "experiments.train('{}', data='images', epochs=1, progress=False)\n"
+    for name, first in (("itself", "itself.py:net"), ("other", "res.py:res")):
+        text = f"from funcnn import experiments\n{HEAD}{NET}{call.format(first)}"
+        Path(f"{name}.py").write_text(text)
+        before = tree_digest()
+        line = one_error(funcnn("check", f"{name}.py:net", "--data", "images", code=1))
+        place = f"{name}.py:{len(text.splitlines())}"
+        assert line == (
+            f"Error: {place}: it trains while it is read: put that under if __name__ == '__main__':"
+        )
+        assert tree_digest() == before
+
+
+def test_a_config_knows_its_file_by_another_path():
+    Path("elsewhere").mkdir()
+    given = ["--model", f"{Path.cwd()}/res.py:res", "--quiet", "--out", "again"]
+    funcnn("train", "--config", "res/config.json", *given)
+    assert Path("again/params.npz").read_bytes() == Path("res/params.npz").read_bytes()
+
+
+def test_on_points_a_network_of_ones_own_trains_as_points_does():
+    network = "net = fn.serial(fn.Dense(3), fn.Tanh(), fn.Dense(1), fn.Sigmoid())\n"
+    Path("two.py").write_text(HEAD + network)
+    given = ["--model", "two.py:net", "--data", "points-xor"]
+    funcnn("train", *given, "--epochs", "2", "--out", "two", "--quiet")
+    config = json.loads(Path("two/config.json").read_text())
+    usual = RunConfig.resolve({"arch": "points"})
+    names = ("val_size", "batch_size", "optimizer", "lr", "schedule", "weight_decay")
+    assert {name: config[name] for name in names} == {name: getattr(usual, name) for name in names}
+    given = ["--profile", "two.py:net", "--data", "points-xor"]
+    assert parse(funcnn("bench", *given, "--json"))["arch"] == "two.py:net"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("train --arch res.py:res", "res.py:res is a network of your own: give --model res.py:res"),
+        ("check res --set width=4", "the settings are those of res: leave out --set width"),
+        ("train --resume parts --epochs 4 --model res.py:res", "res.py:res has no "),
+        (
+            "evaluate scaled --model res.py:res",
+            "'Scale' is not a layer of this library, nor of res",
+        ),
+    ],
+)
+def test_what_does_not_belong_is_said(command, said):
+    result = CliRunner().invoke(main, command.split())
+    assert result.exit_code in (1, 2)
+    *_, line = result.output.splitlines()
+    assert line.startswith("Error: ")
+    assert said in line
+
+
+def test_another_network_of_the_same_name_is_said():
+    Path("res.py").write_text(RESIDUAL.replace("fn.Relu(), block", "fn.Tanh(), block"))
+    for given in (("evaluate", "res"), ("train", "--resume", "res", "--epochs", "4")):
+        *_, line = funcnn(*given, "--model", "res.py:res", code=1).output.splitlines()
+        assert line.startswith("Error: res.py makes another network now than res has: leave out")
+    funcnn("evaluate", "res")
