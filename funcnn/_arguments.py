@@ -232,12 +232,36 @@ def value_and_vjp(result: Any) -> tuple[Any, Any]:
     """What a loss gave. Raises `TypeError`, with the contract, unless it is `(value, vjp)`."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else shown(result)
-        raise TypeError(
-            f"loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the "
-            f"outputs; this one gave {got}"
-        )
+        raise TypeError(f"{_LOSS}; this one gave {got}")
     value, vjp = result
+    if not callable(vjp):
+        raise TypeError(f"{_LOSS}; the vjp of this one is a {type(vjp).__name__}, no function")
+    if type(value) is not float and np.shape(value):
+        raise TypeError(f"the value of a loss is one number, got an array of {np.shape(value)}")
     return value, vjp
+
+
+def gradient_by_outputs(vjp: Callable[[], Any]) -> Any:
+    """What the vjp of a loss gives. Raises `TypeError`, with the contract, if it needs a dvalue."""
+    try:
+        return vjp()
+    except TypeError:
+        if not _needs_no_argument(vjp):
+            raise TypeError(f"{_LOSS}; the vjp of this one needs an argument") from None
+        raise
+
+
+_LOSS = "loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the outputs"
+
+
+def _needs_no_argument(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # some compiled callables have no signature
+        pass
+    return True
 
 
 def not_a_pair(name: str, value: Any) -> TypeError:

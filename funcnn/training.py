@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array, as_arrays, not_a_pair, shown, value_and_vjp
+from funcnn._arguments import (
+    as_array,
+    as_arrays,
+    gradient_by_outputs,
+    not_a_pair,
+    shown,
+    value_and_vjp,
+)
 from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
-from funcnn.layers.any_layer import with_wrt
+from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
 from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, is_optimizer
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
@@ -56,10 +63,10 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
             x = as_arrays("x", x)
         if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
             y = as_array("y", y, numbers=False)  # all else is between the user and the loss
-        outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
+        outputs, vjp = y_and_vjp(apply(params, x, rng=rng, train=train, wrt="params"))
         value, loss_vjp = value_and_vjp(loss(outputs, y))
         assert vjp is not None  # it is, for wrt="params"
-        grads, _ = vjp(loss_vjp())
+        grads, _ = dparams_and_dx(vjp(gradient_by_outputs(loss_vjp)))
         return (value, Aux(outputs, statistics_of(vjp))), grads
 
     return compute
@@ -250,7 +257,7 @@ def _predict(
             inputs = pick(x, slice(start, start + size))
             if preprocess is not None:
                 inputs = preprocess(inputs)
-            parts.append(apply(params, inputs, train=False, wrt=None)[0])
+            parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -63,21 +63,50 @@ def with_wrt(apply: Apply) -> Apply:
     def wrapped(
         params: Tree, x: Arrays, *, wrt: Wrt = "both", **keywords: Any
     ) -> tuple[Arrays, Vjp | None]:
-        y, vjp = apply(params, x, **keywords)
-        if vjp is None or wrt is None:
-            return y, None
-        return y, vjp if wrt == "both" else _without_surplus(vjp, wrt)
+        result = apply(params, x, **keywords)
+        if wrt == "both":
+            return result
+        y, vjp = y_and_vjp(result)
+        return y, None if vjp is None or wrt is None else _without_surplus(vjp, wrt)
 
     return wrapped
 
 
 def _without_surplus(vjp: Vjp, wrt: Wrt) -> Vjp:
     def asked_for(dy: Arrays) -> tuple[Tree, Arrays | None]:
-        dparams, dx = vjp(dy)
+        dparams, dx = dparams_and_dx(vjp(dy))
         return (dparams, None) if wrt == "params" else (None, dx)
 
     statistics = statistics_of(vjp)
     return asked_for if statistics is None else VjpWithStatistics(asked_for, statistics)
+
+
+def y_and_vjp(result: Any) -> tuple[Arrays, Vjp | None]:
+    """What an `apply` gave. Raises `TypeError`, with the contract, unless it is `(y, vjp)`."""
+    if type(result) is tuple and len(result) == 2:
+        y, vjp = result
+        if vjp is None or callable(vjp):
+            return y, vjp
+    raise TypeError(f"apply gives (y, vjp), vjp a function of dy, got {_kind(result)}")
+
+
+def dparams_and_dx(result: Any) -> tuple[Tree, Arrays | None]:
+    """What a layer's vjp gave. Raises `TypeError` unless it is `(dparams, dx)`."""
+    if type(result) is tuple and len(result) == 2:
+        dparams, dx = result
+        return dparams, dx
+    raise no_cotangents(result)
+
+
+def no_cotangents(result: Any) -> TypeError:
+    """The error for what a layer's vjp gave in the place of `(dparams, dx)`."""
+    return TypeError(f"vjp(dy) gives (dparams, dx), got {_kind(result)}")
+
+
+def _kind(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"({', '.join(type(part).__name__ for part in result)})"
+    return f"a {type(result).__name__}"
 
 
 def check_takes(layer: Layer, x: Any) -> None:

@@ -15,7 +15,15 @@ from funcnn import random, tree
 from funcnn._arguments import by_name, check_arrays, shown
 from funcnn._pickling import recorded
 from funcnn.layers._dense_on_images import dense_on_images
-from funcnn.layers.any_layer import at_layer, check_layers, check_takes, init_layer, with_wrt
+from funcnn.layers.any_layer import (
+    at_layer,
+    check_layers,
+    check_takes,
+    dparams_and_dx,
+    init_layer,
+    with_wrt,
+    y_and_vjp,
+)
 from funcnn.layers.branches import add_all, check_tuple
 from funcnn.layers.sharding import apply_run, find_runs
 from funcnn.random import Key
@@ -145,8 +153,8 @@ def parallel(*layers: Layer) -> Layer:
             key = None if rng is None else random.fold_in(rng, index)
             try:
                 check_takes(layer, x[index])
-                y, vjp_of_layer = layer_apply(
-                    params[index], x[index], rng=key, train=train, wrt=wrt
+                y, vjp_of_layer = y_and_vjp(
+                    layer_apply(params[index], x[index], rng=key, train=train, wrt=wrt)
                 )
             except (ValueError, TypeError, KeyError) as error:
                 raise at_layer(index, layer, error) from error
@@ -158,7 +166,7 @@ def parallel(*layers: Layer) -> Layer:
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
             check_tuple("the vjp of parallel", dy)
             check_number(dy, "cotangents")
-            pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
+            pairs = [dparams_and_dx(pull(part)) for pull, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dxs = None if wrt == "params" else tuple(dx for _, dx in pairs)
             if wrt == "x":
                 return None, dxs
