@@ -3,7 +3,7 @@
 import inspect
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -30,6 +30,10 @@ def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     kind = type(value).__name__
     if _is_masked(value) or (isinstance(value, (list, tuple)) and any(map(_is_masked, value))):
         raise TypeError(f"{name} is a {kind} with masked entries: drop them, or fill them in")
+    if isinstance(value, Mapping):
+        raise TypeError(f"{name} is a {kind}, no array: a tree is of dicts, lists and tuples")
+    if is_traced(value):
+        raise TypeError(f"{name} is a {kind}, no array: {_TRACED}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
@@ -111,7 +115,7 @@ def check_array(x: Any, name: str = "x") -> None:
     Raises `ValueError` for a single number, which has no axis of samples.
     """
     if type(x) is not np.ndarray and not is_array(x):
-        raise TypeError(f"{name} is an array, got a {type(x).__name__}: np.asarray({name})")
+        raise TypeError(f"{name} is an array, got {_in_its_place(name, x)}")
     if x.ndim == 0:
         raise ValueError(f"{name} has no axis of samples: its shape is ()")
 
@@ -124,7 +128,23 @@ def check_arrays(x: Any) -> None:
     elif is_array(x):
         check_array(x)
     else:
-        raise TypeError(f"x is an array, or a tuple of arrays, got a {type(x).__name__}")
+        raise TypeError(f"x is an array, or a tuple of arrays, got {_in_its_place('x', x)}")
+
+
+def _in_its_place(name: str, value: Any) -> str:
+    """What a value is in the place of an array, and what to write instead."""
+    kind = type(value)
+    if is_traced(value):
+        return f"a {kind.__name__}: {_TRACED}"
+    return f"a {kind.__name__}: np.asarray({name})"
+
+
+def is_traced(value: Any) -> bool:
+    """Whether it stands for an array inside one of jax's transformations."""
+    return any(base.__name__ == "Tracer" for base in type(value).__mro__)
+
+
+_TRACED = "jax's transformations do not see NumPy, write fn.value_and_grad(apply, loss)"
 
 
 def check_cotangent(dy: Array, shape: Shape, dtype: Any) -> None:
@@ -149,7 +169,9 @@ def param_of(params: Tree, name: str) -> Array:
         got = "" if isinstance(params, dict) else f": they are a {type(params).__name__}, no dict"
         raise ValueError(f"params have no {name!r}{got}") from None
     if type(param) is not np.ndarray and not is_array(param):
-        raise TypeError(f"params have a {type(param).__name__} as {name!r}, which is no array")
+        advice = _TRACED if is_traced(param) else "fn.tree.map(np.asarray, params)"
+        kind = type(param).__name__
+        raise TypeError(f"params have a {kind} as {name!r}, which is no array: {advice}")
     return param
 
 
@@ -220,12 +242,12 @@ def check_steps(name: str, value: Any, least: int) -> int:
     return check_count(name, value, least, "a step")
 
 
-def by_name(arguments: tuple[Any, ...]) -> TypeError:
-    """The error for what an `apply` got by position after x: a key, in other libraries."""
-    got = shown(arguments[0])
-    return TypeError(
-        f"apply(params, x, ...) takes the rest by name, rng=key or train=True, got {got}"
-    )
+def by_name(function: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> TypeError:
+    """The error for what an `apply` got by position after x (a key), or by another name."""
+    rest = f"{function} takes the rest by name, rng=key or train=True"
+    if arguments:
+        return TypeError(f"{rest}, got {shown(arguments[0])}")
+    return TypeError(f"{rest}, and has no argument {next(iter(keywords))!r}")
 
 
 def value_and_vjp(result: Any) -> tuple[Any, Any]:

@@ -289,6 +289,8 @@ def _shift(x: Array, dim: int) -> Array:
 def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
     if type(x) is not np.ndarray and not is_array(x):  # asked here, it saves most calls another
-        raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}")
+        pair = isinstance(x, tuple) and len(x) == 2 and callable(x[1])
+        advice = ": y, vjp = apply(params, x)" if pair else ""
+        raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}{advice}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")

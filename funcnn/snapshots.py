@@ -118,6 +118,8 @@ def save(
     >>> fn.load("params.npz").notes
     'before training'
     """
+    if isinstance(params, (str, os.PathLike)):
+        raise TypeError(f"the path is first: fn.save({os.fspath(params)!r}, params)")
     if model is not None and not isinstance(model, Layer):
         raise TypeError(f"model is a layer, such as fn.serial(...), got {shown(model)}")
     normalization, names = plain(normalization), _as_names(class_names)

@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from funcnn import activations
 from funcnn._arguments import shown
 from funcnn._elsewhere import bind, signature
 from funcnn._pickling import Recipe, plain, recipe_of, record
@@ -105,6 +106,14 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 def is_constructor(function: Any) -> bool:
     """Whether it is a constructor decorated here (and so, where a layer should be, not called)."""
     return any(function is made for made in (*_layers.values(), *_initializers.values()))
+
+
+def activation_named(name: str) -> str | None:
+    """The layer of the function of this name in `activations`, or of jax's: `Relu` of `relu`."""
+    if not hasattr(activations, name):
+        return None
+    plain_name = name.replace("_", "")
+    return next((known for known in _layers if known.lower() == plain_name), None)
 
 
 def check_shape(name: str, shape: Shape) -> Shape:

@@ -14,15 +14,17 @@ from funcnn import random, tree
 from funcnn._arguments import (
     as_array,
     as_arrays,
+    by_name,
     gradient_by_outputs,
     not_a_pair,
     shown,
     value_and_vjp,
 )
+from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
-from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, is_optimizer
+from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
@@ -41,6 +43,7 @@ class Aux(NamedTuple):
     """New running statistics: a tree like params with None elsewhere, or None if there are none."""
 
 
+@answered
 def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float, Aux], Tree]]:
     """The function that gives the loss of a batch and its gradient by the params.
 
@@ -57,8 +60,16 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     apply = with_wrt(apply)
 
     def compute(
-        params: Tree, x: Array, y: Array, *, rng: Key | None = None, train: bool = True
+        params: Tree,
+        x: Array,
+        y: Array,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = True,
+        **others: Any,
     ) -> tuple[tuple[float, Aux], Tree]:
+        if rest or others:
+            raise by_name("gradient(params, x, y, ...)", rest, others)
         if type(x) is not np.ndarray:
             x = as_arrays("x", x)
         if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
@@ -89,13 +100,15 @@ class TrainState(NamedTuple):
     def create(cls, params: Tree, optimizer: AnyOptimizer, rng: Key | None = None) -> "TrainState":
         """The state before the first step. Only a model with dropout needs an `rng`.
 
-        Raises `TypeError` for an rng that is no key.
+        Raises `TypeError` for an rng that is no key, or what is no optimizer.
         """
         if rng is not None and not isinstance(rng, Key):
             raise TypeError(f"rng is a key, such as fn.random.key(0), got {shown(rng)}")
+        check_optimizer("optimizer", optimizer)
         return cls(params, optimizer.init(params), rng)
 
 
+@answered
 def make_train_step(
     apply: Apply,
     loss: Loss,
@@ -118,12 +131,15 @@ def make_train_step(
     >>> metrics["loss"], state.params["weight"]
     (4.0, array([[0.4]]))
     """
-    if not is_optimizer(optimizer):
-        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
+    check_optimizer("optimizer", optimizer)
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics, ("loss", "learning_rate"))
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
+    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
+        if rest:
+            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+        if type(batch) is not tuple and not isinstance(batch, (tuple, list)):
+            raise not_a_pair("batch", batch)
         try:
             params, opt_state, rng = state.params, state.opt_state, state.rng
             x, y = batch
@@ -135,7 +151,17 @@ def make_train_step(
         rng, step_rng = (None, None) if rng is None else random.split(rng)
         with single_threaded_blas():
             (value, aux), grads = gradient(params, x, y, rng=step_rng, train=True)
-            updates, opt_state = optimizer.update(grads, opt_state, params)
+            try:
+                updates, opt_state = optimizer.update(grads, opt_state, params)
+            except ValueError:
+                check_alike("gradient", params, grads)
+                raise
+            except TypeError as error:
+                if "missing" in str(error):  # as of optax's lbfgs, a chain
+                    raise TypeError(
+                        f"update gets grads, state and params alone: {error}"
+                    ) from error
+                raise
             params = apply_updates(params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)

@@ -822,3 +822,29 @@ def gradient_of(loss):
 
 STATE = fn.TrainState.create({}, fn.sgd(0.1))
 STEP = fn.make_train_step(fn.Relu().apply, fn.mean_squared_error, fn.sgd(0.1))
+
+
+def test_a_gradient_that_does_not_fit_is_named_with_its_path():
+    def model_of(dparams):
+        layer = fn.Layer(own_init, lambda params, x, **_: (x, lambda dy: (dparams(dy), dy)))
+        return fn.make_train_step(layer.apply, fn.mean_squared_error, optimizer)
+
+    for optimizer in (fn.sgd(0.1), fn.adam(0.1)):
+        state = fn.TrainState.create({"bias": np.zeros(2, np.float32)}, optimizer)
+        message = r"^bias: the (gradient|update) of shape \(4, 2\) does not fit .*: a gradient is s"
+        with pytest.raises(ValueError, match=message):
+            model_of(lambda dy: {"bias": dy})(state, (X, X))
+        with pytest.raises(
+            ValueError, match=r"^params and their (gradient|update) differ at the root: .*'bias'"
+        ):
+            model_of(lambda dy: {})(state, (X, X))
+
+
+def test_what_an_optimizer_of_optax_s_misses_is_said():
+    def update(grads, state, params, **extra):
+        raise TypeError("update_fn() missing 1 required keyword-only argument: 'value'")
+
+    optimizer = fn.Optimizer(lambda params: (), update)
+    step = fn.make_train_step(fn.Relu().apply, fn.mean_squared_error, optimizer)
+    with pytest.raises(TypeError, match=r"^update gets grads, state and params alone: .*'value'$"):
+        step(fn.TrainState.create({}, optimizer), (X, X))
