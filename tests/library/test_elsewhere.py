@@ -350,3 +350,15 @@ def test_what_is_not_ours_is_answered_with_what_to_write(call, message):
     with pytest.raises(TypeError) as caught:
         call()
     assert str(caught.value).endswith(message)
+
+
+def test_images_of_another_order_of_axes_are_told_of_ours():
+    with pytest.raises(
+        ValueError, match=r"padded to 28x1; images are \(channels, height, width\)$"
+    ):
+        fn.Conv(6, 3).init(KEY, (28, 28, 1))
+    with pytest.raises(ValueError, match="padded to 2x2$"):
+        fn.Conv(6, 3).init(KEY, (1, 2, 2))
+    _, params = fn.Conv(6, 1).init(KEY, (32, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"of 5 axes, .*; the shape for init has no batch axis$"):
+        fn.Conv(6, 1).apply(params, np.ones((32, 1, 28, 28), np.float32))
