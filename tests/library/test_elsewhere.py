@@ -357,7 +357,7 @@ def test_images_of_another_order_of_axes_are_told_of_ours():
         ValueError, match=r"padded to 28x1; images are \(channels, height, width\)$"
     ):
         fn.Conv(6, 3).init(KEY, (28, 28, 1))
-    with pytest.raises(ValueError, match="padded to 2x2$"):
+    with pytest.raises(ValueError, match=r"padded to 2x2$"):
         fn.Conv(6, 3).init(KEY, (1, 2, 2))
     _, params = fn.Conv(6, 1).init(KEY, (32, 1, 28, 28))
     with pytest.raises(ValueError, match=r"of 5 axes, .*; the shape for init has no batch axis$"):
