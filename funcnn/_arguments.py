@@ -115,7 +115,7 @@ def check_array(x: Any, name: str = "x") -> None:
     Raises `ValueError` for a single number, which has no axis of samples.
     """
     if type(x) is not np.ndarray and not is_array(x):
-        raise TypeError(f"{name} is an array, got {_in_its_place(name, x)}")
+        raise TypeError(f"{name} is an array, got {in_its_place(x).replace('(x)', f'({name})')}")
     if x.ndim == 0:
         raise ValueError(f"{name} has no axis of samples: its shape is ()")
 
@@ -128,15 +128,18 @@ def check_arrays(x: Any) -> None:
     elif is_array(x):
         check_array(x)
     else:
-        raise TypeError(f"x is an array, or a tuple of arrays, got {_in_its_place('x', x)}")
+        raise TypeError(f"x is an array, or a tuple of arrays, got {in_its_place(x)}")
 
 
-def _in_its_place(name: str, value: Any) -> str:
-    """What a value is in the place of an array, and what to write instead."""
-    kind = type(value)
+def in_its_place(value: Any) -> str:
+    """What a value is in the place of the array x, and what to write instead, if it is known."""
+    got = f"a {type(value).__name__}"
     if is_traced(value):
-        return f"a {kind.__name__}: {_TRACED}"
-    return f"a {kind.__name__}: np.asarray({name})"
+        return f"{got}: {_TRACED}"
+    if isinstance(value, tuple) and len(value) == 2 and callable(value[1]):
+        return f"{got}: y, vjp = apply(params, x)"
+    readable = isinstance(value, list) or hasattr(value, "__array__")
+    return f"{got}: np.asarray(x)" if readable and not hasattr(value, "mask") else got
 
 
 def is_traced(value: Any) -> bool:

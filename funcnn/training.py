@@ -49,7 +49,8 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
 
     The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
     as `jax.value_and_grad(..., has_aux=True)`; x: `(N, ...)`, y: what the loss takes; grads is a
-    tree like params.
+    tree like params. It raises `TypeError` for a layer or a loss that gives no pair as the contract
+    says, and for a loss whose value is no number.
 
     >>> params = {"weight": np.eye(2), "bias": np.zeros(2)}
     >>> gradient = fn.value_and_grad(fn.Dense(2).apply, fn.half_squared_error)

@@ -257,6 +257,13 @@ NOT_A_LAYER = [
         "elementwise takes a function(x) -> (y, vjp), as fn.activations.tanh: got a ndarray",
     ),
     (lambda: MODEL.apply(PARAMS, ArrayImpl()), "got a ArrayImpl: np.asarray(x)"),
+    (
+        lambda: fn.mean_squared_error(ArrayImpl(), X),
+        "mean_squared_error takes an array of floats, got a ArrayImpl: np.asarray(x)",
+    ),
+    (lambda: MODEL.apply(PARAMS, None), "x is an array, or a tuple of arrays, got a NoneType"),
+    (lambda: fn.Relu().apply({}, None), "takes an array of floats, got a NoneType"),
+    (lambda: fn.Conv(1, 1).apply({}, ArrayImpl()), "x is an array, got a ArrayImpl: np.asarray(x)"),
     (lambda: MODEL.apply(PARAMS, JitTracer()), f"got a JitTracer: {NO_JAX}"),
     (lambda: fn.predict(MODEL.apply, PARAMS, JitTracer()), f"JitTracer, no array: {NO_JAX}"),
     (
