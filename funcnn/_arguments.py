@@ -30,7 +30,7 @@ def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     kind = type(value).__name__
     if _is_masked(value) or (isinstance(value, (list, tuple)) and any(map(_is_masked, value))):
         raise TypeError(f"{name} is a {kind} with masked entries: drop them, or fill them in")
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and type(value) is not dict:
         raise TypeError(f"{name} is a {kind}, no array: a tree is of dicts, lists and tuples")
     if is_traced(value):
         raise TypeError(f"{name} is a {kind}, no array: {_TRACED}")

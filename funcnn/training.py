@@ -139,7 +139,7 @@ def make_train_step(
     def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
         if rest:
             raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
-        if type(batch) is not tuple and not isinstance(batch, (tuple, list)):
+        if not isinstance(batch, (tuple, list)):
             raise not_a_pair("batch", batch)
         try:
             params, opt_state, rng = state.params, state.opt_state, state.rng

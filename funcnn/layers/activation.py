@@ -51,7 +51,7 @@ def _layer_of(function: ArrayFunction, check: Callable[[Shape], Shape] = _any_sh
     ) -> tuple[Array, Vjp | None]:
         activations.check_float("an elementwise layer", x)
         pair = function(x)
-        if type(pair) is not tuple or len(pair) != 2 or not callable(pair[1]):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not callable(pair[1]):
             raise _no_pair(pair)
         y, vjp_of_array = pair
         if y.shape != x.shape or y.dtype != x.dtype:

@@ -115,7 +115,7 @@ def _without_surplus(vjp: Vjp, wrt: Wrt) -> Vjp:
 
 def y_and_vjp(result: Any) -> tuple[Arrays, Vjp | None]:
     """What an `apply` gave. Raises `TypeError`, with the contract, unless it is `(y, vjp)`."""
-    if type(result) is tuple and len(result) == 2:
+    if isinstance(result, tuple) and len(result) == 2:
         y, vjp = result
         if vjp is None or callable(vjp):
             return y, vjp
@@ -124,7 +124,7 @@ def y_and_vjp(result: Any) -> tuple[Arrays, Vjp | None]:
 
 def dparams_and_dx(result: Any) -> tuple[Tree, Arrays | None]:
     """What a layer's vjp gave. Raises `TypeError` unless it is `(dparams, dx)`."""
-    if type(result) is tuple and len(result) == 2:
+    if isinstance(result, tuple) and len(result) == 2:
         dparams, dx = result
         return dparams, dx
     raise no_cotangents(result)

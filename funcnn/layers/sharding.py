@@ -119,7 +119,7 @@ def _apply_whole(
                 dy = None
             else:
                 pair = vjp(dy)
-                if type(pair) is not tuple or len(pair) != 2:
+                if not isinstance(pair, tuple) or len(pair) != 2:
                     raise at_layer(step.position, step.layer, no_cotangents(pair))
                 dparams_of_layer, dy = pair
                 dparams.append(dparams_of_layer)
