@@ -10,6 +10,7 @@ layers, optimizers transform gradients, a training step maps a state and a batch
     out_shape, params = model.init(fn.random.key(0), (1, 28, 28))
 """
 
+import functools as _functools
 import typing as _typing
 
 from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
@@ -116,8 +117,11 @@ __version__ = "0.1.0"
 
 if not _typing.TYPE_CHECKING:  # which would take any name to be there
 
-    def __getattr__(name):
-        raise _elsewhere.no_attribute(name, __all__)
+    def __getattr__(name, module=__name__):
+        raise _elsewhere.no_attribute(module, name, __all__)
+
+    for _module in (activations, initializers, random, schedules, threads, tree):
+        _module.__getattr__ = _functools.partial(__getattr__, module=_module.__name__)
 
 
 __all__ = [

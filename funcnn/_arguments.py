@@ -3,7 +3,7 @@
 import inspect
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -30,6 +30,10 @@ def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     kind = type(value).__name__
     if _is_masked(value) or (isinstance(value, (list, tuple)) and any(map(_is_masked, value))):
         raise TypeError(f"{name} is a {kind} with masked entries: drop them, or fill them in")
+    if isinstance(value, Mapping) and type(value) is not dict:
+        raise TypeError(f"{name} is a {kind}, no array: a tree is of dicts, lists and tuples")
+    if is_traced(value):
+        raise TypeError(f"{name} is a {kind}, no array: {_TRACED}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # a ragged list, a tensor on a GPU
@@ -111,7 +115,7 @@ def check_array(x: Any, name: str = "x") -> None:
     Raises `ValueError` for a single number, which has no axis of samples.
     """
     if type(x) is not np.ndarray and not is_array(x):
-        raise TypeError(f"{name} is an array, got a {type(x).__name__}: np.asarray({name})")
+        raise TypeError(f"{name} is an array, got {in_its_place(x).replace('(x)', f'({name})')}")
     if x.ndim == 0:
         raise ValueError(f"{name} has no axis of samples: its shape is ()")
 
@@ -124,7 +128,26 @@ def check_arrays(x: Any) -> None:
     elif is_array(x):
         check_array(x)
     else:
-        raise TypeError(f"x is an array, or a tuple of arrays, got a {type(x).__name__}")
+        raise TypeError(f"x is an array, or a tuple of arrays, got {in_its_place(x)}")
+
+
+def in_its_place(value: Any) -> str:
+    """What a value is in the place of the array x, and what to write instead, if it is known."""
+    got = f"a {type(value).__name__}"
+    if is_traced(value):
+        return f"{got}: {_TRACED}"
+    if isinstance(value, tuple) and len(value) == 2 and callable(value[1]):
+        return f"{got}: y, vjp = apply(params, x)"
+    readable = isinstance(value, list) or hasattr(value, "__array__")
+    return f"{got}: np.asarray(x)" if readable and not hasattr(value, "mask") else got
+
+
+def is_traced(value: Any) -> bool:
+    """Whether it stands for an array inside one of jax's transformations."""
+    return any(base.__name__ == "Tracer" for base in type(value).__mro__)
+
+
+_TRACED = "jax's transformations do not see NumPy, write fn.value_and_grad(apply, loss)"
 
 
 def check_cotangent(dy: Array, shape: Shape, dtype: Any) -> None:
@@ -149,7 +172,9 @@ def param_of(params: Tree, name: str) -> Array:
         got = "" if isinstance(params, dict) else f": they are a {type(params).__name__}, no dict"
         raise ValueError(f"params have no {name!r}{got}") from None
     if type(param) is not np.ndarray and not is_array(param):
-        raise TypeError(f"params have a {type(param).__name__} as {name!r}, which is no array")
+        advice = _TRACED if is_traced(param) else "fn.tree.map(np.asarray, params)"
+        kind = type(param).__name__
+        raise TypeError(f"params have a {kind} as {name!r}, which is no array: {advice}")
     return param
 
 
@@ -220,24 +245,48 @@ def check_steps(name: str, value: Any, least: int) -> int:
     return check_count(name, value, least, "a step")
 
 
-def by_name(arguments: tuple[Any, ...]) -> TypeError:
-    """The error for what an `apply` got by position after x: a key, in other libraries."""
-    got = shown(arguments[0])
-    return TypeError(
-        f"apply(params, x, ...) takes the rest by name, rng=key or train=True, got {got}"
-    )
+def by_name(function: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> TypeError:
+    """The error for what an `apply` got by position after x (a key), or by another name."""
+    rest = f"{function} takes the rest by name, rng=key or train=True"
+    if arguments:
+        return TypeError(f"{rest}, got {shown(arguments[0])}")
+    return TypeError(f"{rest}, and has no argument {next(iter(keywords))!r}")
 
 
 def value_and_vjp(result: Any) -> tuple[Any, Any]:
     """What a loss gave. Raises `TypeError`, with the contract, unless it is `(value, vjp)`."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         got = f"a tuple of {len(result)}" if isinstance(result, tuple) else shown(result)
-        raise TypeError(
-            f"loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the "
-            f"outputs; this one gave {got}"
-        )
+        raise TypeError(f"{_LOSS}; this one gave {got}")
     value, vjp = result
+    if not callable(vjp):
+        raise TypeError(f"{_LOSS}; the vjp of this one is a {type(vjp).__name__}, no function")
+    if type(value) is not float and np.shape(value):
+        raise TypeError(f"the value of a loss is one number, got an array of {np.shape(value)}")
     return value, vjp
+
+
+def gradient_by_outputs(vjp: Callable[[], Any]) -> Any:
+    """What the vjp of a loss gives. Raises `TypeError`, with the contract, if it needs a dvalue."""
+    try:
+        return vjp()
+    except TypeError:
+        if not _needs_no_argument(vjp):
+            raise TypeError(f"{_LOSS}; the vjp of this one needs an argument") from None
+        raise
+
+
+_LOSS = "loss(outputs, targets) gives (value, vjp), and vjp(dvalue=1.0) the gradient by the outputs"
+
+
+def _needs_no_argument(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # some compiled callables have no signature
+        pass
+    return True
 
 
 def not_a_pair(name: str, value: Any) -> TypeError:

@@ -5,11 +5,17 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from funcnn._written import name_of, written
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 signature = functools.cache(inspect.signature)  # of the constructors here, which are few
+
+SUBMODULES = "activations", "initializers", "random", "schedules", "threads", "tree"
+"""Those whose functions are not at the top of `funcnn`."""
 
 # --- names -----------------------------------------------------------------------------------
 
@@ -36,15 +42,21 @@ _NAMES = {
     "generalconv": "fn.Conv(out_channels, kernel_size)",
     "globalaveragepooling": "fn.GlobalAvgPool()",
     "globalmaxpooling": "fn.GlobalMaxPool()",
+    "globalnorm": "np.linalg.norm(fn.tree.ravel(tree)[0])",
     "grad": "fn.value_and_grad(apply, loss)",
     "huberloss": "fn.huber",
     "layernormalization": "fn.LayerNorm()",
     "linear": "fn.Dense(out_features)",
     "maxpooling": "fn.MaxPool(kernel_size)",
     "module": "fn.serial(*layers), or fn.Layer(init, apply)",
+    "jit": "the function as it is: nothing is compiled",
+    "joinschedules": "fn.schedules.join(schedules, boundaries)",
+    "kaimingnormal": "fn.initializers.he_normal()",
+    "kaiminguniform": "fn.initializers.he_uniform()",
     "momentum": "fn.sgd(learning_rate, momentum=0.9)",
     "mseloss": "fn.mean_squared_error",
     "multimarginloss": "fn.multiclass_hinge",
+    "multitransform": "fn.partition(optimizers, labels)",
     "nllloss": "fn.softmax_cross_entropy, of logits",
     "nn": "fn.Dense, fn.Relu, fn.softmax_cross_entropy: all are at the top",
     "nograd": "apply(params, x, wrt=None)",
@@ -52,26 +64,52 @@ _NAMES = {
     "optim": "fn.sgd, fn.adam: all are at the top",
     "prngkey": "fn.random.key(seed)",
     "sequential": "fn.serial(*layers)",
+    "settozero": "fn.freeze(mask)",
+    "sigmoidbinarycrossentropy": "fn.binary_cross_entropy_with_logits",
     "smoothl1loss": "fn.huber",
+    "softmaxcrossentropywithintegerlabels": "fn.softmax_cross_entropy",
     "steplr": "fn.schedules.piecewise_constant(init_value, boundaries_and_scales)",
     "swish": "fn.Silu()",
     "unflatten": "fn.Reshape(shape)",
+    "variancescaling": "fn.initializers.he_normal(), glorot_normal() or lecun_normal()",
+    "vjp": "apply(params, x), which gives (y, vjp)",
+    "vmap": "fn.per_example_grads(apply, loss); apply itself takes batches",
+    "xaviernormal": "fn.initializers.glorot_normal()",
+    "xavieruniform": "fn.initializers.glorot_uniform()",
 }
 """By the name in lower case, without underscores, and without a 2d in the end that says nothing."""
 
 
-def no_attribute(name: str, public: Collection[str]) -> AttributeError:
-    """The error for a name that funcnn has not, with what to write if another library has it."""
-    ours = {_plain(known): f"fn.{known}" for known in public}
-    for known in (_plain(name), re.sub(r"[123]d$", "", _plain(name))):
-        if known in _NAMES or known in ours:
-            return AttributeError(f"funcnn has no {name}: write {_NAMES.get(known) or ours[known]}")
-    message = f"module 'funcnn' has no attribute {name!r}"
-    return AttributeError(message, name=name, obj=sys.modules["funcnn"])  # Python names the nearest
+def no_attribute(module: str, name: str, public: Collection[str]) -> AttributeError:
+    """The error for a name that a module has not, with what to write if another library has it.
+
+    module: `funcnn`, or one of those in it, such as `funcnn.tree`. public: the names of `funcnn`.
+    """
+    ours = {_plain(known): known for known in _in_submodules()}
+    ours |= {_plain(known): f"fn.{known}" for known in public}
+    own = {_plain(known): known for known in _in_submodules(module)}
+    plain = _plain(name)
+    for known in (plain, re.sub(r"[123]d$|^tree|schedule$", "", plain)):
+        instead = own.get(known) or _NAMES.get(known) or ours.get(known)
+        if instead:
+            return AttributeError(f"{module} has no {name}: write {instead}")
+    message = f"module {module!r} has no attribute {name!r}"
+    return AttributeError(message, name=name, obj=sys.modules[module])  # Python names the nearest
+
+
+def _in_submodules(only: str = "") -> list[str]:
+    """`fn.tree.map`, and all other functions that are not at the top."""
+    return [
+        f"fn.{short}.{name}"
+        for short in SUBMODULES
+        if only in ("", f"funcnn.{short}")
+        for name, value in vars(sys.modules[f"funcnn.{short}"]).items()
+        if callable(value) and name[0].islower() and value.__module__ == f"funcnn.{short}"
+    ]
 
 
 def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
+    return name.rpartition(".")[2].replace("_", "").lower()
 
 
 # --- arguments -------------------------------------------------------------------------------
@@ -95,6 +133,7 @@ _RENAMED = {
     "units": ("out_features",),
     "usebias": ("bias",),
     "winit": ("weight_init",),
+    "key": ("rng",),
     "kernelinit": ("weight_init",),
     "kernelinitializer": ("weight_init",),
     "binit": ("bias_init",),
@@ -108,6 +147,7 @@ _ADVICE = {
     "dtype": "it is init that takes one: init(rng, input_shape, dtype=dtype)",
     "inchannels": _INPUTS,
     "infeatures": _INPUTS,
+    "hasaux": "it gives ((value, aux), grads) always",
     "inplace": "nothing is changed in place here",
     "inputshape": _INPUTS,
     "nesterov": "write fn.nesterov(learning_rate, momentum)",
@@ -115,10 +155,25 @@ _ADVICE = {
     "numchannels": _INPUTS,
     "numfeatures": _INPUTS,
     "params": "they are given to init: fn.TrainState.create(params, optimizer)",
+    "shuffle": "write rng=fn.random.key(0), and each pass is shuffled",
     "weightdecay": "write fn.chain(fn.add_decayed_weights(weight_decay), optimizer)",
 }
-_TOLD_THE_INPUTS = "BatchNorm", "Conv", "ConvTranspose", "Dense", "GroupNorm"
-"""Layers that other libraries tell how large their inputs are."""
+_TOO_MANY = {
+    "batches": "data is a pair (x, y)",
+    **dict.fromkeys(("BatchNorm", "Conv", "ConvTranspose", "Dense", "GroupNorm"), _INPUTS),
+}
+"""What those are told who give too much: other libraries tell layers how large inputs are."""
+
+
+def answered(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function that is called once: wrong arguments are answered as by `bind`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        bind(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def bind(
@@ -137,8 +192,8 @@ def bind(
         return signature(make).bind(*args, **kwargs)
     except TypeError as error:
         message = f"{name_of(make)}: {error}: {_takes(make)}"
-        if not str(error).startswith("missing") and make.__name__ in _TOLD_THE_INPUTS:
-            message += f"; {_INPUTS}"
+        if not str(error).startswith("missing") and make.__name__ in _TOO_MANY:
+            message += f"; {_TOO_MANY[make.__name__]}"
         raise TypeError(message) from None
 
 

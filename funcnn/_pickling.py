@@ -38,7 +38,13 @@ class Made:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function gives."""
-        return self.function(*args, **kwargs)
+        try:
+            return self.function(*args, **kwargs)
+        except ValueError as error:  # only a schedule takes one argument, a step
+            if len(args) != 1 or "truth value of an array" not in str(error):
+                raise
+            message = "a schedule takes one step, got an array: [schedule(step) for step in steps]"
+            raise TypeError(message) from None
 
     @property
     def __signature__(self) -> inspect.Signature:

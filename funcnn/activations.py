@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from funcnn._arguments import is_array
+from funcnn._arguments import in_its_place, is_array
 from funcnn.types import Array, ArrayVjp
 
 
@@ -289,6 +289,6 @@ def _shift(x: Array, dim: int) -> Array:
 def check_float(name: str, x: Array) -> None:
     """Raise `TypeError` unless x is an array of floats: integers have no derivative."""
     if type(x) is not np.ndarray and not is_array(x):  # asked here, it saves most calls another
-        raise TypeError(f"{name} takes an array of floats, got a {type(x).__name__}")
+        raise TypeError(f"{name} takes an array of floats, got {in_its_place(x)}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name} takes an array of floats, got {x.dtype}; convert it first")

@@ -6,6 +6,7 @@ from typing import Any
 
 from funcnn import random
 from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
+from funcnn._elsewhere import answered
 from funcnn._written import written
 from funcnn.random import Key
 from funcnn.types import Array, Arrays
@@ -70,6 +71,7 @@ class Batches:
             yield inputs, pick(self._y, chosen)
 
 
+@answered
 def batches(
     data: Batch,
     batch_size: int,

@@ -37,10 +37,11 @@ def check_layer(
     """
     rng = random.key(0) if rng is None else rng
     check_layers("check_layer", (layer,))
+    own = list(own_constructors(layer))  # of the layer as it was made: one that is wrapped has none
     layer = layer._replace(apply=with_wrt(layer.apply))
     _check_init(layer, input_shape, rng)
     try:
-        _check_arrays(layer, input_shape, rng, batch)
+        _check_arrays(layer, input_shape, rng, batch, own)
     except ValueError as error:
         if "read-only" in str(error):
             raise CheckFailure(f"it changes one of its arguments: {error}") from error
@@ -133,7 +134,9 @@ def _check_init(layer: Layer, input_shape: Shape, rng: Key) -> None:
         _expect(leaf.dtype == np.float32, f"params {path} begins as {leaf.dtype}, not float32")
 
 
-def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> None:
+def _check_arrays(
+    layer: Layer, input_shape: Shape, rng: Key, batch: int, own: list[Callable[..., Layer]]
+) -> None:
     declared, _ = layer.init(rng, input_shape)
     for dtype in (np.float32, np.float64):
         for train in (False, True):
@@ -202,7 +205,7 @@ def _check_arrays(layer: Layer, input_shape: Shape, rng: Key, batch: int) -> Non
             _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
             if dtype is np.float64:
                 _check_linear(vjp, dy, other_dy)
-            _check_spec(layer, params, x, y, {"rng": key, "train": train})
+            _check_spec(layer, own, params, x, y, {"rng": key, "train": train})
 
 
 def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
@@ -216,7 +219,14 @@ def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
         _expect(float(np.max(np.abs(a - b), initial=0)) <= limit, "the vjp is not linear")
 
 
-def _check_spec(layer: Layer, params: Tree, x: Array, y: Array, keywords: dict[str, Any]) -> None:
+def _check_spec(
+    layer: Layer,
+    own: list[Callable[..., Layer]],
+    params: Tree,
+    x: Array,
+    y: Array,
+    keywords: dict[str, Any],
+) -> None:
     try:
         layer.apply(params, x, misspelt=True)
     except TypeError:
@@ -224,7 +234,7 @@ def _check_spec(layer: Layer, params: Tree, x: Array, y: Array, keywords: dict[s
     else:
         raise CheckFailure("a misspelt keyword passes")
     if layer.spec is not None:
-        again = from_spec(layer.spec, list(own_constructors(layer)))
+        again = from_spec(layer.spec, own)
         _expect(again.spec == layer.spec, "from_spec(spec) has another spec")
         _expect(_same(again.apply(params, x, **keywords)[0], y), "from_spec(spec) is another layer")
 

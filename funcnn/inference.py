@@ -19,9 +19,12 @@ _ENDS_IN_PROBABILITIES = ("Softmax", "Sigmoid", "HardSigmoid")
 def check_normalization(values: Any) -> tuple[float, float, float]:
     """The scale, mean and std. Raises `ValueError` for other names, or a number out of range."""
     if not isinstance(values, dict) or set(values) != {"scale", "mean", "std"}:
+        advice = (
+            ": dataclasses.asdict(normalization)" if hasattr(values, "__dataclass_fields__") else ""
+        )
         raise ValueError(
             f"normalization is {{'scale': ..., 'mean': ..., 'std': ...}}, of (x / scale - mean) / "
-            f"std, got {shown(values)}"
+            f"std, got {shown(values)}{advice}"
         )
     limits = (("scale", 0), ("mean", -math.inf), ("std", 0))
     scale, mean, std = (

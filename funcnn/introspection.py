@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from funcnn import random, tree
 from funcnn._arguments import as_arrays
 from funcnn.batching import check_data, count_rows, pick
-from funcnn.layers.any_layer import check_layers, init_layer, with_wrt
+from funcnn.layers.any_layer import check_layers, init_layer, with_wrt, y_and_vjp
 from funcnn.random import Key
 from funcnn.snapshots import Snapshot
 from funcnn.threads import single_threaded_blas
@@ -122,7 +122,7 @@ def inner_outputs(
 
         # Without traits, so that no layer is given a part of the batch alone.
         def apply(layer_params: Tree, x: Array, **keywords: Any) -> tuple[Array, Vjp | None]:
-            y, vjp = layer_apply(layer_params, x, **keywords)
+            y, vjp = y_and_vjp(layer_apply(layer_params, x, **keywords))
             outputs[path] = y
             return y, vjp
 
@@ -163,7 +163,7 @@ def inner_gradients(
 
         # Without traits, as in `inner_outputs`.
         def apply(layer_params: Tree, x: Arrays, **keywords: Any) -> tuple[Arrays, Vjp]:
-            y, vjp = layer_apply(layer_params, x, **keywords)
+            y, vjp = y_and_vjp(layer_apply(layer_params, x, **keywords))
             gradients[path] = None  # in the order of the layers, though found in the other
 
             def pull_back(dy: Arrays) -> tuple[Tree, Arrays | None]:

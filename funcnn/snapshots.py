@@ -21,8 +21,9 @@ from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
 from funcnn._snapshot_trees import SnapshotError, encode, match
 from funcnn._written import by_shapes
 from funcnn.inference import Outputs
+from funcnn.layers.any_layer import init_layer
 from funcnn.metrics import predicted_classes
-from funcnn.spec import check_shapes, describe, from_spec
+from funcnn.spec import check_constructors, check_shapes, describe, from_spec
 from funcnn.training import predict
 from funcnn.types import Array, Layer, Shape, Tree
 
@@ -117,6 +118,8 @@ def save(
     >>> fn.load("params.npz").notes
     'before training'
     """
+    if isinstance(params, (str, os.PathLike)):
+        raise TypeError(f"the path is first: fn.save({os.fspath(params)!r}, params)")
     if model is not None and not isinstance(model, Layer):
         raise TypeError(f"model is a layer, such as fn.serial(...), got {shown(model)}")
     normalization, names = plain(normalization), _as_names(class_names)
@@ -161,13 +164,15 @@ def load(
 
     like: a tree that the params must match in structure, shapes and dtypes; they come back with
     its NamedTuples. layers: constructors of your own, as of `from_spec`. Raises `SnapshotError`,
-    naming the file and what is wrong; `OSError` if it cannot be read at all.
+    naming the file and what is wrong; `OSError` if it cannot be read at all; `TypeError` for layers
+    that are no list of constructors.
 
     >>> fn.save("params.npz", {"bias": np.zeros(2)})
     >>> fn.load("params.npz").params
     {'bias': array([0., 0.])}
     """
     name = os.fspath(path)
+    check_constructors(layers)
     if os.path.isdir(name):
         inside = os.path.join(name, "params.npz")
         advice = f": give {inside}" if os.path.exists(inside) else ""
@@ -227,5 +232,5 @@ def _fit(params: Tree, model: Layer, input_shape: Shape) -> tuple[Shape, Tree]:
         dtype = np.asarray(leaf).dtype
         if dtype.kind != "f":
             raise SnapshotError(f"array {path} is {dtype}, not floats")
-    output_shape, expected = model.init(random.SHAPES_ONLY, input_shape, dtype=dtype)
+    output_shape, expected = init_layer(model, random.SHAPES_ONLY, input_shape, dtype)
     return output_shape, match(params, expected)

@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from funcnn import activations
 from funcnn._arguments import shown
 from funcnn._elsewhere import bind, signature
 from funcnn._pickling import Recipe, plain, recipe_of, record
@@ -30,7 +31,7 @@ class _NotData(Exception):
 
 
 def constructor(
-    *, per_sample: PerSample = "never", takes: Takes = "array", spatial: bool = False
+    *rest: Any, per_sample: PerSample = "never", takes: Takes = "array", spatial: bool = False
 ) -> Callable[[Callable[P, Layer]], Callable[P, Layer]]:
     """Decorate the constructor of a layer: its layers get a spec, checks of their input, traits.
 
@@ -39,7 +40,7 @@ def constructor(
     is one "array", a "tuple" of arrays, or "any". spatial: whether it works on images, by windows.
 
     That of your own layer too: `from_spec(spec, [Scale])`. Raises `ValueError` if a layer of this
-    library has its name.
+    library has its name, or an argument is named `layer`.
 
     >>> @fn.constructor(per_sample="always")
     ... def Scale(factor):
@@ -50,18 +51,24 @@ def constructor(
     >>> Scale(2).spec
     {'layer': 'Scale', 'factor': 2}
     """
+    if rest:
+        raise TypeError("write @fn.constructor(), with the brackets")
 
     def decorate(make: Callable[P, Layer]) -> Callable[P, Layer]:
         name = make.__name__
         ours = str(make.__module__).startswith(f"{__package__}.")
         if name in _layers and not ours:
             raise ValueError(f"{name} is a layer of this library: give yours another name")
+        if "layer" in signature(make).parameters:
+            raise ValueError(f"{name}: a spec's 'layer' is the constructor: name yours inner")
 
         @functools.wraps(make)
         def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
             args, kwargs = _in_lower_case(plain(args)), _in_lower_case(plain(kwargs))
             bound = bind(make, args, kwargs)
-            layer = make(*args, **kwargs)
+            layer: Any = make(*args, **kwargs)
+            if not isinstance(layer, Layer):
+                raise TypeError(f"{name}: gives a fn.Layer(init, apply), got {shown(layer)}")
 
             def init(rng: Key, input_shape: Shape, **keywords: Any) -> tuple[Shape, Tree]:
                 return layer.init(rng, check_shapes(name, input_shape, takes), **keywords)
@@ -99,6 +106,14 @@ def describable(make: Callable[P, F]) -> Callable[P, F]:
 def is_constructor(function: Any) -> bool:
     """Whether it is a constructor decorated here (and so, where a layer should be, not called)."""
     return any(function is made for made in (*_layers.values(), *_initializers.values()))
+
+
+def activation_named(name: str) -> str | None:
+    """The layer of the function of this name in `activations`, or of jax's: `Relu` of `relu`."""
+    if not hasattr(activations, name):
+        return None
+    plain_name = name.replace("_", "")
+    return next((known for known in _layers if known.lower() == plain_name), None)
 
 
 def check_shape(name: str, shape: Shape) -> Shape:
@@ -188,17 +203,28 @@ def own_constructors(layer: Layer) -> Iterator[Callable[..., Layer]]:
         yield from own_constructors(inner)
 
 
+def check_constructors(layers: Any) -> None:
+    """Raise `TypeError` unless these are constructors, in a list."""
+    advice = "layers is a list of your constructors, layers=[Scale]"
+    if not isinstance(layers, (list, tuple)) or isinstance(layers, Layer):
+        raise TypeError(f"{advice}, got {shown(layers)}")
+    for made in layers:
+        if isinstance(made, Layer) or not hasattr(made, "__name__"):
+            raise TypeError(f"{advice}, not of {shown(made)}")
+
+
 def from_spec(spec: Spec, layers: Sequence[Callable[..., Layer]] = ()) -> Layer:
     """The layer that `spec` describes: `from_spec(layer.spec)` does what `layer` does.
 
     layers: constructors of your own, decorated with `constructor`, that it may name too.
     Raises `ValueError` for a name that is neither a layer of this library nor one of those, or for
-    arguments not its own.
+    arguments not its own, `TypeError` for layers that are no list of constructors.
 
     >>> model = fn.serial(fn.Dense(2), fn.Relu())
     >>> fn.from_spec(model.spec).spec == model.spec
     True
     """
+    check_constructors(layers)
     layer = _from_data(spec, _layers | {make.__name__: make for make in layers})
     if not isinstance(layer, Layer):
         raise ValueError(f"not the spec of a layer: {shown(spec)}")

@@ -11,11 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array, as_arrays, not_a_pair, shown, value_and_vjp
+from funcnn._arguments import (
+    as_array,
+    as_arrays,
+    by_name,
+    gradient_by_outputs,
+    not_a_pair,
+    shown,
+    value_and_vjp,
+)
+from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
-from funcnn.layers.any_layer import with_wrt
-from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, is_optimizer
+from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
+from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
@@ -34,12 +43,14 @@ class Aux(NamedTuple):
     """New running statistics: a tree like params with None elsewhere, or None if there are none."""
 
 
+@answered
 def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float, Aux], Tree]]:
     """The function that gives the loss of a batch and its gradient by the params.
 
     The returned function is `f(params, x, y, *, rng=None, train=True) -> ((value, aux), grads)`,
     as `jax.value_and_grad(..., has_aux=True)`; x: `(N, ...)`, y: what the loss takes; grads is a
-    tree like params.
+    tree like params. It raises `TypeError` for a layer or a loss that gives no pair as the contract
+    says, and for a loss whose value is no number.
 
     >>> params = {"weight": np.eye(2), "bias": np.zeros(2)}
     >>> gradient = fn.value_and_grad(fn.Dense(2).apply, fn.half_squared_error)
@@ -50,16 +61,24 @@ def value_and_grad(apply: Apply, loss: Loss) -> Callable[..., tuple[tuple[float,
     apply = with_wrt(apply)
 
     def compute(
-        params: Tree, x: Array, y: Array, *, rng: Key | None = None, train: bool = True
+        params: Tree,
+        x: Array,
+        y: Array,
+        *rest: Any,
+        rng: Key | None = None,
+        train: bool = True,
+        **others: Any,
     ) -> tuple[tuple[float, Aux], Tree]:
+        if rest or others:
+            raise by_name("gradient(params, x, y, ...)", rest, others)
         if type(x) is not np.ndarray:
             x = as_arrays("x", x)
         if type(y) is not np.ndarray and (isinstance(y, list) or hasattr(y, "__array__")):
             y = as_array("y", y, numbers=False)  # all else is between the user and the loss
-        outputs, vjp = apply(params, x, rng=rng, train=train, wrt="params")
+        outputs, vjp = y_and_vjp(apply(params, x, rng=rng, train=train, wrt="params"))
         value, loss_vjp = value_and_vjp(loss(outputs, y))
         assert vjp is not None  # it is, for wrt="params"
-        grads, _ = vjp(loss_vjp())
+        grads, _ = dparams_and_dx(vjp(gradient_by_outputs(loss_vjp)))
         return (value, Aux(outputs, statistics_of(vjp))), grads
 
     return compute
@@ -82,13 +101,15 @@ class TrainState(NamedTuple):
     def create(cls, params: Tree, optimizer: AnyOptimizer, rng: Key | None = None) -> "TrainState":
         """The state before the first step. Only a model with dropout needs an `rng`.
 
-        Raises `TypeError` for an rng that is no key.
+        Raises `TypeError` for an rng that is no key, or what is no optimizer.
         """
         if rng is not None and not isinstance(rng, Key):
             raise TypeError(f"rng is a key, such as fn.random.key(0), got {shown(rng)}")
+        check_optimizer("optimizer", optimizer)
         return cls(params, optimizer.init(params), rng)
 
 
+@answered
 def make_train_step(
     apply: Apply,
     loss: Loss,
@@ -111,12 +132,15 @@ def make_train_step(
     >>> metrics["loss"], state.params["weight"]
     (4.0, array([[0.4]]))
     """
-    if not is_optimizer(optimizer):
-        raise TypeError(f"optimizer is an Optimizer, such as fn.sgd(0.1), got {shown(optimizer)}")
+    check_optimizer("optimizer", optimizer)
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics, ("loss", "learning_rate"))
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, float]]:
+    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
+        if rest:
+            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+        if not isinstance(batch, (tuple, list)):
+            raise not_a_pair("batch", batch)
         try:
             params, opt_state, rng = state.params, state.opt_state, state.rng
             x, y = batch
@@ -128,7 +152,17 @@ def make_train_step(
         rng, step_rng = (None, None) if rng is None else random.split(rng)
         with single_threaded_blas():
             (value, aux), grads = gradient(params, x, y, rng=step_rng, train=True)
-            updates, opt_state = optimizer.update(grads, opt_state, params)
+            try:
+                updates, opt_state = optimizer.update(grads, opt_state, params)
+            except ValueError:
+                check_alike("gradient", params, grads)
+                raise
+            except TypeError as error:
+                if "missing" in str(error):  # as of optax's lbfgs, a chain
+                    raise TypeError(
+                        f"update gets grads, state and params alone: {error}"
+                    ) from error
+                raise
             params = apply_updates(params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)
@@ -250,7 +284,7 @@ def _predict(
             inputs = pick(x, slice(start, start + size))
             if preprocess is not None:
                 inputs = preprocess(inputs)
-            parts.append(apply(params, inputs, train=False, wrt=None)[0])
+            parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -31,8 +31,12 @@ class TreeDef(NamedTuple):
         """How many leaves a tree of this structure has."""
         return 1 if self.node_type is None else sum(c.num_leaves for c in self.children)
 
+    def __repr__(self) -> str:
+        return repr(unflatten(self, [_STAR] * self.num_leaves))
+
 
 _LEAF = TreeDef(None, (), ())
+_STAR = type("Star", (), {"__repr__": lambda self: "*"})()
 
 
 def _is_namedtuple(node_type: type) -> bool:
@@ -55,9 +59,7 @@ def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
     try:
         return sorted(tree)
     except TypeError:
-        raise TypeError(
-            f"the keys of a dict in a tree must be sortable, got {list(tree)}"
-        ) from None
+        raise TypeError(f"keys of a dict in a tree must be sortable, got {list(tree)}") from None
 
 
 def _keys(tree: Tree) -> Sequence[Any]:
@@ -249,10 +251,8 @@ def _check_same_structure(expected: Tree, got: Tree, path: str) -> None:
         return  # a leaf of the first tree may stand for a whole subtree of the others, as in JAX
     same_type = type(expected) is type(got)
     if not same_type or list(_keys(expected)) != list(_keys(got)):
-        where = f"at {path}" if path else "at the root"
-        raise StructureMismatchError(
-            f"trees differ {where}: {_describe(expected)} and {_describe(got)}"
-        )
+        kinds = f"{_describe(expected)} and {_describe(got)}"
+        raise StructureMismatchError(f"trees differ at {path or 'the root'}: {kinds}")
     for key, name in zip(_keys(expected), _child_names(expected), strict=True):
         _check_same_structure(expected[key], got[key], _join(path, name))
 

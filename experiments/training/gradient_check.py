@@ -9,6 +9,7 @@ import funcnn as fn
 from funcnn.experiments.tasks.build import build_loss, network_that_fits, own_code
 from funcnn.experiments.training.target import Target
 from funcnn.gradcheck import Report, measure_vjp, off_kinks
+from funcnn.layers.any_layer import init_layer, with_wrt
 from funcnn.types import Array, Layer, Loss, Tree
 
 TOLERANCE = 1e-6
@@ -27,7 +28,7 @@ def check_model(target: Target) -> Report:
     loss = build_loss(config)
     init_rng, x_rng, y_rng, rng, off_rng = fn.random.split(fn.random.key(config.seed), 5)
     with network_that_fits(config), own_code(config, "in float64"):
-        _, params = model.init(init_rng, input_shape, dtype=np.float64)
+        _, params = init_layer(model, init_rng, input_shape, np.float64)
     params = off_kinks(params, off_rng)
     x = fn.random.normal(x_rng, (_BATCH, *input_shape), np.float64)
     labels = fn.random.permutation(y_rng, _BATCH) % classes
@@ -42,7 +43,7 @@ def check_model(target: Target) -> Report:
 def _loss_of_params(
     model: Layer, loss: Loss, x: Array, y: Array, rng: fn.random.Key, params: Tree
 ) -> tuple[float, Callable[[float], Tree]]:
-    outputs, pull_back = model.apply(params, x, rng=rng, train=True, wrt="params")
+    outputs, pull_back = with_wrt(model.apply)(params, x, rng=rng, train=True, wrt="params")
     value, loss_vjp = loss(outputs, y)
     assert pull_back is not None  # it is, for wrt="params"
     return value, lambda dvalue: pull_back(loss_vjp(dvalue))[0]

@@ -50,7 +50,10 @@ def _layer_of(function: ArrayFunction, check: Callable[[Shape], Shape] = _any_sh
         params: Tree, x: Array, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Array, Vjp | None]:
         activations.check_float("an elementwise layer", x)
-        y, vjp_of_array = function(x)
+        pair = function(x)
+        if not isinstance(pair, tuple) or len(pair) != 2 or not callable(pair[1]):
+            raise _no_pair(pair)
+        y, vjp_of_array = pair
         if y.shape != x.shape or y.dtype != x.dtype:
             raise _change(x, y)
         shape, dtype = x.shape, x.dtype
@@ -62,6 +65,13 @@ def _layer_of(function: ArrayFunction, check: Callable[[Shape], Shape] = _any_sh
         return y, (None if wrt is None else vjp)
 
     return Layer(init, apply)
+
+
+def _no_pair(result: object) -> TypeError:
+    kind = type(result).__name__
+    return TypeError(
+        f"elementwise takes a function(x) -> (y, vjp), as fn.activations.tanh: got a {kind}"
+    )
 
 
 def _change(x: Array, y: Array) -> ValueError:

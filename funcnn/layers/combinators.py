@@ -15,7 +15,17 @@ from funcnn import random, tree
 from funcnn._arguments import by_name, check_arrays, shown
 from funcnn._pickling import recorded
 from funcnn.layers._dense_on_images import dense_on_images
-from funcnn.layers.any_layer import at_layer, check_layers, check_takes, init_layer, with_wrt
+from funcnn.layers.any_layer import (
+    at_layer,
+    check_layers,
+    check_params,
+    check_takes,
+    dparams_and_dx,
+    init_layer,
+    number_of,
+    with_wrt,
+    y_and_vjp,
+)
 from funcnn.layers.branches import add_all, check_tuple
 from funcnn.layers.sharding import apply_run, find_runs
 from funcnn.random import Key
@@ -72,12 +82,13 @@ def serial(*layers: Layer) -> Layer:
         rng: Key | None = None,
         train: bool = False,
         wrt: Wrt = "both",
+        **others: Any,
     ) -> tuple[Arrays, Vjp | None]:
-        if rest:
-            raise by_name(rest)
+        if rest or others:
+            raise by_name("apply(params, x, ...)", rest, others)
         if misplaced:  # of params that there are, from a file of before, it gives what it gave
             warnings.warn(misplaced, UserWarning, stacklevel=2)
-        _check_params("serial", params, layers)
+        check_params("serial", params, layers)
         if type(x) is not np.ndarray or x.ndim == 0:  # asked here, it saves most networks a call
             check_arrays(x)
         wrts = _wrt_of_each(params, wrt)
@@ -124,7 +135,7 @@ def parallel(*layers: Layer) -> Layer:
 
     def check_number(parts: Any, name: str) -> None:
         if len(parts) != len(layers):
-            raise ValueError(f"parallel has {_number(layers)}, got {len(parts)} {name}")
+            raise ValueError(f"parallel has {number_of(layers)}, got {len(parts)} {name}")
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
         check_number(input_shape, "input shapes")
@@ -137,7 +148,7 @@ def parallel(*layers: Layer) -> Layer:
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
-        _check_params("parallel", params, layers)
+        check_params("parallel", params, layers)
         check_tuple("parallel", x)
         check_number(x, "inputs")
         ys, vjps = [], []
@@ -145,8 +156,8 @@ def parallel(*layers: Layer) -> Layer:
             key = None if rng is None else random.fold_in(rng, index)
             try:
                 check_takes(layer, x[index])
-                y, vjp_of_layer = layer_apply(
-                    params[index], x[index], rng=key, train=train, wrt=wrt
+                y, vjp_of_layer = y_and_vjp(
+                    layer_apply(params[index], x[index], rng=key, train=train, wrt=wrt)
                 )
             except (ValueError, TypeError, KeyError) as error:
                 raise at_layer(index, layer, error) from error
@@ -158,7 +169,7 @@ def parallel(*layers: Layer) -> Layer:
         def vjp(dy: Arrays) -> tuple[Tree, Arrays | None]:
             check_tuple("the vjp of parallel", dy)
             check_number(dy, "cotangents")
-            pairs = [pull_back(part) for pull_back, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
+            pairs = [dparams_and_dx(pull(part)) for pull, part in zip(vjps, dy, strict=True)]  # type: ignore[misc]
             dxs = None if wrt == "params" else tuple(dx for _, dx in pairs)
             if wrt == "x":
                 return None, dxs
@@ -196,7 +207,7 @@ def residual(branch: Layer, shortcut: Layer | None = None) -> Layer:
     def apply(
         params: Tree, x: Arrays, *, rng: Key | None = None, train: bool = False, wrt: Wrt = "both"
     ) -> tuple[Arrays, Vjp | None]:
-        _check_params("residual", params, layers)
+        check_params("residual", params, layers)
         ys, pull_back = branches.apply(params, (x,) * len(layers), rng=rng, train=train, wrt=wrt)
         y, straight = ys if shortcut else (ys[0], x)
         check_equal(_sample_shape(y), _sample_shape(straight))
@@ -294,22 +305,3 @@ def _with_traits(
 
 def _sample_shape(x: Any) -> Shape:
     return tuple(map(_sample_shape, x)) if type(x) is tuple else tuple(x.shape[1:])
-
-
-def _check_params(name: str, params: Tree, layers: Sequence[Layer]) -> None:
-    if type(params) is tuple and params and _is_shape(params[0]):
-        raise ValueError(f"{name}: these are init's (output_shape, params); give the params alone")
-    if type(params) not in (list, tuple) or len(params) != len(layers):
-        plain = type(params) in (list, tuple)
-        got = f"{len(params)} entries" if plain else f"a {type(params).__name__}"
-        raise ValueError(
-            f"{name} has {_number(layers)}, so its params are a list of as many entries, got {got}"
-        )
-
-
-def _is_shape(value: Any) -> bool:
-    return type(value) is tuple and bool(value) and all(isinstance(size, int) for size in value)
-
-
-def _number(layers: Sequence[Layer]) -> str:
-    return "1 layer" if len(layers) == 1 else f"{len(layers)} layers"

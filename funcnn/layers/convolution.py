@@ -263,7 +263,8 @@ def _check_weight(params: Tree, shape: Shape, x: Array, axis: int) -> Array:
     weight = param_of(params, "weight")
     if weight.ndim != x.ndim:
         expected = f"for a weight of shape {weight.shape} expected images (N, C, ...)"
-        raise ValueError(f"{expected} of {weight.ndim} axes, got x of shape {x.shape}")
+        batch = "; the shape for init has no batch axis" if weight.ndim == x.ndim + 1 else ""
+        raise ValueError(f"{expected} of {weight.ndim} axes, got x of shape {x.shape}{batch}")
     if weight.shape != shape:
         others = (*shape[:axis], weight.shape[axis], *shape[axis + 1 :])
         if weight.shape == others:

@@ -216,9 +216,10 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
         rng: Key | None = None,
         train: bool = False,
         wrt: Wrt = "both",
+        **others: Any,
     ) -> tuple[Array, Vjp | None]:
-        if rest:
-            raise by_name(rest)
+        if rest or others:
+            raise by_name("apply(params, x, ...)", rest, others)
         activations.check_float("Dropout", x)
         check_axes(x.shape[1:])
         if not train or rate == 0:

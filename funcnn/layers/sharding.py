@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random, tree
-from funcnn.layers.any_layer import at_layer, check_takes
+from funcnn.layers.any_layer import at_layer, check_takes, no_cotangents, y_and_vjp
 from funcnn.layers.rewrite import pool_before_relu
 from funcnn.random import Key
 from funcnn.threads import run_parallel
@@ -106,7 +106,7 @@ def _apply_whole(
         try:
             if type(y) is tuple:  # asked here, it saves most layers a call
                 check_takes(layer, y)
-            y, vjp = apply(params[position], y, rng=key, train=train, wrt=wrts[position])
+            y, vjp = y_and_vjp(apply(params[position], y, rng=key, train=train, wrt=wrts[position]))
         except (ValueError, TypeError, KeyError) as error:
             raise at_layer(position, layer, error) from error
         vjps.append(vjp)
@@ -118,7 +118,10 @@ def _apply_whole(
                 dparams.append(params[step.position])
                 dy = None
             else:
-                dparams_of_layer, dy = vjp(dy)
+                pair = vjp(dy)
+                if not isinstance(pair, tuple) or len(pair) != 2:
+                    raise at_layer(step.position, step.layer, no_cotangents(pair))
+                dparams_of_layer, dy = pair
                 dparams.append(dparams_of_layer)
         return dparams[::-1], dy
 

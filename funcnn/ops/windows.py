@@ -62,9 +62,11 @@ def place_windows(
     windows = Windows(kernel, stride, dilation, before, after, inputs, padded, ())
     if any(span > size for span, size in zip(windows.spans, windows.padded, strict=True)):
         reach = f"{_by(windows.spans)}, dilated," if windows.spans != kernel else _by(kernel)
+        last_is_small = len(inputs) > 1 and inputs[-1] in (1, 3) and inputs[-1] < inputs[0]
+        channels_last = "; images are (channels, height, width)" if last_is_small else ""
         raise ValueError(
             f"a kernel of {reach} is larger than the image of {_by(inputs)}, padded to"
-            f" {_by(windows.padded)}"
+            f" {_by(windows.padded)}{channels_last}"
         )
     sizes = zip(windows.padded, windows.spans, stride, strict=True)
     return windows._replace(outputs=tuple((size - span) // s + 1 for size, span, s in sizes))

@@ -11,6 +11,7 @@ it never does. Trees of different structures raise `ValueError` where they meet,
 out of range.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -67,8 +68,19 @@ def is_optimizer(value: Any) -> bool:
 
 def check_optimizer(argument: str, value: Any) -> None:
     """Raise `TypeError`, naming the argument, unless it is an optimizer."""
+    if isinstance(value, Optimizer):
+        return
     if not is_optimizer(value):
-        raise TypeError(f"{argument} is not an Optimizer: {shown(value)}")
+        pair = isinstance(value, tuple) and len(value) == 2 and all(map(callable, value))
+        advice = "fn.Optimizer(init, update)" if pair else "write fn.sgd(0.1), for one"
+        raise TypeError(f"{argument} is not an Optimizer: {shown(value)}: {advice}")
+    try:
+        inspect.signature(value.update).bind("grads", "state", "params")
+    except TypeError as error:
+        given = "update gets grads, state and params alone"
+        raise TypeError(f"{argument}: {given}, and this one's has {error}") from None
+    except ValueError:  # some compiled callables have no signature
+        pass
 
 
 def apply_updates(params: Tree, updates: Tree) -> Tree:
@@ -84,10 +96,31 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
         if type(p) is not np.ndarray or type(u) is not np.ndarray:
             p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
-            raise ValueError(f"an update of shape {u.shape} does not fit a weight of {p.shape}")
+            raise tree.StructureMismatchError  # which check_alike explains
         return np.asarray(p + u, p.dtype)
 
-    return tree.map(add, params, updates)
+    try:
+        return tree.map(add, params, updates)
+    except tree.StructureMismatchError:
+        check_alike("update", params, updates)
+        raise
+
+
+def check_alike(what: str, params: Tree, other: Tree) -> None:
+    """Raise `ValueError`, with the path, unless a "gradient" or "update" is a tree like params."""
+
+    def check(path: str, p: Array, u: Array) -> None:
+        got, expected = np.shape(u), np.shape(p)
+        if got != expected:
+            fit = f"{what} of shape {got} does not fit a weight of {expected}"
+            summed = ": a gradient is summed over the batch" if len(got) > len(expected) else ""
+            raise ValueError(f"{path or 'params'}: the {fit}{summed}")
+
+    try:
+        tree.map_with_path(check, params, other)
+    except tree.StructureMismatchError as error:
+        message = str(error).replace("trees", f"params and their {what}", 1)
+        raise ValueError(message) from None
 
 
 class Stateless(NamedTuple):

@@ -2,6 +2,9 @@
 
 import inspect
 import re
+import types
+from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,14 +40,40 @@ NAMES = [
     ("clip_grad_norm_", "fn.clip_by_global_norm(max_norm)"),
     ("PRNGKey", "fn.random.key(seed)"),
     ("no_grad", "apply(params, x, wrt=None)"),
+    ("multi_transform", "fn.partition(optimizers, labels)"),
+    ("set_to_zero", "fn.freeze(mask)"),
+    ("softmax_cross_entropy_with_integer_labels", "fn.softmax_cross_entropy"),
+    ("sigmoid_binary_cross_entropy", "fn.binary_cross_entropy_with_logits"),
+    ("tree_map", "fn.tree.map"),
+    ("jit", "the function as it is: nothing is compiled"),
+    ("vmap", "fn.per_example_grads(apply, loss); apply itself takes batches"),
+    ("vjp", "apply(params, x), which gives (y, vjp)"),
+    ("cosine_decay_schedule", "fn.schedules.cosine_decay"),
+    ("global_norm", "np.linalg.norm(fn.tree.ravel(tree)[0])"),
+    ("he_normal", "fn.initializers.he_normal"),
+    ("random.PRNGKey", "fn.random.key(seed)"),
+    ("tree.tree_map", "fn.tree.map"),
+    ("schedules.join_schedules", "fn.schedules.join(schedules, boundaries)"),
+    ("schedules.constant_schedule", "fn.schedules.constant"),
+    ("initializers.kaiming_normal", "fn.initializers.he_normal()"),
+    ("initializers.constant_init", None),
+    ("activations.swish", "fn.Silu()"),
+    ("activations.Relu", "fn.activations.relu"),
+    ("threads.pool", None),
 ]
 
 
 @pytest.mark.parametrize(("name", "ours"), NAMES)
 def test_another_library_s_name_is_answered_with_ours(name, ours):
+    room, _, short = name.rpartition(".")
+    module = getattr(fn, room) if room else fn
     with pytest.raises(AttributeError) as caught:
-        getattr(fn, name)
-    assert str(caught.value) == f"funcnn has no {name}: write {ours}"
+        getattr(module, short)
+    if ours:
+        assert str(caught.value) == f"{module.__name__} has no {short}: write {ours}"
+    else:
+        assert str(caught.value) == f"module {module.__name__!r} has no attribute {short!r}"
+        assert caught.value.obj is module
 
 
 def test_any_other_name_is_python_s_own_error():
@@ -179,3 +208,164 @@ def test_the_padding_may_be_written_in_any_case(word):
     assert repr(layer) == repr(plain)
     assert layer.init(KEY, (1, 5, 5))[0] == plain.init(KEY, (1, 5, 5))[0]
     assert fn.Conv(2, 3, 1, word).spec == plain.spec
+
+
+# --- what is no layer, no array, no apply of ours -----------------------------------------------
+
+MODEL = fn.serial(fn.Dense(2), fn.Dropout(0.5))
+_, PARAMS = MODEL.init(KEY, (3,))
+
+
+class ArrayImpl:
+    """As an array of jax's, which NumPy can read."""
+
+    ndim, shape, dtype = 2, X.shape, X.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return X
+
+
+class Tracer:
+    """As what jax's transformations put in the place of an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("it is traced")
+
+
+class JitTracer(Tracer):
+    pass
+
+
+NO_JAX = "jax's transformations do not see NumPy, write fn.value_and_grad(apply, loss)"
+BY_NAME = "apply(params, x, ...) takes the rest by name, rng=key or train=True"
+NOT_A_LAYER = [
+    (lambda: fn.serial(fn.activations.relu), ": write fn.Relu()"),
+    (lambda: fn.serial(fn.activations.log_softmax), ": write fn.LogSoftmax()"),
+    (lambda: fn.serial(np.tanh), ": write fn.Tanh()"),
+    (
+        lambda: fn.serial(lambda x: x),
+        ": fn.elementwise(f) makes a layer of f(x) -> (y, vjp); a constructor is called",
+    ),
+    (lambda: fn.serial(fn.Dense), ": call the constructor, Dense(...)"),
+    (lambda: fn.serial(fn.residual), ": call the constructor, residual(...)"),
+    (
+        lambda: fn.inner_outputs(MODEL.apply, PARAMS, X),
+        ": give the model itself, not its apply",
+    ),
+    (
+        lambda: fn.elementwise(np.tanh).apply({}, X),
+        "elementwise takes a function(x) -> (y, vjp), as fn.activations.tanh: got a ndarray",
+    ),
+    (lambda: MODEL.apply(PARAMS, ArrayImpl()), "got a ArrayImpl: np.asarray(x)"),
+    (
+        lambda: fn.mean_squared_error(ArrayImpl(), X),
+        "mean_squared_error takes an array of floats, got a ArrayImpl: np.asarray(x)",
+    ),
+    (lambda: MODEL.apply(PARAMS, None), "x is an array, or a tuple of arrays, got a NoneType"),
+    (lambda: fn.Relu().apply({}, None), "takes an array of floats, got a NoneType"),
+    (lambda: fn.Conv(1, 1).apply({}, ArrayImpl()), "x is an array, got a ArrayImpl: np.asarray(x)"),
+    (lambda: MODEL.apply(PARAMS, JitTracer()), f"got a JitTracer: {NO_JAX}"),
+    (lambda: fn.predict(MODEL.apply, PARAMS, JitTracer()), f"JitTracer, no array: {NO_JAX}"),
+    (
+        lambda: fn.Dense(1).apply({"weight": ArrayImpl()}, X),
+        "params have a ArrayImpl as 'weight', which is no array: fn.tree.map(np.asarray, params)",
+    ),
+    (lambda: fn.Dense(1).apply({"weight": JitTracer()}, X), f"no array: {NO_JAX}"),
+    (
+        lambda: fn.adam(0.1).init([OrderedDict(weight=X)]),
+        "params is a OrderedDict, no array: a tree is of dicts, lists and tuples",
+    ),
+    (
+        lambda: fn.serial(
+            fn.Layer(lambda rng, shape: (shape, OrderedDict(w=X)), fn.Relu().apply)
+        ).init(KEY, (3,)),
+        "is a OrderedDict, no array: a tree is of dicts, lists and tuples",
+    ),
+    (lambda: MODEL.apply(PARAMS, X, key=KEY), f"{BY_NAME}, and has no argument 'key'"),
+    (
+        lambda: fn.Dropout(0.5).apply({}, X, deterministic=True),
+        f"{BY_NAME}, and has no argument 'deterministic'",
+    ),
+    (
+        lambda: fn.mean_squared_error(MODEL.apply(PARAMS, X), X),
+        "got a tuple: y, vjp = apply(params, x)",
+    ),
+]
+
+
+STEP = fn.make_train_step(MODEL.apply, fn.mean_squared_error, fn.sgd(0.1))
+STATE = fn.TrainState.create(PARAMS, fn.sgd(0.1), KEY)
+GRADIENT = fn.value_and_grad(MODEL.apply, fn.mean_squared_error)
+
+
+def update_of_lbfgs(grads, state, params, *, value):
+    return grads, state
+
+
+NOT_A_LAYER += [
+    (
+        lambda: GRADIENT(PARAMS, X, X, KEY),
+        f"by name, rng=key or train=True, got {KEY!r}",
+    ),
+    (lambda: GRADIENT(PARAMS, X, X, wrt="x"), "True, and has no argument 'wrt'"),
+    (
+        lambda: fn.value_and_grad(MODEL.apply, fn.hinge, has_aux=True),
+        "fn.value_and_grad has no argument 'has_aux': it gives ((value, aux), grads) always",
+    ),
+    (lambda: STEP(STATE, X, X), "step(state, (x, y)) takes one pair, got 2 arguments"),
+    (
+        lambda: STEP(STATE, {"image": X, "label": X}),
+        "batch is a pair (x, y) of inputs and targets, got a dict",
+    ),
+    (lambda: STEP(STATE, X), "batch is a pair (x, y) of inputs and targets, got a ndarray"),
+    (
+        lambda: fn.batches(X, X, 2),
+        "it is fn.batches(data, batch_size, *, rng=None, preprocess=None, drop_last=False); "
+        "data is a pair (x, y)",
+    ),
+    (
+        lambda: fn.batches((X, X), 2, shuffle=True),
+        "fn.batches has no argument 'shuffle': "
+        "write rng=fn.random.key(0), and each pass is shuffled",
+    ),
+    (lambda: fn.batches((X, X), 2, key=KEY), f"'key': write rng={KEY!r}"),
+    (
+        lambda: fn.schedules.cosine_decay(0.1, 100)(np.arange(5)),
+        "a schedule takes one step, got an array: [schedule(step) for step in steps]",
+    ),
+    (
+        lambda: fn.TrainState.create(PARAMS, (print, print)),
+        f"({print!r}, {print!r}): fn.Optimizer(init, update)",
+    ),
+    (
+        lambda: fn.chain(fn.Optimizer, fn.sgd(0.1)),
+        "chain: argument 0 is not an Optimizer: <class 'funcnn.optimizers.base.Optimizer'>: "
+        "write fn.sgd(0.1), for one",
+    ),
+    (
+        lambda: fn.chain(types.SimpleNamespace(init=print, update=update_of_lbfgs)),
+        "chain: argument 0: update gets grads, state and params alone, "
+        "and this one's has missing a required argument: 'value'",
+    ),
+    (lambda: fn.save(PARAMS, "p.npz"), "the path is first: fn.save('p.npz', params)"),
+    (lambda: fn.save(PARAMS, Path("p.npz")), "the path is first: fn.save('p.npz', params)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), NOT_A_LAYER, ids=[text for _, text in NOT_A_LAYER])
+def test_what_is_not_ours_is_answered_with_what_to_write(call, message):
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value).endswith(message)
+
+
+def test_images_of_another_order_of_axes_are_told_of_ours():
+    with pytest.raises(
+        ValueError, match=r"padded to 28x1; images are \(channels, height, width\)$"
+    ):
+        fn.Conv(6, 3).init(KEY, (28, 28, 1))
+    with pytest.raises(ValueError, match=r"padded to 2x2$"):
+        fn.Conv(6, 3).init(KEY, (1, 2, 2))
+    _, params = fn.Conv(6, 1).init(KEY, (32, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"of 5 axes, .*; the shape for init has no batch axis$"):
+        fn.Conv(6, 1).apply(params, np.ones((32, 1, 28, 28), np.float32))

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -684,3 +685,15 @@ def test_a_normalization_that_cannot_be_is_named(tmp_path, normalization, messag
     for call in (snapshot.predict, snapshot.classes, snapshot.scores):
         with pytest.raises(ValueError, match=f"^normalization: {message}"):
             call(np.ones((1, 3), np.float32))
+
+
+def test_a_normalization_that_is_a_dataclass_is_told_of_asdict(tmp_path):
+    @dataclasses.dataclass
+    class Normalization:
+        scale: float = 255.0
+        mean: float = 0.3
+        std: float = 0.3
+
+    with pytest.raises(ValueError, match=r": dataclasses\.asdict\(normalization\)$"):
+        fn.save(tmp_path / "params.npz", PARAMS, normalization=Normalization())
+    fn.save(tmp_path / "params.npz", PARAMS, normalization=dataclasses.asdict(Normalization()))

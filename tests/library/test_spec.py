@@ -266,3 +266,56 @@ def test_a_snapshot_of_layers_of_ones_own_is_read_with_their_constructors(tmp_pa
     with pytest.raises(fn.SnapshotError, match=r"params\.npz: 'Same' is not a layer of this lib"):
         fn.load(path)
     assert fn.load(path, layers=[Same]).model.spec == model.spec
+
+
+@pytest.mark.parametrize("of_params", [0, 1], ids=["without dtype", "with wrt"])
+def test_a_layer_of_ones_own_with_a_spec_is_checked_and_saved_alone(tmp_path, of_params):
+    @fn.constructor(per_sample="always")
+    def Scale(factor):
+        def apply(params, x, *, rng=None, train=False):
+            return factor * x, lambda dy: ({}, factor * dy)
+
+        def apply_with_wrt(params, x, *, rng=None, train=False, wrt="both"):
+            y, vjp = apply(params, x)
+            return y, None if wrt is None else vjp
+
+        init = lambda rng, input_shape: (input_shape, {})  # noqa: E731
+        return fn.Layer(init, apply_with_wrt if of_params else apply)
+
+    assert fn.check_layer(Scale(2), (4,)).worst.error < 1e-8
+    fn.save(tmp_path / "own.npz", {}, model=Scale(2), input_shape=(4,))
+    model = fn.load(tmp_path / "own.npz", layers=[Scale]).model
+    assert model.spec == Scale(2).spec
+    for layers in (Scale, {"Scale": Scale}, Scale(2), "Scale", [Scale(2)], ["Scale"]):
+        with pytest.raises(TypeError, match=r"^layers is a list of your constructors, layers=\[Sc"):
+            fn.load(tmp_path / "own.npz", layers=layers)
+        with pytest.raises(TypeError, match=r"^layers is a list of your constructors, layers=\[Sc"):
+            fn.from_spec(Scale(2).spec, layers)
+
+
+def test_an_argument_has_not_the_name_of_the_spec_s_own_entry():
+    def Twice(layer):
+        return fn.serial(layer, layer)
+
+    message = r"^Twice: a spec's 'layer' is the constructor: name yours inner$"
+    with pytest.raises(ValueError, match=message):
+        fn.constructor()(Twice)
+
+    @fn.constructor()
+    def Thrice(inner, initializer):
+        return fn.serial(inner, inner, inner)
+
+    model = Thrice(fn.Dense(3), fn.initializers.zeros())
+    assert fn.from_spec(model.spec, [Thrice]).spec == model.spec
+
+
+def test_a_constructor_without_brackets_or_without_a_layer_is_told():
+    with pytest.raises(TypeError, match=r"^write @fn\.constructor\(\), with the brackets$"):
+        fn.constructor(lambda factor: fn.Identity())
+
+    @fn.constructor()
+    def Pair():
+        return (lambda rng, shape: (shape, {}), lambda params, x: x)
+
+    with pytest.raises(TypeError, match=r"^Pair: gives a fn\.Layer\(init, apply\), got \("):
+        Pair()

@@ -1,5 +1,7 @@
 """Training: gradients, pure steps, batches, passes over data, and a real run on real data."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import assert_same_bits, frozen, normal_batch, spy
@@ -737,6 +739,24 @@ def test_a_weighted_loss_is_evaluated_by_the_weights_of_the_whole_set():
             lambda: fn.evaluate(fn.Relu().apply, lambda o, t: (1, 2, 3), {}, (X, X)),
             r"^loss\(outputs, targets\) gives \(value, vjp\), .* this one gave a tuple of 3$",
         ),
+        (
+            lambda: gradient_of(lambda o, t: (0.0, o - t)),
+            r"^loss\(outputs, targets\) gives .*; the vjp of this one is a ndarray, no function$",
+        ),
+        (
+            lambda: gradient_of(lambda o, t: (0.0, lambda dvalue: o - t)),
+            r"^loss\(outputs, targets\) gives .*; the vjp of this one needs an argument$",
+        ),
+        (
+            lambda: gradient_of(lambda o, t: (((o - t) ** 2).mean(1), lambda dvalue=1.0: o - t)),
+            r"^the value of a loss is one number, got an array of \(4,\)$",
+        ),
+        (
+            lambda: fn.evaluate(
+                fn.Relu().apply, partial(fn.mean_squared_error, reduction="none"), {}, (X, X)
+            ),
+            r"^the value of a loss is one number, got an array of \(4, 2\)$",
+        ),
     ],
 )
 def test_misuse_is_named(misuse, message):
@@ -744,6 +764,87 @@ def test_misuse_is_named(misuse, message):
         misuse()
 
 
+def test_an_error_inside_the_vjp_of_a_loss_is_its_own():
+    def loss(outputs, targets):
+        return 0.0, lambda dvalue=1.0: outputs + "text"
+
+    with pytest.raises(TypeError, match=r"^(?!loss)"):
+        gradient_of(loss)
+
+
+def no_layer(apply, wrt):
+    """A layer of one's own that breaks the contract, with the keyword `wrt` or without."""
+    if wrt:
+        return fn.Layer(own_init, lambda params, x, *, rng=None, train=False, wrt="both": apply(x))
+    return fn.Layer(own_init, lambda params, x, *, rng=None, train=False: apply(x))
+
+
+def own_init(rng, input_shape):
+    return input_shape, {}
+
+
+BROKEN = {
+    "y alone": (lambda x: x, r"apply gives \(y, vjp\), vjp a function of dy, got a ndarray"),
+    "y and dx": (lambda x: (x, x), r"apply gives \(y, vjp\), .*, got \(ndarray, ndarray\)"),
+    "dx alone": (lambda x: (x, lambda dy: dy), r"vjp\(dy\) gives \(dparams, dx\), got a ndarray"),
+}
+
+
+@pytest.mark.parametrize("wrt", [False, True])
+@pytest.mark.parametrize("rows", [2, 3])  # an array of two rows is unpacked as a pair is
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_layer_of_ones_own_that_gives_no_pair_is_named(name, rows, wrt):
+    apply, message = BROKEN[name]
+    layer, x = no_layer(apply, wrt), np.ones((rows, 2), np.float32)
+    models = [
+        (fn.serial(fn.Dense(2), layer), r"layer 1 \(layer\): "),
+        (fn.residual(layer), r"layer 0 \(layer\): "),
+        (layer, ""),
+    ]
+    for model, where in models:
+        _, params = model.init(KEY, (2,))
+        gradient = fn.value_and_grad(model.apply, fn.mean_squared_error)
+        if name == "dx alone" and model is not models[0][0]:
+            where = ""
+        with pytest.raises(TypeError, match=f"^{where}{message}$"):
+            gradient(params, x, x)
+        if name != "dx alone":
+            with pytest.raises(TypeError, match=f"^{where}{message}$"):
+                fn.predict(model.apply, params, x)
+
+
 X = np.ones((4, 2), np.float32)
+
+
+def gradient_of(loss):
+    return fn.value_and_grad(fn.Relu().apply, loss)({}, X, X)
+
+
 STATE = fn.TrainState.create({}, fn.sgd(0.1))
 STEP = fn.make_train_step(fn.Relu().apply, fn.mean_squared_error, fn.sgd(0.1))
+
+
+def test_a_gradient_that_does_not_fit_is_named_with_its_path():
+    def model_of(dparams):
+        layer = fn.Layer(own_init, lambda params, x, **_: (x, lambda dy: (dparams(dy), dy)))
+        return fn.make_train_step(layer.apply, fn.mean_squared_error, optimizer)
+
+    for optimizer in (fn.sgd(0.1), fn.adam(0.1)):
+        state = fn.TrainState.create({"bias": np.zeros(2, np.float32)}, optimizer)
+        message = r"^bias: the (gradient|update) of shape \(4, 2\) does not fit .*: a gradient is s"
+        with pytest.raises(ValueError, match=message):
+            model_of(lambda dy: {"bias": dy})(state, (X, X))
+        with pytest.raises(
+            ValueError, match=r"^params and their (gradient|update) differ at the root: .*'bias'"
+        ):
+            model_of(lambda dy: {})(state, (X, X))
+
+
+def test_what_an_optimizer_of_optax_s_misses_is_said():
+    def update(grads, state, params, **extra):
+        raise TypeError("update_fn() missing 1 required keyword-only argument: 'value'")
+
+    optimizer = fn.Optimizer(lambda params: (), update)
+    step = fn.make_train_step(fn.Relu().apply, fn.mean_squared_error, optimizer)
+    with pytest.raises(TypeError, match=r"^update gets grads, state and params alone: .*'value'$"):
+        step(fn.TrainState.create({}, optimizer), (X, X))

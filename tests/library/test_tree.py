@@ -367,3 +367,8 @@ def test_jax_ravels_to_the_same_vector(jax, t):
     theirs, _ = ravel_pytree(t)
     assert ours.dtype == theirs.dtype
     np.testing.assert_array_equal(ours, np.asarray(theirs))
+
+
+def test_a_structure_is_shown_short():
+    structure = tree.structure([{"weight": 1, "bias": 2}, {}, None, (3,)])
+    assert repr(structure) == "[{'bias': *, 'weight': *}, {}, None, (*,)]"
