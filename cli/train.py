@@ -96,8 +96,8 @@ def train(
             return
     learner_of = make_learner if ranks is None else ranks.learner
     if resume_run is not None and sets:
-        also = f"--set {next(iter(sets))}"
-        raise InputError(f"--resume takes its settings from {resume_run}: leave out {also}")
+        wrong = next(iter(sets))
+        raise InputError(f"--resume takes its settings from {resume_run}: leave out --set {wrong}")
     own, options = own_network(model, sets, given(settings))
     if resume_run is not None:
         options.pop("arch" if own else "", None)

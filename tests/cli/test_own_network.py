@@ -703,8 +703,8 @@ def test_on_points_a_network_of_ones_own_trains_as_points_does():
         ("check res --set width=4", "the settings are those of res: leave out --set width"),
         ("train --resume parts --epochs 4 --model res.py:res", "res.py:res has no "),
         (
-            "evaluate scaled --model res.py:res",
-            "'Scale' is not a layer of this library, nor of res",
+            "evaluate scaled/params.npz --data images --model res.py:res",
+            "'Scale' is not a layer of this library, nor of res.py: give --model of the file",
         ),
     ],
 )
