@@ -154,7 +154,8 @@ def describe_file(file: Path, own: OwnModel | None = None) -> Description | Fore
     `SnapshotError` for what is no snapshot, `OSError` if it cannot be read.
     """
     if file.is_dir():
-        file = params_file(RunFolder.open(file, own))
+        folder = RunFolder.open(file, own)
+        file, own = params_file(folder), folder.own
     suffix = file.suffix.lower()
     if suffix == ".onnx":
         require("onnx")

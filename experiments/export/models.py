@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import funcnn as fn
 from funcnn._files import write_whole
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.provenance import write_record
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.export.tensor_files import read_tensors, write_tensors
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import expect_new, new_file
@@ -70,6 +71,7 @@ def export_model(
 
         operators = own.onnx_operators if own else {}
         graph = onnx_model(model, params, input_shape, _metadata(snapshot), operators)
+        _note_inputs(file, snapshot)
         with new_file(out):
             write_whole(out, graph.SerializeToString(deterministic=True))
         return written
@@ -79,9 +81,17 @@ def export_model(
 
         twins = own.torch_modules if own else {}
         written["definition"] = definition(model, input_shape, twins)
+    _note_inputs(file, snapshot)
     with new_file(out):
         write_tensors(out, to_state_dict(model, params), _metadata(snapshot))
     return written
+
+
+def _note_inputs(file: Path, snapshot: fn.Snapshot) -> None:
+    """Say in a warning if nothing in what is written tells how inputs are made."""
+    if snapshot.normalization is None:
+        line = f"{file} has no normalization: who uses it prepares the inputs as you did"
+        logging.getLogger(__name__).warning("%s", printable(line))
 
 
 def _metadata(snapshot: fn.Snapshot) -> dict[str, str]:

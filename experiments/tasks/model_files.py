@@ -60,9 +60,10 @@ def own_model_of(
         where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
         settings = _settings_of(function, where, name, options)
     elif not isinstance(made, Layer):
+        of_torch = " (a module of PyTorch is not: write it of funcnn's layers)"
         raise InputError(
             f"{where}: {name.rpartition(':')[2]} is {kind_of(made)}, not a network: give a layer, "
-            "or a function (input_shape, classes) -> layer"
+            "or a function (input_shape, classes) -> layer" + of_torch * hasattr(made, "forward")
         )
     make = function or (lambda input_shape, classes: made)
     brought = _parts(parts, where.partition(":")[0])

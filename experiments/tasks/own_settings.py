@@ -18,6 +18,9 @@ _INSTEAD = {  # of what has no meaning beside one's own
 }
 
 
+_OF_TORCH = {"loss": "cross-entropy", "optimizer": "adam"}
+
+
 def check_own(values: Mapping[str, Any], own: OwnModel | None, usual: Mapping[str, Any]) -> None:
     """Raise `InputError` for the first value that does not go with what is the user's own.
 
@@ -30,7 +33,9 @@ def check_own(values: Mapping[str, Any], own: OwnModel | None, usual: Mapping[st
         if own is None or not own.brings(part):
             raise InputError(f"--{part} own: give --model FILE.py:NAME, of a file with {part}")
         if values["backend"] == "torch":
-            raise InputError(f"--{part} own: PyTorch does not have it, give another --{part}")
+            yours = [name for name in _INSTEAD if values[name] == OWN]
+            options = " ".join(f"--{name} {_OF_TORCH[name]}" for name in yours)
+            raise InputError(f"PyTorch does not have your {' and '.join(yours)}: give {options}")
         for name in without:
             if values[name]:
                 _refuse(name, values[name], f"0 for --{part} own")

@@ -12,7 +12,7 @@ import numpy as np
 from funcnn.experiments.data.datasets import find_pictures
 from funcnn.experiments.data.formats.image_folders import PictureFiles
 from funcnn.experiments.data.pictures import Picture, framing, prepare, read_picture
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.figures import seen
 from funcnn.experiments.paths import RUNS, expect_new, new_file
 from funcnn.experiments.tasks.own_models import OwnModel
@@ -72,8 +72,9 @@ def predict_pictures(
     out: a new PNG file; by default the next of `predicted-001.png` and so on under `runs/`. own:
     its network, if it is a user's own. The surest classes come first, with their probabilities, or
     scores where the model gives those.
-    Raises `InputError` if a picture cannot be read or shows nothing, the model takes none, or `out`
-    exists already; `SnapshotError`.
+    Of several pictures those that cannot be read, or show nothing, are left out, and said. Raises
+    `InputError` if there are no others, the model takes none, or `out` exists already;
+    `SnapshotError`.
     """
     if out is not None:
         expect_new(out, ".png")
@@ -86,7 +87,7 @@ def predict_pictures(
     model = model_of(run, own)
     panels: list[seen.Panel] = []
     predicted: list[dict[str, Any]] = []
-    for picture, pixels in prepared(model, files):
+    for picture, pixels in _good_ones(model, files):
         x = pixels.reshape(1, *model.input_shape)
         outputs = model.predict(x)
         several = outputs.shape[1] > 1
@@ -113,6 +114,23 @@ def predict_pictures(
     with new_file(out):
         seen.seen(out, panels, unit)
     return {"run": str(run), "data": list(data), "pictures": predicted, "out": str(out)}
+
+
+def _good_ones(model: TrainedModel, files: PictureFiles) -> Iterator[tuple[Picture, Array]]:
+    """Those of `prepared` that show something: of several the others are left out, and said.
+
+    Raises `InputError`, as `prepared` does, if there are no others.
+    """
+    wrong: list[InputError] = []
+    for file in files:
+        try:
+            yield from prepared(model, [file])
+        except InputError as error:
+            wrong.append(error)
+            if len(wrong) == len(files):
+                raise
+    for error in wrong:
+        logging.getLogger(__name__).warning("%s", printable(f"left out: {error}"))
 
 
 def evidence(model: TrainedModel, x: Array, chosen: int, rival: int) -> Array:

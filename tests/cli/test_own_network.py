@@ -349,8 +349,8 @@ WITHOUT = {
     "compare bare --model bare.py:bare": "decorate its constructor with fn.constructor",
     "export alone --to pt --model alone.py:scaled": "give its file torch_modules['Scale']",
     "export alone --to onnx --model alone.py:scaled": "give its file onnx_operators['Scale']",
-    "compare parts --model parts.py:net": "--loss own: PyTorch does not have it",
-    "train --backend torch --model parts.py:net": "--loss own: PyTorch does not have it",
+    "compare parts --model parts.py:net": "PyTorch does not have your loss",
+    "train --backend torch --model parts.py:net": "PyTorch does not have your loss",
     "train --backend torch --model alone.py:scaled": "give its file torch_modules['Scale']",
     "inspect scaled/params.npz": "'Scale' is not a layer of this library: give --model",
     "train --config res/config.json": "give --model",
@@ -722,3 +722,49 @@ def test_another_network_of_the_same_name_is_said():
         *_, line = funcnn(*given, "--model", "res.py:res", code=1).output.splitlines()
         assert line.startswith("Error: res.py makes another network now than res has: leave out")
     funcnn("evaluate", "res")
+
+
+def test_check_finds_a_loss_whose_vjp_is_wrong_and_a_layer_that_changes_its_input():
+    wrong = "def loss(outputs, targets):\n"
+    wrong += "    value, vjp = fn.softmax_cross_entropy(outputs, targets)\n"
+    wrong += "    return value, lambda dvalue=1.0: 2 * vjp(dvalue)\n"
+    Path("wrong.py").write_text(HEAD + NET + wrong)
+    line = one_error(funcnn("check", "wrong.py:net", "--data", "images", code=1))
+    assert line.startswith("Error: wrong.py:net: the vjp of loss is wrong: the derivative by ")
+    doubling = """
+import funcnn as fn
+
+
+def Double():
+    def apply(params, x, *, rng=None, train=False):
+        x *= 2
+        return x, lambda dy: ({}, 2 * dy)
+
+    return fn.Layer(lambda rng, input_shape: (input_shape, {}), apply)
+
+
+def net(input_shape, classes):
+    return fn.serial(Double(), fn.Flatten(), fn.Dense(classes))
+"""
+    Path("doubling.py").write_text(doubling)
+    line = one_error(funcnn("check", "doubling.py:net", "--data", "images", code=1))
+    assert "doubling.py:7" in line
+    assert "read-only" in line
+
+
+def test_inspect_says_which_file_a_run_is_of():
+    assert one_error(funcnn("inspect", "scaled", code=1)).endswith("give --model scaled.py:scaled")
+
+
+def test_both_that_torch_lacks_are_said_at_once():
+    line = one_error(funcnn("train", "--backend", "torch", *settings("parts.py:net"), code=1))
+    assert line.endswith("your loss and optimizer: give --loss cross-entropy --optimizer adam")
+
+
+def test_a_module_of_torch_is_told():
+    torch = pytest.importorskip("torch")
+    Path("module.py").write_text("from torch import nn\n\nnet = nn.Sequential(nn.Flatten())\n")
+    line = one_error(funcnn("check", "module.py:net", code=1))
+    assert "module.py:3: net is a Sequential, not a network" in line
+    assert line.endswith("(a module of PyTorch is not: write it of funcnn's layers)")
+    assert torch

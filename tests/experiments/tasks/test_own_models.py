@@ -236,8 +236,11 @@ def test_a_metric_may_be_any_number_and_is_kept_as_one():
         ({"label_smoothing": 0.1}, "--label-smoothing 0.1: must be 0 for --loss own"),
         ({"momentum": 0.5}, "--momentum 0.5: must be 0 for --optimizer own"),
         ({"weight_decay": 0.5}, "--weight-decay 0.5: must be 0 for --optimizer own"),
-        ({"backend": "torch"}, "--loss own: PyTorch does not have it"),
-        ({"backend": "torch", "loss": "cross-entropy"}, "--optimizer own: PyTorch does not have"),
+        ({"backend": "torch"}, "PyTorch does not have your loss"),
+        (
+            {"backend": "torch", "loss": "cross-entropy"},
+            "PyTorch does not have your optimizer: give --optimizer adam",
+        ),
         ({"class_weights": "balanced"}, "--class-weights balanced: must be none: the own loss"),
     ],
 )

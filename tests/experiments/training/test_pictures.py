@@ -251,7 +251,8 @@ def test_of_a_linear_model_they_are_the_weights_times_what_differs_from_black():
         (["--data", "seven.png", "--first-id", "0"], 2, "--first-id is for a CSV: give --out "),
         (["--data", "seven.png", "--probabilities"], 2, "--probabilities is for a CSV: give --out"),
         (["--data", "blank.png"], 1, "blank.png shows nothing that stands out from its border"),
-        (["--data", "seven.png", "--data", "bad.jpg"], 1, "bad.jpg cannot be read as a picture"),
+        (["--data", "bad.jpg"], 1, "bad.jpg cannot be read as a picture"),
+        (["--data", "blank.png", "--data", "bad.jpg"], 1, "bad.jpg cannot be read as a picture"),
         (["--data", "empty"], 1, "--data empty is no picture: give --out predicted.csv"),
     ],
 )
@@ -265,6 +266,18 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(arguments, code, said):
     line = one_error(funcnn("predict", "own.npz", *arguments, code=code))
     assert line.startswith(f"Error: {said}"), line
     assert sorted(Path().rglob("*")) == before
+
+
+def test_what_shows_nothing_among_others_is_left_out_and_said():
+    draw()
+    Image.new("L", (50, 50), 200).save("blank.png")
+    Path("bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    given = [word for name in ("blank.png", "seven.png", "bad.jpg") for word in ("--data", name)]
+    result = funcnn("predict", save(), *given, "--out", "it.png", "--json")
+    assert [each["file"] for each in json.loads(result.stdout)["pictures"]] == ["seven.png"]
+    first, second = result.stderr.splitlines()
+    assert first.startswith("left out: blank.png shows nothing")
+    assert second.startswith("left out: bad.jpg cannot be read as a picture")
 
 
 def test_a_folder_by_class_is_a_data_set(no_figures):
