@@ -129,8 +129,8 @@ def _good_ones(model: TrainedModel, files: PictureFiles) -> Iterator[tuple[Pictu
             wrong.append(error)
             if len(wrong) == len(files):
                 raise
-    for error in wrong:
-        logging.getLogger(__name__).warning("%s", printable(f"left out: {error}"))
+    for each in wrong:
+        logging.getLogger(__name__).warning("%s", printable(f"left out: {each}"))
 
 
 def evidence(model: TrainedModel, x: Array, chosen: int, rival: int) -> Array:
