@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
 
 from funcnn.experiments.data.datasets import Dataset, load_dataset
 from funcnn.experiments.data.provenance import Expected
@@ -11,6 +10,8 @@ from funcnn.experiments.errors import InputError, kind_of, sizes_text
 from funcnn.experiments.tasks.architectures import KEYWORDS, loss_of
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.own_settings import OWN
 from funcnn.optimizers.base import AnyOptimizer, is_optimizer
 from funcnn.schedules import Schedule
 from funcnn.types import Array, Layer, Loss, Shape
@@ -83,31 +84,23 @@ def build_plain_loss(config: RunConfig) -> Loss:
 
 
 def _loss(config: RunConfig, label_smoothing: float) -> Loss:
-    if config.loss != "own":
-        return loss_of(config.loss, binary=config.binary, label_smoothing=label_smoothing)
-    loss: Loss = _own_part(config, "loss")
-    return loss
-
-
-def _own_part(config: RunConfig, name: str) -> Any:
-    part = getattr(config.own, name)
-    if part is None:
-        raise InputError(f"the {name} is that of {config.arch}: give --model {config.arch}")
-    return part
+    if config.own is not None and config.loss == OWN:
+        loss: Loss = config.own.part("loss")
+        return loss
+    return loss_of(config.loss, binary=config.binary, label_smoothing=label_smoothing)
 
 
 def build_optimizer(config: RunConfig, total_steps: int) -> AnyOptimizer:
     """The optimizer of a run of so many steps, which its learning rate depends on."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
-    if config.optimizer == "own":
-        return _own_optimizer(config, schedule)
+    if config.own is not None and config.optimizer == OWN:
+        return _own_optimizer(config.own, schedule)
     choice = OPTIMIZERS[config.optimizer]
     return choice.build(schedule, config.momentum, config.weight_decay)
 
 
-def _own_optimizer(config: RunConfig, schedule: Schedule) -> AnyOptimizer:
-    make, own = _own_part(config, "optimizer"), config.own
-    assert own is not None  # it has the optimizer
+def _own_optimizer(own: OwnModel, schedule: Schedule) -> AnyOptimizer:
+    make = own.part("optimizer")
     with own.running("optimizer"):
         made: AnyOptimizer = make(schedule)
     if not is_optimizer(made):
@@ -135,7 +128,7 @@ def own_preparation(config: RunConfig, shape: Shape | None) -> Callable[[Array],
     """
     if config.own is None or not config.own.brings("preprocess"):
         return None
-    _own_part(config, "preprocess")
+    config.own.part("preprocess")
     return functools.partial(config.own.prepared, shape=shape)
 
 

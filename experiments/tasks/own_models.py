@@ -99,12 +99,24 @@ class OwnModel:
         recorded = self.recorded is not None and part in self.recorded.parts
         return recorded or bool(getattr(self, part))
 
+    def part(self, name: str) -> Any:
+        """A part of its file. Raises `InputError` if that is not here, of what a run kept alone."""
+        part = getattr(self, name)
+        if part is None:
+            raise InputError(f"the {name} is that of {self.name}: give --model {self.name}")
+        return part
+
     def build(
-        self, input_shape: Shape, classes: int, settings: Mapping[str, Any], *, binary: bool = False
+        self,
+        input_shape: Shape,
+        classes: int,
+        settings: Mapping[str, Any],
+        *,
+        binary: bool | None = None,
     ) -> Layer:
         """The network for such data. Raises `InputError`, with the place, if it is none.
 
-        binary: whether it is to give one probability.
+        binary: whether it is to give one probability; None: of two classes either will do.
         """
         with self.running(self._called):
             made = self.make(input_shape, classes, **settings)
@@ -170,7 +182,9 @@ class OwnModel:
         """The file that it is from, for messages."""
         return self.where.partition(":")[0]
 
-    def _expect_outputs(self, shape: Shape, classes: int, binary: bool) -> None:
+    def _expect_outputs(self, shape: Shape, classes: int, binary: bool | None) -> None:
+        if binary is None and classes == 2 and shape == (1,):
+            return
         wanted = (1,) if binary else (classes,)
         if shape != wanted:
             of = (

@@ -10,6 +10,7 @@ import funcnn as fn
 from funcnn._reductions import Value
 from funcnn.experiments.errors import InputError, kind_of
 from funcnn.experiments.tasks.build import build_optimizer
+from funcnn.experiments.tasks.own_settings import OWN
 from funcnn.experiments.tasks.task import Task
 from funcnn.spec import own_constructors
 from funcnn.types import Array, Loss, LossVjp, Shape
@@ -33,7 +34,7 @@ def rehearsed(task: Task) -> Task:
             )
     (x, y), params = task.data.train, task.first_params()
     optimizer = build_optimizer(task.config, task.total_steps)
-    loss = _checked(task.loss, own.file) if task.config.loss == "own" else task.loss
+    loss = _checked(task.loss, own.file) if task.config.loss == OWN else task.loss
     shapes: list[Shape] = []
     seen = {"": lambda outputs, targets: shapes.append(outputs.shape)}
     step = fn.make_train_step(task.model.apply, loss, optimizer, seen)

@@ -196,8 +196,13 @@ def network_in(
     snapshot = load_snapshot(file, own)
     model, input_shape = snapshot.model, snapshot.input_shape
     if model is None and input_shape is not None and own is not None:
+        if not snapshot.class_names:
+            raise InputError(
+                f"{file} does not say which classes its model tells apart: {_again(file)}, ..., "
+                "class_names=[...])"
+            )
         settings = own.resolved({}) if settings is None else settings
-        model = own.build(input_shape, len(snapshot.class_names or ()), settings)
+        model = own.build(input_shape, len(snapshot.class_names), settings)
     if model is None or input_shape is None:
         why = " (a layer of your own without a spec cannot be built again: give --model)"
         raise InputError(
@@ -219,8 +224,7 @@ def read_model(
     snapshot, model, input_shape = network_in(file, own, settings)
     expect_finite(snapshot.params, file)
     if own is not None and own.brings("preprocess"):
-        if own.preprocess is None:
-            raise InputError(f"the preprocess is that of {own.name}: give --model {own.name}")
+        own.part("preprocess")
         prepare: Callable[[Array], Array] = partial(own.prepared, shape=input_shape)
     else:
         prepare = _normalization(file, snapshot)

@@ -768,3 +768,28 @@ def test_a_module_of_torch_is_told():
     assert "module.py:3: net is a Sequential, not a network" in line
     assert line.endswith("(a module of PyTorch is not: write it of funcnn's layers)")
     assert torch
+
+
+def test_a_layer_without_a_spec_goes_on_points_too():
+    Path("bits.py").write_text(
+        BARE.replace("fn.Flatten(), fn.Dense(5)", "fn.Dense(4)")
+        .replace("fn.Relu(), fn.Dense(classes)", "fn.Tanh(), fn.Dense(1), fn.Sigmoid()")
+        .replace("bare", "net")
+    )
+    given = ["--model", "bits.py:net"]
+    funcnn("train", *given, "--data", "points-xor", "--epochs", "3", "--out", "bits", "--quiet")
+    summary = json.loads(Path("bits/summary.json").read_text())
+    scores = parse(funcnn("evaluate", "bits", *given, "--json"))
+    assert scores["test_accuracy"] == summary["test_accuracy"]
+    funcnn("check", "bits", *given)
+    funcnn("train", "--resume", "bits", *given, "--epochs", "5", "--quiet")
+
+
+def test_a_snapshot_of_a_layer_without_a_spec_says_that_it_needs_the_classes():
+    model = read_own("bare.py:bare").build((1, 12, 12), 4, {})
+    _, params = model.init(fn.random.key(0), (1, 12, 12))
+    about = {"input_shape": (1, 12, 12), "normalization": {"scale": 255, "mean": 0, "std": 1}}
+    fn.save("unnamed.npz", params, model=model, **about)
+    given = ["unnamed.npz", "--data", "images", "--model", "bare.py:bare"]
+    line = one_error(funcnn("evaluate", *given, code=1))
+    assert "does not say which classes its model tells apart: save it with fn.save(" in line

@@ -309,11 +309,15 @@ def test_points_need_a_probability_and_two_classes_two_numbers():
     write("import funcnn as fn\n\ndef net(input_shape, classes, *, n=1):\n    return fn.Dense(n)\n")
     own = read_own("mine.py:net")
     own.build((2,), 2, {"n": 1}, binary=True)
-    own.build((2,), 2, {"n": 2})
+    own.build((2,), 2, {"n": 2}, binary=False)
     with pytest.raises(InputError, match=r"shape \(2,\), and points need \(1,\), a probability"):
         own.build((2,), 2, {"n": 2}, binary=True)
     with pytest.raises(InputError, match=r"shape \(1,\), and 2 classes need \(2,\)"):
-        own.build((2,), 2, {"n": 1})
+        own.build((2,), 2, {"n": 1}, binary=False)
+    own.build((2,), 2, {"n": 1})  # of a snapshot, which does not say
+    own.build((2,), 2, {"n": 2})
+    with pytest.raises(InputError, match=r"shape \(1,\), and 3 classes need \(3,\)"):
+        own.build((2,), 3, {"n": 1})
 
 
 def test_no_file_and_no_python():
