@@ -64,7 +64,9 @@ def constructor(
 
         @functools.wraps(make)
         def construct(*args: P.args, **kwargs: P.kwargs) -> Layer:
-            args, kwargs = _in_lower_case(plain(args)), _in_lower_case(plain(kwargs))
+            args, kwargs = plain(args), plain(kwargs)
+            if ours:  # of a user's own, case may mean something
+                args, kwargs = _in_lower_case(args), _in_lower_case(kwargs)
             bound = bind(make, args, kwargs)
             layer: Any = make(*args, **kwargs)
             if not isinstance(layer, Layer):
@@ -149,7 +151,7 @@ def check_shapes(name: str, shape: Shape, takes: Takes = "any") -> Shape:
 
 
 def _in_lower_case(value: Any) -> Any:
-    """The arguments of a layer: a word of them, as in `padding="SAME"`, may be in any case."""
+    """The arguments of a layer of ours: a word, as in `padding="SAME"`, may be in any case."""
     if isinstance(value, str):
         return value.lower()
     if type(value) is dict:

@@ -319,3 +319,17 @@ def test_a_constructor_without_brackets_or_without_a_layer_is_told():
 
     with pytest.raises(TypeError, match=r"^Pair: gives a fn\.Layer\(init, apply\), got \("):
         Pair()
+
+
+def test_a_text_of_an_own_layer_keeps_its_case():
+    @fn.constructor()
+    def Named(name, *, tag="A"):
+        def apply(params, x, *, rng=None, train=False):
+            return x, lambda dy: ({}, dy)
+
+        return fn.Layer(lambda rng, input_shape: (input_shape, {}), apply)
+
+    spec = Named("Q", tag="Rs").spec
+    assert spec == {"layer": "Named", "name": "Q", "tag": "Rs"}
+    assert fn.from_spec(spec, [Named]).spec == spec
+    assert fn.Conv(2, 3, padding="SAME").spec["padding"] == "same"
