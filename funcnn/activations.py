@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from funcnn._arguments import in_its_place, is_array
+from funcnn._memory import empty_like
 from funcnn.types import Array, ArrayVjp
 
 
@@ -21,8 +22,8 @@ def identity(x: Array) -> tuple[Array, ArrayVjp]:
 
 def relu(x: Array) -> tuple[Array, ArrayVjp]:
     """y = max(x, 0); dx = dy where x > 0, else 0. As `torch.nn.ReLU`."""
-    y = np.maximum(x, 0)
-    return y, lambda dy: dy * (y > 0)
+    y = np.maximum(x, 0, out=empty_like(x))
+    return y, lambda dy: np.multiply(dy, y > 0, out=empty_like(dy))
 
 
 def sigmoid(x: Array) -> tuple[Array, ArrayVjp]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_number, check_param
+from funcnn._memory import contiguous, empty_like
 from funcnn.activations import check_float
 from funcnn.initializers import fill
 from funcnn.layers.normalization import count_channels
@@ -113,7 +114,7 @@ def _by_batch(
     if count < 2:
         needed = "expected more than 1 value per channel when training"
         raise ValueError(f"{needed}, got x of shape {x.shape}")
-    centred, y = np.empty_like(x), np.empty_like(x)
+    centred, y = empty_like(x), empty_like(x)
     x_rows, centred_rows, y_rows = map(_as_rows, (x, centred, y))
     samples = x_rows.shape[-1]
     (total,) = _add(_for_blocks(lambda block: (sum_over(_ROWS, x_rows[block]),), x))
@@ -148,7 +149,7 @@ def _by_batch(
         dweight = scale * (by_centred - rest * dbias)
         if wrt == "params":
             return dweight, dbias, None
-        dx = np.empty_like(centred)
+        dx = empty_like(centred)
         dx_rows = _as_rows(dx)
         of_centred = -factor * scale * dweight / count
         of_one = -factor * dbias / count - of_centred * rest
@@ -171,7 +172,7 @@ def _by_running(
     """y with the running statistics, an affine map of each channel, and its vjp."""
     x = _in_order(x)
     scale = 1 / np.sqrt(variance + eps)
-    y = np.empty_like(x)
+    y = empty_like(x)
     x_rows, y_rows = _as_rows(x), _as_rows(y)
     samples = x_rows.shape[-1]
     factor = _for_each(scale * weight, samples)
@@ -186,7 +187,7 @@ def _by_running(
             dweight, dbias = sum_over(_ROWS, dy_rows, centred) * scale, sum_over(_ROWS, dy_rows)
         if wrt == "params":
             return dweight, dbias, None
-        dx = np.empty_like(x)
+        dx = empty_like(x)
         np.multiply(dy_rows, factor, out=_as_rows(dx))
         return dweight, dbias, dx
 
@@ -196,8 +197,8 @@ def _by_running(
 def _in_order(x: Array) -> Array:
     """x in an order in memory of which `_as_rows` is a view: batch last, or first."""
     if x.strides[0] == x.itemsize:
-        return batch_first(np.ascontiguousarray(batch_last(x)))
-    return np.ascontiguousarray(x)
+        return batch_first(contiguous(batch_last(x)))
+    return contiguous(x)
 
 
 def _as_rows(x: Array) -> Array:

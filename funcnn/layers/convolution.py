@@ -19,6 +19,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
+from funcnn._memory import contiguous
 from funcnn.initializers import Initializer, check_initializer, weight_and_bias
 from funcnn.ops.convolution import (
     add_bias,
@@ -114,7 +115,7 @@ def Conv(
 
         def vjp(dy: Array) -> tuple[Tree, Array | None]:
             check_cotangent(dy, y_shape, dtype)
-            dy = np.ascontiguousarray(batch_last(dy))
+            dy = contiguous(batch_last(dy))
             dparams: Tree = None
             if wrt != "x":
                 dparams = {"weight": cotangent_of_weight(dy, x, shape, windows)}
@@ -204,7 +205,7 @@ def ConvTranspose(
         check_array(x)
         windows, shape = place(x.shape[1:])
         weight = _check_weight(params, shape, x, axis=0)
-        x = np.ascontiguousarray(batch_last(x))
+        x = contiguous(batch_last(x))
         y = cotangent_of_x(x, weight, windows, groups)
         if bias:
             add_bias(y, check_param(params, "bias", (out_channels,), x.dtype))

@@ -29,6 +29,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
+from funcnn._memory import empty_like
 from funcnn.initializers import Initializer, check_initializer, fill, weight_and_bias
 from funcnn.ops.matmul import matmul
 from funcnn.ops.windows import batch_first, batch_last
@@ -229,7 +230,7 @@ def Dropout(rate: float = 0.5, by_channel: bool = False) -> Layer:
             raise ValueError(f"{needed}, or of a step TrainState.create(..., rng=fn.random.key(0))")
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if by_channel else x.shape  # (N, C, 1, ...)
         kept = random.bernoulli(rng, 1 - rate, shape)
-        mask = np.empty_like(x, shape=shape)  # in the memory order of x
+        mask = empty_like(x, shape)  # in the memory order of x
         np.multiply(kept, 1 / (1 - rate) if rate < 1 else 0, out=mask, dtype=x.dtype)
         y = x * mask
 

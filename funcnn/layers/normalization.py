@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_number, check_param
+from funcnn._memory import empty_like
 from funcnn.activations import check_float
 from funcnn.initializers import fill
 from funcnn.ops.moments import normalize, sum_over
@@ -82,7 +83,7 @@ def LayerNorm(
         y = normal
         if elementwise_affine:
             weight = check_param(params, "weight", shape, x.dtype)
-            y = np.multiply(normal, weight, out=np.empty_like(normal))  # in the memory order of x
+            y = np.multiply(normal, weight, out=empty_like(normal))  # in the memory order of x
             if bias:
                 y += check_param(params, "bias", shape, x.dtype)
 
@@ -98,7 +99,7 @@ def LayerNorm(
             if wrt == "params":
                 return dparams, None
             if elementwise_affine:
-                dy = np.multiply(dy, weight, out=np.empty_like(normal))
+                dy = np.multiply(dy, weight, out=empty_like(normal))
             return dparams, pull_back(dy)
 
         return y, (None if wrt is None else vjp)

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn import random, tree
+from funcnn._memory import empty_like
 from funcnn.layers.any_layer import at_layer, check_takes, no_cotangents, y_and_vjp
 from funcnn.layers.rewrite import pool_before_relu
 from funcnn.random import Key
 from funcnn.threads import run_parallel
-from funcnn.types import Apply, Arrays, Layer, Tree, Wrt, statistics_of, traits
+from funcnn.types import Apply, Array, Arrays, Layer, Tree, Wrt, statistics_of, traits
 
 # A shard has at least 4 million multiply-adds (some 80 us of one core), or the cost of waking a
 # thread (some 50 us) would eat the gain. Rows have 500 at least: for fewer, BLAS's own threads give
@@ -152,4 +153,10 @@ def _split(x: Arrays, shards: int) -> list[Arrays]:
 
 
 def _join(parts: list[Arrays]) -> Arrays:
-    return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    return tree.map(_concatenated, *parts)
+
+
+def _concatenated(*arrays: Array) -> Array:
+    first = arrays[0]
+    whole = empty_like(first, (sum(map(len, arrays)), *first.shape[1:]))
+    return np.concatenate(arrays, out=whole)

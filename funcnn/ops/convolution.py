@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from funcnn._memory import contiguous, empty, zeros
 from funcnn.ops import depthwise, fft_convolution
 from funcnn.ops.matmul import sum_of_products
 from funcnn.ops.moments import sum_over
@@ -43,7 +44,7 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
         return depthwise.convolve(x, weight, windows)
     if fft_convolution.is_less_work(weight.shape, groups, windows):
         return fft_convolution.convolve(x, weight, windows)
-    y = np.empty((*windows.outputs, out_channels, samples), x.dtype)
+    y = empty((*windows.outputs, out_channels, samples), x.dtype)
     matrices = _as_matrices(weight, groups)
     for rows, columns in _blocks_of_columns(x, groups, windows):
         block = _in_groups(y[rows], groups)
@@ -60,10 +61,10 @@ def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> 
         return depthwise.cotangent_of_weight(dy, x, shape, windows)
     dy_of_samples = _in_groups(dy, groups).swapaxes(-1, -2)  # (P, G, N, O/G)
     if weights >= WORTH_TRANSPOSING:
-        dy_of_samples = np.ascontiguousarray(dy_of_samples)
+        dy_of_samples = contiguous(dy_of_samples)
     if fft_convolution.is_less_work(shape, groups, windows):
         return fft_convolution.cotangent_of_weight(dy_of_samples[..., 0, :, :], x, windows)
-    dmatrix = np.zeros((groups, weights, out_channels // groups), x.dtype)
+    dmatrix = zeros((groups, weights, out_channels // groups), x.dtype)
     for rows, columns in _blocks_of_columns(x, groups, windows):
         dmatrix += sum_of_products(columns, dy_of_samples[rows], axes)  # of K and O/G, over P and N
     dweight = dmatrix.reshape(groups, last, *outer, group_channels, -1)
@@ -92,7 +93,7 @@ def cotangent_of_x(dy: Array, weight: Array, windows: Windows, groups: int) -> A
     _, group_channels, *outer, last = weight.shape
     transposed = np.ascontiguousarray(_as_matrices(weight, groups).swapaxes(1, 2))  # (G, K, O/G)
     channels, samples = groups * group_channels, dy.shape[-1]
-    dpadded = np.zeros((*windows.padded, channels, samples), dy.dtype)
+    dpadded = zeros((*windows.padded, channels, samples), dy.dtype)
     dwindows = _in_groups(view_windows(dpadded, windows), groups)  # they overlap
     every = (slice(None),) * (len(outer) + 1)
     for rows in row_blocks(windows, channels * math.prod(windows.kernel) * samples, dy.itemsize):
@@ -157,7 +158,7 @@ def _blocks_of_columns(x: Array, groups: int, windows: Windows) -> Iterator[tupl
         order = *range(axes), 2 * axes, 2 * axes - 1, *range(axes, 2 * axes - 1)
         views = views.transpose(*order, 2 * axes + 1, 2 * axes + 2)
         for rows in blocks:
-            block = np.ascontiguousarray(views[rows])  # (P, G, last, *outer, C/G, N)
+            block = contiguous(views[rows])  # (P, G, last, *outer, C/G, N)
             yield rows, block.reshape(*block.shape[: axes + 1], height, samples)
     elif axes == 1:
         columns = _overlapping_columns(padded, windows)
@@ -170,7 +171,7 @@ def _blocks_of_columns(x: Array, groups: int, windows: Windows) -> Iterator[tupl
         )
         views = view_windows(padded, lines)
         for rows in blocks:
-            yield rows, _overlapping_columns(np.ascontiguousarray(views[rows]), windows)
+            yield rows, _overlapping_columns(contiguous(views[rows]), windows)
 
 
 def _overlapping_columns(lines: Array, windows: Windows) -> Array:

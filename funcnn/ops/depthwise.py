@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from funcnn._memory import empty
 from funcnn.ops.moments import sum_over
 from funcnn.ops.windows import Windows, pad, positions, row_blocks, view_windows
 from funcnn.types import Array, Shape
@@ -24,7 +25,7 @@ def is_depthwise(weight_shape: Shape, groups: int) -> bool:
 def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     """y `(*outputs, C, N)` of x `(*inputs, C, N)`."""
     channels, samples = x.shape[-2:]
-    y = np.empty((*windows.outputs, channels, samples), x.dtype)
+    y = empty((*windows.outputs, channels, samples), x.dtype)
     factors = weight.reshape(channels, -1).T[:, :, None]  # (K, C, 1)
     factors = np.ascontiguousarray(np.broadcast_to(factors, (*factors.shape[:2], samples)))
     for rows, elements in _blocks(x, windows):

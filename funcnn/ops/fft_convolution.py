@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from funcnn._memory import empty
 from funcnn.ops.matmul import sum_of_products
 from funcnn.ops.windows import BLOCK_BYTES, Windows, with_strides
 from funcnn.types import Array, Shape
@@ -97,7 +98,7 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     weights = np.tensordot(of_weight, weight, (1, 2)).swapaxes(2, 3)  # (R, O, j, C)
     weights = weights.reshape(len(of_x), 1, len(weight), -1)
     products = weights @ _columns(x, of_x, windows)  # (R, 1, O, jC) @ (R, W', jC, N)
-    y = np.empty((len(of_products), *products.shape[1:]), x.dtype)
+    y = empty((len(of_products), *products.shape[1:]), x.dtype)
     _transform(of_products, products, y)
     return y
 
@@ -106,11 +107,11 @@ def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
     """The cotangent of `convolve`'s weight, where dy is `(H', W', N, O)`."""
     of_x, of_weight, of_products = transforms(windows, x.dtype)
     rank, out_channels = len(of_x), dy.shape[-1]
-    dproducts = np.empty((rank, *dy.shape[1:]), dy.dtype)
+    dproducts = empty((rank, *dy.shape[1:]), dy.dtype)
     _transform(np.ascontiguousarray(of_products.T), dy, dproducts)
     columns = _columns(x, of_x, windows).swapaxes(0, 1)  # (W', R, jC, N)
     dproducts = dproducts.swapaxes(0, 1)  # (W', R, N, O)
-    dweights = np.empty((rank, columns.shape[2], out_channels), x.dtype)
+    dweights = empty((rank, columns.shape[2], out_channels), x.dtype)
     step = max(1, BLOCK_BYTES // (len(columns) * max(1, dweights[0].nbytes)))
     for some in (slice(start, start + step) for start in range(0, rank, step)):
         dweights[some] = sum_of_products(columns[:, some], dproducts[:, some], 1)
@@ -123,7 +124,7 @@ def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
     """The elements of D x in all windows of rows, as columns: a view `(R, W', jC, N)`."""
     channels, samples = x.shape[2:]
     before, after = windows.before[1], windows.before[1] + windows.inputs[1]
-    transformed = np.empty((len(of_x), windows.padded[1], channels, samples), x.dtype)
+    transformed = empty((len(of_x), windows.padded[1], channels, samples), x.dtype)
     transformed[:, :before] = transformed[:, after:] = 0
     _transform(of_x, np.ascontiguousarray(x), transformed[:, before:after])
     shape = len(of_x), windows.outputs[1], windows.kernel[1] * channels, samples

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from funcnn._memory import empty
 from funcnn.threads import NotAloneError, spare_blas_threads, with_blas_threads
 from funcnn.types import Array, Shape
 
@@ -79,8 +80,8 @@ def _in_pieces(a: Array, b: Array) -> Array:
     inner = a.shape[1]
     cut = inner - inner % PIECE
     if cut in (0, inner):
-        return a @ b
-    y = a[:, :cut] @ b[:cut]
+        return np.matmul(a, b, out=empty((a.shape[0], b.shape[1]), a.dtype))
+    y = np.matmul(a[:, :cut], b[:cut], out=empty((a.shape[0], b.shape[1]), a.dtype))
     y += a[:, cut:] @ b[cut:]
     return y
 

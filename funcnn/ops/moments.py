@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from funcnn._memory import empty_like
 from funcnn.types import Array, ArrayVjp
 
 Axes = tuple[int, ...]
@@ -40,14 +41,14 @@ def normalize(x: Array, axes: Axes, eps: float) -> tuple[Array, ArrayVjp]:
     dx = s (dy - mean(dy) - y mean(dy y)).
     """
     # The mean is rounded in proportion to itself. What is left of it is small and goes now.
-    y = np.subtract(x, mean_over(axes, x), out=np.empty_like(x))  # in the memory order of x
+    y = np.subtract(x, mean_over(axes, x), out=empty_like(x))  # in the memory order of x
     y -= mean_over(axes, y)
     scale = 1 / np.sqrt(mean_over(axes, y, y) + eps)
     y *= scale
 
     def vjp(dy: Array) -> Array:
         mean_dy, mean_dy_y = mean_over(axes, dy), mean_over(axes, dy, y)
-        dx = np.multiply(y, -mean_dy_y, out=np.empty_like(y))
+        dx = np.multiply(y, -mean_dy_y, out=empty_like(y))
         dx += dy
         dx -= mean_dy
         dx *= scale

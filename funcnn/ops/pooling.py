@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from funcnn._memory import empty, zeros
 from funcnn.ops.windows import Windows, pad, place_windows, positions, unpad, view_windows
 from funcnn.types import Array, ArrayVjp, Shape
 
@@ -54,7 +55,7 @@ def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVj
             np.maximum(y, element, out=y)
         return y, None
     # Which element it is: a byte for each window, and x itself need not be kept.
-    chosen = np.zeros(y.shape, np.min_scalar_type(len(others)))
+    chosen = zeros(y.shape, np.min_scalar_type(len(others)))
     for index, element in enumerate(others, 1):
         larger = element > y
         np.maximum(y, element, out=y)
@@ -63,7 +64,7 @@ def max_pool(x: Array, windows: Windows, with_vjp: bool) -> tuple[Array, ArrayVj
 
     def vjp(dy: Array) -> Array:
         tile = _tile(windows)
-        dpadded = np.empty(shape, dtype) if tile else np.zeros(shape, dtype)
+        dpadded = empty(shape, dtype) if tile else zeros(shape, dtype)
         for index, delement in enumerate(_elements(dpadded, windows)):
             if tile:
                 np.multiply(dy, chosen == index, out=delement)
@@ -83,7 +84,7 @@ def sum_pool(x: Array, windows: Windows) -> tuple[Array, ArrayVjp]:
     shape = *windows.padded, *x.shape[-2:]
 
     def vjp(dy: Array) -> Array:
-        dpadded = np.zeros(shape, dy.dtype)
+        dpadded = zeros(shape, dy.dtype)
         for delement in _elements(dpadded, windows):
             delement += dy
         return unpad(dpadded, windows)

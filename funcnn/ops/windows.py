@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn._arguments import shown
+from funcnn._memory import contiguous, empty
 from funcnn.types import Array, Shape
 
 # What is made for each window is made for a few rows of windows at a time, which bounds it. With
@@ -89,8 +90,9 @@ def batch_first(x: Array) -> Array:
 def pad(x: Array, windows: Windows, value: float = 0.0) -> Array:
     """x `(*inputs, C, N)` with `value` around it, contiguous: `(*padded, C, N)`."""
     if windows.padded == windows.inputs:
-        return np.ascontiguousarray(x)
-    padded = np.full((*windows.padded, *x.shape[-2:]), value, x.dtype)
+        return contiguous(x)
+    padded = empty((*windows.padded, *x.shape[-2:]), x.dtype)
+    padded.fill(value)
     unpad(padded, windows)[...] = x
     return padded
 

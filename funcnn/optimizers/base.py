@@ -19,6 +19,7 @@ import numpy as np
 
 from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
+from funcnn._memory import empty_like
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
 from funcnn.types import Array, Tree
@@ -97,6 +98,8 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
             p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
             raise tree.StructureMismatchError  # which check_alike explains
+        if u.dtype == p.dtype:
+            return np.add(p, u, out=empty_like(p))
         return np.asarray(p + u, p.dtype)
 
     try:
@@ -239,6 +242,16 @@ def _another_state(state: Any) -> ValueError:
     names = [type(part).__name__ for part in state] if isinstance(state, tuple) else []
     got = f"({', '.join(names)})" if names else f"a {type(state).__name__}"
     return ValueError(f"this is no state of this optimizer, but {got}: optimizer.init(params)")
+
+
+def scaled(array: Array, factor: float) -> Array:
+    """The array times a number, as a new array."""
+    return np.multiply(array, factor, out=empty_like(array))
+
+
+def squared(array: Array) -> Array:
+    """The square of each number, as a new array."""
+    return np.multiply(array, array, out=empty_like(array))
 
 
 def zeros_like(params: Tree) -> Tree:

@@ -13,9 +13,10 @@ import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import check_number
+from funcnn._memory import empty_like
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, zeros_like
+from funcnn.optimizers.base import Optimizer, State, scaled, squared, zeros_like
 from funcnn.types import Array, Tree
 
 
@@ -54,8 +55,8 @@ class Sm3State(NamedTuple):
 
 def _running_mean(decay: float) -> Callable[[Array, Array], Array]:
     def average(value: Array, mean: Array) -> Array:
-        new = mean * decay
-        new += value * (1 - decay)
+        new = scaled(mean, decay)
+        new += scaled(value, 1 - decay)
         return new
 
     return average
@@ -82,16 +83,16 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
     def update(grads: Tree, state: AdamState, params: Tree) -> tuple[Tree, State]:
         step = state.step + 1
         mean = tree.map_arrays(first, grads, state.mean)
-        square = tree.map_arrays(lambda g, s: second(g * g, s), grads, state.square)
+        square = tree.map_arrays(lambda g, s: second(squared(g), s), grads, state.square)
         correction = 1 - b1**step
         root_correction = math.sqrt(1 - b2**step)
 
         def direction(m: Array, s: Array) -> Array:
-            denominator = np.sqrt(s)
+            denominator = np.sqrt(s, out=empty_like(s))
             denominator /= root_correction
             denominator += eps
             denominator *= correction
-            return m / denominator
+            return np.divide(m, denominator, out=denominator)
 
         return tree.map(direction, mean, square), AdamState(step, mean, square)
 
@@ -144,7 +145,7 @@ def scale_by_rms(alpha: float = 0.99, eps: float = 1e-8) -> Optimizer:
     """
     alpha = check_number("alpha", alpha, least=0, below=1)
     average = _running_mean(alpha)
-    return _scale_by_root(lambda g, s: average(g * g, s), eps)
+    return _scale_by_root(lambda g, s: average(squared(g), s), eps)
 
 
 @recorded

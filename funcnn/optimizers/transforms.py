@@ -13,7 +13,7 @@ from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, stateless, zeros_like
+from funcnn.optimizers.base import Optimizer, State, scaled, stateless, zeros_like
 from funcnn.optimizers.parts import Mask, masked
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
@@ -49,7 +49,7 @@ def scale(factor: float) -> Optimizer:
     array([-0.05, -0.4 ])
     """
     factor = check_number("factor", factor)
-    return stateless(lambda grads, params: tree.map_arrays(lambda g: g * factor, grads))
+    return stateless(lambda grads, params: tree.map_arrays(lambda g: scaled(g, factor), grads))
 
 
 @recorded
@@ -64,7 +64,7 @@ def scale_by_schedule(schedule: Schedule) -> Optimizer:
 
     def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
         factor = float(schedule(state.step))
-        return tree.map_arrays(lambda g: g * factor, grads), ScheduleState(state.step + 1)
+        return tree.map_arrays(lambda g: scaled(g, factor), grads), ScheduleState(state.step + 1)
 
     return Optimizer(lambda params: ScheduleState(0), update)
 
@@ -85,8 +85,8 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
 
     def update(grads: Tree, state: LearningRateState, params: Tree) -> tuple[Tree, State]:
         rate = float(schedule(state.step))
-        factor = -rate
-        return tree.map_arrays(lambda g: g * factor, grads), LearningRateState(state.step + 1, rate)
+        updates = tree.map_arrays(lambda g: scaled(g, -rate), grads)
+        return updates, LearningRateState(state.step + 1, rate)
 
     return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
 
@@ -127,7 +127,7 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     weight_decay = check_number("weight_decay", weight_decay, least=0)
 
     def add(g: Array, w: Array) -> Array:
-        u = w * weight_decay
+        u = scaled(w, weight_decay)
         u += g
         return u
 
@@ -149,7 +149,7 @@ def trace(decay: float, nesterov: bool = False) -> Optimizer:
     decay = check_number("decay", decay, least=0, below=1)
 
     def accumulate(g: Array, v: Array) -> Array:
-        new = v * decay
+        new = scaled(v, decay)
         new += g
         return new
 
@@ -178,7 +178,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
         factor = max_norm / (norm + 1e-6)
         factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
-        return tree.map_arrays(lambda g: g * factor, grads)
+        return tree.map_arrays(lambda g: scaled(g, factor), grads)
 
     return stateless(clip)
 
