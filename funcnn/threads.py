@@ -77,7 +77,8 @@ def _controller() -> "ThreadpoolController":
 
 
 @functools.cache
-def _blas_libraries() -> "list[LibController]":
+def blas_libraries() -> "list[LibController]":
+    """What multiplies matrices here, as threadpoolctl knows it."""
     return [library for library in _controller().lib_controllers if library.user_api == "blas"]
 
 
@@ -109,7 +110,7 @@ def blas() -> list[Blas]:
     """
     return [
         Blas(library.internal_api, library.version, getattr(library, "architecture", None))
-        for library in _blas_libraries()
+        for library in blas_libraries()
     ]
 
 
@@ -158,7 +159,7 @@ def _is_alone() -> bool:
 
 
 def _set_blas_threads(count: int) -> None:
-    for library in _blas_libraries():
+    for library in blas_libraries():
         library.set_num_threads(count)
 
 
@@ -168,7 +169,7 @@ def spare_blas_threads() -> int:
     All of the library's, for the one thread that is in a `single_threaded_blas` block; else one,
     as where its threads cannot be set.
     """
-    spare = _is_alone() and not getattr(_local, "in_task", False) and _blas_libraries()
+    spare = _is_alone() and not getattr(_local, "in_task", False) and blas_libraries()
     return thread_count() if spare else 1
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
-from funcnn._memory import empty_like
+from funcnn._memory import LEAST_BYTES, empty_like
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
 from funcnn.types import Array, Tree
@@ -98,9 +98,9 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
             p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
             raise tree.StructureMismatchError  # which check_alike explains
-        if u.dtype == p.dtype:
-            return np.add(p, u, out=empty_like(p))
-        return np.asarray(p + u, p.dtype)
+        if p.nbytes < LEAST_BYTES or u.dtype != p.dtype:
+            return np.asarray(p + u, p.dtype)
+        return np.add(p, u, out=empty_like(p))
 
     try:
         return tree.map(add, params, updates)
@@ -246,6 +246,8 @@ def _another_state(state: Any) -> ValueError:
 
 def scaled(array: Array, factor: float) -> Array:
     """The array times a number, as a new array."""
+    if array.nbytes < LEAST_BYTES:
+        return array * factor
     return np.multiply(array, factor, out=empty_like(array))
 
 

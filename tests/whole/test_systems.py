@@ -144,7 +144,7 @@ class Library(NamedTuple):
 def test_the_bits_that_are_promised_are_those_that_the_blas_allows(monkeypatch, libraries, sure):
     built = {"Build Dependencies": {"blas": {"name": "accelerate", "version": "3.4"}}}
     monkeypatch.setattr(np, "show_config", lambda mode: built)
-    monkeypatch.setattr(threads, "_blas_libraries", lambda: libraries)
+    monkeypatch.setattr(threads, "blas_libraries", lambda: libraries)
     assert machine.same_bits()[0].startswith(f"{SURE}{sure}")
     described = machine.describe_machine(())["BLAS"]
     assert described == (f"{libraries[0].internal_api} 1.2" if libraries else "accelerate 3.4")
@@ -152,9 +152,9 @@ def test_the_bits_that_are_promised_are_those_that_the_blas_allows(monkeypatch, 
 
 def test_no_product_is_divided_by_a_blas_that_cannot_be_set(monkeypatch):
     with threads.use_threads(2), threads.single_threaded_blas():
-        monkeypatch.setattr(threads, "_blas_libraries", lambda: [Library("openblas")])
+        monkeypatch.setattr(threads, "blas_libraries", lambda: [Library("openblas")])
         assert threads.spare_blas_threads() == 2
-        monkeypatch.setattr(threads, "_blas_libraries", list)
+        monkeypatch.setattr(threads, "blas_libraries", list)
         assert threads.spare_blas_threads() == 1
 
 

@@ -2,16 +2,20 @@
 
 import functools
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import HANG, assert_same_bits, blas_threads, frozen
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import funcnn as fn
+from funcnn.ops import gemm_batch
 from funcnn.ops import matmul as products
 from funcnn.ops.matmul import MOST_LOST, PAUSE, matmul
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
@@ -79,7 +83,6 @@ def test_other_dtypes_give_what_numpy_gives(dtype, inner):
     np.testing.assert_array_equal(y, expected)
 
 
-@pytest.mark.usefixtures("never_paused")
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, object])
 def test_other_dtypes_are_multiplied_where_several_threads_would_be_too(dtype):
     shape = (3, 300) if dtype is object else (200, 300)
@@ -117,25 +120,20 @@ def test_dtypes_that_numpy_does_not_multiply_are_an_error():
 
 
 @pytest.fixture
-def never_paused(monkeypatch):
-    """By how much each divided product was late; none of them begins a pause."""
-    late = []
-    monkeypatch.setattr(products, "_pause", SimpleNamespace(is_on=lambda: False, note=late.append))
-    return late
+def at_once(monkeypatch):
+    """Products are divided from the first of their kind on; the number of threads of each."""
+    counts = []
+    divide = products.with_blas_threads
 
+    def counting(count, work):
+        counts.append(count)
+        return divide(count, work)
 
-@pytest.fixture
-def trials(monkeypatch):
-    """What each trial gave."""
-    results = []
-    trial = products._trial
-
-    def noting(*arguments):
-        results.append(trial(*arguments))
-        return results[-1]
-
-    monkeypatch.setattr(products, "_trial", noting)
-    return results
+    monkeypatch.setattr(
+        products, "_pace", SimpleNamespace(allows=lambda _: True, note=lambda *_: 0)
+    )
+    monkeypatch.setattr(products, "with_blas_threads", counting)
+    return counts
 
 
 def products_of_net(features, batch, dtype):
@@ -146,102 +144,184 @@ def products_of_net(features, batch, dtype):
         yield from ((x, weight), (x.T, dy), (dy, weight.T), (weight, dy.T))
 
 
+def of_threads(count, *pairs):
+    with use_threads(count), single_threaded_blas():
+        return [matmul(*frozen(pair)) for pair in pairs]
+
+
+has_batches = pytest.mark.skipif(
+    gemm_batch._batch_function(np.dtype(np.float32)) is None, reason="this BLAS has no batches"
+)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch", [32, 100, 128, 1000])
 @pytest.mark.parametrize("features", [(784, 256, 128, 10), (784, 512, 512, 10)], ids=str)
-def test_the_number_of_threads_cannot_be_seen_in_the_bits(
-    features, batch, dtype, trials, never_paused
-):
+def test_the_number_of_threads_cannot_be_seen_in_the_bits(features, batch, dtype, at_once):
     matrices = list(products_of_net(features, batch, dtype))
-    results = []
-    for threads in (1, 2, 5):
-        with use_threads(threads), single_threaded_blas():
-            results.append([matmul(*frozen(pair)) for pair in matrices])
-        assert bool(trials) is (threads > 1)
-    divided = sum(seconds is not None for seconds in trials)
-    assert len(never_paused) == divided
-    if divided == 0:
-        pytest.skip("this BLAS gives other bits with several threads, so nothing was divided")
+    results = [of_threads(threads, *matrices) for threads in (1, 2, 5)]
+    if products._grain(np.dtype(dtype)) and gemm_batch._batch_function(np.dtype(dtype)):
+        assert {2, 5} <= {*at_once}
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
 
 
-@pytest.mark.usefixtures("never_paused")
+@pytest.mark.usefixtures("at_once")
+@given(st.integers(24, 300), st.integers(2, 900), st.integers(2, 400), orders, orders)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nor_in_those_of_any_shape(rows, inner, columns, a_order, b_order):
+    a = lying(normal((rows, inner), np.float32), a_order)
+    b = lying(normal((inner, columns), np.float32, 1), b_order)
+    one, *others = (of_threads(threads, (a, b)) for threads in (1, 2, 3))
+    for other in others:
+        assert_same_bits(one, other)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_matrix_times_its_transpose_has_the_same_bits_too():
     x = normal((512, 300), np.float32)  # BLAS has a way of its own to multiply x by its transpose
-    results = []
-    for threads in (1, 2, 5):
-        with use_threads(threads), single_threaded_blas():
-            results.append((matmul(x.T, x), matmul(x, x.T)))
+    pairs = (x.T, x), (x, x.T)
+    results = [of_threads(threads, *pairs) for threads in (1, 2, 5)]
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_nor_in_those_of_a_vector():
+    matrix = normal((3000, 2000), np.float32)
+    pairs = [(matrix, normal((2000, 1), np.float32)), (normal((1, 3000), np.float32), matrix)]
+    pairs.append((normal((3000, 1), np.float32), normal((1, 2000), np.float32)))
+    assert_same_bits(of_threads(1, *pairs), of_threads(2, *pairs))
+
+
+def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypatch):
+    """A BLAS of another make: the first and the last row of a product come out larger."""
+
+    def rounding_otherwise(a, b, out=None):
+        y = np.matmul(a, b, out=out)
+        y[[0, -1]] *= 1.5
+        return y
+
+    monkeypatch.setattr(
+        products, "np", SimpleNamespace(**vars(np) | {"matmul": rounding_otherwise})
+    )
+    monkeypatch.setattr(products, "batch_of_rows", lambda *_: None)
+    monkeypatch.setattr(products, "LEAST_OF_PYTHON", 1)
+    monkeypatch.setattr(products, "_grain", products._grain.__wrapped__)
+    assert products._grain(np.dtype(np.float32)) is None
+    pair = normal((200, 300), np.float32), normal((300, 100), np.float32)
+    results = [of_threads(threads, pair) for threads in (1, 2, 5)]
+    assert_same_bits(results[0], results[1])
+    assert_same_bits(results[0], results[2])
+    assert np.count_nonzero(results[0][0] != pair[0] @ pair[1]) > 2 * 100  # it was cut
+
+
+@has_batches
+@pytest.mark.parametrize("kernels", ["Haswell", "Zen", "SkylakeX", "Sandybridge", "Nehalem"])
+def test_nor_in_those_of_any_kernels_of_this_processor(kernels):
+    environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+    done = subprocess.run(
+        [sys.executable, "-c", TRYING_KERNELS], env=environment, capture_output=True, text=True
+    )
+    assert (done.stderr, done.stdout) == ("", "no other bits\n")
+
+
+TRYING_KERNELS = """
+import numpy as np
+from types import SimpleNamespace
+from funcnn.ops import matmul as products
+from funcnn.threads import single_threaded_blas, use_threads
+
+products._pace = SimpleNamespace(allows=lambda _: True, note=lambda *_: None)
+generator = np.random.default_rng(0)
+with single_threaded_blas():
+    for dtype in (np.float32, np.float64):
+        assert products._grain(np.dtype(dtype)) is not None
+        for _ in range(30):
+            rows, inner, columns = generator.integers([24, 20, 20], [300, 900, 400])
+            a = generator.standard_normal((inner, rows)).astype(dtype).T
+            b = generator.standard_normal((inner, columns)).astype(dtype)
+            for a in (a, np.ascontiguousarray(a)):
+                results = []
+                for threads in (1, 2, 3, 7):
+                    with use_threads(threads):
+                        results.append(products.matmul(a, b))
+                for other in results[1:]:
+                    np.testing.assert_array_equal(other, results[0], (rows, inner, columns))
+print("no other bits")
+"""
 
 
 # --- what is divided -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def divided(never_paused, monkeypatch):
-    """The number of threads of each divided product; no trial speaks against dividing any."""
-    counts = []
-    monkeypatch.setattr(products, "_trial", lambda *_: 1.0)
-
-    def counting(count, work):
-        counts.append(count)
-        return work()
-
-    monkeypatch.setattr(products, "with_blas_threads", counting)
-    return counts
-
-
 LARGE = normal((200, 200)), normal((200, 200), seed=1)  # 8 million multiply-adds
 
 
+@has_batches
 @pytest.mark.parametrize(
     ("shape", "threads", "count"),
     [
-        *(((100, 100, 199), 5, None), ((100, 100, 200), 5, 2), ((199, 100, 100), 5, None)),
-        *(((100, 200, 100), 5, 2), ((100, 200, 199), 5, 3), ((100, 200, 200), 3, 3)),
-        *(((100, 200, 200), 2, 2), ((200, 200, 200), 1, None), ((200, 200, 200), 9, 8)),
+        *(((100, 100, 199), 5, None), ((100, 180, 200), 5, 2), ((199, 100, 100), 5, None)),
+        *(((120, 200, 100), 5, 2), ((100, 200, 300), 5, 4), ((100, 200, 300), 3, 3)),
+        *(((100, 200, 300), 2, 2), ((200, 200, 200), 1, None), ((20, 800, 800), 2, None)),
     ],
 )
-def test_each_thread_has_a_million_multiply_adds_at_least(shape, threads, count, divided):
+def test_each_part_has_a_million_multiply_adds_at_least(shape, threads, count, at_once):
     rows, inner, columns = shape
-    with use_threads(threads), single_threaded_blas():
-        matmul(np.ones((rows, inner)), np.ones((inner, columns)))
-    assert divided == ([] if count is None else [count])
+    of_threads(threads, (np.ones((rows, inner)), np.ones((inner, columns))))
+    assert at_once == ([] if count is None else [count])
 
 
-def test_a_dense_layer_divides_all_three_of_its_products(divided):
+@given(
+    st.integers(1, 5000),
+    st.integers(2, 500_000),
+    st.integers(1, 64),
+    st.sampled_from(products.GRAINS),
+)
+def test_parts_are_whole_groups_of_rows_and_nearly_equal(rows, row_work, most, grain):
+    cuts = products._cuts(rows, row_work, most, grain)
+    sizes = np.diff(cuts)
+    assert (cuts[0], cuts[-1]) == (0, rows)
+    assert len(sizes) <= most
+    assert all(cut % grain == 0 for cut in cuts[:-1])
+    assert len(sizes) == 1 or min(sizes) * row_work >= products.LEAST_WORK
+    assert max(sizes) - min(sizes) < 2 * grain
+
+
+@has_batches
+def test_a_dense_layer_divides_all_three_of_its_products(at_once):
     layer = fn.Dense(200)
     _, params = layer.init(KEY, (200,))
     with use_threads(2), single_threaded_blas():
         y, vjp = layer.apply(params, np.ones((200, 200), np.float32))
-        assert divided == [2]
+        assert at_once == [2]
         vjp(y)
-    assert divided == [2, 2, 2]
+    assert at_once == [2, 2, 2]
 
 
-def test_outside_a_block_nothing_is_divided(divided):
+@has_batches
+def test_outside_a_block_nothing_is_divided(at_once):
     with use_threads(2):
         matmul(*LARGE)
-        assert divided == []
+        assert at_once == []
         with single_threaded_blas():
             matmul(*LARGE)
-        assert divided == [2]
+        assert at_once == [2]
         matmul(*LARGE)
-    assert divided == [2]
+    assert at_once == [2]
 
 
+@has_batches
 @pytest.mark.parametrize("threads", [2, 5])
 @pytest.mark.parametrize("tasks", [1, 2, 3])
-def test_in_tasks_beside_each_other_nothing_is_divided(tasks, threads, divided):
+def test_in_tasks_beside_each_other_nothing_is_divided(tasks, threads, at_once):
     with use_threads(threads), single_threaded_blas():
         run_parallel([functools.partial(matmul, *LARGE)] * tasks)
-        assert divided == ([threads] if tasks == 1 else [])  # a single task is alone
-        divided.clear()
+        assert at_once == ([threads] if tasks == 1 else [])  # a single task is alone
+        at_once.clear()
         matmul(*LARGE)
-    assert divided == [threads]
+    assert at_once == [threads]
 
 
 def beside(*entered):
@@ -262,128 +342,72 @@ def beside(*entered):
     return thread, leave
 
 
-def test_with_another_thread_inside_a_block_nothing_is_divided(divided):
+@has_batches
+def test_with_another_thread_inside_a_block_nothing_is_divided(at_once):
     with use_threads(2), single_threaded_blas():
         thread, leave = beside(single_threaded_blas())
         matmul(*LARGE)
-        assert divided == []
+        assert at_once == []
         leave.set()
         thread.join(HANG)
         matmul(*LARGE)
-        assert divided == [2]
+        assert at_once == [2]
 
 
-def test_a_thread_outside_of_all_blocks_divides_nothing_either(divided):
+def test_a_thread_outside_of_all_blocks_divides_nothing_either(at_once):
     with use_threads(2):
         thread, leave = beside(single_threaded_blas())
         matmul(*LARGE)
         leave.set()
         thread.join(HANG)
-    assert divided == []
+    assert at_once == []
 
 
-@pytest.mark.usefixtures("two_blas_threads", "never_paused")
+@has_batches
+@pytest.mark.usefixtures("two_blas_threads", "at_once")
 def test_a_thread_that_enters_a_block_at_the_last_moment_has_blas_on_one_thread(monkeypatch):
-    threads, seen = [], []
+    entered, seen = [], []
+    batch_of_rows = products.batch_of_rows
 
-    def trial(*_):
-        threads.append(beside(single_threaded_blas()))
-        return 1.0
+    def late(*arguments):
+        entered.append(beside(single_threaded_blas()))
+        batch = batch_of_rows(*arguments)
+        return lambda: (seen.append(blas_threads()), batch())
 
-    def noting(count, work):
-        return divide(count, lambda: (seen.append(blas_threads()), work())[1])
-
-    divide = products.with_blas_threads
-    monkeypatch.setattr(products, "_trial", trial)
-    monkeypatch.setattr(products, "with_blas_threads", noting)
-    with use_threads(2), single_threaded_blas():
-        matmul(*LARGE)
-        ((thread, leave),) = threads
-        leave.set()
-        thread.join(HANG)
-    assert [2] not in seen
+    expected = of_threads(1, LARGE)
+    monkeypatch.setattr(products, "batch_of_rows", late)
+    assert_same_bits(of_threads(2, LARGE), expected)
+    ((thread, leave),) = entered
+    leave.set()
+    thread.join(HANG)
+    assert seen == []
 
 
-# --- trials ----------------------------------------------------------------------------------
-
-
-def of_one_thread(a, b):
-    with use_threads(1), single_threaded_blas():
-        return matmul(a, b)
-
-
-@pytest.mark.usefixtures("never_paused")
-def test_a_product_whose_trial_gave_other_bits_is_done_by_one_thread(monkeypatch):
-    asked = []
-    monkeypatch.setattr(products, "_trial", lambda *arguments: asked.append(arguments))
-    monkeypatch.setattr(products, "with_blas_threads", lambda *_: pytest.fail("it was divided"))
-    a, b = normal((128, 784), np.float32), normal((784, 512), np.float32)
-    expected = of_one_thread(a, b)
-    assert asked == []
-    with use_threads(2), single_threaded_blas():
-        np.testing.assert_array_equal(matmul(a, b), expected)
-    assert asked
-
-
-def test_a_trial_fails_if_several_threads_give_other_bits(divided, monkeypatch):
-    trial = functools.cache(products_trial)  # so that a made-up result is not kept
-    monkeypatch.setattr(products, "_trial", trial)
-    a, b = LARGE
-    expected = of_one_thread(a, b)
-    assert divided == []
-
-    def other_bits(count, work):
-        y = work()
-        y[-1, -1] = np.nextafter(y[-1, -1], np.inf)
-        return y
-
-    monkeypatch.setattr(products, "with_blas_threads", other_bits)
-    assert trial(a.shape, False, b.shape, False, a.dtype, 2) is None
-    with use_threads(2), single_threaded_blas():
-        np.testing.assert_array_equal(matmul(a, b), expected)
-
-
-products_trial = products._trial.__wrapped__
-
-
-def test_a_trial_that_gives_the_same_bits_gives_seconds(monkeypatch):
-    counts = []
-    monkeypatch.setattr(
-        products, "with_blas_threads", lambda count, work: (counts.append(count), work())[1]
-    )
-    seconds = products_trial((30, 20), False, (20, 10), True, np.dtype(np.float32), 3)
-    assert seconds > 0
-    assert counts == [3]
-
-
-@pytest.mark.usefixtures("never_paused")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("transposed", list(itertools.product([False, True], repeat=2)))
-def test_a_trial_is_of_a_product_of_the_same_kind(transposed, dtype, monkeypatch):
-    made, multiplied = [], []
-
-    def trial(*arguments):
-        made.append(arguments)
-        return products_trial(*arguments)
-
-    def noting(count, work):
-        a, b = (cell.cell_contents for cell in work.__closure__)
-        multiplied.append([(m.shape, m.dtype, m.flags.f_contiguous) for m in (a, b)])
-        return work()
-
-    monkeypatch.setattr(products, "_trial", trial)
-    monkeypatch.setattr(products, "with_blas_threads", noting)
-    a, b = normal((128, 784), dtype), normal((784, 512), dtype)
-    a, b = (m.copy("F" if flag else "C") for m, flag in zip((a, b), transposed, strict=True))
-    with use_threads(3), single_threaded_blas():
-        matmul(a, b)
-    assert made == [((128, 784), transposed[0], (784, 512), transposed[1], np.dtype(dtype), 3)]
-    tried, divided = multiplied
-    assert tried == divided
-    assert tried == [(m.shape, dtype, flag) for m, flag in zip((a, b), transposed, strict=True)]
+def test_where_blas_has_no_batches_large_parts_are_for_threads_of_python(dtype, monkeypatch):
+    tasks = []
+    run = products.run_parallel
+    monkeypatch.setattr(
+        products, "run_parallel", lambda given: (tasks.append(len(given)), run(given))
+    )
+    monkeypatch.setattr(products, "batch_of_rows", lambda *_: None)
+    monkeypatch.setattr(
+        products, "_pace", SimpleNamespace(allows=lambda _: True, note=lambda *_: 0)
+    )
+    small, large = (
+        (normal((rows, 400), dtype), normal((400, 400), dtype, 1)) for rows in (200, 220)
+    )
+    results = [of_threads(threads, small, large) for threads in (1, 2)]
+    assert_same_bits(*results)
+    assert tasks == ([2] if spare_threads_can_be_set() else [])
 
 
-# --- pauses ----------------------------------------------------------------------------------
+def spare_threads_can_be_set():
+    with use_threads(2), single_threaded_blas():
+        return products.spare_blas_threads() == 2
+
+
+# --- when products are divided ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -394,66 +418,85 @@ def clock(monkeypatch):
     return clock
 
 
+def paced(seconds=1.0):
+    """A pace that knows how long products of kind "a" take undivided."""
+    pace = products._Pace()
+    for time in (seconds, 2 * seconds, 3 * seconds):
+        assert not pace.allows("a")
+        pace.note("a", False, time)
+    return pace
+
+
+def test_a_product_is_not_divided_before_its_time_undivided_is_known(clock):
+    pace = paced()
+    assert pace.allows("a")
+    assert not pace.allows("b")
+
+
 def test_there_is_no_pause_while_little_is_lost(clock):
-    pause = products._Pause()
-    assert not pause.is_on()
+    pace = paced()
     for _ in range(100):
-        pause.note(0.9 * MOST_LOST)
-        assert not pause.is_on()
-        pause.note(-0.9 * MOST_LOST)
+        pace.note("a", True, 1.0 + 0.9 * MOST_LOST)
+        assert pace.allows("a")
+        pace.note("a", True, 1.0 - 0.9 * MOST_LOST)
 
 
 @pytest.mark.parametrize(
     "late", [[1.01 * MOST_LOST], [0.6 * MOST_LOST] * 2, [0.26 * MOST_LOST] * 4]
 )
 def test_when_too_much_is_lost_there_is_a_pause(late, clock):
-    pause = products._Pause()
+    pace = paced()
     for _ in range(3):  # each as long as the one before it
-        pause.note(-100.0)  # what was gained long ago does not count
+        pace.note("a", True, 0.5)  # what was gained long ago does not count
         for seconds in late:
-            assert not pause.is_on()
-            pause.note(seconds)
+            assert pace.allows("a")
+            pace.note("a", True, 1.0 + seconds)
         clock.now += 0.999 * PAUSE
-        assert pause.is_on()
+        assert not pace.allows("a")
         clock.now += 0.002 * PAUSE
-        assert not pause.is_on()
+        assert pace.allows("a")
 
 
+def test_the_kinds_whose_times_are_kept_are_bounded(clock):
+    pace = products._Pace()
+    for kind in range(10 * products.MOST_KINDS):
+        pace.note(kind, False, 1.0)
+    assert len(pace._undivided) <= products.MOST_KINDS
+
+
+@has_batches
 def test_in_a_pause_no_product_is_divided(clock, monkeypatch):
-    counts, of_trial = [], 0.5  # seconds
+    counts, undivided = [], 0.5  # seconds
+    late = 0.0
 
-    def taking(count, work, seconds):
+    def taking(count, work):
         counts.append(count)
-        clock.now += seconds
-        return work()
+        clock.now += undivided + late
+        work()
 
-    monkeypatch.setattr(products, "_trial", lambda *_: of_trial)
-    monkeypatch.setattr(products, "_pause", products._Pause())
-    expected = of_one_thread(*LARGE)
+    def matmul_of_one_thread(a, b, out):
+        np.matmul(a, b, out=out)
+        clock.now += undivided
 
-    def is_divided(late):
+    expected = of_threads(1, LARGE)
+    monkeypatch.setattr(products, "_pace", products._Pace())
+    monkeypatch.setattr(products, "with_blas_threads", taking)
+    monkeypatch.setattr(
+        products, "np", SimpleNamespace(**vars(np) | {"matmul": matmul_of_one_thread})
+    )
+
+    def is_divided(seconds):
+        nonlocal late
+        late = seconds
         counts.clear()
-        takes = functools.partial(taking, seconds=of_trial + late)
-        monkeypatch.setattr(products, "with_blas_threads", takes)
-        np.testing.assert_array_equal(matmul(*LARGE), expected)
+        assert_same_bits(of_threads(2, LARGE), expected)
         return counts == [2]
 
-    with use_threads(2), single_threaded_blas():
-        for late in (-of_trial, 0, 0.9 * MOST_LOST, -0.5 * MOST_LOST, 0.5 * MOST_LOST):
-            assert is_divided(late)  # not yet too late
-        assert is_divided(MOST_LOST)
+    for _ in range(products.TIMES):
         assert not is_divided(0)
-        clock.now += 0.999 * PAUSE
-        assert not is_divided(0)
-        clock.now += 0.002 * PAUSE
-        assert is_divided(0)
-
-
-def test_a_product_of_one_thread_begins_no_pause(clock, monkeypatch):
-    notes = []
-    pause = SimpleNamespace(is_on=lambda: False, note=notes.append)
-    monkeypatch.setattr(products, "_pause", pause)
-    monkeypatch.setattr(products, "_trial", lambda *_: None)
-    with use_threads(2), single_threaded_blas():
-        matmul(*LARGE)
-    assert notes == []
+    for seconds in (-undivided, 0, 0.9 * MOST_LOST, -0.5 * MOST_LOST, 0.5 * MOST_LOST):
+        assert is_divided(seconds)  # not yet too late
+    assert is_divided(MOST_LOST)
+    assert not is_divided(0)
+    clock.now += PAUSE
+    assert is_divided(0)
