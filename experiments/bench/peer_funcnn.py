@@ -6,15 +6,13 @@ from typing import Any
 
 import funcnn as fn
 from funcnn.experiments.bench.nets import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Net
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.types import Array, Layer
 
 
 @contextlib.contextmanager
 def limits(threads: int) -> Iterator[None]:
-    """So many threads, BLAS limited once, and freed memory kept: all as `funcnn train` does it."""
-    keep_freed_memory()
-    with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
+    """So many threads, and nothing else: as in a script of somebody's."""
+    with fn.threads.use_threads(threads):
         yield
 
 

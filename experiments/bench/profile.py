@@ -16,7 +16,6 @@ from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.reports.text_table import text_table
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.build import (
     build_loss,
     build_optimizer,
@@ -94,7 +93,6 @@ def profile_step(target: Target, threads: int) -> Profile:
     The layers are applied to the whole batch, one after another. Raises `InputError` for a network
     that does not fit in memory.
     """
-    keep_freed_memory()
     config, input_shape, _ = target
     batches = _batches(target)
     model = target.model

@@ -25,7 +25,6 @@ from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.pytorch.parts import part_of
 from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.system.machine import describe_machine, in_one_line
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.model_records import (
     as_recorded,
@@ -189,7 +188,6 @@ class Comparison:
 
     def _locksteps(self, callback: Callback) -> None:
         task = Task.build(self.config, expected_data(self.folder))
-        keep_freed_memory()
         for dtype in DTYPES:
             path = steps_file(self.folder, dtype)
             if not path.exists():

@@ -16,7 +16,6 @@ from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.system.machine import own_cores
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.own_settings import OWN
 from funcnn.experiments.tasks.references import own_as_told
@@ -80,7 +79,6 @@ class Ranks:
 
     def follow(self) -> None:
         """On another rank: do its share of the run of rank 0. An error ends the job."""
-        keep_freed_memory()
         try:
             settings, told, expected = self._comm.bcast(None)
             config = RunConfig.resolve(settings, own_as_told(told))

@@ -17,7 +17,6 @@ import funcnn as fn
 from funcnn.experiments.data import provenance
 from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.system.lock import alone_in
-from funcnn.experiments.system.memory import keep_freed_memory
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import write_own_model
 from funcnn.experiments.tasks.rehearsal import rehearsed
@@ -172,7 +171,6 @@ class TrainingRun:
             return self._finish(callback or Callback(), draw)
 
     def _finish(self, callback: Callback, draw: bool) -> dict[str, Any]:
-        keep_freed_memory()
         task, learner, epochs = self._task, self._learner, self._task.config.epochs
         run, steps = self.folder.path.name, self.epochs_done * task.steps_per_epoch
         callback.run_begin(run, task.total_steps, steps)
