@@ -20,8 +20,11 @@ _ROW_MAJOR, _AS_IT_LIES, _TRANSPOSED = 101, 111, 112  # cblas.h
 _REALS: dict[str, tuple[str, Any]] = {"f": ("s", ctypes.c_float), "d": ("d", ctypes.c_double)}
 _AFFIXES = list(itertools.product(("", "scipy_"), ("", "64_", "_64")))
 
+SMALL = 1_000_000
+"""Multiply-adds up to which OpenBLAS has other kernels, which crash in a batch."""
+
 Cuts = tuple[int, ...]
-"""Numbers of rows, ascending: the first is 0, the last is all of them."""
+"""Numbers of rows or columns, ascending: the first is 0, the last is all of them."""
 
 
 class _Batch(NamedTuple):
@@ -50,41 +53,44 @@ class _Parts(NamedTuple):
     strides: tuple[Any, Any, Any]
     products: Any
     """One of each kind."""
-    a_offsets: list[int]
-    """Bytes from the address of a to that of each part's first row."""
-    y_offsets: list[int]
+    offsets: tuple[list[int], list[int], list[int]]
+    """Bytes from the address of a, of b and of y to that of each part."""
 
 
-def batch_of_rows(a: Array, b: Array, y: Array, cuts: Cuts) -> Callable[[], None] | None:
-    """What computes y = a @ b in parts, the rows from each cut to the next; None if BLAS cannot.
+def batch_of_parts(
+    a: Array, b: Array, y: Array, axis: int, cuts: Cuts
+) -> Callable[[], None] | None:
+    """What computes y = a @ b in parts, from each cut to the next; None if BLAS cannot.
 
-    a: `(M, K)`, b: `(K, N)`, y: `(M, N)`, contiguous; all float32, or all float64. As many threads
-    work on the parts as BLAS has when it is called.
+    a: `(M, K)`, b: `(K, N)`, y: `(M, N)`, contiguous; all float32, or all float64. axis: which one
+    of y is cut, 0 or 1. As many threads work on the parts as BLAS has when it is called.
     """
     batch = _batch_function(a.dtype)
     a_lies, b_lies = _lies(a), _lies(b)
     if batch is None or a_lies is None or b_lies is None:
         return None
-    a_address, b_address, y_address = (matrix.ctypes.data for matrix in (a, b, y))
-    parts = _describe(a.dtype, (*a.shape, b.shape[1]), a_lies, b_lies, cuts)
+    if _least_work(a.shape[1], y.shape[1 - axis], cuts) <= SMALL:
+        return None
+    parts = _describe(a.dtype, (*a.shape, b.shape[1]), a_lies, b_lies, axis, cuts)
     count = len(cuts) - 1
     pointers = ctypes.c_void_p * count
+    a_at, b_at, y_at = (
+        pointers(*(address + offset for offset in offsets))
+        for address, offsets in zip(
+            (a.ctypes.data, b.ctypes.data, y.ctypes.data), parts.offsets, strict=True
+        )
+    )
     return functools.partial(
         batch.function,
-        _ROW_MAJOR,
-        *parts.transposed,
-        *parts.sizes,
-        parts.one,
-        pointers(*(a_address + offset for offset in parts.a_offsets)),
-        parts.strides[0],
-        pointers(*(b_address,) * count),
-        parts.strides[1],
-        parts.zero,
-        pointers(*(y_address + offset for offset in parts.y_offsets)),
-        parts.strides[2],
-        count,
-        parts.products,
+        *(_ROW_MAJOR, *parts.transposed, *parts.sizes),
+        *(parts.one, a_at, parts.strides[0], b_at, parts.strides[1]),
+        *(parts.zero, y_at, parts.strides[2], count, parts.products),
     )
+
+
+def _least_work(inner: int, others: int, cuts: Cuts) -> int:
+    """The multiply-adds of the smallest part."""
+    return min(stop - start for start, stop in itertools.pairwise(cuts)) * inner * others
 
 
 def _lies(matrix: Array) -> _Lies | None:
@@ -98,28 +104,38 @@ def _lies(matrix: Array) -> _Lies | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _describe(dtype: np.dtype[Any], sizes: Shape, a: _Lies, b: _Lies, cuts: Cuts) -> _Parts:
+def _describe(
+    dtype: np.dtype[Any], sizes: Shape, a: _Lies, b: _Lies, axis: int, cuts: Cuts
+) -> _Parts:
     batch = _batch_function(dtype)
     assert batch is not None
-    _, inner, columns = sizes
-    rows = [stop - start for start, stop in itertools.pairwise(cuts)]
+    rows, inner, columns = sizes
+    lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
 
     def each(kind: Any, *values: Any) -> Any:
-        values = values * len(rows) if len(values) == 1 else values
-        return (kind * len(rows))(*values)
+        values = values * len(lengths) if len(values) == 1 else values
+        return (kind * len(lengths))(*values)
 
     integers, reals = functools.partial(each, batch.integer), functools.partial(each, batch.real)
     order = [_TRANSPOSED if matrix.transposed else _AS_IT_LIES for matrix in (a, b)]
-    step = dtype.itemsize * (1 if a.transposed else a.stride)
+    steps = (1 if a.transposed else a.stride, 0, columns)
+    if axis == 1:
+        steps = (0, b.stride if b.transposed else 1, 1)
+    a_offsets, b_offsets, y_offsets = (
+        [dtype.itemsize * step * start for start in cuts[:-1]] for step in steps
+    )
     return _Parts(
         (each(ctypes.c_int, order[0]), each(ctypes.c_int, order[1])),
-        (integers(*rows), integers(columns), integers(inner)),
+        (
+            integers(*lengths if axis == 0 else (rows,)),
+            integers(*lengths if axis == 1 else (columns,)),
+            integers(inner),
+        ),
         reals(1),
         reals(0),
         (integers(a.stride), integers(b.stride), integers(columns)),
         integers(1),
-        [step * start for start in cuts[:-1]],
-        [dtype.itemsize * columns * start for start in cuts[:-1]],
+        (a_offsets, b_offsets, y_offsets),
     )
 
 

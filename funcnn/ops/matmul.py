@@ -2,8 +2,8 @@
 
 OpenBLAS's own division of a product among threads shows in the bits: each number of threads groups
 rows, and halves sums, in another way. So a product is divided here, into products of some of its
-rows, at multiples of 4, 12 or 24: as many rows as a kernel works on at a time, so that each row is
-computed as it is in the whole. Which of them it takes is tried when a dtype is first met; if none
+rows or columns, at multiples of as many as a kernel of OpenBLAS works on at a time, so that each is
+computed as it is in the whole. How many that is, is tried when a dtype is first met; if nothing
 will do, a product is divided by its shape alone, whether there are threads for its parts or not.
 
 The parts are given to BLAS's own threads, which are awake in a microsecond or two, where those of
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from funcnn._memory import LEAST_BYTES, empty
-from funcnn.ops.gemm_batch import Cuts, batch_of_rows
+from funcnn.ops.gemm_batch import Cuts, batch_of_parts
 from funcnn.threads import (
     NotAloneError,
     run_parallel,
@@ -31,18 +31,18 @@ from funcnn.threads import (
 )
 from funcnn.types import Array
 
-GRAINS = 4, 12, 24
-"""Rows are cut at multiples of one of these."""
+GRAINS = {0: (4, 12, 24), 1: (16,)}
+"""Rows are cut at multiples of one of the first, columns at those of the second."""
 LEAST_WORK = 1 << 20
 """Multiply-adds of a part: some 20 microseconds. OpenBLAS has other kernels for less than 1e6."""
 LEAST_OF_PYTHON = 1 << 24
 """Of a part for a thread of Python's, which takes longer to wake."""
-MOST_PARTS = 4
+MOST_PARTS = 2
 """Of a product that is divided by its shape alone."""
 MOST_LOST, PAUSE = 0.01, 0.06
 """Seconds that division may lose before a pause, and of the pause."""
-MOST_KINDS, TIMES = 256, 3
-"""Kinds of products whose undivided times are kept, and how many times of each."""
+TIMES, AS_LATE_AS = 3, 10_000
+"""How many times of each kind of product are compared, and of how many products, the latest."""
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -64,25 +64,29 @@ def multiply(a: Array, b: Array, y: Array) -> None:
     """y = a @ b, as `matmul`; y: `(M, N)`, contiguous. All are float32, or all are float64."""
     (rows, inner), columns = a.shape, b.shape[1]
     is_small = rows * inner * columns < 2 * LEAST_WORK
-    if is_small or inner == 1 or columns == 1:  # vectors are for other functions of BLAS
+    if is_small or 1 in (rows, inner, columns):  # vectors are for other functions of BLAS
         np.matmul(a, b, out=y)
         return
-    grain, threads = _grain(a.dtype), spare_blas_threads()
+    axis, grain = _axis_and_grain(int(b.size > a.size), a.dtype)  # each part reads the other whole
+    threads = spare_blas_threads()
     if grain is None:
-        cuts = _cuts(rows, inner * columns, MOST_PARTS, GRAINS[-1])
-        _multiply_parts(a, b, y, cuts, threads)
-    elif threads == 1 or np.may_share_memory(a, b):  # which may be by a's own transpose
+        _multiply_parts(
+            a, b, y, 0, _cuts(rows, inner * columns, MOST_PARTS, GRAINS[0][-1]), threads
+        )
+        return
+    if threads == 1 or np.may_share_memory(a, b):  # which may be by a's own transpose
         np.matmul(a, b, out=y)
+        return
+    length, others = y.shape[axis], y.shape[1 - axis]
+    cuts = _cuts(length, inner * others, threads, grain)
+    kind = a.shape, b.shape, a.dtype
+    divide = len(cuts) > 2 and _pace.allows(kind)
+    start = time.perf_counter()
+    if divide:
+        _multiply_parts(a, b, y, axis, cuts, threads)
     else:
-        cuts = _cuts(rows, inner * columns, threads, grain)
-        kind = a.shape, b.shape, a.dtype
-        divide = len(cuts) > 2 and _pace.allows(kind)
-        start = time.perf_counter()
-        if divide:
-            _multiply_parts(a, b, y, cuts, threads)
-        else:
-            np.matmul(a, b, out=y)
-        _pace.note(kind, divide, time.perf_counter() - start)
+        np.matmul(a, b, out=y)
+    _pace.note(kind, divide, time.perf_counter() - start)
 
 
 def sum_of_products(a: Array, b: Array, axes: int) -> Array:
@@ -110,24 +114,24 @@ def _stacked(matrices: Array, axes: int) -> Array:
 
 
 @functools.lru_cache(maxsize=256)
-def _cuts(rows: int, row_work: int, most: int, grain: int) -> Cuts:
-    """Where to divide rows, of so many multiply-adds each, into nearly equal parts."""
-    grains = rows // grain
-    least = -(-LEAST_WORK // (row_work * grain))  # of a part
+def _cuts(length: int, work: int, most: int, grain: int) -> Cuts:
+    """Where to divide rows (or columns), of so much work each, into nearly equal parts."""
+    grains = length // grain
+    least = -(-LEAST_WORK // (work * grain))  # of a part
     parts = max(1, min(most, grains // least))
-    return (*(grains * part // parts * grain for part in range(parts)), rows)
+    return (*(grains * part // parts * grain for part in range(parts)), length)
 
 
-def _multiply_parts(a: Array, b: Array, y: Array, cuts: Cuts, threads: int) -> None:
+def _multiply_parts(a: Array, b: Array, y: Array, axis: int, cuts: Cuts, threads: int) -> None:
     """y = a @ b by its parts, on so many threads if they can be had."""
-    batch = batch_of_rows(a, b, y, cuts) if threads > 1 else None
+    batch = batch_of_parts(a, b, y, axis, cuts) if threads > 1 else None
     if batch is not None:
         with contextlib.suppress(NotAloneError):
             with_blas_threads(min(threads, len(cuts) - 1), batch)
             return
     products = [
-        functools.partial(np.matmul, a[start:stop], b, out=y[start:stop])
-        for start, stop in itertools.pairwise(cuts)
+        functools.partial(np.matmul, *factors, out=part)
+        for *factors, part in _parts(a, b, y, axis, cuts)
     ]
     if threads > 1 and a.size * b.shape[1] >= threads * LEAST_OF_PYTHON:
         run_parallel(products)
@@ -136,57 +140,78 @@ def _multiply_parts(a: Array, b: Array, y: Array, cuts: Cuts, threads: int) -> N
             product()
 
 
+def _parts(a: Array, b: Array, y: Array, axis: int, cuts: Cuts) -> list[tuple[Array, ...]]:
+    """Of each part what is a, b and y in the whole."""
+    if axis == 0:
+        return [(a[start:stop], b, y[start:stop]) for start, stop in itertools.pairwise(cuts)]
+    return [(a, b[:, start:stop], y[:, start:stop]) for start, stop in itertools.pairwise(cuts)]
+
+
 @functools.cache
-def _grain(dtype: np.dtype[Any]) -> int | None:
-    """The least number of rows at whose multiples a product can be cut: no row has other bits."""
+def _axis_and_grain(preferred: int, dtype: np.dtype[Any]) -> tuple[int, int | None]:
+    """Which axis of a product to cut, and at multiples of what; None: nothing keeps its bits."""
     with single_threaded_blas():
-        return next((grain for grain in GRAINS if _keeps_bits(grain, dtype)), None)
+        for axis in (preferred, 1 - preferred):
+            for grain in GRAINS[axis]:
+                if _keeps_bits(axis, grain, dtype):
+                    return axis, grain
+    return 0, None
 
 
-def _keeps_bits(grain: int, dtype: np.dtype[Any]) -> bool:
-    # Of every number that a kernel works on at a time, something is left over.
-    rows, inner = 4 * grain + 7, 601
-    columns = LEAST_WORK // (inner * grain) // 16 * 16 + 31
-    cuts = 0, grain, 3 * grain, rows
-    generator = np.random.default_rng(0)
-    kinds = [("C", "C"), ("F", "C"), ("C", "F")]  # as forward, and for both gradients
-    for a_order, b_order in kinds:
-        a = np.asarray(generator.standard_normal((rows, inner), dtype), order=a_order)
-        b = np.asarray(generator.standard_normal((inner, columns), dtype), order=b_order)
-        whole = np.matmul(a, b)
-        parts = [np.matmul(a[start:stop], b) for start, stop in itertools.pairwise(cuts)]
-        if not np.array_equal(whole, np.concatenate(parts)):
-            return False
-        y = np.empty_like(whole)
-        batch = batch_of_rows(a, b, y, cuts)
-        if batch is not None:
-            batch()
+def _keeps_bits(axis: int, grain: int, dtype: np.dtype[Any]) -> bool:
+    """Whether products have the same bits in parts, those with something left over above all."""
+    inner = 601
+    others = LEAST_WORK // (inner * grain) // 16 * 16 + 31
+    for length in (4 * grain + 7, 14 * grain + 2):
+        rows, columns = (length, others) if axis == 0 else (others, length)
+        values = np.random.default_rng(0).standard_normal((rows + columns, inner), dtype)
+        cuts = 0, grain, 3 * grain, length
+        for a_order, b_order in (("C", "C"), ("F", "C"), ("C", "F")):  # forward, both gradients
+            a = np.asarray(values[:rows], order=a_order)
+            b = np.asarray(values[rows:].T, order=b_order)
+            whole = np.matmul(a, b)
+            y = np.empty_like(whole)
+            for *factors, part in _parts(a, b, y, axis, cuts):
+                part[...] = np.matmul(*factors)
             if not np.array_equal(whole, y):
                 return False
+            batch = batch_of_parts(a, b, y, axis, cuts)
+            if batch is not None:
+                y.fill(0)
+                batch()
+                if not np.array_equal(whole, y):
+                    return False
     return True
 
 
 class _Pace:
-    """When to divide products: not before it is known how long they take undivided."""
+    """When to divide products: where it takes less time, of late, than to leave them whole."""
 
     def __init__(self) -> None:
-        self._undivided: dict[Any, list[float]] = {}
+        self._times: dict[Any, tuple[list[float], list[float]]] = {}
+        """The least few of each kind, whole and divided."""
+        self._noted = 0
         self._lost, self._end = 0.0, 0.0
 
     def allows(self, kind: Any) -> bool:
-        """Whether a product of this kind may be divided now."""
-        return len(self._undivided.get(kind, ())) == TIMES and time.perf_counter() >= self._end
+        """Whether a product of this kind should be divided now."""
+        whole, divided = self._times.get(kind, ((), ()))
+        if len(whole) < TIMES or time.perf_counter() < self._end:
+            return False
+        return len(divided) < TIMES or divided[0] < whole[0]
 
     def note(self, kind: Any, divided: bool, seconds: float) -> None:
         """A product of this kind took so many seconds."""
-        if not divided:
-            if len(self._undivided) == MOST_KINDS:
-                self._undivided.clear()
-            self._undivided[kind] = sorted([seconds, *self._undivided.get(kind, ())])[:TIMES]
-            return
-        self._lost = max(0.0, self._lost + seconds - self._undivided[kind][0])
-        if self._lost > MOST_LOST:
-            self._lost, self._end = 0.0, time.perf_counter() + PAUSE
+        if self._noted == AS_LATE_AS:  # or what was measured beside a neighbour would hold for ever
+            self._times.clear()
+            self._noted = 0
+        self._noted += 1
+        times = self._times.setdefault(kind, ([], []))
+        times[divided][:] = sorted([*times[divided], seconds])[:TIMES]
+        if divided:
+            self._lost = max(0.0, self._lost + seconds - times[False][0])
+            if self._lost > MOST_LOST:
+                self._lost, self._end = 0.0, time.perf_counter() + PAUSE
 
 
 _pace = _Pace()

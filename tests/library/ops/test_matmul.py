@@ -160,7 +160,9 @@ has_batches = pytest.mark.skipif(
 def test_the_number_of_threads_cannot_be_seen_in_the_bits(features, batch, dtype, at_once):
     matrices = list(products_of_net(features, batch, dtype))
     results = [of_threads(threads, *matrices) for threads in (1, 2, 5)]
-    if products._grain(np.dtype(dtype)) and gemm_batch._batch_function(np.dtype(dtype)):
+    if products._axis_and_grain(0, np.dtype(dtype))[1] and gemm_batch._batch_function(
+        np.dtype(dtype)
+    ):
         assert {2, 5} <= {*at_once}
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
@@ -200,15 +202,16 @@ def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypa
     def rounding_otherwise(a, b, out=None):
         y = np.matmul(a, b, out=out)
         y[[0, -1]] *= 1.5
+        y[:, [0, -1]] *= 1.5
         return y
 
     monkeypatch.setattr(
         products, "np", SimpleNamespace(**vars(np) | {"matmul": rounding_otherwise})
     )
-    monkeypatch.setattr(products, "batch_of_rows", lambda *_: None)
+    monkeypatch.setattr(products, "batch_of_parts", lambda *_: None)
     monkeypatch.setattr(products, "LEAST_OF_PYTHON", 1)
-    monkeypatch.setattr(products, "_grain", products._grain.__wrapped__)
-    assert products._grain(np.dtype(np.float32)) is None
+    monkeypatch.setattr(products, "_axis_and_grain", products._axis_and_grain.__wrapped__)
+    assert products._axis_and_grain(0, np.dtype(np.float32)) == (0, None)
     pair = normal((200, 300), np.float32), normal((300, 100), np.float32)
     results = [of_threads(threads, pair) for threads in (1, 2, 5)]
     assert_same_bits(results[0], results[1])
@@ -236,7 +239,8 @@ products._pace = SimpleNamespace(allows=lambda _: True, note=lambda *_: None)
 generator = np.random.default_rng(0)
 with single_threaded_blas():
     for dtype in (np.float32, np.float64):
-        assert products._grain(np.dtype(dtype)) is not None
+        for preferred in (0, 1):
+            assert products._axis_and_grain(preferred, np.dtype(dtype))[1] is not None
         for _ in range(30):
             rows, inner, columns = generator.integers([24, 20, 20], [300, 900, 400])
             a = generator.standard_normal((inner, rows)).astype(dtype).T
@@ -262,12 +266,15 @@ LARGE = normal((200, 200)), normal((200, 200), seed=1)  # 8 million multiply-add
 @pytest.mark.parametrize(
     ("shape", "threads", "count"),
     [
-        *(((100, 100, 199), 5, None), ((100, 180, 200), 5, 2), ((199, 100, 100), 5, None)),
+        *(((100, 100, 199), 5, None), ((200, 200, 100), 5, 3), ((199, 100, 100), 5, None)),
         *(((120, 200, 100), 5, 2), ((100, 200, 300), 5, 4), ((100, 200, 300), 3, 3)),
         *(((100, 200, 300), 2, 2), ((200, 200, 200), 1, None), ((20, 800, 800), 2, None)),
     ],
 )
-def test_each_part_has_a_million_multiply_adds_at_least(shape, threads, count, at_once):
+def test_each_part_has_a_million_multiply_adds_at_least(
+    shape, threads, count, at_once, monkeypatch
+):
+    monkeypatch.setattr(products, "_axis_and_grain", lambda *_: (0, 12))
     rows, inner, columns = shape
     of_threads(threads, (np.ones((rows, inner)), np.ones((inner, columns))))
     assert at_once == ([] if count is None else [count])
@@ -277,7 +284,7 @@ def test_each_part_has_a_million_multiply_adds_at_least(shape, threads, count, a
     st.integers(1, 5000),
     st.integers(2, 500_000),
     st.integers(1, 64),
-    st.sampled_from(products.GRAINS),
+    st.sampled_from([4, 12, 16, 24]),
 )
 def test_parts_are_whole_groups_of_rows_and_nearly_equal(rows, row_work, most, grain):
     cuts = products._cuts(rows, row_work, most, grain)
@@ -367,15 +374,15 @@ def test_a_thread_outside_of_all_blocks_divides_nothing_either(at_once):
 @pytest.mark.usefixtures("two_blas_threads", "at_once")
 def test_a_thread_that_enters_a_block_at_the_last_moment_has_blas_on_one_thread(monkeypatch):
     entered, seen = [], []
-    batch_of_rows = products.batch_of_rows
+    batch_of_parts = products.batch_of_parts
 
     def late(*arguments):
         entered.append(beside(single_threaded_blas()))
-        batch = batch_of_rows(*arguments)
+        batch = batch_of_parts(*arguments)
         return lambda: (seen.append(blas_threads()), batch())
 
     expected = of_threads(1, LARGE)
-    monkeypatch.setattr(products, "batch_of_rows", late)
+    monkeypatch.setattr(products, "batch_of_parts", late)
     assert_same_bits(of_threads(2, LARGE), expected)
     ((thread, leave),) = entered
     leave.set()
@@ -390,7 +397,7 @@ def test_where_blas_has_no_batches_large_parts_are_for_threads_of_python(dtype, 
     monkeypatch.setattr(
         products, "run_parallel", lambda given: (tasks.append(len(given)), run(given))
     )
-    monkeypatch.setattr(products, "batch_of_rows", lambda *_: None)
+    monkeypatch.setattr(products, "batch_of_parts", lambda *_: None)
     monkeypatch.setattr(
         products, "_pace", SimpleNamespace(allows=lambda _: True, note=lambda *_: 0)
     )
@@ -457,11 +464,22 @@ def test_when_too_much_is_lost_there_is_a_pause(late, clock):
         assert pace.allows("a")
 
 
-def test_the_kinds_whose_times_are_kept_are_bounded(clock):
-    pace = products._Pace()
-    for kind in range(10 * products.MOST_KINDS):
-        pace.note(kind, False, 1.0)
-    assert len(pace._undivided) <= products.MOST_KINDS
+def test_a_kind_that_takes_no_less_time_divided_is_left_whole(clock):
+    pace = paced()
+    for _ in range(products.TIMES):
+        assert pace.allows("a")
+        pace.note("a", True, 1.0 + 0.1 * MOST_LOST)
+    assert not pace.allows("a")
+
+
+def test_what_was_measured_long_ago_does_not_count(clock):
+    pace = paced()
+    for _ in range(products.TIMES):
+        pace.note("a", True, 1.0)
+    assert not pace.allows("a")
+    for number in range(products.AS_LATE_AS):
+        pace.note(number % 7, False, 1.0)
+    assert set(pace._times) <= set(range(7))
 
 
 @has_batches
