@@ -11,7 +11,6 @@ import contextvars
 import functools
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
-_blas_blocks: Counter[int] = Counter()  # of each thread
-_blas_restore = contextlib.ExitStack()
+_blas_blocks: dict[int, int] = {}  # of each thread, how many it is in
+_blas_before: list[int] = []
 _thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
@@ -121,32 +120,43 @@ def _take_control() -> None:
             library.clear_controlling_thread(force=True)
 
 
-@contextlib.contextmanager
-def single_threaded_blas() -> Iterator[None]:
+def single_threaded_blas() -> contextlib.AbstractContextManager[None]:
     """Inside the `with` block BLAS uses one thread; blocks may nest, in any number of threads.
 
-    Entering costs about 10 microseconds, and next to nothing inside another such block: enter it
-    once around a loop.
+    Entering costs some microseconds, and next to nothing inside another such block: enter it once
+    around a loop.
 
     >>> with fn.threads.single_threaded_blas():
     ...     y = np.ones((64, 64)) @ np.ones((64, 64))
     """
-    thread = threading.get_ident()  # the block may be left in another
-    with _lock:
-        if not _blas_blocks:
-            _take_control()
-            _blas_restore.enter_context(_controller().limit(limits=1, user_api="blas"))
-        _blas_blocks[thread] += 1
-    try:
-        yield
-    finally:
+    return _SingleThreadedBlas()
+
+
+class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
+    """A class, as a generator would take longer to enter than a small product."""
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()  # the block may be left in another
         with _lock:
-            _blas_blocks[thread] -= 1
-            if not _blas_blocks[thread]:
-                del _blas_blocks[thread]
             if not _blas_blocks:
                 _take_control()
-                _blas_restore.close()
+                _blas_before[:] = [library.get_num_threads() for library in blas_libraries()]
+                _set_blas_threads(1)
+            _blas_blocks[self._thread] = _blas_blocks.get(self._thread, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            left = _blas_blocks.pop(self._thread) - 1
+            if left:
+                _blas_blocks[self._thread] = left
+            if not _blas_blocks:
+                _restore_blas_threads()
+
+
+def _restore_blas_threads() -> None:
+    _take_control()
+    for library, count in zip(blas_libraries(), _blas_before, strict=True):
+        library.set_num_threads(count)
 
 
 class NotAloneError(RuntimeError):
@@ -225,8 +235,8 @@ def _begin_as_child() -> None:
     thread = threading.get_ident()
     for other in _blas_blocks.keys() - {thread}:
         del _blas_blocks[other]
-    if not _blas_blocks:
-        _blas_restore.close()
+    if not _blas_blocks and _blas_before:
+        _restore_blas_threads()
     _lock.release()
 
 

@@ -278,7 +278,7 @@ def _predict(
     _warn_of_first_statistics(params)
     examples = count_rows(x)
     size = check_batch_size(min(batch_size, examples), examples)
-    parts = []
+    parts: list[Arrays] = []
     with single_threaded_blas():
         for start in range(0, examples, size):
             inputs = pick(x, slice(start, start + size))
@@ -288,8 +288,16 @@ def _predict(
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
+def _has_statistics(params: Tree) -> bool:
+    if type(params) is dict:
+        return "running_mean" in params or any(map(_has_statistics, params.values()))
+    return isinstance(params, (list, tuple)) and any(map(_has_statistics, params))
+
+
 def _warn_of_first_statistics(params: Tree) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
+    if not _has_statistics(params):
+        return
     leaves = dict(tree.leaves_with_path(params))
     prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
     prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
