@@ -227,19 +227,19 @@ def test_units():
 
 
 def test_run_says_value_bounds_and_verdict(monkeypatch, capsys):
-    assert claims.main(["run", "data.points-xor", "rules.piece"]) == 0
+    assert claims.main(["run", "data.points-xor", "rules.usual-grain"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "data.points-xor: 21; 21 to 21; now 21, kept",
-        "rules.piece: 256; 255.5 to 256.5; now 256, kept",
+        "rules.usual-grain: 12; 11.5 to 12.5; now 12, kept",
     ]
-    changed = CLAIMS["rules.piece"]._replace(low=300, high=400)
-    monkeypatch.setattr(claims, "load", lambda: {"rules.piece": changed})
-    assert claims.main(["run", "rules.piece"]) == 1
-    assert capsys.readouterr().out.endswith("now 256, BROKEN\n")
+    changed = CLAIMS["rules.usual-grain"]._replace(low=300, high=400)
+    monkeypatch.setattr(claims, "load", lambda: {"rules.usual-grain": changed})
+    assert claims.main(["run", "rules.usual-grain"]) == 1
+    assert capsys.readouterr().out.endswith("now 12, BROKEN\n")
     fails = changed._replace(how={"command": "funcnn check mlp9", "at": "worst/error"})
-    monkeypatch.setattr(claims, "load", lambda: {"rules.piece": fails})
-    assert claims.main(["run", "rules.piece"]) == 1
+    monkeypatch.setattr(claims, "load", lambda: {"rules.usual-grain": fails})
+    assert claims.main(["run", "rules.usual-grain"]) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert "exit status 1" in line
     assert line.endswith("now nan, BROKEN")
