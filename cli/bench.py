@@ -83,7 +83,7 @@ def bench(
     Examples:
       funcnn bench
       funcnn bench --net mlp3-128 --peer funcnn --peer torch --rounds 5
-      funcnn bench --measure inference --measure memory
+      funcnn bench --measure image --measure inference
       funcnn bench --profile mlp3 --batch-size 256
       funcnn bench --profile mine.py:cnn --set width=64
     """

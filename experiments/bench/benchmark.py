@@ -39,6 +39,7 @@ class Measure(NamedTuple):
 MEASURES = {
     "step": Measure("ms a step", lambda seconds: seconds * 1e3),
     "inference": Measure("images/s", lambda seconds: 1 / seconds),
+    "image": Measure("us an image", lambda seconds: seconds * 1e6),
     "evaluation": Measure("images/s", lambda seconds: 1 / seconds),
     "memory": Measure("MB", lambda size: size / 1e6),
 }

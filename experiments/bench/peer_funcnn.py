@@ -60,6 +60,11 @@ class Learner:
         outputs: Array = fn.predict(self._model.apply, self._state.params, self._test[0])
         return outputs
 
+    def predict_one(self) -> Array:
+        """The outputs for the first test example."""
+        outputs: Array = fn.predict(self._model.apply, self._state.params, self._test[0][:1])
+        return outputs
+
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
         measured = fn.evaluate(

@@ -127,6 +127,10 @@ class Learner:
         """The outputs for the test examples."""
         return np.asarray(self._outputs())
 
+    def predict_one(self) -> Array:
+        """The outputs for the first test example."""
+        return np.asarray(self._forward(self._params, self._test_x[:1]))
+
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
         loss, accuracy = self._measure(self._outputs(), self._test_y)

@@ -68,6 +68,11 @@ class Learner:
         batches = [self._test_x[start : start + EVALUATION_BATCH] for start in starts]
         return np.concatenate([self._model.predict_proba(batch) for batch in batches])
 
+    def predict_one(self) -> Array:
+        """The probabilities for the first test example."""
+        outputs: Array = self._model.predict_proba(self._test_x[:1])
+        return outputs
+
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
         p = self.predict()

@@ -82,6 +82,13 @@ class Learner:
         outputs: Array = self._outputs().numpy()
         return outputs
 
+    def predict_one(self) -> Array:
+        """The outputs for the first test example."""
+        with torch.inference_mode():
+            image = self._test_x[:1].to(memory_format=self._format)
+            outputs: Array = self._model(image).numpy()
+        return outputs
+
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
         outputs = self._outputs()

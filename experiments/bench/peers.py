@@ -24,6 +24,9 @@ class Learner(Protocol):
     def predict(self) -> Array:
         """The outputs for the test examples: logits, or probabilities where the peer has those."""
 
+    def predict_one(self) -> Array:
+        """The outputs for the first test example alone, `(1, ...)`."""
+
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
 

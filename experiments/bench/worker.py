@@ -4,7 +4,8 @@
 
     {"net": "mlp3-128", "measure": "step", "seconds": 0.3}  ->  {"cost": 0.0015}, or {"error": ...}
 
-The cost is seconds (of a step, or of an example that is predicted or evaluated) or bytes.
+The cost is seconds (of a step, or of an example that is predicted or evaluated, among others or
+alone) or bytes.
 """
 
 import json
@@ -53,6 +54,9 @@ class _Server:
             self._name = net
         if measure == "step":
             return _median_seconds(self._learner.step, self._rows, _LEAST_STEPS, seconds)
+        if measure == "image":
+            one = self._learner.predict_one
+            return _median_seconds(lambda _: one(), self._rows, _LEAST_STEPS, seconds)
         work = self._learner.predict if measure == "inference" else self._learner.evaluate
         return _median_seconds(lambda _: work(), self._rows, 1, seconds) / TEST_EXAMPLES
 

@@ -61,7 +61,9 @@ def by_peer(name, net):
         patch.setattr(loaded(name), "LEARNING_RATE", 0.05)
         patch.setattr(loaded(name), "WEIGHT_DECAY", 0.1)
         learner, losses = trained(name, net)
-        return losses, learner.predict(), learner.evaluate()
+        outputs = learner.predict()
+        np.testing.assert_allclose(learner.predict_one(), outputs[:1], rtol=1e-5, atol=1e-5)
+        return losses, outputs, learner.evaluate()
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,7 @@ def test_scikit_learn_trains_the_same_net_though_its_loss_has_the_penalty():
     np.testing.assert_allclose(losses[0] - penalty, expected_losses[0], rtol=1e-5)
     probabilities = fn.activations.softmax(expected.predict(), 1)[0]
     np.testing.assert_allclose(learner.predict(), probabilities, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(learner.predict_one(), learner.predict()[:1], rtol=1e-5)
     np.testing.assert_allclose(learner.evaluate(), expected.evaluate(), rtol=1e-5, atol=3e-4)
 
 
@@ -175,13 +178,13 @@ def test_a_comparison_has_a_row_for_each_net_measure_and_peer(compared):
 
 
 def test_every_measure_has_its_unit_and_memory_one_round():
-    measures = ("step", "inference", "evaluation", "memory")
+    measures = ("step", "inference", "image", "evaluation", "memory")
     noted = Noted()
     results = Benchmark(net=("tiny",), peer=("funcnn",), measure=measures, rounds=2).finish(noted)
     found = [(row["measure"], row["unit"], row["rounds"]) for row in results["rows"]]
-    units = ("ms a step", "images/s", "images/s", "MB")
-    assert found == list(zip(measures, units, (2, 2, 2, 1), strict=True))
-    assert len(noted.turns) == noted.expected == 3 * 3 + 1
+    units = ("ms a step", "images/s", "us an image", "images/s", "MB")
+    assert found == list(zip(measures, units, (2, 2, 2, 2, 1), strict=True))
+    assert len(noted.turns) == noted.expected == 4 * 3 + 1
     assert results["run"] == "runs/bench-001"
 
 
@@ -323,7 +326,7 @@ def test_a_worker_that_fails_says_why_and_goes_on():
     try:
         with pytest.raises(WorkerError, match=r"^KeyError: 'nothing'$"):
             worker.measure("nothing", "step", 0)
-        for measure in ("step", "inference", "evaluation"):
+        for measure in ("step", "inference", "image", "evaluation"):
             assert worker.measure("tiny", measure, 0) > 0
         assert worker.measure("tiny", "memory", 0) >= 0  # a warm process may need no more
     finally:
