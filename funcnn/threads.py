@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from funcnn import _recording
+
 if TYPE_CHECKING:
     from threadpoolctl import LibController, ThreadpoolController
 
@@ -244,6 +246,8 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     >>> fn.threads.run_parallel([lambda: 1, lambda: 2])
     [1, 2]
     """
+    if _recording.active and (recorder := _recording.recorder()) is not None:
+        return recorder.parallel(tasks)  # type: ignore[no-any-return]
     count = min(thread_count(), len(tasks))
 
     def stripe(first: int) -> list[T]:

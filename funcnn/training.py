@@ -6,7 +6,7 @@ state, so keeping a state is a checkpoint and going back to it is exact.
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from funcnn._arguments import (
 from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.compiled.own_code import own_code
+from funcnn.compiled.step import CompiledStep
 from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
 from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
@@ -32,6 +34,9 @@ from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
+
+
+Step = Callable[["TrainState", Batch], tuple["TrainState", dict[str, float]]]
 
 
 @by_shapes
@@ -115,15 +120,23 @@ def make_train_step(
     loss: Loss,
     optimizer: AnyOptimizer,
     metrics: Mapping[str, Metric] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
+    *,
+    compile: bool | Literal["all"] = False,  # noqa: A002  (torch's word, and jit's)
+) -> Step | CompiledStep:
     """The pure function `step(state, (x, y)) -> (state, metrics)` of one optimizer step.
 
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update; and `learning_rate`, that of the update, if the optimizer's state
     has it, or `learning_rate/label` for each label of a `partition`. A new key is split from the
     state's at each step. optimizer: any pair of `init` and `update`, one of optax's as it is.
-    x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
-    `ValueError` for a metric of one of these names.
+    x: `(N, ...)`, y: what the loss takes.
+
+    compile: record the step when it first meets a shape, and replay what NumPy was asked to do from
+    then on: the same bits, in less time for small networks. `step.why` says why one runs plain, as
+    with a layer of your own. "all" records that too; what such a part does beside computing (a
+    print, a count) is then done when it is recorded, and not in every step.
+    Raises `TypeError` for an optimizer that is none, `ValueError` for a metric of one of these
+    names, or another word.
 
     >>> optimizer = fn.sgd(0.1)
     >>> step = fn.make_train_step(fn.Dense(1).apply, fn.mean_squared_error, optimizer)
@@ -135,6 +148,8 @@ def make_train_step(
     check_optimizer("optimizer", optimizer)
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics, ("loss", "learning_rate"))
+    if compile not in (False, True, "all"):
+        raise ValueError(f'compile is False, True or "all", got {shown(compile)}')
 
     def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
         if rest:
@@ -170,7 +185,10 @@ def make_train_step(
         measured |= learning_rates(opt_state)
         return TrainState(params, opt_state, rng), {"loss": value, **measured}
 
-    return step
+    if not compile:
+        return step
+    own = None if compile == "all" else own_code(apply, loss, optimizer, metrics)
+    return CompiledStep(step, own)
 
 
 def write_statistics(params: Tree, statistics: Tree) -> Tree:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from funcnn._memory import empty
+from funcnn._memory import contiguous, empty
 from funcnn.threads import NotAloneError, spare_blas_threads, with_blas_threads
 from funcnn.types import Array, Shape
 
@@ -116,7 +116,7 @@ def _stacked(matrices: Array, axes: int) -> Array:
     *others, columns = matrices.shape[axes:-2] + matrices.shape[-1:]
     moved = np.moveaxis(matrices, range(axes), range(-axes - 2, -2))  # (..., P, N, K)
     rows = math.prod(matrices.shape[:axes]) * matrices.shape[-2]
-    return np.ascontiguousarray(moved).reshape(*others, rows, columns)
+    return contiguous(moved).reshape(*others, rows, columns)
 
 
 class _Pause:

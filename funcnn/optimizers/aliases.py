@@ -21,7 +21,7 @@ from funcnn.optimizers.scaling import (
     scale_by_sm3,
 )
 from funcnn.optimizers.transforms import add_decayed_weights, scale_by_learning_rate, trace
-from funcnn.schedules import Schedule, as_schedule
+from funcnn.schedules import Schedule, as_schedule, rate_at
 from funcnn.types import Array, Tree
 
 
@@ -87,7 +87,7 @@ def classical_momentum(
     weight_decay = check_number("weight_decay", weight_decay, least=0)
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
-        rate = float(schedule(state.step))
+        rate = rate_at(schedule, state.step)
 
         def accelerate(g: Array, v: Array, w: Array) -> Array:
             new = v * momentum

@@ -100,7 +100,7 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
             raise tree.StructureMismatchError  # which check_alike explains
         if u.dtype == p.dtype:
             return np.add(p, u, out=empty_like(p))
-        return np.asarray(p + u, p.dtype)
+        return np.add(p, u, out=empty_like(p), casting="unsafe")
 
     try:
         return tree.map(add, params, updates)

@@ -1,0 +1,30 @@
+"""A training step that is recorded when it first meets arguments of a kind, and replayed then."""
+
+from collections.abc import Callable
+from typing import Any
+
+from funcnn.compiled.recordings import Recordings
+from funcnn.threads import single_threaded_blas
+
+
+class CompiledStep:
+    """A step that gives what the plain one gives, bit by bit: `step(state, (x, y))`.
+
+    Arguments of new shapes, dtypes or structure run the plain step, which is recorded then; the
+    next ones replay it. Whatever cannot be replayed runs plain, and `why` says so.
+    """
+
+    def __init__(self, plain: Callable[..., Any], why: str | None = None) -> None:
+        self._plain, self._why = plain, why
+        self._recordings = Recordings(plain, single_threaded_blas)
+
+    @property
+    def why(self) -> str | None:
+        """Why steps run plain, or the last one did; None if nothing is known against replays."""
+        return self._why or self._recordings.why
+
+    def __call__(self, state: Any, batch: Any, *rest: Any) -> Any:
+        """The new state, and the metrics."""
+        if rest or self._why is not None:
+            return self._plain(state, batch, *rest)
+        return self._recordings.call(state, batch)
