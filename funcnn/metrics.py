@@ -17,7 +17,6 @@ from funcnn._arguments import (
     labels_advice,
     shown,
 )
-from funcnn._recording import host
 from funcnn.activations import softmax
 from funcnn.types import Array
 
@@ -74,7 +73,7 @@ def accuracy(outputs: Array, targets: Array, *, threshold: float | None = None) 
     """
     outputs = as_array("outputs", outputs)
     predicted = predicted_classes(outputs, threshold=threshold)
-    return host(float, (predicted == _target_classes(outputs, targets)).mean())
+    return float((predicted == _target_classes(outputs, targets)).mean())
 
 
 def confusion_matrix(outputs: Array, targets: Array, *, threshold: float | None = None) -> Array:
@@ -145,7 +144,7 @@ def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
     own = np.take_along_axis(outputs, classes, 1)  # (N, 1)
     earlier = np.arange(outputs.shape[1]) < classes  # (N, K)
     higher = ~(outputs <= own) | (earlier & (outputs == own))  # a NaN is higher than all
-    return host(float, (higher.sum(1) < k).mean())
+    return float((higher.sum(1) < k).mean())
 
 
 def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) -> float:
@@ -177,7 +176,7 @@ def expected_calibration_error(logits: Array, targets: Array, bins: int = 15) ->
     confidence = softmax(logits.astype(np.float64), 1)[0].max(1)
     index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
     gaps = np.bincount(index, weights=right - confidence)  # N_i (accuracy - confidence)
-    return host(float, np.abs(gaps).sum() / len(logits))
+    return float(np.abs(gaps).sum() / len(logits))
 
 
 def _check_columns(name: str, outputs: Array) -> None:

@@ -151,9 +151,8 @@ def make_train_step(
     if compile not in (False, True, "all"):
         raise ValueError(f'compile is False, True or "all", got {shown(compile)}')
 
-    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
-        if rest:
-            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, tuple[dict[str, float], Any]]:
+        """The new state; loss and learning rate; and the outputs, if a metric is to see them."""
         if not isinstance(batch, (tuple, list)):
             raise not_a_pair("batch", batch)
         try:
@@ -181,14 +180,27 @@ def make_train_step(
             params = apply_updates(params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)
-        measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
-        measured |= learning_rates(opt_state)
-        return TrainState(params, opt_state, rng), {"loss": value, **measured}
+        measured = {"loss": value, **learning_rates(opt_state)}
+        return TrainState(params, opt_state, rng), (measured, aux.outputs if metrics else None)
+
+    def measure(measured: dict[str, float], outputs: Any, batch: Batch) -> dict[str, float]:
+        """All the metrics of a step."""
+        if not metrics:
+            return measured
+        _, y = batch
+        own = {name: metric(outputs, y) for name, metric in metrics.items()}
+        return {"loss": measured.pop("loss"), **own, **measured}
+
+    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
+        if rest:
+            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+        state, (measured, outputs) = update(state, batch)
+        return state, measure(measured, outputs, batch)
 
     if not compile:
         return step
-    own = None if compile == "all" else own_code(apply, loss, optimizer, metrics)
-    return CompiledStep(step, own)
+    own = None if compile == "all" else own_code(apply, loss, optimizer)
+    return CompiledStep(step, update, measure, own)
 
 
 def write_statistics(params: Tree, statistics: Tree) -> Tree:

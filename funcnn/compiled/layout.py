@@ -31,6 +31,18 @@ def extent(array: Array) -> int:
     return reach + array.itemsize if array.size else 0
 
 
+def bytes_of(array: Array) -> bytes:
+    """The bytes from its first element to its last.
+
+    Raises `NotRecordableError` if there are others between them.
+    """
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    in_rows = array.transpose(order)
+    if not in_rows.flags.c_contiguous:
+        raise NotRecordableError("an array with holes that nobody made in the step")
+    return in_rows.tobytes()
+
+
 def is_view(value: Any, arguments: Any) -> bool:
     """Whether the value lies in the memory of one of the arguments, or of those in them."""
     if isinstance(arguments, (tuple, list)):

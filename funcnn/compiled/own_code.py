@@ -20,12 +20,9 @@ SCHEDULES = "learning_rate", "schedule"
 """The arguments of optimizers that are functions of the step."""
 
 
-def own_code(
-    apply: Any, loss: Any, optimizer: Any, metrics: Mapping[str, Any] | None
-) -> str | None:
+def own_code(apply: Any, loss: Any, optimizer: Any) -> str | None:
     """What of a step is a user's own, in words, or None."""
     parts = [own_of_apply(apply), _own_of_function("the loss", loss), _own_of_optimizer(optimizer)]
-    parts += [_own_of_function(f"the metric {name!r}", m) for name, m in (metrics or {}).items()]
     return next(filter(None, parts), None)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from funcnn._recording import Changing, Recorded, recording
 from funcnn.compiled.arrays import plain, seen
-from funcnn.compiled.layout import address, extent, has_array, has_mask, is_view, owner_of
+from funcnn.compiled.layout import address, bytes_of, extent, has_array, has_mask, is_view, owner_of
 from funcnn.compiled.numbers import NotRecordableError, Number
 from funcnn.compiled.tape import Buffer, Function, Kind, Operation, Slot, Tape, View, written
 from funcnn.types import Array, Shape, Tree
@@ -292,9 +292,7 @@ class _Recorder:
     def _register(self, owner: Array, kind: Any) -> None:
         self._numbers[id(owner)] = len(self._buffers)
         self._owners.append(owner)  # so that its id stays its own
-        if not (owner.flags.c_contiguous or owner.flags.f_contiguous):
-            raise NotRecordableError("an array of someone else's memory, with holes")
-        contents = owner.tobytes("A") if kind == "constant" else b""
+        contents = bytes_of(owner) if kind == "constant" else b""
         self._buffers.append(Buffer(extent(owner), kind, contents))
 
     def _new_slot(self) -> Slot:

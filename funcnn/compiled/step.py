@@ -11,12 +11,19 @@ class CompiledStep:
     """A step that gives what the plain one gives, bit by bit: `step(state, (x, y))`.
 
     Arguments of new shapes, dtypes or structure run the plain step, which is recorded then; the
-    next ones replay it. Whatever cannot be replayed runs plain, and `why` says so.
+    next ones replay it. What cannot be replayed runs plain, and `why` says so. Metrics are computed
+    as ever, of the outputs.
     """
 
-    def __init__(self, plain: Callable[..., Any], why: str | None = None) -> None:
-        self._plain, self._why = plain, why
-        self._recordings = Recordings(plain, single_threaded_blas)
+    def __init__(
+        self,
+        plain: Callable[..., Any],
+        update: Callable[[Any, Any], Any],
+        measure: Callable[[Any, Any, Any], Any],
+        why: str | None,
+    ) -> None:
+        self._plain, self._measure, self._why = plain, measure, why
+        self._recordings = Recordings(update, single_threaded_blas)
 
     @property
     def why(self) -> str | None:
@@ -27,4 +34,5 @@ class CompiledStep:
         """The new state, and the metrics."""
         if rest or self._why is not None:
             return self._plain(state, batch, *rest)
-        return self._recordings.call(state, batch)
+        state, (measured, outputs) = self._recordings.call(state, batch)
+        return state, self._measure(measured, outputs, batch)
