@@ -39,7 +39,7 @@ def _own_layers(layer: Layer) -> Iterator[str]:
     known = traits(layer)
     if known == Traits() or not spec.is_layer_of_ours(known.name):
         name = layer_name(layer)
-        yield f"a layer of your own, {name}" if name != "layer" else "an apply of your own"
+        yield "a layer of your own" if name == "layer" else f"a layer of your own, {name}"
     for inner in known.layers:
         yield from _own_layers(inner)
 

@@ -30,7 +30,8 @@ def record(function: Function, leaves: Sequence[Any], rebuild: Callable[[list[An
     """
     recorder = _Recorder()
     inputs = [recorder.input(leaf) for leaf in leaves]
-    with recording(recorder):
+    # What the step sets of errstate shows against a setting that it would never have.
+    with recording(recorder), np.errstate(all="call", call=_ignore):
         result = function(*rebuild(inputs))
         outputs = recorder.output(result)
     return recorder.tape(inputs, outputs)
@@ -45,7 +46,6 @@ class _Recorder:
         self._numbers: dict[int, int] = {}  # of buffers, by the id of the array that owns one
         self._owners: list[Array] = []
         self._slots = 0
-        self._errors = np.geterr()
 
     # --- what goes in and comes out ----------------------------------------------------------
 
@@ -107,7 +107,8 @@ class _Recorder:
 
     def host(self, function: Function, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What a function of Python's gives, of numbers and arrays."""
-        value = function(*map(_value, inputs), **keywords)
+        with recording(None):  # what it does itself is no part of the tape
+            value = function(*map(_value, inputs), **keywords)
         if not any(isinstance(argument, (Changing, Recorded)) for argument in inputs):
             return value
         if isinstance(value, np.ndarray):
@@ -251,7 +252,7 @@ class _Recorder:
     def _note(
         self, kind: Kind, function: Any, inputs: Any, out: Any = None, keywords: Any = None
     ) -> None:
-        errors = {k: v for k, v in np.geterr().items() if v != self._errors[k]}
+        errors = {what: how for what, how in np.geterr().items() if how != "call"}
         self._operations.append(
             Operation(
                 kind,
@@ -298,6 +299,10 @@ class _Recorder:
     def _new_slot(self) -> Slot:
         self._slots += 1
         return Slot(self._slots - 1)
+
+
+def _ignore(kind: str, flag: int) -> None:
+    """A floating-point error: the plain step has told of it, or not."""
 
 
 def _value(operand: Any) -> Any:

@@ -40,7 +40,12 @@ def matmul(a: Array, b: Array) -> Array:
     """
     (rows, inner), columns = a.shape, b.shape[1]
     threads = rows * inner * columns // LEAST_WORK
-    if threads > 1 and not _recording.active and a.dtype == b.dtype and a.dtype in (np.float32, np.float64):
+    if (
+        threads > 1
+        and not _recording.active
+        and a.dtype == b.dtype
+        and a.dtype in (np.float32, np.float64)
+    ):
         threads = min(threads, spare_blas_threads())
         if threads > 1 and not _pause.is_on():
             with contextlib.suppress(NotAloneError):

@@ -18,16 +18,30 @@ def assert_same_steps(steps, state, batches, replayed=True):
     plain, compiled = steps
     other = state
     for number, batch in enumerate(batches):
-        batch = frozen(batch)
+        batch = read_only(batch)
         state, metrics = plain(frozen(state), batch)
-        before = other
         other, other_metrics = compiled(other, batch)
         assert same_bits(state, other), f"step {number}: another state"
         assert same_bits(metrics, other_metrics), f"step {number}: other metrics"
         assert list(metrics) == list(other_metrics)
         assert not replayed or compiled.why is None, f"step {number}: {compiled.why}"
-        del before
     return other
+
+
+def read_only(batch):
+    """The same memory, into which nobody may write."""
+
+    def view(array):
+        own = array.view()
+        own.setflags(write=False)
+        return own
+
+    return fn.tree.map(view, batch)
+
+
+def copied(state):
+    """A copy of the arrays of a state."""
+    return fn.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, state)
 
 
 def classification(shape=(6,), classes=3, rows=8, count=20, seed=0):
