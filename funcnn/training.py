@@ -4,7 +4,6 @@ A step is a pure function of a state and a batch. Everything that training chang
 state, so keeping a state is a checkpoint and going back to it is exact.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +24,7 @@ from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.compiled.own_code import own_code
 from funcnn.compiled.step import CompiledStep
+from funcnn.inference import warn_of_first_statistics
 from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
 from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
@@ -305,7 +305,7 @@ def _predict(
     apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
 ) -> Arrays:
     apply = with_wrt(apply)
-    _warn_of_first_statistics(params)
+    warn_of_first_statistics(params)
     examples = count_rows(x)
     size = check_batch_size(min(batch_size, examples), examples)
     parts = []
@@ -316,19 +316,3 @@ def _predict(
                 inputs = preprocess(inputs)
             parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _warn_of_first_statistics(params: Tree) -> None:
-    """Warn if the model has running statistics, and all of them are still those of `init`."""
-    leaves = dict(tree.leaves_with_path(params))
-    prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
-    prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
-    if prefixes and not any(
-        leaves[f"{prefix}mean"].any() or (leaves[f"{prefix}var"] != 1).any() for prefix in prefixes
-    ):
-        warnings.warn(
-            "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
-            "your own writes them by fn.write_statistics(params, aux.statistics)",
-            UserWarning,
-            stacklevel=4,  # whoever called evaluate or predict
-        )

@@ -129,7 +129,10 @@ def _refuse(name: str) -> None:
 
 for _name in dir(np.ndarray):
     _value = getattr(np.ndarray, _name)
-    if callable(_value) and not _name.startswith("_") and _name not in _SEEN:
-        if _name not in vars(RecordedArray):
-            _refuse(_name)
+    if (
+        callable(_value)
+        and not _name.startswith("_")
+        and _name not in _SEEN | {*vars(RecordedArray)}
+    ):
+        _refuse(_name)
 _refuse("__contains__")

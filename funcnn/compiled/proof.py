@@ -76,7 +76,7 @@ def _other(leaf: Any, is_state: bool, with_numbers: bool, seed: int) -> Any:
 
 
 def _other_array(array: Array, is_state: bool, seed: int) -> Array:
-    """Entries drawn from the array's own, but for its extremes; of a state smaller, not all zero."""
+    """Entries drawn from its own but for the extremes; of a state smaller, and not all 0."""
     generator = np.random.default_rng(seed)
     entries = array.reshape(-1)
     if entries.size:
