@@ -3,90 +3,32 @@
 A buffer is live from the first operation that touches it to the last. The branches of a fork are
 done beside each other: what lives in one branch alone lies in a part of the arena that is the
 branch's own for so long, and what others touch too counts as live for the whole of the fork.
-
-Small inputs and small outputs lie next to each other in their order, so that one copy moves all of
-them; large ones are where the caller has them, or in memory of their own.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from funcnn._memory import LEAST_BYTES
-from funcnn.compiled.tape import Operation, Tape, View, leaves_of, views_of
+from funcnn.compiled.tape import Operation, Tape, views_of
 
 LINE = 64
 """The bytes of a cache's line, at which a buffer begins."""
 
 
-class Vector(NamedTuple):
-    """Small arrays one after another in the arena."""
-
-    start: int
-    size: int
-    offsets: dict[int, int]
-    """Where each buffer begins within it."""
-
-
-class Placement(NamedTuple):
-    """What lies where."""
-
-    size: int
-    """Of the arena, in bytes."""
-    offsets: dict[int, int]
-    """In the arena, of every buffer that lies there."""
-    inputs: Vector
-    outputs: Vector
-
-
-def place(tape: Tape) -> Placement:
-    """Room for all buffers of a tape but constants, large inputs and large outputs."""
-    inputs = [view for view in tape.inputs if isinstance(view, View)]
-    outputs = [leaf for leaf in leaves_of(tape.result) if isinstance(leaf, View)]
-    entering = _in_a_row(tape, 0, (view for view in inputs if is_small(tape, view)))
-    small = (view for view in outputs if is_small(tape, view))
-    leaving = _in_a_row(tape, _rounded(entering.size), small)
-    start = leaving.start + _rounded(leaving.size)
-    fixed = {
-        number: vector.start + offset
-        for vector in (entering, leaving)
-        for number, offset in vector.offsets.items()
-    }
-    elsewhere = {view.buffer for view in (*inputs, *outputs)}
+def place(tape: Tape) -> tuple[int, dict[int, int]]:
+    """The bytes of the arena, and where in it each buffer lies that does not lie elsewhere."""
+    end, offsets = 0, {}
+    for number, buffer in enumerate(tape.buffers):
+        if buffer.kind in ("entering", "leaving"):
+            offsets[number] = end
+            end += _rounded(buffer.size)
     scratch = {
         number: buffer.size
         for number, buffer in enumerate(tape.buffers)
-        if buffer.kind == "scratch" and number not in elsewhere
+        if buffer.kind == "scratch"
     }
-    uses = Counter(view.buffer for op in tape.operations for view in views_of(op))
-    size, offsets = _pack(tape.operations, scratch, uses)
-    moved = {number: start + offset for number, offset in offsets.items()}
-    return Placement(start + size, fixed | moved, entering, leaving)
-
-
-def is_small(tape: Tape, view: View) -> bool:
-    """Whether an input or output is copied into the arena, or out of it."""
-    buffer = tape.buffers[view.buffer]
-    return buffer.size < LEAST_BYTES or (buffer.kind == "input" and not in_rows(view))
-
-
-def in_rows(view: View) -> bool:
-    """Whether its elements lie one after another in row-major order."""
-    step = view.dtype.itemsize
-    for size, stride in zip(reversed(view.shape), reversed(view.strides), strict=True):
-        if size > 1 and stride != step:
-            return False
-        step *= size
-    return True
-
-
-def _in_a_row(tape: Tape, start: int, arrays: Iterable[View]) -> Vector:
-    offsets, end = {}, 0
-    for view in arrays:
-        item = view.dtype.itemsize
-        offsets[view.buffer] = -(-end // item) * item
-        end = offsets[view.buffer] + tape.buffers[view.buffer].size
-    return Vector(start, end, offsets)
+    uses = Counter(view.buffer for operation in tape.operations for view in views_of(operation))
+    size, within = _pack(tape.operations, scratch, uses)
+    return end + size, offsets | {number: end + offset for number, offset in within.items()}
 
 
 def _rounded(size: int) -> int:

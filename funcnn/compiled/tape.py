@@ -5,7 +5,7 @@ strides. So views need no record of their own, and whoever replays a tape may pu
 there is room. Buffers, slots and inputs are numbered from 0.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,16 +32,24 @@ class Slot(NamedTuple):
     index: int
 
 
+Place = Literal["input", "scratch", "constant", "entering", "leaving", "output"]
+"""What a buffer is for. A recorder knows the first three: `settle` tells inputs and outputs apart,
+that lie in memory of their own, from `entering` and `leaving`, where the small ones are together.
+"""
+
+
 class Buffer(NamedTuple):
-    """Memory. Its size in bytes, and where its contents come from."""
+    """Memory: its size in bytes, and what it is for."""
 
     size: int
-    kind: Literal["input", "scratch", "constant"]
+    kind: Place
     contents: bytes = b""
     """Those of a constant."""
 
 
-Kind = Literal["call", "method", "fresh", "change", "copy", "item", "set", "host", "guard", "fork"]
+Kind = Literal[
+    *("call", "fresh", "change", "copy", "item", "set", "host", "guard"), *("fork", "blocks")
+]
 """What an operation does:
 
     call    function(*inputs, out=out, **keywords)
@@ -53,7 +61,12 @@ Kind = Literal["call", "method", "fresh", "change", "copy", "item", "set", "host
     host    out = function(*inputs, **keywords)         out a slot, or a tuple of them
     guard   bool(inputs[0]) is function, or the replay is not what the step would do
     fork    each of inputs is a tuple of operations: they may be done beside each other
+    blocks  inputs[0] is a tuple of calls of element by element: they may be done for some elements
+            after the other; memory that none but they use has room for `BLOCK` elements
 """
+NESTED = "fork", "blocks"
+BLOCK = 1 << 14
+"""Elements: what a few arrays of so many need fits in a core's cache."""
 
 
 class Operation(NamedTuple):
@@ -106,7 +119,7 @@ def leaves_of(result: Any) -> Iterator[Any]:
 
 def views_of(operation: Operation) -> Iterator[View]:
     """All views that an operation reads or writes, its branches included."""
-    if operation.kind == "fork":
+    if operation.kind in NESTED:
         for branch in operation.inputs:
             for inner in branch:
                 yield from views_of(inner)
@@ -118,12 +131,39 @@ def views_of(operation: Operation) -> Iterator[View]:
 
 def written(operation: Operation) -> Iterator[int]:
     """The buffers that an operation writes into, its branches included."""
-    if operation.kind == "fork":
+    if operation.kind in NESTED:
         for branch in operation.inputs:
             for inner in branch:
                 yield from written(inner)
     else:
         yield from (view.buffer for view in views(operation.out))
+
+
+def in_rows(view: View) -> bool:
+    """Whether its elements lie one after another in row-major order."""
+    step = view.dtype.itemsize
+    for size, stride in zip(reversed(view.shape), reversed(view.strides), strict=True):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def moved(operand: Any, moves: Mapping[int, tuple[int, int]]) -> Any:
+    """An operand, or an operation, whose buffers lie in others: `{old: (new, offset in it)}`."""
+    if isinstance(operand, View):
+        buffer, offset = moves.get(operand.buffer, (operand.buffer, 0))
+        return operand._replace(buffer=buffer, offset=offset + operand.offset)
+    if isinstance(operand, Operation):
+        inputs, out = moved(operand.inputs, moves), moved(operand.out, moves)
+        return operand._replace(inputs=inputs, out=out, keywords=moved(operand.keywords, moves))
+    if isinstance(operand, dict):
+        return {key: moved(value, moves) for key, value in operand.items()}
+    if isinstance(operand, (tuple, list)) and not isinstance(operand, Slot):
+        parts = (moved(part, moves) for part in operand)
+        kind: Any = type(operand)
+        return kind(*parts) if hasattr(operand, "_fields") else kind(parts)
+    return operand
 
 
 def array_at(view: View, memory: Array, offset: int = 0) -> Array:
