@@ -83,7 +83,7 @@ class _Recorder:
 
     def tape(self, inputs: list[Any], result: Tree) -> Tape:
         """The finished tape. What begins as a constant and is written into is scratch memory."""
-        changed = {number for operation in self._operations for number in written(operation)}
+        changed = {view.buffer for operation in self._operations for view in written(operation)}
         first = []
         for number in sorted(changed):
             buffer = self._buffers[number]

@@ -11,6 +11,7 @@ What is given out lies in memory that nobody else writes into.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from funcnn.compiled.fusion import fused
 from funcnn.compiled.settle import settled
 from funcnn.compiled.source import GuardError, Writer
 from funcnn.compiled.tape import Tape
@@ -31,7 +32,7 @@ class Program(NamedTuple):
 
 def compile_tape(tape: Tape, first: int) -> Program:
     """The replay of a tape, whose `first` inputs are the leaves of the first argument."""
-    writer = Writer(settled(tape), first)
+    writer = Writer(fused(settled(tape)), first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]
     return Program(replay, writer.carries, writer.source, writer.arena_bytes)

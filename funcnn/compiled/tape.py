@@ -129,14 +129,14 @@ def views_of(operation: Operation) -> Iterator[View]:
     yield from views(operation.keywords)
 
 
-def written(operation: Operation) -> Iterator[int]:
-    """The buffers that an operation writes into, its branches included."""
+def written(operation: Operation) -> Iterator[View]:
+    """The arrays that an operation writes into, its branches included."""
     if operation.kind in NESTED:
         for branch in operation.inputs:
             for inner in branch:
                 yield from written(inner)
     else:
-        yield from (view.buffer for view in views(operation.out))
+        yield from views(operation.out)
 
 
 def in_rows(view: View) -> bool:

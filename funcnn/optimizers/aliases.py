@@ -88,10 +88,11 @@ def classical_momentum(
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
         rate = rate_at(schedule, state.step)
+        decay = weight_decay * rate
 
         def accelerate(g: Array, v: Array, w: Array) -> Array:
             new = v * momentum
-            new -= w * (weight_decay * rate)
+            new -= w * decay
             new -= g * rate
             return new
 

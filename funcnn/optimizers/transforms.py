@@ -86,7 +86,8 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
 
     def update(grads: Tree, state: LearningRateState, params: Tree) -> tuple[Tree, State]:
         rate = rate_at(schedule, state.step)
-        updates = tree.map_arrays(lambda g: scaled(g, -rate), grads)
+        factor = -rate
+        updates = tree.map_arrays(lambda g: scaled(g, factor), grads)
         return updates, LearningRateState(state.step + 1, rate)
 
     return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
