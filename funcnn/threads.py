@@ -150,6 +150,11 @@ def single_threaded_blas() -> Iterator[None]:
                 _blas_restore.close()
 
 
+def in_single_threaded_blas() -> bool:
+    """Whether this thread is in such a block, so that another would change nothing."""
+    return threading.get_ident() in _blas_blocks
+
+
 class NotAloneError(RuntimeError):
     """Another thread is in a `single_threaded_blas` block, and counts on it."""
 

@@ -1,6 +1,5 @@
 """A function of two arguments that is recorded when it first meets a kind of them, and replayed."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from funcnn.compiled.numbers import NotRecordableError
 from funcnn.compiled.proof import proven
 from funcnn.compiled.recognition import Signature, fitter, recognizer, signature_of
 from funcnn.compiled.replay import GuardError, Program
+from funcnn.threads import in_single_threaded_blas, single_threaded_blas
 
 MOST_KINDS = 16
 """So many kinds of arguments are recorded; others run plain."""
@@ -43,15 +43,11 @@ class Recordings:
     """What `function(first, second)` gives, bit by bit, mostly without calling it.
 
     first: what changes little from call to call, or what a call gave as the first of its results.
-    around: a context to replay in.
+    one_thread: whether the function keeps BLAS on one thread.
     """
 
-    def __init__(
-        self,
-        function: Callable[[Any, Any], Any],
-        around: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-    ) -> None:
-        self._function, self._around = function, around
+    def __init__(self, function: Callable[[Any, Any], Any], *, one_thread: bool) -> None:
+        self._function, self._one_thread = function, one_thread
         self._kinds: dict[Signature, _Kind] = {}
         self._last: _Last | None = None
         self._lock = threading.Lock()
@@ -98,8 +94,11 @@ class Recordings:
     def _replay(self, kind: _Kind, leaves: list[Any], block: Any, first: Any, second: Any) -> Any:
         for program in kind.programs:
             try:
-                with self._around():
+                if not self._one_thread or in_single_threaded_blas():
                     result, carried, block_after = program.replay(leaves, block)
+                else:
+                    with single_threaded_blas():
+                        result, carried, block_after = program.replay(leaves, block)
             except GuardError:
                 continue
             except Exception:  # the function's own error is more to the point

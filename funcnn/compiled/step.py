@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from funcnn.compiled.recordings import Recordings
-from funcnn.threads import single_threaded_blas
 
 
 class CompiledStep:
@@ -23,7 +22,7 @@ class CompiledStep:
         why: str | None,
     ) -> None:
         self._plain, self._measure, self._why = plain, measure, why
-        self._recordings = Recordings(update, single_threaded_blas)
+        self._recordings = Recordings(update, one_thread=True)
 
     @property
     def why(self) -> str | None:
