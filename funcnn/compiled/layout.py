@@ -31,6 +31,14 @@ def extent(array: Array) -> int:
     return reach + array.itemsize if array.size else 0
 
 
+def copy_of(array: Array) -> Array:
+    """A plain copy with the same strides, in memory that has nothing else."""
+    memory = np.zeros(extent(array), np.uint8)
+    copy: Array = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
+    copy[...] = array.view(np.ndarray)
+    return copy
+
+
 def bytes_of(array: Array) -> bytes:
     """The bytes from its first element to its last.
 

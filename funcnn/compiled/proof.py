@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from funcnn import random, tree
+from funcnn.compiled.layout import copy_of
 from funcnn.compiled.numbers import NotRecordableError
 from funcnn.compiled.recorder import record
 from funcnn.compiled.replay import GuardError, Program, compile_tape
@@ -87,9 +88,7 @@ def _other_array(array: Array, is_state: bool, seed: int) -> Array:
         flat = flat * array.dtype.type(0.9)
         if not flat.any():
             flat = generator.random(flat.shape).astype(array.dtype) * array.dtype.type(0.01)
-    size = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True))
-    memory = np.zeros(max(size, 0) + array.itemsize, np.uint8)
-    other: Array = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
+    other = copy_of(array)
     other[...] = flat.reshape(array.shape)
     return other
 

@@ -7,7 +7,16 @@ import numpy as np
 
 from funcnn._recording import Changing, Recorded, recording
 from funcnn.compiled.arrays import plain, seen
-from funcnn.compiled.layout import address, bytes_of, extent, has_array, has_mask, is_view, owner_of
+from funcnn.compiled.layout import (
+    address,
+    bytes_of,
+    copy_of,
+    extent,
+    has_array,
+    has_mask,
+    is_view,
+    owner_of,
+)
 from funcnn.compiled.numbers import NotRecordableError, Number
 from funcnn.compiled.tape import Buffer, Function, Kind, Operation, Slot, Tape, View, written
 from funcnn.types import Array, Shape, Tree
@@ -52,9 +61,7 @@ class _Recorder:
     def input(self, leaf: Any) -> Any:
         if not isinstance(leaf, np.ndarray):
             return Number(leaf, self._new_slot())
-        size = extent(leaf)
-        array: Array = np.ndarray(leaf.shape, leaf.dtype, np.zeros(size, np.uint8), 0, leaf.strides)
-        array[...] = leaf
+        array = copy_of(leaf)
         self._register(owner_of(array), "input")
         return seen(array)
 
@@ -67,7 +74,7 @@ class _Recorder:
                 view = self._operand(value)
                 kept = self._buffers[view.buffer].kind == "scratch" and view.buffer not in taken
                 if not kept or view.offset or extent(value) != self._buffers[view.buffer].size:
-                    copy = self._new(np.empty_like(plain(value)))
+                    copy = self._new(copy_of(value))
                     self._note("copy", None, (value,), copy)
                     view = self._operand(copy)
                 taken.add(view.buffer)

@@ -1,5 +1,6 @@
 """A function of two arguments that is recorded when it first meets a kind of them, and replayed."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -42,12 +43,13 @@ class _Last(NamedTuple):
 class Recordings:
     """What `function(first, second)` gives, bit by bit, mostly without calling it.
 
-    first: what changes little from call to call, or what a call gave as the first of its results.
-    one_thread: whether the function keeps BLAS on one thread.
+    first: what changes little from call to call; of a step a state, which the result has in its
+    first place. A step keeps BLAS on one thread.
     """
 
-    def __init__(self, function: Callable[[Any, Any], Any], *, one_thread: bool) -> None:
-        self._function, self._one_thread = function, one_thread
+    def __init__(self, function: Callable[[Any, Any], Any], *, is_step: bool) -> None:
+        self._function, self._is_step = function, is_step
+        self._around = single_threaded_blas if is_step else contextlib.nullcontext
         self._kinds: dict[Signature, _Kind] = {}
         self._last: _Last | None = None
         self._lock = threading.Lock()
@@ -94,16 +96,16 @@ class Recordings:
     def _replay(self, kind: _Kind, leaves: list[Any], block: Any, first: Any, second: Any) -> Any:
         for program in kind.programs:
             try:
-                if not self._one_thread or in_single_threaded_blas():
+                if in_single_threaded_blas():  # which says so in less time than a block takes
                     result, carried, block_after = program.replay(leaves, block)
                 else:
-                    with single_threaded_blas():
+                    with self._around():
                         result, carried, block_after = program.replay(leaves, block)
             except GuardError:
                 continue
             except Exception:  # the function's own error is more to the point
                 return self._plain("the replay failed", first, second)
-            if program.carries:
+            if self._is_step and program.carries:
                 self._last = _Last(kind, result[0], carried, block_after)
             elif self._last is None or self._last.first is not first:
                 number = len(leaves) - len(tree.leaves(second))
@@ -122,13 +124,14 @@ class Recordings:
         structure = tree.structure((first, second))
         number = len(tree.leaves(first))
         try:
-            program = proven(
-                lambda one, two: self._function(one, two),
-                leaves,
-                lambda given: tree.unflatten(structure, given),
-                number,
-                result,
-            )
+            with self._around():
+                program = proven(
+                    self._function,
+                    leaves,
+                    lambda given: tree.unflatten(structure, given),
+                    number,
+                    result,
+                )
         except NotRecordableError as error:
             self.why = str(error)
             kind.why.append(self.why)

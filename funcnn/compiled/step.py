@@ -22,7 +22,7 @@ class CompiledStep:
         why: str | None,
     ) -> None:
         self._plain, self._measure, self._why = plain, measure, why
-        self._recordings = Recordings(update, one_thread=True)
+        self._recordings = Recordings(update, is_step=True)
 
     @property
     def why(self) -> str | None:
