@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn._recording import Recorded, recorder
-from funcnn.compiled.numbers import NotRecordableError
+from funcnn.compiled.numbers import NotRecordableError, Number
 from funcnn.types import Array
 
 
@@ -91,6 +91,20 @@ def plain(array: Any) -> Any:
 def seen(array: Array) -> RecordedArray:
     """The same memory as an array whose operations are seen."""
     return array.view(RecordedArray)
+
+
+def value_of(operand: Any) -> Any:
+    """The value of a number, and an array as a plain one."""
+    return operand.value if isinstance(operand, Number) else plain(operand)
+
+
+def values_of(operand: Any) -> Any:
+    """As `value_of`, but of tuples, lists and dicts all that is in them."""
+    if type(operand) in (tuple, list):
+        return type(operand)(map(values_of, operand))
+    if type(operand) is dict:
+        return {name: values_of(entry) for name, entry in operand.items()}
+    return value_of(operand)
 
 
 def _recorder() -> Any:

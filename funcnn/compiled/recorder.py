@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from funcnn._recording import Changing, Recorded, recording
-from funcnn.compiled.arrays import plain, seen
+from funcnn.compiled.arrays import plain, seen, value_of, values_of
 from funcnn.compiled.layout import (
     address,
     bytes_of,
@@ -115,7 +115,7 @@ class _Recorder:
     def host(self, function: Function, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """What a function of Python's gives, of numbers and arrays."""
         with recording(None):  # what it does itself is no part of the tape
-            value = function(*map(_value, inputs), **keywords)
+            value = function(*map(value_of, inputs), **keywords)
         if not any(isinstance(argument, (Changing, Recorded)) for argument in inputs):
             return value
         if isinstance(value, np.ndarray):
@@ -134,7 +134,7 @@ class _Recorder:
 
     def guard(self, value: Any) -> bool:
         """Whether the value is true, which a replay must find too."""
-        truth = bool(_value(value))
+        truth = bool(value_of(value))
         self._note("guard", truth, (value,))
         return truth
 
@@ -161,8 +161,8 @@ class _Recorder:
             raise NotRecordableError(f"{ufunc.__name__} is not seen by the recorder")
         keywords = dict(keywords)
         (out,) = keywords.pop("out", None) or (None,)
-        arguments = [_value(value) for value in inputs]
-        plain_keywords = {name: _value(value) for name, value in keywords.items()}
+        arguments = [value_of(value) for value in inputs]
+        plain_keywords = {name: value_of(value) for name, value in keywords.items()}
         if out is None:
             array = self._new(np.asarray(function(*arguments, **plain_keywords)))
         else:
@@ -177,7 +177,7 @@ class _Recorder:
     def array_function(self, function: Function, args: Any, kwargs: dict[str, Any]) -> Any:
         """What a function of NumPy's gives that is no universal one."""
         name = function.__name__
-        arguments, keywords = _plain(args), _plain(kwargs)
+        arguments, keywords = values_of(args), values_of(kwargs)
         out = kwargs.get("out")
         value = function(*arguments, **keywords)
         if name in CREATING:
@@ -205,7 +205,7 @@ class _Recorder:
         function, given = getattr(np, name), (array, *args)
         if name == "reshape":
             given = array, args[0] if len(args) == 1 else args
-        arguments = _plain(given)
+        arguments = values_of(given)
         value = np.asarray(function(*arguments, **kwargs))
         return self._result(name, function, given, kwargs, value, arguments)
 
@@ -217,7 +217,7 @@ class _Recorder:
 
     def get_item(self, array: Array, index: Any) -> Array:
         """`array[index]`: a view, or for an index of arrays a copy."""
-        plain_index = _plain(index)
+        plain_index = values_of(index)
         own = plain(array)
         value = own[plain_index]
         if not isinstance(value, np.ndarray):
@@ -233,8 +233,8 @@ class _Recorder:
 
     def set_item(self, array: Array, index: Any, value: Any) -> None:
         """`array[index] = value`."""
-        own, plain_index = plain(array), _plain(index)
-        own[plain_index] = _value(value)
+        own, plain_index = plain(array), values_of(index)
+        own[plain_index] = value_of(value)
         if has_array(plain_index):
             self._note("set", None, (value, index), array)
         else:
@@ -310,17 +310,3 @@ class _Recorder:
 
 def _ignore(kind: str, flag: int) -> None:
     """A floating-point error: the plain step has told of it, or not."""
-
-
-def _value(operand: Any) -> Any:
-    """The value of a number, and an array as a plain one."""
-    return operand.value if isinstance(operand, Number) else plain(operand)
-
-
-def _plain(operand: Any) -> Any:
-    """As `_value`, but of tuples, lists and dicts all that is in them."""
-    if type(operand) in (tuple, list):
-        return type(operand)(map(_plain, operand))
-    if type(operand) is dict:
-        return {name: _plain(entry) for name, entry in operand.items()}
-    return _value(operand)
