@@ -40,7 +40,7 @@ class RecordedArray(Recorded):
 
     __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
 
-    def astype(self, dtype: DTypeLike, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
+    def astype(self, dtype: DTypeLike, *args: Any, copy: bool = True, **kwargs: Any) -> Any:  # type: ignore[override]
         """As of any array."""
         if not copy and self.dtype == np.dtype(dtype):
             return self
@@ -58,23 +58,23 @@ class RecordedArray(Recorded):
         """As of any array."""
         return _recorder().method("reshape", self, shape, kwargs)
 
-    def take(self, indices: Any, axis: int | None = None) -> Any:
+    def take(self, indices: Any, axis: int | None = None) -> Any:  # type: ignore[override]
         """As of any array."""
         return _recorder().method("take", self, (indices, axis), {})
 
-    def dot(self, other: Any) -> Any:
+    def dot(self, other: Any) -> Any:  # type: ignore[override]
         """As of any array."""
         return _recorder().method("dot", self, (other,), {})
 
-    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Any:  # type: ignore[override]
         """As of any array."""
         return _recorder().method("argmax", self, (axis,), {"keepdims": keepdims})
 
-    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Any:
+    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Any:  # type: ignore[override]
         """As of any array."""
         return _recorder().method("argmin", self, (axis,), {"keepdims": keepdims})
 
-    def ravel(self) -> Any:
+    def ravel(self) -> Any:  # type: ignore[override]
         """As of any array."""
         return self.reshape(-1)
 

@@ -38,7 +38,7 @@ class Names:
         if isinstance(value, View):
             return self.array(value)
         if isinstance(value, Slot):
-            return f"number{value.index}"
+            return f"number{value.number}"
         if type(value) is tuple:
             return f"({''.join(f'{self.text(part)}, ' for part in value)})"
         if type(value) is list:

@@ -32,7 +32,7 @@ class Number(Changing):
     def __float__(self) -> float:
         raise NotRecordableError("a number that changes from step to step is made a plain one")
 
-    __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __float__
 
     def __neg__(self) -> Any:
         return _recorder().host(operator.neg, (self,), {})

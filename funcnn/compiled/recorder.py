@@ -259,7 +259,7 @@ class _Recorder:
     def _note(
         self, kind: Kind, function: Any, inputs: Any, out: Any = None, keywords: Any = None
     ) -> None:
-        errors = {what: how for what, how in np.geterr().items() if how != "call"}
+        errors = {what: str(how) for what, how in np.geterr().items() if how != "call"}
         self._operations.append(
             Operation(
                 kind,

@@ -246,7 +246,8 @@ def _cast(operation: Operation) -> list[Any]:
 
 def _reach(view: View) -> int:
     steps = zip(view.shape, view.strides, strict=True)
-    return sum((size - 1) * stride for size, stride in steps) + view.dtype.itemsize
+    reach: int = sum((size - 1) * stride for size, stride in steps)
+    return reach + view.dtype.itemsize
 
 
 def _all(view: View) -> str:

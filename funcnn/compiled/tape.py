@@ -29,7 +29,7 @@ class View(NamedTuple):
 class Slot(NamedTuple):
     """A Python number, or a key, that changes from step to step."""
 
-    index: int
+    number: int
 
 
 Place = Literal["input", "scratch", "constant", "entering", "leaving", "output"]
@@ -47,9 +47,7 @@ class Buffer(NamedTuple):
     """Those of a constant."""
 
 
-Kind = Literal[
-    *("call", "fresh", "change", "copy", "item", "set", "host", "guard"), *("fork", "blocks")
-]
+Kind = Literal["call", "fresh", "change", "copy", "item", "set", "host", "guard", "fork", "blocks"]
 """What an operation does:
 
     call    function(*inputs, out=out, **keywords)

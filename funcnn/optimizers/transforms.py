@@ -5,7 +5,7 @@ In the formulas g is the gradient, u the update, w the weight. A value out of ra
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def learning_rates(state: State) -> dict[str, float]:
 
     Those of a `partition` are `learning_rate/label`. Empty where there is none.
     """
-    rate = getattr(state, "learning_rate", None)
+    rate: Any = getattr(state, "learning_rate", None)
     if is_float(rate):
         return {"learning_rate": rate}
     if not isinstance(state, tuple):
