@@ -166,8 +166,10 @@ class _Recorder:
         if out is None:
             array = self._new(np.asarray(function(*arguments, **plain_keywords)))
         else:
+            self._operand(out)  # as it is before
             function(*arguments, out=plain(out), **plain_keywords)
-            array = out
+            # After `y += x` a y that was a plain array is seen too.
+            array = out if isinstance(out, Recorded) else seen(out)
         kept = {name: value for name, value in keywords.items() if name not in LEFT_OUT}
         if kept.get("where") is True:
             del kept["where"]
@@ -179,6 +181,8 @@ class _Recorder:
         name = function.__name__
         arguments, keywords = values_of(args), values_of(kwargs)
         out = kwargs.get("out")
+        for array in (*args[:1], out):  # as they are before
+            self._operand(array)
         value = function(*arguments, **keywords)
         if name in CREATING:
             array = self._new(value)

@@ -138,3 +138,11 @@ def test_images_in_shards():
             for _ in range(3):
                 assert same_bits(fn.predict(apply, params, x), expected)
     assert apply.why is None
+
+
+def test_what_the_model_lets_overflow_may_overflow_in_a_replay():
+    apply = fn.compile_apply(fn.Softmax().apply)
+    x = np.array([[-3e38, 3e38]], np.float32)
+    for _ in range(3):
+        assert same_bits(apply({}, x, wrt=None)[0], fn.Softmax().apply({}, x, wrt=None)[0])
+        assert apply.why is None

@@ -112,6 +112,22 @@ def test_large_arrays_are_worked_on_in_blocks_and_small_ones_together():
     assert source.count("multiply") < 20  # not 3 for each of 6 leaves, and those of relu
 
 
+def test_gradients_that_two_parts_of_a_state_read():
+    """Each reads the same arrays, and they can be side by side for one of them alone."""
+
+    def update(grads, state, params):
+        less, more = state
+        less = fn.tree.map(lambda s, g: s - g, less, grads)
+        more = fn.tree.map(lambda s, g: s + g, more, grads)
+        return fn.tree.map(lambda p: p * np.float32(-0.01), params), (less, more)
+
+    optimizer = fn.Optimizer(lambda params: (params, params), update)
+    model = fn.serial(fn.Dense(4), fn.Tanh(), fn.Dense(3))
+    _, params = model.init(fn.random.key(0), (6,))
+    steps = steps_of(model, fn.softmax_cross_entropy, optimizer, how="all")
+    assert_same_steps(steps, fn.TrainState.create(params, optimizer), classification())
+
+
 def test_every_layout_of_a_batch():
     """A batch of images may lie in memory in any order: each is a kind of its own."""
     from helpers import memory_orders

@@ -11,7 +11,7 @@ from library.compiled.compiled_steps import assert_same_steps, classification, c
 
 import funcnn as fn
 from funcnn import _recording
-from funcnn.compiled import placement, recordings
+from funcnn.compiled import placement, proof, recordings
 from funcnn.compiled.proof import same_bits
 
 MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
@@ -217,6 +217,69 @@ def test_what_is_computed_out_of_sight_is_found(name):
     model = fn.serial(own_layer(OUT_OF_SIGHT[name]), fn.Dense(3))
     steps = steps_of(model, fn.softmax_cross_entropy, OPTIMIZER, how="all")
     assert_same_steps(steps, first_state(model), classification(count=6), replayed=False)
+
+
+def overwritten(x):
+    a = np.add.accumulate(x, axis=1)
+    y = a + 1
+    a.fill(5)
+    return y + a
+
+
+def in_place(x):
+    y = np.zeros(x.shape, x.dtype)
+    y += x
+    np.maximum(y, 0.2, out=y)
+    y[:, 0] = x[:, 1]
+    y[x > 0.5] = 0.25
+    np.copyto(y, -x, where=x < 0.1)
+    return y
+
+
+def of_constants(x):
+    table = np.arange(x.shape[1], dtype=x.dtype)
+    return np.where(x > 0.5, x, table) + np.add.accumulate(x, axis=1)[:, ::-1]
+
+
+SEEN = {
+    "an array that is overwritten": overwritten,
+    "arrays changed in place": in_place,
+    "constants": of_constants,
+    "a cut": lambda x: np.concatenate([x[:, 2:], x[:, :2]], axis=1),
+    "indices of indices": lambda x: np.take_along_axis(x, np.argsort(x, axis=1), axis=1),
+    "a mean": lambda x: (x - x.mean(1, keepdims=True)) / np.sqrt(x.var() + 1),
+    "split": lambda x: np.concatenate(np.split(x, 3, axis=1)[::-1], 1),
+    "powers": lambda x: x**2 + 2.0**x - (-x) ** 3,
+    "einsum": lambda x: np.einsum("ij,kj->ik", x, x) @ x / 50,
+    "a reshape that copies": lambda x: x.T.reshape(x.shape) + x.T.copy().ravel().reshape(x.shape),
+    "one entry": lambda x: x * x[0, 0] + x[-1].max(),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_numpy_is_asked_for_is_replayed(name):
+    model = fn.serial(own_layer(SEEN[name]), fn.Dense(3))
+    steps = steps_of(model, fn.softmax_cross_entropy, OPTIMIZER, how="all")
+    assert_same_steps(steps, first_state(model), classification())
+
+
+def test_a_replay_that_does_not_see_its_inputs_does_not_pass(monkeypatch):
+    compiled_tape = proof.compile_tape
+
+    def compile_blind(tape, first):
+        program = compiled_tape(tape, first)
+        seen = []
+
+        def replay(leaves, block):
+            seen.append(leaves)
+            return program.replay(seen[0], block)
+
+        return program._replace(replay=replay)
+
+    monkeypatch.setattr(proof, "compile_tape", compile_blind)
+    _, compiled = mlp_steps()
+    compiled(first_state(), next(classification()))
+    assert "other bits" in compiled.why
 
 
 def test_a_number_that_a_layer_counts_is_found():
