@@ -11,18 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from funcnn._arguments import check_number, check_steps, shown
 from funcnn._pickling import recorded
-from funcnn._recording import host
 
 Schedule = Callable[[int], float]
-
-
-def rate_at(schedule: Schedule, step: int) -> float:
-    """The rate of a step, as a Python float."""
-    return host(_as_float, schedule, step)
-
-
-def _as_float(schedule: Schedule, step: int) -> float:
-    return float(schedule(step))
 
 
 @recorded

@@ -18,7 +18,6 @@ MODULES = ["activations", "initializers", "schedules", "random", "tree", "thread
 AIDS = {  # of these modules, what serves the library itself
     *("check_float", "check_initializer", "initialize", "fill", "as_schedule", "weight_and_bias"),
     *("spare_blas_threads", "with_blas_threads", "NotAloneError", "in_single_threaded_blas"),
-    "rate_at",
 }
 
 

@@ -12,7 +12,7 @@ from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, chain, zeros_like
+from funcnn.optimizers.base import Optimizer, State, chain, rate_at, zeros_like
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -21,7 +21,7 @@ from funcnn.optimizers.scaling import (
     scale_by_sm3,
 )
 from funcnn.optimizers.transforms import add_decayed_weights, scale_by_learning_rate, trace
-from funcnn.schedules import Schedule, as_schedule, rate_at
+from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
 

@@ -21,7 +21,9 @@ from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
 from funcnn._memory import empty_like
 from funcnn._pickling import recorded
+from funcnn._recording import host
 from funcnn._written import by_shapes
+from funcnn.schedules import Schedule
 from funcnn.types import Array, Tree
 
 State = Any
@@ -242,6 +244,15 @@ def _another_state(state: Any) -> ValueError:
     names = [type(part).__name__ for part in state] if isinstance(state, tuple) else []
     got = f"({', '.join(names)})" if names else f"a {type(state).__name__}"
     return ValueError(f"this is no state of this optimizer, but {got}: optimizer.init(params)")
+
+
+def rate_at(schedule: Schedule, step: int) -> float:
+    """The rate of a step, as a Python float."""
+    return host(_as_float, schedule, step)
+
+
+def _as_float(schedule: Schedule, step: int) -> float:
+    return float(schedule(step))
 
 
 def scaled(array: Array, factor: float) -> Array:

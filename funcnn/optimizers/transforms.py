@@ -14,9 +14,9 @@ from funcnn._arguments import check_number
 from funcnn._pickling import recorded
 from funcnn._recording import host, is_float
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, scaled, stateless, zeros_like
+from funcnn.optimizers.base import Optimizer, State, rate_at, scaled, stateless, zeros_like
 from funcnn.optimizers.parts import Mask, masked
-from funcnn.schedules import Schedule, as_schedule, rate_at
+from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import memory_orders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from library.compiled.compiled_steps import assert_same_steps, classification, steps_of
@@ -130,8 +131,6 @@ def test_gradients_that_two_parts_of_a_state_read():
 
 def test_every_layout_of_a_batch():
     """A batch of images may lie in memory in any order: each is a kind of its own."""
-    from helpers import memory_orders
-
     model = fn.serial(fn.Conv(4, 3), fn.Relu(), fn.Flatten(), fn.Dense(10))
     _, params = model.init(fn.random.key(0), (2, 6, 6))
     steps = steps_of(model, fn.softmax_cross_entropy, fn.sgd(0.1))
