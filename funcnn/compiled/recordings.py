@@ -96,7 +96,7 @@ class Recordings:
     def _replay(self, kind: _Kind, leaves: list[Any], block: Any, first: Any, second: Any) -> Any:
         for program in kind.programs:
             try:
-                if in_single_threaded_blas():  # which says so in less time than a block takes
+                if not program.one_thread or in_single_threaded_blas():
                     result, carried, block_after = program.replay(leaves, block)
                 else:
                     with self._around():

@@ -11,6 +11,7 @@ What is given out lies in memory that nobody else writes into.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from funcnn.compiled.blas import needs_one_thread
 from funcnn.compiled.fusion import fused
 from funcnn.compiled.settle import settled
 from funcnn.compiled.source import GuardError, Writer
@@ -22,10 +23,13 @@ Replay = Callable[[list[Any], Any], tuple[Any, list[Any], Any]]
 
 
 class Program(NamedTuple):
-    """A replay, and whether its result can stand for its first inputs again."""
+    """A replay, and what is to be known of it."""
 
     replay: Replay
     carries: bool
+    """Whether the first part of the result can stand for the first inputs."""
+    one_thread: bool
+    """Whether it matters on how many threads BLAS works."""
     source: str
     arena_bytes: int
 
@@ -35,4 +39,6 @@ def compile_tape(tape: Tape, first: int) -> Program:
     writer = Writer(fused(settled(tape)), first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]
-    return Program(replay, writer.carries, writer.source, writer.arena_bytes)
+    return Program(
+        replay, writer.carries, needs_one_thread(tape), writer.source, writer.arena_bytes
+    )
