@@ -132,9 +132,9 @@ def make_train_step(
     x: `(N, ...)`, y: what the loss takes.
 
     compile: record the step when it first meets a shape, and replay what NumPy was asked to do from
-    then on: the same bits, in less time for small networks. `step.why` says why one runs plain, as
-    with a layer of your own. "all" records that too; what such a part does beside computing (a
-    print, a count) is then done when it is recorded, and not in every step.
+    then on: the same bits in less time. `step.why` says why one runs plain, as with a layer of your
+    own. "all" records that too: what it does beside computing (a print, a count) is then done when
+    it is recorded, and not in every step.
     Raises `TypeError` for an optimizer that is none, `ValueError` for a metric of one of these
     names, or another word.
 

@@ -28,7 +28,7 @@ def needs_one_thread(tape: Tape) -> bool:
 def _is_small(operation: Operation) -> bool:
     if operation.function is np.matmul:
         a, b = views(operation.inputs)
-        return math.prod(a.shape) * b.shape[-1] <= SMALL
+        return bool(math.prod(a.shape) * b.shape[-1] <= SMALL)
     if operation.function in WITHOUT_BLAS or operation.kind in ("copy", "item", "set", "guard"):
         return True
     if isinstance(operation.function, np.ufunc) and operation.function.signature is None:

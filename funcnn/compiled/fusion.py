@@ -52,6 +52,11 @@ class _Spots:
     def __call__(self, arrays: Iterable[View]) -> set[_Spot]:
         return {(view.buffer, self._start(view)) for view in arrays}
 
+    def are_in_step(self, calls: Iterable[Operation]) -> bool:
+        """Whether what a call does with an element touches no other element of another call."""
+        offsets = {(*self((view,)), view.offset) for call in calls for view in views_of(call)}
+        return len({spot for spot, _ in offsets}) == len(offsets)
+
     def _start(self, view: View) -> int:
         starts = self._starts.get(view.buffer)
         return starts[bisect.bisect(starts, view.offset) - 1] if starts else 0
@@ -78,24 +83,24 @@ def fused(tape: Tape) -> Tape:
     for operation in tape.operations:
         touched, writes = spots(views_of(operation)), spots(written(operation))
         met = [group for group in waiting if group.meets(touched, writes)]
-        size = _elements(tape, operation)
-        if size is None or any(group.size != size for group in met):
-            for group in met:
-                waiting.remove(group)
-                done += group.calls if len(group.calls) < 2 else _in_blocks(group)
-            met = []
-        if size is None:
-            done.append(operation)
+        waiting = [group for group in waiting if group not in met]
+        calls = [*(call for group in met for call in group.calls), operation]
+        size = _elements(operation)
+        together = {group.size for group in met} <= {size} and spots.are_in_step(calls)
+        if size is not None and together:
+            waiting.append(_Group(size, calls, spots))
             continue
         for group in met:
-            waiting.remove(group)
-        calls = [call for group in met for call in group.calls]
-        waiting.append(_Group(size, [*calls, operation], spots))
+            done += _in_blocks(group)
+        if size is None or not spots.are_in_step([operation]):
+            done.append(operation)
+        else:
+            waiting.append(_Group(size, [operation], spots))
     done, tape = _finished(done, waiting, tape)
     return _with_little_scratch(tape._replace(operations=tuple(done)))
 
 
-def _elements(tape: Tape, operation: Operation) -> int | None:
+def _elements(operation: Operation) -> int | None:
     """The size of the arrays of a call that may wait; None for another operation."""
     if operation.kind != "call" or operation.function not in EXACT or operation.keywords:
         return None

@@ -11,7 +11,7 @@ class CompiledStep:
 
     Arguments of new shapes, dtypes or structure run the plain step, which is recorded then; the
     next ones replay it. What cannot be replayed runs plain, and `why` says so. Metrics are computed
-    as ever, of the outputs.
+    as ever, of the outputs. Beside memory for a step of each kind it keeps the last state it gave.
     """
 
     def __init__(

@@ -236,6 +236,14 @@ def in_place(x):
     return y
 
 
+def shifted(x):
+    y = (x * 2).reshape(-1)
+    np.add(y[1:], y[:-1], out=y[1:])
+    np.multiply(y[:-1], y[1:], out=y[:-1])
+    np.subtract(y[1:], 1, out=y[1:])
+    return y.reshape(x.shape)
+
+
 def of_constants(x):
     table = np.arange(x.shape[1], dtype=x.dtype)
     return np.where(x > 0.5, x, table) + np.add.accumulate(x, axis=1)[:, ::-1]
@@ -245,6 +253,7 @@ SEEN = {
     "an array that is overwritten": overwritten,
     "arrays changed in place": in_place,
     "constants": of_constants,
+    "an array and itself, shifted": shifted,
     "a cut": lambda x: np.concatenate([x[:, 2:], x[:, :2]], axis=1),
     "indices of indices": lambda x: np.take_along_axis(x, np.argsort(x, axis=1), axis=1),
     "a mean": lambda x: (x - x.mean(1, keepdims=True)) / np.sqrt(x.var() + 1),
@@ -261,6 +270,15 @@ def test_what_numpy_is_asked_for_is_replayed(name):
     model = fn.serial(own_layer(SEEN[name]), fn.Dense(3))
     steps = steps_of(model, fn.softmax_cross_entropy, OPTIMIZER, how="all")
     assert_same_steps(steps, first_state(model), classification())
+
+
+@pytest.mark.parametrize("name", set(SEEN) - {"einsum"})
+def test_what_numpy_is_asked_for_is_replayed_in_blocks(name):
+    model = fn.serial(own_layer(SEEN[name]), fn.Dense(3))
+    steps = steps_of(model, fn.softmax_cross_entropy, OPTIMIZER, how="all")
+    batches = classification((600,), rows=100, count=3)
+    with np.errstate(over="ignore"):
+        assert_same_steps(steps, first_state(model, shape=(600,)), batches)
 
 
 def test_a_replay_that_does_not_see_its_inputs_does_not_pass(monkeypatch):
