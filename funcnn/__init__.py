@@ -17,6 +17,7 @@ from funcnn import _elsewhere, activations, initializers, random, schedules, thr
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
+from funcnn.compiled.apply import compile_apply
 from funcnn.gradcheck import CheckFailure, check_vjp
 from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
@@ -185,6 +186,7 @@ __all__ = [
     "classical_momentum",
     "clip_by_global_norm",
     "clip_by_value",
+    "compile_apply",
     "confusion_matrix",
     "constructor",
     "elementwise",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from funcnn._recording import Recorded, host
 from funcnn.types import Array, Arrays, Shape, Tree
 
 
@@ -27,6 +28,8 @@ def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     Raises `TypeError`, naming the argument, for what is no array: objects, or masked entries.
     """
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
+    if isinstance(value, Recorded):
         return value
     kind = type(value).__name__
     if _is_masked(value) or (isinstance(value, (list, tuple)) and any(map(_is_masked, value))):
@@ -95,6 +98,10 @@ def extremes(values: Array) -> tuple[Any, Any]:
 
     Of a small array they are found in a third of the time that `min` and `max` take.
     """
+    return host(_extremes, values)
+
+
+def _extremes(values: Array) -> tuple[Any, Any]:
     return values.item(values.argmin()), values.item(values.argmax())
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from funcnn import _recording
 from funcnn.types import Array, Shape
 
 LEAST_BYTES = 1 << 16
@@ -33,6 +34,8 @@ LINE = 64
 
 def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
     """As `numpy.empty`."""
+    if _recording.active and (recorder := _recording.recorder()) is not None:
+        return recorder.empty(shape, dtype)  # type: ignore[no-any-return]
     size = math.prod(shape) * dtype.itemsize
     if size < LEAST_BYTES or not _COUNTS_ARE_EXACT:
         return np.empty(shape, dtype)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from funcnn._arguments import as_array, check_cotangent, extremes, shown
+from funcnn._recording import host
 from funcnn.types import Array, LossVjp
 
 Reduction = Literal["mean", "sum", "none"]
@@ -57,14 +58,14 @@ def _reduce(
     total: float = losses.size
     if weights is not None:
         weights = _check_weights(weights, losses)
-        total = float(weights.sum(dtype=np.float64)) * losses[0].size
+        total = host(float, weights.sum(dtype=np.float64)) * losses[0].size
         losses = losses * _stretched(weights, losses)
     if reduction == "sum":
         total = 1
 
     def scaled(factor: Any) -> Array:
         doutputs = derivative()
-        doutputs *= factor if isinstance(factor, float) else _stretched(factor, doutputs)
+        doutputs *= _stretched(factor, doutputs) if isinstance(factor, np.ndarray) else factor
         if weights is not None:
             doutputs *= _stretched(weights, doutputs)
         return doutputs
@@ -76,7 +77,7 @@ def _reduce(
 
     if reduction == "none":
         return losses, array_vjp
-    return float(losses.sum()) / total, lambda dvalue=1.0: scaled(float(dvalue) / total)
+    return host(float, losses.sum()) / total, lambda dvalue=1.0: scaled(float(dvalue) / total)
 
 
 def _stretched(values: Array, like: Array) -> Array:

@@ -1,6 +1,7 @@
 """What stands before and after a network: its inputs as they are stored, and probabilities."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -152,3 +153,27 @@ def _last_layer(layer: Layer) -> str:
     while traits(layer).name == "serial" and traits(layer).layers:
         layer = traits(layer).layers[-1]
     return traits(layer).name
+
+
+def _has_statistics(params: Tree) -> bool:
+    if type(params) is dict:
+        return "running_mean" in params or any(map(_has_statistics, params.values()))
+    return isinstance(params, (list, tuple)) and any(map(_has_statistics, params))
+
+
+def warn_of_first_statistics(params: Tree) -> None:
+    """Warn if the model has running statistics, and all of them are still those of `init`."""
+    if not _has_statistics(params):
+        return
+    leaves = dict(tree.leaves_with_path(params))
+    prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
+    prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
+    if prefixes and not any(
+        leaves[f"{prefix}mean"].any() or (leaves[f"{prefix}var"] != 1).any() for prefix in prefixes
+    ):
+        warnings.warn(
+            "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
+            "your own writes them by fn.write_statistics(params, aux.statistics)",
+            UserWarning,
+            stacklevel=4,  # whoever called evaluate or predict
+        )

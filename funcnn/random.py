@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn._arguments import shown
+from funcnn._recording import hosted
 from funcnn.types import Array, Shape
 
 _BYTES = 16
@@ -69,6 +70,7 @@ def key(seed: int) -> Key:
     return _derive(b"funcnn", b"seed", _check_index("seed", seed))
 
 
+@hosted
 def split(rng: Key, num: int = 2) -> tuple[Key, ...]:
     """`num` new keys, independent of each other and of `rng`, as `jax.random.split`.
 
@@ -80,6 +82,7 @@ def split(rng: Key, num: int = 2) -> tuple[Key, ...]:
     return tuple(_derive(bits, b"split", i) for i in range(_check_index("num", num, 0)))
 
 
+@hosted
 def fold_in(rng: Key, data: int) -> Key:
     """A new key of `rng` and an integer (a step, a layer's position), as `jax.random.fold_in`.
 
@@ -123,6 +126,7 @@ def generator(rng: Key) -> "np.random.Generator":  # quoted: importing it takes 
     return np.random.Generator(np.random.Philox(key=int.from_bytes(_bits(rng), "little")))
 
 
+@hosted
 def normal(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
     """Independent draws from the standard normal distribution, of this shape and float dtype.
 
@@ -133,6 +137,7 @@ def normal(rng: Key, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
     return generator(rng).standard_normal(shape, np.float64).astype(dtype)
 
 
+@hosted
 def uniform(
     rng: Key,
     shape: Shape,
@@ -152,6 +157,7 @@ def uniform(
     return np.asarray(np.minimum(values, below))  # rounding to fewer bits can reach maxval
 
 
+@hosted
 def bernoulli(rng: Key, p: float, shape: Shape) -> Array:
     """Independent draws, True with probability `p` in [0, 1]; a boolean array of this shape.
 
@@ -163,6 +169,7 @@ def bernoulli(rng: Key, p: float, shape: Shape) -> Array:
     return np.asarray(generator(rng).random(shape, np.float32) < p)
 
 
+@hosted
 def permutation(rng: Key, n: int) -> Array:
     """The integers 0 to n - 1 in random order, int64 of shape `(n,)`.
 

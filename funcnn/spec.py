@@ -110,6 +110,11 @@ def is_constructor(function: Any) -> bool:
     return any(function is made for made in (*_layers.values(), *_initializers.values()))
 
 
+def is_layer_of_ours(name: str) -> bool:
+    """Whether a constructor of this library has the name: no other can have it then."""
+    return name in _layers
+
+
 def activation_named(name: str) -> str | None:
     """The layer of the function of this name in `activations`, or of jax's: `Relu` of `relu`."""
     if not hasattr(activations, name):

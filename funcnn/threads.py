@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from funcnn import _recording
+
 if TYPE_CHECKING:
     from threadpoolctl import LibController, ThreadpoolController
 
@@ -159,6 +161,11 @@ def _restore_blas_threads() -> None:
         library.set_num_threads(count)
 
 
+def in_single_threaded_blas() -> bool:
+    """Whether this thread is in such a block, so that another would change nothing."""
+    return threading.get_ident() in _blas_blocks
+
+
 class NotAloneError(RuntimeError):
     """Another thread is in a `single_threaded_blas` block, and counts on it."""
 
@@ -255,6 +262,8 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     >>> fn.threads.run_parallel([lambda: 1, lambda: 2])
     [1, 2]
     """
+    if _recording.active and (recorder := _recording.recorder()) is not None:
+        return recorder.parallel(tasks)  # type: ignore[no-any-return]
     count = min(thread_count(), len(tasks))
 
     def stripe(first: int) -> list[T]:

@@ -4,9 +4,8 @@ A step is a pure function of a state and a batch. Everything that training chang
 state, so keeping a state is a checkpoint and going back to it is exact.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +22,9 @@ from funcnn._arguments import (
 from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
 from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.compiled.own_code import own_code
+from funcnn.compiled.step import CompiledStep
+from funcnn.inference import warn_of_first_statistics
 from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
 from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
@@ -32,6 +34,9 @@ from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
+
+
+Step = Callable[["TrainState", Batch], tuple["TrainState", dict[str, float]]]
 
 
 @by_shapes
@@ -115,15 +120,23 @@ def make_train_step(
     loss: Loss,
     optimizer: AnyOptimizer,
     metrics: Mapping[str, Metric] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, float]]]:
+    *,
+    compile: bool | Literal["all"] = False,  # noqa: A002  (torch's word, and jit's)
+) -> Step | CompiledStep:
     """The pure function `step(state, (x, y)) -> (state, metrics)` of one optimizer step.
 
     The metrics are `loss` and whatever `metrics` names, of the batch as the model saw it in
     training, before the update; and `learning_rate`, that of the update, if the optimizer's state
     has it, or `learning_rate/label` for each label of a `partition`. A new key is split from the
     state's at each step. optimizer: any pair of `init` and `update`, one of optax's as it is.
-    x: `(N, ...)`, y: what the loss takes. Raises `TypeError` for an optimizer that is none,
-    `ValueError` for a metric of one of these names.
+    x: `(N, ...)`, y: what the loss takes.
+
+    compile: record the step when it first meets a shape, and replay what NumPy was asked to do from
+    then on: the same bits in less time. `step.why` says why one runs plain, as with a layer of your
+    own. "all" records that too: what it does beside computing (a print, a count) is then done when
+    it is recorded, and not in every step.
+    Raises `TypeError` for an optimizer that is none, `ValueError` for a metric of one of these
+    names, or another word.
 
     >>> optimizer = fn.sgd(0.1)
     >>> step = fn.make_train_step(fn.Dense(1).apply, fn.mean_squared_error, optimizer)
@@ -135,10 +148,11 @@ def make_train_step(
     check_optimizer("optimizer", optimizer)
     gradient = value_and_grad(apply, loss)
     _check_metrics(metrics, ("loss", "learning_rate"))
+    if compile not in (False, True, "all"):
+        raise ValueError(f'compile is False, True or "all", got {shown(compile)}')
 
-    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
-        if rest:
-            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, tuple[dict[str, float], Any]]:
+        """The new state; loss and learning rate; and the outputs, if a metric is to see them."""
         if not isinstance(batch, (tuple, list)):
             raise not_a_pair("batch", batch)
         try:
@@ -166,11 +180,27 @@ def make_train_step(
             params = apply_updates(params, updates)
         # After the update, so that weight decay and momentum cannot touch the statistics.
         params = write_statistics(params, aux.statistics)
-        measured = {name: metric(aux.outputs, y) for name, metric in (metrics or {}).items()}
-        measured |= learning_rates(opt_state)
-        return TrainState(params, opt_state, rng), {"loss": value, **measured}
+        measured = {"loss": value, **learning_rates(opt_state)}
+        return TrainState(params, opt_state, rng), (measured, aux.outputs if metrics else None)
 
-    return step
+    def measure(measured: dict[str, float], outputs: Any, batch: Batch) -> dict[str, float]:
+        """All the metrics of a step."""
+        if not metrics:
+            return measured
+        _, y = batch
+        own = {name: metric(outputs, y) for name, metric in metrics.items()}
+        return {"loss": measured.pop("loss"), **own, **measured}
+
+    def step(state: TrainState, batch: Batch, *rest: Any) -> tuple[TrainState, dict[str, float]]:
+        if rest:
+            raise TypeError(f"step(state, (x, y)) takes one pair, got {1 + len(rest)} arguments")
+        state, (measured, outputs) = update(state, batch)
+        return state, measure(measured, outputs, batch)
+
+    if not compile:
+        return step
+    own = None if compile == "all" else own_code(apply, loss, optimizer)
+    return CompiledStep(step, update, measure, own)
 
 
 def write_statistics(params: Tree, statistics: Tree) -> Tree:
@@ -275,7 +305,7 @@ def _predict(
     apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
 ) -> Arrays:
     apply = with_wrt(apply)
-    _warn_of_first_statistics(params)
+    warn_of_first_statistics(params)
     examples = count_rows(x)
     size = check_batch_size(min(batch_size, examples), examples)
     parts: list[Arrays] = []
@@ -286,27 +316,3 @@ def _predict(
                 inputs = preprocess(inputs)
             parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _has_statistics(params: Tree) -> bool:
-    if type(params) is dict:
-        return "running_mean" in params or any(map(_has_statistics, params.values()))
-    return isinstance(params, (list, tuple)) and any(map(_has_statistics, params))
-
-
-def _warn_of_first_statistics(params: Tree) -> None:
-    """Warn if the model has running statistics, and all of them are still those of `init`."""
-    if not _has_statistics(params):
-        return
-    leaves = dict(tree.leaves_with_path(params))
-    prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
-    prefixes = [prefix for prefix in prefixes if f"{prefix}var" in leaves]
-    if prefixes and not any(
-        leaves[f"{prefix}mean"].any() or (leaves[f"{prefix}var"] != 1).any() for prefix in prefixes
-    ):
-        warnings.warn(
-            "the running statistics are still the initial ones (mean 0, variance 1): a loop of "
-            "your own writes them by fn.write_statistics(params, aux.statistics)",
-            UserWarning,
-            stacklevel=4,  # whoever called evaluate or predict
-        )

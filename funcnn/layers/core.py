@@ -29,7 +29,7 @@ from funcnn._arguments import (
     param_of,
     shown,
 )
-from funcnn._memory import empty_like
+from funcnn._memory import contiguous, empty_like
 from funcnn.initializers import Initializer, check_initializer, fill, weight_and_bias
 from funcnn.ops.matmul import matmul
 from funcnn.ops.windows import batch_first, batch_last
@@ -297,7 +297,7 @@ def _reshape(output_shape: Any) -> Layer:
             if not as_images:
                 return {}, dy.reshape(x_shape)
             dx = batch_last(_reshape_samples(dy, x_shape[1:]))
-            return {}, batch_first(np.ascontiguousarray(dx))
+            return {}, batch_first(contiguous(dx))
 
         return y, (None if wrt is None else vjp)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn._arguments import check_cotangent, check_flag
+from funcnn._memory import zeros
 from funcnn.activations import check_float
 from funcnn.ops.pooling import count_elements, max_pool, place_pool, sum_pool
 from funcnn.ops.windows import (
@@ -175,7 +176,7 @@ def GlobalMaxPool() -> Layer:
         y = np.take_along_axis(rows, chosen, axis=0)[0]
 
         def vjp(dy: Array) -> Array:
-            dx = np.zeros(shape, dy.dtype)
+            dx = zeros(shape, dy.dtype)
             np.put_along_axis(_in_a_row(dx), chosen, dy[None], axis=0)
             return dx
 

@@ -130,7 +130,7 @@ def _apply_whole(
 
 
 def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
-    samples = len(x) if type(x) is np.ndarray else min(map(len, tree.leaves(x)), default=0)
+    samples = len(x) if isinstance(x, np.ndarray) else min(map(len, tree.leaves(x)), default=0)
     spatial = run.spatial
     least = LEAST_IMAGES if spatial else SHARD_ROWS
     if not run.per_sample or samples < 2 * least:
@@ -138,7 +138,7 @@ def _count_shards(run: Run, params: Tree, x: Arrays) -> int:
     # As if a sample met each weight once, or an image once for each element of a channel: nearly
     # true of `Dense` on rows and of convolutions before the image is pooled.
     weights = sum(map(np.size, tree.leaves([params[step.position] for step in run.steps])))
-    elements = math.prod(x.shape[2:]) if spatial and type(x) is np.ndarray else 1
+    elements = math.prod(x.shape[2:]) if spatial and isinstance(x, np.ndarray) else 1
     work = samples * weights * elements
     wanted = max(2, -(-samples // MOST_IMAGES)) if spatial else MAX_SHARDS_OF_ROWS
     return max(1, min(samples // least, work // SHARD_WORK, wanted))

@@ -69,7 +69,7 @@ def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> 
         dmatrix += sum_of_products(columns, dy_of_samples[rows], axes)  # of K and O/G, over P and N
     dweight = dmatrix.reshape(groups, last, *outer, group_channels, -1)
     dweight = dweight.transpose(0, axes + 2, axes + 1, *range(2, axes + 1), 1)
-    return np.ascontiguousarray(dweight).reshape(shape)  # (G, O/G, C/G, *kernel)
+    return contiguous(dweight).reshape(shape)  # (G, O/G, C/G, *kernel)
 
 
 def add_bias(y: Array, bias: Array) -> None:
@@ -91,7 +91,7 @@ def cotangent_of_x(dy: Array, weight: Array, windows: Windows, groups: int) -> A
     if around is not None:
         return convolve(dy, _turned(weight, groups), around)
     _, group_channels, *outer, last = weight.shape
-    transposed = np.ascontiguousarray(_as_matrices(weight, groups).swapaxes(1, 2))  # (G, K, O/G)
+    transposed = contiguous(_as_matrices(weight, groups).swapaxes(1, 2))  # (G, K, O/G)
     channels, samples = groups * group_channels, dy.shape[-1]
     dpadded = zeros((*windows.padded, channels, samples), dy.dtype)
     dwindows = _in_groups(view_windows(dpadded, windows), groups)  # they overlap

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from funcnn._memory import empty
+from funcnn._memory import contiguous, empty, zeros
 from funcnn.ops.moments import sum_over
 from funcnn.ops.windows import Windows, pad, positions, row_blocks, view_windows
 from funcnn.types import Array, Shape
@@ -27,7 +27,7 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     channels, samples = x.shape[-2:]
     y = empty((*windows.outputs, channels, samples), x.dtype)
     factors = weight.reshape(channels, -1).T[:, :, None]  # (K, C, 1)
-    factors = np.ascontiguousarray(np.broadcast_to(factors, (*factors.shape[:2], samples)))
+    factors = contiguous(np.broadcast_to(factors, (*factors.shape[:2], samples)))
     for rows, elements in _blocks(x, windows):
         block = y[rows]
         np.multiply(elements[0], factors[0], out=block)
@@ -38,12 +38,12 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
 
 def cotangent_of_weight(dy: Array, x: Array, shape: Shape, windows: Windows) -> Array:
     """The cotangent of `convolve`'s weight, of this shape; dy is `(*outputs, C, N)`."""
-    dfactors = np.zeros((math.prod(windows.kernel), *dy.shape[-2:]), x.dtype)  # (K, C, N)
+    dfactors = zeros((math.prod(windows.kernel), *dy.shape[-2:]), x.dtype)  # (K, C, N)
     over_windows = tuple(range(dy.ndim - 2))
     for rows, elements in _blocks(x, windows):
         for element, dfactor in zip(elements, dfactors, strict=True):
             dfactor += sum_over(over_windows, element, dy[rows])  # of (P, C, N)
-    return np.ascontiguousarray(dfactors.sum(2).T).reshape(shape)
+    return contiguous(dfactors.sum(2).T).reshape(shape)
 
 
 def _blocks(x: Array, windows: Windows) -> Iterator[tuple[slice, list[Array]]]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from funcnn._memory import empty
+from funcnn._memory import contiguous, empty
 from funcnn.ops.matmul import sum_of_products
 from funcnn.ops.windows import BLOCK_BYTES, Windows, with_strides
 from funcnn.types import Array, Shape
@@ -108,7 +108,7 @@ def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
     of_x, of_weight, of_products = transforms(windows, x.dtype)
     rank, out_channels = len(of_x), dy.shape[-1]
     dproducts = empty((rank, *dy.shape[1:]), dy.dtype)
-    _transform(np.ascontiguousarray(of_products.T), dy, dproducts)
+    _transform(contiguous(of_products.T), dy, dproducts)
     columns = _columns(x, of_x, windows).swapaxes(0, 1)  # (W', R, jC, N)
     dproducts = dproducts.swapaxes(0, 1)  # (W', R, N, O)
     dweights = empty((rank, columns.shape[2], out_channels), x.dtype)
@@ -117,7 +117,7 @@ def cotangent_of_weight(dy: Array, x: Array, windows: Windows) -> Array:
         dweights[some] = sum_of_products(columns[:, some], dproducts[:, some], 1)
     dweight = np.tensordot(dweights, of_weight, (0, 0))  # (jC, O, i)
     dweight = dweight.reshape(windows.kernel[1], -1, *dweight.shape[1:])  # (j, C, O, i)
-    return np.ascontiguousarray(dweight.transpose(2, 1, 3, 0))  # (O, C, i, j)
+    return contiguous(dweight.transpose(2, 1, 3, 0))  # (O, C, i, j)
 
 
 def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
@@ -126,7 +126,7 @@ def _columns(x: Array, of_x: Array, windows: Windows) -> Array:
     before, after = windows.before[1], windows.before[1] + windows.inputs[1]
     transformed = empty((len(of_x), windows.padded[1], channels, samples), x.dtype)
     transformed[:, :before] = transformed[:, after:] = 0
-    _transform(of_x, np.ascontiguousarray(x), transformed[:, before:after])
+    _transform(of_x, contiguous(x), transformed[:, before:after])
     shape = len(of_x), windows.outputs[1], windows.kernel[1] * channels, samples
     r, w, _, n = transformed.strides
     return with_strides(transformed, shape, (r, w, samples * n, n))

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from funcnn._memory import LEAST_BYTES, empty
+from funcnn._memory import LEAST_BYTES, contiguous, empty
+from funcnn._recording import into
 from funcnn.ops.gemm_batch import Cuts, batch_of_parts
 from funcnn.threads import (
     NotAloneError,
@@ -56,36 +57,35 @@ def matmul(a: Array, b: Array) -> Array:
         product: Array = a @ b
         return product
     y = empty((rows, columns), dtype)
-    multiply(a, b, y)
+    into(y, multiply, a, b)
     return y
 
 
-def multiply(a: Array, b: Array, y: Array) -> None:
-    """y = a @ b, as `matmul`; y: `(M, N)`, contiguous. All are float32, or all are float64."""
+def multiply(a: Array, b: Array, out: Array) -> None:
+    """out = a @ b, as `matmul`; out: `(M, N)`, contiguous. All are float32, or all are float64."""
     (rows, inner), columns = a.shape, b.shape[1]
     is_small = rows * inner * columns < 2 * LEAST_WORK
     if is_small or 1 in (rows, inner, columns):  # vectors are for other functions of BLAS
-        np.matmul(a, b, out=y)
+        np.matmul(a, b, out=out)
         return
     axis, grain = _axis_and_grain(int(b.size > a.size), a.dtype)  # each part reads the other whole
     threads = spare_blas_threads()
     if grain is None:
-        _multiply_parts(
-            a, b, y, 0, _cuts(rows, inner * columns, MOST_PARTS, GRAINS[0][-1]), threads
-        )
+        cuts = _cuts(rows, inner * columns, MOST_PARTS, GRAINS[0][-1])
+        _multiply_parts(a, b, out, 0, cuts, threads)
         return
     if threads == 1 or np.may_share_memory(a, b):  # which may be by a's own transpose
-        np.matmul(a, b, out=y)
+        np.matmul(a, b, out=out)
         return
-    length, others = y.shape[axis], y.shape[1 - axis]
+    length, others = out.shape[axis], out.shape[1 - axis]
     cuts = _cuts(length, inner * others, threads, grain)
     kind = a.shape, b.shape, a.dtype
     divide = len(cuts) > 2 and _pace.allows(kind)
     start = time.perf_counter()
     if divide:
-        _multiply_parts(a, b, y, axis, cuts, threads)
+        _multiply_parts(a, b, out, axis, cuts, threads)
     else:
-        np.matmul(a, b, out=y)
+        np.matmul(a, b, out=out)
     _pace.note(kind, divide, time.perf_counter() - start)
 
 
@@ -107,7 +107,7 @@ def _stacked(matrices: Array, axes: int) -> Array:
     *others, columns = matrices.shape[axes:-2] + matrices.shape[-1:]
     moved = np.moveaxis(matrices, range(axes), range(-axes - 2, -2))  # (..., P, N, K)
     rows = math.prod(matrices.shape[:axes]) * matrices.shape[-2]
-    return np.ascontiguousarray(moved).reshape(*others, rows, columns)
+    return contiguous(moved).reshape(*others, rows, columns)
 
 
 # --- parts of a product ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from funcnn._memory import empty_like
+from funcnn._memory import contiguous, empty_like
 from funcnn.types import Array, ArrayVjp
 
 Axes = tuple[int, ...]
@@ -23,7 +23,7 @@ def sum_over(axes: Axes, *factors: Array) -> Array:
     left = [axis for axis in every if axis not in axes[1:]]
     operands: list[Any] = list(itertools.chain(*((factor, every) for factor in factors)))
     partial: Array = np.einsum(*operands, left)
-    total: Array = np.ascontiguousarray(np.moveaxis(partial, left.index(axes[0]), -1)).sum(-1)
+    total: Array = contiguous(np.moveaxis(partial, left.index(axes[0]), -1)).sum(-1)
     return total
 
 

@@ -12,7 +12,7 @@ from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, chain, zeros_like
+from funcnn.optimizers.base import Optimizer, State, chain, rate_at, zeros_like
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -87,11 +87,12 @@ def classical_momentum(
     weight_decay = check_number("weight_decay", weight_decay, least=0)
 
     def update(grads: Tree, state: MomentumState, params: Tree) -> tuple[Tree, State]:
-        rate = float(schedule(state.step))
+        rate = rate_at(schedule, state.step)
+        decay = weight_decay * rate
 
         def accelerate(g: Array, v: Array, w: Array) -> Array:
             new = v * momentum
-            new -= w * (weight_decay * rate)
+            new -= w * decay
             new -= g * rate
             return new
 

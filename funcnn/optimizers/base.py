@@ -21,7 +21,9 @@ from funcnn import _pickling, tree
 from funcnn._arguments import as_array, check_number, shown
 from funcnn._memory import LEAST_BYTES, empty_like
 from funcnn._pickling import recorded
+from funcnn._recording import host
 from funcnn._written import by_shapes
+from funcnn.schedules import Schedule
 from funcnn.types import Array, Tree
 
 State = Any
@@ -98,9 +100,9 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
             p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
             raise tree.StructureMismatchError  # which check_alike explains
-        if p.nbytes < LEAST_BYTES or u.dtype != p.dtype:
-            return np.asarray(p + u, p.dtype)
-        return np.add(p, u, out=empty_like(p))
+        if u.dtype == p.dtype and p.ndim and p.nbytes < LEAST_BYTES:
+            return p + u
+        return np.add(p, u, out=empty_like(p), casting="unsafe")
 
     try:
         return tree.map(add, params, updates)
@@ -242,6 +244,15 @@ def _another_state(state: Any) -> ValueError:
     names = [type(part).__name__ for part in state] if isinstance(state, tuple) else []
     got = f"({', '.join(names)})" if names else f"a {type(state).__name__}"
     return ValueError(f"this is no state of this optimizer, but {got}: optimizer.init(params)")
+
+
+def rate_at(schedule: Schedule, step: int) -> float:
+    """The rate of a step, as a Python float."""
+    return host(_as_float, schedule, step)
+
+
+def _as_float(schedule: Schedule, step: int) -> float:
+    return float(schedule(step))
 
 
 def scaled(array: Array, factor: float) -> Array:

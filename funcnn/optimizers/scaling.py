@@ -15,6 +15,7 @@ from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._memory import empty_like
 from funcnn._pickling import recorded
+from funcnn._recording import host
 from funcnn._written import by_shapes
 from funcnn.optimizers.base import Optimizer, State, scaled, squared, zeros_like
 from funcnn.types import Array, Tree
@@ -85,7 +86,7 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Opti
         mean = tree.map_arrays(first, grads, state.mean)
         square = tree.map_arrays(lambda g, s: second(squared(g), s), grads, state.square)
         correction = 1 - b1**step
-        root_correction = math.sqrt(1 - b2**step)
+        root_correction = host(math.sqrt, 1 - b2**step)
 
         def direction(m: Array, s: Array) -> Array:
             denominator = np.sqrt(s, out=empty_like(s))

@@ -5,15 +5,16 @@ In the formulas g is the gradient, u the update, w the weight. A value out of ra
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import check_number
 from funcnn._pickling import recorded
+from funcnn._recording import host, is_float
 from funcnn._written import by_shapes
-from funcnn.optimizers.base import Optimizer, State, scaled, stateless, zeros_like
+from funcnn.optimizers.base import Optimizer, State, rate_at, scaled, stateless, zeros_like
 from funcnn.optimizers.parts import Mask, masked
 from funcnn.schedules import Schedule, as_schedule
 from funcnn.types import Array, Tree
@@ -63,7 +64,7 @@ def scale_by_schedule(schedule: Schedule) -> Optimizer:
     """
 
     def update(grads: Tree, state: ScheduleState, params: Tree) -> tuple[Tree, State]:
-        factor = float(schedule(state.step))
+        factor = rate_at(schedule, state.step)
         return tree.map_arrays(lambda g: scaled(g, factor), grads), ScheduleState(state.step + 1)
 
     return Optimizer(lambda params: ScheduleState(0), update)
@@ -84,8 +85,9 @@ def scale_by_learning_rate(learning_rate: float | Schedule) -> Optimizer:
     schedule = as_schedule(learning_rate)
 
     def update(grads: Tree, state: LearningRateState, params: Tree) -> tuple[Tree, State]:
-        rate = float(schedule(state.step))
-        updates = tree.map_arrays(lambda g: scaled(g, -rate), grads)
+        rate = rate_at(schedule, state.step)
+        factor = -rate
+        updates = tree.map_arrays(lambda g: scaled(g, factor), grads)
         return updates, LearningRateState(state.step + 1, rate)
 
     return Optimizer(lambda params: LearningRateState(0, float(schedule(0))), update)
@@ -96,8 +98,8 @@ def learning_rates(state: State) -> dict[str, float]:
 
     Those of a `partition` are `learning_rate/label`. Empty where there is none.
     """
-    rate = getattr(state, "learning_rate", None)
-    if type(rate) is float:
+    rate: Any = getattr(state, "learning_rate", None)
+    if is_float(rate):
         return {"learning_rate": rate}
     if not isinstance(state, tuple):
         return {}
@@ -174,10 +176,12 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     """
     max_norm = check_number("max_norm", max_norm, above=0)
 
+    def clip_factor(*squares: float) -> float:
+        factor = max_norm / (math.sqrt(sum(map(float, squares))) + 1e-6)
+        return 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
+
     def clip(grads: Tree, params: Tree) -> Tree:
-        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in tree.leaves(grads)))
-        factor = max_norm / (norm + 1e-6)
-        factor = 1.0 if factor > 1 else factor  # unlike min(1, factor), keeps a NaN, as torch does
+        factor = host(clip_factor, *(np.vdot(g, g) for g in tree.leaves(grads)))
         return tree.map_arrays(lambda g: scaled(g, factor), grads)
 
     return stateless(clip)

@@ -1,0 +1,87 @@
+"""What the library tells a recorder of steps, and what it asks it: the seam between the two.
+
+`funcnn.compiled` records what NumPy was asked to do in a step, to do it again without our Python.
+It sees arrays by itself. Two things it has to be told: where a Python number changes from step to
+step, which is then computed by a `host` function, and where arrays come to be, in `_memory`. When
+nothing is recorded both cost the look at a number.
+"""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+active = 0
+"""How many threads record."""
+_lock = threading.Lock()
+_local = threading.local()
+
+
+class Recorded(np.ndarray[Any, Any]):
+    """An array of which a recorder sees what is done with it."""
+
+
+class Changing:
+    """What stands for a Python number, or a key, that changes from step to step."""
+
+
+def recorder() -> Any:
+    """What records in this thread, or None."""
+    return getattr(_local, "recorder", None) if active else None
+
+
+@contextlib.contextmanager
+def recording(by: Any) -> Iterator[None]:
+    """Inside the `with` block `by` is this thread's recorder."""
+    global active
+    before = recorder()
+    with _lock:
+        active += 1
+    _local.recorder = by
+    try:
+        yield
+    finally:
+        _local.recorder = before
+        with _lock:
+            active -= 1
+
+
+def host(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """`function(*args, **kwargs)`: what changes from step to step beside arrays.
+
+    In a step that is replayed the function is called anew each time. It sees numbers, keys and
+    arrays, none of which it changes, and gives a number, a key, a tuple of those, or an array of
+    the same shape each time.
+    """
+    by = recorder() if active else None
+    return function(*args, **kwargs) if by is None else by.host(function, args, kwargs)
+
+
+def into(out: np.ndarray[Any, Any], function: Callable[..., Any], *args: Any) -> None:
+    """`function(*args, out=out)`: a function of arrays that writes into one, and into no other."""
+    by = recorder() if active else None
+    if by is None:
+        function(*args, out=out)
+    else:
+        by.into(out, function, args)
+
+
+def hosted(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function to be called by `host` always."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return host(function, *args, **kwargs) if active else function(*args, **kwargs)
+
+    return call
+
+
+def is_float(value: Any) -> bool:
+    """Whether it is a Python float, or stands for one."""
+    return type(value) is float or isinstance(value, Changing)

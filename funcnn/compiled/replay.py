@@ -1,0 +1,44 @@
+"""The replay of a tape: straight-line Python, made once, of NumPy calls on arrays that are there.
+
+    replay(leaves, block) -> (result, carried, block)
+
+leaves: the inputs. The small ones are copied into the arena. block: None, or the bytes of the small
+among the first inputs as a replay gave them, which saves a copy for each. carried: the leaves of
+the first part of the result, which the next step is likely to begin with, and block: its bytes.
+What is given out lies in memory that nobody else writes into.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from funcnn.compiled.blas import needs_one_thread
+from funcnn.compiled.fusion import fused
+from funcnn.compiled.settle import settled
+from funcnn.compiled.source import GuardError, Writer
+from funcnn.compiled.tape import Tape
+
+__all__ = ["GuardError", "Program", "Replay", "compile_tape"]
+
+Replay = Callable[[list[Any], Any], tuple[Any, list[Any], Any]]
+
+
+class Program(NamedTuple):
+    """A replay, and what is to be known of it."""
+
+    replay: Replay
+    carries: bool
+    """Whether the first part of the result can stand for the first inputs."""
+    one_thread: bool
+    """Whether it matters on how many threads BLAS works."""
+    source: str
+    arena_bytes: int
+
+
+def compile_tape(tape: Tape, first: int) -> Program:
+    """The replay of a tape, whose `first` inputs are the leaves of the first argument."""
+    writer = Writer(fused(settled(tape)), first)
+    exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
+    replay: Replay = writer.bound["replay"]
+    return Program(
+        replay, writer.carries, needs_one_thread(tape), writer.source, writer.arena_bytes
+    )

@@ -1,0 +1,51 @@
+"""Plain steps and recorded ones beside each other, for the tests of this room."""
+
+import numpy as np
+from helpers import frozen
+
+import funcnn as fn
+from funcnn.compiled.proof import same_bits
+
+
+def steps_of(model, loss, optimizer, metrics=None, how=True):
+    """The plain step and the compiled one."""
+    plain = fn.make_train_step(model.apply, loss, optimizer, metrics)
+    return plain, fn.make_train_step(model.apply, loss, optimizer, metrics, compile=how)
+
+
+def assert_same_steps(steps, state, batches, replayed=True):
+    """Step by step the same bits, of states that nothing may write into; the last state."""
+    plain, compiled = steps
+    other = state
+    for number, batch in enumerate(batches):
+        batch = read_only(batch)
+        state, metrics = plain(frozen(state), batch)
+        other, other_metrics = compiled(other, batch)
+        assert same_bits(state, other), f"step {number}: another state"
+        assert same_bits(metrics, other_metrics), f"step {number}: other metrics"
+        assert list(metrics) == list(other_metrics)
+        assert not replayed or compiled.why is None, f"step {number}: {compiled.why}"
+    return other
+
+
+def read_only(batch):
+    """The same memory, into which nobody may write."""
+
+    def view(array):
+        own = array.view()
+        own.setflags(write=False)
+        return own
+
+    return fn.tree.map(view, batch)
+
+
+def copied(state):
+    """A copy of the arrays of a state."""
+    return fn.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, state)
+
+
+def classification(shape=(6,), classes=3, rows=8, count=20, seed=0):
+    """Batches of inputs and labels."""
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        yield generator.random((rows, *shape), np.float32), generator.integers(classes, size=rows)
