@@ -100,9 +100,9 @@ def apply_updates(params: Tree, updates: Tree) -> Tree:
             p, u = as_array("params", p), as_array("updates", u)
         if u.shape != p.shape:
             raise tree.StructureMismatchError  # which check_alike explains
-        if u.dtype == p.dtype and p.ndim and p.nbytes < LEAST_BYTES:
-            return p + u
-        return np.add(p, u, out=empty_like(p), casting="unsafe")
+        if u.dtype != p.dtype:
+            return np.add(p, u, out=empty_like(p), casting="unsafe")
+        return p + u if p.ndim and p.nbytes < LEAST_BYTES else np.add(p, u, out=empty_like(p))
 
     try:
         return tree.map(add, params, updates)
