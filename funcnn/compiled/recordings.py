@@ -58,23 +58,23 @@ class Recordings:
 
     def call(self, first: Any, second: Any) -> Any:
         """What the function gives; errors are its own."""
-        # Memory that another thread replays in, or a call further out, is not for this one.
-        if not self._lock.acquire(blocking=False):
+        # Memory that another thread replays in, or a call further out, is not for this one. (Two
+        # that come at once wait for each other. Of `with` a Ctrl-C leaves no lock behind.)
+        if self._lock.locked():
             return self._plain("another call is under way", first, second)
-        try:
+        with self._lock:
             return self._call(first, second)
-        finally:
-            self._lock.release()
 
     def _call(self, first: Any, second: Any) -> Any:
         last = self._last
         if last is not None and last.first is first:
             leaves = last.leaves.copy()
             try:
-                if last.kind.same(first, leaves) and last.kind.fits(second, leaves):
-                    return self._replay(last.kind, leaves, last.block, first, second)
+                known = last.kind.same(first, leaves) and last.kind.fits(second, leaves)
             except (KeyError, IndexError):  # an entry is gone
-                pass
+                known = False
+            if known:
+                return self._replay(last.kind, leaves, last.block, first, second)
         try:
             signature, leaves = signature_of((first, second))
         except (NotRecordableError, TypeError) as error:

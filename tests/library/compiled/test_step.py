@@ -473,6 +473,7 @@ def test_ctrl_c_anywhere_leaves_nothing_broken():
                 interrupted += 1
             given = compiled(state, batch)
             assert same_bits(expected, given)
+            assert compiled.why is None
             state = given[0]
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -605,3 +606,20 @@ def test_the_proof_compares_bits_and_not_numbers():
     assert not same_bits([np.zeros(2)], (np.zeros(2),))
     assert same_bits(np.array([np.nan]), np.array([np.nan]))
     assert same_bits({"a": float("nan"), "b": None}, {"a": float("nan"), "b": None})
+
+
+def test_an_error_that_looks_like_a_missing_entry_is_raised_once():
+    raised = []
+
+    def loss(outputs, targets):
+        if targets[0] == 7:
+            raised.append(1)
+            raise KeyError("seven")
+        return fn.softmax_cross_entropy(outputs, targets)
+
+    steps = steps_of(MODEL, loss, OPTIMIZER, how="all")
+    state = assert_same_steps(steps, first_state(), classification(count=3))
+    x, y = next(classification())
+    with pytest.raises(KeyError, match="seven"):
+        steps[1](state, (x, np.full_like(y, 7)))
+    assert len(raised) == 1
