@@ -202,16 +202,16 @@ class _Pace:
 
     def note(self, kind: Any, divided: bool, seconds: float) -> None:
         """A product of this kind took so many seconds."""
-        if self._noted == AS_LATE_AS:  # or what was measured beside a neighbour would hold for ever
-            self._times.clear()
-            self._noted = 0
-        self._noted += 1
         times = self._times.setdefault(kind, ([], []))
         times[divided][:] = sorted([*times[divided], seconds])[:TIMES]
-        if divided:
+        if divided and times[False]:  # which another thread may have cleared meanwhile
             self._lost = max(0.0, self._lost + seconds - times[False][0])
             if self._lost > MOST_LOST:
                 self._lost, self._end = 0.0, time.perf_counter() + PAUSE
+        self._noted += 1
+        if self._noted == AS_LATE_AS:  # or what was measured beside a neighbour would hold for ever
+            self._times.clear()
+            self._noted = 0
 
 
 _pace = _Pace()

@@ -472,6 +472,16 @@ def test_a_kind_that_takes_no_less_time_divided_is_left_whole(clock):
     assert not pace.allows("a")
 
 
+@pytest.mark.parametrize("before", range(3))
+def test_a_divided_product_may_be_the_one_after_which_all_begins_anew(before, clock):
+    pace = products._Pace()
+    for _ in range(products.AS_LATE_AS - before):
+        pace.note("a", pace.allows("a"), 1.0)
+    for _ in range(20):
+        pace.note("a", True, 1.0)
+    assert pace._noted < products.AS_LATE_AS
+
+
 def test_what_was_measured_long_ago_does_not_count(clock):
     pace = paced()
     for _ in range(products.TIMES):
