@@ -162,7 +162,7 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("name", set(METRICS) - {"predicted_classes"})
+@pytest.mark.parametrize("name", sorted(set(METRICS) - {"predicted_classes"}))
 def test_metric(name):
     model = fn.serial(fn.Dense(8), fn.Relu(), fn.Dense(6))
     metric = METRICS[name]
