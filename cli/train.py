@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ from funcnn.experiments.training.run_folder import RunFolder
 @every_setting
 @setting_option("backend")
 @threads_option
+@click.option(
+    "--no-compile",
+    is_flag=True,
+    help="Run each step as it is written, in the place of recording the first and replaying it. "
+    "Same result, to the bit; slower.",
+)
 @out_option
 @click.option(
     "--config",
@@ -65,6 +72,7 @@ def train(
     model: str | None,
     sets: dict[str, str],
     threads: int | None,
+    no_compile: bool,
     out: Path | None,
     config_file: Path | None,
     resume_run: Path | None,
@@ -94,7 +102,9 @@ def train(
             with fn.threads.use_threads(threads):
                 ranks.follow()
             return
-    learner_of = make_learner if ranks is None else ranks.learner
+    learner_of = partial(make_learner, compile_step=not no_compile)
+    if ranks is not None:
+        learner_of = ranks.learner
     if resume_run is not None and sets:
         wrong = next(iter(sets))
         raise InputError(f"--resume takes its settings from {resume_run}: leave out --set {wrong}")
@@ -128,6 +138,8 @@ def train(
             )
             config = RunConfig.resolve(values, own)
             expect_init_used(options, [config])
+            if no_compile and config.backend != "numpy":
+                raise InputError(f"--no-compile is for --backend numpy, not for {config.backend}")
             run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
             say_chosen([config], [run.config], quiet or as_json)
         try:

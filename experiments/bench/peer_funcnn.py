@@ -27,10 +27,10 @@ def _layer(name: str, *sizes: int) -> Layer:
 
 
 class Learner:
-    """A net of funcnn's layers."""
+    """A net of funcnn's layers; its step and its outputs as they are written, or recorded once."""
 
-    def __init__(self, net: Net) -> None:
-        self._net = net
+    def __init__(self, net: Net, compile: bool = False) -> None:  # noqa: A002
+        self._net, self._compile = net, compile
         self._data, self._test = net.make_data(), net.make_data("test")
 
     def start(self) -> None:
@@ -45,7 +45,10 @@ class Learner:
         self._loss = fn.binary_cross_entropy if net.binary else fn.softmax_cross_entropy
         decay = fn.add_decayed_weights(WEIGHT_DECAY)
         optimizer = fn.chain(decay, fn.sgd(LEARNING_RATE, momentum=MOMENTUM))
-        self._step = fn.make_train_step(self._model.apply, self._loss, optimizer)
+        self._step = fn.make_train_step(
+            self._model.apply, self._loss, optimizer, compile=self._compile
+        )
+        self._apply = fn.compile_apply(self._model.apply) if self._compile else self._model.apply
         self._state = fn.TrainState.create(params, optimizer)
 
     def step(self, rows: Array | None) -> float:
@@ -57,18 +60,18 @@ class Learner:
 
     def predict(self) -> Array:
         """The outputs for the test examples."""
-        outputs: Array = fn.predict(self._model.apply, self._state.params, self._test[0])
+        outputs: Array = fn.predict(self._apply, self._state.params, self._test[0])
         return outputs
 
     def predict_one(self) -> Array:
         """The outputs for the first test example."""
-        outputs: Array = fn.predict(self._model.apply, self._state.params, self._test[0][:1])
+        outputs: Array = fn.predict(self._apply, self._state.params, self._test[0][:1])
         return outputs
 
     def evaluate(self) -> tuple[float, float]:
         """Loss and accuracy on the test examples."""
         measured = fn.evaluate(
-            self._model.apply,
+            self._apply,
             self._loss,
             self._state.params,
             self._test,

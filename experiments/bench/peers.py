@@ -65,6 +65,9 @@ class Peer(NamedTuple):
 
 PEERS = {
     "funcnn": Peer("funcnn", "bench.peer_funcnn", "numpy", "numpy"),
+    "funcnn-compiled": Peer(
+        "funcnn compile=True", "bench.peer_funcnn", "numpy", "numpy", options={"compile": True}
+    ),
     "torch": Peer("PyTorch", "bench.peer_torch", "torch", "torch"),
     "torch-channels-last": Peer(
         "PyTorch channels_last",

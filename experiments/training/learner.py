@@ -70,7 +70,7 @@ class Learner(Protocol):
 class NumpyLearner:
     """funcnn itself."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, compile_step: bool = True) -> None:
         self._task = task
         optimizer = build_optimizer(task.config, task.total_steps)
         params = task.first_params()
@@ -79,7 +79,9 @@ class NumpyLearner:
         metrics = task.metrics
         if task.reports_its_loss:  # which the step has already
             del metrics["plain_loss"]
-        self._step = fn.make_train_step(task.model.apply, task.loss, optimizer, metrics)
+        self._step = fn.make_train_step(
+            task.model.apply, task.loss, optimizer, metrics, compile=compile_step
+        )
 
     @property
     def params(self) -> Tree:
@@ -142,13 +144,14 @@ def _rate_in(metrics: dict[str, float]) -> float:
     return next(rates, 0.0)
 
 
-def make_learner(task: Task) -> Learner:
+def make_learner(task: Task, *, compile_step: bool = True) -> Learner:
     """The learner of the task's backend.
 
+    compile_step: whether NumPy's records its step and replays it, which gives the same bits.
     Raises `InputError` if torch is wanting, or the network does not fit.
     """
     if task.config.backend == "numpy":
-        return NumpyLearner(task)
+        return NumpyLearner(task, compile_step=compile_step)
     require("torch")
     from funcnn.experiments.pytorch.learner import TorchLearner
 

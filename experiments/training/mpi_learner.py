@@ -143,7 +143,7 @@ class MpiLearner(NumpyLearner):
 
     def __init__(self, task: Task, comm: Any) -> None:
         layer_of_rows(task.model, Rows(0, 1, 1))  # or it cannot be done
-        super().__init__(task)
+        super().__init__(task, compile_step=False)
         self._comm = comm
         optimizer = build_optimizer(task.config, task.total_steps)
         self._step = make_shared_step(

@@ -443,6 +443,14 @@ def test_a_run_that_stops_by_itself_says_so(images):
     )
 
 
+def test_no_compile_gives_the_same_params_and_is_for_numpy(images):
+    for options in ((), ("--no-compile",)):
+        train(images, "--epochs", 1, *options, "--out", f"it{len(options)}")
+    assert Path("it0/params.npz").read_bytes() == Path("it1/params.npz").read_bytes()
+    result = funcnn("train", "--no-compile", "--backend", "torch", code=1)
+    assert result.stderr == "Error: --no-compile is for --backend numpy, not for torch\n"
+
+
 def test_a_finished_run_is_not_resumed(run):
     result = funcnn("train", "--resume", run, code=1)
     assert result.stderr == (

@@ -73,7 +73,7 @@ def by_torch():
 
 
 @pytest.mark.parametrize("net", ["tiny", "mlp3-32", "cnn3-64"])
-@pytest.mark.parametrize("name", ["funcnn", "torch-channels-last", "jax"])
+@pytest.mark.parametrize("name", ["funcnn", "funcnn-compiled", "torch-channels-last", "jax"])
 def test_all_peers_train_the_same_net_on_the_same_batches(net, name, by_torch):
     if not PEERS[name].fits(NETS[net]):
         pytest.skip(f"{name} has no {net}")

@@ -318,6 +318,25 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
     assert bytes_of[0] == bytes_of[1]
 
 
+@pytest.mark.parametrize("settings", [{}, {"arch": "cnn3", "channels": [2]}], ids=str)
+def test_recorded_steps_and_plain_ones_give_the_same_bytes(settings, images, tmp_path, no_figures):
+    bytes_of, steps = [], []
+    for compile_step in (True, False):
+        made = []
+
+        def learner_of(task, compile_step=compile_step, made=made):
+            made.append(make_learner(task, compile_step=compile_step))
+            return made[-1]
+
+        config = tiny(images, **settings)
+        run = TrainingRun.start(config, tmp_path / str(compile_step), learner_of)
+        run.finish()
+        bytes_of.append(run.folder.params.read_bytes())
+        steps.append(made[0]._step)
+    assert bytes_of[0] == bytes_of[1]
+    assert [getattr(step, "why", "plain") for step in steps] == [None, "plain"]
+
+
 # --- stopped and resumed ---------------------------------------------------------------------
 
 KILLED_AT_STEP = """
