@@ -5,7 +5,6 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from numbers import Real
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -304,21 +303,3 @@ def not_a_pair(name: str, value: Any) -> TypeError:
         return TypeError(message)
     weights = ": weights go with the targets, (x, (y, weights)), for fn.weighted(loss)"
     return TypeError(f"{message} of {len(value)}{weights if len(value) == 3 else ''}")
-
-
-_OTHER_SIGNATURE = {"__wrapped__", "__signature__"}
-
-
-def accepts(function: Callable[..., Any], keyword: str) -> bool:
-    """Whether `function` can be called with `keyword=...`."""
-    if type(function) is FunctionType and not function.__dict__.keys() & _OTHER_SIGNATURE:
-        code = function.__code__  # which is asked in a twentieth of the time
-        named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        return keyword in named or bool(code.co_flags & inspect.CO_VARKEYWORDS)
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some compiled callables have no signature
-        return False
-    return keyword in parameters or any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    )

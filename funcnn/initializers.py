@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from funcnn import random
-from funcnn._arguments import accepts, check_number, shown
+from funcnn._arguments import check_number, shown
+from funcnn._signatures import accepts
 from funcnn.random import Key
 from funcnn.spec import describable, is_constructor
 from funcnn.threads import single_threaded_blas

@@ -16,17 +16,10 @@ import math
 
 import numpy as np
 
-from funcnn._arguments import (
-    accepts,
-    as_array,
-    check_labels,
-    check_number,
-    extremes,
-    labels_advice,
-    shown,
-)
+from funcnn._arguments import as_array, check_labels, check_number, extremes, labels_advice, shown
 from funcnn._pickling import recorded
 from funcnn._reductions import Elementary, Value, reduced
+from funcnn._signatures import accepts
 from funcnn.activations import check_float, log_softmax
 from funcnn.types import Array, Loss, LossVjp
 

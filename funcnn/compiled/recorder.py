@@ -40,7 +40,7 @@ def record(function: Function, leaves: Sequence[Any], rebuild: Callable[[list[An
     recorder = _Recorder()
     inputs = [recorder.input(leaf) for leaf in leaves]
     # What the step sets of errstate shows against a setting that it would never have.
-    with recording(recorder), np.errstate(all="call", call=_ignore):
+    with recording(recorder), np.errstate(all="call", call=lambda *_: None):
         result = function(*rebuild(inputs))
         outputs = recorder.output(result)
     return recorder.tape(inputs, outputs)
@@ -316,7 +316,3 @@ class _Recorder:
     def _new_slot(self) -> Slot:
         self._slots += 1
         return Slot(self._slots - 1)
-
-
-def _ignore(kind: str, flag: int) -> None:
-    """A floating-point error: the plain step has told of it, or not."""

@@ -7,7 +7,8 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from funcnn import tree
-from funcnn._arguments import accepts, as_array, shown
+from funcnn._arguments import as_array, shown
+from funcnn._signatures import accepts
 from funcnn.random import Key
 from funcnn.spec import activation_named
 from funcnn.types import (
