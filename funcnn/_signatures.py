@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 _OTHER_SIGNATURE = {"__wrapped__", "__signature__"}
@@ -10,8 +10,8 @@ _OTHER_SIGNATURE = {"__wrapped__", "__signature__"}
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
     """Whether `function` can be called with `keyword=...`."""
-    if type(function) is FunctionType and not function.__dict__.keys() & _OTHER_SIGNATURE:
-        code = function.__code__  # which is asked in a twentieth of the time
+    code = _code_of(function)
+    if code is not None:  # which is asked in a twentieth of the time
         named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         return keyword in named or bool(code.co_flags & inspect.CO_VARKEYWORDS)
     try:
@@ -21,3 +21,14 @@ def accepts(function: Callable[..., Any], keyword: str) -> bool:
     return keyword in parameters or any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
     )
+
+
+def _code_of(function: Any) -> CodeType | None:
+    """The code of a function, or of an object's `__call__`, that has no other signature."""
+    is_function = type(function) is FunctionType
+    plain = function if is_function else getattr(type(function), "__call__", None)
+    if type(plain) is not FunctionType or any(
+        _OTHER_SIGNATURE & getattr(part, "__dict__", {}).keys() for part in (function, plain)
+    ):
+        return None
+    return plain.__code__
