@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
-_OTHER_SIGNATURE = {"__wrapped__", "__signature__"}
+_OTHER_SIGNATURE = "__wrapped__", "__signature__"
 
 
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
@@ -24,11 +24,12 @@ def accepts(function: Callable[..., Any], keyword: str) -> bool:
 
 
 def _code_of(function: Any) -> CodeType | None:
-    """The code of a function, or of an object's `__call__`, that has no other signature."""
-    is_function = type(function) is FunctionType
-    plain = function if is_function else getattr(type(function), "__call__", None)
+    """The code of a function, or of an object that is called as one, without another signature."""
+    plain = function
+    if type(function) is not FunctionType:
+        plain = vars(type(function)).get("__call__")
     if type(plain) is not FunctionType or any(
-        _OTHER_SIGNATURE & getattr(part, "__dict__", {}).keys() for part in (function, plain)
+        hasattr(part, name) for part in (function, plain) for name in _OTHER_SIGNATURE
     ):
         return None
     return plain.__code__

@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 
+import funcnn as fn
 from funcnn._signatures import accepts
 
 
@@ -27,8 +28,8 @@ class CalledWithAny:
 
 class CalledWithout:
     def __call__(self, params, x):
-        wrt = params
-        return wrt
+        for wrt in params:
+            x.append(wrt)
 
 
 class Made:
@@ -37,8 +38,8 @@ class Made:
 
 
 def without(params, x):
-    wrt = params
-    return wrt
+    for wrt in params:
+        x.append(wrt)
 
 
 @functools.wraps(without)
@@ -52,6 +53,24 @@ def with_another_signature(*args, **kwargs):
 
 with_another_signature.__signature__ = inspect.signature(without)
 
+
+class CalledAsAnother:
+    def __init__(self):
+        self.__wrapped__ = without
+
+    def __call__(self, *args, **kwargs):
+        pass
+
+
+class CalledAsItSays:
+    @property
+    def __signature__(self):
+        return inspect.signature(without)
+
+    def __call__(self, *args, **kwargs):
+        pass
+
+
 FUNCTIONS = {
     "keyword-only": (lambda params, x, *, wrt=None: 0, True),
     "positional": (lambda wrt: 0, True),
@@ -63,6 +82,9 @@ FUNCTIONS = {
     "an object": (Called(), True),
     "an object with any": (CalledWithAny(), True),
     "an object without": (CalledWithout(), False),
+    "an object that wraps another": (CalledAsAnother(), False),
+    "an object that says otherwise": (CalledAsItSays(), False),
+    "an initializer": (fn.initializers.zeros(), False),
     "a method": (Called().method, True),
     "a method of a class": (Called.of_class, True),
     "a class": (Made, True),
