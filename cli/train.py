@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.settings import dashed
 from funcnn.experiments.tasks.sizes import usual_sizes
-from funcnn.experiments.training.learner import expect_init_used, make_learner
+from funcnn.experiments.tasks.task import Task
+from funcnn.experiments.training.learner import Learner, expect_init_used, make_learner
 from funcnn.experiments.training.mpi_ranks import Ranks, expect_alone
 from funcnn.experiments.training.progress import TrainBar
 from funcnn.experiments.training.run import TrainingRun
@@ -102,7 +104,7 @@ def train(
             with fn.threads.use_threads(threads):
                 ranks.follow()
             return
-    learner_of = partial(make_learner, compile_step=not no_compile)
+    learner_of: Callable[[Task], Learner] = partial(make_learner, compile_step=not no_compile)
     if ranks is not None:
         learner_of = ranks.learner
     if resume_run is not None and sets:

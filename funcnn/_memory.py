@@ -108,7 +108,7 @@ class _Blocks(threading.local):
         if self._used + rounded > len(self._slab):
             slab = np.empty(max(rounded, SLAB_BYTES) + LINE, np.uint8)
             offset = -slab.ctypes.data % LINE
-            self._slab, self._used = memoryview(slab)[offset : offset + len(slab) - LINE], 0
+            self._slab, self._used = slab.data[offset : offset + len(slab) - LINE], 0
         start, self._used = self._used, self._used + rounded
         return self._slab[start : start + size]
 

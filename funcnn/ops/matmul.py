@@ -166,9 +166,10 @@ def _keeps_bits(axis: int, grain: int, dtype: np.dtype[Any]) -> bool:
         rows, columns = (length, others) if axis == 0 else (others, length)
         values = np.random.default_rng(0).standard_normal((rows + columns, inner), dtype)
         cuts = 0, grain, 3 * grain, length
-        for a_order, b_order in (("C", "C"), ("F", "C"), ("C", "F")):  # forward, both gradients
-            a = np.asarray(values[:rows], order=a_order)
-            b = np.asarray(values[rows:].T, order=b_order)
+        by_rows, by_columns = np.ascontiguousarray, np.asfortranarray
+        kinds = (by_rows, by_rows), (by_columns, by_rows), (by_rows, by_columns)
+        for lay_a, lay_b in kinds:  # as forward, and for both gradients
+            a, b = lay_a(values[:rows]), lay_b(values[rows:].T)
             whole = np.matmul(a, b)
             y = np.empty_like(whole)
             for *factors, part in _parts(a, b, y, axis, cuts):
@@ -195,7 +196,7 @@ class _Pace:
 
     def allows(self, kind: Any) -> bool:
         """Whether a product of this kind should be divided now."""
-        whole, divided = self._times.get(kind, ((), ()))
+        whole, divided = self._times.get(kind, ([], []))
         if len(whole) < TIMES or time.perf_counter() < self._end:
             return False
         return len(divided) < TIMES or divided[0] < whole[0]
