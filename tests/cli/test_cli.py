@@ -326,8 +326,8 @@ from funcnn.cli import main
 
 stop_at, make = int(sys.argv.pop(1)), fn.make_train_step
 
-def make_interrupted(*args):
-    step, count = make(*args), itertools.count(1)
+def make_interrupted(*args, **options):
+    step, count = make(*args, **options), itertools.count(1)
     def interrupted(state, batch):
         if next(count) == stop_at:
             os.kill(os.getpid(), signal.SIGINT)

@@ -510,8 +510,8 @@ def test_a_loss_that_goes_wrong_in_a_later_epoch_keeps_the_epoch_before(
 ):
     make_healthy = fn.make_train_step
 
-    def make_sick(*args):
-        step, count = make_healthy(*args), itertools.count(1)
+    def make_sick(*args, **options):
+        step, count = make_healthy(*args, **options), itertools.count(1)
 
         def sick(state, batch):
             state, metrics = step(state, batch)
