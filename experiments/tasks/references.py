@@ -13,8 +13,29 @@ OPTION_NAMES = frozenset(
     (
         *SETTINGS,
         *PARTS,
-        *("config", "distributed", "draw", "grid", "jobs", "json", "mode", "model", "modes"),
-        *("network", "on_epoch", "out", "own_settings", "path", "progress", "quiet", "resume"),
+        *(
+            "compile",
+            "config",
+            "distributed",
+            "draw",
+            "grid",
+            "jobs",
+            "json",
+            "mode",
+            "model",
+            "modes",
+        ),
+        *(
+            "network",
+            "no_compile",
+            "on_epoch",
+            "out",
+            "own_settings",
+            "path",
+            "progress",
+            "quiet",
+            "resume",
+        ),
         *("scheduler", "seeds", "set", "steps", "threads", "trial"),
     )
 )

@@ -547,12 +547,13 @@ def test_a_plain_step_beside_a_recording_sees_nothing_of_it():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_forked_child_goes_on():
     plain, compiled = mlp_steps()
     state = assert_same_steps((plain, compiled), first_state(), classification(count=3))
     expected = trained_from(plain, state)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in the parent
+        warnings.simplefilter("ignore")  # of threads in the parent, this one's or JAX's
         child = os.fork()
     if child == 0:
         os._exit(0 if same_bits(expected, trained_from(compiled, state)) else 1)
