@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: dict[int, int] = {}  # of each thread, how many it is in
-_blas_before: list[int] = []
+_blas_before: list[tuple[Any, int]] = []  # each library, and its threads outside of all blocks
 _thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
@@ -142,7 +142,7 @@ class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
         with _lock:
             if not _blas_blocks:
                 _take_control()
-                _blas_before[:] = [library.get_num_threads() for library in blas_libraries()]
+                _blas_before[:] = [(each, each.get_num_threads()) for each in blas_libraries()]
                 _set_blas_threads(1)
             _blas_blocks[self._thread] = _blas_blocks.get(self._thread, 0) + 1
 
@@ -157,7 +157,7 @@ class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
 
 def _restore_blas_threads() -> None:
     _take_control()
-    for library, count in zip(blas_libraries(), _blas_before, strict=True):
+    for library, count in _blas_before:
         library.set_num_threads(count)
 
 
