@@ -1,7 +1,7 @@
 """Products of float matrices at once, each by a thread of OpenBLAS's.
 
-OpenBLAS has a word for it, `cblas_sgemm_batch`, since its version 0.3.30 or so; NumPy has none. So
-it is called in the library that NumPy brings. Its threads are awake in a microsecond or two, where
+OpenBLAS has had a word for it, `cblas_sgemm_batch`, since the end of 2024; NumPy has none. So it is
+called in the library that NumPy brings. Its threads are awake in a microsecond or two, where
 those of Python need ten to fifty.
 """
 
