@@ -9,11 +9,12 @@ number of threads, so that number cannot be seen in a result.
 import contextlib
 import contextvars
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from funcnn import _recording
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from threadpoolctl import LibController, ThreadpoolController
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: dict[int, int] = {}  # of each thread, how many it is in
-_blas_before: list[tuple[Any, int]] = []  # each library, and its threads outside of all blocks
+_blas_before: list[tuple["_Setting", int]] = []  # of each library, outside of all blocks
 _thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
@@ -83,6 +85,34 @@ def blas_libraries() -> "list[LibController]":
     return [library for library in _controller().lib_controllers if library.user_api == "blas"]
 
 
+def openblas_function(library: "LibController", name: str) -> Any:
+    """A function of an OpenBLAS, by its name there; None if it has none."""
+    # NumPy's own OpenBLAS has something before its names, and behind them.
+    for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
+        function = getattr(library.dynlib, f"{prefix}{name}{suffix}", None)
+        if function is not None:
+            return function
+    return None
+
+
+class _Setting(NamedTuple):
+    """The number of a BLAS's threads: how to get it, and how to set it."""
+
+    get: Callable[[], int]
+    set: Callable[[int], Any]
+
+
+@functools.cache
+def _setting(library: "LibController") -> _Setting:
+    # Of OpenBLAS its own functions, as threadpoolctl's take ten times as long around a product.
+    get, set_ = (
+        openblas_function(library, f"openblas_{verb}_num_threads") for verb in ("get", "set")
+    )
+    if library.internal_api == "openblas" and library.threading_layer == "pthreads":  # type: ignore[attr-defined]
+        return _Setting(get, set_)
+    return _Setting(library.get_num_threads, library.set_num_threads)
+
+
 class Blas(NamedTuple):
     """A BLAS whose threads the library sets; `internal_api` is `openblas`, `mkl` or another.
 
@@ -115,13 +145,6 @@ def blas() -> list[Blas]:
     ]
 
 
-def _take_control() -> None:
-    """Let this thread set the limit: threadpoolctl obeys only the first that did, until told."""
-    for library in _controller().lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
-
-
 def single_threaded_blas() -> contextlib.AbstractContextManager[None]:
     """Inside the `with` block BLAS uses one thread; blocks may nest, in any number of threads.
 
@@ -141,8 +164,8 @@ class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
         self._thread = threading.get_ident()  # the block may be left in another
         with _lock:
             if not _blas_blocks:
-                _take_control()
-                _blas_before[:] = [(each, each.get_num_threads()) for each in blas_libraries()]
+                settings = map(_setting, blas_libraries())
+                _blas_before[:] = [(setting, setting.get()) for setting in settings]
                 _set_blas_threads(1)
             _blas_blocks[self._thread] = _blas_blocks.get(self._thread, 0) + 1
 
@@ -156,9 +179,8 @@ class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
 
 
 def _restore_blas_threads() -> None:
-    _take_control()
-    for library, count in _blas_before:
-        library.set_num_threads(count)
+    for setting, count in _blas_before:
+        setting.set(count)
 
 
 def in_single_threaded_blas() -> bool:
@@ -172,12 +194,12 @@ class NotAloneError(RuntimeError):
 
 def _is_alone() -> bool:
     """Whether this thread, and no other, is in a `single_threaded_blas` block."""
-    return _blas_blocks.keys() == {threading.get_ident()}
+    return len(_blas_blocks) == 1 and threading.get_ident() in _blas_blocks
 
 
 def _set_blas_threads(count: int) -> None:
-    for library in blas_libraries():
-        library.set_num_threads(count)
+    for setting, _ in _blas_before:
+        setting.set(count)
 
 
 def spare_blas_threads() -> int:
@@ -190,8 +212,8 @@ def spare_blas_threads() -> int:
     return thread_count() if spare else 1
 
 
-def with_blas_threads(count: int, work: Callable[[], T]) -> T:
-    """What `work` gives with BLAS on `count` threads; after it BLAS has one again.
+def with_blas_threads(count: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work(*args)` gives with BLAS on `count` threads; after it BLAS has one again.
 
     `count` is at most `spare_blas_threads`, and `work` enters no block. A thread that comes into
     one meanwhile waits; if one has come since, that is a `NotAloneError`, and nothing is done.
@@ -201,7 +223,7 @@ def with_blas_threads(count: int, work: Callable[[], T]) -> T:
             raise NotAloneError
         try:
             _set_blas_threads(count)
-            return work()
+            return work(*args, **kwargs)
         finally:
             try:
                 _set_blas_threads(1)

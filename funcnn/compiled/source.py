@@ -9,8 +9,10 @@ import numpy as np
 
 from funcnn._memory import empty
 from funcnn.compiled.names import Names
-from funcnn.compiled.tape import BLOCK, Operation, Slot, Tape, View, leaves_of
+from funcnn.compiled.tape import BLOCK, Operation, Slot, Tape, View, array_at, leaves_of
+from funcnn.ops.matmul import Product, multiply
 from funcnn.threads import run_parallel
+from funcnn.types import Array
 
 INFIX = {
     operator.add: "+",
@@ -220,6 +222,8 @@ class Writer:
             return part or self._names.text(value)
 
         texts, target = list(map(text, _cast(operation))), text(out)
+        if function is multiply:
+            return self._product(operation)
         name = self._names.object(function)
         named = {key: self._names.text(value) for key, value in keywords}
         if getattr(function, "__name__", "") == "reduce" and named.keys() <= REDUCTION.keys():
@@ -229,6 +233,20 @@ class Writer:
             target = f"out={target}"
         rest = ", ".join([*texts, target, *(f"{key}={value}" for key, value in named.items())])
         return f"{name}({rest})"
+
+    def _product(self, operation: Operation) -> str:
+        """A product of which is found beforehand what can be: where its matrices lie, above all."""
+        views = *operation.inputs, operation.out
+        texts = list(map(self._names.array, views))
+        there = [self._names.bound.get(text) for text in texts]
+        addresses = tuple(None if array is None else array.ctypes.data for array in there)
+        product = Product(*map(_example, operation.inputs), addresses)
+        return f"{self._names.object(product)}({', '.join(texts)})"
+
+
+def _example(view: View) -> Array:
+    """An array that lies as this one."""
+    return array_at(view._replace(offset=0), np.zeros(_reach(view), np.uint8))
 
 
 def _cast(operation: Operation) -> list[Any]:

@@ -8,17 +8,15 @@ those of Python need ten to fifty.
 import ctypes
 import functools
 import itertools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.threads import blas_libraries
+from funcnn.threads import blas_libraries, openblas_function
 from funcnn.types import Array, Shape
 
 _ROW_MAJOR, _AS_IT_LIES, _TRANSPOSED = 101, 111, 112  # cblas.h
 _REALS: dict[str, tuple[str, Any]] = {"f": ("s", ctypes.c_float), "d": ("d", ctypes.c_double)}
-_AFFIXES = list(itertools.product(("", "scipy_"), ("", "64_", "_64")))
 
 SMALL = 1_000_000
 """Multiply-adds up to which OpenBLAS has other kernels, which crash in a batch."""
@@ -43,100 +41,87 @@ class _Lies(NamedTuple):
     """Elements from one row (column, of a transposed one) to the next."""
 
 
-class _Parts(NamedTuple):
-    """What BLAS is told of the parts of a product but their addresses: an array for each."""
+class ProductInParts:
+    """y = a @ b in parts, of matrices that lie in one way; as many threads work as BLAS has then.
 
-    transposed: tuple[Any, Any]
-    sizes: tuple[Any, Any, Any]
-    one: Any
-    zero: Any
-    strides: tuple[Any, Any, Any]
-    products: Any
-    """One of each kind."""
-    offsets: tuple[list[int], list[int], list[int]]
-    """Bytes from the address of a, of b and of y to that of each part."""
+    Called with the addresses of a, b and y. It holds what BLAS is told of the parts but these.
+    """
+
+    def __init__(self, batch: _Batch, sizes: Shape, a: _Lies, b: _Lies, axis: int, cuts: Cuts):
+        rows, inner, columns = sizes
+        lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
+        count = len(lengths)
+
+        def each(kind: Any, *values: Any) -> Any:
+            return (kind * count)(*(values * count if len(values) == 1 else values))
+
+        integers, reals = (functools.partial(each, kind) for kind in (batch.integer, batch.real))
+        order = [_TRANSPOSED if matrix.transposed else _AS_IT_LIES for matrix in (a, b)]
+        self._before = (
+            *(ctypes.c_int(_ROW_MAJOR), each(ctypes.c_int, order[0]), each(ctypes.c_int, order[1])),
+            integers(*lengths if axis == 0 else (rows,)),
+            integers(*lengths if axis == 1 else (columns,)),
+            *(integers(inner), reals(1)),
+        )
+        self._strides = integers(a.stride), integers(b.stride), integers(columns)
+        self._zero, self._count, self._ones = reals(0), batch.integer(count), integers(1)
+        self._function, self._pointers = batch.function, ctypes.c_void_p * count
+        steps = (1 if a.transposed else a.stride, 0, columns)  # from one row of y to the next
+        if axis == 1:
+            steps = (0, b.stride if b.transposed else 1, 1)
+        size = ctypes.sizeof(batch.real)
+        self._offsets = [[size * step * start for start in cuts[:-1]] for step in steps]
+
+    def __call__(self, a: int, b: int, y: int) -> None:
+        """y = a @ b."""
+        pointers = self._pointers
+        a_strides, b_strides, y_strides = self._strides
+        a_offsets, b_offsets, y_offsets = self._offsets
+        self._function(
+            *self._before,
+            *(pointers(*[a + offset for offset in a_offsets]), a_strides),
+            *(pointers(*[b + offset for offset in b_offsets]), b_strides, self._zero),
+            *(pointers(*[y + offset for offset in y_offsets]), y_strides),
+            *(self._count, self._ones),
+        )
 
 
-def batch_of_parts(
-    a: Array, b: Array, y: Array, axis: int, cuts: Cuts
-) -> Callable[[], None] | None:
+def product_in_parts(a: Array, b: Array, axis: int, cuts: Cuts) -> ProductInParts | None:
     """What computes y = a @ b in parts, from each cut to the next; None if BLAS cannot.
 
-    a: `(M, K)`, b: `(K, N)`, y: `(M, N)`, contiguous; all float32, or all float64. axis: which one
-    of y is cut, 0 or 1. As many threads work on the parts as BLAS has when it is called.
+    a: `(M, K)`, b: `(K, N)`, both float32, or both float64; y: `(M, N)`, contiguous. axis: which
+    one of y is cut, 0 or 1. It serves all matrices that lie as these do.
     """
-    batch = _batch_function(a.dtype)
-    a_lies, b_lies = _lies(a), _lies(b)
+    return _product_in_parts(a.dtype, (a.shape, a.strides), (b.shape, b.strides), axis, cuts)
+
+
+@functools.lru_cache(maxsize=256)
+def _product_in_parts(
+    dtype: np.dtype[Any],
+    a: tuple[Shape, Shape],
+    b: tuple[Shape, Shape],
+    axis: int,
+    cuts: Cuts,
+) -> ProductInParts | None:
+    batch = _batch_function(dtype)
+    a_lies, b_lies = _lies(*a, dtype.itemsize), _lies(*b, dtype.itemsize)
     if batch is None or a_lies is None or b_lies is None:
         return None
-    if _least_work(a.shape[1], y.shape[1 - axis], cuts) <= SMALL:
+    (rows, inner), (_, columns) = a[0], b[0]
+    least = min(stop - start for start, stop in itertools.pairwise(cuts))  # rows, or columns
+    if least * inner * (columns if axis == 0 else rows) <= SMALL:
         return None
-    parts = _describe(a.dtype, (*a.shape, b.shape[1]), a_lies, b_lies, axis, cuts)
-    count = len(cuts) - 1
-    pointers = ctypes.c_void_p * count
-    a_at, b_at, y_at = (
-        pointers(*(address + offset for offset in offsets))
-        for address, offsets in zip(
-            (a.ctypes.data, b.ctypes.data, y.ctypes.data), parts.offsets, strict=True
-        )
-    )
-    return functools.partial(
-        batch.function,
-        *(_ROW_MAJOR, *parts.transposed, *parts.sizes),
-        *(parts.one, a_at, parts.strides[0], b_at, parts.strides[1]),
-        *(parts.zero, y_at, parts.strides[2], count, parts.products),
-    )
+    return ProductInParts(batch, (rows, inner, columns), a_lies, b_lies, axis, cuts)
 
 
-def _least_work(inner: int, others: int, cuts: Cuts) -> int:
-    """The multiply-adds of the smallest part."""
-    return min(stop - start for start, stop in itertools.pairwise(cuts)) * inner * others
-
-
-def _lies(matrix: Array) -> _Lies | None:
-    """None if NumPy would have to copy it for BLAS."""
-    (rows, columns), (down, right), size = matrix.shape, matrix.strides, matrix.itemsize
+def _lies(shape: Shape, strides: Shape, size: int) -> _Lies | None:
+    """None if NumPy would have to copy it for BLAS. size: of an element, in bytes."""
+    (rows, columns), (down, right) = shape, strides
     if right == size and down >= columns * size and down % size == 0:
         return _Lies(False, down // size)
     if down == size and right >= rows * size and right % size == 0:
         return _Lies(True, right // size)
     return None
-
-
-@functools.lru_cache(maxsize=256)
-def _describe(
-    dtype: np.dtype[Any], sizes: Shape, a: _Lies, b: _Lies, axis: int, cuts: Cuts
-) -> _Parts:
-    batch = _batch_function(dtype)
-    assert batch is not None
-    rows, inner, columns = sizes
-    lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
-
-    def each(kind: Any, *values: Any) -> Any:
-        values = values * len(lengths) if len(values) == 1 else values
-        return (kind * len(lengths))(*values)
-
-    integers, reals = functools.partial(each, batch.integer), functools.partial(each, batch.real)
-    order = [_TRANSPOSED if matrix.transposed else _AS_IT_LIES for matrix in (a, b)]
-    steps = (1 if a.transposed else a.stride, 0, columns)
-    if axis == 1:
-        steps = (0, b.stride if b.transposed else 1, 1)
-    a_offsets, b_offsets, y_offsets = (
-        [dtype.itemsize * step * start for start in cuts[:-1]] for step in steps
-    )
-    return _Parts(
-        (each(ctypes.c_int, order[0]), each(ctypes.c_int, order[1])),
-        (
-            integers(*lengths if axis == 0 else (rows,)),
-            integers(*lengths if axis == 1 else (columns,)),
-            integers(inner),
-        ),
-        reals(1),
-        reals(0),
-        (integers(a.stride), integers(b.stride), integers(columns)),
-        integers(1),
-        (a_offsets, b_offsets, y_offsets),
-    )
 
 
 @functools.cache
@@ -145,16 +130,11 @@ def _batch_function(dtype: np.dtype[Any]) -> _Batch | None:
     if dtype.char not in _REALS or not dtype.isnative or len(libraries) != 1:
         return None
     letter, real = _REALS[dtype.char]
-    library = ctypes.CDLL(libraries[0].filepath)
-    for prefix, suffix in _AFFIXES:
-        function = getattr(library, f"{prefix}cblas_{letter}gemm_batch{suffix}", None)
-        config = getattr(library, f"{prefix}openblas_get_config{suffix}", None)
-        if function is None or config is None:
-            continue
-        config.restype = ctypes.c_char_p
-        integer = ctypes.c_int64 if b"USE64BITINT" in config() else ctypes.c_int32
-        function.restype = None
-        pointer = ctypes.c_void_p
-        function.argtypes = [ctypes.c_int, *[pointer] * 13, integer, pointer]
-        return _Batch(function, integer, real)
-    return None
+    function = openblas_function(libraries[0], f"cblas_{letter}gemm_batch")
+    config = openblas_function(libraries[0], "openblas_get_config")
+    if function is None or config is None:
+        return None
+    config.restype = ctypes.c_char_p
+    integer = ctypes.c_int64 if b"USE64BITINT" in config() else ctypes.c_int32
+    function.restype = None
+    return _Batch(function, integer, real)

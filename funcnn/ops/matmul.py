@@ -7,8 +7,7 @@ computed as it is in the whole. How many that is, is tried when a dtype is first
 will do, a product is divided by its shape alone, whether there are threads for its parts or not.
 
 The parts are given to BLAS's own threads, which are awake in a microsecond or two, where those of
-Python need ten to fifty. Beside busy neighbours they wait for a core at every product; so where
-that has lost more time than division gained, there is a pause, in which nothing is divided.
+Python need ten to fifty.
 """
 
 import contextlib
@@ -16,13 +15,14 @@ import functools
 import itertools
 import math
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from funcnn._memory import LEAST_BYTES, contiguous, empty
 from funcnn._recording import into
-from funcnn.ops.gemm_batch import Cuts, batch_of_parts
+from funcnn.ops.gemm_batch import Cuts, ProductInParts, product_in_parts
+from funcnn.ops.pace import Pace
 from funcnn.threads import (
     NotAloneError,
     run_parallel,
@@ -40,10 +40,8 @@ LEAST_OF_PYTHON = 1 << 24
 """Of a part for a thread of Python's, which takes longer to wake."""
 MOST_PARTS = 2
 """Of a product that is divided by its shape alone."""
-MOST_LOST, PAUSE = 0.01, 0.06
-"""Seconds that division may lose before a pause, and of the pause."""
-TIMES, AS_LATE_AS = 3, 10_000
-"""How many times of each kind of product are compared, and of how many products, the latest."""
+MOST_KINDS = 1000
+"""Of products that are known."""
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -63,30 +61,99 @@ def matmul(a: Array, b: Array) -> Array:
 
 def multiply(a: Array, b: Array, out: Array) -> None:
     """out = a @ b, as `matmul`; out: `(M, N)`, contiguous. All are float32, or all are float64."""
-    (rows, inner), columns = a.shape, b.shape[1]
-    is_small = rows * inner * columns < 2 * LEAST_WORK
-    if is_small or 1 in (rows, inner, columns):  # vectors are for other functions of BLAS
-        np.matmul(a, b, out=out)
-        return
-    axis, grain = _axis_and_grain(int(b.size > a.size), a.dtype)  # each part reads the other whole
-    threads = spare_blas_threads()
-    if grain is None:
-        cuts = _cuts(rows, inner * columns, MOST_PARTS, GRAINS[0][-1])
-        _multiply_parts(a, b, out, 0, cuts, threads)
-        return
-    if threads == 1 or np.may_share_memory(a, b):  # which may be by a's own transpose
-        np.matmul(a, b, out=out)
-        return
-    length, others = out.shape[axis], out.shape[1 - axis]
-    cuts = _cuts(length, inner * others, threads, grain)
-    kind = a.shape, b.shape, a.dtype
-    divide = len(cuts) > 2 and _pace.allows(kind)
-    start = time.perf_counter()
-    if divide:
-        _multiply_parts(a, b, out, axis, cuts, threads)
-    else:
-        np.matmul(a, b, out=out)
-    _pace.note(kind, divide, time.perf_counter() - start)
+    kind = a.shape, a.strides, b.shape, b.strides, a.dtype
+    product = _products.get(kind)
+    if product is None:
+        if len(_products) == MOST_KINDS:
+            _products.clear()
+        product = _products[kind] = Product(a, b)
+    product(a, b, out)
+
+
+class Product:
+    """out = a @ b, as `multiply`, of matrices that lie as the ones given, in shape and strides.
+
+    What can be known of them beforehand is found once. addresses: where a, b and out are always;
+    None: somewhere else each time.
+    """
+
+    def __init__(
+        self, a: Array, b: Array, addresses: tuple[int | None, ...] = (None, None, None)
+    ) -> None:
+        (rows, inner), columns = a.shape, b.shape[1]
+        self._shape, self._inner, self._addresses = (rows, columns), inner, addresses
+        # Vectors are for other functions of BLAS.
+        self._is_whole = rows * inner * columns < 2 * LEAST_WORK or 1 in (rows, inner, columns)
+        self._axis, self._grain = 0, None
+        if not self._is_whole:
+            preferred = int(b.size > a.size)  # as each part reads the other matrix whole
+            self._axis, self._grain = _axis_and_grain(preferred, a.dtype)
+        self._divisions: dict[int, _Division] = {}
+        self._pace = Pace()
+
+    def __call__(self, a: Array, b: Array, out: Array) -> None:
+        """out = a @ b."""
+        if self._is_whole:
+            np.matmul(a, b, out=out)
+            return
+        threads = spare_blas_threads()
+        division = self._divisions.get(threads)
+        if division is None:
+            division = self._divisions[threads] = self._division(a, b, threads)
+        if self._grain is None:
+            self._divide(a, b, out, division)
+            return
+        # A matrix may be multiplied by its own transpose, which BLAS does in a way of its own.
+        if division.threads == 1 or np.may_share_memory(a, b):
+            np.matmul(a, b, out=out)
+            return
+        divides = self._pace.divides_next()
+        start = time.perf_counter()
+        if divides:
+            self._divide(a, b, out, division)
+        else:
+            np.matmul(a, b, out=out)
+        self._pace.note(divides, time.perf_counter() - start)
+
+    def _division(self, a: Array, b: Array, threads: int) -> "_Division":
+        most, grain = (MOST_PARTS, GRAINS[0][-1]) if self._grain is None else (threads, self._grain)
+        length, other = self._shape[self._axis], self._shape[1 - self._axis]
+        cuts = _cuts(length, self._inner * other, most, grain)
+        threads = min(threads, len(cuts) - 1)
+        in_parts = product_in_parts(a, b, self._axis, cuts) if threads > 1 else None
+        return _Division(cuts, threads, in_parts)
+
+    def _divide(self, a: Array, b: Array, out: Array, division: "_Division") -> None:
+        """out = a @ b by its parts."""
+        cuts, threads, in_parts = division
+        if in_parts is not None:
+            a_at, b_at, out_at = self._addresses
+            a_at = a.ctypes.data if a_at is None else a_at
+            b_at = b.ctypes.data if b_at is None else b_at
+            out_at = out.ctypes.data if out_at is None else out_at
+            with contextlib.suppress(NotAloneError):
+                with_blas_threads(threads, in_parts, a_at, b_at, out_at)
+                return
+        products = [
+            functools.partial(np.matmul, *factors, out=part)
+            for *factors, part in _parts(a, b, out, self._axis, cuts)
+        ]
+        if threads > 1 and a.size * b.shape[1] >= threads * LEAST_OF_PYTHON:
+            run_parallel(products)
+        else:
+            for product in products:
+                product()
+
+
+class _Division(NamedTuple):
+    """Where a product is divided, among how many threads at most, and by what, if BLAS can."""
+
+    cuts: Cuts
+    threads: int
+    in_parts: ProductInParts | None
+
+
+_products: dict[Any, Product] = {}
 
 
 def sum_of_products(a: Array, b: Array, axes: int) -> Array:
@@ -120,24 +187,6 @@ def _cuts(length: int, work: int, most: int, grain: int) -> Cuts:
     least = -(-LEAST_WORK // (work * grain))  # of a part
     parts = max(1, min(most, grains // least))
     return (*(grains * part // parts * grain for part in range(parts)), length)
-
-
-def _multiply_parts(a: Array, b: Array, y: Array, axis: int, cuts: Cuts, threads: int) -> None:
-    """y = a @ b by its parts, on so many threads if they can be had."""
-    batch = batch_of_parts(a, b, y, axis, cuts) if threads > 1 else None
-    if batch is not None:
-        with contextlib.suppress(NotAloneError):
-            with_blas_threads(min(threads, len(cuts) - 1), batch)
-            return
-    products = [
-        functools.partial(np.matmul, *factors, out=part)
-        for *factors, part in _parts(a, b, y, axis, cuts)
-    ]
-    if threads > 1 and a.size * b.shape[1] >= threads * LEAST_OF_PYTHON:
-        run_parallel(products)
-    else:
-        for product in products:
-            product()
 
 
 def _parts(a: Array, b: Array, y: Array, axis: int, cuts: Cuts) -> list[tuple[Array, ...]]:
@@ -176,43 +225,10 @@ def _keeps_bits(axis: int, grain: int, dtype: np.dtype[Any]) -> bool:
                 part[...] = np.matmul(*factors)
             if not np.array_equal(whole, y):
                 return False
-            batch = batch_of_parts(a, b, y, axis, cuts)
-            if batch is not None:
+            multiply_parts = product_in_parts(a, b, axis, cuts)
+            if multiply_parts is not None:
                 y.fill(0)
-                batch()
+                multiply_parts(a.ctypes.data, b.ctypes.data, y.ctypes.data)
                 if not np.array_equal(whole, y):
                     return False
     return True
-
-
-class _Pace:
-    """When to divide products: where it takes less time, of late, than to leave them whole."""
-
-    def __init__(self) -> None:
-        self._times: dict[Any, tuple[list[float], list[float]]] = {}
-        """The least few of each kind, whole and divided."""
-        self._noted = 0
-        self._lost, self._end = 0.0, 0.0
-
-    def allows(self, kind: Any) -> bool:
-        """Whether a product of this kind should be divided now."""
-        whole, divided = self._times.get(kind, ([], []))
-        if len(whole) < TIMES or time.perf_counter() < self._end:
-            return False
-        return len(divided) < TIMES or divided[0] < whole[0]
-
-    def note(self, kind: Any, divided: bool, seconds: float) -> None:
-        """A product of this kind took so many seconds."""
-        times = self._times.setdefault(kind, ([], []))
-        times[divided][:] = sorted([*times[divided], seconds])[:TIMES]
-        if divided and times[False]:  # which another thread may have cleared meanwhile
-            self._lost = max(0.0, self._lost + seconds - times[False][0])
-            if self._lost > MOST_LOST:
-                self._lost, self._end = 0.0, time.perf_counter() + PAUSE
-        self._noted += 1
-        if self._noted == AS_LATE_AS:  # or what was measured beside a neighbour would hold for ever
-            self._times.clear()
-            self._noted = 0
-
-
-_pace = _Pace()

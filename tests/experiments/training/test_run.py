@@ -305,8 +305,9 @@ def test_one_thread_and_two_give_the_same_bytes(tmp_path, monkeypatch, no_figure
     config = tiny(images, hidden=[256], batch_size=128, val_size=20)
     divided = []
     divide = matmul.with_blas_threads
-    always = SimpleNamespace(allows=lambda _: True, note=lambda *_: None)
-    monkeypatch.setattr(matmul, "_pace", always)
+    always = SimpleNamespace(divides_next=lambda: True, note=lambda *_: None)
+    monkeypatch.setattr(matmul, "Pace", lambda: always)
+    monkeypatch.setattr(matmul, "_products", {})
     monkeypatch.setattr(
         matmul, "with_blas_threads", lambda *task: divided.append(task[0]) or divide(*task)
     )

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import funcnn as fn
 from funcnn.ops import gemm_batch
 from funcnn.ops import matmul as products
-from funcnn.ops.matmul import MOST_LOST, PAUSE, matmul
+from funcnn.ops.matmul import matmul
+from funcnn.ops.pace import TIMES
 from funcnn.threads import run_parallel, single_threaded_blas, use_threads
 
 KEY = fn.random.key(0)
@@ -120,18 +121,28 @@ def test_dtypes_that_numpy_does_not_multiply_are_an_error():
 
 
 @pytest.fixture
-def at_once(monkeypatch):
+def no_product_known(monkeypatch):
+    """All is found out anew about each kind of product."""
+    monkeypatch.setattr(products, "_products", {})
+
+
+@pytest.fixture
+def dividing(no_product_known, monkeypatch):
+    """Products are divided from the first of their kind on."""
+    always = SimpleNamespace(divides_next=lambda: True, note=lambda *_: None)
+    monkeypatch.setattr(products, "Pace", lambda: always)
+
+
+@pytest.fixture
+def at_once(dividing, monkeypatch):
     """Products are divided from the first of their kind on; the number of threads of each."""
     counts = []
     divide = products.with_blas_threads
 
-    def counting(count, work):
+    def counting(count, work, *args):
         counts.append(count)
-        return divide(count, work)
+        return divide(count, work, *args)
 
-    monkeypatch.setattr(
-        products, "_pace", SimpleNamespace(allows=lambda _: True, note=lambda *_: 0)
-    )
     monkeypatch.setattr(products, "with_blas_threads", counting)
     return counts
 
@@ -196,6 +207,7 @@ def test_nor_in_those_of_a_vector():
     assert_same_bits(of_threads(1, *pairs), of_threads(2, *pairs))
 
 
+@pytest.mark.usefixtures("no_product_known")
 def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypatch):
     """A BLAS of another make: the first and the last row of a product come out larger."""
 
@@ -208,7 +220,7 @@ def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypa
     monkeypatch.setattr(
         products, "np", SimpleNamespace(**vars(np) | {"matmul": rounding_otherwise})
     )
-    monkeypatch.setattr(products, "batch_of_parts", lambda *_: None)
+    monkeypatch.setattr(products, "product_in_parts", lambda *_: None)
     monkeypatch.setattr(products, "LEAST_OF_PYTHON", 1)
     monkeypatch.setattr(products, "_axis_and_grain", products._axis_and_grain.__wrapped__)
     assert products._axis_and_grain(0, np.dtype(np.float32)) == (0, None)
@@ -235,7 +247,8 @@ from types import SimpleNamespace
 from funcnn.ops import matmul as products
 from funcnn.threads import single_threaded_blas, use_threads
 
-products._pace = SimpleNamespace(allows=lambda _: True, note=lambda *_: None)
+always = SimpleNamespace(divides_next=lambda: True, note=lambda *_: None)
+products.Pace = lambda: always
 generator = np.random.default_rng(0)
 with single_threaded_blas():
     for dtype in (np.float32, np.float64):
@@ -374,15 +387,15 @@ def test_a_thread_outside_of_all_blocks_divides_nothing_either(at_once):
 @pytest.mark.usefixtures("two_blas_threads", "at_once")
 def test_a_thread_that_enters_a_block_at_the_last_moment_has_blas_on_one_thread(monkeypatch):
     entered, seen = [], []
-    batch_of_parts = products.batch_of_parts
+    product_in_parts = products.product_in_parts
 
     def late(*arguments):
         entered.append(beside(single_threaded_blas()))
-        batch = batch_of_parts(*arguments)
-        return lambda: (seen.append(blas_threads()), batch())
+        in_parts = product_in_parts(*arguments)
+        return lambda *addresses: (seen.append(blas_threads()), in_parts(*addresses))
 
     expected = of_threads(1, LARGE)
-    monkeypatch.setattr(products, "batch_of_parts", late)
+    monkeypatch.setattr(products, "product_in_parts", late)
     assert_same_bits(of_threads(2, LARGE), expected)
     ((thread, leave),) = entered
     leave.set()
@@ -390,6 +403,7 @@ def test_a_thread_that_enters_a_block_at_the_last_moment_has_blas_on_one_thread(
     assert seen == []
 
 
+@pytest.mark.usefixtures("dividing")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_where_blas_has_no_batches_large_parts_are_for_threads_of_python(dtype, monkeypatch):
     tasks = []
@@ -397,10 +411,7 @@ def test_where_blas_has_no_batches_large_parts_are_for_threads_of_python(dtype, 
     monkeypatch.setattr(
         products, "run_parallel", lambda given: (tasks.append(len(given)), run(given))
     )
-    monkeypatch.setattr(products, "batch_of_parts", lambda *_: None)
-    monkeypatch.setattr(
-        products, "_pace", SimpleNamespace(allows=lambda _: True, note=lambda *_: 0)
-    )
+    monkeypatch.setattr(products, "product_in_parts", lambda *_: None)
     small, large = (
         (normal((rows, 400), dtype), normal((400, 400), dtype, 1)) for rows in (200, 220)
     )
@@ -414,117 +425,42 @@ def spare_threads_can_be_set():
         return products.spare_blas_threads() == 2
 
 
-# --- when products are divided ---------------------------------------------------------------
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still: `clock.now`, in seconds."""
+@has_batches
+@pytest.mark.usefixtures("no_product_known")
+def test_a_product_is_divided_where_that_takes_less_time(monkeypatch):
+    divided = []
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(products.time, "perf_counter", lambda: clock.now)
-    return clock
 
+    def taking(seconds, function):
+        def work(*arguments, **keywords):
+            clock.now += seconds
+            return function(*arguments, **keywords)
 
-def paced(seconds=1.0):
-    """A pace that knows how long products of kind "a" take undivided."""
-    pace = products._Pace()
-    for time in (seconds, 2 * seconds, 3 * seconds):
-        assert not pace.allows("a")
-        pace.note("a", False, time)
-    return pace
+        return work
 
+    def share_out(count, work, *addresses):
+        divided.append(count)
+        return work(*addresses)
 
-def test_a_product_is_not_divided_before_its_time_undivided_is_known(clock):
-    pace = paced()
-    assert pace.allows("a")
-    assert not pace.allows("b")
-
-
-def test_there_is_no_pause_while_little_is_lost(clock):
-    pace = paced()
-    for _ in range(100):
-        pace.note("a", True, 1.0 + 0.9 * MOST_LOST)
-        assert pace.allows("a")
-        pace.note("a", True, 1.0 - 0.9 * MOST_LOST)
-
-
-@pytest.mark.parametrize(
-    "late", [[1.01 * MOST_LOST], [0.6 * MOST_LOST] * 2, [0.26 * MOST_LOST] * 4]
-)
-def test_when_too_much_is_lost_there_is_a_pause(late, clock):
-    pace = paced()
-    for _ in range(3):  # each as long as the one before it
-        pace.note("a", True, 0.5)  # what was gained long ago does not count
-        for seconds in late:
-            assert pace.allows("a")
-            pace.note("a", True, 1.0 + seconds)
-        clock.now += 0.999 * PAUSE
-        assert not pace.allows("a")
-        clock.now += 0.002 * PAUSE
-        assert pace.allows("a")
-
-
-def test_a_kind_that_takes_no_less_time_divided_is_left_whole(clock):
-    pace = paced()
-    for _ in range(products.TIMES):
-        assert pace.allows("a")
-        pace.note("a", True, 1.0 + 0.1 * MOST_LOST)
-    assert not pace.allows("a")
-
-
-@pytest.mark.parametrize("before", range(3))
-def test_a_divided_product_may_be_the_one_after_which_all_begins_anew(before, clock):
-    pace = products._Pace()
-    for _ in range(products.AS_LATE_AS - before):
-        pace.note("a", pace.allows("a"), 1.0)
-    for _ in range(20):
-        pace.note("a", True, 1.0)
-    assert pace._noted < products.AS_LATE_AS
-
-
-def test_what_was_measured_long_ago_does_not_count(clock):
-    pace = paced()
-    for _ in range(products.TIMES):
-        pace.note("a", True, 1.0)
-    assert not pace.allows("a")
-    for number in range(products.AS_LATE_AS):
-        pace.note(number % 7, False, 1.0)
-    assert set(pace._times) <= set(range(7))
+    for seconds, expected in ((0.5, [2]), (1.5, [])):
+        monkeypatch.setattr(products, "_products", {})
+        monkeypatch.setattr(products, "with_blas_threads", taking(seconds, share_out))
+        fake = SimpleNamespace(**vars(np) | {"matmul": taking(1.0, np.matmul)})
+        with monkeypatch.context() as patch:
+            patch.setattr(products, "np", fake)
+            of_threads(2, *[LARGE] * 2 * TIMES)
+            divided.clear()
+            of_threads(2, LARGE)
+        assert divided == expected
 
 
 @has_batches
-def test_in_a_pause_no_product_is_divided(clock, monkeypatch):
-    counts, undivided = [], 0.5  # seconds
-    late = 0.0
-
-    def taking(count, work):
-        counts.append(count)
-        clock.now += undivided + late
-        work()
-
-    def matmul_of_one_thread(a, b, out):
-        np.matmul(a, b, out=out)
-        clock.now += undivided
-
-    expected = of_threads(1, LARGE)
-    monkeypatch.setattr(products, "_pace", products._Pace())
-    monkeypatch.setattr(products, "with_blas_threads", taking)
-    monkeypatch.setattr(
-        products, "np", SimpleNamespace(**vars(np) | {"matmul": matmul_of_one_thread})
-    )
-
-    def is_divided(seconds):
-        nonlocal late
-        late = seconds
-        counts.clear()
-        assert_same_bits(of_threads(2, LARGE), expected)
-        return counts == [2]
-
-    for _ in range(products.TIMES):
-        assert not is_divided(0)
-    for seconds in (-undivided, 0, 0.9 * MOST_LOST, -0.5 * MOST_LOST, 0.5 * MOST_LOST):
-        assert is_divided(seconds)  # not yet too late
-    assert is_divided(MOST_LOST)
-    assert not is_divided(0)
-    clock.now += PAUSE
-    assert is_divided(0)
+def test_what_is_known_of_where_matrices_lie_is_used(at_once):
+    (a, b), out = LARGE, np.empty((200, 200))
+    addresses = a.ctypes.data, None, out.ctypes.data
+    elsewhere = np.empty_like(out)
+    with use_threads(2), single_threaded_blas():
+        products.Product(a, b, addresses)(a.copy(), b.copy(), elsewhere)
+        assert at_once == [2]
+        assert_same_bits(out, matmul(a, b))
