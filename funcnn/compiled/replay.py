@@ -36,7 +36,7 @@ class Program(NamedTuple):
 
 def compile_tape(tape: Tape, first: int) -> Program:
     """The replay of a tape, whose `first` inputs are the leaves of the first argument."""
-    writer = Writer(fused(settled(tape)), first)
+    writer = Writer(fused(settled(tape, first)), first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]
     return Program(

@@ -10,11 +10,15 @@ from funcnn._memory import LEAST_BYTES
 from funcnn.compiled.tape import Buffer, Place, Tape, View, in_rows, leaves_of, moved
 
 
-def settled(tape: Tape) -> Tape:
+def settled(tape: Tape, first: int) -> Tape:
     """The same tape, with all small inputs in one buffer in their order, and so all small outputs.
 
     An input that is not in row-major order counts as small, as no other array can be in its place.
+    Where the result has nothing like the `first` inputs for the next call, small inputs stay where
+    they are, as each would have to be copied.
     """
+    result = tape.result
+    goes_on = type(result) is tuple and len([*leaves_of(result[0])]) == first
     inputs = [value for value in tape.inputs if isinstance(value, View)]
     outputs = [leaf for leaf in leaves_of(tape.result) if isinstance(leaf, View)]
     buffers = list(tape.buffers)
@@ -22,7 +26,9 @@ def settled(tape: Tape) -> Tape:
 
     def is_small(view: View) -> bool:
         buffer = buffers[view.buffer]
-        return buffer.size < LEAST_BYTES or (buffer.kind == "input" and not in_rows(view))
+        if buffer.kind != "input":
+            return buffer.size < LEAST_BYTES
+        return not in_rows(view) or (goes_on and buffer.size < LEAST_BYTES)
 
     def join(views: Iterable[View], kind: Place) -> None:
         end = 0

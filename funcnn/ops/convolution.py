@@ -17,8 +17,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from funcnn._memory import contiguous, empty, zeros
+from funcnn._recording import into
 from funcnn.ops import depthwise, fft_convolution
-from funcnn.ops.matmul import sum_of_products
+from funcnn.ops.matmul import multiply, sum_of_products
 from funcnn.ops.moments import sum_over
 from funcnn.ops.windows import (
     Windows,
@@ -42,6 +43,8 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     groups = channels // weight.shape[1]
     if depthwise.is_depthwise(weight.shape, groups):
         return depthwise.convolve(x, weight, windows)
+    if samples == groups == 1:
+        return _convolve_one(x, weight, windows)
     if fft_convolution.is_less_work(weight.shape, groups, windows):
         return fft_convolution.convolve(x, weight, windows)
     y = empty((*windows.outputs, out_channels, samples), x.dtype)
@@ -49,6 +52,17 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     for rows, columns in _blocks_of_columns(x, groups, windows):
         block = _in_groups(y[rows], groups)
         np.matmul(matrices, columns, out=block)  # (G, O/G, K) @ (P, G, K, N)
+    return y
+
+
+def _convolve_one(x: Array, weight: Array, windows: Windows) -> Array:
+    """As `convolve`, of a single sample, with all windows of a block in one product."""
+    out_channels = len(weight)
+    kernels = _as_matrices(weight, 1)[0].T  # (K, O)
+    y = empty((*windows.outputs, out_channels, 1), x.dtype)
+    for rows, columns in _blocks_of_columns(x, 1, windows):
+        elements = contiguous(columns).reshape(-1, len(kernels))  # (P, K)
+        into(y[rows].reshape(-1, out_channels), multiply, elements, kernels)  # (P, K) @ (K, O)
     return y
 
 

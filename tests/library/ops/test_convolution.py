@@ -361,3 +361,28 @@ def test_the_gradient_of_a_long_sequence_needs_little_more_memory_than_the_seque
 def test_the_gradient_of_a_bias_is_exact_for_one_large_image():
     dy = 1 + np.random.default_rng(0).random((1024, 1024, 1, 1), np.float32)  # (H, W, O, N)
     assert cotangent_of_bias(dy)[0] == pytest.approx(dy.sum(dtype=np.float64), rel=1e-6)
+
+
+# --- one sample ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_one_sample_is_as_among_others(axes, kernel):
+    found, x, weight, _ = drawn(kernel, 1, axes, kernel, 1, 1, samples=2)
+    y = convolve(x, weight, found)
+    for sample in range(2):
+        one = convolve(frozen(x[..., [sample]]), frozen(weight), found)
+        np.testing.assert_allclose(one, y[..., [sample]], rtol=1e-12, atol=1e-12)
+
+
+def test_one_sample_has_the_same_bits_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(windows, "BLOCK_BYTES", 1 << 20)  # so that there are several blocks
+    found = place_windows((70, 60), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
+    x, weight, _ = random_arrays(np.random.default_rng(0), found, 16, 32, 1, 1)
+    results = []
+    for threads in (1, 2, 3):
+        with fn.threads.use_threads(threads), fn.threads.single_threaded_blas():
+            results += [convolve(x, weight, found) for _ in range(8)]  # some of them divided
+    for other in results[1:]:
+        assert_same_bits(other, results[0])
