@@ -2,8 +2,24 @@
 
 import itertools
 
+import numpy as np
 import pytest
-from recorded_runs import NAMES, TRIPLES, assert_same_runs, config_of, few_images
+from recorded_runs import (
+    LARGE,
+    NAMES,
+    STEPS,
+    TRIPLES,
+    assert_same_on_threads,
+    assert_same_runs,
+    config_of,
+    few_images,
+    large_task,
+    more_images,
+)
+
+from funcnn.ops import gemm_batch
+from funcnn.ops import matmul as products
+from funcnn.threads import available_cores
 
 SMALLER = {"resnet": {"channels": [8, 16]}}
 """Of what would take too long here."""
@@ -32,3 +48,29 @@ def test_200_steps(triple, images):
 def test_any_two_meet(pair):
     met = {tuple(triple[i] for i in pair) for triple in COVERING}
     assert met == {*itertools.product(*(NAMES[i] for i in pair))}
+
+
+# --- on several threads ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large_images(tmp_path_factory):
+    return more_images(tmp_path_factory.mktemp("more") / "images")
+
+
+def divides():
+    """Whether the parts of a product have threads here, for as many as there are."""
+    _, grain = products._axis_and_grain(0, np.dtype(np.float32))
+    return grain is not None and gemm_batch._batch_function(np.dtype(np.float32)) is not None
+
+
+@pytest.mark.parametrize("arch", LARGE)
+def test_threads(arch, large_images):
+    steps = STEPS if arch == "mlp3" else 40
+    counts = assert_same_on_threads(large_task(arch, large_images, steps))
+    assert {2, 4} <= counts or arch != "mlp3" or not divides()
+
+
+@pytest.mark.parametrize("arch", LARGE)
+def test_threads_beside_a_busy_neighbour(arch, large_images):
+    assert_same_on_threads(large_task(arch, large_images, 12), available_cores())
