@@ -1,9 +1,13 @@
 """Whole runs have the same bits plain and recorded. tests/whole has all that can be chosen."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from helpers import OF_KERNELS, ROOT, need_kernels
 from recorded_runs import (
     LARGE,
     NAMES,
@@ -74,3 +78,32 @@ def test_threads(arch, large_images):
 @pytest.mark.parametrize("arch", LARGE)
 def test_threads_beside_a_busy_neighbour(arch, large_images):
     assert_same_on_threads(large_task(arch, large_images, 12), available_cores())
+
+
+OTHER_KERNELS = """
+import sys
+from recorded_runs import assert_same_on_threads, large_task
+from funcnn.threads import blas
+
+images, kernels, *others = sys.argv[1:]
+if not {*others} & {library.kernels for library in blas()}:
+    for arch in ("mlp3", "cnn3"):
+        assert_same_on_threads(large_task(arch, images, 8))
+    print("the same bits")
+"""
+
+
+@pytest.mark.parametrize("kernels", OF_KERNELS)
+def test_other_kernels(kernels, large_images):
+    need_kernels(kernels)
+    others = OF_KERNELS.keys() - {kernels}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", OTHER_KERNELS, str(large_images), kernels, *others],
+        env=os.environ | {"OPENBLAS_CORETYPE": kernels, "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if not done.stdout:
+        pytest.skip(f"in the place of {kernels} this BLAS takes one of the others")
