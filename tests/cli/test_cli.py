@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from commands import FUNCNN, HEARS_CTRL_C, funcnn, parse, tree_digest
+from commands import FUNCNN, HEARS_CTRL_C, context_of, funcnn, parse, tree_digest
 from image_files import emnist_members, image_folder, png_folder, write_csv, write_idx, write_zip
 from web import Site
 
@@ -105,9 +105,7 @@ def test_the_help_of_every_command_has_an_example_that_its_options_allow(path):
     for example in examples:
         words = shlex.split(example)
         assert tuple(words[: len(path)]) == path
-        outer = click.Context(main, **main.context_settings)
-        # Raises for a wrong option.
-        COMMANDS[path].make_context(path[-1], words[len(path) :], parent=outer)
+        context_of(words)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
