@@ -11,11 +11,12 @@ import contextvars
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from funcnn import _recording
+from funcnn._workers import Worker, idle
 
 if TYPE_CHECKING:
     from threadpoolctl import LibController, ThreadpoolController
@@ -24,7 +25,9 @@ T = TypeVar("T")
 
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: dict[int, int] = {}  # of each thread, how many it is in
-_blas_before: list[tuple[Any, int]] = []  # each library, and its threads outside of all blocks
+_open_blocks: dict[int, tuple[Any, int]] = {}  # of each, by its id, what watches it, and its thread
+_blas_before: list[tuple[Any, int]] | None = None
+"""Each library, and its threads outside of all blocks; None: it has them."""
 _thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
@@ -115,11 +118,17 @@ def blas() -> list[Blas]:
     ]
 
 
+@functools.cache
+def _clear_control() -> list[Callable[..., None]]:
+    libraries = _controller().lib_controllers
+    clear = (getattr(library, "clear_controlling_thread", None) for library in libraries)
+    return [function for function in clear if function is not None]
+
+
 def _take_control() -> None:
     """Let this thread set the limit: threadpoolctl obeys only the first that did, until told."""
-    for library in _controller().lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
+    for clear in _clear_control():
+        clear(force=True)
 
 
 def single_threaded_blas() -> contextlib.AbstractContextManager[None]:
@@ -135,30 +144,68 @@ def single_threaded_blas() -> contextlib.AbstractContextManager[None]:
 
 
 class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
-    """A class, as a generator would take longer to enter than a small product."""
+    """A class, as a generator would take longer to enter than a small product.
+
+    Ctrl-C may come in the middle, or before `__exit__` has begun. So a block is left when this is
+    forgotten, if it was not before (and not by `__del__`, in which a Ctrl-C would be lost).
+    """
+
+    _watch: Any = None
 
     def __enter__(self) -> None:
-        self._thread = threading.get_ident()  # the block may be left in another
-        with _lock:
-            if not _blas_blocks:
-                _take_control()
-                _blas_before[:] = [(each, each.get_num_threads()) for each in blas_libraries()]
-                _set_blas_threads(1)
-            _blas_blocks[self._thread] = _blas_blocks.get(self._thread, 0) + 1
+        self._watch = watch = weakref.ref(self, _leave_block)
+        number, thread = id(watch), threading.get_ident()
+        try:
+            with _lock:
+                is_first, count = not _blas_blocks, _blas_blocks.get(thread, 0) + 1
+                # Where nothing is called no Ctrl-C comes. The block may be left in another thread.
+                _blas_blocks[thread] = count
+                _open_blocks[number] = watch, thread
+                if is_first or _blas_before is None:
+                    _limit_blas_threads()
+        except BaseException:
+            _leave_block(watch)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        with _lock:
-            left = _blas_blocks.pop(self._thread) - 1
-            if left:
-                _blas_blocks[self._thread] = left
-            if not _blas_blocks:
-                _restore_blas_threads()
+        try:
+            _leave_block(self._watch)
+        except BaseException:
+            _leave_block(self._watch)
+            raise
+        self._watch = None
+
+
+def _leave_block(watch: Any) -> None:
+    """Leave a block, unless that was done; BLAS gets back in any case what nobody needs now."""
+    number = id(watch)
+    with _lock:
+        if number in _open_blocks:
+            thread = _open_blocks[number][1]
+            count = _blas_blocks[thread] - 1
+            del _open_blocks[number]
+            if count:
+                _blas_blocks[thread] = count
+            else:
+                del _blas_blocks[thread]
+        if not _blas_blocks and _blas_before is not None:
+            _restore_blas_threads()
+
+
+def _limit_blas_threads() -> None:
+    global _blas_before
+    _take_control()
+    if _blas_before is None:  # else a Ctrl-C came before it had all of them again
+        _blas_before = [(each, each.get_num_threads()) for each in blas_libraries()]
+    _set_blas_threads(1)
 
 
 def _restore_blas_threads() -> None:
+    global _blas_before
     _take_control()
-    for library, count in _blas_before:
+    for library, count in _blas_before or ():
         library.set_num_threads(count)
+    _blas_before = None
 
 
 def in_single_threaded_blas() -> bool:
@@ -210,39 +257,14 @@ def with_blas_threads(count: int, work: Callable[[], T]) -> T:
                 raise
 
 
-class _Worker:
-    """A thread that runs what it is handed, three times as quickly as an executor's future."""
-
-    def __init__(self) -> None:
-        self._tasks: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._serve, name="funcnn", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            task = self._tasks.get()
-            try:
-                self._results.put((task(), None))
-            except BaseException as error:
-                self._results.put((None, error))
-
-    def start(self, task: Callable[[], Any]) -> None:
-        self._tasks.put(task)
-
-    def finish(self) -> tuple[Any, BaseException | None]:
-        return self._results.get()
-
-
-_idle: list[_Worker] = []
-
-
 def _begin_as_child() -> None:
-    """A forked child has none of its parent's threads, nor what they hold."""
-    _idle.clear()
+    """A forked child has none of its parent's other threads, nor their blocks."""
     thread = threading.get_ident()
-    for other in _blas_blocks.keys() - {thread}:
-        del _blas_blocks[other]
-    if not _blas_blocks and _blas_before:
+    for number, (_, other) in list(_open_blocks.items()):
+        if other != thread:
+            del _open_blocks[number]
+            _blas_blocks.pop(other, None)
+    if not _blas_blocks:
         _restore_blas_threads()
     _lock.release()
 
@@ -276,7 +298,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     with single_threaded_blas():
         if count <= 1 or getattr(_local, "in_task", False):
             return [task() for task in tasks]
-        workers = [_idle.pop() if _idle else _Worker() for _ in range(count - 1)]
+        workers = [idle.pop() if idle else Worker() for _ in range(count - 1)]
         for first, worker in enumerate(workers, 1):
             # The context carries numpy's errstate, which is the caller's.
             worker.start(functools.partial(contextvars.copy_context().run, stripe, first))
@@ -284,7 +306,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
             done = [stripe(0)]
         finally:
             finished = [worker.finish() for worker in workers]
-            _idle.extend(workers)
+            idle.extend(workers)
         for result, error in finished:
             if error is not None:
                 raise error
