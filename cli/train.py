@@ -124,8 +124,11 @@ def train(
     bar = TrainBar(bar=not quiet, lines=not quiet and not as_json)
     with fn.threads.use_threads(threads), contextlib.closing(bar):
         if resume_run is not None:
+            folder = RunFolder.open(resume_run, own)
+            if no_compile:
+                _expect_numpy(folder.read_config())
             run = TrainingRun.resume(
-                RunFolder.open(resume_run, own),
+                folder,
                 learner_of,
                 options.get("epochs"),
                 allow_changed=allow_changed_data,
@@ -140,8 +143,8 @@ def train(
             )
             config = RunConfig.resolve(values, own)
             expect_init_used(options, [config])
-            if no_compile and config.backend != "numpy":
-                raise InputError(f"--no-compile is for --backend numpy, not for {config.backend}")
+            if no_compile:
+                _expect_numpy(config)
             run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
             say_chosen([config], [run.config], quiet or as_json)
         try:
@@ -180,3 +183,9 @@ def train(
         f"({summary['snapshot_is']})"
     )
     echo(f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}")
+
+
+def _expect_numpy(config: RunConfig) -> None:
+    """Raise `InputError` if this run has no steps to record."""
+    if config.backend != "numpy":
+        raise InputError(f"--no-compile is for --backend numpy, not for {config.backend}")

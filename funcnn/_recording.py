@@ -8,6 +8,7 @@ nothing is recorded both cost the look at a number.
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
@@ -18,9 +19,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 active = 0
-"""How many threads record."""
+"""How many recordings are under way, in all threads."""
 _lock = threading.Lock()
-_local = threading.local()
+
+
+class _Local(threading.local):
+    recorder: Any = None
+    depth = 0
+    """How much of `active` is this thread's."""
+
+
+_local = _Local()
 
 
 class Recorded(np.ndarray[Any, Any]):
@@ -33,7 +42,7 @@ class Changing:
 
 def recorder() -> Any:
     """What records in this thread, or None."""
-    return getattr(_local, "recorder", None) if active else None
+    return _local.recorder if active else None
 
 
 @contextlib.contextmanager
@@ -43,6 +52,7 @@ def recording(by: Any) -> Iterator[None]:
     before = recorder()
     with _lock:
         active += 1
+        _local.depth += 1
     _local.recorder = by
     try:
         yield
@@ -50,6 +60,17 @@ def recording(by: Any) -> Iterator[None]:
         _local.recorder = before
         with _lock:
             active -= 1
+            _local.depth -= 1
+
+
+def _begin_as_child() -> None:
+    """Of a forked child's threads only this one is left, and another may have held the lock."""
+    global active, _lock
+    active, _lock = _local.depth, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_as_child)
 
 
 def host(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:

@@ -9,24 +9,24 @@ number of threads, so that number cannot be seen in a result.
 import contextlib
 import contextvars
 import functools
-import itertools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from funcnn import _recording
-
-if TYPE_CHECKING:
-    from threadpoolctl import LibController, ThreadpoolController
+from funcnn._blas import ThreadCount, blas_libraries, thread_count_of
+from funcnn._workers import Worker, idle
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 _lock = threading.RLock()  # as garbage that is collected within it may leave a block
 _blas_blocks: dict[int, int] = {}  # of each thread, how many it is in
-_blas_before: list[tuple["_Setting", int]] = []  # of each library, outside of all blocks
+_open_blocks: dict[int, tuple[Any, int]] = {}  # of each, by its id, what watches it, and its thread
+_blas_before: list[tuple[ThreadCount, int]] | None = None
+"""Of each library, its threads outside of all blocks; None: it has them."""
 _thread_count: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 _local = threading.local()
 
@@ -70,47 +70,6 @@ def thread_count() -> int:
     True
     """
     return _thread_count.get() or available_cores()
-
-
-@functools.cache
-def _controller() -> "ThreadpoolController":
-    from threadpoolctl import ThreadpoolController  # finding the libraries takes milliseconds
-
-    return ThreadpoolController()
-
-
-@functools.cache
-def blas_libraries() -> "list[LibController]":
-    """What multiplies matrices here, as threadpoolctl knows it."""
-    return [library for library in _controller().lib_controllers if library.user_api == "blas"]
-
-
-def openblas_function(library: "LibController", name: str) -> Any:
-    """A function of an OpenBLAS, by its name there; None if it has none."""
-    # NumPy's own OpenBLAS has something before its names, and behind them.
-    for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
-        function = getattr(library.dynlib, f"{prefix}{name}{suffix}", None)
-        if function is not None:
-            return function
-    return None
-
-
-class _Setting(NamedTuple):
-    """The number of a BLAS's threads: how to get it, and how to set it."""
-
-    get: Callable[[], int]
-    set: Callable[[int], Any]
-
-
-@functools.cache
-def _setting(library: "LibController") -> _Setting:
-    # Of OpenBLAS its own functions, as threadpoolctl's take ten times as long around a product.
-    get, set_ = (
-        openblas_function(library, f"openblas_{verb}_num_threads") for verb in ("get", "set")
-    )
-    if library.internal_api == "openblas" and library.threading_layer == "pthreads":  # type: ignore[attr-defined]
-        return _Setting(get, set_)
-    return _Setting(library.get_num_threads, library.set_num_threads)
 
 
 class Blas(NamedTuple):
@@ -158,29 +117,67 @@ def single_threaded_blas() -> contextlib.AbstractContextManager[None]:
 
 
 class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
-    """A class, as a generator would take longer to enter than a small product."""
+    """A class, as a generator would take longer to enter than a small product.
+
+    Ctrl-C may come in the middle, or before `__exit__` has begun. So a block is left when this is
+    forgotten, if it was not before (and not by `__del__`, in which a Ctrl-C would be lost).
+    """
+
+    _watch: Any = None
 
     def __enter__(self) -> None:
-        self._thread = threading.get_ident()  # the block may be left in another
-        with _lock:
-            if not _blas_blocks:
-                settings = map(_setting, blas_libraries())
-                _blas_before[:] = [(setting, setting.get()) for setting in settings]
-                _set_blas_threads(1)
-            _blas_blocks[self._thread] = _blas_blocks.get(self._thread, 0) + 1
+        self._watch = watch = weakref.ref(self, _leave_block)
+        number, thread = id(watch), threading.get_ident()
+        try:
+            with _lock:
+                is_first, count = not _blas_blocks, _blas_blocks.get(thread, 0) + 1
+                # Where nothing is called no Ctrl-C comes. The block may be left in another thread.
+                _blas_blocks[thread] = count
+                _open_blocks[number] = watch, thread
+                if is_first or _blas_before is None:
+                    _limit_blas_threads()
+        except BaseException:
+            _leave_block(watch)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        with _lock:
-            left = _blas_blocks.pop(self._thread) - 1
-            if left:
-                _blas_blocks[self._thread] = left
-            if not _blas_blocks:
-                _restore_blas_threads()
+        try:
+            _leave_block(self._watch)
+        except BaseException:
+            _leave_block(self._watch)
+            raise
+        self._watch = None
+
+
+def _leave_block(watch: Any) -> None:
+    """Leave a block, unless that was done; BLAS gets back in any case what nobody needs now."""
+    number = id(watch)
+    with _lock:
+        if number in _open_blocks:
+            thread = _open_blocks[number][1]
+            count = _blas_blocks[thread] - 1
+            del _open_blocks[number]
+            if count:
+                _blas_blocks[thread] = count
+            else:
+                del _blas_blocks[thread]
+        if not _blas_blocks and _blas_before is not None:
+            _restore_blas_threads()
+
+
+def _limit_blas_threads() -> None:
+    global _blas_before
+    if _blas_before is None:  # else a Ctrl-C came before it had all of them again
+        counts = map(thread_count_of, blas_libraries())
+        _blas_before = [(count, count.get()) for count in counts]
+    _set_blas_threads(1)
 
 
 def _restore_blas_threads() -> None:
-    for setting, count in _blas_before:
-        setting.set(count)
+    global _blas_before
+    for count, before in _blas_before or ():
+        count.set(before)
+    _blas_before = None
 
 
 def in_single_threaded_blas() -> bool:
@@ -198,8 +195,8 @@ def _is_alone() -> bool:
 
 
 def _set_blas_threads(count: int) -> None:
-    for setting, _ in _blas_before:
-        setting.set(count)
+    for library in blas_libraries():
+        thread_count_of(library).set(count)
 
 
 def spare_blas_threads() -> int:
@@ -232,39 +229,14 @@ def with_blas_threads(count: int, work: Callable[P, T], *args: P.args, **kwargs:
                 raise
 
 
-class _Worker:
-    """A thread that runs what it is handed, three times as quickly as an executor's future."""
-
-    def __init__(self) -> None:
-        self._tasks: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        threading.Thread(target=self._serve, name="funcnn", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            task = self._tasks.get()
-            try:
-                self._results.put((task(), None))
-            except BaseException as error:
-                self._results.put((None, error))
-
-    def start(self, task: Callable[[], Any]) -> None:
-        self._tasks.put(task)
-
-    def finish(self) -> tuple[Any, BaseException | None]:
-        return self._results.get()
-
-
-_idle: list[_Worker] = []
-
-
 def _begin_as_child() -> None:
-    """A forked child has none of its parent's threads, nor what they hold."""
-    _idle.clear()
+    """A forked child has none of its parent's other threads, nor their blocks."""
     thread = threading.get_ident()
-    for other in _blas_blocks.keys() - {thread}:
-        del _blas_blocks[other]
-    if not _blas_blocks and _blas_before:
+    for number, (_, other) in list(_open_blocks.items()):
+        if other != thread:
+            del _open_blocks[number]
+            _blas_blocks.pop(other, None)
+    if not _blas_blocks:
         _restore_blas_threads()
     _lock.release()
 
@@ -298,7 +270,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     with single_threaded_blas():
         if count <= 1 or getattr(_local, "in_task", False):
             return [task() for task in tasks]
-        workers = [_idle.pop() if _idle else _Worker() for _ in range(count - 1)]
+        workers = [idle.pop() if idle else Worker() for _ in range(count - 1)]
         for first, worker in enumerate(workers, 1):
             # The context carries numpy's errstate, which is the caller's.
             worker.start(functools.partial(contextvars.copy_context().run, stripe, first))
@@ -306,7 +278,7 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
             done = [stripe(0)]
         finally:
             finished = [worker.finish() for worker in workers]
-            _idle.extend(workers)
+            idle.extend(workers)
         for result, error in finished:
             if error is not None:
                 raise error

@@ -57,6 +57,26 @@ def one_error(result):
     return line
 
 
+def command_of(words):
+    """The click command that the words name, its name, and the rest of the words."""
+    command, name = main, ""
+    while words and words[0] in getattr(command, "commands", {}):
+        command, name, words = command.commands[words[0]], f"{name} {words[0]}".strip(), words[1:]
+    return command, name, list(words)
+
+
+def context_of(words):
+    """What a command of these words would be run with. Raises as click does, for a wrong option.
+
+    click keeps the help option that a command has in its first context: so this is one in main's,
+    as when the command is run, or `-h` would be unknown from then on.
+    """
+    command, name, options = command_of(words)
+    assert command is not main, words
+    outer = click.Context(main, **main.context_settings)
+    return command.make_context(name, options, parent=outer)
+
+
 def names_of_commands(group, path=("funcnn",)):
     for name, command in group.commands.items():
         if isinstance(command, click.Group):

@@ -44,6 +44,26 @@ def blas_threads():
     ]
 
 
+OF_KERNELS = {
+    "Prescott": {"SSE3"},
+    "Nehalem": {"SSE42"},
+    "Sandybridge": {"AVX"},
+    "Haswell": {"AVX2", "FMA3"},
+    "Zen": {"AVX2", "FMA3"},
+    "SkylakeX": {"AVX512_SKX"},
+}
+"""What a processor must have for OpenBLAS's kernels of a name, which crash on another."""
+
+
+def need_kernels(name):
+    """Skip the test where the processor cannot do what these kernels of OpenBLAS do."""
+    from numpy._core._multiarray_umath import __cpu_features__ as has
+
+    lacking = sorted(feature for feature in OF_KERNELS[name] if not has.get(feature))
+    if lacking:
+        pytest.skip(f"this processor has no {', '.join(lacking)}")
+
+
 def need_weasyprint():
     """Skip the test, or the module, where no PDF can be made."""
     try:

@@ -11,9 +11,9 @@ import sys
 import claims
 import marks
 import pytest
+from commands import context_of
 from helpers import ROOT
 
-from funcnn.cli import main as funcnn
 from funcnn.experiments.bench.ablations import WITHOUT
 from funcnn.experiments.bench.nets import NETS
 from funcnn.experiments.bench.peers import PEERS
@@ -176,10 +176,7 @@ def test_the_commands_of_entries_parse(family):
                 compile(words[2], line, "exec")
             else:
                 assert "--json" in words or "at" not in claim.how or "file" in claim.how, line
-                command, words = funcnn, words[3:]
-                while words and words[0] in getattr(command, "commands", {}):
-                    command, *words = command.commands[words[0]], *words[1:]
-                command.make_context("funcnn", words)
+                context_of(words[3:])
 
 
 def test_names_in_the_paths_of_values_are_those_of_the_code():

@@ -18,6 +18,7 @@ import hand_ins
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import command_of, context_of
 from helpers import run_all_here
 from image_files import write_idx
 from PIL import Image, ImageDraw
@@ -134,22 +135,14 @@ OURS = [re.sub(r"^(mpiexec .*?|\.venv/bin/)?\s*funcnn ", "", line) for line in B
 INLINE = sorted({command for page in PAGES for command in inline(page)} - {*OURS})
 
 
-def command_of(words):
-    """The click command that the words name, its name, and the rest of the words."""
-    command, name = main, ""
-    while words and words[0] in getattr(command, "commands", {}):
-        command, name, words = command.commands[words[0]], f"{name} {words[0]}".strip(), words[1:]
-    return command, name, words
-
-
 def run(words, said):
     """Run a command of ours quickly, or, where it stands in `PARSED`, read it. said: the page's."""
-    command, name, options = command_of(words)
+    command, _, options = command_of(words)
     required = [p for p in command.params if p.required]
     if not options and required:  # the name of a command, in a sentence
         words = [*words, "--help"]
     elif any(re.search(pattern, said) for pattern in PARSED):
-        command.make_context(name, list(options))
+        context_of(words)
         return
     quickly = next((q for pattern, q in QUICKLY if re.search(pattern, " ".join(words))), "")
     data = next((d for d in ("fashion-mnist", "mnist") if d in words), "fashion-mnist")
@@ -210,8 +203,7 @@ def test_blocks_for_other_systems_have_commands_of_ours():
     commands = [command for block in others for command in re.findall(r"[\\\\!]funcnn (.*)", block)]
     assert len(commands) == len(others) == 2
     for command in commands:
-        found, name, options = command_of(command.split())
-        found.make_context(name, options)
+        context_of(command.split())
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])

@@ -1,7 +1,9 @@
 """A function of two arguments that is recorded when it first meets a kind of them, and replayed."""
 
 import contextlib
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,11 +52,20 @@ class Recordings:
     def __init__(self, function: Callable[[Any, Any], Any], *, is_step: bool) -> None:
         self._function, self._is_step = function, is_step
         self._around = single_threaded_blas if is_step else contextlib.nullcontext
+        self.why: str | None = None
+        """Why the last call was not replayed; None if it was, or was recorded."""
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
         self._kinds: dict[Signature, _Kind] = {}
         self._last: _Last | None = None
         self._lock = threading.Lock()
-        self.why: str | None = None
-        """Why the last call was not replayed; None if it was, or was recorded."""
+
+    def begin_as_child(self) -> None:
+        """A call of another thread's, which a fork cut off, never ends: begin anew."""
+        if self._lock.locked():
+            self._begin()
 
     def call(self, first: Any, second: Any) -> Any:
         """What the function gives; errors are its own."""
@@ -141,3 +152,15 @@ class Recordings:
             kind.why.append("it branches on its numbers")
         self.why = None
         return result
+
+
+_all: "weakref.WeakSet[Recordings]" = weakref.WeakSet()
+
+
+def _begin_as_child() -> None:
+    for recordings in _all:
+        recordings.begin_as_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_as_child)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcnn.threads import blas_libraries, openblas_function
+from funcnn._blas import blas_libraries, openblas_function
 from funcnn.types import Array, Shape
 
 _ROW_MAJOR, _AS_IT_LIES, _TRANSPOSED = 101, 111, 112  # cblas.h

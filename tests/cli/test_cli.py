@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from commands import FUNCNN, HEARS_CTRL_C, funcnn, parse
+from commands import FUNCNN, HEARS_CTRL_C, context_of, funcnn, parse, tree_digest
 from image_files import emnist_members, image_folder, png_folder, write_csv, write_idx, write_zip
 from web import Site
 
@@ -105,9 +105,7 @@ def test_the_help_of_every_command_has_an_example_that_its_options_allow(path):
     for example in examples:
         words = shlex.split(example)
         assert tuple(words[: len(path)]) == path
-        outer = click.Context(main, **main.context_settings)
-        # Raises for a wrong option.
-        COMMANDS[path].make_context(path[-1], words[len(path) :], parent=outer)
+        context_of(words)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -449,6 +447,16 @@ def test_no_compile_gives_the_same_params_and_is_for_numpy(images):
     assert Path("it0/params.npz").read_bytes() == Path("it1/params.npz").read_bytes()
     result = funcnn("train", "--no-compile", "--backend", "torch", code=1)
     assert result.stderr == "Error: --no-compile is for --backend numpy, not for torch\n"
+
+
+def test_no_compile_is_not_for_a_run_of_torch_that_is_resumed(images):
+    pytest.importorskip("torch")
+    train(images, "--epochs", 1, "--backend", "torch", "--out", "it")
+    before = tree_digest()
+    for more in ((), ("--epochs", 2)):
+        result = funcnn("train", "--resume", "it", "--no-compile", *more, code=1)
+        assert result.stderr == "Error: --no-compile is for --backend numpy, not for torch\n"
+    assert tree_digest() == before
 
 
 def test_a_finished_run_is_not_resumed(run):

@@ -1,7 +1,9 @@
 import asyncio
+import contextlib
 import contextvars
 import functools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +17,8 @@ import funcnn as fn
 from funcnn import tree
 from funcnn.threads import (
     available_cores,
+    blas_libraries,
+    in_single_threaded_blas,
     run_parallel,
     single_threaded_blas,
     spare_blas_threads,
@@ -271,6 +275,54 @@ def test_a_block_may_be_left_in_another_thread_than_it_was_entered_in():
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@contextlib.contextmanager
+def ctrl_c_by_alarm():
+    """Inside the `with` block an alarm is a Ctrl-C."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@pytest.mark.parametrize("depth", [1, 2])
+def test_ctrl_c_anywhere_leaves_no_block_open(two_blas_threads, depth):
+    def enter(depth):
+        with single_threaded_blas():
+            if depth > 1:
+                enter(depth - 1)
+
+    interrupted = 0
+    with ctrl_c_by_alarm():
+        for number in range(2000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 100))
+                for _ in range(100_000):  # until the alarm
+                    enter(depth)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert not in_single_threaded_blas()
+            assert [library.get_num_threads() for library in blas_libraries()] == [2]
+    assert interrupted == 2000
+    with single_threaded_blas():
+        finish(lambda: run_parallel([blas_threads]))  # nobody keeps the lock
+        assert blas_threads() == [1]
+    assert blas_threads() == [2]
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_a_block_that_is_forgotten_is_left():
+    block = single_threaded_blas()
+    block.__enter__()
+    assert blas_threads() == [1]
+    with single_threaded_blas():
+        del block
+        assert blas_threads() == [1]
+    assert blas_threads() == [2]
 
 
 # --- spare threads of BLAS -------------------------------------------------------------------

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
+from commands import context_of
 from helpers import run_all_here
 from image_files import PIXELS, TABLE, write_csv
 
@@ -97,8 +97,7 @@ def test_the_command_printed_trains_the_same_config():
     for run in Plan.make("lab:fashion", {"trial": ("cnn",), **grid}, fixed, 2).runs:
         words = shlex.split(train_command(run.point.settings, run.seed))
         assert words[:2] == ["funcnn", "train"]
-        outer = click.Context(main, **main.context_settings)
-        context = main.commands["train"].make_context("train", words[2:], parent=outer)
+        context = context_of(words[1:])
         given = {
             name: value
             for name, value in context.params.items()

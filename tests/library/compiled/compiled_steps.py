@@ -6,11 +6,25 @@ from helpers import frozen
 import funcnn as fn
 from funcnn.compiled.proof import same_bits
 
+MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
+OPTIMIZER = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
+
+
+def first_state(model=MODEL, optimizer=OPTIMIZER, shape=(6,), rng=None):
+    """A state before the first step."""
+    _, params = model.init(fn.random.key(0), shape)
+    return fn.TrainState.create(params, optimizer, rng)
+
 
 def steps_of(model, loss, optimizer, metrics=None, how=True):
     """The plain step and the compiled one."""
     plain = fn.make_train_step(model.apply, loss, optimizer, metrics)
     return plain, fn.make_train_step(model.apply, loss, optimizer, metrics, compile=how)
+
+
+def mlp_steps(**keywords):
+    """Those of `MODEL`."""
+    return steps_of(MODEL, fn.softmax_cross_entropy, OPTIMIZER, **keywords)
 
 
 def assert_same_steps(steps, state, batches, replayed=True):

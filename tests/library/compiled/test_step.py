@@ -1,31 +1,25 @@
 """A recorded step where it could be wrong silently."""
 
-import os
 import signal
 import threading
-import warnings
 
 import numpy as np
 import pytest
-from library.compiled.compiled_steps import assert_same_steps, classification, copied, steps_of
+from library.compiled.compiled_steps import (
+    MODEL,
+    OPTIMIZER,
+    assert_same_steps,
+    classification,
+    copied,
+    first_state,
+    mlp_steps,
+    steps_of,
+)
 
 import funcnn as fn
 from funcnn import _recording
 from funcnn.compiled import placement, proof, recordings
 from funcnn.compiled.proof import same_bits
-
-MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
-OPTIMIZER = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
-
-
-def first_state(model=MODEL, optimizer=OPTIMIZER, shape=(6,), rng=None):
-    _, params = model.init(fn.random.key(0), shape)
-    return fn.TrainState.create(params, optimizer, rng)
-
-
-def mlp_steps(**keywords):
-    return steps_of(MODEL, fn.softmax_cross_entropy, OPTIMIZER, **keywords)
-
 
 # --- what is held ----------------------------------------------------------------------------
 
@@ -544,27 +538,6 @@ def test_a_plain_step_beside_a_recording_sees_nothing_of_it():
     given = in_threads(2, lambda i: (train, record)[i](i))[0]
     assert same_bits(given, [expected] * 5)
     assert _recording.active == 0
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_forked_child_goes_on():
-    plain, compiled = mlp_steps()
-    state = assert_same_steps((plain, compiled), first_state(), classification(count=3))
-    expected = trained_from(plain, state)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads in the parent, this one's or JAX's
-        child = os.fork()
-    if child == 0:
-        os._exit(0 if same_bits(expected, trained_from(compiled, state)) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert same_bits(expected, trained_from(compiled, state))
-
-
-def trained_from(step, state):
-    for batch in classification(count=5, seed=3):
-        state, _ = step(state, batch)
-    return state
 
 
 # --- memory ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import HANG, assert_same_bits, blas_threads, frozen
+from helpers import HANG, assert_same_bits, blas_threads, frozen, need_kernels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -234,6 +234,7 @@ def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypa
 @has_batches
 @pytest.mark.parametrize("kernels", ["Haswell", "Zen", "SkylakeX", "Sandybridge", "Nehalem"])
 def test_nor_in_those_of_any_kernels_of_this_processor(kernels):
+    need_kernels(kernels)
     environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
     done = subprocess.run(
         [sys.executable, "-c", TRYING_KERNELS], env=environment, capture_output=True, text=True
