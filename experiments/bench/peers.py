@@ -81,6 +81,9 @@ PEERS = {
     "scikit-learn": Peer(
         "scikit-learn", "bench.peer_sklearn", "sklearn", "scikit-learn", images=False, binary=False
     ),
+    "products": Peer(
+        "the products of matrices alone", "bench.peer_products", "numpy", "numpy", binary=False
+    ),
 }
 PACKAGES = tuple(dict.fromkeys(peer.package for peer in PEERS.values()))
 """All that is measured, as pip calls it."""

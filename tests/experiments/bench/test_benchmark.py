@@ -4,6 +4,7 @@ import csv
 import functools
 import importlib.util
 import itertools
+import math
 import re
 import signal
 import subprocess
@@ -95,6 +96,40 @@ def test_scikit_learn_trains_the_same_net_though_its_loss_has_the_penalty():
     np.testing.assert_allclose(learner.predict(), probabilities, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(learner.predict_one(), learner.predict()[:1], rtol=1e-5)
     np.testing.assert_allclose(learner.evaluate(), expected.evaluate(), rtol=1e-5, atol=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("net", "batch", "expected"),
+    [
+        ("mlp3-32", 32, 2 * 32 * (784 * 256 + 256 * 128 + 128 * 10) + 32 * (256 * 128 + 128 * 10)),
+        (
+            "cnn3-64",
+            64,
+            2 * 64 * (784 * 9 * 16 + 196 * 144 * 32 + 1568 * 10)
+            + 64 * (196 * 144 * 32 + 1568 * 10),
+        ),
+    ],
+)
+def test_the_products_alone_have_the_multiply_adds_of_a_step(net, batch, expected, monkeypatch):
+    counted = []
+    matmul = np.matmul
+
+    def counting(a, b, out):
+        counted.append(math.prod(a.shape) * b.shape[1])
+        return matmul(a, b, out=out)
+
+    learner = loaded("products").Learner(NETS[net])
+    learner.start()
+    monkeypatch.setattr(np, "matmul", counting)
+    learner.step(next(choices(NETS[net])))
+    assert sum(counted) == expected
+    counted.clear()
+    assert learner.predict_one().shape == (1, 10)
+    forward = sum(counted)
+    counted.clear()
+    assert learner.predict().shape == (nets.TEST_EXAMPLES, 10)
+    assert sum(counted) == forward * (nets.TEST_EXAMPLES // 1000) * 1000  # in whole batches
+    assert np.isnan(learner.evaluate()).all()
 
 
 @pytest.mark.parametrize("net", NETS)
