@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from funcnn.experiments.bench.nets import CLASSES, EVALUATION_BATCH, TEST_EXAMPLES, Net
+from funcnn.experiments.bench import nets
+from funcnn.experiments.bench.nets import CLASSES, EVALUATION_BATCH, Net
 from funcnn.types import Array
 
 Sizes = tuple[int, int, int]
@@ -49,9 +50,9 @@ class Learner:
 
     def predict(self) -> Array:
         """Those of the test examples, forward; zeros, `(N, 10)`."""
-        for _ in range(TEST_EXAMPLES // EVALUATION_BATCH):
+        for _ in range(nets.TEST_EXAMPLES // EVALUATION_BATCH):
             _multiply(self._of_batch)
-        return np.zeros((TEST_EXAMPLES, CLASSES), np.float32)
+        return np.zeros((nets.TEST_EXAMPLES, CLASSES), np.float32)
 
     def predict_one(self) -> Array:
         """Those of one example; zeros, `(1, 10)`."""
