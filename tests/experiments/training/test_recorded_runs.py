@@ -1,4 +1,4 @@
-"""Whole runs have the same bits plain and recorded. tests/whole has all that can be chosen."""
+"""Runs have the same bits plain and recorded; of more choices and more steps in tests/whole."""
 
 import itertools
 import os
@@ -11,7 +11,6 @@ from helpers import OF_KERNELS, ROOT, need_kernels
 from recorded_runs import (
     LARGE,
     NAMES,
-    STEPS,
     TRIPLES,
     assert_same_on_threads,
     assert_same_runs,
@@ -70,8 +69,7 @@ def divides():
 
 @pytest.mark.parametrize("arch", LARGE)
 def test_threads(arch, large_images):
-    steps = STEPS if arch == "mlp3" else 40
-    counts = assert_same_on_threads(large_task(arch, large_images, steps))
+    counts = assert_same_on_threads(large_task(arch, large_images, 50))
     assert {2, 4} <= counts or arch != "mlp3" or not divides()
 
 
