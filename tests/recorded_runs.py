@@ -96,13 +96,14 @@ def division():
     counts = []
     divide = products.with_blas_threads
 
-    def counting(count, work):
+    def counting(count, work, *args):
         counts.append(count)
-        return divide(count, work)
+        return divide(count, work, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        always = SimpleNamespace(allows=lambda _: True, note=lambda *_: None)
-        patch.setattr(products, "_pace", always)
+        always = SimpleNamespace(divides_next=lambda: True, note=lambda *_: None)
+        patch.setattr(products, "Pace", lambda: always)
+        patch.setattr(products, "_products", {})
         patch.setattr(products, "with_blas_threads", counting)
         yield counts
 

@@ -38,7 +38,7 @@ def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "as it is": contextlib.nullcontext,
     "a second thread": lambda: threads.use_threads(1),
-    "products on BLAS's threads": lambda: patched((matmul, "LEAST_WORK", ENDLESS)),
+    "products on BLAS's threads": lambda: patched((matmul, "spare_blas_threads", lambda: 1)),
     "shards of the batch": lambda: patched(
         (sharding, "LEAST_IMAGES", ENDLESS), (sharding, "SHARD_ROWS", ENDLESS)
     ),
