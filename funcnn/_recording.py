@@ -49,18 +49,20 @@ def recorder() -> Any:
 def recording(by: Any) -> Iterator[None]:
     """Inside the `with` block `by` is this thread's recorder."""
     global active
-    before = recorder()
-    with _lock:
-        active += 1
-        _local.depth += 1
-    _local.recorder = by
+    before, counted = recorder(), False
     try:
+        with _lock:  # where nothing is called no Ctrl-C comes
+            active += 1
+            _local.depth += 1
+            counted = True
+        _local.recorder = by
         yield
     finally:
         _local.recorder = before
-        with _lock:
-            active -= 1
-            _local.depth -= 1
+        if counted:
+            with _lock:
+                active -= 1
+                _local.depth -= 1
 
 
 def _begin_as_child() -> None:

@@ -126,6 +126,8 @@ class _SingleThreadedBlas(contextlib.AbstractContextManager[None]):
     _watch: Any = None
 
     def __enter__(self) -> None:
+        if self._watch is not None:
+            raise RuntimeError("this block is open: call single_threaded_blas() for another")
         self._watch = watch = weakref.ref(self, _leave_block)
         number, thread = id(watch), threading.get_ident()
         try:
@@ -271,13 +273,19 @@ def run_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
         if count <= 1 or getattr(_local, "in_task", False):
             return [task() for task in tasks]
         workers = [idle.pop() if idle else Worker() for _ in range(count - 1)]
-        for first, worker in enumerate(workers, 1):
-            # The context carries numpy's errstate, which is the caller's.
-            worker.start(functools.partial(contextvars.copy_context().run, stripe, first))
         try:
+            for first, worker in enumerate(workers, 1):
+                # The context carries numpy's errstate, which is the caller's.
+                worker.start(functools.partial(contextvars.copy_context().run, stripe, first))
             done = [stripe(0)]
         finally:
-            finished = [worker.finish() for worker in workers]
+            try:
+                finished = [worker.finish() for worker in workers]
+            except BaseException:  # Ctrl-C leaves no task that still writes
+                for worker in workers:
+                    worker.finish()
+                idle.extend(workers)
+                raise
             idle.extend(workers)
         for result, error in finished:
             if error is not None:

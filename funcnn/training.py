@@ -315,6 +315,6 @@ def _predict(
             if preprocess is not None:
                 inputs = preprocess(inputs)
             parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
-    if not isinstance(parts[0], tuple):
-        return np.concatenate(parts)  # type: ignore[arg-type]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
     return tree.map(lambda *arrays: np.concatenate(arrays), *parts)

@@ -72,7 +72,7 @@ class Writer:
     # --- inputs and outputs ------------------------------------------------------------------
 
     def _begin(self) -> Iterator[str]:
-        """Numbers get their names, and small inputs come into the arena."""
+        """Numbers get their names, and inputs come into the arena, but for those that stay."""
         lines: tuple[list[str], list[str]] = [], []
         for number, value in enumerate(self._tape.inputs):
             if isinstance(value, Slot):
@@ -221,9 +221,9 @@ class Writer:
             part = parts.get(value) if isinstance(value, View) else None
             return part or self._names.text(value)
 
-        texts, target = list(map(text, _cast(operation))), text(out)
         if function is multiply:
             return self._product(operation)
+        texts, target = list(map(text, _cast(operation))), text(out)
         name = self._names.object(function)
         named = {key: self._names.text(value) for key, value in keywords}
         if getattr(function, "__name__", "") == "reduce" and named.keys() <= REDUCTION.keys():
@@ -240,7 +240,8 @@ class Writer:
         texts = list(map(self._names.array, views))
         there = [self._names.bound.get(text) for text in texts]
         addresses = tuple(None if array is None else array.ctypes.data for array in there)
-        product = Product(*map(_example, operation.inputs), addresses)
+        a, b = map(_example, operation.inputs)
+        product = Product(a, b, addresses)
         return f"{self._names.object(product)}({', '.join(texts)})"
 
 

@@ -3,9 +3,9 @@
 y[p, o, n] = b[o] + sum over c and k of w[o, c, k] x[stride p + dilation k - before, c, n]: the
 cross-correlation that the field calls convolution. With the elements of a window as a column for
 each sample, that is a product of small matrices for each window (after Chellapilla et al. 2006),
-and the derivatives are products too. Where that is less work, it is done by the convolution theorem
-instead (`fft_convolution`), and where each channel has a kernel of its own element by element
-(`depthwise`).
+and the derivatives are products too. Of a single sample it is one product for many windows. Where
+that is less work, it is done by the convolution theorem instead (`fft_convolution`), and where each
+channel has a kernel of its own element by element (`depthwise`).
 
 Arrays have channels and batch last: see `windows`. A weight is `(O, C/G, *kernel)` where there are
 G groups. In the comments K = C/G * prod(kernel), and P stands for the windows of a block of rows.
@@ -22,6 +22,7 @@ from funcnn.ops import depthwise, fft_convolution
 from funcnn.ops.matmul import multiply, sum_of_products
 from funcnn.ops.moments import sum_over
 from funcnn.ops.windows import (
+    BLOCK_BYTES,
     Windows,
     pad,
     place_windows,
@@ -43,7 +44,7 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
     groups = channels // weight.shape[1]
     if depthwise.is_depthwise(weight.shape, groups):
         return depthwise.convolve(x, weight, windows)
-    if samples == groups == 1:
+    if samples == groups == 1 and _row_fits(weight, windows, x.itemsize):
         return _convolve_one(x, weight, windows)
     if fft_convolution.is_less_work(weight.shape, groups, windows):
         return fft_convolution.convolve(x, weight, windows)
@@ -53,6 +54,12 @@ def convolve(x: Array, weight: Array, windows: Windows) -> Array:
         block = _in_groups(y[rows], groups)
         np.matmul(matrices, columns, out=block)  # (G, O/G, K) @ (P, G, K, N)
     return y
+
+
+def _row_fits(weight: Array, windows: Windows, itemsize: int) -> bool:
+    """Whether the elements of a row of windows are few enough to be copied side by side."""
+    elements = math.prod(windows.outputs[1:]) * math.prod(weight.shape[1:])
+    return elements * itemsize <= BLOCK_BYTES
 
 
 def _convolve_one(x: Array, weight: Array, windows: Windows) -> Array:

@@ -32,6 +32,8 @@ from funcnn.threads import (
 )
 from funcnn.types import Array
 
+DTYPES = np.dtype(np.float32), np.dtype(np.float64)
+"""Those that BLAS multiplies."""
 GRAINS = {0: (4, 12, 24), 1: (16,)}
 """Rows are cut at multiples of one of the first, columns at those of the second."""
 LEAST_WORK = 1 << 20
@@ -51,7 +53,7 @@ def matmul(a: Array, b: Array) -> Array:
     """
     (rows, inner), columns, dtype = a.shape, b.shape[1], a.dtype
     is_small = rows * columns * dtype.itemsize < LEAST_BYTES and rows * inner * columns < LEAST_WORK
-    if is_small or dtype != b.dtype or dtype.char not in "fd" or inner != len(b):
+    if is_small or dtype != b.dtype or dtype not in DTYPES or inner != len(b):
         product: Array = a @ b
         return product
     y = empty((rows, columns), dtype)
@@ -60,8 +62,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
-    """out = a @ b, as `matmul`; out: `(M, N)`, contiguous. All are float32, or all are float64."""
-    kind = a.shape, a.strides, b.shape, b.strides, a.dtype
+    """out = a @ b, as `matmul`; out: `(M, N)`, contiguous, of the dtype that NumPy gives."""
+    kind = a.shape, a.strides, b.shape, b.strides, a.dtype, b.dtype
     product = _products.get(kind)
     if product is None:
         if len(_products) == MOST_KINDS:
@@ -82,8 +84,9 @@ class Product:
     ) -> None:
         (rows, inner), columns = a.shape, b.shape[1]
         self._shape, self._inner, self._addresses = (rows, columns), inner, addresses
-        # Vectors are for other functions of BLAS.
-        self._is_whole = rows * inner * columns < 2 * LEAST_WORK or 1 in (rows, inner, columns)
+        # Vectors are for other functions of BLAS, and other dtypes for none.
+        is_small = rows * inner * columns < 2 * LEAST_WORK or 1 in (rows, inner, columns)
+        self._is_whole = is_small or a.dtype != b.dtype or a.dtype not in DTYPES
         self._axis, self._grain = 0, None
         if not self._is_whole:
             preferred = int(b.size > a.size)  # as each part reads the other matrix whole
@@ -120,7 +123,9 @@ class Product:
         length, other = self._shape[self._axis], self._shape[1 - self._axis]
         cuts = _cuts(length, self._inner * other, most, grain)
         threads = min(threads, len(cuts) - 1)
-        in_parts = product_in_parts(a, b, self._axis, cuts) if threads > 1 else None
+        in_parts = None
+        if threads > 1 and self._grain is not None:  # else its bits might not be np.matmul's
+            in_parts = product_in_parts(a, b, self._axis, cuts)
         return _Division(cuts, threads, in_parts)
 
     def _divide(self, a: Array, b: Array, out: Array, division: "_Division") -> None:

@@ -52,7 +52,8 @@ class Pace:
     def note(self, divided: bool, seconds: float) -> None:
         """The next took so many seconds, divided or whole."""
         if divided:
-            _pause.note(seconds - self._whole)
+            whole = min(self._seconds[False], default=self._whole)  # those of this trial, if any
+            _pause.note(seconds - whole)
         if self._left:
             self._left -= 1
             return

@@ -511,3 +511,49 @@ def test_a_block_in_a_paused_generator_is_left_when_it_is_closed(two_blas_thread
     with ThreadPoolExecutor(1) as other:
         other.submit(paused.close).result(HANG)
     assert blas_threads() == [2]
+
+
+# --- Ctrl-C in tasks -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+def test_after_a_ctrl_c_no_task_is_running_and_no_thread_is_lost():
+    running = [0, 0]
+
+    def work(index):
+        running[index] += 1
+        try:
+            np.sort(numbers)  # outside of the interpreter, where no Ctrl-C is heard
+        finally:
+            running[index] -= 1
+
+    numbers = np.random.default_rng(0).random(2000)
+    tasks = [functools.partial(work, index) for index in range(2)]
+    interrupted = 0
+    with use_threads(2), ctrl_c_by_alarm():
+        run_parallel(tasks)
+        before = threading.active_count()
+        for number in range(500):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + 3 * (number % 100)))
+                for _ in range(100_000):  # until the alarm
+                    run_parallel(tasks)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert running[1] == 0, "a task goes on after Ctrl-C"
+            running[:] = 0, 0
+    assert interrupted == 500
+    assert threading.active_count() <= before + 2
+    with use_threads(2):
+        assert run_parallel([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_an_open_block_is_not_entered_again():
+    block = single_threaded_blas()
+    with block:
+        with pytest.raises(RuntimeError, match="this block is open"):
+            block.__enter__()
+        assert in_single_threaded_blas()
+    assert not in_single_threaded_blas()
+    with block:
+        assert in_single_threaded_blas()

@@ -146,3 +146,22 @@ def test_what_the_model_lets_overflow_may_overflow_in_a_replay():
     for _ in range(3):
         assert same_bits(apply({}, x, wrt=None)[0], fn.Softmax().apply({}, x, wrt=None)[0])
         assert apply.why is None
+
+
+def test_small_inputs_stay_where_they_are_and_those_of_a_step_come_together():
+    model = fn.serial(fn.Dense(4), fn.Relu(), fn.Dense(2))
+    _, params = model.init(fn.random.key(0), (3,))
+    apply, x = fn.compile_apply(model.apply), np.ones((5, 3), np.float32)
+    optimizer = fn.sgd(0.1, momentum=0.9)
+    step = fn.make_train_step(model.apply, fn.mean_squared_error, optimizer, compile=True)
+    state = fn.TrainState.create(params, optimizer)
+    for _ in range(3):
+        apply(params, x, wrt=None)
+        state, _ = step(state, (x, np.ones((5, 2), np.float32)))
+    of_apply, of_step = (
+        next(iter(function._recordings._kinds.values())).programs[0] for function in (apply, step)
+    )
+    assert "= leaf" not in of_apply.source.replace("= leaves", "")
+    assert not of_apply.carries
+    assert of_step.carries
+    assert "= block" in of_step.source

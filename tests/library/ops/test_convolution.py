@@ -386,3 +386,21 @@ def test_one_sample_has_the_same_bits_on_any_number_of_threads(monkeypatch):
             results += [convolve(x, weight, found) for _ in range(8)]  # some of them divided
     for other in results[1:]:
         assert_same_bits(other, results[0])
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f4", "f8", "g"])
+def test_one_sample_of_any_dtype(dtype):
+    found = place_windows((40, 40), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
+    x, weight, _ = random_arrays(np.random.default_rng(0), found, 16, 32, 1, 1)
+    y = convolve(x.astype(dtype), weight.astype(dtype), found)
+    tolerance = 0.1 if dtype == "f2" else 1e-3
+    np.testing.assert_allclose(y.astype("f8"), convolve(x, weight, found), atol=tolerance)
+
+
+def test_the_elements_of_a_long_row_are_not_copied_side_by_side(monkeypatch):
+    found = place_windows((8, 500), (5, 5), (1, 1), (1, 1), (2, 2), (2, 2))
+    x, weight, _ = random_arrays(np.random.default_rng(0), found, 4, 3, 1, 1)
+    expected = convolve(x, weight, found)
+    monkeypatch.setattr(convolution, "BLOCK_BYTES", 500 * 100 * 8 - 1)
+    monkeypatch.setattr(convolution, "_convolve_one", None)
+    np.testing.assert_allclose(convolve(x, weight, found), expected, rtol=1e-9, atol=1e-12)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import funcnn as fn
-from funcnn.ops import gemm_batch
+from funcnn.ops import gemm_batch, pace
 from funcnn.ops import matmul as products
 from funcnn.ops.matmul import matmul
 from funcnn.ops.pace import TIMES
@@ -190,11 +190,16 @@ def test_nor_in_those_of_any_shape(rows, inner, columns, a_order, b_order):
         assert_same_bits(one, other)
 
 
-@pytest.mark.usefixtures("at_once")
-def test_a_matrix_times_its_transpose_has_the_same_bits_too():
-    x = normal((512, 300), np.float32)  # BLAS has a way of its own to multiply x by its transpose
-    pairs = (x.T, x), (x, x.T)
-    results = [of_threads(threads, *pairs) for threads in (1, 2, 5)]
+@pytest.mark.usefixtures("dividing")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(512, 300), (515, 301), (203, 517)])
+def test_a_matrix_times_its_transpose_has_the_same_bits_too(shape, dtype):
+    x = normal(shape, dtype)  # BLAS has a way of its own to multiply x by its transpose
+    x.setflags(write=False)
+    results = []
+    for threads in (1, 2, 5):
+        with use_threads(threads), single_threaded_blas():
+            results.append([matmul(x.T, x), matmul(x, x.T)])
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
 
@@ -432,6 +437,7 @@ def test_a_product_is_divided_where_that_takes_less_time(monkeypatch):
     divided = []
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(products.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(pace, "_pause", pace._Pause())
 
     def taking(seconds, function):
         def work(*arguments, **keywords):
@@ -454,6 +460,20 @@ def test_a_product_is_divided_where_that_takes_less_time(monkeypatch):
             divided.clear()
             of_threads(2, LARGE)
         assert divided == expected
+
+
+@pytest.mark.usefixtures("dividing")
+@pytest.mark.parametrize(
+    ("a_dtype", "b_dtype"), [("f2", "f2"), (">f4", ">f4"), ("f8", "i8"), ("i8", "f8"), ("c8", "c8")]
+)
+def test_other_dtypes_are_multiplied_by_numpy(a_dtype, b_dtype):
+    a, b = (np.round(9 * LARGE[i]).astype(dtype) for i, dtype in enumerate((a_dtype, b_dtype)))
+    expected = a @ b
+    out = np.empty(expected.shape, expected.dtype)
+    for _ in range(3):
+        with use_threads(2), single_threaded_blas():
+            products.multiply(a, b, out)
+        assert_same_bits(out, expected)
 
 
 @has_batches

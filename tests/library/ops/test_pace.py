@@ -60,7 +60,7 @@ def test_both_ways_are_tried_anew_ever_less_often_while_nothing_changes():
 
 def test_what_has_changed_is_found_out():
     pace = paced()
-    products(pace, FIRST + 2 * TIMES, divided=1.0 + 0.1 * MOST_LOST)
+    products(pace, FIRST + 2 * TIMES, divided=1.0 + 0.01 * MOST_LOST)
     assert products(pace, FIRST) == [False] * FIRST
 
 
@@ -93,6 +93,14 @@ def test_when_too_much_is_lost_there_is_a_pause_for_all_kinds(late, clock):
         clock.now += 0.002 * PAUSE
         assert pace.divides_next()
         assert other.divides_next()
+
+
+def test_a_first_trial_may_lose_too_much(clock):
+    pace, other = Pace(), paced()
+    products(pace, TIMES + 1, divided=1.0 + 2 * MOST_LOST)
+    assert not other.divides_next()
+    clock.now += PAUSE
+    assert other.divides_next()
 
 
 def test_a_trial_that_a_pause_interrupts_goes_on_after_it(clock):
