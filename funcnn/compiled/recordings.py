@@ -118,7 +118,7 @@ class Recordings:
                 return self._plain("the replay failed", first, second)
             if self._is_step and program.carries:
                 self._last = _Last(kind, result[0], carried, block_after)
-            elif self._last is None or self._last.first is not first:
+            elif (last := self._last) is None or last.first is not first or last.kind is not kind:
                 number = len(leaves) - len(tree.leaves(second))
                 self._last = _Last(kind, first, leaves[:number], None)
             if program is not kind.programs[0]:

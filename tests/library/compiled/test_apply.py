@@ -7,6 +7,7 @@ from helpers import normal_batch
 from library.compiled.compiled_steps import read_only
 
 import funcnn as fn
+from funcnn.compiled import recordings
 from funcnn.compiled.proof import same_bits
 
 CASES = [
@@ -165,3 +166,21 @@ def test_small_inputs_stay_where_they_are_and_those_of_a_step_come_together():
     assert not of_apply.carries
     assert of_step.carries
     assert "= block" in of_step.source
+
+
+def test_arguments_like_the_last_are_recognized_whatever_came_before(monkeypatch):
+    asked = []
+    signature_of = recordings.signature_of
+    monkeypatch.setattr(
+        recordings, "signature_of", lambda arguments: asked.append(1) or signature_of(arguments)
+    )
+    model = fn.serial(fn.Dense(4), fn.Relu(), fn.Dense(2))
+    _, params = model.init(fn.random.key(0), (3,))
+    apply = fn.compile_apply(model.apply)
+    for rows in (5, 1, 5, 1):
+        x = np.ones((rows, 3), np.float32)
+        for _ in range(3):
+            apply(params, x, wrt=None)
+        asked.clear()
+        apply(params, x, wrt=None)
+        assert asked == []
