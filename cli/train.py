@@ -24,8 +24,11 @@ from funcnn.cli.options import (
     threads_option,
 )
 from funcnn.experiments.errors import InputError, quoted
-from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.settings import dashed
+from funcnn.experiments.tasks.changes import changed, read_settings
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
+from funcnn.experiments.tasks.own_models import OwnModel
+from funcnn.experiments.tasks.recipes import RECIPES
+from funcnn.experiments.tasks.settings import as_option, dashed
 from funcnn.experiments.tasks.sizes import usual_sizes
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.learner import Learner, expect_init_used, make_learner
@@ -54,6 +57,12 @@ from funcnn.experiments.training.run_folder import RunFolder
     help="Settings of an earlier run (its config.json); other options change them.",
 )
 @click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="Settings that were chosen for accuracy; other options change them.",
+)
+@click.option("--show", is_flag=True, help="Print the settings, and train nothing.")
+@click.option(
     "--resume",
     "resume_run",
     metavar="RUN",
@@ -77,6 +86,8 @@ def train(
     no_compile: bool,
     out: Path | None,
     config_file: Path | None,
+    recipe: str | None,
+    show: bool,
     resume_run: Path | None,
     allow_changed_data: bool,
     distributed: bool,
@@ -92,6 +103,7 @@ def train(
       funcnn train --arch mlp2 --data mnist --hidden 64 --activation tanh
       funcnn train --arch points --data points-linear
       funcnn train --model mine.py:cnn --set width=64
+      funcnn train --recipe fashion-mlp --show
       funcnn train --resume runs/mlp3-fashion-mnist-001
       funcnn train --resume runs/mlp3-fashion-mnist-001 --epochs 60
     """
@@ -113,7 +125,8 @@ def train(
     own, options = own_network(model, sets, given(settings))
     if resume_run is not None:
         options.pop("arch" if own else "", None)
-        also = [*options, *given({"out": out, "config": config_file})]
+        also = [*options, *given({"out": out, "config": config_file, "recipe": recipe})]
+        also += ["show"] * show
         also = [name for name in also if name != "epochs"]
         if also:
             name = dashed(also[0])
@@ -136,13 +149,12 @@ def train(
             if run.extension is not None and not quiet:
                 echo(run.extension, err=as_json)
         else:
-            values = (
-                RunConfig.changed(config_file, options, own)
-                if config_file
-                else {"arch": "mlp3"} | options
-            )
+            values = _values(config_file, recipe, options, own)
             config = RunConfig.resolve(values, own)
             expect_init_used(options, [config])
+            if show:
+                _show(config, as_json)
+                return
             if no_compile:
                 _expect_numpy(config)
             run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
@@ -183,6 +195,33 @@ def train(
         f"({summary['snapshot_is']})"
     )
     echo(f"{summary['parameters']:,} parameters, {summary['seconds']:.1f} s, all in {run.folder}")
+
+
+def _values(
+    config_file: Path | None, recipe: str | None, options: dict[str, Any], own: OwnModel | None
+) -> dict[str, Any]:
+    """The settings that a run begins with. Raises `InputError`."""
+    if recipe is not None:
+        for name, given_too in (("config", config_file), ("model", own)):
+            if given_too is not None:
+                raise InputError(
+                    f"--recipe {recipe} has a network and settings: leave out --{name}"
+                )
+        return changed(RECIPES[recipe].settings, options, f"--recipe {recipe}")
+    if config_file is not None:
+        return changed(read_settings(config_file, own), options, config_file, own)
+    return {"arch": "mlp3"} | options
+
+
+def _show(config: RunConfig, as_json: bool) -> None:
+    """Print all settings, as a config file has them or as options."""
+    if as_json:
+        print_json(config.as_data())
+        return
+    for name, value in config.as_data().items():
+        if not isinstance(value, dict):
+            kind = SETTINGS[name]
+            click.echo(f"{dashed(name):16} {kind.none if value is None else as_option(value)}")
 
 
 def _expect_numpy(config: RunConfig) -> None:

@@ -85,7 +85,7 @@ from funcnn.optimizers.base import (
     averaged_params,
     chain,
 )
-from funcnn.optimizers.parts import flatten, freeze, masked, partition
+from funcnn.optimizers.parts import flatten, freeze, masked, partition, weight_mask
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -238,6 +238,7 @@ __all__ = [
     "trace",
     "tree",
     "value_and_grad",
+    "weight_mask",
     "weighted",
     "write_statistics",
 ]

@@ -104,10 +104,19 @@ class TorchLearner:
         parameters = self._module.parameters()
         return list(torch_optimizer(self._task.config, parameters, self._task.total_steps))
 
+    @cached_property
+    def _average(self) -> Any | None:
+        """The module with the running average of the params; None: there is none."""
+        if not (decay := self._task.config.average):
+            return None
+        swa = torch.optim.swa_utils
+        return swa.AveragedModel(self._module, multi_avg_fn=swa.get_ema_multi_avg_fn(decay))
+
     @property
     def params(self) -> Tree:
-        """The params so far, copied."""
-        return params_of(self._module, self._task.model, self._like)
+        """The params so far, or their average, copied."""
+        module = self._module if self._average is None else self._average.module
+        return params_of(module, self._task.model, self._like)
 
     @property
     def parameters(self) -> int:
@@ -132,8 +141,11 @@ class TorchLearner:
             "scheduler": {"last_epoch": scheduler.last_epoch},
             "generator": self._generator,
         }
+        if self._average is not None:
+            parts["average"] = self._average.state_dict()
         torch.save(parts, rest)
-        state = {"params": self.params, "torch": np.frombuffer(rest.getvalue(), np.uint8)}
+        params = params_of(self._module, self._task.model, self._like)
+        state = {"params": params, "torch": np.frombuffer(rest.getvalue(), np.uint8)}
         fn.save(path, state, notes=notes)
 
     def load(self, path: Path) -> Any:
@@ -148,6 +160,8 @@ class TorchLearner:
             self._training[0].load_state_dict(parts["optimizer"])
             self._training[1] = self._scheduler_after(parts["scheduler"]["last_epoch"])
             self._generator = parts["generator"]
+            if self._average is not None:
+                self._average.load_state_dict(parts["average"])
         except (InputError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())
             raise fn.SnapshotError(f"{path}: not the state of such a run ({reason})") from None
@@ -176,11 +190,16 @@ class TorchLearner:
         """The batches of an epoch, `(x, y)` of `(N, ...)` each, in an order of torch's."""
         torch.set_rng_state(self._generator)
         x, y = self._task.data.train
-        size = self._task.batch_size
+        size, augment = self._task.batch_size, self._task.augment
+        rng = fn.random.fold_in(self._task.key(4), epoch)
         order = torch.randperm(len(x)).numpy() if self._task.shuffles else np.arange(len(x))
         for step in range(self._task.steps_per_epoch):
             chosen = order[step * size : (step + 1) * size]
-            yield self._task.prepare(x[chosen]), y[chosen]
+            batch = x[chosen], y[chosen]
+            if augment is not None:  # with funcnn's: what differs is the training
+                batch = augment(fn.random.fold_in(rng, step), batch)
+            inputs, targets = batch
+            yield self._task.prepare(inputs), targets
         self._generator = torch.get_rng_state()
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -192,6 +211,8 @@ class TorchLearner:
         loss = self._loss(outputs, as_targets(y, outputs))
         loss.backward()
         optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self._module)
         rate = scheduler.get_last_lr()[0]
         scheduler.step()
         detached = outputs.detach().numpy()

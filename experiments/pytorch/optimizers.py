@@ -24,8 +24,13 @@ def torch_optimizer(
 
     Step for step it does what `config.build_optimizer(config, total_steps)` does.
     """
+    groups = list(parameters)
+    if config.decayed == "weights":
+        weights = [parameter for parameter in groups if parameter.ndim > 1]
+        others = [parameter for parameter in groups if parameter.ndim <= 1]
+        groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
     optimizer = OPTIMIZERS[config.optimizer](
-        parameters, config.lr, config.momentum, config.weight_decay
+        groups, config.lr, config.momentum, config.weight_decay
     )
     return optimizer, torch_scheduler(optimizer, config, total_steps)
 

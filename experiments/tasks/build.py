@@ -9,10 +9,10 @@ from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, kind_of, sizes_text
 from funcnn.experiments.tasks.architectures import KEYWORDS, loss_of
 from funcnn.experiments.tasks.config import RunConfig
-from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.optimizers import DECAYED, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.own_settings import OWN
-from funcnn.optimizers.base import AnyOptimizer, is_optimizer
+from funcnn.optimizers.base import AnyOptimizer, average_params, chain, is_optimizer
 from funcnn.schedules import Schedule
 from funcnn.types import Array, Layer, Loss, Shape
 
@@ -94,9 +94,12 @@ def build_optimizer(config: RunConfig, total_steps: int) -> AnyOptimizer:
     """The optimizer of a run of so many steps, which its learning rate depends on."""
     schedule = SCHEDULES[config.schedule](config.lr, total_steps)
     if config.own is not None and config.optimizer == OWN:
-        return _own_optimizer(config.own, schedule)
-    choice = OPTIMIZERS[config.optimizer]
-    return choice.build(schedule, config.momentum, config.weight_decay)
+        optimizer = _own_optimizer(config.own, schedule)
+    else:
+        optimizer = OPTIMIZERS[config.optimizer].build(
+            schedule, config.momentum, config.weight_decay, DECAYED[config.decayed]
+        )
+    return chain(optimizer, average_params(config.average)) if config.average else optimizer
 
 
 def _own_optimizer(own: OwnModel, schedule: Schedule) -> AnyOptimizer:

@@ -4,12 +4,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from funcnn.experiments.data.datasets import DEFAULT_VAL_SIZE, NAMES, POINT_SETS, SPLITS
-from funcnn.experiments.errors import InputError, expect_text, quoted
-from funcnn.experiments.system.json_files import read_record
+from funcnn.experiments.errors import InputError, expect_text
 from funcnn.experiments.tasks.architectures import (
     ARCHITECTURES,
     HIGHEST_LR,
@@ -17,8 +15,9 @@ from funcnn.experiments.tasks.architectures import (
     Architecture,
     architecture_of,
 )
+from funcnn.experiments.tasks.augmentations import NONE, Augmentations
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
-from funcnn.experiments.tasks.optimizers import OF_OPTIMIZER, OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.optimizers import DECAYED, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.tasks.own_settings import OWN, check_own
 from funcnn.experiments.tasks.settings import (
@@ -31,7 +30,6 @@ from funcnn.experiments.tasks.settings import (
     Sizes,
     Whole,
     dashed,
-    is_of_same_name,
     is_reference,
     setting,
     unknown_name,
@@ -108,6 +106,15 @@ class RunConfig:
         "How much of earlier gradients stays in a step, the b1 of adam, adamw and adamax.",
     )
     weight_decay: float = setting(Number(), 5e-4, "Pull of every weight to 0.")
+    decayed: str = setting(
+        Choice(DECAYED), "all", "What that pulls: all params, or weights but no biases and norms."
+    )
+    average: float = setting(
+        Number(below=1),
+        0.0,
+        "Measure and keep a running average of the params, of this decay for each step, as 0.999; "
+        "0: the params themselves.",
+    )
     schedule: str = setting(
         Choice(SCHEDULES),
         "cosine",
@@ -128,6 +135,13 @@ class RunConfig:
         defaults="{}; 0 for squared-error",
     )
     dropout: float = setting(Number(below=1), 0.0, "Rate after each hidden layer.")
+    augment: str = setting(
+        Augmentations(),
+        NONE,
+        "What is done to the images of each batch, each drawn anew: some of shift (pixels), flip, "
+        "affine (degrees, scale, shear, pixels), elastic (pixels, their smoothness) and erase, as "
+        "flip+shift=2+affine=10:0.1.",
+    )
     seed: int = setting(Whole(0), 0, "Every random choice.")
     class_weights: str = setting(
         Choice(CLASS_WEIGHTS),
@@ -164,6 +178,8 @@ class RunConfig:
                 _check(name, getattr(self, name))
         expect_text(self.data, f"--data {self.data}")
         self._check_network()
+        if self.augment != NONE and architecture.binary:
+            _refuse("augment", self.augment, f"{NONE} for --arch {self.arch}, which is for points")
         if self.label_smoothing and architecture.binary:
             _refuse("label_smoothing", self.label_smoothing, f"0 for --arch {self.arch}")
         if self.label_smoothing and self.loss == "squared-error":
@@ -251,47 +267,6 @@ class RunConfig:
             if isinstance(values[name], list):  # of JSON
                 values[name] = tuple(values[name])
         return cls(**values, own=own)
-
-    @classmethod
-    def read(cls, path: Path, own: OwnModel | None = None) -> dict[str, Any]:
-        """The values in a config file, every one good. Raises `InputError`, naming the file.
-
-        own: the network, if it is of a user's own.
-        """
-        if (path / "config.json").is_file():
-            raise InputError(f"{path} is a folder: give {quoted(path / 'config.json')}")
-        values = read_record(path, "a config file")
-        try:
-            cls.resolve(values, own)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        return values
-
-    @classmethod
-    def changed(
-        cls, path: Path, options: Mapping[str, Any], own: OwnModel | None = None
-    ) -> dict[str, Any]:
-        """The values of a config file, with the given ones in their place.
-
-        Where nothing else is given, a change of optimizer or loss takes the defaults of the new
-        one, and a change from or to an activation that limits the lr the lr that suits the new one.
-        Raises `InputError`, as `read`, and for another architecture.
-        """
-        values = cls.read(path, own)
-        if own is not None and is_of_same_name(own.name, values["arch"]):
-            values["arch"] = own.name  # by another path
-        if options.get("arch", values["arch"]) != values["arch"]:
-            raise InputError(f"--arch {options['arch']}: {path} is of {values['arch']}")
-        before = cls.resolve(values, own)
-        stale: tuple[str, ...] = ()
-        activations = {before.activation, options.get("activation", before.activation)}
-        if len(activations) > 1 and not activations.isdisjoint(HIGHEST_LR):
-            stale = ("lr",)
-        if options.get("optimizer", before.optimizer) != before.optimizer:
-            stale = OF_OPTIMIZER
-        if options.get("loss", before.loss) != before.loss:
-            stale = (*stale, "label_smoothing")
-        return {k: v for k, v in values.items() if k not in stale} | dict(options)
 
     def as_data(self) -> dict[str, Any]:
         """All settings, as JSON can hold them: `resolve` of them is this config again."""

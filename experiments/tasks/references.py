@@ -34,9 +34,10 @@ OPTION_NAMES = frozenset(
             "path",
             "progress",
             "quiet",
+            "recipe",
             "resume",
         ),
-        *("scheduler", "seeds", "set", "steps", "threads", "trial"),
+        *("scheduler", "seeds", "set", "show", "steps", "threads", "trial"),
     )
 )
 """What no setting of a network can be called: names of options, and of arguments in a script."""

@@ -9,9 +9,11 @@ import numpy as np
 
 import funcnn as fn
 from funcnn._reductions import Value
+from funcnn.augmentations import Augmentation
 from funcnn.experiments.data.datasets import Dataset
 from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.augmentations import parse_augmentations
 from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
@@ -144,12 +146,19 @@ class Task(NamedTuple):
         """Stored inputs `(N, ...)` to what the model takes: normalised, or as a user's own does."""
         return preparation(self.config, self.data, self.input_shape)
 
+    @property
+    def augment(self) -> Augmentation | None:
+        """What is done to each batch of stored inputs; None: nothing."""
+        return parse_augmentations(self.config.augment)
+
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
+        augment = self.augment
         every = fn.batches(
             self.data.train,
             self.batch_size,
-            rng=fn.random.fold_in(self.key(3), epoch) if self.shuffles else None,
+            rng=fn.random.fold_in(self.key(3), epoch) if self.shuffles or augment else None,
+            augment=augment,
             preprocess=self.prepare,
         )
         return itertools.islice(every, self.steps_per_epoch)  # the last one may be left out

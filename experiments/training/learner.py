@@ -32,7 +32,10 @@ class Learner(Protocol):
 
     @property
     def params(self) -> Tree:
-        """The params so far, as a tree of the task's model; later steps do not change them."""
+        """The params so far, as a tree of the task's model; later steps do not change them.
+
+        If the task averages them, that average.
+        """
 
     @property
     def parameters(self) -> int:
@@ -85,14 +88,20 @@ class NumpyLearner:
 
     @property
     def params(self) -> Tree:
-        """The params so far."""
-        return self._state.params
+        """The params so far, or their average."""
+        params = self._state.params
+        if not self._task.config.average:
+            return params
+        average = fn.averaged_params(self._state.opt_state)
+        return fn.tree.map_with_path(  # of running statistics it is late by a step
+            lambda path, mean, last: last if _is_statistic(path) else mean, average, params
+        )
 
     @property
     def parameters(self) -> int:
         """How many numbers are learned."""
-        leaves = fn.tree.leaves_with_path(self.params)
-        return sum(leaf.size for path, leaf in leaves if "running_" not in path)
+        leaves = fn.tree.leaves_with_path(self._state.params)
+        return sum(leaf.size for path, leaf in leaves if not _is_statistic(path))
 
     @property
     def steps_done(self) -> int | None:
@@ -128,6 +137,10 @@ class NumpyLearner:
         model, prepare = self._task.model, self._task.prepare
         outputs: Array = fn.predict(model.apply, params, x, preprocess=prepare)
         return outputs
+
+
+def _is_statistic(path: str) -> bool:
+    return "running_" in path
 
 
 def _steps_of(state: Any) -> int | None:

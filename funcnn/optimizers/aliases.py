@@ -13,6 +13,7 @@ from funcnn._arguments import check_number
 from funcnn._pickling import recorded
 from funcnn._written import by_shapes
 from funcnn.optimizers.base import Optimizer, State, chain, rate_at, zeros_like
+from funcnn.optimizers.parts import Mask
 from funcnn.optimizers.scaling import (
     scale_by_adam,
     scale_by_adamax,
@@ -126,10 +127,12 @@ def adamw(
     b2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 1e-2,
+    mask: Mask = None,
 ) -> Optimizer:
     """w = w - learning_rate (u + weight_decay w), u of `scale_by_adam`. As `torch.optim.AdamW`.
 
-    Loshchilov and Hutter 2019.
+    mask: what to decay, as in `add_decayed_weights`; None is everything, `weight_mask` leaves
+    biases and norms alone. Loshchilov and Hutter 2019.
 
     >>> optimizer, params = fn.adamw(0.01), np.array([1.0, -2.0])
     >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)
@@ -138,7 +141,7 @@ def adamw(
     """
     return chain(
         scale_by_adam(b1, b2, eps),
-        add_decayed_weights(weight_decay),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 

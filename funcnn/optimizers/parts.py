@@ -60,6 +60,19 @@ def masked(optimizer: AnyOptimizer, mask: Mask) -> Optimizer:
     return Optimizer(init, update)
 
 
+def weight_mask(params: Tree) -> Tree:
+    """True for the weights of dense layers and convolutions, False for biases and norms.
+
+    Those have an axis for the inputs and one for the outputs, two at least, and these one for the
+    outputs alone. A `Mask` for weight decay, which is there for what multiplies inputs. As
+    `jax.tree.map(lambda w: w.ndim > 1, params)`, which optax's users write.
+
+    >>> fn.weight_mask({"weight": np.ones((3, 2)), "bias": np.ones(2)})
+    {'bias': False, 'weight': True}
+    """
+    return tree.map(lambda w: np.ndim(w) > 1, params)
+
+
 @recorded
 def freeze(mask: Mask) -> Optimizer:
     """u = 0 where `mask` is True; the other leaves pass unchanged. As `optax.freeze`.

@@ -118,8 +118,8 @@ def add_decayed_weights(weight_decay: float, mask: Mask = None) -> Optimizer:
     """u = g + weight_decay w. As `optax.add_decayed_weights`.
 
     Before `sgd` it is the `weight_decay` of torch's SGD. weight_decay: at least 0.
-    mask: what to decay, as in `masked`; None is everything. All but the biases, for instance:
-    `add_decayed_weights(1e-4, lambda params: fn.tree.map(lambda w: w.ndim > 1, params))`.
+    mask: what to decay, as in `masked`; None is everything, `weight_mask` leaves biases and norms
+    alone.
 
     >>> optimizer, params = fn.add_decayed_weights(0.1), np.array([1.0, -2.0])
     >>> updates, state = optimizer.update(np.array([0.5, 4.0]), optimizer.init(params), params)

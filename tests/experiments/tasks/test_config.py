@@ -15,14 +15,23 @@ from funcnn.experiments.data.datasets import SPLITS
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.tasks.architectures import ARCHITECTURES, LOSSES
 from funcnn.experiments.tasks.build import build_network, build_optimizer
+from funcnn.experiments.tasks.changes import changed, read_settings
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.optimizers.transforms import learning_rates
 
 FIELDS = set(SETTINGS)
+
+
+def changed_file(path, options):
+    """The settings of a config file with options, as `funcnn train --config` takes them."""
+    return changed(read_settings(path), options, path)
+
+
 LATER = {"weight_init": "auto", "loss": "cross-entropy", "split": "stratified", "test_curve": False}
 LATER |= {"class_weights": "none", "drop_last": False, "patience": None}
+LATER |= {"augment": "none", "average": 0.0, "decayed": "all"}
 MLP3 = dataclasses.asdict(RunConfig.resolve({"arch": "mlp3"}))
 CNN3 = dataclasses.asdict(RunConfig.resolve({"arch": "cnn3"}))
 
@@ -161,13 +170,13 @@ def test_a_changed_config_has_the_learning_rate_that_suits_what_changed(
     values = {"arch": "mlp3"} | earlier
     text = RunConfig.resolve(values).to_json() if whole else json.dumps(values)
     (tmp_path / "config.json").write_text(text)
-    assert RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options)).lr == lr
+    assert RunConfig.resolve(changed_file(tmp_path / "config.json", options)).lr == lr
 
 
 def test_an_option_that_says_what_the_config_leaves_to_the_default_changes_nothing(tmp_path):
     (tmp_path / "config.json").write_text('{"arch": "mlp3", "lr": 0.3, "momentum": 0.5}')
     options = {"optimizer": "sgd", "activation": "relu"}
-    config = RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options))
+    config = RunConfig.resolve(changed_file(tmp_path / "config.json", options))
     assert (config.lr, config.momentum) == (0.3, 0.5)
 
 
@@ -189,7 +198,7 @@ def test_a_changed_config_has_the_label_smoothing_that_suits_its_loss(
     values = {"arch": "mlp3"} | earlier
     text = RunConfig.resolve(values).to_json() if whole else json.dumps(values)
     (tmp_path / "config.json").write_text(text)
-    changed = RunConfig.resolve(RunConfig.changed(tmp_path / "config.json", options))
+    changed = RunConfig.resolve(changed_file(tmp_path / "config.json", options))
     assert changed.label_smoothing == smoothing
 
 
@@ -244,13 +253,13 @@ def test_a_config_file_from_before_a_setting_has_what_was_done_then(tmp_path, ar
     for name, before in LATER.items():
         assert values.pop(name) == before
     (tmp_path / "config.json").write_text(json.dumps(values))
-    assert RunConfig.resolve(RunConfig.read(tmp_path / "config.json")) == config
+    assert RunConfig.resolve(read_settings(tmp_path / "config.json")) == config
 
 
 def test_a_config_file_is_read_back(tmp_path):
     config = RunConfig.resolve({"arch": "points", "data": "points-linear", "seed": 5})
     (tmp_path / "config.json").write_text(config.to_json())
-    assert RunConfig.resolve(RunConfig.read(tmp_path / "config.json")) == config
+    assert RunConfig.resolve(read_settings(tmp_path / "config.json")) == config
 
 
 WRONG = [
@@ -356,17 +365,17 @@ def test_a_damaged_config_file_is_an_input_error_that_names_it(tmp_path, content
     file = tmp_path / "config.json"
     file.write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
-        RunConfig.read(file)
+        read_settings(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_config_file_that_cannot_be_read_is_an_input_error_that_names_it(tmp_path):
     with pytest.raises(InputError, match="No such file") as caught:
-        RunConfig.read(tmp_path / "none.json")
+        read_settings(tmp_path / "none.json")
     assert str(tmp_path / "none.json") in str(caught.value)
     with pytest.raises(InputError, match="Is a directory"):
-        RunConfig.read(tmp_path)
+        read_settings(tmp_path)
 
 
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))

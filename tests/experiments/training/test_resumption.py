@@ -13,7 +13,7 @@ from training_runs import finished, resumed, tiny, without_seconds
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.training import run as training_run
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.run import TrainingRun
@@ -477,6 +477,6 @@ def test_what_is_to_be_pasted_is_quoted(images, tmp_path, no_figures):
     change_config(run.folder, epochs=7)
     refused(run.folder, f"or give --resume '{run.folder}' --epochs 7")
     with pytest.raises(InputError, match=f"give '{run.folder.config}'$"):
-        RunConfig.read(run.folder.path)
+        read_settings(run.folder.path)
     with pytest.raises(InputError, match=f"give its folder, '{run.folder}'$"):
         RunFolder.open(run.folder.last)
