@@ -13,9 +13,18 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 import functools as _functools
 import typing as _typing
 
-from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
+from funcnn import (
+    _elsewhere,
+    activations,
+    augmentations,
+    initializers,
+    random,
+    schedules,
+    threads,
+    tree,
+)
 from funcnn._snapshot_trees import SnapshotError
-from funcnn.batching import batches
+from funcnn.batching import batches, prefetch
 from funcnn.checks import check_layer
 from funcnn.compiled.apply import compile_apply
 from funcnn.gradcheck import CheckFailure, check_vjp
@@ -121,7 +130,7 @@ if not _typing.TYPE_CHECKING:  # which would take any name to be there
     def __getattr__(name, module=__name__):
         raise _elsewhere.no_attribute(module, name, __all__)
 
-    for _module in (activations, initializers, random, schedules, threads, tree):
+    for _module in (activations, augmentations, initializers, random, schedules, threads, tree):
         _module.__getattr__ = _functools.partial(__getattr__, module=_module.__name__)
 
 
@@ -175,6 +184,7 @@ __all__ = [
     "adamw",
     "add_decayed_weights",
     "apply_updates",
+    "augmentations",
     "average_params",
     "averaged_params",
     "batches",
@@ -213,6 +223,7 @@ __all__ = [
     "precision",
     "predict",
     "predicted_classes",
+    "prefetch",
     "random",
     "recall",
     "residual",

@@ -14,7 +14,15 @@ R = TypeVar("R")
 
 signature = functools.cache(inspect.signature)  # of the constructors here, which are few
 
-SUBMODULES = "activations", "initializers", "random", "schedules", "threads", "tree"
+SUBMODULES = (
+    "activations",
+    "augmentations",
+    "initializers",
+    "random",
+    "schedules",
+    "threads",
+    "tree",
+)
 """Those whose functions are not at the top of `funcnn`."""
 
 # --- names -----------------------------------------------------------------------------------

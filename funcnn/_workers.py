@@ -14,7 +14,12 @@ class Worker:
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         self._result: tuple[Any, BaseException | None] = None, None
-        threading.Thread(target=self._serve, name="funcnn", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="funcnn", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread is one of this process: a forked child has none of its parent's."""
+        return self._thread.is_alive()
 
     def _serve(self) -> None:
         while True:
@@ -41,6 +46,17 @@ class Worker:
         ended.acquire()
         result, self._result = self._result, (None, None)
         return result
+
+    def leave(self) -> threading.Event:
+        """Nobody asks for what the task gives: once it has ended, which the event says, be idle."""
+        ended = threading.Event()
+        self._tasks.put(functools.partial(self._give_back, ended))
+        return ended
+
+    def _give_back(self, ended: threading.Event) -> None:
+        self._result = None, None
+        idle.append(self)
+        ended.set()
 
 
 idle: list[Worker] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 C = TypeVar("C", bound=type)
 
-_SUBMODULES = "activations", "initializers", "schedules"
+_SUBMODULES = "activations", "augmentations", "initializers", "schedules"
 """Those whose functions are not at the top of `funcnn`."""
 
 

@@ -1,18 +1,23 @@
 """Passes over data in batches."""
 
+import contextvars
+import functools
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast
 
 from funcnn import random
 from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
 from funcnn._elsewhere import answered
+from funcnn._workers import Worker, idle
 from funcnn._written import written
+from funcnn.augmentations import Augmentation
 from funcnn.random import Key
-from funcnn.types import Array, Arrays
+from funcnn.types import Array, Arrays, Batch
 
-Batch = tuple[Arrays, Arrays]
-"""Inputs and targets, of one length; each an array, or a tuple of arrays."""
+T = TypeVar("T")
+
 Preprocess = Callable[[Array], Array]
 """What makes a batch of stored inputs (pixels, say) into a batch that the model takes."""
 
@@ -23,6 +28,9 @@ class Batches:
     With a key, every pass has an order of its own: the first that of the key, pass i that of
     `fold_in(key, i)`. So it counts the passes that were begun, and that is all that changes.
     `next(batches)` draws from one pass, as from an iterator.
+
+    What is drawn for batch i of a pass with the key k has the key `fold_in(split(k)[0], i)`, which
+    is neither the order's nor that of any other batch.
     """
 
     def __init__(
@@ -30,12 +38,13 @@ class Batches:
         data: Batch,
         batch_size: int,
         rng: Key | None,
+        augment: Augmentation | None,
         preprocess: Preprocess | None,
         drop_last: bool,
     ) -> None:
         self._x, self._y = data
         self._batch_size, self._drop_last = batch_size, drop_last
-        self._rng, self._preprocess = rng, preprocess
+        self._rng, self._augment, self._preprocess = rng, augment, preprocess
         self._passes = 0
         self._drawn: Iterator[Batch] | None = None
 
@@ -61,14 +70,25 @@ class Batches:
 
     def _pass(self, rng: Key | None) -> Iterator[Batch]:
         order = None if rng is None else random.permutation(rng, count_rows(self._x))
+        draws = None if rng is None else random.split(rng)[0]
         size = self._batch_size
-        for start in range(0, len(self) * size, size):
-            rows = slice(start, start + size)
+        for index in range(len(self)):
+            rows = slice(index * size, (index + 1) * size)
             chosen: Any = rows if order is None else order[rows]
-            inputs = pick(self._x, chosen)
+            batch = pick(self._x, chosen), pick(self._y, chosen)
+            if self._augment is not None and draws is not None:
+                batch = _augmented(self._augment(random.fold_in(draws, index), batch))
+            inputs, targets = batch
             if self._preprocess is not None:
                 inputs = self._preprocess(inputs)
-            yield inputs, pick(self._y, chosen)
+            yield inputs, targets
+
+
+def _augmented(batch: Any) -> Batch:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise not_a_pair("what augment(rng, (x, y)) gives", batch)
+    x, y = batch
+    return x, y
 
 
 @answered
@@ -77,6 +97,7 @@ def batches(
     batch_size: int,
     *,
     rng: Key | None = None,
+    augment: Augmentation | None = None,
     preprocess: Preprocess | None = None,
     drop_last: bool = False,
 ) -> Batches:
@@ -85,10 +106,12 @@ def batches(
     data: `(x, y)`, `(N, ...)` each, or a tuple of such arrays: x of a network with several inputs,
     y as for `weighted`. What NumPy reads, a Series say, is taken by position. batch_size: 1 to N.
     rng: the order, shuffled anew for each key and each pass; None keeps the order of the data.
-    preprocess: applied to each batch of x, so that x may stay bytes in memory.
+    augment: `augment(key, (x, y))` gives what takes the place of each batch as it is stored, with a
+    key of the batch's own: one of `fn.augmentations`, say. It needs rng.
+    preprocess: applied to each batch of x after that, so that x may stay bytes in memory.
     drop_last: leave out a smaller last batch, as in `torch.utils.data.DataLoader`.
-    Raises `ValueError` for another batch size or different lengths, `TypeError` for what is no
-    array, at once.
+    Raises `ValueError` for another batch size, different lengths or an augment without rng,
+    `TypeError` for what is no array, at once.
 
     >>> data = np.arange(5.0)[:, None], np.arange(5)
     >>> [y for x, y in fn.batches(data, 2, rng=fn.random.key(0))]
@@ -100,7 +123,11 @@ def batches(
     check_flag("drop_last", drop_last)
     if rng is not None:
         random.key_data(rng)  # says now that it is no key
-    return Batches((x, y), batch_size, rng, preprocess, drop_last)
+    if augment is not None and not callable(augment):
+        raise TypeError(f"augment is a function of a key and a batch, got {shown(augment)}")
+    if augment is not None and rng is None:
+        raise ValueError("augment draws from a key: batches(..., rng=fn.random.key(0))")
+    return Batches((x, y), batch_size, rng, augment, preprocess, drop_last)
 
 
 def check_batch_size(batch_size: int, examples: int) -> int:
@@ -147,3 +174,75 @@ def pick(arrays: Arrays, chosen: Any) -> Arrays:
     if isinstance(arrays, tuple):
         return tuple(pick(part, chosen) for part in arrays)
     return arrays[chosen]
+
+
+# --- ahead -----------------------------------------------------------------------------------
+
+
+class Prefetched(Generic[T]):
+    """Batches of which each is prepared while the one before it is in use."""
+
+    def __init__(self, batches: Iterable[T]) -> None:
+        self._batches = batches
+        self._left: list[tuple[Worker, threading.Event]] = []
+
+    def __repr__(self) -> str:
+        return f"fn.prefetch({self._batches!r})"
+
+    def __len__(self) -> int:
+        return len(cast(Any, self._batches))
+
+    def __iter__(self) -> Iterator[T]:
+        while self._left:  # what a pass that was left early has under way is no part of this one
+            worker, ended = self._left.pop()
+            if worker.is_alive():
+                ended.wait()
+        return self._pass(iter(self._batches))
+
+    def _pass(self, source: Iterator[T]) -> Iterator[T]:
+        worker = idle.pop() if idle else Worker()
+        try:
+            _start(worker, source)
+            while True:
+                if not worker.is_alive():
+                    raise RuntimeError(
+                        "a forked process cannot go on with a pass over batches that its parent "
+                        "began: begin another"
+                    )
+                batch, error = worker.finish()
+                if error is not None:
+                    raise error
+                if batch is _END:
+                    return
+                _start(worker, source)
+                yield batch
+        finally:
+            # It waits for nothing: it may run in the middle of anything, as garbage is collected.
+            self._left.append((worker, worker.leave()))
+
+
+_END = object()
+
+
+def _start(worker: Worker, source: Iterator[Any]) -> None:
+    # The context carries numpy's errstate and the number of threads, which are the loop's.
+    worker.start(functools.partial(contextvars.copy_context().run, next, source, _END))
+
+
+@answered
+def prefetch(batches: Iterable[T]) -> Prefetched[T]:
+    """The same batches in the same order, the next one prepared while the loop is at work.
+
+    batches: what `batches` gives, or any other iterable; gone through again, it is another pass. It
+    is prepared in another thread, one batch ahead, and what it raises is raised in the loop, where
+    the batch would have come. A loop that is left early drops the batch under way. `len` is that of
+    `batches`. Raises `TypeError` for what cannot be gone through.
+
+    >>> data = np.arange(5.0)[:, None], np.arange(5)
+    >>> batches = fn.batches(data, 2, rng=fn.random.key(0))
+    >>> [y for x, y in fn.prefetch(batches)]
+    [array([4, 3]), array([2, 0]), array([1])]
+    """
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"prefetch takes an iterable of batches, got {shown(batches)}")
+    return Prefetched(batches)

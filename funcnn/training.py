@@ -21,7 +21,7 @@ from funcnn._arguments import (
 )
 from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
-from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.batching import Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.compiled.own_code import own_code
 from funcnn.compiled.step import CompiledStep
 from funcnn.inference import warn_of_first_statistics
@@ -30,7 +30,7 @@ from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_ali
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Apply, Array, Arrays, Loss, Tree, statistics_of
+from funcnn.types import Apply, Array, Arrays, Batch, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""

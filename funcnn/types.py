@@ -20,6 +20,8 @@ from funcnn._written import name_of
 Array = npt.NDArray[Any]
 Arrays = Any
 """One array, or a tuple of arrays where a network has branches."""
+Batch = tuple[Arrays, Arrays]
+"""Inputs and targets, of one length; each an array, or a tuple of arrays."""
 Tree = Any
 """Nested dicts, lists, tuples and NamedTuples with arrays (or numbers, or keys) as leaves."""
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import funcnn as fn
-from funcnn.batching import Batch
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.points import generate_XOR_easy
 from funcnn.experiments.errors import InputError
@@ -25,7 +24,7 @@ from funcnn.experiments.tasks.build import (
 from funcnn.experiments.training.target import Target
 from funcnn.layers.any_layer import with_wrt
 from funcnn.optimizers.base import AnyOptimizer
-from funcnn.types import Layer, Loss, Shape, Tree, layer_name, traits
+from funcnn.types import Batch, Layer, Loss, Shape, Tree, layer_name, traits
 
 _EXAMPLES = 20_000
 _SIDES = 96, 1024  # of the matrices whose product is the limit: in a cache, and far beyond one
