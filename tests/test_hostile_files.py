@@ -23,7 +23,7 @@ from funcnn.experiments.data.pictures import read_picture
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.describe import describe_file
 from funcnn.experiments.export.tensor_files import read_tensors
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.tasks.model_records import read_own_model
 from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.training.run_folder import RunFolder
@@ -264,7 +264,7 @@ READERS = {
     "weights.safetensors": read_tensors,
     "weights.onnx": describe_file,
     "params.npz": describe_file,
-    "config.json": RunConfig.read,
+    "config.json": read_settings,
     "metrics.csv": lambda path: RunFolder(path.parent).read_metrics(),
     "summary.json": lambda path: RunFolder(path.parent).read_summary(),
     "comparison.json": lambda path: Comparison.resume(path.parent),

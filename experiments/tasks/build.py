@@ -4,10 +4,12 @@ import contextlib
 import functools
 from collections.abc import Callable, Collection, Iterator
 
+from funcnn import random
 from funcnn.experiments.data.datasets import Dataset, load_dataset
 from funcnn.experiments.data.provenance import Expected
 from funcnn.experiments.errors import InputError, kind_of, sizes_text
 from funcnn.experiments.tasks.architectures import KEYWORDS, loss_of
+from funcnn.experiments.tasks.augmentations import parse_augmentations
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.optimizers import DECAYED, OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.own_models import OwnModel
@@ -112,6 +114,18 @@ def _own_optimizer(own: OwnModel, schedule: Schedule) -> AnyOptimizer:
             "fn.adam(learning_rate)"
         )
     return made
+
+
+def expect_augmentable(config: RunConfig, data: Dataset) -> None:
+    """Raise `InputError` if a run's augmentation cannot be done to the stored inputs."""
+    augment = parse_augmentations(config.augment)
+    if augment is None:
+        return
+    x, y = data.train
+    try:
+        augment(random.key(0), (x[:1], y[:1]))
+    except ValueError as error:
+        raise InputError(f"--augment {config.augment}: {error}") from None
 
 
 def preparation(

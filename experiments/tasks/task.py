@@ -18,6 +18,7 @@ from funcnn.experiments.tasks.build import (
     build_loss,
     build_network,
     build_plain_loss,
+    expect_augmentable,
     load_data,
     network_that_fits,
     preparation,
@@ -70,6 +71,7 @@ class Task(NamedTuple):
             raise InputError(
                 f"--patience {config.patience}: there is no validation set; give --val-size"
             )
+        expect_augmentable(config, data)
         shape = prepared_shape(config, data)
         model = build_network(config, shape, len(data.class_names))
         steps = examples // batch_size if config.drop_last else math.ceil(examples / batch_size)

@@ -123,8 +123,9 @@ class NumpyLearner:
         return snapshot.notes
 
     def batches(self, epoch: int) -> Iterable[Batch]:
-        """The batches of an epoch."""
-        return self._task.batches(epoch)
+        """The batches of an epoch; where they take some time, each beside the step before it."""
+        batches = self._task.batches(epoch)
+        return batches if self._task.augment is None else fn.prefetch(batches)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""

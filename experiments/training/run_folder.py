@@ -21,6 +21,7 @@ from funcnn._files import read_text, write_whole
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import read_own_model, tell_change
 from funcnn.experiments.tasks.own_models import OwnModel
@@ -131,7 +132,7 @@ class RunFolder:
     def read_config(self) -> RunConfig:
         """The run's config. Raises `InputError` if the file was damaged."""
         own = self.own
-        return RunConfig.resolve(RunConfig.read(self.config, own), own)
+        return RunConfig.resolve(read_settings(self.config, own), own)
 
     @property
     def own(self) -> OwnModel | None:

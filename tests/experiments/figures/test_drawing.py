@@ -23,6 +23,7 @@ from funcnn.experiments.figures.drawing import FigureError, drawn, figure_file
 from funcnn.experiments.labs.tables import shown
 from funcnn.experiments.reports.document import Picture, finding
 from funcnn.experiments.sweep import sweep
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training import figures as training_figures
 from funcnn.experiments.training import pool, worker
@@ -76,7 +77,7 @@ def _points_of(run):
     from funcnn.experiments.training.run_folder import RunFolder
 
     folder = RunFolder(Path(run))
-    points = Task.build(RunConfig.resolve(RunConfig.read(folder.config))).data.test
+    points = Task.build(RunConfig.resolve(read_settings(folder.config))).data.test
     return points, load_model(folder).predict(points[0])
 
 

@@ -1,5 +1,6 @@
 """Runs with --backend torch: the same folder, by a loop as torch's users write it."""
 
+import itertools
 import json
 import sys
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.evaluation import evaluate_run
+from funcnn.experiments.training.learner import NumpyLearner
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
@@ -128,6 +130,34 @@ def test_a_run_is_the_loop_that_a_user_of_torch_writes(images, tmp_path, no_figu
     np.testing.assert_allclose(last[4]["bias"], model[4].bias.detach().numpy(), rtol=1e-5)
 
 
+def test_its_average_is_numpys_of_the_same_batches(images):
+    """That of the params, after each step; but of BatchNorm the running statistics as they are."""
+    settings = {"arch": "resnet", "channels": [2], "hidden": [], "activation": "tanh"}
+    config = tiny(images, **settings, init="shared", average=0.8, dropout=0.0, lr=1e-3)
+    task = Task.build(config)
+    torchs, ours = TorchLearner(task), NumpyLearner(task)
+    for x, y in itertools.islice(ours.batches(1), 4):
+        for learner in (torchs, ours):
+            learner.step((x, y))
+    average, params = ours.params, ours._state.params
+    assert fn.tree.all_close(torchs.params, average, rtol=1e-3, atol=1e-5)
+    last = dict(fn.tree.leaves_with_path(params))
+    for path, leaf in fn.tree.leaves_with_path(average):
+        assert np.array_equal(leaf, last[path]) == ("running_" in path)
+
+
+def test_it_is_given_images_that_are_augmented_by_keys(images):
+    batches = [
+        [x for x, _ in TorchLearner(Task.build(tiny(images, augment=augment))).batches(epoch)]
+        for augment, epoch in (("none", 1), ("shift=3", 1), ("shift=3", 1), ("shift=3", 2))
+    ]
+    plain, shifted, again, later = (np.concatenate(each) for each in batches)
+    np.testing.assert_array_equal(shifted, again)
+    assert not np.array_equal(shifted, later)
+    moved = (shifted != plain).reshape(len(plain), -1).any(1)
+    assert 0.8 < moved.mean() < 1 or moved.all()
+
+
 @pytest.mark.parametrize("data", ["points-xor", "points-linear"])
 def test_points_are_one_batch_of_probabilities(data, tmp_path, no_figures):
     config = RunConfig.resolve(
@@ -173,7 +203,9 @@ def test_one_run_after_another_is_the_same_run(images, tmp_path, no_figures):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimizer": name} for name in OPTIMIZERS] + [{"schedule": name} for name in SCHEDULES],
+    [{"optimizer": name} for name in OPTIMIZERS]
+    + [{"schedule": name} for name in SCHEDULES]
+    + [{"decayed": "weights"}, {"average": 0.9}, {"augment": "flip+shift=2"}],
     ids=lambda settings: next(iter(settings.values())),
 )
 def test_a_resumed_run_is_as_if_it_had_not_been_stopped(settings, images, tmp_path, no_figures):

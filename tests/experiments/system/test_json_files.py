@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.json_files import read_record
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.training.run_folder import RunFolder
 
 SUMMARY = {
@@ -84,7 +84,7 @@ def test_a_record_may_begin_with_a_byte_order_mark(tmp_path):
     path.write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5, true, null, "\xc3\xa9"]}')
     assert read_record(path, "a thing") == {"a": [1, 2.5, True, None, "é"]}
     path.write_bytes(b'\xef\xbb\xbf{"arch": "mlp2"}')
-    assert RunConfig.read(path) == {"arch": "mlp2"}
+    assert read_settings(path) == {"arch": "mlp2"}
 
 
 def test_a_record_that_is_not_there_is_one_line(tmp_path):

@@ -18,7 +18,7 @@ from funcnn.experiments.tasks.build import build_network, build_optimizer
 from funcnn.experiments.tasks.changes import changed, read_settings
 from funcnn.experiments.tasks.config import CLASS_WEIGHTS, SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS, WEIGHT_INITS
-from funcnn.experiments.tasks.optimizers import OPTIMIZERS, SCHEDULES
+from funcnn.experiments.tasks.optimizers import DECAYED, OPTIMIZERS, SCHEDULES
 from funcnn.optimizers.transforms import learning_rates
 
 FIELDS = set(SETTINGS)
@@ -227,6 +227,9 @@ settings: Any = st.fixed_dictionaries(
         "loss": st.sampled_from(sorted(LOSSES)),
         "label_smoothing": rates,
         "dropout": rates,
+        "decayed": st.sampled_from(sorted(DECAYED)),
+        "average": rates,
+        "augment": st.sampled_from(["none", "flip", "shift=2+affine=10:0.1", "elastic=8:4+erase"]),
         "seed": st.integers(0, 2**63 - 1),
         "class_weights": st.sampled_from(CLASS_WEIGHTS),
         "drop_last": st.booleans(),
@@ -289,6 +292,12 @@ WRONG = [
     ("momentum", [1, 1.5, -0.1, math.nan, "0.9", None, True]),
     ("dropout", [1, 2, -0.1, math.nan, None]),
     ("label_smoothing", [1, 2, -0.1, math.nan, None]),
+    ("decayed", ["biases", None, ["all"]]),
+    ("average", [1, 1.5, -0.1, math.nan, "0.9", None, True]),
+    (
+        "augment",
+        ["", "flop", "flip+", "shift=1.5", "shift=a", "flip=2", "shift", None, 1, ["flip"]],
+    ),
 ]
 
 
@@ -324,6 +333,7 @@ def test_every_setting_has_a_row_of_wrong_values():
             "^--data points-xor: must be of images for --arch mlp2; points are for --arch points$",
         ),
         ({"arch": "points", "label_smoothing": 0.1}, "--label-smoothing 0.1"),
+        ({"arch": "points", "augment": "flip"}, "^--augment flip: must be none for --arch points"),
         (
             {"arch": "mlp3", "loss": "squared-error", "label_smoothing": 0.1},
             "^--label-smoothing 0.1: must be 0 for --loss squared-error$",

@@ -14,6 +14,7 @@ from own_networks import PARTS, SCALED, settings
 import funcnn as fn
 from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError
+from funcnn.experiments.tasks.changes import read_settings
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import as_recorded, read_own_model, write_own_model
 from funcnn.experiments.tasks.references import own_as_told, read_own
@@ -125,11 +126,11 @@ def test_a_config_of_ones_own_is_read_as_it_was_written(tmp_path):
     config = RunConfig.resolve(given, own)
     assert config.own_settings["sizes"] == (5, 6)
     (tmp_path / "config.json").write_text(config.to_json())
-    again = RunConfig.resolve(RunConfig.read(tmp_path / "config.json", own), own)
+    again = RunConfig.resolve(read_settings(tmp_path / "config.json", own), own)
     assert again == config
     assert again.as_data() == config.as_data()
     with pytest.raises(InputError, match="is a network of a user's own: give --model"):
-        RunConfig.read(tmp_path / "config.json")
+        read_settings(tmp_path / "config.json")
     values = config.as_data() | {"own_settings": 3}
     with pytest.raises(InputError, match="own_settings 3: must be an object"):
         RunConfig.resolve(values, own)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits
 from image_files import image_folder
 from training_runs import (
     FILES,
@@ -286,6 +287,35 @@ def test_a_callback_hears_of_every_step_and_every_epoch(images, tmp_path, no_fig
 
 
 # --- the same again --------------------------------------------------------------------------
+
+
+def test_what_is_measured_and_kept_is_the_average_of_the_params(images, tmp_path, no_figures):
+    config = tiny(images, average=0.9, val_size=0)
+    folder = finished(config, tmp_path / "it")
+    state = fn.load(folder.last, like=make_learner(Task.build(config))._state).params
+    kept = load_model(folder).params
+    assert_same_bits(kept, fn.averaged_params(state.opt_state))
+    assert not fn.tree.all_close(kept, state.params)
+
+
+def test_an_augmentation_that_does_not_fit_the_images_leaves_no_folder(images, tmp_path):
+    with pytest.raises(InputError, match=r"^--augment shift=9: shift: most must be below"):
+        TrainingRun.start(tiny(images, augment="shift=9"), tmp_path / "it")
+    assert not (tmp_path / "it").exists()
+
+
+@pytest.mark.parametrize("settings", [{"average": 0.9}, {"augment": "flip+shift=2"}], ids=str)
+def test_a_run_with_more_to_draw_or_to_keep_is_resumed_to_the_same_bytes(
+    settings, images, tmp_path, no_figures
+):
+    config = tiny(images, **settings)
+    whole = finished(config, tmp_path / "whole")
+    stopped = TrainingRun.start(config, tmp_path / "stopped")
+    with pytest.raises(KeyboardInterrupt):
+        stopped.finish(AfterTwo())
+    folder = resumed(tmp_path / "stopped")
+    assert folder.params.read_bytes() == whole.params.read_bytes()
+    assert without_seconds(folder) == without_seconds(whole)
 
 
 def test_the_same_seed_gives_the_same_bytes(run, images, tmp_path, no_figures):

@@ -135,6 +135,32 @@ def test_masked_weight_decay_decays_the_masked_weights_alone():
 
 
 @pytest.mark.parametrize(
+    "make",
+    [
+        lambda decay, mask: fn.add_decayed_weights(decay, mask),
+        lambda decay, mask: fn.adamw(weight_decay=decay, mask=mask),
+    ],
+    ids=["in a chain", "adamw"],
+)
+def test_decay_may_leave_biases_and_norms_alone(make):
+    pulled, everything, nothing = (
+        fn.tree.leaves(updates_of(make(decay, mask))[0])
+        for decay, mask in ((0.5, fn.weight_mask), (0.5, None), (0.0, None))
+    )
+    for index, p in enumerate(fn.tree.leaves(PARAMS)):
+        expected = everything if p.ndim > 1 else nothing
+        np.testing.assert_array_equal(pulled[index], expected[index])
+        assert not np.array_equal(everything[index], nothing[index])
+
+
+def test_weights_are_what_has_an_axis_of_inputs_and_one_of_outputs():
+    model = fn.serial(fn.Conv(2, 3), fn.BatchNorm(), fn.PRelu(), fn.Flatten(), fn.Dense(3))
+    _, params = model.init(fn.random.key(0), (1, 5, 5))
+    mask = dict(fn.tree.leaves_with_path(fn.weight_mask(params)))
+    assert {path for path, chosen in mask.items() if chosen} == {"0/weight", "4/weight"}
+
+
+@pytest.mark.parametrize(
     "optimizer",
     [
         fn.chain(fn.add_decayed_weights(0.5), fn.sgd(0.1, momentum=0.9)),
