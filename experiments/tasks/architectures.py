@@ -76,6 +76,14 @@ IMAGE_CLASSIFIER: dict[str, Any] = {
 }
 IMAGE_CLASSIFIER_SGD = {"lr": 0.02, "weight_decay": 5e-4}
 
+_RESNET9: dict[str, Any] = {
+    "epochs": 15,
+    "optimizer": "nesterov",
+    "lr": 0.1,
+    "decayed": "weights",
+    "schedule": "one-cycle",
+}
+
 _POINTS: dict[str, Any] = {
     "data": "points-xor",
     "val_size": 0,
@@ -96,6 +104,7 @@ ARCHITECTURES = {
     "resnet": Architecture(
         networks.resnet, {**IMAGE_CLASSIFIER, "epochs": 15, "batch_size": 128}, IMAGE_CLASSIFIER_SGD
     ),
+    "resnet9": Architecture(networks.resnet9, _RESNET9),
     "points": Architecture(networks.points, _POINTS, binary=True),
     "points-conv": Architecture(networks.points_conv, _POINTS, binary=True),
 }

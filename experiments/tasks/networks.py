@@ -1,4 +1,4 @@
-"""The eight architectures. Begin your own network with a copy of this file: it needs funcnn alone.
+"""The nine architectures. Begin your own network with a copy of this file: it needs funcnn alone.
 
     funcnn train --model my_networks.py:cnn3 --set filters=8x16
 
@@ -180,6 +180,38 @@ def resnet(
         stages += [fn.residual(fn.serial(*branch), shortcut), activation()]
     head = dense(classes, widths, nonlinearity, drop, weights)
     return fn.serial(*stages, fn.GlobalAvgPool(), *dropped(drop), *head)
+
+
+def resnet9(
+    input_shape: Shape,
+    classes: int,
+    *,
+    filters: tuple[int, ...] = (16, 32, 64, 128),
+    kernel: int = 3,
+    widths: tuple[int, ...] = (),
+    nonlinearity: str = "relu",
+    drop: float = 0.0,
+    weights: str = "auto",
+) -> Layer:
+    """Page's ResNet-9: convolutions with BatchNorm, each but the first with a max-pool.
+
+    A residual block of two more follows every second one.
+    """
+    activation, auto = ACTIVATIONS[nonlinearity]
+
+    def normed(channels: int) -> list[Layer]:
+        start = begin(weights, auto)
+        conv = fn.Conv(channels, kernel, padding="same", weight_init=start, bias=False)
+        return [conv, fn.BatchNorm(), activation()]
+
+    first, *others = filters
+    stages = normed(first)
+    for index, channels in enumerate(others):
+        stages += [*normed(channels), fn.MaxPool(2)]
+        if index % 2 == 0:
+            stages += [fn.residual(fn.serial(*normed(channels), *normed(channels)))]
+    head = dense(classes, widths, nonlinearity, drop, weights)
+    return fn.serial(*stages, fn.GlobalMaxPool(), *dropped(drop), *head)
 
 
 def points(
