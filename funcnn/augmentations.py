@@ -13,7 +13,8 @@ import numpy as np
 
 from funcnn import random
 from funcnn._arguments import check_count, check_labels, check_number, shown
-from funcnn._augmenting import Augmentation, check_range, checked, few_at_a_time, of_images
+from funcnn._augmenting import Augmentation as Augmentation
+from funcnn._augmenting import check_range, checked, few_at_a_time, of_images
 from funcnn._pickling import recorded
 from funcnn._warping import inverse_affine, rounded, smoothed, warp
 from funcnn.random import Key
