@@ -49,7 +49,7 @@ def checked(name: str, batch: Any) -> Batch:
     x, y = batch
     if isinstance(x, tuple):
         raise TypeError(f"{name} takes one array of inputs, got a tuple of {len(x)}")
-    check_array(x, f"{name}: x")
+    check_array(x)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"{name} takes an array of numbers, got one of {x.dtype}")
     return x, y

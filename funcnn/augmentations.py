@@ -141,11 +141,11 @@ def erase(
 ) -> Augmentation:
     """Images of which, each with probability p, a rectangle somewhere is filled with one value.
 
-    p: in [0, 1]. area: the least and the largest share of the image that it covers, above 0 and at
-    most 1, uniform. ratio: of height to width, log-uniform, of those with which it fits. values:
-    the least and the largest that fill it, uniform; (0, 255) is for bytes. Zhong et al. 2020,
-    "Random Erasing Data Augmentation", and `torchvision.transforms.RandomErasing`, but with one
-    value for all of a rectangle.
+    p: in [0, 1]. area: the least and the largest share of the image that it covers, in [0, 1],
+    uniform; it is of one pixel at least. ratio: of height to width, log-uniform, of those with
+    which it fits. values: the least and the largest that fill it, uniform; (0, 255) is for bytes.
+    Zhong et al. 2020, "Random Erasing Data Augmentation", and as
+    `torchvision.transforms.RandomErasing`, but with one value for all of a rectangle.
 
     >>> augment = fn.augmentations.erase(p=1.0, area=(0.25, 0.25), ratio=(1, 1), values=(9, 9))
     >>> x, y = augment(fn.random.key(0), (np.zeros((1, 1, 4, 4), np.uint8), np.array([7])))
@@ -153,7 +153,7 @@ def erase(
     4
     """
     p = check_number("p", p, least=0, most=1)
-    area = check_range("area", area, above=0, most=1)
+    area = check_range("area", area, least=0, most=1)
     ratio = check_range("ratio", ratio, above=0)
     values = check_range("values", values)
 
@@ -161,13 +161,13 @@ def erase(
         n, (height, width) = len(x), x.shape[2:]
         _check_values(values, x)
         chosen = generator.random(n) < p
-        covered = generator.uniform(area[0], area[1], n)
+        covered = np.maximum(generator.uniform(area[0], area[1], n) * (height * width), 1)
         # Of rectangles of this area those fit that are no higher and no wider than the image.
-        fits = np.log(height / width * covered), np.log(height / width / covered)
+        fits = np.log(covered / width**2), np.log(height**2 / covered)
         lowest, highest = (np.clip(math.log(limit), *fits) for limit in ratio)
         shape = np.exp(generator.uniform(lowest, highest))
-        high = np.clip(np.rint(np.sqrt(covered * (height * width) * shape)), 1, height)
-        wide = np.clip(np.rint(np.sqrt(covered * (height * width) / shape)), 1, width)
+        high = np.clip(np.rint(np.sqrt(covered * shape)), 1, height)
+        wide = np.clip(np.rint(np.sqrt(covered / shape)), 1, width)
         top, left = generator.random((2, n))
         rows = _within(height, np.floor(top * (height - high + 1)), high)  # (N, H)
         columns = _within(width, np.floor(left * (width - wide + 1)), wide)  # (N, W)

@@ -24,7 +24,9 @@ def test_between_pixels_is_what_torch_s_grid_sample_gives(shape):
     x, (n, _, height, width) = normal(0, *shape), shape
     rows = (normal(1, n, height, width) * height).astype(np.float32)  # many of them outside
     columns = (normal(2, n, height, width) * width).astype(np.float32)
-    assert_close(warping.warp(x, rows, columns), sampled(x, rows.astype(float), columns), 1e-6, 1e-5)
+    assert_close(
+        warping.warp(x, rows, columns), sampled(x, rows.astype(float), columns), 1e-6, 1e-5
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
