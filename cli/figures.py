@@ -10,7 +10,7 @@ from funcnn.cli.options import echo
 
 @click.group()
 def figure() -> None:
-    """Figures: the activations, the curves of several runs."""
+    """Figures: the activations, the augmentations, the curves of several runs."""
 
 
 @figure.command()
@@ -30,6 +30,26 @@ def activations(out: Path) -> None:
     from funcnn.experiments.training.figures import draw_activations
 
     draw_activations(out)
+    echo(f"figure: {out}")
+
+
+@figure.command()
+@click.option(
+    "--out",
+    type=new_place,
+    default="augmentations.png",
+    help="A new PNG file. [default: augmentations.png]",
+)
+def augmentations(out: Path) -> None:
+    """What each augmentation makes of an article of clothing and of a digit, in several draws.
+
+    \b
+    Example:
+      funcnn figure augmentations --out augmentations.png
+    """
+    from funcnn.experiments.training.figures import draw_augmentations
+
+    draw_augmentations(out)
     echo(f"figure: {out}")
 
 

@@ -15,18 +15,21 @@ def warp(x: Array, rows: Array, columns: Array) -> Array:
     # A frame of zeros, so that nothing wraps around; at the end two, as the last place has a next.
     framed = np.zeros((n, channels, height + 3, width + 3), np.result_type(x.dtype, np.float32))
     framed[:, :, 1:-2, 1:-2] = x
-    rows, columns = np.clip(rows + 1, 0, height + 1), np.clip(columns + 1, 0, width + 1)
-    top, left = np.floor(rows), np.floor(columns)
-    down, right = (rows - top)[:, None], (columns - left)[:, None]  # (N, 1, H, W)
-    line = width + 3
-    first = np.arange(n * channels).reshape(n, channels, 1, 1) * ((height + 3) * line)
-    places = first + (top.astype(np.intp) * line + left.astype(np.intp))[:, None]  # (N, C, H, W)
+    down, right = np.clip(rows, -1, height), np.clip(columns, -1, width)
+    top, left = np.floor(down), np.floor(right)
+    down -= top
+    right -= left
+    down, right = down[:, None], right[:, None]  # (N, 1, H, W)
+    line, size = width + 3, (height + 3) * (width + 3)
+    place = (top.astype(np.intp) + 1) * line + left.astype(np.intp) + 1  # in a framed image
+    images = size * np.arange(n * channels).reshape(n, channels, 1, 1)
+    places = images + place[:, None]  # (N, C, H, W)
     flat = framed.reshape(-1)
-    y, below = flat.take(places), flat[line:].take(places)
-    y += (flat[1:].take(places) - y) * right
+    above, below = flat.take(places), flat[line:].take(places)
+    above += (flat[1:].take(places) - above) * right
     below += (flat[line + 1 :].take(places) - below) * right
-    y += (below - y) * down
-    return rounded(y, x)
+    above += (below - above) * down
+    return rounded(above, x)
 
 
 def rounded(y: Array, x: Array) -> Array:

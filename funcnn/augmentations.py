@@ -7,26 +7,18 @@ the same bits. A value out of range and an x of another shape raise `ValueError`
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funcnn import random
-from funcnn._arguments import (
-    check_array,
-    check_count,
-    check_labels,
-    check_number,
-    not_a_pair,
-    shown,
-)
+from funcnn._arguments import check_count, check_labels, check_number, shown
+from funcnn._augmenting import Augmentation as Augmentation
+from funcnn._augmenting import check_range, checked, few_at_a_time, of_images
 from funcnn._pickling import recorded
 from funcnn._warping import inverse_affine, rounded, smoothed, warp
 from funcnn.random import Key
 from funcnn.types import Array, Batch
-
-Augmentation = Callable[[Key, Batch], Batch]
 
 
 @recorded
@@ -56,7 +48,7 @@ def shift(most: int) -> Augmentation:
         moved: Array = windows[np.arange(n), :, down, right]  # (N, C, H, W)
         return moved
 
-    return _of_images("shift", move)
+    return of_images("shift", move)
 
 
 @recorded
@@ -77,7 +69,7 @@ def flip(p: float = 0.5) -> Augmentation:
         y[chosen] = x[chosen, :, :, ::-1]
         return y
 
-    return _of_images("flip", mirror)
+    return of_images("flip", mirror)
 
 
 @recorded
@@ -107,7 +99,7 @@ def affine(
         factors, moves = np.exp(logarithm * draws[2:4]), pixels * draws[4:]
         return warp(x, *inverse_affine(x.shape, angle * draws[0], factors, slant * draws[1], moves))
 
-    return _of_images("affine", transform)
+    return of_images("affine", few_at_a_time(transform))
 
 
 @recorded
@@ -129,13 +121,15 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
 
     def deform(generator: "np.random.Generator", x: Array) -> Array:
         n, _, height, width = x.shape
-        uniform = 2 * generator.random((height, 2 * n, width), np.float32) - 1
-        fields = (alpha * smoothed(uniform, sigma)).reshape(height, 2, n, width)
+        draws = generator.random((height, 2 * n, width), np.float32)
+        draws *= 2 * alpha
+        draws -= alpha
+        fields = smoothed(draws, sigma).reshape(height, 2, n, width)
         down, right = fields.transpose(1, 2, 0, 3)  # (N, H, W) each
         rows = np.arange(height, dtype=np.float32)[:, None]
         return warp(x, rows + down, np.arange(width, dtype=np.float32) + right)
 
-    return _of_images("elastic", deform)
+    return of_images("elastic", few_at_a_time(deform))
 
 
 @recorded
@@ -147,11 +141,11 @@ def erase(
 ) -> Augmentation:
     """Images of which, each with probability p, a rectangle somewhere is filled with one value.
 
-    p: in [0, 1]. area: the least and the largest share of the image that it covers, above 0 and at
-    most 1, uniform. ratio: of height to width, log-uniform, of those with which it fits. values:
-    the least and the largest that fill it, uniform; (0, 255) is for bytes. Zhong et al. 2020,
-    "Random Erasing Data Augmentation", and `torchvision.transforms.RandomErasing`, but with one
-    value for all of a rectangle.
+    p: in [0, 1]. area: the least and the largest share of the image that it covers, in [0, 1],
+    uniform; it is of one pixel at least. ratio: of height to width, log-uniform, of those with
+    which it fits. values: the least and the largest that fill it, uniform; (0, 255) is for bytes.
+    Zhong et al. 2020, "Random Erasing Data Augmentation", and as
+    `torchvision.transforms.RandomErasing`, but with one value for all of a rectangle.
 
     >>> augment = fn.augmentations.erase(p=1.0, area=(0.25, 0.25), ratio=(1, 1), values=(9, 9))
     >>> x, y = augment(fn.random.key(0), (np.zeros((1, 1, 4, 4), np.uint8), np.array([7])))
@@ -159,29 +153,38 @@ def erase(
     4
     """
     p = check_number("p", p, least=0, most=1)
-    area = _check_range("area", area, above=0, most=1)
-    ratio = _check_range("ratio", ratio, above=0)
-    values = _check_range("values", values)
+    area = check_range("area", area, least=0, most=1)
+    ratio = check_range("ratio", ratio, above=0)
+    values = check_range("values", values)
 
     def fill(generator: "np.random.Generator", x: Array) -> Array:
-        n, _, height, width = x.shape
+        n, (height, width) = len(x), x.shape[2:]
         _check_values(values, x)
         chosen = generator.random(n) < p
-        covered: Array = generator.uniform(area[0], area[1], n)
+        covered = np.maximum(generator.uniform(area[0], area[1], n) * (height * width), 1)
         # Of rectangles of this area those fit that are no higher and no wider than the image.
-        fits = np.log(height / width * covered), np.log(height / width / covered)
+        fits = np.log(covered / width**2), np.log(height**2 / covered)
         lowest, highest = (np.clip(math.log(limit), *fits) for limit in ratio)
-        shape: Array = np.exp(generator.uniform(lowest, highest))
-        high = np.clip(np.rint(np.sqrt(covered * (height * width) * shape)), 1, height)
-        wide = np.clip(np.rint(np.sqrt(covered * (height * width) / shape)), 1, width)
+        shape = np.exp(generator.uniform(lowest, highest))
+        high = np.clip(np.rint(np.sqrt(covered * shape)), 1, height)
+        wide = np.clip(np.rint(np.sqrt(covered / shape)), 1, width)
         top, left = generator.random((2, n))
         rows = _within(height, np.floor(top * (height - high + 1)), high)  # (N, H)
         columns = _within(width, np.floor(left * (width - wide + 1)), wide)  # (N, W)
         filled = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None]  # (N, 1, H, W)
-        value: Array = generator.uniform(values[0], values[1], n)
+        value = generator.uniform(values[0], values[1], n)
         return np.where(filled, rounded(value, x)[:, None, None, None], x)
 
-    return _of_images("erase", fill)
+    return of_images("erase", fill)
+
+
+def _check_values(values: tuple[float, float], x: Array) -> None:
+    """Raise `ValueError` for values that the dtype of the images cannot hold."""
+    if x.dtype.kind in "iu":
+        limits = np.iinfo(x.dtype)
+        if values[0] < limits.min or values[1] > limits.max:
+            held = f"{limits.min} to {limits.max}"
+            raise ValueError(f"erase: values of {x.dtype} are {held}, got {shown(values)}")
 
 
 def _within(size: int, first: Array, count: Array) -> Array:
@@ -209,7 +212,7 @@ def mixup(alpha: float, classes: int) -> Augmentation:
     classes = check_count("classes", classes)
 
     def augment(rng: Key, batch: Batch) -> Batch:
-        x, y = _checked("mixup", batch)
+        x, y = checked("mixup", batch)
         dtype = np.float64 if x.dtype == np.float64 else np.float32
         generator = random.generator(rng)
         share = generator.beta(alpha, alpha)
@@ -260,49 +263,3 @@ def chain(*augmentations: Augmentation) -> Augmentation:
         return batch
 
     return augment
-
-
-# --- what all of them do ---------------------------------------------------------------------
-
-
-def _of_images(name: str, change: Callable[["np.random.Generator", Array], Array]) -> Augmentation:
-    """The augmentation that changes images, with what is drawn, and lets their targets be."""
-
-    def augment(rng: Key, batch: Batch) -> Batch:
-        x, y = _checked(name, batch)
-        if x.ndim != 4 or not all(x.shape[1:]):
-            raise ValueError(f"{name} takes images (N, C, H, W), got an array of {x.shape}")
-        return change(random.generator(rng), x), y
-
-    return augment
-
-
-def _checked(name: str, batch: Any) -> Batch:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise not_a_pair(f"{name}: a batch", batch)
-    x, y = batch
-    if isinstance(x, tuple):
-        raise TypeError(f"{name} takes one array of inputs, got a tuple of {len(x)}")
-    check_array(x, f"{name}: x")
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"{name} takes an array of numbers, got one of {x.dtype}")
-    return x, y
-
-
-def _check_range(name: str, value: Any, **limits: float) -> tuple[float, float]:
-    """The pair as floats. Raises `ValueError` unless it is (low, high), both within the limits."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(f"{name} must be a pair (low, high), got {shown(value)}")
-    low, high = (check_number(f"a number of {name}", number, **limits) for number in value)
-    if low > high:
-        raise ValueError(f"{name} must be a pair (low, high), the lower first, got {shown(value)}")
-    return low, high
-
-
-def _check_values(values: tuple[float, float], x: Array) -> None:
-    """Raise `ValueError` for values that the dtype of the images cannot hold."""
-    if x.dtype.kind in "iu":
-        limits = np.iinfo(x.dtype)
-        if values[0] < limits.min or values[1] > limits.max:
-            held = f"{limits.min} to {limits.max}"
-            raise ValueError(f"erase: values of {x.dtype} are {held}, got {shown(values)}")

@@ -14,7 +14,7 @@ from helpers import ROOT
 import funcnn as fn
 from funcnn import experiments
 
-MODULES = ["activations", "initializers", "schedules", "random", "tree", "threads"]
+MODULES = ["activations", "augmentations", "initializers", "schedules", "random", "tree", "threads"]
 AIDS = {  # of these modules, what serves the library itself
     *("check_float", "check_initializer", "initialize", "fill", "as_schedule", "weight_and_bias"),
     *("spare_blas_threads", "with_blas_threads", "NotAloneError", "in_single_threaded_blas"),
@@ -140,7 +140,7 @@ DEFINES_NOTHING = {"fn.weighted"}
 
 @named(
     *("activations", "layers.core", "layers.activation", "layers.combinators", "losses"),
-    *("initializers", "schedules"),
+    *("augmentations", "initializers", "schedules"),
     *("optimizers.aliases", "optimizers.transforms", "optimizers.scaling"),
 )
 def test_a_definition_names_its_source_or_its_formula(name, value):
@@ -150,7 +150,10 @@ def test_a_definition_names_its_source_or_its_formula(name, value):
     assert SOURCE.search(text) or " = " in text, text
 
 
-@named("layers.core", "layers.activation", "losses", "metrics", "training", "activations")
+@named(
+    *("layers.core", "layers.activation", "losses", "metrics", "training", "activations"),
+    "augmentations",
+)
 def test_a_function_of_arrays_states_shapes(name, value):
     text = f"{module_text(value)}\n{inspect.getdoc(value)}"
     assert re.search(r"\(N|\(K|shape", text), text

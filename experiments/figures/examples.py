@@ -1,4 +1,4 @@
-"""Pictures of test images: those that a network is surest of, and its worst mistakes."""
+"""Pictures of images: those that a network is surest of, its worst mistakes, and augmented ones."""
 
 import math
 import textwrap
@@ -88,6 +88,22 @@ def top_three(
                 framed = True
     if framed:
         figure.supxlabel("Framed: the label is another one, which stands in the frame.", fontsize=9)
+    write_figure(figure, path)
+
+
+@figure_file
+def in_rows(path: Path, rows: Sequence[tuple[str, Sequence[Array]]]) -> None:
+    """Rows of images, each with a caption and below it its groups, beside each other.
+
+    A group: bytes, or floats from 0 to 255, `(n, 1, H, W)`; each row has as many.
+    """
+    columns = len(rows[0][1])
+    figure, axes = new_figure(len(rows), columns, (_WIDTH, 0.89 * len(rows)))
+    for of_row, (caption, groups) in zip(axes, rows, strict=True):
+        for axis, images in zip(of_row, groups, strict=True):
+            hide_axis(axis)
+            axis.imshow(_in_a_row(images[:, 0]), **_GREYS)
+        of_row[0].set_title(caption, fontsize=8, loc="left", parse_math=False)
     write_figure(figure, path)
 
 

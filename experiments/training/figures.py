@@ -1,4 +1,4 @@
-"""The figures of a run, and those that are asked for: all activations, curves of several runs."""
+"""The figures of a run, and those that are asked for: activations, augmentations, curves."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
+from funcnn.experiments.data.datasets import load_dataset
 from funcnn.experiments.errors import InputError, sizes_text
-from funcnn.experiments.figures import plots
+from funcnn.experiments.figures import examples, plots
 from funcnn.experiments.figures.drawing import drawn, figure_file
 from funcnn.experiments.figures.style import (
     BLUE,
@@ -96,6 +97,43 @@ def draw_activations(out: Path) -> None:
         panels.append((name, y[:, 0], derivative[:, 0]))
     with new_file(out):
         plots.functions(out, x[:, 0], panels)
+
+
+_AUGMENTATIONS = (
+    fn.augmentations.chain(),
+    fn.augmentations.flip(),
+    fn.augmentations.shift(3),
+    fn.augmentations.affine(degrees=15, scale=0.15, shear=10),
+    fn.augmentations.elastic(34, 4),
+    fn.augmentations.erase(p=1.0),
+    fn.augmentations.mixup(0.4, 10),
+    fn.augmentations.chain(
+        fn.augmentations.flip(), fn.augmentations.shift(2), fn.augmentations.erase()
+    ),
+)
+_DRAWS = 6
+
+
+def draw_augmentations(out: Path) -> None:
+    """Draws of each augmentation, of an article of clothing and of a digit, in `out`, a new PNG.
+
+    Raises `InputError` if `out` exists already, or if Fashion-MNIST or MNIST is not found.
+    """
+    expect_new(out, ".png")
+    drawn_from = [
+        load_dataset(name, val_size=0, seed=0).train for name in ("fashion-mnist", "mnist")
+    ]
+    rows = []
+    for augment in _AUGMENTATIONS:
+        caption = repr(augment) if augment is not _AUGMENTATIONS[0] else "as stored"
+        groups = []
+        for x, y in drawn_from:
+            draws = fn.random.split(fn.random.key(0), _DRAWS)
+            batch = x[:_DRAWS], y[:_DRAWS]  # mixup needs others
+            groups.append(np.concatenate([augment(rng, batch)[0][:1] for rng in draws]))
+        rows.append((caption, groups))
+    with new_file(out):
+        examples.in_rows(out, rows)
 
 
 def draw_curves(folders: Sequence[RunFolder], out: Path) -> None:

@@ -692,6 +692,7 @@ FIGURES = [
     row("activations: out is no PNG", "figure activations --out a.pdf", "--out a.pdf", ".png"),
     row("activations: out exists", "figure activations --out note.txt", "--out", "note.txt"),
     row("activations: out in a file", "figure activations --out note.txt/a/b.png", "note.txt is a"),
+    row("augmentations: out exists", "figure augmentations --out note.txt", "--out", "note.txt"),
     row("curves: out exists", CURVES + " --out note.txt", "--out", "note.txt"),
     row("curves: out in a file", CURVES + " --out note.txt/new.png", "note.txt is a file, not a"),
     row("curves: of nothing", "figure curves", "RUN"),

@@ -82,7 +82,7 @@ def test_these_are_the_commands():
         *("train", "compare", "evaluate", "predict", "inspect", "export", "import", "check"),
         *("bench", "grade"),
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
-        *("figure activations", "figure curves"),
+        *("figure activations", "figure augmentations", "figure curves"),
         *("experiment list", "experiment run", "experiment report"),
         *("experiment notebook", "experiment submit", "sweep"),
     }
@@ -791,6 +791,11 @@ def test_a_validation_folder_is_shown_trained_with_and_a_flat_folder_predicted()
 def test_figure_activations_draws_them():
     assert funcnn("figure", "activations").stdout == "figure: activations.png\n"
     assert Path("activations.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figure_augmentations_draws_them():
+    assert funcnn("figure", "augmentations").stdout == "figure: augmentations.png\n"
+    assert Path("augmentations.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_figure_curves_draws_several_runs(images, run):

@@ -122,6 +122,7 @@ OUTS = {
     "experiment notebook": "experiment notebook points --out -",
     "figure curves": "figure curves run --out -",
     "figure activations": "figure activations --out -",
+    "figure augmentations": "figure augmentations --out -",
     "bench": "bench --out -",
 }
 

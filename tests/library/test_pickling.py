@@ -149,6 +149,10 @@ FUNCTIONS = {
     "joined": (schedules.join([schedules.constant(0.1), schedules.constant(0.2)], [2]), (2,)),
     "initializer": (initializers.truncated_normal(0.5), (KEY, (2, 3))),
     "scaled": (initializers.he_uniform(), (KEY, (2, 3))),
+    "augmentation": (
+        fn.augmentations.chain(fn.augmentations.flip(1.0), fn.augmentations.mixup(0.5, 3)),
+        (KEY, (np.ones((2, 1, 3, 3)), np.array([0, 2]))),
+    ),
     "weighted": (fn.weighted(fn.huber), (np.ones(2), (np.zeros(2), np.array([1, 3])))),
     "of a partial": (
         fn.weighted(functools.partial(fn.huber, delta=2.0)),

@@ -55,6 +55,10 @@ WRITTEN = [
         fn.chain(fn.clip_by_value(1.0), fn.sgd(fn.schedules.cosine_decay(0.1, 8))),
         "fn.chain(fn.clip_by_value(1.0), fn.sgd(fn.schedules.cosine_decay(0.1, 8)))",
     ),
+    (
+        fn.augmentations.chain(fn.augmentations.flip(), fn.augmentations.affine(degrees=5)),
+        "fn.augmentations.chain(fn.augmentations.flip(), fn.augmentations.affine(degrees=5))",
+    ),
     (fn.freeze({"weight": np.ones((2, 2), bool)}), 'fn.freeze({"weight": bool(2, 2)})'),
     (fn.Optimizer(math.sqrt, scale), "<optimizer>"),
     (fn.weighted(fn.softmax_cross_entropy), "fn.weighted(fn.softmax_cross_entropy)"),
