@@ -18,6 +18,7 @@ from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.compiled.apply import compile_apply
+from funcnn.folding import fold_batch_norm
 from funcnn.gradcheck import CheckFailure, check_vjp
 from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
@@ -193,6 +194,7 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "flatten",
+    "fold_batch_norm",
     "freeze",
     "from_spec",
     "half_squared_error",
