@@ -13,11 +13,21 @@ layers, optimizers transform gradients, a training step maps a state and a batch
 import functools as _functools
 import typing as _typing
 
-from funcnn import _elsewhere, activations, initializers, random, schedules, threads, tree
+from funcnn import (
+    _elsewhere,
+    activations,
+    initializers,
+    random,
+    schedules,
+    threads,
+    tree,
+    views,
+)
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches
 from funcnn.checks import check_layer
 from funcnn.compiled.apply import compile_apply
+from funcnn.evaluation import evaluate, predict
 from funcnn.folding import fold_batch_norm
 from funcnn.gradcheck import CheckFailure, check_vjp
 from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
@@ -107,9 +117,7 @@ from funcnn.snapshots import Snapshot, load, save
 from funcnn.spec import constructor, from_spec
 from funcnn.training import (
     TrainState,
-    evaluate,
     make_train_step,
-    predict,
     value_and_grad,
     write_statistics,
 )
@@ -122,7 +130,7 @@ if not _typing.TYPE_CHECKING:  # which would take any name to be there
     def __getattr__(name, module=__name__):
         raise _elsewhere.no_attribute(module, name, __all__)
 
-    for _module in (activations, initializers, random, schedules, threads, tree):
+    for _module in (activations, initializers, random, schedules, threads, tree, views):
         _module.__getattr__ = _functools.partial(__getattr__, module=_module.__name__)
 
 
@@ -240,6 +248,7 @@ __all__ = [
     "trace",
     "tree",
     "value_and_grad",
+    "views",
     "weighted",
     "write_statistics",
 ]

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 signature = functools.cache(inspect.signature)  # of the constructors here, which are few
 
-SUBMODULES = "activations", "initializers", "random", "schedules", "threads", "tree"
+SUBMODULES = "activations", "initializers", "random", "schedules", "threads", "tree", "views"
 """Those whose functions are not at the top of `funcnn`."""
 
 # --- names -----------------------------------------------------------------------------------
@@ -39,11 +39,15 @@ _NAMES = {
     "dropout2d": "fn.Dropout(rate, by_channel=True)",
     "dropout3d": "fn.Dropout(rate, by_channel=True)",
     "exponentiallr": "fn.schedules.exponential_decay(init_value, decay_steps, decay_rate)",
+    "fuseconvbneval": "fn.fold_batch_norm(model, params)",
+    "fuselinearbneval": "fn.fold_batch_norm(model, params)",
+    "fusemodules": "fn.fold_batch_norm(model, params)",
     "generalconv": "fn.Conv(out_channels, kernel_size)",
     "globalaveragepooling": "fn.GlobalAvgPool()",
     "globalmaxpooling": "fn.GlobalMaxPool()",
     "globalnorm": "np.linalg.norm(fn.tree.ravel(tree)[0])",
     "grad": "fn.value_and_grad(apply, loss)",
+    "hflip": "fn.views.mirrored(x)",
     "huberloss": "fn.huber",
     "layernormalization": "fn.LayerNorm()",
     "linear": "fn.Dense(out_features)",

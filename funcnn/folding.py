@@ -43,7 +43,7 @@ def fold_batch_norm(model: Layer, params: Tree) -> _Part:
     >>> folded
     fn.serial(fn.Conv(8, 3), fn.Relu())
     >>> fn.tree.map(np.shape, folded_params)
-    [{'weight': (8, 1, 3, 3), 'bias': (8,)}, {}]
+    [{'bias': (8,), 'weight': (8, 1, 3, 3)}, {}]
     """
     check_layers("fold_batch_norm", (model,))
     return _folded(model, params)

@@ -39,6 +39,8 @@ NAMES = [
     ("DataLoader", "fn.batches(data, batch_size, rng=key)"),
     ("clip_grad_norm_", "fn.clip_by_global_norm(max_norm)"),
     ("PRNGKey", "fn.random.key(seed)"),
+    ("fuse_conv_bn_eval", "fn.fold_batch_norm(model, params)"),
+    ("hflip", "fn.views.mirrored(x)"),
     ("no_grad", "apply(params, x, wrt=None)"),
     ("multi_transform", "fn.partition(optimizers, labels)"),
     ("set_to_zero", "fn.freeze(mask)"),

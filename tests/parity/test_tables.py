@@ -15,6 +15,7 @@ OTHERS = {
     "compiled.apply",
     "metrics",
     "training",
+    "evaluation",
     "batching",
     "checks",
     "gradcheck",
