@@ -113,6 +113,7 @@ from funcnn.optimizers.transforms import (
     scale_by_schedule,
     trace,
 )
+from funcnn.rate_range import range_test
 from funcnn.snapshots import Snapshot, load, save
 from funcnn.spec import constructor, from_spec
 from funcnn.training import (
@@ -224,6 +225,7 @@ __all__ = [
     "predict",
     "predicted_classes",
     "random",
+    "range_test",
     "recall",
     "residual",
     "rmsprop",

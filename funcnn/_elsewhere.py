@@ -51,6 +51,8 @@ _NAMES = {
     "huberloss": "fn.huber",
     "layernormalization": "fn.LayerNorm()",
     "linear": "fn.Dense(out_features)",
+    "lrfind": "fn.range_test(apply, loss, optimizer, params, batches)",
+    "lrfinder": "fn.range_test(apply, loss, optimizer, params, batches)",
     "maxpooling": "fn.MaxPool(kernel_size)",
     "module": "fn.serial(*layers), or fn.Layer(init, apply)",
     "jit": "the function as it is: nothing is compiled",

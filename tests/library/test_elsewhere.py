@@ -40,6 +40,7 @@ NAMES = [
     ("clip_grad_norm_", "fn.clip_by_global_norm(max_norm)"),
     ("PRNGKey", "fn.random.key(seed)"),
     ("fuse_conv_bn_eval", "fn.fold_batch_norm(model, params)"),
+    ("LRFinder", "fn.range_test(apply, loss, optimizer, params, batches)"),
     ("hflip", "fn.views.mirrored(x)"),
     ("no_grad", "apply(params, x, wrt=None)"),
     ("multi_transform", "fn.partition(optimizers, labels)"),

@@ -16,6 +16,7 @@ OTHERS = {
     "metrics",
     "training",
     "evaluation",
+    "rate_range",
     "batching",
     "checks",
     "gradcheck",
