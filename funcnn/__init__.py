@@ -22,11 +22,14 @@ from funcnn import (
     schedules,
     threads,
     tree,
+    views,
 )
 from funcnn._snapshot_trees import SnapshotError
 from funcnn.batching import batches, prefetch
 from funcnn.checks import check_layer
 from funcnn.compiled.apply import compile_apply
+from funcnn.evaluation import evaluate, predict
+from funcnn.folding import fold_batch_norm
 from funcnn.gradcheck import CheckFailure, check_vjp
 from funcnn.introspection import inner_gradients, inner_outputs, per_example_grads, summary
 from funcnn.layers.activation import (
@@ -111,13 +114,12 @@ from funcnn.optimizers.transforms import (
     scale_by_schedule,
     trace,
 )
+from funcnn.rate_range import range_test
 from funcnn.snapshots import Snapshot, load, save
 from funcnn.spec import constructor, from_spec
 from funcnn.training import (
     TrainState,
-    evaluate,
     make_train_step,
-    predict,
     value_and_grad,
     write_statistics,
 )
@@ -130,7 +132,8 @@ if not _typing.TYPE_CHECKING:  # which would take any name to be there
     def __getattr__(name, module=__name__):
         raise _elsewhere.no_attribute(module, name, __all__)
 
-    for _module in (activations, augmentations, initializers, random, schedules, threads, tree):
+    _modules = (activations, augmentations, initializers, random, schedules, threads, tree, views)
+    for _module in _modules:
         _module.__getattr__ = _functools.partial(__getattr__, module=_module.__name__)
 
 
@@ -203,6 +206,7 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "flatten",
+    "fold_batch_norm",
     "freeze",
     "from_spec",
     "half_squared_error",
@@ -225,6 +229,7 @@ __all__ = [
     "predicted_classes",
     "prefetch",
     "random",
+    "range_test",
     "recall",
     "residual",
     "rmsprop",
@@ -249,6 +254,7 @@ __all__ = [
     "trace",
     "tree",
     "value_and_grad",
+    "views",
     "weight_mask",
     "weighted",
     "write_statistics",

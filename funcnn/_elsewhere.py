@@ -22,6 +22,7 @@ SUBMODULES = (
     "schedules",
     "threads",
     "tree",
+    "views",
 )
 """Those whose functions are not at the top of `funcnn`."""
 
@@ -49,14 +50,20 @@ _NAMES = {
     "dropout3d": "fn.Dropout(rate, by_channel=True)",
     "elastictransform": "fn.augmentations.elastic(alpha, sigma)",
     "exponentiallr": "fn.schedules.exponential_decay(init_value, decay_steps, decay_rate)",
+    "fuseconvbneval": "fn.fold_batch_norm(model, params)",
+    "fuselinearbneval": "fn.fold_batch_norm(model, params)",
+    "fusemodules": "fn.fold_batch_norm(model, params)",
     "generalconv": "fn.Conv(out_channels, kernel_size)",
     "globalaveragepooling": "fn.GlobalAvgPool()",
     "globalmaxpooling": "fn.GlobalMaxPool()",
     "globalnorm": "np.linalg.norm(fn.tree.ravel(tree)[0])",
     "grad": "fn.value_and_grad(apply, loss)",
+    "hflip": "fn.views.mirrored(x)",
     "huberloss": "fn.huber",
     "layernormalization": "fn.LayerNorm()",
     "linear": "fn.Dense(out_features)",
+    "lrfind": "fn.range_test(apply, loss, optimizer, params, batches)",
+    "lrfinder": "fn.range_test(apply, loss, optimizer, params, batches)",
     "maxpooling": "fn.MaxPool(kernel_size)",
     "module": "fn.serial(*layers), or fn.Layer(init, apply)",
     "jit": "the function as it is: nothing is compiled",

@@ -20,11 +20,11 @@ from funcnn._pickling import plain
 from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
 from funcnn._snapshot_trees import SnapshotError, encode, match
 from funcnn._written import by_shapes
+from funcnn.evaluation import predict
 from funcnn.inference import Outputs
 from funcnn.layers.any_layer import init_layer
 from funcnn.metrics import predicted_classes
 from funcnn.spec import check_constructors, check_shapes, describe, from_spec
-from funcnn.training import predict
 from funcnn.types import Array, Layer, Shape, Tree
 
 T = TypeVar("T")

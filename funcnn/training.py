@@ -1,4 +1,4 @@
-"""Training: a gradient, a step, and what a model gives for data.
+"""Training: a gradient and a step.
 
 A step is a pure function of a state and a batch. Everything that training changes is in the
 state, so keeping a state is a checkpoint and going back to it is exact.
@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from funcnn import random, tree
+from funcnn import random
 from funcnn._arguments import (
     as_array,
     as_arrays,
@@ -21,16 +21,14 @@ from funcnn._arguments import (
 )
 from funcnn._elsewhere import answered
 from funcnn._written import by_shapes
-from funcnn.batching import Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.compiled.own_code import own_code
 from funcnn.compiled.step import CompiledStep
-from funcnn.inference import warn_of_first_statistics
 from funcnn.layers.any_layer import dparams_and_dx, with_wrt, y_and_vjp
 from funcnn.optimizers.base import AnyOptimizer, State, apply_updates, check_alike, check_optimizer
 from funcnn.optimizers.transforms import learning_rates
 from funcnn.random import Key
 from funcnn.threads import single_threaded_blas
-from funcnn.types import Apply, Array, Arrays, Batch, Loss, Tree, statistics_of
+from funcnn.types import Apply, Array, Batch, Loss, Tree, statistics_of
 
 Metric = Callable[[Array, Any], Any]
 """`metric(outputs, targets) -> number`, or an array of one for each class."""
@@ -147,7 +145,7 @@ def make_train_step(
     """
     check_optimizer("optimizer", optimizer)
     gradient = value_and_grad(apply, loss)
-    _check_metrics(metrics, ("loss", "learning_rate"))
+    check_metrics(metrics, ("loss", "learning_rate"))
     if compile not in (False, True, "all"):
         raise ValueError(f'compile is False, True or "all", got {shown(compile)}')
 
@@ -238,83 +236,10 @@ def write_statistics(params: Tree, statistics: Tree) -> Tree:
     return statistics
 
 
-def _check_metrics(metrics: Any, taken: tuple[str, ...]) -> None:
+def check_metrics(metrics: Any, taken: tuple[str, ...]) -> None:
+    """Raise unless they are functions by name, and none is named as one that is there."""
     if metrics is not None and not isinstance(metrics, Mapping):
         raise TypeError(f"metrics are {{name: function}}, got a {type(metrics).__name__}")
     for name in metrics or {}:
         if name in taken or name.startswith("learning_rate/"):
             raise ValueError(f"a metric cannot be named {name!r}: there is one already")
-
-
-def evaluate(
-    apply: Apply,
-    loss: Loss,
-    params: Tree,
-    data: Batch,
-    *,
-    metrics: Mapping[str, Metric] | None = None,
-    batch_size: int = 1000,
-    preprocess: Preprocess | None = None,
-) -> dict[str, Any]:
-    """The `loss`, and each of `metrics`, of the whole of data `(x, y)`, in evaluation mode.
-
-    x: `(N, ...)`. The model works in batches and keeps nothing for a vjp; loss and metrics see all
-    the outputs at once, so the batch size does not show but in rounding.
-    Raises `ValueError` if there are no examples, and for a metric named `loss`. Warns
-    (`UserWarning`) where the running statistics of every `BatchNorm` are still the initial ones:
-    see `write_statistics`.
-
-    >>> x, y = np.array([[9.0, 0.0], [0.0, 9.0]]), np.array([0, 0])
-    >>> loss, metrics = fn.multiclass_hinge, {"accuracy": fn.accuracy}
-    >>> fn.evaluate(fn.Identity().apply, loss, {}, (x, y), metrics=metrics)
-    {'loss': 2.5, 'accuracy': 0.5}
-    """
-    x, y = check_data(data)
-    _check_metrics(metrics, ("loss",))
-    if count_rows(x) == 0:
-        raise ValueError("evaluate: there are no examples")
-    outputs = _predict(apply, params, x, batch_size, preprocess)
-    measured = {name: metric(outputs, y) for name, metric in (metrics or {}).items()}
-    return {"loss": value_and_vjp(loss(outputs, y))[0], **measured}
-
-
-def predict(
-    apply: Apply,
-    params: Tree,
-    x: Arrays,
-    *,
-    batch_size: int = 1000,
-    preprocess: Preprocess | None = None,
-) -> Arrays:
-    """The outputs for all rows of x, in evaluation mode, in batches, keeping nothing for a vjp.
-
-    x: `(N, ...)`; returns `(N, ...)`. Raises `ValueError` if there are no inputs.
-    Warns, as `evaluate`, of running statistics that are still the initial ones.
-
-    >>> fn.predict(fn.Softmax().apply, {}, np.array([[2.0, 0.0], [0.0, 0.0]])).round(3)
-    array([[0.881, 0.119],
-           [0.5  , 0.5  ]])
-    """
-    x = as_arrays("x", x)
-    if count_rows(x) == 0:
-        raise ValueError("predict: there are no inputs")
-    return _predict(apply, params, x, batch_size, preprocess)
-
-
-def _predict(
-    apply: Apply, params: Tree, x: Arrays, batch_size: int, preprocess: Preprocess | None
-) -> Arrays:
-    apply = with_wrt(apply)
-    warn_of_first_statistics(params)
-    examples = count_rows(x)
-    size = check_batch_size(min(batch_size, examples), examples)
-    parts: list[Arrays] = []
-    with single_threaded_blas():
-        for start in range(0, examples, size):
-            inputs = pick(x, slice(start, start + size))
-            if preprocess is not None:
-                inputs = preprocess(inputs)
-            parts.append(y_and_vjp(apply(params, inputs, train=False, wrt=None))[0])
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return tree.map(lambda *arrays: np.concatenate(arrays), *parts)

@@ -14,7 +14,10 @@ from helpers import ROOT
 import funcnn as fn
 from funcnn import experiments
 
-MODULES = ["activations", "augmentations", "initializers", "schedules", "random", "tree", "threads"]
+MODULES = [
+    *("activations", "augmentations", "initializers", "schedules", "random", "tree", "threads"),
+    "views",
+]
 AIDS = {  # of these modules, what serves the library itself
     *("check_float", "check_initializer", "initialize", "fill", "as_schedule", "weight_and_bias"),
     *("spare_blas_threads", "with_blas_threads", "NotAloneError", "in_single_threaded_blas"),

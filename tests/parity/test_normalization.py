@@ -56,6 +56,7 @@ def test_group_norm_is_torchs(shape, groups, each, affine, seed, eps):
     assert_same_with_params(layer, module, params, x, seed + 3)
 
 
+RUNNING = {"running_mean", "running_var"}
 BATCH_NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
@@ -82,3 +83,44 @@ def test_batch_norm_is_torchs(batch, channels, rest, affine, train, momentum, se
     statistics = getattr(layer.apply(params, x, train=train)[1], "statistics", params)
     for name in ("running_mean", "running_var"):
         assert_close(statistics[name], getattr(module, name))
+
+
+FOLDED = {
+    "dense": (lambda **bias: fn.Dense(4, **bias), lambda **bias: nn.Linear(6, 4, **bias)),
+    "conv": (lambda **bias: fn.Conv(4, 3, **bias), lambda **bias: nn.Conv2d(6, 4, 3, **bias)),
+    "grouped": (
+        lambda **bias: fn.Conv(4, 2, groups=2, **bias),
+        lambda **bias: nn.Conv1d(6, 4, 2, groups=2, **bias),
+    ),
+    "transposed": (
+        lambda **bias: fn.ConvTranspose(4, (2, 3), 2, **bias),
+        lambda **bias: nn.ConvTranspose2d(6, 4, (2, 3), 2, **bias),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDED)
+@given(st.booleans(), st.booleans(), seeds, of_eps)
+def test_fold_batch_norm_gives_the_weights_of_torchs_fusion(kind, bias, affine, seed, eps):
+    make, make_torch = FOLDED[kind]
+    affine = affine or kind == "dense"  # torch's of a linear layer needs it
+    module = make_torch(bias=bias).double().eval()
+    norm = nn.BatchNorm1d(4, affine=affine, dtype=torch.float64, **eps).eval()
+    names = {"weight", "bias"} if affine else set()
+    norm_params = {n: normal(seed + i, 4) for i, n in enumerate(sorted(names | RUNNING))}
+    norm_params["running_var"] = norm_params["running_var"] ** 2
+    with torch.no_grad():
+        for name, array in norm_params.items():
+            getattr(norm, name).copy_(to_torch(array))
+    params = {name: p.detach().numpy() for name, p in module.named_parameters()}
+    if kind == "dense":
+        params["weight"] = params["weight"].T
+    model = fn.serial(make(bias=bias), fn.BatchNorm(affine=affine, **eps))
+    _, (ours,) = fn.fold_batch_norm(model, [params, norm_params])
+    if kind == "dense":
+        fused = torch.nn.utils.fusion.fuse_linear_bn_eval(module, norm)
+        assert_close(ours["weight"].T, fused.weight)
+    else:
+        fused = torch.nn.utils.fusion.fuse_conv_bn_eval(module, norm, kind == "transposed")
+        assert_close(ours["weight"], fused.weight)
+    assert_close(ours["bias"], fused.bias)

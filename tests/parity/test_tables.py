@@ -15,6 +15,8 @@ OTHERS = {
     "compiled.apply",
     "metrics",
     "training",
+    "evaluation",
+    "rate_range",
     "batching",
     "checks",
     "gradcheck",
