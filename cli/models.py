@@ -21,6 +21,12 @@ from funcnn.experiments.errors import printable
 from funcnn.experiments.reports.text_table import text_table
 from funcnn.experiments.tasks.references import read_own
 
+_mirrored_option = click.option(
+    "--mirrored",
+    is_flag=True,
+    help="The mean of the outputs for each image and for its mirror image.",
+)
+
 
 @click.command()
 @run_argument
@@ -30,11 +36,17 @@ from funcnn.experiments.tasks.references import read_own
     help="Labelled data, as for train, whose test set is meant, or all of them where there is "
     "none. [default: what the run was trained with; a snapshot needs some]",
 )
+@_mirrored_option
 @run_model_option
 @allow_changed_option
 @json_option
 def evaluate(
-    run: Path, model: str | None, data: str | None, allow_changed_data: bool, as_json: bool
+    run: Path,
+    model: str | None,
+    data: str | None,
+    mirrored: bool,
+    allow_changed_data: bool,
+    as_json: bool,
 ) -> None:
     """How good a model is: a run's on its validation and test sets, or any on other data.
 
@@ -51,7 +63,7 @@ def evaluate(
     from funcnn.experiments.training.evaluation import evaluate_model
 
     own = None if model is None else read_own(model)
-    results = evaluate_model(run, data, own, allow_changed=allow_changed_data)
+    results = evaluate_model(run, data, own, allow_changed=allow_changed_data, mirrored=mirrored)
     if as_json:
         print_json(results)
         return
@@ -125,6 +137,7 @@ def _evaluation(part: str, results: dict[str, Any]) -> list[str]:
     help="Id of the first input, from which they count. [default: the ids that a CSV file has, or "
     "from 0]",
 )
+@_mirrored_option
 @run_model_option
 @json_option
 def predict(

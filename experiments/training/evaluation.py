@@ -28,16 +28,17 @@ def evaluate_model(
     own: OwnModel | None = None,
     *,
     allow_changed: bool = False,
+    mirrored: bool = False,
 ) -> dict[str, Any]:
     """As `evaluate_on` if data are given, else as `evaluate_run`, which needs a run's folder.
 
-    own: its network, if it is a user's own. Raises `InputError` for a snapshot alone, and as they
+    own: its network, if it is a user's own. mirrored: as `TrainedModel.mirrored`. Raises `InputError` for a snapshot alone, and as they
     do.
     """
     if data is not None:
         if allow_changed:
             raise InputError("--allow-changed-data is for the run's own data: leave out --data")
-        return evaluate_on(run, data, own)
+        return evaluate_on(run, data, own, mirrored=mirrored)
     if run.is_file() and run.suffix.lower() == ".npz" and run.name != "last.npz":
         beside = RunFolder(run.parent)
         folder = beside.config.is_file() and run == beside.params
@@ -46,15 +47,19 @@ def evaluate_model(
             f"{run} is a snapshot, which does not say which data it was trained with: give some, "
             f"as --data fashion-mnist{also}"
         )
-    return evaluate_run(RunFolder.open(run, own), allow_changed=allow_changed)
+    folder = RunFolder.open(run, own)
+    return evaluate_run(folder, allow_changed=allow_changed, mirrored=mirrored)
 
 
-def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str, Any]:
+def evaluate_run(
+    folder: RunFolder, *, allow_changed: bool = False, mirrored: bool = False
+) -> dict[str, Any]:
     """How good a run's model is on its validation and test sets, if they have labels.
 
     Loss and accuracy; precision and recall of each class, in the order of `class_names`; and
     for logits the calibration error; of more than 5 classes, the top-5 accuracy.
-    allow_changed: also on other data than the run was trained with. Raises `InputError` if they
+    allow_changed: also on other data than the run was trained with. mirrored: as of
+    `evaluate_model`. Raises `InputError` if they
     are other, cannot be used or do not fit the model, or if that is damaged; `SnapshotError`.
     """
     config, model = folder.read_config(), load_model(folder)
@@ -67,6 +72,7 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     data = load_data(config, expected)
     say_what_was_read(folder.path, expected, data.record)
     model.as_inputs(data.test[0], config.data)
+    model = model.mirrored() if mirrored else model
     if model.class_names != data.class_names:
         raise InputError(
             f"{config.data} has {len(data.class_names)} classes that are not the "
@@ -87,7 +93,9 @@ def evaluate_run(folder: RunFolder, *, allow_changed: bool = False) -> dict[str,
     return {"run": str(folder), "data": config.data, "class_names": names, **measured}
 
 
-def evaluate_on(run: Path, data: str, own: OwnModel | None = None) -> dict[str, Any]:
+def evaluate_on(
+    run: Path, data: str, own: OwnModel | None = None, *, mirrored: bool = False
+) -> dict[str, Any]:
     """How good the model of a run's folder, or of a snapshot, is on any data that has labels.
 
     On its test set, or where there is none on all the images; `test_is` says which. Measures as of
@@ -100,6 +108,7 @@ def evaluate_on(run: Path, data: str, own: OwnModel | None = None) -> dict[str, 
     if labels is None:
         raise InputError(f"the images of {data} have no labels to evaluate {run} with")
     y = _as_the_model_counts(model, loaded, labels, data)
+    model = model.mirrored() if mirrored else model
     outputs = model.predict(model.as_inputs(x, data))
     measured: dict[str, Any] = {}
     if outputs.shape[1] == 1:

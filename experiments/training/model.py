@@ -12,6 +12,7 @@ import numpy as np
 import funcnn as fn
 from funcnn import inference
 from funcnn._written import by_shapes
+from funcnn.evaluation import View
 from funcnn.experiments.data.datasets import Dataset, Normalization
 from funcnn.experiments.data.images import are_counted
 from funcnn.experiments.errors import InputError
@@ -37,6 +38,17 @@ class TrainedModel(NamedTuple):
     """How the training data write the label of each class; none: by its index."""
     outputs: Outputs | None = None
     """What the network gives, as of `fn.save`."""
+    views: tuple[View, ...] | None = None
+    """What it sees of each input, as of `fn.predict`; None: the input alone."""
+
+    def mirrored(self) -> "TrainedModel":
+        """The same, whose outputs are the mean of those for an image and for its mirror image.
+
+        Raises `InputError` for a model of other inputs.
+        """
+        if len(self.input_shape) < 2:
+            raise InputError(f"--mirrored: the model takes no images, but {self.input_shape}")
+        return self._replace(views=(fn.views.unchanged, fn.views.mirrored))
 
     @property
     def normalization(self) -> Normalization:
@@ -64,7 +76,9 @@ class TrainedModel(NamedTuple):
     def predict(self, x: Array) -> Array:
         """The outputs for stored inputs."""
         params, prepare = in_one_dtype(self.params, self.prepare)
-        outputs: Array = fn.predict(self.model.apply, params, x, preprocess=prepare)
+        outputs: Array = fn.predict(
+            self.model.apply, params, x, preprocess=prepare, views=self.views
+        )
         return outputs
 
     def classes(self, outputs: Array) -> Array:

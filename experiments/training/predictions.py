@@ -28,6 +28,7 @@ def write_predictions(
     own: OwnModel | None = None,
     *,
     probabilities: bool = False,
+    mirrored: bool = False,
     header: str | None = None,
     first_id: int | None = None,
 ) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def write_predictions(
     prepared for the model. own: its network, if it is a user's own. Ids count from `first_id`; if
     it is None they are those of the data, if these have some, or count from 0. Classes are as the
     training data write them. probabilities: of each class a column, called by its name, instead of
-    the class. header: other names for the two columns, as `ImageId,Label`; for the ids alone with
+    the class. mirrored: as `TrainedModel.mirrored`. header: other names for the two columns, as `ImageId,Label`; for the ids alone with
     probabilities. Raises `InputError` if the inputs do not fit the model, it has no probabilities,
     a name cannot be one, or `out` exists already.
     """
@@ -52,7 +53,7 @@ def write_predictions(
     if ids is None:
         first_id = first_id or 0
         ids = np.arange(first_id, first_id + len(inputs))
-    outputs = model.predict(inputs)
+    outputs = (model.mirrored() if mirrored else model).predict(inputs)
     if probabilities:
         table = probability_table(model, outputs)
         if names[0] in table:
