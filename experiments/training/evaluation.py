@@ -32,8 +32,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """As `evaluate_on` if data are given, else as `evaluate_run`, which needs a run's folder.
 
-    own: its network, if it is a user's own. mirrored: as `TrainedModel.mirrored`. Raises `InputError` for a snapshot alone, and as they
-    do.
+    own: its network, if it is a user's own. mirrored: as `TrainedModel.mirrored`. Raises
+    `InputError` for a snapshot alone, and as they do.
     """
     if data is not None:
         if allow_changed:

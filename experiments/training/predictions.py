@@ -38,9 +38,9 @@ def write_predictions(
     prepared for the model. own: its network, if it is a user's own. Ids count from `first_id`; if
     it is None they are those of the data, if these have some, or count from 0. Classes are as the
     training data write them. probabilities: of each class a column, called by its name, instead of
-    the class. mirrored: as `TrainedModel.mirrored`. header: other names for the two columns, as `ImageId,Label`; for the ids alone with
-    probabilities. Raises `InputError` if the inputs do not fit the model, it has no probabilities,
-    a name cannot be one, or `out` exists already.
+    the class. mirrored: as `TrainedModel.mirrored`. header: other names for the two columns, as
+    `ImageId,Label`; for the ids alone with probabilities. Raises `InputError` if the inputs do not
+    fit the model, it has no probabilities, a name cannot be one, or `out` exists already.
     """
     names = _names_of(header, 1 if probabilities else 2)
     expect_new(out)
