@@ -2,7 +2,7 @@
 
 Examples with `>>>` are doctests. A command here has the options that the page gives, and then those
 of `QUICKLY`: of an option given twice the last counts. A block that begins with the name of a file,
-`# mine.py`, is that file, and `python script.py` runs one.
+`# mine.py`, is that file, and `python script.py` runs one, on the small data too.
 """
 
 import importlib.util
@@ -99,7 +99,8 @@ def written(block, place):
     """Whether a block is a file; it is written into the folder, then."""
     named = re.match(r"# (\w+\.py)\n", block)
     if named:
-        (place / named[1]).write_text(block, "utf-8")
+        quick = re.sub(r'\bdata="([\w-]+)"', r'data="small/\1"', block)
+        (place / named[1]).write_text(quick, "utf-8")
     return named is not None
 
 

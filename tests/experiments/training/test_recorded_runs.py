@@ -1,13 +1,12 @@
 """Runs have the same bits plain and recorded; of more choices and more steps in tests/whole."""
 
 import itertools
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from helpers import OF_KERNELS, ROOT, need_kernels
+from helpers import OF_KERNELS, ROOT, environment_of_kernels
 from recorded_runs import (
     LARGE,
     NAMES,
@@ -93,11 +92,11 @@ if not {*others} & {library.kernels for library in blas()}:
 
 @pytest.mark.parametrize("kernels", OF_KERNELS)
 def test_other_kernels(kernels, large_images):
-    need_kernels(kernels)
+    environment = environment_of_kernels(kernels)
     others = OF_KERNELS.keys() - {kernels}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", OTHER_KERNELS, str(large_images), kernels, *others],
-        env=os.environ | {"OPENBLAS_CORETYPE": kernels, "PYTHONPATH": str(ROOT / "tests")},
+        env=environment | {"PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         check=False,

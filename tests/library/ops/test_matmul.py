@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import subprocess
 import sys
 import threading
@@ -10,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import HANG, assert_same_bits, blas_threads, frozen, need_kernels
+from helpers import HANG, assert_same_bits, blas_threads, environment_of_kernels, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -239,8 +238,7 @@ def test_where_rows_have_other_bits_among_others_only_the_shape_decides(monkeypa
 @has_batches
 @pytest.mark.parametrize("kernels", ["Haswell", "Zen", "SkylakeX", "Sandybridge", "Nehalem"])
 def test_nor_in_those_of_any_kernels_of_this_processor(kernels):
-    need_kernels(kernels)
-    environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+    environment = environment_of_kernels(kernels)
     done = subprocess.run(
         [sys.executable, "-c", TRYING_KERNELS], env=environment, capture_output=True, text=True
     )
