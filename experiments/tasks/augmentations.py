@@ -1,10 +1,11 @@
 """Augmentations by name, as a setting writes them: `flip+shift=2+affine=10:0.1`.
 
-One after the other, joined by +; behind = the numbers that `fn.augmentations` asks for, in its
-order, joined by : and the others as they are by default.
+One after the other, joined by +; behind = the numbers that each asks for, in its order, joined by
+: and the others as they are by default.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from funcnn import augmentations
@@ -13,12 +14,20 @@ from funcnn.augmentations import Augmentation
 NONE = "none"
 """What a setting says where there is no augmentation."""
 
+
+def _erase(
+    p: float = 0.5, least: float = 0.02, most: float = 0.33, *, scale: float = 255.0
+) -> Augmentation:
+    """least, most: the share of an image that a rectangle covers. scale: the largest value."""
+    return augmentations.erase(p, (least, most), values=(0, scale))
+
+
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "shift": augmentations.shift,
     "flip": augmentations.flip,
     "affine": augmentations.affine,
     "elastic": augmentations.elastic,
-    "erase": augmentations.erase,
+    "erase": _erase,
 }
 """Those that change images alone: the accuracy of an epoch is that of its own labels."""
 
@@ -40,20 +49,21 @@ class Augmentations(NamedTuple):
         return None
 
 
-def parse_augmentations(text: str) -> Augmentation | None:
+def parse_augmentations(text: str, scale: float = 255.0) -> Augmentation | None:
     """What a setting names; None: nothing.
 
-    Raises `KeyError` for a name that there is not, `ValueError` or `TypeError` for what is wrong
-    with its numbers.
+    scale: the largest value of the images, 255 of bytes. Raises `KeyError` for a name that there
+    is not, `ValueError` or `TypeError` for what is wrong with its numbers.
     """
     if text == NONE:
         return None
-    return augmentations.chain(*map(_parse_one, text.split("+")))
+    return augmentations.chain(*(_parse_one(each, scale) for each in text.split("+")))
 
 
-def _parse_one(text: str) -> Augmentation:
+def _parse_one(text: str, scale: float) -> Augmentation:
     name, given, numbers = text.partition("=")
     make = AUGMENTATIONS[name]
+    make = partial(make, scale=scale) if make is _erase else make
     return make(*map(_number, numbers.split(":"))) if given else make()
 
 

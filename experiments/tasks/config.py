@@ -139,8 +139,8 @@ class RunConfig:
         Augmentations(),
         NONE,
         "What is done to the images of each batch, each drawn anew: some of shift (pixels), flip, "
-        "affine (degrees, scale, shear, pixels), elastic (pixels, their smoothness) and erase, as "
-        "flip+shift=2+affine=10:0.1.",
+        "affine (degrees, scale, shear, pixels), elastic (pixels, their smoothness) and erase (of "
+        "how many, least and most of their area), as flip+shift=2+affine=10:0.1.",
     )
     seed: int = setting(Whole(0), 0, "Every random choice.")
     class_weights: str = setting(
