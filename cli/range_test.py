@@ -18,6 +18,7 @@ from funcnn.cli.options import (
 )
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.sizes import usual_sizes
+from funcnn.experiments.training.rate_range import HIGHEST, LOWEST, STEPS, find_rates
 
 # What says nothing about a sweep, which has rates of its own and ends by itself.
 _WITHOUT = ("lr", "schedule", "epochs", "patience", "test_curve", "backend", "init")
@@ -27,13 +28,15 @@ _SETTINGS = ("arch", *(name for name in SETTINGS if name not in ("arch", *_WITHO
 @click.command("range-test")
 @network_options
 @setting_options(*_SETTINGS)
-@click.option("--lowest", type=float, default=1e-6, help="The first rate. [default: 1e-06]")
-@click.option("--highest", type=float, default=10.0, help="The last rate. [default: 10]")
+@click.option("--lowest", type=float, default=LOWEST, help=f"The first rate. [default: {LOWEST:g}]")
+@click.option(
+    "--highest", type=float, default=HIGHEST, help=f"The last rate. [default: {HIGHEST:g}]"
+)
 @click.option(
     "--steps",
     type=click.IntRange(min=2),
-    default=400,
-    help="Steps from the first rate to the last. [default: 400]",
+    default=STEPS,
+    help=f"Steps from the first rate to the last. [default: {STEPS}]",
 )
 @threads_option
 @click.option(
@@ -64,8 +67,6 @@ def range_test(
       funcnn range-test --arch mlp3
       funcnn range-test --arch cnn3 --data mnist --optimizer sgd --out rates.png
     """
-    from funcnn.experiments.training.rate_range import find_rates
-
     own, options = own_network(model, sets, given(settings))
     values = {"arch": "mlp3"} | options
     config = RunConfig.resolve(values, own)

@@ -1,5 +1,6 @@
 """The range test of a run's settings: one sweep through learning rates, and a figure of it."""
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -42,8 +43,9 @@ def find_rates(
     """
     if out is not None:
         expect_new(out, ".png")
-    if not 0 < lowest < highest:
-        raise InputError(f"--lowest {lowest:g}: must be above 0 and below --highest {highest:g}")
+    if not 0 < lowest < highest < math.inf:
+        given = f"--lowest {lowest:g} --highest {highest:g}"
+        raise InputError(f"{given}: must be above 0, and the highest above the lowest")
     task = rehearsed(Task.build(config, usual=usual))
     params = task.first_params()
     try:

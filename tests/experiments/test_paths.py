@@ -123,6 +123,7 @@ OUTS = {
     "figure curves": "figure curves run --out -",
     "figure activations": "figure activations --out -",
     "bench": "bench --out -",
+    "range-test": "range-test --out -",
 }
 
 
