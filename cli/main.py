@@ -23,6 +23,7 @@ from funcnn.cli.figures import figure
 from funcnn.cli.grade import grade
 from funcnn.cli.models import check, evaluate, inspect, predict
 from funcnn.cli.notes import show_notes
+from funcnn.cli.range_test import range_test
 from funcnn.cli.sweep import sweep
 from funcnn.cli.train import train
 from funcnn.experiments.errors import InputError, RunStoppedError, printable, quoted
@@ -208,6 +209,7 @@ for command in (
     export,
     import_,
     check,
+    range_test,
     bench,
     experiment,
     grade,

@@ -47,6 +47,13 @@ def expect_new(out: Path, suffix: str = "") -> None:
         raise InputError(f"--out {out}: give a name that ends in {suffix}")
 
 
+def free_file(name: str, suffix: str) -> Path:
+    """The next free one of `runs/NAME-001` and so on, with this ending, for `new_file`."""
+    name = safe_name(name)
+    paths = (RUNS / f"{name}-{number:03d}{suffix}" for number in itertools.count(1))
+    return next(path for path in paths if not path.exists())
+
+
 @contextlib.contextmanager
 def new_file(out: Path) -> Iterator[None]:
     """In the `with` block the file `out` is the caller's to write; if that fails, there is none.

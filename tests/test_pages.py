@@ -56,6 +56,7 @@ QUICKLY = [  # of the first expression that is found in a command, the options t
     (r"^train .*--config", "--epochs 1"),
     (r"^train .*points", "--epochs 20 --threads 1"),
     (r"^train", SMALL),
+    (r"^range-test", "--steps 10 --data small/{data} --threads 1"),
     (r"^compare \S+/|^compare --resume", ""),
     (r"^compare .*--mode lockstep", "--data small/{data} --steps 2 --threads 1"),
     (r"^compare", f"{SMALL} --seeds 1 --steps 2"),

@@ -71,6 +71,29 @@ def curves(path: Path, runs: list[Curve], measured_on: str, unit: str = "nats") 
 
 
 @figure_file
+def rate_sweep(path: Path, rates: Array, losses: Array, marks: dict[str, float], unit: str) -> None:
+    """The loss at each learning rate of a sweep, and rates that stand out, by what they are.
+
+    rates, losses: `(S,)`. unit: of the losses, as `nats`.
+    """
+    figure, ((axis,),) = new_figure(1, 1, (7, 4.2))
+    axis.plot(rates, losses, "-", color=BLUE)
+    looks = zip(STYLES[1:], COLOURS[1:], strict=False)
+    for (label, rate), (style, colour) in zip(marks.items(), looks, strict=False):
+        axis.axvline(rate, linestyle=style, color=colour, label=f"{label}: {rate:.2g}")
+    axis.set_xscale("log")
+    first, least = losses[0], np.nanmin(losses)
+    if first > least:  # what diverges goes out of the picture
+        axis.set_ylim(least - 0.1 * (first - least), first + 0.5 * (first - least))
+    axis.set_xlabel("learning rate")
+    axis.set_ylabel(f"training loss, smoothed ({unit})")
+    axis.grid(alpha=0.3)
+    if marks:
+        figure.legend(loc="outside upper center", ncols=len(marks), handlelength=3)
+    write_figure(figure, path)
+
+
+@figure_file
 def functions(path: Path, x: Array, panels: list[tuple[str, Array, Array]]) -> None:
     """Functions of one number, a panel each: a title, y at every x, and the derivative there."""
     columns = 4

@@ -94,7 +94,11 @@ def _loss(config: RunConfig, label_smoothing: float) -> Loss:
 
 def build_optimizer(config: RunConfig, total_steps: int) -> AnyOptimizer:
     """The optimizer of a run of so many steps, which its learning rate depends on."""
-    schedule = SCHEDULES[config.schedule](config.lr, total_steps)
+    return build_optimizer_at(config, SCHEDULES[config.schedule](config.lr, total_steps))
+
+
+def build_optimizer_at(config: RunConfig, schedule: Schedule) -> AnyOptimizer:
+    """The optimizer of a run, at the rates of a schedule."""
     if config.own is not None and config.optimizer == OWN:
         optimizer = _own_optimizer(config.own, schedule)
     else:

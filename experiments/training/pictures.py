@@ -1,6 +1,5 @@
 """Pictures of one's own: what a model takes them for, and where in them it sees that."""
 
-import itertools
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from funcnn.experiments.data.formats.image_folders import PictureFiles
 from funcnn.experiments.data.pictures import Picture, framing, prepare, read_picture
 from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.figures import seen
-from funcnn.experiments.paths import RUNS, expect_new, new_file
+from funcnn.experiments.paths import expect_new, free_file, new_file
 from funcnn.experiments.tasks.own_models import OwnModel
 from funcnn.experiments.training.model import TrainedModel, model_of
 from funcnn.inference import in_one_dtype
@@ -110,7 +109,7 @@ def predict_pictures(
     if len(predicted) > len(panels):
         line = f"the figure shows the first {len(panels)} of {len(predicted)} pictures"
         logging.getLogger(__name__).warning("%s", line)
-    out = out or _free_name()
+    out = out or free_file("predicted", ".png")
     with new_file(out):
         seen.seen(out, panels, unit)
     return {"run": str(run), "data": list(data), "pictures": predicted, "out": str(out)}
@@ -156,9 +155,3 @@ def evidence(model: TrainedModel, x: Array, chosen: int, rival: int) -> Array:
     assert dx is not None
     added: Array = (given - empty) * dx.mean(0)
     return added
-
-
-def _free_name() -> Path:
-    """The next place under `runs/` for a figure of predictions."""
-    names = (RUNS / f"predicted-{number:03d}.png" for number in itertools.count(1))
-    return next(name for name in names if not name.exists())

@@ -688,7 +688,16 @@ PREDICTS = [
 
 CURVES = "figure curves run stopped"
 COLUMNS = b"epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
+SWEEP = "range-test --arch mlp2 --data images --val-size 12"
 FIGURES = [
+    row("range-test: out is no PNG", f"{SWEEP} --out a.pdf", "--out a.pdf", ".png"),
+    row("range-test: out exists", f"{SWEEP} --out note.txt", "--out note.txt exists"),
+    row("range-test: empty range", f"{SWEEP} --lowest 2 --highest 1", "--lowest 2", "--highest 1"),
+    row("range-test: from 0", f"{SWEEP} --lowest 0", "--lowest 0", "must be above 0"),
+    row("range-test: to infinity", f"{SWEEP} --highest inf", "--highest inf"),
+    row("range-test: one step", f"{SWEEP} --steps 1", "--steps", "1"),
+    row("range-test: a rate", f"{SWEEP} --lr 0.1", "--lr"),
+    row("range-test: no data", "range-test --data none", "none"),
     row("activations: out is no PNG", "figure activations --out a.pdf", "--out a.pdf", ".png"),
     row("activations: out exists", "figure activations --out note.txt", "--out", "note.txt"),
     row("activations: out in a file", "figure activations --out note.txt/a/b.png", "note.txt is a"),

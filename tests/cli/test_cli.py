@@ -80,7 +80,7 @@ COMMANDS = dict(commands())
 def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
         *("train", "compare", "evaluate", "predict", "inspect", "export", "import", "check"),
-        *("bench", "grade"),
+        *("range-test", "bench", "grade"),
         *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
         *("figure activations", "figure augmentations", "figure curves"),
         *("experiment list", "experiment run", "experiment report"),
@@ -616,6 +616,35 @@ def test_inspect_json_has_the_same_and_the_spec(run):
 def test_inspect_shows_a_training_state_too(run):
     assert "params/1/weight" in funcnn("inspect", run / "last.npz").stdout
     assert parse(funcnn("inspect", run / "last.npz", "--json"))["layers"] is None
+
+
+# --- range-test ------------------------------------------------------------------------------
+
+SWEEP = ("range-test", "--arch", "mlp2", "--hidden", 5, "--val-size", 12, "--batch-size", 8)
+
+
+@WITH_FIGURES
+def test_range_test_says_which_rates_are_good_and_draws_the_sweep(no_figures, images):
+    lines = funcnn(*SWEEP, "--data", images, "--steps", 60).stdout.splitlines()
+    assert re.fullmatch(r"the loss falls fastest from a learning rate of \S+ on", lines[0])
+    assert re.fullmatch(
+        r"it diverges at \S+, a tenth of which is \S+|it does not diverge up to 10", lines[1]
+    )
+    assert lines[2:] == [f"figure: {Path('runs/range-test-mlp2-001.png')}"]
+    assert Path("runs/range-test-mlp2-001.png").read_bytes().startswith(b"\x89PNG")
+
+
+@WITH_FIGURES
+def test_range_test_as_json_is_the_sweep_of_the_library(no_figures, images):
+    given = ("--data", images, "--lowest", 1e-4, "--highest", 1e-3, "--steps", 10, "--seed", 3)
+    arguments = (*SWEEP, *given, "--out", "rates.png", "--json")
+    printed = parse(funcnn(*arguments))
+    assert (printed["arch"], printed["data"], printed["out"]) == ("mlp2", str(images), "rates.png")
+    np.testing.assert_allclose(printed["learning_rates"], np.geomspace(1e-4, 1e-3, 10))
+    assert len(printed["losses"]) == 10
+    assert printed["diverged"] is printed["tenth"] is None
+    Path("rates.png").unlink()
+    assert parse(funcnn(*arguments, "--threads", 1)) == printed
 
 
 # --- check -----------------------------------------------------------------------------------

@@ -124,6 +124,7 @@ OUTS = {
     "figure activations": "figure activations --out -",
     "figure augmentations": "figure augmentations --out -",
     "bench": "bench --out -",
+    "range-test": "range-test --out -",
 }
 
 
