@@ -40,7 +40,7 @@ NAMES = [
     ("RandomHorizontalFlip", "fn.augmentations.flip()"),
     ("RandomCrop", "fn.augmentations.shift(most)"),
     ("RandomErasing", "fn.augmentations.erase()"),
-    ("transforms", "fn.augmentations"),
+    ("transforms", "fn.augmentations.chain(*augmentations)"),
     ("mixup", "fn.augmentations.mixup"),
     ("augmentations.Compose", "fn.augmentations.chain(*augmentations)"),
     ("augmentations.cutmix", None),
