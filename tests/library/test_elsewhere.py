@@ -327,8 +327,8 @@ NOT_A_LAYER += [
     (lambda: STEP(STATE, X), "batch is a pair (x, y) of inputs and targets, got a ndarray"),
     (
         lambda: fn.batches(X, X, 2),
-        "it is fn.batches(data, batch_size, *, rng=None, preprocess=None, drop_last=False); "
-        "data is a pair (x, y)",
+        "it is fn.batches(data, batch_size, *, rng=None, augment=None, preprocess=None, "
+        "drop_last=False); data is a pair (x, y)",
     ),
     (
         lambda: fn.batches((X, X), 2, shuffle=True),

@@ -108,6 +108,16 @@ def vanishing_gradients(text):
     assert min(accuracies[1:]) > 0.7
 
 
+def augmentation(text):
+    (seen, more_seen), (unseen, more_unseen) = (
+        numbers(text, rf"{part} accuracy (\S+?),") for part in ("training", "validation")
+    )
+    loss, less = numbers(text, r"loss (\S+)")
+    assert seen > 0.98 > more_seen
+    assert more_unseen > unseen
+    assert less < 0.8 * loss
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_ends_as_its_docstring_says(name, tmp_path):
     if "torch" in name:
