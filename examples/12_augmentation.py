@@ -8,7 +8,6 @@ images that it has not seen. The next batch is prepared while the step is at wor
 import matplotlib.pyplot as plt
 
 import funcnn as fn
-from funcnn import augmentations as aug
 from funcnn.experiments.data.datasets import load_dataset
 
 data = load_dataset("fashion-mnist", val_size=5_000, seed=0)
@@ -32,6 +31,7 @@ def measure(params, examples):
 
 
 # An augmentation is a pure function of a key and a whole batch, here of bytes as they are stored.
+aug = fn.augmentations
 augmentations = {
     "as they are": aug.chain(),
     "augmented": aug.chain(aug.flip(), aug.shift(1), aug.erase()),
