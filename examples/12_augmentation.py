@@ -1,8 +1,8 @@
 """Augmentation: shifted and covered at every pass, images are harder to learn by heart.
 
 A network learns 2,000 images of Fashion-MNIST twice, as they are and augmented. As they are it soon
-knows all of them, and the validation loss climbs; augmented it knows fewer and does better on
-images that it has not seen. The next batch is prepared while the step is at work: augmentation.png.
+knows all of them, and the validation loss climbs; augmented it knows fewer, and the loss stays low.
+The next batch is prepared while the step is at work: augmentation.png.
 """
 
 import matplotlib.pyplot as plt
