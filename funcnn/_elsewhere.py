@@ -94,7 +94,7 @@ _NAMES = {
     "softmaxcrossentropywithintegerlabels": "fn.softmax_cross_entropy",
     "steplr": "fn.schedules.piecewise_constant(init_value, boundaries_and_scales)",
     "swish": "fn.Silu()",
-    "transforms": "fn.augmentations",
+    "transforms": "fn.augmentations.chain(*augmentations)",
     "unflatten": "fn.Reshape(shape)",
     "variancescaling": "fn.initializers.he_normal(), glorot_normal() or lecun_normal()",
     "vjp": "apply(params, x), which gives (y, vjp)",

@@ -40,7 +40,7 @@ NAMES = [
     ("RandomHorizontalFlip", "fn.augmentations.flip()"),
     ("RandomCrop", "fn.augmentations.shift(most)"),
     ("RandomErasing", "fn.augmentations.erase()"),
-    ("transforms", "fn.augmentations"),
+    ("transforms", "fn.augmentations.chain(*augmentations)"),
     ("mixup", "fn.augmentations.mixup"),
     ("augmentations.Compose", "fn.augmentations.chain(*augmentations)"),
     ("augmentations.cutmix", None),
@@ -330,8 +330,8 @@ NOT_A_LAYER += [
     (lambda: STEP(STATE, X), "batch is a pair (x, y) of inputs and targets, got a ndarray"),
     (
         lambda: fn.batches(X, X, 2),
-        "it is fn.batches(data, batch_size, *, rng=None, preprocess=None, drop_last=False); "
-        "data is a pair (x, y)",
+        "it is fn.batches(data, batch_size, *, rng=None, augment=None, preprocess=None, "
+        "drop_last=False); data is a pair (x, y)",
     ),
     (
         lambda: fn.batches((X, X), 2, shuffle=True),

@@ -108,6 +108,14 @@ def vanishing_gradients(text):
     assert min(accuracies[1:]) > 0.7
 
 
+def augmentation(text):
+    seen, augmented = numbers(text, r"training accuracy (\S+?),")
+    assert seen > 0.98
+    assert augmented < 0.95
+    loss, less = numbers(text, r"loss (\S+)")
+    assert less < 0.9 * loss
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_ends_as_its_docstring_says(name, tmp_path):
     if "torch" in name:
