@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar, cast
 
 from funcnn import random
 from funcnn._arguments import as_arrays, check_flag, not_a_pair, shown
+from funcnn._augmenting import Augmentation
 from funcnn._elsewhere import answered
 from funcnn._workers import Worker, idle
 from funcnn._written import written
-from funcnn.augmentations import Augmentation
 from funcnn.random import Key
 from funcnn.types import Array, Arrays, Batch
 
