@@ -42,6 +42,12 @@ OPTAXS = {
         fn.chain(fn.add_decayed_weights(0.1, a_mask), fn.sgd(RATE, momentum=0.9)),
         lambda: optax.chain(optax.add_decayed_weights(0.1, a_mask), optax.sgd(RATE, momentum=0.9)),
     ),
+    "decay of weights alone": (
+        fn.adamw(RATE, weight_decay=0.1, mask=fn.weight_mask),
+        lambda: optax.adamw(
+            RATE, weight_decay=0.1, mask=lambda p: jax.tree.map(lambda w: w.ndim > 1, p)
+        ),
+    ),
     "freeze": (
         fn.chain(fn.adamw(RATE), fn.freeze({"a": True, "b": False, "c": True, "d": False})),
         lambda: optax.chain(
