@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from commands import FUNCNN, HEARS_CTRL_C, context_of, funcnn, parse, tree_digest
@@ -25,9 +26,11 @@ import funcnn as fn
 from funcnn import activations
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_inputs
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
+from funcnn.experiments.tasks.recipes import RECIPES
+from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model
 from funcnn.experiments.training.run import TrainingRun
 from funcnn.experiments.training.run_folder import RunFolder
@@ -234,6 +237,42 @@ def test_other_options_change_what_config_says(run):
     ours, theirs = (json.loads((Path(f) / "config.json").read_text()) for f in ("other", run))
     assert ours == theirs | {"seed": 3, "epochs": 1}
     assert Path("other/params.npz").read_bytes() != (run / "params.npz").read_bytes()
+
+
+def test_a_recipe_is_settings_that_other_options_change(images):
+    said = funcnn("train", "--recipe", "fashion-mlp", "--show", "--json", "--lr", 0.5).stdout
+    config = RunConfig.resolve({**RECIPES["fashion-mlp"].settings, "lr": 0.5})
+    assert RunConfig.resolve(json.loads(said)) == config
+    assert not Path("runs").exists()
+    few = ("--data", images, "--val-size", 12, "--epochs", 1, "--batch-size", 8, "--hidden", 5)
+    funcnn("train", "--recipe", "fashion-mlp", *few, "--out", "it")
+    trained = json.loads(Path("it/config.json").read_text())
+    assert trained["augment"] == RECIPES["fashion-mlp"].settings["augment"]
+    assert trained["hidden"] == [5]
+
+
+def test_settings_are_shown_by_their_options(images):
+    lines = funcnn("train", "--arch", "cnn3", "--seed", 7, "--show").stdout.splitlines()
+    shown = dict(line.split(maxsplit=1) for line in lines)
+    assert (shown["channels"], shown["seed"], shown["patience"]) == ("16x32", "7", "never")
+    assert set(shown) == {name.replace("_", "-") for name in SETTINGS}
+
+
+def test_the_mirror_images_count_as_much_as_the_images(images, run):
+    plain, both = (
+        json.loads(funcnn("evaluate", run, "--json", *more).stdout)
+        for more in ((), ("--mirrored",))
+    )
+    assert plain["test_loss"] != both["test_loss"]
+    words = ("predict", run, "--data", images, "--probabilities", "--mirrored", "--out", "p.csv")
+    funcnn(*words)
+    shares = pd.read_csv("p.csv").iloc[:, 1:].to_numpy()
+    model = load_model(RunFolder(run)).mirrored()
+    x, _ = Task.build(RunFolder(run).read_config()).data.test
+    np.testing.assert_allclose(shares, model.probabilities(model.predict(x)), rtol=1e-4)
+    own = load_model(RunFolder(run))
+    mean = (own.predict(x) + own.predict(x[..., ::-1])) / 2
+    np.testing.assert_allclose(model.predict(x), mean, rtol=1e-4, atol=1e-6)
 
 
 def test_a_flag_that_is_left_out_is_what_config_says(images):

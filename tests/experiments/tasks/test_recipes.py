@@ -1,0 +1,58 @@
+"""Recipes: settings like any others, and the records of the runs that they were trained in."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from funcnn.experiments.tasks.changes import changed
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
+from funcnn.experiments.tasks.recipes import RECIPES
+from funcnn.experiments.training.run_folder import RunFolder
+
+RECORDS = sorted(path.parent for path in (ROOT / "docs" / "recipes").glob("*/summary.json"))
+OF_THE_MACHINE = {"seed", "backend", "init"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_settings_of_a_run(name):
+    recipe = RECIPES[name]
+    config = RunConfig.resolve(recipe.settings)
+    assert set(recipe.settings) <= set(SETTINGS) - OF_THE_MACHINE
+    assert config.backend == "numpy"
+    assert recipe.about
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_nothing_that_is_so_anyway(name):
+    settings = RECIPES[name].settings
+    for left_out in set(settings) - {"arch", "data"}:
+        others = {key: value for key, value in settings.items() if key != left_out}
+        assert RunConfig.resolve(others) != RunConfig.resolve(settings), left_out
+
+
+def test_there_are_records_of_recipes_alone():
+    assert RECORDS
+    assert {path.name.rpartition("-")[0] for path in RECORDS} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
+def test_a_record_is_of_a_finished_run_of_its_recipe(path):
+    name, _, seed = path.name.rpartition("-")
+    folder = RunFolder(path)
+    config, summary = folder.read_config(), folder.read_summary()
+    options = {"seed": int(seed)}
+    if config.backend == "torch":
+        options["backend"] = "torch"
+    assert config == RunConfig.resolve(changed(RECIPES[name].settings, options, name))
+    rows = folder.read_metrics()
+    assert [row.epoch for row in rows] == list(range(1, config.epochs + 1))
+    assert summary["epochs"] == config.epochs
+    matrix = np.array(summary["confusion_matrix"])
+    assert matrix.sum() == summary["test_examples"]
+    assert summary["test_accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum(), abs=1e-12)
+    best = max(row.val_accuracy for row in rows)
+    assert summary["val_accuracy"] == best
+    assert summary["seconds"] == pytest.approx(sum(row.seconds for row in rows), abs=0.01)
+    assert json.loads((path / "data.json").read_text())["data"]
