@@ -11,15 +11,15 @@ from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.recipes import RECIPES
 from funcnn.experiments.training.run_folder import RunFolder
 
-RECORDS = sorted(path.parent for path in (ROOT / "docs" / "recipes").glob("*/summary.json"))
-OF_THE_MACHINE = {"seed", "backend", "init"}
+RECORDS = sorted(path.parent for path in (ROOT / "docs" / "recipes").rglob("summary.json"))
+OF_THE_RUN = {"seed", "backend", "init"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_settings_of_a_run(name):
     recipe = RECIPES[name]
     config = RunConfig.resolve(recipe.settings)
-    assert set(recipe.settings) <= set(SETTINGS) - OF_THE_MACHINE
+    assert set(recipe.settings) <= set(SETTINGS) - OF_THE_RUN
     assert config.backend == "numpy"
     assert recipe.about
 
@@ -34,17 +34,16 @@ def test_a_recipe_says_nothing_that_is_so_anyway(name):
 
 def test_there_are_records_of_recipes_alone():
     assert RECORDS
-    assert {path.name.rpartition("-")[0] for path in RECORDS} <= set(RECIPES)
+    assert {path.parent.name for path in RECORDS} <= set(RECIPES)
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_a_record_is_of_a_finished_run_of_its_recipe(path):
-    name, _, seed = path.name.rpartition("-")
-    folder = RunFolder(path)
+    name, folder = path.parent.name, RunFolder(path)
     config, summary = folder.read_config(), folder.read_summary()
-    options = {"seed": int(seed)}
-    if config.backend == "torch":
-        options["backend"] = "torch"
+    data, _, seed = path.name.rpartition("-")
+    backend = "torch" if data.endswith("-torch") else "numpy"
+    options = {"data": data.removesuffix("-torch"), "seed": int(seed), "backend": backend}
     assert config == RunConfig.resolve(changed(RECIPES[name].settings, options, name))
     rows = folder.read_metrics()
     assert [row.epoch for row in rows] == list(range(1, config.epochs + 1))
@@ -55,4 +54,4 @@ def test_a_record_is_of_a_finished_run_of_its_recipe(path):
     best = max(row.val_accuracy for row in rows)
     assert summary["val_accuracy"] == best
     assert summary["seconds"] == pytest.approx(sum(row.seconds for row in rows), abs=0.01)
-    assert json.loads((path / "data.json").read_text())["data"]
+    assert json.loads((path / "data.json").read_text())["data"] == config.data
