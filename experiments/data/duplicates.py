@@ -1,0 +1,211 @@
+"""Images that a data set has twice: the same bytes, or nearly the same picture."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcnn.experiments.data.datasets import POINT_SETS, load_inputs
+from funcnn.experiments.data.images import ImageData, Inputs
+from funcnn.experiments.data.overview import contact_sheet
+from funcnn.experiments.errors import InputError
+from funcnn.experiments.paths import expect_new, new_file
+from funcnn.types import Array
+
+NEAR = 0.1
+"""Two pictures are nearly the same where their relative distance is below it."""
+
+_EXACT_PIXELS = 1024
+"""So many products of two numbers from -128 to 127 add up to at most 2**24, exact in float32."""
+_BLOCK_BYTES = 2**26
+_DRAWN = 16  # pairs of each kind
+
+
+class Twins(NamedTuple):
+    """Of each image, for each part of the data, the nearest image before it; arrays (N, parts)."""
+
+    index: Array
+    """Which image; -1: there is none that is nearly the same."""
+    distance: Array
+    """How far it is, from 0 to `NEAR`."""
+    exact: Array
+    """Whether it is the same, byte for byte."""
+
+
+def find_duplicates(name: str, out: Path) -> dict[str, Any]:
+    """Which images of a data set are in it before, and a picture of the first of these in `out`.
+
+    The order is training, validation, test: an image of the test set is looked for in the two
+    others and among those before it in the test set. Of several that are nearly the same the
+    nearest counts, and of equally near ones the first. Without any there is no picture.
+    Raises `InputError` if the data set cannot be used, or `out` exists already.
+    """
+    expect_new(out, ".png")
+    if name in POINT_SETS:
+        raise InputError(f"{name} is generated: it has no images")
+    data = load_inputs(name)
+    parts = _parts_of(data)
+    images = np.concatenate([x for x, _ in parts.values()])
+    twins = find_twins(images, [len(x) for x, _ in parts.values()])
+    found = {
+        f"{part} in {other}": {
+            kind: _count(data, parts, twins, part, other, exact=kind == "exact")
+            for kind in ("exact", "near")
+        }
+        for number, part in enumerate(parts)
+        for other in list(parts)[: number + 1]
+    }
+    drawn = _draw(out, parts, found)
+    return {
+        "name": name,
+        "input_shape": list(images.shape[1:]),
+        **{part: len(x) for part, (x, _) in parts.items()},
+        "nearer_than": NEAR,
+        "found": found,
+        "picture": str(out) if drawn else None,
+    }
+
+
+def _parts_of(data: ImageData) -> dict[str, Inputs]:
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {part: inputs for part, inputs in parts.items() if inputs is not None}
+
+
+def _count(
+    data: ImageData, parts: dict[str, Inputs], twins: Twins, part: str, other: str, *, exact: bool
+) -> dict[str, Any]:
+    """How many images of a part have a twin in another, or before themselves, and which."""
+    first, labels, column = {}, {}, list(parts).index(other)
+    begin = 0
+    for each, (x, y) in parts.items():
+        first[each], labels[each] = begin, y
+        begin += len(x)
+    here = slice(first[part], first[part] + len(parts[part][0]))
+    index, same = twins.index[here, column], twins.exact[here, column]
+
+    def label(of: str, at: int) -> str | None:
+        known = labels[of]
+        return None if known is None else data.class_names[int(known[at])]
+
+    pairs = [
+        {
+            "index": int(image),
+            "twin": int(index[image]) - first[other],
+            "distance": float(twins.distance[first[part] + image, column]),
+            "label": label(part, image),
+            "twin_label": label(other, int(index[image]) - first[other]),
+        }
+        for image in np.flatnonzero((index >= 0) & (same == exact))
+    ]
+    unknown = labels[part] is None or labels[other] is None
+    others = sum(pair["label"] != pair["twin_label"] for pair in pairs)
+    return {"images": len(pairs), "other_label": None if unknown else others, "pairs": pairs}
+
+
+def _draw(out: Path, parts: dict[str, Inputs], found: dict[str, Any]) -> bool:
+    """The first pairs of every kind, each a row; returns whether there are any."""
+    rows, titles = [], []
+    for kind, counts in found.items():
+        part, _, other = kind.partition(" in ")
+        pairs = [*counts["exact"]["pairs"], *counts["near"]["pairs"]]
+        for pair in pairs[:_DRAWN]:
+            index, twin = pair["index"], pair["twin"]
+            rows.append([parts[part][0][index, 0], parts[other][0][twin, 0]])
+            titles.append(f"{part} {index}, {other} {twin}")
+    if rows:
+        with new_file(out):
+            contact_sheet(out, rows, tuple(titles))
+    return bool(rows)
+
+
+# --- the search --------------------------------------------------------------------------------
+
+
+def find_twins(images: Array, sizes: list[int], near: float = NEAR) -> Twins:
+    """Of each of the images (N, 1, H, W), bytes, the nearest one before it in each part.
+
+    sizes: how many images each part has, in order. near: the relative distance
+    |a - b| / max(|a|, |b|) below which two are nearly the same, a and b about their own means, so
+    that it is not the background that makes them alike. Constant images are so to none.
+    """
+    flat = images.reshape(len(images), -1)  # (N, H*W)
+    part_of = np.repeat(np.arange(len(sizes)), sizes)
+    index, exact = _same_bytes(flat, part_of, len(sizes))
+    distance = np.where(exact, 0.0, math.inf)
+    for some, others, far in _near_pairs(flat, near):
+        earlier, later = np.minimum(some, others), np.maximum(some, others)
+        part = part_of[earlier]
+        order = np.lexsort((earlier, far, part, later))
+        image = later[order] * len(sizes) + part[order]
+        order = order[np.flatnonzero(np.diff(image, prepend=-1))]  # the first of each image
+        at, twin, far = (later[order], part[order]), earlier[order], far[order]
+        known = distance[at]
+        nearer = ~exact[at] & ((far < known) | ((far == known) & (twin < index[at])))
+        at = (at[0][nearer], at[1][nearer])
+        index[at], distance[at] = twin[nearer], far[nearer]
+    return Twins(index, distance, exact)
+
+
+def _same_bytes(flat: Array, part_of: Array, parts: int) -> tuple[Array, Array]:
+    """The first image before each that has the same bytes, in each part, and whether there is."""
+    index = np.full((len(flat), parts), -1)
+    first: dict[bytes, Array] = {}
+    for i, (image, part) in enumerate(zip(flat, part_of, strict=True)):
+        seen = first.setdefault(hashlib.sha256(image).digest(), np.full(parts, -1))
+        index[i] = seen
+        if seen[part] < 0:
+            seen[part] = i
+    return index, index >= 0
+
+
+def _near_pairs(flat: Array, near: float) -> Iterator[tuple[Array, Array, Array]]:
+    """Pairs of images that are nearly the same: indices, indices, distances; a block at a time.
+
+    With n pixels, n^2 times the variance v of a, and n^2 times the covariance c of a and b, n times
+    |a - b|^2 about the means is v_a + v_b - 2 c. These are whole numbers, found exactly.
+    In the order of v only those need be compared whose v differ little: |a - b| >= |b| - |a|.
+    """
+    pixels = flat.shape[1]
+    block = max(64, min(2048, _BLOCK_BYTES // (4 * pixels)))
+    totals, spreads = _moments(flat, block)
+    order = np.argsort(spreads, kind="stable")
+    ascending = spreads[order]
+    for start in range(0, len(order), block):
+        some = order[start : start + block]
+        a, v_a = _shifted(flat[some]), spreads[some, np.newaxis]  # (m, H*W), (m, 1)
+        stop = np.searchsorted(ascending, v_a[-1, 0] / (1 - near) ** 2, side="right")
+        for begin in range(start, int(stop), block):
+            others = order[begin : min(begin + block, int(stop))]
+            b, v_b = _shifted(flat[others]), spreads[others]  # (k, H*W), (k,)
+            products = np.zeros((len(some), len(others)))
+            for slab in range(0, pixels, _EXACT_PIXELS):
+                columns = slice(slab, slab + _EXACT_PIXELS)
+                products += a[:, columns] @ b[:, columns].T  # (m, H*W) @ (H*W, k)
+            products *= pixels
+            products -= np.multiply.outer(totals[some], totals[others])
+            # v_a + v_b - 2 c < near^2 v_b, where v_b is the larger
+            close = products > (v_a + (1 - near**2) * v_b) / 2
+            if begin == start:
+                close = np.triu(close, 1)  # each pair once, none with itself
+            i, k = np.nonzero(close)
+            if len(i):
+                squares = v_a[i, 0] + v_b[k] - 2 * products[i, k]
+                yield some[i], others[k], np.sqrt(np.maximum(squares, 0) / v_b[k])
+
+
+def _moments(flat: Array, block: int) -> tuple[Array, Array]:
+    """Of each image the sum of its shifted pixels, and n^2 times their variance."""
+    totals, squares = np.empty(len(flat)), np.empty(len(flat))
+    for start in range(0, len(flat), block):
+        x = _shifted(flat[start : start + block]).astype(np.float64)
+        totals[start : start + block] = x.sum(axis=1)
+        squares[start : start + block] = np.einsum("ij,ij->i", x, x)
+    return totals, flat.shape[1] * squares - totals**2
+
+
+def _shifted(images: Array) -> Array:
+    """Bytes as float32 from -128 to 127: what counts is their distance from the mean."""
+    return images.astype(np.float32) - np.float32(128)
