@@ -13,7 +13,7 @@ from funcnn.experiments.data.images import ImageData, Inputs
 from funcnn.experiments.data.overview import contact_sheet
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import expect_new, new_file
-from funcnn.types import Array
+from funcnn.types import Array, Shape
 
 NEAR = 0.1
 """Two pictures are nearly the same where their relative distance is below it."""
@@ -21,6 +21,7 @@ NEAR = 0.1
 _EXACT_PIXELS = 1024
 """So many products of two numbers from -128 to 127 add up to at most 2**24, exact in float32."""
 _BLOCK_BYTES = 2**26
+_WAVES = 8  # frequencies along each side that an outline has
 _DRAWN = 16  # pairs of each kind
 
 
@@ -135,7 +136,7 @@ def find_twins(images: Array, sizes: list[int], near: float = NEAR) -> Twins:
     part_of = np.repeat(np.arange(len(sizes)), sizes)
     index, exact = _same_bytes(flat, part_of, len(sizes))
     distance = np.where(exact, 0.0, math.inf)
-    for some, others, far in _near_pairs(flat, near):
+    for some, others, far in _near_pairs(flat, images.shape[2:], near):
         earlier, later = np.minimum(some, others), np.maximum(some, others)
         part = part_of[earlier]
         order = np.lexsort((earlier, far, part, later))
@@ -161,49 +162,82 @@ def _same_bytes(flat: Array, part_of: Array, parts: int) -> tuple[Array, Array]:
     return index, index >= 0
 
 
-def _near_pairs(flat: Array, near: float) -> Iterator[tuple[Array, Array, Array]]:
+def _near_pairs(flat: Array, shape: Shape, near: float) -> Iterator[tuple[Array, Array, Array]]:
     """Pairs of images that are nearly the same: indices, indices, distances; a block at a time.
 
     With n pixels, n^2 times the variance v of a, and n^2 times the covariance c of a and b, n times
-    |a - b|^2 about the means is v_a + v_b - 2 c. These are whole numbers, found exactly.
+    |a - b|^2 about the means is v_a + v_b - 2 c: whole numbers, found exactly. That is done for the
+    few pairs whose outlines are near, which are never farther from each other than the images.
     In the order of v only those need be compared whose v differ little: |a - b| >= |b| - |a|.
     """
     pixels = flat.shape[1]
     block = max(64, min(2048, _BLOCK_BYTES // (4 * pixels)))
-    totals, spreads = _moments(flat, block)
+    totals, spreads, outlines = _measure(flat, shape, block)
     order = np.argsort(spreads, kind="stable")
     ascending = spreads[order]
+    one = np.ones((len(flat), 1), np.float32)
+    halves = (spreads / (2 * pixels)).astype(np.float32)[:, np.newaxis]
+    # with v_b the larger: v_a + v_b - 2 c < near^2 v_b, and a little more for rounding
+    left = np.hstack([outlines, halves, one])  # (N, K+2)
+    right = np.hstack([outlines, -one, (near**2 + 1e-4 - 1) * halves])  # (N, K+2)
     for start in range(0, len(order), block):
         some = order[start : start + block]
-        a, v_a = _shifted(flat[some]), spreads[some, np.newaxis]  # (m, H*W), (m, 1)
-        stop = np.searchsorted(ascending, v_a[-1, 0] / (1 - near) ** 2, side="right")
-        for begin in range(start, int(stop), block):
-            others = order[begin : min(begin + block, int(stop))]
-            b, v_b = _shifted(flat[others]), spreads[others]  # (k, H*W), (k,)
-            products = np.zeros((len(some), len(others)))
-            for slab in range(0, pixels, _EXACT_PIXELS):
-                columns = slice(slab, slab + _EXACT_PIXELS)
-                products += a[:, columns] @ b[:, columns].T  # (m, H*W) @ (H*W, k)
-            products *= pixels
-            products -= np.multiply.outer(totals[some], totals[others])
-            # v_a + v_b - 2 c < near^2 v_b, where v_b is the larger
-            close = products > (v_a + (1 - near**2) * v_b) / 2
+        stop = int(np.searchsorted(ascending, spreads[some[-1]] / (1 - near) ** 2, side="right"))
+        for begin in range(start, stop, block):
+            others = order[begin : min(begin + block, stop)]
+            close = left[some] @ right[others].T > 0  # (m, K+2) @ (K+2, k)
             if begin == start:
                 close = np.triu(close, 1)  # each pair once, none with itself
             i, k = np.nonzero(close)
-            if len(i):
-                squares = v_a[i, 0] + v_b[k] - 2 * products[i, k]
-                yield some[i], others[k], np.sqrt(np.maximum(squares, 0) / v_b[k])
+            a, b = some[i], others[k]
+            larger = spreads[b]
+            squares = spreads[a] + larger - 2 * _covariances(flat, totals, a, b)
+            true = squares < near**2 * larger
+            if true.any():
+                yield a[true], b[true], np.sqrt(squares[true] / larger[true])
 
 
-def _moments(flat: Array, block: int) -> tuple[Array, Array]:
-    """Of each image the sum of its shifted pixels, and n^2 times their variance."""
-    totals, squares = np.empty(len(flat)), np.empty(len(flat))
+def _measure(flat: Array, shape: Shape, block: int) -> tuple[Array, Array, Array]:
+    """Of each image the sum of its shifted pixels, n^2 times their variance, and its outline.
+
+    An outline (K,) has the lowest frequencies of the image in an orthonormal basis (a cosine
+    transform), and the length of what is left of it.
+    """
+    low = [_cosines(size) for size in shape]
+    basis = np.kron(*low)[1:].T  # (H*W, K-1), without the constant, which is the mean
+    totals, spreads, outlines = [], [], []
     for start in range(0, len(flat), block):
-        x = _shifted(flat[start : start + block]).astype(np.float64)
-        totals[start : start + block] = x.sum(axis=1)
-        squares[start : start + block] = np.einsum("ij,ij->i", x, x)
-    return totals, flat.shape[1] * squares - totals**2
+        x = _shifted(flat[start : start + block])
+        total = x.sum(axis=1, dtype=np.float64)
+        square = np.einsum("ij,ij->i", x, x, dtype=np.float64)
+        spread = flat.shape[1] * square - total**2
+        waves = x @ basis.astype(np.float32)  # (m, H*W) @ (H*W, K-1)
+        left = spread / flat.shape[1] - np.einsum("ij,ij->i", waves, waves, dtype=np.float64)
+        rest = np.sqrt(np.maximum(left, 0)).astype(np.float32)
+        totals += [total]
+        spreads += [spread]
+        outlines += [np.column_stack([waves, rest])]
+    return np.concatenate(totals), np.concatenate(spreads), np.concatenate(outlines)
+
+
+def _cosines(size: int) -> Array:
+    """The lowest frequencies of `size` points, orthonormal rows (<= 8, size), the constant first."""
+    frequency, point = np.ogrid[: min(_WAVES, size), :size]
+    waves: Array = np.cos(np.pi / size * frequency * (point + 0.5)) * math.sqrt(2 / size)
+    waves[0] = math.sqrt(1 / size)
+    return waves
+
+
+def _covariances(flat: Array, totals: Array, a: Array, b: Array) -> Array:
+    """n^2 times the covariance of the pixels of images a and b, index by index: whole numbers."""
+    (some, i), (others, k) = (np.unique(each, return_inverse=True) for each in (a, b))
+    x, y = _shifted(flat[some]), _shifted(flat[others])  # (m, H*W), (k, H*W)
+    products = np.zeros((len(some), len(others)))
+    for slab in range(0, flat.shape[1], _EXACT_PIXELS):
+        columns = slice(slab, slab + _EXACT_PIXELS)
+        products += x[:, columns] @ y[:, columns].T  # (m, H*W) @ (H*W, k)
+    covariances: Array = flat.shape[1] * products[i, k] - totals[a] * totals[b]
+    return covariances
 
 
 def _shifted(images: Array) -> Array:
