@@ -221,7 +221,7 @@ def _measure(flat: Array, shape: Shape, block: int) -> tuple[Array, Array, Array
 
 
 def _cosines(size: int) -> Array:
-    """The lowest frequencies of `size` points, orthonormal rows (<= 8, size), the constant first."""
+    """The lowest frequencies of `size` points, orthonormal rows (8, size), the constant first."""
     frequency, point = np.ogrid[: min(_WAVES, size), :size]
     waves: Array = np.cos(np.pi / size * frequency * (point + 0.5)) * math.sqrt(2 / size)
     waves[0] = math.sqrt(1 / size)
