@@ -56,7 +56,7 @@ def find_duplicates(name: str, out: Path) -> dict[str, Any]:
             kind: _count(data, parts, twins, part, other, exact=kind == "exact")
             for kind in ("exact", "near")
         }
-        for number, part in enumerate(parts)
+        for number, part in reversed([*enumerate(parts)])  # first what the check is for
         for other in list(parts)[: number + 1]
     }
     drawn = _draw(out, parts, found)

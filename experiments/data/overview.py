@@ -147,7 +147,9 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
     blocks = math.ceil(len(rows) / _ROWS_OF_A_BLOCK)
     lines = math.ceil(len(rows) / blocks)
     side = 0.45  # inches
-    size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.5)
+    names = style.short_names(titles, 40)
+    words = max(0.9, 0.115 * max(map(len, names)))  # inches
+    size = (blocks * (longest * side * width / height + words), lines * side + 0.5)
     figure, (axes,) = style.new_figure(1, blocks, size)
     for block, axis in enumerate(axes):
         first = block * lines
@@ -157,7 +159,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
                 top, left = row * height, column * width
                 sheet[top : top + height, left : left + width] = image
         axis.imshow(sheet, cmap="gray_r" if ink else "gray", vmin=0, vmax=255)
-        shown = list(map(printable, titles[first : first + lines]))
+        shown = names[first : first + lines]
         axis.set_yticks(
             [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
         )

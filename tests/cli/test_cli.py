@@ -723,8 +723,6 @@ def test_data_duplicates_says_how_many_which_and_of_which_label(tmp_path, monkey
     assert text == [
         "train 1,020 inputs of 1 x 6 x 6",
         "test  10 inputs of 1 x 6 x 6",
-        "train in train, exactly: 0",
-        "train in train, nearly (nearer than 0.1): 0",
         "test in train, exactly: 2, 2 with another label",
         "  0 (0) as 1,001 (1)",
         "  1 (1) as 1,002 (0)",
@@ -733,6 +731,8 @@ def test_data_duplicates_says_how_many_which_and_of_which_label(tmp_path, monkey
         "  and 2 more: --json",
         "test in test, exactly: 0",
         "test in test, nearly (nearer than 0.1): 0",
+        "train in train, exactly: 0",
+        "train in train, nearly (nearer than 0.1): 0",
         "picture: set.npz-duplicates.png",
     ]
     assert Path("set.npz-duplicates.png").read_bytes().startswith(b"\x89PNG")

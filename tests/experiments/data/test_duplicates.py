@@ -140,7 +140,7 @@ def test_a_set_is_searched_by_part_and_label(planted, tmp_path):
     assert (found["train"], found["test"], found["nearer_than"]) == (8, 5, NEAR)
     assert "validation" not in found
     kinds = found["found"]
-    assert list(kinds) == ["train in train", "test in train", "test in test"]
+    assert list(kinds) == ["test in train", "test in test", "train in train"]
     pair = {"index": 6, "twin": 0, "distance": 0, "label": "0", "twin_label": "0"}
     assert kinds["train in train"]["exact"] == {"images": 1, "other_label": 0, "pairs": [pair]}
     assert kinds["train in train"]["near"] == {"images": 0, "other_label": 0, "pairs": []}
@@ -166,8 +166,8 @@ def test_the_picture_has_a_row_for_each_pair(planted, tmp_path, monkeypatch):
     find_duplicates(str(path), tmp_path / "it.png")
     ((out, rows, titles),) = drawn
     assert out == tmp_path / "it.png"
-    expected = ["train 6, train 0", "test 1, train 4", "test 2, train 5", "test 3, train 5"]
-    assert titles == (*expected, "test 3, test 2")
+    expected = ["test 1, train 4", "test 2, train 5", "test 3, train 5", "test 3, test 2"]
+    assert titles == (*expected, "train 6, train 0")
     for (one, other), title in zip(rows, titles, strict=True):
         for image, words in zip((one, other), title.split(", "), strict=True):
             part, index = words.split()
@@ -200,13 +200,13 @@ def test_a_validation_set_that_the_data_bring_is_searched_too(tmp_path):
             Image.fromarray(pixels[index]).save(folder / f"{number}.png")
     kinds = find_duplicates(str(tmp_path / "set"), tmp_path / "it.png")["found"]
     assert list(kinds) == [
-        "train in train",
-        *("validation in train", "validation in validation"),
         *("test in train", "test in validation", "test in test"),
+        *("validation in train", "validation in validation"),
+        "train in train",
     ]
     found = {name: kind["exact"]["images"] for name, kind in kinds.items()}
     assert [name for name, images in found.items() if images] == [
-        *("validation in train", "test in train", "test in validation"),
+        *("test in train", "test in validation", "validation in train"),
     ]
     assert set(found.values()) == {0, 1}
 
