@@ -10,7 +10,7 @@ from funcnn.experiments.data import store
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.data.formats import by_path
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.paths import data_folders, expect_new, new_file
