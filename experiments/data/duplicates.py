@@ -28,8 +28,8 @@ _DRAWN = 16  # pairs of each kind
 class Twins(NamedTuple):
     """Of each image, for each part of the data, the nearest image before it; arrays (N, parts)."""
 
-    index: Array
-    """Which image; -1: there is none that is nearly the same."""
+    nearest: Array
+    """Which image that is; -1: there is none that is nearly the same."""
     distance: Array
     """How far it is, from 0 to `NEAR`."""
     exact: Array
@@ -85,7 +85,7 @@ def _count(
         first[each], labels[each] = begin, y
         begin += len(x)
     here = slice(first[part], first[part] + len(parts[part][0]))
-    index, same = twins.index[here, column], twins.exact[here, column]
+    nearest, same = twins.nearest[here, column], twins.exact[here, column]
 
     def label(of: str, at: int) -> str | None:
         known = labels[of]
@@ -93,13 +93,13 @@ def _count(
 
     pairs = [
         {
-            "index": int(image),
-            "twin": int(index[image]) - first[other],
-            "distance": float(twins.distance[first[part] + image, column]),
-            "label": label(part, image),
-            "twin_label": label(other, int(index[image]) - first[other]),
+            "index": index,
+            "twin": (twin := int(nearest[index]) - first[other]),
+            "distance": float(twins.distance[first[part] + index, column]),
+            "label": label(part, index),
+            "twin_label": label(other, twin),
         }
-        for image in np.flatnonzero((index >= 0) & (same == exact))
+        for index in map(int, np.flatnonzero((nearest >= 0) & (same == exact)))
     ]
     unknown = labels[part] is None or labels[other] is None
     others = sum(pair["label"] != pair["twin_label"] for pair in pairs)
@@ -134,7 +134,7 @@ def find_twins(images: Array, sizes: list[int], near: float = NEAR) -> Twins:
     """
     flat = images.reshape(len(images), -1)  # (N, H*W)
     part_of = np.repeat(np.arange(len(sizes)), sizes)
-    index, exact = _same_bytes(flat, part_of, len(sizes))
+    nearest, exact = _same_bytes(flat, part_of, len(sizes))
     distance = np.where(exact, 0.0, math.inf)
     for some, others, far in _near_pairs(flat, images.shape[2:], near):
         earlier, later = np.minimum(some, others), np.maximum(some, others)
@@ -144,22 +144,22 @@ def find_twins(images: Array, sizes: list[int], near: float = NEAR) -> Twins:
         order = order[np.flatnonzero(np.diff(image, prepend=-1))]  # the first of each image
         at, twin, far = (later[order], part[order]), earlier[order], far[order]
         known = distance[at]
-        nearer = ~exact[at] & ((far < known) | ((far == known) & (twin < index[at])))
-        at = (at[0][nearer], at[1][nearer])
-        index[at], distance[at] = twin[nearer], far[nearer]
-    return Twins(index, distance, exact)
+        better = ~exact[at] & ((far < known) | ((far == known) & (twin < nearest[at])))
+        at = (at[0][better], at[1][better])
+        nearest[at], distance[at] = twin[better], far[better]
+    return Twins(nearest, distance, exact)
 
 
 def _same_bytes(flat: Array, part_of: Array, parts: int) -> tuple[Array, Array]:
     """The first image before each that has the same bytes, in each part, and whether there is."""
-    index = np.full((len(flat), parts), -1)
+    nearest = np.full((len(flat), parts), -1)
     first: dict[bytes, Array] = {}
     for i, (image, part) in enumerate(zip(flat, part_of, strict=True)):
         seen = first.setdefault(hashlib.sha256(image).digest(), np.full(parts, -1))
-        index[i] = seen
+        nearest[i] = seen
         if seen[part] < 0:
             seen[part] = i
-    return index, index >= 0
+    return nearest, nearest >= 0
 
 
 def _near_pairs(flat: Array, shape: Shape, near: float) -> Iterator[tuple[Array, Array, Array]]:
@@ -194,7 +194,7 @@ def _near_pairs(flat: Array, shape: Shape, near: float) -> Iterator[tuple[Array,
             squares = spreads[a] + larger - 2 * _covariances(flat, totals, a, b)
             true = squares < near**2 * larger
             if true.any():
-                yield a[true], b[true], np.sqrt(squares[true] / larger[true])
+                yield a[true], b[true], np.sqrt(np.maximum(squares[true], 0) / larger[true])
 
 
 def _measure(flat: Array, shape: Shape, block: int) -> tuple[Array, Array, Array]:
@@ -204,14 +204,17 @@ def _measure(flat: Array, shape: Shape, block: int) -> tuple[Array, Array, Array
     transform), and the length of what is left of it.
     """
     low = [_cosines(size) for size in shape]
-    basis = np.kron(*low)[1:].T  # (H*W, K-1), without the constant, which is the mean
+    basis = np.kron(*low)[1:].T.astype(
+        np.float32
+    )  # (H*W, K-1), without the constant, which is the mean
     totals, spreads, outlines = [], [], []
     for start in range(0, len(flat), block):
         x = _shifted(flat[start : start + block])
         total = x.sum(axis=1, dtype=np.float64)
         square = np.einsum("ij,ij->i", x, x, dtype=np.float64)
         spread = flat.shape[1] * square - total**2
-        waves = x @ basis.astype(np.float32)  # (m, H*W) @ (H*W, K-1)
+        x -= (total / flat.shape[1]).astype(np.float32)[:, np.newaxis]  # nor its rounding
+        waves = x @ basis  # (m, H*W) @ (H*W, K-1)
         left = spread / flat.shape[1] - np.einsum("ij,ij->i", waves, waves, dtype=np.float64)
         rest = np.sqrt(np.maximum(left, 0)).astype(np.float32)
         totals += [total]

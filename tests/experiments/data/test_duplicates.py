@@ -60,7 +60,7 @@ def test_it_finds_what_a_comparison_of_all_pairs_finds(size, smooth, monkeypatch
     sizes = [70, 25, 55]
     twins = find_twins(images, sizes)
     index, distance, exact = by_all_pairs(images, sizes, NEAR)
-    np.testing.assert_array_equal(twins.index, index)
+    np.testing.assert_array_equal(twins.nearest, index)
     np.testing.assert_array_equal(twins.exact, exact)
     np.testing.assert_allclose(twins.distance, distance, rtol=1e-9, atol=1e-12)
     if size != (1, 1):
@@ -74,8 +74,8 @@ def test_distances_just_below_the_threshold_count_and_those_at_it_do_not():
     other[0, 0, 0] = 0  # |a - b|^2 = 100^2 0.99, |a|^2 = 100^2 25, about the means
     distance = np.sqrt(0.99 / 25)
     pair = np.stack([one, other])
-    assert find_twins(pair, [1, 1], near=distance * (1 + 1e-6)).index[1, 0] == 0
-    assert find_twins(pair, [1, 1], near=distance * (1 - 1e-6)).index[1, 0] == -1
+    assert find_twins(pair, [1, 1], near=distance * (1 + 1e-6)).nearest[1, 0] == 0
+    assert find_twins(pair, [1, 1], near=distance * (1 - 1e-6)).nearest[1, 0] == -1
     assert find_twins(pair, [1, 1], near=0.2).distance[1, 0] == pytest.approx(distance, rel=1e-12)
 
 
@@ -84,10 +84,10 @@ def test_the_nearest_counts_then_the_first_and_the_same_bytes_before_all():
     lighter = base + np.uint8(1)  # at no distance about the means, with other bytes
     order = [noisy(base, 5), lighter, lighter, base, noisy(base, 5), base]
     twins = find_twins(np.concatenate(order), [5, 1])
-    assert twins.index[:, 0].tolist() == [-1, 0, 1, 1, 1, 3]
+    assert twins.nearest[:, 0].tolist() == [-1, 0, 1, 1, 1, 3]
     assert twins.exact[:, 0].tolist() == [False, False, True, False, False, True]
     assert twins.distance[3, 0] == 0
-    assert twins.index[5, 1] == -1  # not itself
+    assert twins.nearest[5, 1] == -1  # not itself
 
 
 def test_a_common_background_makes_no_pictures_alike_and_negatives_are_as_their_pictures():
@@ -97,23 +97,36 @@ def test_a_common_background_makes_no_pictures_alike_and_negatives_are_as_their_
     raw = light.astype(float)
     assert np.linalg.norm(raw[0] - raw[1]) / np.linalg.norm(raw[0]) < NEAR
     for images in (writing, light):
-        assert (find_twins(images, [1, 1]).index == -1).all()
+        assert (find_twins(images, [1, 1]).nearest == -1).all()
         other = images.copy()
         other[:, 0, 0, 0] ^= 5
         again = np.concatenate([images, other])
-        assert find_twins(again, [2, 2]).index[2:, 0].tolist() == [0, 1]
+        assert find_twins(again, [2, 2]).nearest[2:, 0].tolist() == [0, 1]
+
+
+def test_faint_pictures_are_told_apart_too():
+    images = (GENERATOR.integers(0, 2, (40, 1, 28, 28)) + 253).astype("u1")
+    images[20:] = images[:20]
+    for number, image in enumerate(images[20:].reshape(20, -1)):
+        image[:number] ^= 3
+    twins = find_twins(images, [40])
+    nearest, distance, exact = by_all_pairs(images, [40], NEAR)
+    np.testing.assert_array_equal(twins.nearest, nearest)
+    np.testing.assert_array_equal(twins.exact, exact)
+    np.testing.assert_allclose(twins.distance, distance, rtol=1e-9)
+    assert 0 < (nearest[20:] < 0).sum() < 19
 
 
 def test_many_alike_are_found_too():
     images = noisy(np.repeat(images_of(1, (9, 9)), 500, axis=0), 2)
     twins = find_twins(images, [400, 100])
-    assert (twins.index[1:, 0] >= 0).all()
-    assert (twins.index[401:, 1] >= 400).all()
+    assert (twins.nearest[1:, 0] >= 0).all()
+    assert (twins.nearest[401:, 1] >= 400).all()
 
 
 def test_one_image_has_no_twin():
     twins = find_twins(images_of(1, (4, 4)), [1])
-    assert twins.index.tolist() == [[-1]]
+    assert twins.nearest.tolist() == [[-1]]
 
 
 # --- of a data set ---------------------------------------------------------------------------
