@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,10 +11,12 @@ from funcnn.cli.options import echo, echo_path, json_option, print_json
 from funcnn.experiments.errors import printable, sizes_text
 from funcnn.experiments.reports.text_table import text_table
 
+_PAIRS = 5  # that are listed
+
 
 @click.group()
 def data() -> None:
-    """The data sets: list, find, download, verify them, look at one.
+    """The data sets: list, find, download, verify them, look at one or for duplicates in it.
 
     $FUNCNN_DATA is the folder that is looked in first, for a folder of the data set's name;
     $FUNCNN_MIRROR is an address to download from instead of the publishers'.
@@ -151,3 +154,44 @@ def show(name: str, out: Path | None, as_json: bool) -> None:
         )
     )
     echo(f"picture: {described['picture']}")
+
+
+@data.command()
+@click.argument("name")
+@click.option("--out", type=new_place, help="A new PNG file. [default: NAME-duplicates.png]")
+@json_option
+def duplicates(name: str, out: Path | None, as_json: bool) -> None:
+    """Which images of a data set are in it twice, as of the test set in the training set.
+
+    The same bytes, or nearly the same picture; the picture shows the first of them, --json has all.
+
+    \b
+    Example:
+      funcnn data duplicates fashion-mnist --out twice.png
+    """
+    from funcnn.experiments.data.duplicates import find_duplicates
+
+    found = find_duplicates(name, out or Path(f"{Path(name).resolve().name}-duplicates.png"))
+    if as_json:
+        print_json(found)
+        return
+    sizes = sizes_text(found["input_shape"], " x ")
+    for part in ("train", "validation", "test"):
+        if part in found:
+            click.echo(f"{part:5} {found[part]:,} inputs of {sizes}")
+    nearly = f"nearly (nearer than {found['nearer_than']})"
+    for where, kinds in found["found"].items():
+        for kind, said in (("exact", "exactly"), ("near", nearly)):
+            images, others, pairs = (kinds[kind][key] for key in ("images", "other_label", "pairs"))
+            labels = f", {others:,} with another label" if others and images else ""
+            click.echo(f"{where}, {said}: {images:,}{labels}")
+            for pair in pairs[:_PAIRS]:
+                click.echo(f"  {_described(pair, 'index')} as {_described(pair, 'twin')}")
+            if images > _PAIRS:
+                click.echo(f"  and {images - _PAIRS:,} more: --json")
+    echo(f"picture: {found['picture'] or 'none, nothing is twice'}")
+
+
+def _described(pair: dict[str, Any], which: str) -> str:
+    label = pair["label" if which == "index" else "twin_label"]
+    return f"{pair[which]:,}" + ("" if label is None else f" ({printable(label)})")

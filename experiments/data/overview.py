@@ -10,7 +10,7 @@ from funcnn.experiments.data import store
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.data.datasets import POINT_SETS, Dataset, load_dataset
 from funcnn.experiments.data.formats import by_path
-from funcnn.experiments.errors import InputError, printable
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures import plots, style
 from funcnn.experiments.figures.drawing import figure_file
 from funcnn.experiments.paths import data_folders, expect_new, new_file
@@ -147,7 +147,9 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
     blocks = math.ceil(len(rows) / _ROWS_OF_A_BLOCK)
     lines = math.ceil(len(rows) / blocks)
     side = 0.45  # inches
-    size = (blocks * (longest * side * width / height + 0.9), lines * side + 0.5)
+    names = style.short_names(titles, 40)
+    words = max(0.9, 0.115 * max(map(len, names)))  # inches
+    size = (blocks * (longest * side * width / height + words), lines * side + 0.5)
     figure, (axes,) = style.new_figure(1, blocks, size)
     for block, axis in enumerate(axes):
         first = block * lines
@@ -157,7 +159,7 @@ def contact_sheet(path: Path, rows: list[list[Array]], titles: tuple[str, ...]) 
                 top, left = row * height, column * width
                 sheet[top : top + height, left : left + width] = image
         axis.imshow(sheet, cmap="gray_r" if ink else "gray", vmin=0, vmax=255)
-        shown = list(map(printable, titles[first : first + lines]))
+        shown = names[first : first + lines]
         axis.set_yticks(
             [(row + 0.5) * height for row in range(len(shown))], shown, parse_math=False
         )

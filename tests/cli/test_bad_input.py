@@ -254,6 +254,8 @@ DATA = [
     row("not the published file", "train --data mnist --out new", "sets/mnist", "SHA-256"),
     row("points for images", TRAIN + " --data points-xor", "--data", "points-xor", "mlp2"),
     row("images for points", "train --arch points --data images --out new", "--data", "images"),
+    row("data duplicates: unknown", "data duplicates nope", "nope"),
+    row("data duplicates: points", "data duplicates points-xor", "points-xor is generated"),
     row("data show: unknown", "data show nope", "nope"),
     row("data show: damaged", "data show images", TRAIN_IMAGES, after=cut(TRAIN_IMAGES)),
 ]
@@ -478,6 +480,10 @@ PLACES = [
     row("predict: out in a file", PREDICT + " --out note.txt/new.csv", "note.txt is a file, not a"),
     row("predict: out not writable", PREDICT + " --out /proc/nowhere.csv", "/proc/nowhere.csv"),
     row("data show: out is no PNG", "data show images --out new.jpg", "--out new.jpg", ".png"),
+    row(
+        *("data duplicates: out exists", "data duplicates images --out note.txt"),
+        *("--out", "note.txt"),
+    ),
     row("data show: out exists", "data show images --out note.txt", "--out", "note.txt"),
     row(
         "data show: out in a file", "data show images --out note.txt/new.png", "note.txt is a file"

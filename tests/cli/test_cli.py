@@ -84,7 +84,7 @@ def test_these_are_the_commands():
     assert {" ".join(path) for path in COMMANDS} == {
         *("train", "compare", "evaluate", "predict", "inspect", "export", "import", "check"),
         *("range-test", "bench", "grade"),
-        *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show")),
+        *(f"data {name}" for name in ("list", "path", "fetch", "verify", "show", "duplicates")),
         *("figure activations", "figure augmentations", "figure curves"),
         *("experiment list", "experiment run", "experiment report"),
         *("experiment notebook", "experiment submit", "sweep"),
@@ -778,6 +778,39 @@ def test_data_fetch_shows_a_bar_on_a_terminal(tmp_path):
         )
     assert b"B/s" in bar
     assert stdout == b"sets/mnist\n"
+
+
+def test_data_duplicates_says_how_many_which_and_of_which_label(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).integers(9, 240, (1030, 6, 6)).astype("u1")
+    x[[1020, 1021]] = x[[1001, 1002]]
+    x[1022:1029] = x[3:10] + (np.indices((6, 6)).sum(axis=0) % 2).astype("u1")
+    y = np.arange(1030) % 2
+    np.savez("set.npz", x_train=x[:1020], y_train=y[:1020], x_test=x[1020:], y_test=y[1020:])
+    text = funcnn("data", "duplicates", "set.npz").stdout.splitlines()
+    assert text == [
+        "train 1,020 inputs of 1 x 6 x 6",
+        "test  10 inputs of 1 x 6 x 6",
+        "test in train, exactly: 2, 2 with another label",
+        "  0 (0) as 1,001 (1)",
+        "  1 (1) as 1,002 (0)",
+        "test in train, nearly (nearer than 0.1): 7, 7 with another label",
+        *(f"  {i} ({i % 2}) as {i + 1} ({(i + 1) % 2})" for i in range(2, 7)),
+        "  and 2 more: --json",
+        "test in test, exactly: 0",
+        "test in test, nearly (nearer than 0.1): 0",
+        "train in train, exactly: 0",
+        "train in train, nearly (nearer than 0.1): 0",
+        "picture: set.npz-duplicates.png",
+    ]
+    assert Path("set.npz-duplicates.png").read_bytes().startswith(b"\x89PNG")
+    found = parse(funcnn("data", "duplicates", "set.npz", "--out", "it.png", "--json"))
+    assert len(found["found"]["test in train"]["near"]["pairs"]) == 7
+    assert found["picture"] == "it.png"
+    np.savez("once.npz", x_train=x[:9], y_train=y[:9], x_test=x[9:12], y_test=y[9:12])
+    assert funcnn("data", "duplicates", "once.npz").stdout.endswith(
+        "picture: none, nothing is twice\n"
+    )
 
 
 def test_data_verify_compares_all_that_is_found(no_other_places):

@@ -59,6 +59,7 @@ COMMANDS = [
     ("train", "--config", UGLY),
     ("train", "--resume", UGLY),
     ("data", "show", UGLY),
+    ("data", "duplicates", UGLY),
     ("data", "path", UGLY),
     ("sweep", UGLY),
     ("experiment", "report", UGLY),

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from funcnn.cli import main
-from funcnn.experiments.data import overview
+from funcnn.experiments.data import duplicates, overview
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import (
     cache_folder,
@@ -37,9 +37,10 @@ def test_what_exists_is_no_place_for_a_result(tmp_path, make):
         (figures, figures.draw_activations),
         (figures, lambda out: figures.draw_curves([], out)),
         (overview, lambda out: overview.show_dataset("points-xor", out)),
+        (duplicates, lambda out: duplicates.find_duplicates("points-xor", out)),
         (predictions, lambda out: predictions.write_predictions(None, ["points-xor"], out)),
     ],
-    ids=["activations", "curves", "data show", "predict"],
+    ids=["activations", "curves", "data show", "data duplicates", "predict"],
 )
 def test_every_result_asks_the_one_function_before_anything_else(
     tmp_path, monkeypatch, module, ask
@@ -110,6 +111,7 @@ def test_of_a_file_that_could_not_be_written_nothing_stays(tmp_path):
 
 OUTS = {
     "data show": "data show points-xor --out -",
+    "data duplicates": "data duplicates points-xor --out -",
     "data fetch": "data fetch mnist --to -",
     "predict": "predict run --data mnist --out -",
     "export": "export run --to onnx --out -",
