@@ -9,6 +9,7 @@ from helpers import ROOT
 from funcnn.experiments.tasks.changes import changed
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.recipes import RECIPES
+from funcnn.experiments.training.evaluation import evaluate_model
 from funcnn.experiments.training.run_folder import RunFolder
 
 RECORDS = sorted(path.parent for path in (ROOT / "docs" / "recipes").rglob("summary.json"))
@@ -55,3 +56,15 @@ def test_a_record_is_of_a_finished_run_of_its_recipe(path):
     assert summary["val_accuracy"] == best
     assert summary["seconds"] == pytest.approx(sum(row.seconds for row in rows), abs=0.01)
     assert json.loads((path / "data.json").read_text())["data"] == config.data
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "data" / "models").iterdir()), ids=lambda it: it.name
+)
+def test_a_network_in_the_repository_proves_the_figure_of_its_record(file):
+    record = RunFolder(ROOT / "docs" / "recipes" / file.stem / "fashion-mnist-0").read_summary()
+    measured = evaluate_model(file, "fashion-mnist")
+    assert measured["test_is"] == "the test set"
+    # Kernels of another processor may turn an image or two that lie between two classes.
+    assert measured["test_accuracy"] == pytest.approx(record["test_accuracy"], abs=3e-4)
+    assert measured["test_loss"] == pytest.approx(record["test_loss"], rel=1e-4)
