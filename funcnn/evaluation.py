@@ -11,13 +11,13 @@ import numpy as np
 
 from funcnn import tree
 from funcnn._arguments import as_arrays, shown, value_and_vjp
-from funcnn.batching import Batch, Preprocess, check_batch_size, check_data, count_rows, pick
+from funcnn.batching import Preprocess, check_batch_size, check_data, count_rows, pick
 from funcnn.inference import warn_of_first_statistics
 from funcnn.layers.any_layer import with_wrt, y_and_vjp
 from funcnn.layers.branches import add_all
 from funcnn.threads import single_threaded_blas
 from funcnn.training import Metric, check_metrics
-from funcnn.types import Apply, Arrays, Loss, Tree
+from funcnn.types import Apply, Arrays, Batch, Loss, Tree
 
 View = Callable[[Arrays], Arrays]
 """`view(x) -> x`, of the same number of rows: the same inputs seen another way."""

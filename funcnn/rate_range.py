@@ -8,12 +8,11 @@ import numpy as np
 
 from funcnn._arguments import check_number, shown
 from funcnn._written import by_shapes
-from funcnn.batching import Batch
 from funcnn.optimizers.base import AnyOptimizer
 from funcnn.random import Key
 from funcnn.schedules import Schedule
 from funcnn.training import TrainState, make_train_step
-from funcnn.types import Apply, Array, Loss, Tree
+from funcnn.types import Apply, Array, Batch, Loss, Tree
 
 _DIVERGED = 4
 """A loss of so many times the least before it."""

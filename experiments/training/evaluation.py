@@ -47,8 +47,7 @@ def evaluate_model(
             f"{run} is a snapshot, which does not say which data it was trained with: give some, "
             f"as --data fashion-mnist{also}"
         )
-    folder = RunFolder.open(run, own)
-    return evaluate_run(folder, allow_changed=allow_changed, mirrored=mirrored)
+    return evaluate_run(RunFolder.open(run, own), allow_changed=allow_changed, mirrored=mirrored)
 
 
 def evaluate_run(
