@@ -37,4 +37,16 @@ RECIPES = {
         label_smoothing=0.0,
         augment="shift=1+erase=0.5:0.02:0.2",
     ),
+    "fashion-mlp-small": _recipe(
+        "Fashion-MNIST by dense layers alone, in a quarter of a megabyte",
+        arch="mlp3",
+        hidden=(72, 48),
+        data="fashion-mnist",
+        epochs=200,
+        batch_size=256,
+        optimizer="classical-momentum",
+        lr=0.15,
+        weight_decay=5e-5,
+        augment="shift=1",
+    ),
 }
