@@ -107,6 +107,8 @@ def train(
       funcnn train --resume runs/mlp3-fashion-mnist-001
       funcnn train --resume runs/mlp3-fashion-mnist-001 --epochs 60
     """
+    if show and distributed:
+        raise InputError("--show trains nothing: leave out --distributed")
     if not distributed:
         expect_alone()
     ranks = Ranks.join() if distributed else None

@@ -14,12 +14,15 @@ class Worker:
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         self._result: tuple[Any, BaseException | None] = None, None
-        self._thread = threading.Thread(target=self._serve, name="funcnn", daemon=True)
-        self._thread.start()
+        self._process = os.getpid()
+        threading.Thread(target=self._serve, name="funcnn", daemon=True).start()
 
     def is_alive(self) -> bool:
-        """Whether the thread is one of this process: a forked child has none of its parent's."""
-        return self._thread.is_alive()
+        """Whether the thread is one of this process: a forked child has none of its parent's.
+
+        `Thread.is_alive` cannot be asked: a Ctrl-C in it has a living thread taken for a dead one.
+        """
+        return self._process == os.getpid()
 
     def _serve(self) -> None:
         while True:

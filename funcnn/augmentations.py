@@ -81,7 +81,7 @@ def affine(
     A point p goes to R(a) [1, tan b; 0, 1] S p + t: the angle a uniform within degrees (up to 180)
     to both sides, the shear b within `shear` degrees (below 90), both numbers of the diagonal S
     log-uniform in 1 / (1 + scale) to 1 + scale, and both of t within `shift` pixels, fractions
-    too; each at least 0. As `torchvision.transforms.RandomAffine`, which has one scale for both
+    too; each at least 0, scale at most 100, shift 1e6. As `torchvision.transforms.RandomAffine`, which has one scale for both
     axes.
 
     >>> augment = fn.augmentations.affine(degrees=10, scale=0.1)
@@ -90,9 +90,9 @@ def affine(
     ((2, 1, 9, 9), dtype('float32'))
     """
     angle = math.radians(check_number("degrees", degrees, least=0, most=180))
-    logarithm = math.log1p(check_number("scale", scale, least=0))
+    logarithm = math.log1p(check_number("scale", scale, least=0, most=100))
     slant = math.radians(check_number("shear", shear, least=0, below=90))
-    pixels = check_number("shift", shift, least=0)
+    pixels = check_number("shift", shift, least=0, most=1e6)
 
     def transform(generator: "np.random.Generator", x: Array) -> Array:
         draws = generator.uniform(-1, 1, (6, len(x)))
@@ -107,8 +107,8 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
     """Images deformed as rubber is: every pixel comes from a place of its own near it.
 
     The displacements are alpha times uniform draws in -1 to 1, smoothed by a Gaussian of standard
-    deviation sigma, whose weights sum to 1; bilinear, 0 outside. alpha: pixels, at least 0. sigma:
-    pixels, above 0. Simard, Steinkraus and Platt 2003, "Best Practices for Convolutional Neural
+    deviation sigma, whose weights sum to 1; bilinear, 0 outside. alpha: pixels, 0 to 1e6. sigma:
+    pixels, 0.1 to 1,000. Simard, Steinkraus and Platt 2003, "Best Practices for Convolutional Neural
     Networks".
 
     >>> augment = fn.augmentations.elastic(alpha=8, sigma=3)
@@ -116,8 +116,8 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
     >>> x.shape, x.dtype
     ((2, 1, 9, 9), dtype('float32'))
     """
-    alpha = check_number("alpha", alpha, least=0)
-    sigma = check_number("sigma", sigma, above=0)
+    alpha = check_number("alpha", alpha, least=0, most=1e6)
+    sigma = check_number("sigma", sigma, least=0.1, most=1e3)
 
     def deform(generator: "np.random.Generator", x: Array) -> Array:
         n, _, height, width = x.shape
@@ -155,7 +155,7 @@ def erase(
     p = check_number("p", p, least=0, most=1)
     area = check_range("area", area, least=0, most=1)
     ratio = check_range("ratio", ratio, above=0)
-    values = check_range("values", values)
+    values = check_range("values", values, least=-1e30, most=1e30)
 
     def fill(generator: "np.random.Generator", x: Array) -> Array:
         n, (height, width) = len(x), x.shape[2:]

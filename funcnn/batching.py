@@ -14,6 +14,7 @@ from funcnn._elsewhere import answered
 from funcnn._workers import Worker, idle
 from funcnn._written import written
 from funcnn.random import Key
+from funcnn.threads import single_threaded_blas
 from funcnn.types import Array, Arrays, Batch
 
 T = TypeVar("T")
@@ -70,17 +71,21 @@ class Batches:
 
     def _pass(self, rng: Key | None) -> Iterator[Batch]:
         order = None if rng is None else random.permutation(rng, count_rows(self._x))
-        draws = None if rng is None else random.split(rng)[0]
+        draws = None if rng is None or self._augment is None else random.split(rng)[0]
         size = self._batch_size
         for index in range(len(self)):
             rows = slice(index * size, (index + 1) * size)
             chosen: Any = rows if order is None else order[rows]
             batch = pick(self._x, chosen), pick(self._y, chosen)
-            if self._augment is not None and draws is not None:
-                batch = _augmented(self._augment(random.fold_in(draws, index), batch))
-            inputs, targets = batch
-            if self._preprocess is not None:
-                inputs = self._preprocess(inputs)
+            if self._augment is None and self._preprocess is None:
+                yield batch
+                continue
+            with single_threaded_blas():  # or products in them had other bits when prefetched
+                if self._augment is not None and draws is not None:
+                    batch = _augmented(self._augment(random.fold_in(draws, index), batch))
+                inputs, targets = batch
+                if self._preprocess is not None:
+                    inputs = self._preprocess(inputs)
             yield inputs, targets
 
 
@@ -194,14 +199,16 @@ class Prefetched(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         while self._left:  # what a pass that was left early has under way is no part of this one
-            worker, ended = self._left.pop()
+            worker, ended = left = self._left[-1]
             if worker.is_alive():
                 ended.wait()
+            self._left.remove(left)  # not before: Ctrl-C may come in the wait
         return self._pass(iter(self._batches))
 
     def _pass(self, source: Iterator[T]) -> Iterator[T]:
-        worker = idle.pop() if idle else Worker()
+        worker = None
         try:
+            worker = idle.pop() if idle else Worker()
             _start(worker, source)
             while True:
                 if not worker.is_alive():
@@ -218,7 +225,8 @@ class Prefetched(Generic[T]):
                 yield batch
         finally:
             # It waits for nothing: it may run in the middle of anything, as garbage is collected.
-            self._left.append((worker, worker.leave()))
+            if worker is not None:
+                self._left.append((worker, worker.leave()))
 
 
 _END = object()

@@ -39,6 +39,8 @@ def check_own(values: Mapping[str, Any], own: OwnModel | None, usual: Mapping[st
         for name in without:
             if values[name]:
                 _refuse(name, values[name], f"0 for --{part} own")
+    if values["optimizer"] == OWN and values["decayed"] != "all":
+        _refuse("decayed", values["decayed"], "all for --optimizer own")
     weighted = values["loss"] == OWN and values["class_weights"] != "none"
     if weighted and own is not None and own.loss is not None and not _takes_weights(own.loss):
         _refuse("class_weights", values["class_weights"], "none: the own loss takes no weights=")

@@ -2,8 +2,8 @@
 
     funcnn train --recipe fashion-mlp
 
-What each came to, with three seeds, and what each of its ingredients gave, is in
-`docs/accuracy.md`.
+What each came to, with three seeds, is in `docs/guides/accuracy.md`, and the record of every run in
+`docs/recipes/`.
 """
 
 from collections.abc import Mapping

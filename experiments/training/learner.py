@@ -123,9 +123,11 @@ class NumpyLearner:
         return snapshot.notes
 
     def batches(self, epoch: int) -> Iterable[Batch]:
-        """The batches of an epoch; where they take some time, each beside the step before it."""
+        """The batches of an epoch; those that take some time beside the step before, on a core."""
         batches = self._task.batches(epoch)
-        return batches if self._task.augment is None else fn.prefetch(batches)
+        if self._task.augment is None or fn.threads.thread_count() == 1:
+            return batches
+        return fn.prefetch(batches)
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step."""

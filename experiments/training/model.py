@@ -42,12 +42,7 @@ class TrainedModel(NamedTuple):
     """What it sees of each input, as of `fn.predict`; None: the input alone."""
 
     def mirrored(self) -> "TrainedModel":
-        """The same, whose outputs are the mean of those for an image and for its mirror image.
-
-        Raises `InputError` for a model of other inputs.
-        """
-        if len(self.input_shape) < 2:
-            raise InputError(f"--mirrored: the model takes no images, but {self.input_shape}")
+        """The same, whose outputs are the mean of those for an image and for its mirror image."""
         return self._replace(views=(fn.views.unchanged, fn.views.mirrored))
 
     @property
@@ -74,7 +69,9 @@ class TrainedModel(NamedTuple):
         raise InputError(f"{name}: the model takes inputs of shape {shape}, not {x.shape[1:]}")
 
     def predict(self, x: Array) -> Array:
-        """The outputs for stored inputs."""
+        """The outputs for stored inputs. Raises `InputError` if it has views of what is no image."""
+        if self.views is not None and x.ndim < 3:
+            raise InputError(f"--mirrored: the inputs are no images, but of shape {x.shape[1:]}")
         params, prepare = in_one_dtype(self.params, self.prepare)
         outputs: Array = fn.predict(
             self.model.apply, params, x, preprocess=prepare, views=self.views
