@@ -13,7 +13,13 @@ from typing import Any, NamedTuple
 from funcnn import random
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.extras import require
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points_settings
+from funcnn.experiments.labs import (
+    emnist47,
+    fashion,
+    fashion_mlp_settings,
+    mnist,
+    points_settings,
+)
 from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.tasks.build import build_network
@@ -70,7 +76,7 @@ NOTEBOOKS = {
         "mnist",
     ),
     "fashion-mlp": Notebook(
-        *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
+        *("fashion-mlp", "torch", {"": fashion_mlp_settings.MAIN}),
         ("epochs", *_OF_SGD),
         "fashion-mnist",
     ),

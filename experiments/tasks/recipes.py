@@ -34,7 +34,7 @@ RECIPES = {
         optimizer="classical-momentum",
         lr=0.15,
         weight_decay=1e-4,
-        label_smoothing=0.1,
+        label_smoothing=0.0,
         augment="shift=1+erase=0.5:0.02:0.2",
     ),
 }
