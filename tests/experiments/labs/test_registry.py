@@ -183,8 +183,8 @@ TITLES = {
     "emnist47": ("Data", "Loss", "Network", "Activation", "Results", "What each choice changed"),
     "mnist": ("NN in NumPy", "NN in PyTorch", "CNN in NumPy", "CNN in PyTorch", "Comparison",
               "NumPy with PyTorch: CNN", "NN with CNN"),
-    "fashion-mlp": ("Model", "What each ingredient gave", "Accuracy against size", "Activations", "Loss", "Optimizer",
-                    "Another dataset", "What is handed in"),
+    "fashion-mlp": ("Model", "What each ingredient gave", "Accuracy against size",
+                    "Activations", "Loss", "Optimizer", "Another dataset", "What is handed in"),
 }  # fmt: skip
 
 
