@@ -212,14 +212,15 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 
 def _activations(results: Results) -> Section:
     settings = [Setting(activation_in_words(name), trial) for name, trial in ACTIVATIONS.items()]
-    settings.insert(5, Setting("ReLU, as above", OURS))
+    lr = results.config(ACTIVATIONS["relu"]).lr
     section = sweep(
         results,
         "Activations",
         settings,
         "activation",
         "activation",
-        f"{_rest(results)}, the first weights as they suit each",
+        f"{_rest(results)}, but for the first weights, which suit each, and the learning rate, "
+        f"{lr:g}, at which all of them learn",
     )
     return sections.titled(section.title, activation_functions(), section.blocks)
 

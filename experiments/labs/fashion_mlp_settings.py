@@ -21,11 +21,12 @@ SIZES = {
     "-".join(map(str, hidden)): OURS.in_numpy(f"hidden-{sizes_text(hidden)}", hidden=hidden)
     for hidden in ([32], [64, 32], [128, 64], [256, 128])
 }
+_STABLE = 0.05  # the learning rate at which all of them learn: at the recipe's some diverge
 ACTIVATIONS = {
-    name: OURS.in_numpy(f"activation-{name}", activation=name)
+    name: OURS.in_numpy(f"activation-{name}", activation=name, lr=_STABLE)
     for name in (
         *("identity", "binary-step", "sigmoid", "tanh", "arctan"),
-        *("prelu", "elu", "softplus"),
+        *("relu", "prelu", "elu", "softplus"),
     )
 }
 MOMENTUM = {

@@ -506,7 +506,7 @@ def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, 
 
 def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     page = done["fashion-mlp"].page
-    for name in ("identity", "binary step", "sigmoid", "tanh", "arctan", "ReLU, as above", "PReLU",
+    for name in ("identity", "binary step", "sigmoid", "tanh", "arctan", "ReLU", "PReLU",
                  "ELU", "softplus"):  # fmt: skip
         assert f">{name}<" in page
     for name in ("the lab&#39;s, constant rate", "PyTorch&#39;s, falling rate"):
