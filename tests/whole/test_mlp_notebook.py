@@ -69,7 +69,7 @@ def colours(folder, form):
 
 def test_the_notebook_takes_the_files_of_another_data_set_beside_it(tmp_path):
     colours(tmp_path, (3, 32, 32))
-    script = "\n".join(code(built_of("fashion-mlp", epochs=4, batch_size=25)))
+    script = "\n".join(code(built_of("fashion-mlp", epochs=4, batch_size=25, lr=0.05)))
     (tmp_path / "data").symlink_to(FASHION.parent)  # of which it could take Fashion-MNIST
     said = python(script, tmp_path)
     assert "another data set than Fashion-MNIST" in said
