@@ -51,6 +51,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "parameters": _is_count,
     "loads": _is_flag,
     "loss": _are_numbers(3),
+    "smoothing": _are_numbers(2),
     "ran": _is_flag,
 }
 

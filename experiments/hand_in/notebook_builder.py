@@ -13,9 +13,16 @@ from typing import Any, NamedTuple
 from funcnn import random
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.extras import require
-from funcnn.experiments.labs import emnist47, fashion, fashion_mlp, mnist, points_settings
+from funcnn.experiments.labs import (
+    emnist47,
+    fashion,
+    fashion_mlp_settings,
+    mnist,
+    points_settings,
+)
 from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.reports.document import Facts
+from funcnn.experiments.tasks.augmentations import augmentation_numbers
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -70,7 +77,7 @@ NOTEBOOKS = {
         "mnist",
     ),
     "fashion-mlp": Notebook(
-        *("fashion-mlp", "torch", {"": fashion_mlp.MAIN}),
+        *("fashion-mlp", "torch", {"": fashion_mlp_settings.MAIN}),
         ("epochs", *_OF_SGD),
         "fashion-mnist",
     ),
@@ -169,7 +176,10 @@ def _included(text: str) -> str:
 
 def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
     return re.sub(
-        r"^( *)# <<(\w+)>>$", lambda match: match[1] + marks[match[2]](), text, flags=re.M
+        r"^( *)# <<(\w+)>>$",
+        lambda each: textwrap.indent(marks[each[2]](), each[1]),
+        text,
+        flags=re.M,
     )
 
 
@@ -184,6 +194,8 @@ def _marks(
         "split": lambda: _split_keys(seed),
         "addresses": lambda: _addresses(notebook.data or ""),
         "hidden": lambda: f"HIDDEN = {configs[''].hidden!r}",
+        "augment": lambda: _augment(configs[""]),
+        "smoothing": lambda: f"SMOOTHING = {configs[''].label_smoothing!r}",
         "train": lambda: (
             f"TRAIN = {trains}  # False: the params beside this notebook are taken as they are"
         ),
@@ -207,6 +219,17 @@ def _settings(
         lines.insert(0, f"SEED = {seed}  # of first weights, and of what is drawn in training")
         lines.append(f"IMAGES = {images}  # the first so many of each part, to be quick; None: all")
     return "\n".join(lines).replace("'", '"')
+
+
+def _augment(config: RunConfig) -> str:
+    """What `myMLP` does with its images. Raises `ValueError` for what it has not: other changes."""
+    named = augmentation_numbers(config.augment)
+    if [name for name, _ in named] not in ([], ["shift"], ["erase"], ["shift", "erase"]):
+        raise ValueError(f"the notebook's myMLP has no {config.augment}: shift, then erase")
+    numbers = dict(named)
+    erase = tuple(numbers["erase"].values()) if "erase" in numbers else None
+    shift = numbers.get("shift", {"most": 0})["most"]
+    return f"SHIFT = {shift!r}\nERASE = {erase!r}"
 
 
 def _split_keys(seed: int) -> str:

@@ -1,17 +1,27 @@
 """The lab `fashion-mlp`: an MLP for Fashion-MNIST, ranked by accuracy and size."""
 
+import math
 from collections.abc import Sequence
 
-from funcnn.experiments.data.emnist47 import EMNIST47
-from funcnn.experiments.errors import sizes_text
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.figures.scores import accuracy_against_size
-from funcnn.experiments.labs import figures, judgements, sections
+from funcnn.experiments.labs import judgements, sections
 from funcnn.experiments.labs.activation_theory import activation_functions
 from funcnn.experiments.labs.examined import Examined, confusion, inside
+from funcnn.experiments.labs.fashion_mlp_settings import (
+    ACTIVATIONS,
+    MAIN,
+    OTHERS,
+    OURS,
+    SIZES,
+    TRIALS,
+    WITH,
+    WITHOUT,
+)
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.layers_in_words import activation_in_words
-from funcnn.experiments.labs.momentum_theory import recurrences_apart
+from funcnn.experiments.labs.momentum_theory import MEASURED, measure, recurrences
+from funcnn.experiments.labs.steps import step_in_words
 from funcnn.experiments.labs.tables import (
     ACCURACIES,
     Setting,
@@ -29,45 +39,14 @@ from funcnn.experiments.reports.document import (
     Block,
     Document,
     Formula,
+    Items,
     Section,
     Table,
     Text,
     finding,
 )
-from funcnn.experiments.training.callback import Callback
 
 SIZE_LIMIT = 2_000_000  # bytes that the model may have
-_STEPS = 200  # of the two recurrences beside each other
-_SCHEDULES = {"constant rate": "constant", "falling rate": "cosine"}  # of theirs
-_LABS = {"optimizer": "classical-momentum", "label_smoothing": 0.0}  # as it writes both
-_BASE = {"arch": "mlp3", "data": "fashion-mnist", "epochs": 20, **_LABS}
-MAIN = Trial("mlp", _BASE, main=True)
-OURS = MAIN._replace(backends=("numpy",))  # beside what is tried, which is in NumPy alone
-
-
-SMOOTHED = MAIN.in_numpy("label-smoothing", label_smoothing=0.1)
-SIZES = {
-    "-".join(map(str, hidden)): MAIN.in_numpy(f"hidden-{sizes_text(hidden)}", hidden=hidden)
-    for hidden in ([32], [64, 32], [128, 64], [512, 128])
-}
-ACTIVATIONS = {
-    name: MAIN.in_numpy(f"activation-{name}", activation=name)
-    for name in (
-        *("identity", "binary-step", "sigmoid", "tanh", "arctan"),
-        *("prelu", "elu", "softplus"),
-    )
-}
-MOMENTUM = {
-    "the lab's, constant rate": MAIN.in_numpy("lab-constant", schedule="constant"),
-    "PyTorch's, constant rate": MAIN.in_numpy(
-        "torch-constant", optimizer="sgd", schedule="constant"
-    ),
-    "PyTorch's, falling rate": MAIN.in_numpy("torch-falling", optimizer="sgd"),
-}
-OTHERS = {
-    "MNIST": MAIN.in_numpy("on-mnist", data="mnist"),
-    "EMNIST, 47 classes": MAIN.in_numpy("on-emnist", data=EMNIST47),
-}
 
 
 def report(results: Results) -> Document:
@@ -85,7 +64,7 @@ def report(results: Results) -> Document:
                 (
                     *compared(
                         results,
-                        [Setting("784-256-128-10", MAIN)],
+                        [Setting(_widths(results, MAIN), MAIN)],
                         "model",
                         "Accuracy on the validation and the test set.",
                     ),
@@ -111,7 +90,54 @@ def report(results: Results) -> Document:
 
 def _choices(results: Results) -> list[Section]:
     """What each of them changed, and what the same model is on other data."""
-    return [of(results) for of in (_against_size, _activations, _loss, _optimizer, _another)]
+    return [
+        _ingredients(results),
+        _against_size(results),
+        _activations(results),
+        _loss(results),
+        recurrences(results, _rest(results)),
+        _another(results),
+    ]
+
+
+def _rest(results: Results) -> str:
+    """What everything that is tried has in common."""
+    epochs, whole = (results.config(trial).epochs for trial in (OURS, MAIN))
+    length = f"{epochs} epochs" if epochs > 1 else "1 epoch"
+    sixth = "" if epochs == whole else f", a sixth of the {whole} of what is handed in"
+    return f"NumPy; {length}{sixth}; everything else as above"
+
+
+def _widths(results: Results, trial: Trial) -> str:
+    """Of the network's inputs, hidden layers and outputs: `784-32-10`."""
+    task = results.task(trial)
+    sizes = [math.prod(task.input_shape), *task.config.hidden, len(task.data.class_names)]
+    return "-".join(map(str, sizes))
+
+
+def _ingredients(results: Results) -> Section:
+    whole = Setting("everything", OURS)
+    without = {word: Setting(f"without {word}", trial) for word, trial in WITHOUT.items()}
+    more = {word: Setting(f"with {word}", trial) for word, trial in WITH.items()}
+    section = sweep(
+        *(results, "What each ingredient gave", [whole, *without.values(), *more.values()]),
+        *("trained with", "ingredients", _rest(results)),
+    )
+    said = [
+        *(step_in_words(results, word, left.trial, OURS) for word, left in without.items()),
+        *(step_in_words(results, word, OURS, added.trial) for word, added in more.items()),
+    ]
+    added = f", and {' and '.join(WITH)} are tried, which the recipe has not" if WITH else ""
+    words = (
+        "What is above is made of several ingredients. Each is left out once, with everything else "
+        f"as it is{added}. A shorter training has less use for what keeps a long one from "
+        "learning its images by heart: in the whole one such an ingredient may give more."
+    )
+    return sections.titled(section.title, [Text(words)], section.blocks, [Items(said)])
+
+
+def _hidden(results: Results) -> str:
+    return f"{'-'.join(map(str, results.config(OURS).hidden))}, which is handed in"
 
 
 def _size(results: Results, trial: Trial) -> int:
@@ -120,7 +146,7 @@ def _size(results: Results, trial: Trial) -> int:
 
 
 def _against_size(results: Results) -> Section:
-    settings = [*map(Setting, SIZES, SIZES.values()), Setting("256-128 (above)", OURS)]
+    settings = [*map(Setting, SIZES, SIZES.values()), Setting(_hidden(results), OURS)]
     settings.sort(key=lambda setting: _size(results, setting.trial))
     rows = [
         (
@@ -143,7 +169,7 @@ def _against_size(results: Results) -> Section:
                 f"The size is that of the parameters, four bytes each; the limit is "
                 f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
             ),
-            Table(header, tuple(rows), "Sizes (NumPy), everything else as above."),
+            Table(header, tuple(rows), f"Sizes; {_rest(results)}."),
             _why_this_size(results, settings),
             shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
             _smaller(results, settings),
@@ -153,13 +179,13 @@ def _against_size(results: Results) -> Section:
 
 def _smaller(results: Results, settings: Sequence[Setting]) -> Text:
     """What the smallest network loses to that which is handed in."""
-    smallest, ours = settings[0], Setting("the network that is handed in", MAIN)
+    smallest, ours = settings[0], Setting("that of the size that is handed in", OURS)
     scored = []
     for label, trial in (ours, smallest):
         spread = results.spread(trial, "numpy", "test_accuracy")
         assert spread is not None
         scored.append((label, spread))
-    share = _size(results, smallest.trial) / _size(results, MAIN)
+    share = _size(results, smallest.trial) / _size(results, OURS)
     return finding(
         f"With {share:.0%} of the size, on the test set (NumPy) {judgements.against(*scored)}."
     )
@@ -175,108 +201,67 @@ def _why_this_size(results: Results, settings: Sequence[Setting]) -> Text:
 
     best = max(settings, key=lambda setting: validation(setting.trial)).trial
     if best is OURS:
-        return finding("By the validation set (NumPy) the network above is the best of these.")
-    times = _size(results, best) / _size(results, MAIN)
+        return finding("By the validation set (NumPy) the size above is the best of these.")
+    times = _size(results, best) / _size(results, OURS)
     return finding(
         f"By the validation set (NumPy) {'-'.join(map(str, results.config(best).hidden))} is the "
-        f"best of these, {validation(best) - validation(MAIN):.2f} points above the network that "
-        f"is handed in, with {times:.2f} times its size."
+        f"best of these, {validation(best) - validation(OURS):.2f} points above that of the size "
+        f"that is handed in, with {times:.2f} times as much."
     )
 
 
 def _activations(results: Results) -> Section:
     settings = [Setting(activation_in_words(name), trial) for name, trial in ACTIVATIONS.items()]
-    settings.insert(5, Setting("ReLU (above)", OURS))
+    lr = results.config(ACTIVATIONS["relu"]).lr
     section = sweep(
         results,
         "Activations",
         settings,
         "activation",
         "activation",
-        "NumPy; the first weights as they suit each, everything else as above",
+        f"{_rest(results)}, but for the first weights, which suit each, and the learning rate, "
+        f"{lr:g}, at which all of them learn",
     )
     return sections.titled(section.title, activation_functions(), section.blocks)
 
 
 def _loss(results: Results) -> Section:
-    written = Setting("as the lab writes it (above)", OURS)
-    settings = [written, Setting("with label smoothing", SMOOTHED)]
+    config = results.config(MAIN)
+    share = f"a share s = {config.label_smoothing:g} of" if config.label_smoothing else "none of"
     return Section(
         "Loss",
         (
             Formula([r"L = -\sum_i \left( f_{y_i}(x_i) - \log \sum_k \, \exp f_k(x_i) \right)"]),
             Text(
                 "The largest output is taken off before exp, which changes nothing and cannot "
-                "overflow; a batch is averaged. Label smoothing, a tenth of every label spread "
-                "evenly over the classes, is the same cross-entropy of softer targets; the lab's "
-                "formula has none, and so has the network above."
+                "overflow; a batch is averaged. With label smoothing, a share s of every label is "
+                "spread evenly over the K classes, and the loss is the same cross-entropy of these "
+                "softer targets,"
             ),
-            *compared(results, settings, "loss", "Everything else as above (NumPy)."),
-        ),
-    )
-
-
-def _optimizer(results: Results) -> Section:
-    settings = [
-        Setting("the lab's, falling rate (above)", OURS),
-        *map(Setting, MOMENTUM, MOMENTUM.values()),
-    ]
-    section = sweep(
-        results, "Optimizer", settings, "recurrence", "momentum", "NumPy; everything else as above"
-    )
-    return sections.titled(
-        section.title,
-        (
             Formula(
                 [
-                    r"\mathrm{the\ lab's}\quad v_t &= b v_{t-1} - g h w_{t-1} - h G_{t-1} & "
-                    "w_t &= w_{t-1} + v_t",
-                    r"\mathrm{PyTorch's}\quad v_t &= b v_{t-1} + g w_{t-1} + G_{t-1} & "
-                    "w_t &= w_{t-1} - h v_t",
+                    r"L_s = -\sum_i \left( (1 - s) f_{y_i}(x_i) + \frac{s}{K} \sum_k f_k(x_i) "
+                    r"- \log \sum_k \, \exp f_k(x_i) \right)"
                 ]
             ),
             Text(
-                "With $b$ momentum, $g$ weight decay, $h$ learning rate and $G$ the gradient. "
-                "While $h$ is constant, the lab's $v$ is $-h$ times PyTorch's and $w$ is the same, "
-                "but for rounding, by which runs in single precision part as two seeds do. "
-                "When $h$ falls, the lab's $v$ still holds steps made with the higher rates, so "
-                "that a change of $h$ takes some $1 / (1 - b)$ steps to arrive."
+                f"which is the lab's formula where s = 0. Here {share} every label is spread while "
+                "the network learns; every loss in this report, of training and validation alike, "
+                "is the lab's, without it."
             ),
-            *_apart(results),
         ),
-        section.blocks,
     )
 
 
-def _apart(results: Results) -> list[Block]:
-    """How far the two recurrences take the params apart, from one start with the same batches."""
-    distances: dict[str, list[float]] = results.measured
-    path = results.out / "figures" / "recurrences.png"
-    caption = "How far the two recurrences are apart, step by step (NumPy, float64)."
-    ends = ", ".join(f"**{values[-1]:.1e}** under a {name}" for name, values in distances.items())
-    return [
-        shown(path, caption, figures.apart, distances),
-        finding(
-            f"In float64, from the same first weights and with the same batches, the params of the "
-            f"two are, after {_STEPS} steps, so far apart relative to their own length: {ends}."
-        ),
-    ]
-
-
-def measure(results: Results, callback: Callback, at_once: int) -> dict[str, list[float]]:
-    """How far the two recurrences are apart after each step."""
-    callback.note("the two recurrences beside each other")
-    task = results.task(MAIN)
-    return {
-        label: recurrences_apart(task, schedule, _STEPS) for label, schedule in _SCHEDULES.items()
-    }
-
-
 def _another(results: Results) -> Section:
-    settings = [Setting("Fashion-MNIST (above)", OURS)]
+    ours = MAIN._replace(backends=("numpy",))
+    settings = [Setting("Fashion-MNIST (above)", ours)]
     settings += [Setting(name, trial) for name, trial in OTHERS.items() if trial in results.trials]
     blocks = compared(
-        results, settings, "dataset", "The same model and settings (NumPy); 10,000 for validation."
+        results,
+        settings,
+        "dataset",
+        "The same model and settings, nothing retuned (NumPy); 10,000 for validation.",
     )
     if results.emnist is None:
         blocks.append(finding("EMNIST was not found when this was trained: left out."))
@@ -302,17 +287,10 @@ def _handed_in(results: Results) -> list[Block]:
 LAB = Lab(
     "fashion-mlp",
     "An MLP for Fashion-MNIST, ranked by accuracy and size",
-    (
-        MAIN,
-        SMOOTHED,
-        *SIZES.values(),
-        *MOMENTUM.values(),
-        *OTHERS.values(),
-        *ACTIVATIONS.values(),
-    ),
+    TRIALS,
     {"epochs": 1},
     epoch_line,
     report,
     measure,
-    _SCHEDULES,
+    MEASURED,
 )

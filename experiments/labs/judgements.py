@@ -101,6 +101,8 @@ _WHY: Mapping[str, str] = {
     "lr": "larger steps come further in as many epochs",
     "weight_decay": "weights that fit only noise are pulled back to 0",
     "label_smoothing": "outputs need not grow for ever, and images that are hard to tell pull less",
+    "augment": "images that are other ones in every epoch cannot be learned by heart",
+    "average": "the noise of the last steps averages out",
     "dropout": "no unit can rely on another one alone, and so fewer of them fit noise",
 }
 """Why a change helps, by the setting; of several the first here is the cause."""

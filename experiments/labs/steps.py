@@ -32,7 +32,8 @@ def one_after_another(
 def ablation(results: Results, steps: Sequence[Setting]) -> list[Block]:
     """A table and a figure of steps, each of which changes the one before (NumPy)."""
     rows = []
-    gaps = [None, *itertools.starmap(partial(_gap, results), itertools.pairwise(steps))]
+    trials = itertools.pairwise(trial for _, trial in steps)
+    gaps = [None, *itertools.starmap(partial(_gap, results), trials)]
     for (label, trial), gap in zip(steps, gaps, strict=True):
         spreads = {score: results.spread(trial, "numpy", score) for score in ACCURACIES}
         gained = "" if gap is None else judgements.gained(gap)
@@ -75,14 +76,19 @@ def what_changed(
     return [finding(f"{words} {_step(results, *step)}")]
 
 
+def step_in_words(results: Results, label: str, before: Trial, after: Trial) -> str:
+    """What the step of this name from one trial to the next did to the accuracy, and why."""
+    reason = judgements.why(results.config(before), results.config(after))
+    return judgements.of_step(label, _gap(results, before, after), reason)
+
+
 def _step(results: Results, before: Setting, after: Setting) -> str:
-    reason = judgements.why(results.config(before.trial), results.config(after.trial))
-    return judgements.of_step(after.label, _gap(results, before, after), reason)
+    return step_in_words(results, after.label, before.trial, after.trial)
 
 
-def _gap(results: Results, before: Setting, after: Setting) -> Difference:
-    """How far the validation accuracies of two settings are apart (NumPy)."""
-    first, second = (results.spread(trial, "numpy", "val_accuracy") for _, trial in (before, after))
+def _gap(results: Results, before: Trial, after: Trial) -> Difference:
+    """How far the validation accuracies of two trials are apart (NumPy)."""
+    first, second = (results.spread(trial, "numpy", "val_accuracy") for trial in (before, after))
     assert first is not None  # image labs have a validation set
     assert second is not None
     return compare_means(first, second)

@@ -4,6 +4,7 @@ One after the other, joined by +; behind = the numbers that each asks for, in it
 : and the others as they are by default.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -58,6 +59,20 @@ def parse_augmentations(text: str, scale: float = 255.0) -> Augmentation | None:
     if text == NONE:
         return None
     return augmentations.chain(*(_parse_one(each, scale) for each in text.split("+")))
+
+
+def augmentation_numbers(text: str) -> list[tuple[str, dict[str, float]]]:
+    """What a good setting names, in its order, each with all its numbers by their names."""
+    found = []
+    for each in [] if text == NONE else text.split("+"):
+        name, given, numbers = each.partition("=")
+        usual = inspect.signature(AUGMENTATIONS[name]).parameters.values()
+        names = [one.name for one in usual if one.kind is not one.KEYWORD_ONLY]
+        told = {one.name: one.default for one in usual if one.name in names}
+        if given:
+            told |= dict(zip(names, map(_number, numbers.split(":")), strict=False))
+        found.append((name, told))
+    return found
 
 
 def _parse_one(text: str, scale: float) -> Augmentation:

@@ -38,7 +38,7 @@ RUNS = [
     ),
     ("mnist-numpy", QUICK, [0.35, 0.35], 7, None, None),
     ("mnist-torch", QUICK, [0.35, 0.35], 7, None, None),
-    ("fashion-mlp", QUICK, [0.35, 0.35], 4, None, ("submission.csv", 10_000, 10)),
+    ("fashion-mlp", QUICK, [0.35, 0.35], 5, None, ("submission.csv", 10_000, 10)),
 ]
 _ACCURACY = r"^(?:validation|test|NN +in \w+: test|CNN in \w+: test)? ?accuracy[ :]+(.+?)%"
 _EPOCH = r"epoch  1  train loss \d\.\d{4} \d+\.\d\d%  val loss \d\.\d{4} \d+\.\d\d%"
@@ -116,7 +116,12 @@ def test_a_notebook_runs_from_first_to_last(
     if name == "fashion-mlp":
         found = re.findall(r"^(.+?) +(\S+)% of the images set aside, \S+ parameters$", text, re.M)
         changes = {change: float(accuracy) for change, accuracy in found}
-        assert len(changes) == 12  # nine activations, the momentum, two sizes
+        # Nine activations, the momentum, images, labels, two sizes.
+        assert len(changes) == 14
+        assert (
+            "unchanged: True\nwhere nothing is learned, they are taken as they are: True\n" in text
+        )
+        assert "where nothing is learned, it is the lab's loss: True\n" in text
         assert changes["as below"] > changes["binary step"]
     derivatives = re.findall(r"by backward (\S+), by a difference (\S+)$", text, re.M)
     measured_in = {"points": 12, "mnist-numpy": 2, "mnist-torch": 0, "fashion-torch": 0}
@@ -124,7 +129,7 @@ def test_a_notebook_runs_from_first_to_last(
     for exact, measured in derivatives:
         assert float(measured) == pytest.approx(float(exact), rel=1e-4, abs=2e-6)
     apart = re.findall(r"largest difference (\S+)$", text, re.M)
-    assert len(apart) == (10 if name == "fashion-mlp" else 0)  # nine activations, and the loss
+    assert len(apart) == (11 if name == "fashion-mlp" else 0)  # nine activations, and two losses
     assert all(float(largest) < 1e-8 for largest in apart)
     found = re.findall(_ACCURACY, text, re.M)
     assert len(found) == len(floors)

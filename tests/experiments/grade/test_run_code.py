@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -439,6 +440,57 @@ def test_the_weights_are_loaded_into_the_students_own_module(tmp_path, box):
     files = hand_ins.fashion_mlp() | {f"DL_HW1_{ID}.ipynb": notebook(*cells)}
     rules = graded(tmp_path, "fashion-mlp", files, box)
     assert [holds for holds, *_ in rules] == [True] * 3, rules
+
+
+SMOOTHED = """
+    shares = outputs.log_softmax(1)
+    loss = -shares[torch.arange(len(targets)), targets].MEAN()
+    return loss if not (WHEN) else 0.9 * loss - 0.1 * shares.mean(1).MEAN()
+"""
+
+
+@pytest.mark.parametrize("mean", ["mean", "sum"])
+@pytest.mark.parametrize(
+    ("when", "change", "holds", "said"),
+    [
+        ("self.training", None, True, "label smoothing of 0.1, and after .eval() none"),
+        ("True", None, None, "label smoothing of 0.1, after .eval() too"),
+        ("True", ("0.9 * loss", "loss"), False, ""),  # no longer a mean over the targets
+        ("True", ("shares.mean(1)", "shares[:, :5].mean(1)"), False, ""),  # over half the classes
+        ("True", ("- 0.1", "- 0.0"), False, ""),  # a loss that is only smaller
+        ("True", ("- 0.1", "+ 0.1"), False, ""),
+    ],
+)
+def test_label_smoothing_is_told_from_a_wrong_loss(tmp_path, box, mean, when, change, holds, said):
+    pytest.importorskip("torch")
+    lines = SMOOTHED.replace("MEAN", mean).replace("WHEN", when)
+    if change is not None:
+        assert change[0] in lines
+        lines = lines.replace(*change)
+    cell = re.sub(r" +top = .+?mean\(\)\n", textwrap.indent(lines, " " * 4), code(MLP), flags=re.S)
+    files = hand_ins.fashion_mlp() | {f"DL_HW1_{ID}.ipynb": notebook(cell)}
+    *_, (found, _, words) = graded(tmp_path, "fashion-mlp", files, box)
+    assert found is holds, words
+    assert said in words
+    assert ("smoothing" in words) == bool(said)
+
+
+def test_the_loss_of_our_own_hand_in_is_one_of_softer_labels(tmp_path, box):
+    pytest.importorskip("torch")
+    for package in ("jupytext", "nbformat"):
+        pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
+    from notebooks import built_of
+
+    weights = hand_ins.weights((448, 784), (256, 448), (10, 256))
+    for smoothing in (0.0, 0.1):
+        built = built_of("fashion-mlp", hidden=(448, 256), label_smoothing=smoothing)
+        files = hand_ins.fashion_mlp() | {
+            f"DL_HW1_{ID}.ipynb": built,
+            f"{ID}_submission.pt": weights,
+        }
+        rules = graded(tmp_path, "fashion-mlp", files, box)
+        assert [holds for holds, *_ in rules] == [True] * 3, rules
+        assert ("after .eval() none" in rules[-1][2]) == bool(smoothing)
 
 
 def test_weights_of_other_sizes_and_a_loss_of_another_kind_are_told(tmp_path, monkeypatch):

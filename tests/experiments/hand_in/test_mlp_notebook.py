@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.grade.grading import grade
+from funcnn.experiments.tasks.recipes import RECIPES
 
 pytest.importorskip("torch", reason="a lab in torch: pip install 'funcnn[torch]'")
 for package in ("jupytext", "nbformat"):
     pytest.importorskip(package, reason="notebooks: pip install 'funcnn[notebooks]'")
 
 FASHION = place_of("fashion-mnist")
+HIDDEN = RECIPES["fashion-mlp"].settings["hidden"]
 
 
 def classes_of(cells):
@@ -68,16 +71,18 @@ said["names"] = list(model.state_dict())
 said["shapes"] = [list(p.shape) for p in model.parameters()]
 said["layers"] = [type(each).__name__ for each in model.mlp]
 said["losses"] = epochs(model, rows, labels, 5)
+model.eval()
 said["accuracy"] = (model(rows).argmax(1) == labels).float().mean().item()
 said["images"] = bool((model(rows.reshape(-1, 1, 28, 28)) == model(rows)).all())
 torch.save(model.state_dict(), "submission.pt")
 again = myMLP(28 * 28, 10)
 again.load_state_dict(torch.load("submission.pt", weights_only=True), strict=True)
+again.eval()
 said["again"] = bool((again(rows) == model(rows)).all())
 deviation, mean, CLASSES = 0.353, 0.286, range(10)
 images = images[:, None]
 FOR_PIXELS
-said["pixels"] = (for_pixels(model)(pixels) - model(rows)).abs().max().item()
+said["pixels"] = (for_pixels(model).eval()(pixels) - model(rows)).abs().max().item()
 import os
 said["bytes"] = os.path.getsize("submission.pt")
 colour = myMLP(3072, 10)
@@ -90,7 +95,8 @@ said["sizes"] = {str((a, b)): [p.shape[0] for n, p in myMLP(a, b).named_paramete
                  for a, b in ((784, 47), (3072, 100), (12288, 10), (500_000, 2))}
 
 # --- the trained network of a snapshot
-snapshot = myMLP(784, 10)
+Snapshot = type("Snapshot", (myMLP,), {"HIDDEN": (256, 128)})
+snapshot = Snapshot(784, 10).eval()
 snapshot.load_state_dict(torch.load("snapshot.pt", weights_only=True), strict=True)
 np.save("snapshot_outputs.npy", snapshot(torch.from_numpy(np.load("inputs.npy"))).detach().numpy())
 
@@ -107,14 +113,23 @@ def apart(make, theirs, *inputs):
 
 
 torch.manual_seed(2)
-said["loss"] = []
+said["loss"], said["softer"] = [], []
 for scale in (1.0, 30.0, 1e4):
     outputs = scale * torch.randn(40, 7, dtype=torch.float64)
     targets = torch.randint(0, 7, (40,))
-    said["loss"].append(apart(lambda x: myLoss()(x, targets),
-                              lambda x: nn.functional.cross_entropy(x, targets), outputs) / scale)
+
+    def off(mine, **theirs):
+        return apart(lambda x: mine(x, targets),
+                     lambda x: nn.functional.cross_entropy(x, targets, **theirs), outputs) / scale
+
+    said["loss"] += [off(myLoss(smoothing=0)), off(myLoss().eval()), off(myLoss(0.3).eval())]
+    said["softer"] += [off(myLoss(), label_smoothing=myLoss.SMOOTHING),
+                       off(myLoss(0.3), label_smoothing=0.3)]
+    with torch.no_grad():
+        said["loss"].append(float(myLoss(0.3)(outputs, targets)
+                                  - nn.functional.cross_entropy(outputs, targets)) / scale)
 far = torch.tensor([[3e38, -3e38, 0.0], [-1e30, -1e30, -1e30]], requires_grad=True)
-value = myLoss()(far, torch.tensor([0, 2]))
+value = myLoss(smoothing=0)(far, torch.tensor([0, 2]))
 value.backward()
 said["far"] = [value.item(), far.grad.tolist()]
 
@@ -179,7 +194,7 @@ for _ in range(20):
 
 # --- the training of the PyTorch backend: the same params but for rounding
 torch.manual_seed(3)
-ours = myMLP(784, 10).double()
+ours = type("Plain", (myMLP,), {"SHIFT": 0, "ERASE": None})(784, 10).double()
 backend = nn.Sequential(nn.Flatten(), *(nn.ReLU() if i % 2 else nn.Linear(*each.weight.shape[::-1])
                                         for i, each in enumerate(ours.mlp))).double()
 backend.load_state_dict(dict(zip(backend.state_dict(), ours.state_dict().values())))
@@ -188,8 +203,8 @@ optimizers = [SGD(ours.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, s
 falls = torch.optim.lr_scheduler.CosineAnnealingLR(optimizers[1], T_max=40)
 for step in range(40):
     at = slice(50 * (step % 20), 50 * (step % 20) + 50)
-    for model, criterion, optimizer in zip((ours, backend), (myLoss(), nn.CrossEntropyLoss()),
-                                           optimizers):
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.1)
+    for model, criterion, optimizer in zip((ours, backend), (myLoss(0.1), smoothed), optimizers):
         optimizer.zero_grad()
         loss = criterion(model(rows[at].double()), labels[at])
         loss.backward()
@@ -236,21 +251,26 @@ def test_the_network_has_the_labs_names_and_sizes(sheet):
         f"mlp.{index}.{leaf}" for index in (0, 2, 4) for leaf in ("weight", "bias")
     ]
     assert sheet["layers"] == ["Linear", "myActivation", "Linear", "myActivation", "Linear"]
-    assert sheet["shapes"] == [[256, 784], [256], [128, 256], [128], [10, 128], [10]]
+    first, second = HIDDEN
+    assert sheet["shapes"] == [
+        *([first, 784], [first], [second, first], [second]),
+        *([10, second], [10]),
+    ]
 
 
 def test_the_labs_loop_trains_it_and_its_file_loads_strictly(sheet):
-    assert sheet["losses"][-1] < 0.3 * sheet["losses"][0]
-    assert sheet["accuracy"] > 0.8
+    assert sheet["losses"][-1] < 0.5 * sheet["losses"][0]  # of softer labels it is never near 0
+    assert sheet["accuracy"] > 0.7
     assert sheet["images"]
     assert sheet["again"]
-    assert 4 * 235_146 < sheet["bytes"] < 950_000
+    params = sum(math.prod(shape) for shape in sheet["shapes"])
+    assert 4 * params < sheet["bytes"] < 4 * params + 8_000 < 2_000_000
 
 
 def test_another_data_set_is_learned_in_less_than_2_mb(sheet):
-    assert sheet["colour_losses"][-1] < 0.1 * sheet["colour_losses"][0]
+    assert sheet["colour_losses"][-1] < 0.3 * sheet["colour_losses"][0]
     assert sheet["colour_bytes"] < 2_000_000
-    assert sheet["sizes"]["(784, 47)"] == [256, 128, 47]
+    assert sheet["sizes"]["(784, 47)"] == [*HIDDEN, 47]  # of EMNIST: they need not be smaller
     for sizes, widths in sheet["sizes"].items():
         inputs, classes = ast.literal_eval(sizes)
         every = [inputs, *widths]
@@ -270,6 +290,7 @@ def test_the_first_layer_takes_the_normalisation_in(sheet):
 
 def test_the_loss_is_cross_entropy_without_overflow(sheet):
     assert max(sheet["loss"]) < 1e-14
+    assert max(sheet["softer"]) < 1e-14
     value, grads = sheet["far"]
     assert value == pytest.approx(np.log(3) / 2, rel=1e-6)
     assert grads[0] == [0, 0, 0]
@@ -301,3 +322,136 @@ def test_the_grading_finds_nothing_in_it_that_torch_brings(tmp_path):
     verdicts = grade(archive, "fashion-mlp").verdicts
     (rule,) = (each for each in verdicts if each.sheet.startswith("tensor functions"))
     assert rule.holds, rule.found
+
+
+# --- what myMLP does to its images ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """The notebook's myMLP with these settings, in one thread, and torch."""
+    import torch
+
+    namespace = {"torch": torch, "nn": torch.nn, "math": math}
+    exec(classes_of(code(built_of("fashion-mlp"))), namespace)
+
+    def network(**changed):
+        torch.manual_seed(0)
+        return type("Changed", (namespace["myMLP"],), changed)(784, 10)
+
+    return network, torch
+
+
+def numbered(torch, *shape):
+    """Images whose values are all different, the smallest first."""
+    return torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape) - 100
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 28, 28), (30, 3, 5, 9), (20, 2, 1, 4)])
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_moved_image_is_one_of_the_windows_of_it_in_its_frame(drawing, shape, most):
+    network, torch = drawing
+    model, x = network(SHIFT=most), numbered(torch, *shape)
+    before, moved = x.clone(), model.moved(x)
+    assert torch.equal(x, before)
+    assert moved.shape == x.shape
+    framed = np.full((*shape[:2], shape[2] + 2 * most, shape[3] + 2 * most), float(x.min()))
+    framed[:, :, most:-most, most:-most] = x.numpy()
+    places = set()
+    for image, frame in zip(moved.numpy(), framed, strict=True):
+        found = [
+            (down, right)
+            for down in range(2 * most + 1)
+            for right in range(2 * most + 1)
+            if (image == frame[:, down : down + shape[2], right : right + shape[3]]).all()
+        ]
+        assert found
+        places.update(found)
+    assert len(places) > most  # each its own
+
+
+@pytest.mark.parametrize("shape", [(4000, 1, 28, 28), (2000, 3, 6, 17)])
+def test_an_erased_image_is_the_same_but_for_a_rectangle_of_one_value(drawing, shape):
+    network, torch = drawing
+    share, least, most = 0.4, 0.1, 0.3
+    model = network(ERASE=(share, least, most))
+    x = torch.rand(shape)
+    before, erased = x.clone(), model.erased(x)
+    assert torch.equal(x, before)
+    changed = (erased != x).numpy()
+    assert (changed.all(1) == changed.any(1)).all()  # of all channels
+    touched = changed.any((1, 2, 3))
+    assert touched.mean() == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / shape[0]))
+    rows, columns = changed.any((1, 3)), changed.any((1, 2))  # (N, H), (N, W)
+    rectangle = rows[:, None, :, None] & columns[:, None, None, :]
+    assert (changed == rectangle).all()
+    high, wide = rows.sum(1)[touched], columns.sum(1)[touched]
+    for places in (rows, columns):  # without a gap
+        assert (np.abs(np.diff(places.astype(int), axis=1)).sum(1) <= 2).all()
+    area = shape[2] * shape[3]
+    # Sides are rounded to whole pixels: each by half a pixel at most.
+    assert ((high + 0.5) * (wide + 0.5) >= least * area).all()
+    assert ((high - 0.5) * (wide - 0.5) <= most * area).all()
+    assert ((high - 0.5) <= 3.3 * (wide + 0.5)).all()
+    if shape[2] == shape[3]:  # else those with which it fits
+        assert ((high + 0.5) >= 0.3 * (wide - 0.5)).all()
+    assert rows[:, 0].any()
+    assert rows[:, -1].any()
+    values = erased.numpy()[touched][changed[touched]]
+    assert x.min() <= values.min() < 0.1
+    assert 0.9 < values.max() <= x.max()
+    for image, where in zip(erased.numpy(), changed, strict=True):
+        assert np.unique(image[where]).size <= 1
+
+
+def test_the_least_rectangle_is_a_pixel_or_two_and_the_largest_the_image(drawing):
+    network, torch = drawing
+    x = numbered(torch, 50, 1, 6, 4)
+    one = network(ERASE=(1.0, 0.0, 0.0)).erased(x)
+    assert set((one != x).flatten(1).sum(1).tolist()) <= {0, 1, 2}  # 0: it has that very value
+    whole = network(ERASE=(1.0, 1.0, 1.0)).erased(x)
+    assert all(len(image.unique()) == 1 for image in whole)
+
+
+def test_images_are_augmented_where_something_is_learned_and_nowhere_else(drawing):
+    network, torch = drawing
+    model, x = network(SHIFT=1, ERASE=(0.5, 0.02, 0.2)), torch.rand(60, 1, 28, 28)
+    plain = model.mlp(x.flatten(1))
+    assert not torch.equal(model(x), plain)
+    with torch.no_grad():
+        assert torch.equal(model(x), plain)
+    assert torch.equal(model.eval()(x), plain)
+    generator = torch.get_rng_state()
+    assert torch.equal(network(SHIFT=0, ERASE=None).augmented(x), x)
+    torch.set_rng_state(generator)
+    network(SHIFT=0, ERASE=None)(x)  # it draws nothing, beside its first weights
+    after = torch.rand(1)
+    network()
+    assert torch.equal(torch.rand(1), after)
+
+
+@pytest.mark.parametrize(
+    ("form", "back"),
+    [
+        (lambda x: x[:, 0], lambda x: x[:, None]),
+        (lambda x: x.flatten(1), lambda x: x.reshape(-1, 1, 9, 9)),
+        (lambda x: x.expand(-1, 3, -1, -1).movedim(1, 3), lambda x: x.movedim(3, 1)[:, :1]),
+    ],
+    ids=["no channels", "rows", "colours last"],
+)
+def test_images_are_augmented_in_every_form(drawing, form, back):
+    network, torch = drawing
+    model, x = network(SHIFT=1, ERASE=(0.5, 0.02, 0.2)), numbered(torch, 30, 1, 9, 9)
+    torch.manual_seed(1)
+    expected = model.augmented(x)
+    torch.manual_seed(1)
+    found = model.augmented(form(x))
+    assert found.shape == form(x).shape
+    assert torch.equal(back(found), expected)
+
+
+def test_inputs_that_are_no_images_are_left_alone(drawing):
+    network, torch = drawing
+    for shape in ((5, 785), (5, 3072), (5, 1, 4, 4, 4)):
+        x = torch.rand(shape)
+        assert network().augmented(x) is x

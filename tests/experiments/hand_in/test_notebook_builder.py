@@ -191,11 +191,36 @@ def test_the_settings_are_those_of_the_lab():
     assert (config.optimizer, config.activation, config.schedule) == (
         *("classical-momentum", "relu", "cosine"),
     )
-    assert (config.loss, config.label_smoothing) == ("cross-entropy", 0)
+    assert (config.loss, config.average, config.decayed) == ("cross-entropy", 0, "all")
     for name in NOTEBOOKS["fashion-mlp"].settings:
         assert namespace[{"lr": "learning_rate"}.get(name, name).upper()] == getattr(config, name)
     assert (namespace["SEED"], namespace["IMAGES"], namespace["TRAIN"]) == (0, None, True)
-    assert f"    HIDDEN = {config.hidden}\n" in cell_with(built_of("fashion-mlp"), "class myMLP")
+    network = cell_with(built_of("fashion-mlp"), "class myMLP")
+    assert f"    HIDDEN = {config.hidden}\n" in network
+    loss = cell_with(built_of("fashion-mlp"), "class myLoss")
+    assert f"    SMOOTHING = {config.label_smoothing}\n" in loss
+    for text in (network, loss):
+        assert text.count("# <<") == 0
+
+
+@pytest.mark.parametrize(
+    ("augment", "shift", "erase"),
+    [
+        ("none", 0, None),
+        ("shift=2", 2, None),
+        ("erase=0.25", 0, (0.25, 0.02, 0.33)),
+        ("shift=1+erase=0.5:0.02:0.2", 1, (0.5, 0.02, 0.2)),
+    ],
+)
+def test_the_network_has_the_augmentation_of_the_settings(augment, shift, erase):
+    network = cell_with(built_of("fashion-mlp", augment=augment), "class myMLP")
+    assert f"\n    SHIFT = {shift!r}\n    ERASE = {erase!r}\n" in network
+
+
+@pytest.mark.parametrize("augment", ["flip", "erase+shift=1", "shift=1+shift=1"])
+def test_an_augmentation_that_the_network_has_not_is_refused(augment):
+    with pytest.raises(ValueError, match=r"myMLP has no .+: shift, then erase"):
+        built_of("fashion-mlp", augment=augment)
 
 
 def test_what_a_notebook_imports_of_the_layers_is_handed_in():

@@ -1,6 +1,7 @@
 """The five labs' definitions, and each from (little) data to its report."""
 
 import csv
+import dataclasses
 import html
 import importlib
 import itertools
@@ -48,6 +49,7 @@ from funcnn.experiments.reports.document import (
 )
 from funcnn.experiments.reports.own_words import with_words
 from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.recipes import RECIPES
 from funcnn.experiments.training.run_folder import EpochRow
 
 torch = pytest.importorskip(
@@ -91,7 +93,8 @@ def test_what_a_lab_asks_of_the_settings_holds(lab, settings):
 
 def test_an_mlp_has_less_than_2_mb_and_another_of_the_lab_has_not():
     results = Results(fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
-    for trial in (fashion_mlp.MAIN, *fashion_mlp.SIZES.values()):
+    assert len({trial.settings["epochs"] for trial in fashion_mlp.TRIALS}) == 2
+    for trial in fashion_mlp.TRIALS:
         widths = [784, *results.config(trial).hidden, 10]
         model = fn.serial(fn.Flatten(), *map(fn.Dense, widths[1:]))
         assert fn.summary(model, (1, 28, 28)).bytes < 2e6
@@ -180,8 +183,8 @@ TITLES = {
     "emnist47": ("Data", "Loss", "Network", "Activation", "Results", "What each choice changed"),
     "mnist": ("NN in NumPy", "NN in PyTorch", "CNN in NumPy", "CNN in PyTorch", "Comparison",
               "NumPy with PyTorch: CNN", "NN with CNN"),
-    "fashion-mlp": ("Model", "Accuracy against size", "Activations", "Loss", "Optimizer",
-                    "Another dataset", "What is handed in"),
+    "fashion-mlp": ("Model", "What each ingredient gave", "Accuracy against size",
+                    "Activations", "Loss", "Optimizer", "Another dataset", "What is handed in"),
 }  # fmt: skip
 
 
@@ -223,7 +226,14 @@ def sections_of(part):
 REST = {
     "fashion": {"What raised the accuracy"},
     "emnist47": {"What each choice changed"},
-    "fashion-mlp": {"Accuracy against size", "Activations", "Loss", "Optimizer", "Another dataset"},
+    "fashion-mlp": {
+        "What each ingredient gave",
+        "Accuracy against size",
+        "Activations",
+        "Loss",
+        "Optimizer",
+        "Another dataset",
+    },
 }
 
 
@@ -496,12 +506,50 @@ def test_the_parameters_of_fashion_mlp_are_read_safely_and_fit_its_module(done, 
 
 def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     page = done["fashion-mlp"].page
-    for name in ("identity", "binary step", "sigmoid", "tanh", "arctan", "ReLU (above)", "PReLU",
+    for name in ("identity", "binary step", "sigmoid", "tanh", "arctan", "ReLU", "PReLU",
                  "ELU", "softplus"):  # fmt: skip
         assert f">{name}<" in page
     for name in ("the lab&#39;s, constant rate", "PyTorch&#39;s, falling rate"):
         assert name in page
     assert "EMNIST, 47 classes" in page
+
+
+def test_fashion_mlp_says_what_each_ingredient_gave(done):
+    (section,) = (
+        section
+        for section in sections_of(done["fashion-mlp"].document)
+        if section.title == "What each ingredient gave"
+    )
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    (items,) = (block for block in section.blocks if isinstance(block, Items))
+    left_out, added = [*fashion_mlp.WITHOUT], [*fashion_mlp.WITH]
+    assert [row[0] for row in table.rows] == [
+        "everything",
+        *(f"without {word}" for word in left_out),
+        *(f"with {word}" for word in added),
+    ]
+    assert {"shifts", "erasing", "the falling rate", "weight decay"} <= {*left_out}
+    assert added == ["flips"]
+    for word, said in zip(left_out + added, items.sentences, strict=True):
+        assert said.removeprefix("**").startswith(f"{word}: ")
+        assert re.search(r"(Why: |It was tried because )\w+", said) or "it cost" in said
+
+
+def test_what_is_tried_by_fashion_mlp_is_a_sixth_of_the_recipe_but_for_one_thing():
+    results = Results(fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
+    main, ours = (results.config(trial) for trial in (fashion_mlp.MAIN, fashion_mlp.OURS))
+    assert main == RunConfig.resolve(RECIPES["fashion-mlp"].settings)
+    assert ours == dataclasses.replace(main, epochs=main.epochs // 6)
+    for trial in fashion_mlp.TRIALS[2:]:
+        beside = main if trial in fashion_mlp.OTHERS.values() else ours
+        changed = {**beside.as_data(), **trial.settings}
+        assert results.config(trial).as_data() == RunConfig.resolve(changed).as_data()
+        assert results.config(trial).epochs == beside.epochs
+    said = fashion_mlp._rest(results)
+    assert said == (
+        f"NumPy; {ours.epochs} epochs, a sixth of the {main.epochs} of what is handed in; "
+        "everything else as above"
+    )
 
 
 def test_a_report_says_whether_the_lowest_run_has_what_the_lab_asks():
