@@ -59,8 +59,8 @@ def range_test(
     """Which learning rates a network learns at: one short training while the rate rises.
 
     The rate from which on the loss falls fastest, a tenth of the one at which it diverges (4 times
-    its least, or no number), either of which is a good --lr to begin with, and a figure. Settings
-    are those of train, but for those of the learning rate and of epochs. Smith 2017.
+    its least, or no number), and a figure: a good --lr lies between them, mostly near the second.
+    Settings are those of train, but for those of the learning rate and of epochs. Smith 2017.
 
     \b
     Examples:

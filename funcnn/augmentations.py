@@ -81,8 +81,8 @@ def affine(
     A point p goes to R(a) [1, tan b; 0, 1] S p + t: the angle a uniform within degrees (up to 180)
     to both sides, the shear b within `shear` degrees (below 90), both numbers of the diagonal S
     log-uniform in 1 / (1 + scale) to 1 + scale, and both of t within `shift` pixels, fractions
-    too; each at least 0, scale at most 100, shift 1e6. As `torchvision.transforms.RandomAffine`, which has one scale for both
-    axes.
+    too; each at least 0, scale at most 100, shift 1e6. As `torchvision.transforms.RandomAffine`,
+    which has one scale for both axes.
 
     >>> augment = fn.augmentations.affine(degrees=10, scale=0.1)
     >>> x, y = augment(fn.random.key(0), (np.ones((2, 1, 9, 9), np.float32), np.array([7, 1])))
@@ -108,8 +108,8 @@ def elastic(alpha: float, sigma: float) -> Augmentation:
 
     The displacements are alpha times uniform draws in -1 to 1, smoothed by a Gaussian of standard
     deviation sigma, whose weights sum to 1; bilinear, 0 outside. alpha: pixels, 0 to 1e6. sigma:
-    pixels, 0.1 to 1,000. Simard, Steinkraus and Platt 2003, "Best Practices for Convolutional Neural
-    Networks".
+    pixels, 0.1 to 1,000. Simard, Steinkraus and Platt 2003, "Best Practices for Convolutional
+    Neural Networks".
 
     >>> augment = fn.augmentations.elastic(alpha=8, sigma=3)
     >>> x, y = augment(fn.random.key(0), (np.ones((2, 1, 9, 9), np.float32), np.array([7, 1])))

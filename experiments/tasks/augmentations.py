@@ -66,11 +66,10 @@ def augmentation_numbers(text: str) -> list[tuple[str, dict[str, float]]]:
     found = []
     for each in [] if text == NONE else text.split("+"):
         name, given, numbers = each.partition("=")
-        usual = inspect.signature(AUGMENTATIONS[name]).parameters.values()
-        names = [one.name for one in usual if one.kind is not one.KEYWORD_ONLY]
-        told = {one.name: one.default for one in usual if one.name in names}
+        asked = _numbers_of(name)
+        told = {one.name: one.default for one in asked}
         if given:
-            told |= dict(zip(names, map(_number, numbers.split(":")), strict=False))
+            told |= zip((one.name for one in asked), map(_number, numbers.split(":")), strict=False)
         found.append((name, told))
     return found
 
@@ -79,7 +78,16 @@ def _parse_one(text: str, scale: float) -> Augmentation:
     name, given, numbers = text.partition("=")
     make = AUGMENTATIONS[name]
     make = partial(make, scale=scale) if make is _erase else make
-    return make(*map(_number, numbers.split(":"))) if given else make()
+    values = list(map(_number, numbers.split(":"))) if given else []
+    if len(values) > (most := len(_numbers_of(name))):
+        raise ValueError(f"{name} takes {most} numbers at most, got {len(values)}")
+    return make(*values)
+
+
+def _numbers_of(name: str) -> list[inspect.Parameter]:
+    """The numbers that an augmentation asks for, in its order."""
+    parameters = inspect.signature(AUGMENTATIONS[name]).parameters.values()
+    return [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
 
 
 def _number(text: str) -> float:

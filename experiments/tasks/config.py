@@ -112,8 +112,8 @@ class RunConfig:
     average: float = setting(
         Number(below=1),
         0.0,
-        "Measure and keep a running average of the params, of this decay d for each step, as 0.999, "
-        "in a run of many times 1 / (1 - d) steps; 0: the params themselves.",
+        "Measure and keep a running average of the params, of this decay d for each step, in a run "
+        "of many times 1 / (1 - d) steps, as 0.999; 0: the params themselves.",
     )
     schedule: str = setting(
         Choice(SCHEDULES),

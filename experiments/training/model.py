@@ -69,7 +69,7 @@ class TrainedModel(NamedTuple):
         raise InputError(f"{name}: the model takes inputs of shape {shape}, not {x.shape[1:]}")
 
     def predict(self, x: Array) -> Array:
-        """The outputs for stored inputs. Raises `InputError` if it has views of what is no image."""
+        """The outputs for stored inputs. Raises `InputError` if its views are of no images."""
         if self.views is not None and x.ndim < 3:
             raise InputError(f"--mirrored: the inputs are no images, but of shape {x.shape[1:]}")
         params, prepare = in_one_dtype(self.params, self.prepare)

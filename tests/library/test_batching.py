@@ -14,7 +14,7 @@ import pytest
 from helpers import assert_same_bits, frozen
 
 import funcnn as fn
-from funcnn import _workers, augmentations
+from funcnn import _workers, augmentations, threads
 
 KEY = fn.random.key(0)
 
@@ -355,3 +355,68 @@ def test_a_forked_child_begins_passes_of_its_own():
 
 def test_a_program_may_end_in_the_middle_of_a_pass():
     assert said_by(PAUSED) == ["1"]
+
+
+def test_a_preprocess_that_multiplies_matrices_gives_the_same_bits_ahead():
+    """With several threads BLAS has other bits, so both ways have one for it."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(256, 300)).astype(np.float32), np.arange(256)
+    matrix = rng.normal(size=(300, 257)).astype(np.float32)
+    seen = []
+
+    def preprocess(x):
+        seen.append(threads.in_single_threaded_blas())
+        return x @ matrix
+
+    every = fn.batches(data, 128, preprocess=preprocess)
+    plain = [x for x, _ in every]
+    with threads.single_threaded_blas():
+        ahead = [x for x, _ in fn.prefetch(every)]
+    assert seen == [True] * 4
+    assert_same_bits(plain, ahead)
+
+
+def test_a_ctrl_c_that_takes_a_living_thread_for_a_dead_one_stops_no_later_pass(monkeypatch):
+    """As CPython's `Thread.is_alive` can, where a Ctrl-C comes in it."""
+    monkeypatch.setattr(threading.Thread, "is_alive", lambda self: False)
+    for _ in range(2):
+        assert list(fn.prefetch(range(3))) == [0, 1, 2]
+
+
+def test_a_ctrl_c_in_the_wait_for_what_was_left_forgets_nothing(monkeypatch):
+    gate, under_way = threading.Event(), []
+
+    def slow():
+        for number in range(3):
+            if number == 1:
+                gate.wait()
+            under_way.append(number)
+            yield number
+
+    source = fn.prefetch(Again(slow))
+    next(iter(source))  # dropped at once, while the next is under way
+    wait = threading.Event.wait
+    interrupted = []
+
+    def once(event, timeout=None):
+        if not interrupted:
+            interrupted.append(event)
+            raise KeyboardInterrupt
+        return wait(event, timeout)
+
+    monkeypatch.setattr(threading.Event, "wait", once)
+    with pytest.raises(KeyboardInterrupt):
+        iter(source)
+    gate.set()
+    assert list(source) == [0, 1, 2]
+    assert under_way == [0, 1, 0, 1, 2]
+
+
+class Again:
+    """An iterable that calls a function for each pass."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __iter__(self):
+        return self.make()
