@@ -249,7 +249,9 @@ def test_a_config_file_holds_every_setting_and_resolves_to_the_same_config(given
         assert getattr(config, name) == value
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "arch", [name for name in ARCHITECTURES if name != "resnet9"]
+)  # which came later
 def test_a_config_file_from_before_a_setting_has_what_was_done_then(tmp_path, arch):
     config = RunConfig.resolve({"arch": arch})
     values = json.loads(config.to_json())
