@@ -65,8 +65,7 @@ def weight_mask(params: Tree) -> Tree:
 
     Those have an axis for the inputs and one for the outputs, two at least, and these one; but a
     `LayerNorm` over several dims has as many, and needs a mask of your own. A `Mask` for weight
-    decay, which is there for what multiplies inputs. As `jax.tree.map(lambda w: w.ndim > 1,
-    params)`, which optax's users write.
+    decay, which is there for what multiplies inputs, as optax's users write it by themselves.
 
     >>> fn.weight_mask({"weight": np.ones((3, 2)), "bias": np.ones(2)})
     {'bias': False, 'weight': True}
