@@ -59,7 +59,7 @@ from funcnn.experiments.training.run_folder import RunFolder
 @click.option(
     "--recipe",
     type=click.Choice(list(RECIPES)),
-    help="Settings that were chosen for accuracy; other options change them.",
+    help="Settings that were chosen for accuracy; other options change them. [default: none]",
 )
 @click.option("--show", is_flag=True, help="Print the settings, and train nothing.")
 @click.option(

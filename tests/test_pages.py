@@ -183,6 +183,8 @@ def trained(tmp_path_factory):
 def here(trained, tmp_path, monkeypatch, no_figures):
     """A copy of it, in which commands run in this process."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models").symlink_to(ROOT / "data" / "models")  # as in a clone
     monkeypatch.chdir(tmp_path)
     for module in (comparison, sweep):
         monkeypatch.setattr(module, "run_all", run_all_here)

@@ -202,6 +202,7 @@ def test_settings_given_as_options_are_in_the_config(images):
     options |= {"loss": "squared-error", "weight_init": "lecun-normal"}
     options |= {"backend": "numpy", "split": "last"}
     options |= {"class_weights": "balanced", "patience": 2}
+    options |= {"augment": "flip+shift=1", "average": 0.9, "decayed": "weights"}
     words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), v)]
     train(images, *words, "--test-curve", "--drop-last", "--out", "it")
     config = json.loads(Path("it/config.json").read_text())

@@ -115,7 +115,7 @@ BAD = {
     "lr=fast": "lr=fast: 'fast' is not a valid float",
     "hidden=4,8y8": "hidden=8y8: '8y8': give sizes as 256x128",
     "activation=rulu": "activation=rulu: 'rulu' is not one of",
-    "rate=0.1": "rate is no setting to try values of (known: activation, backend, batch-size",
+    "rate=0.1": "rate is no setting to try values of (known: activation, augment, average, backend",
     "jobs=1,2": "jobs is no setting to try values of",
     "arch=mlp2": "arch is no setting to try values of",
     "test-curve=1": "test-curve is no setting to try values of",
