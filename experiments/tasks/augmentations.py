@@ -6,7 +6,6 @@ One after the other, joined by +; behind = the numbers that each asks for, in it
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from funcnn import augmentations
@@ -16,11 +15,9 @@ NONE = "none"
 """What a setting says where there is no augmentation."""
 
 
-def _erase(
-    p: float = 0.5, least: float = 0.02, most: float = 0.33, *, scale: float = 255.0
-) -> Augmentation:
-    """least, most: the share of an image that a rectangle covers. scale: the largest value."""
-    return augmentations.erase(p, (least, most), values=(0, scale))
+def _erase(p: float = 0.5, least: float = 0.02, most: float = 0.33) -> Augmentation:
+    """least, most: the share of an image, of bytes, that a rectangle covers."""
+    return augmentations.erase(p, (least, most))
 
 
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
@@ -50,15 +47,15 @@ class Augmentations(NamedTuple):
         return None
 
 
-def parse_augmentations(text: str, scale: float = 255.0) -> Augmentation | None:
+def parse_augmentations(text: str) -> Augmentation | None:
     """What a setting names; None: nothing.
 
-    scale: the largest value of the images, 255 of bytes. Raises `KeyError` for a name that there
-    is not, `ValueError` or `TypeError` for what is wrong with its numbers.
+    Raises `KeyError` for a name that there is not, `ValueError` or `TypeError` for what is wrong
+    with its numbers.
     """
     if text == NONE:
         return None
-    return augmentations.chain(*(_parse_one(each, scale) for each in text.split("+")))
+    return augmentations.chain(*map(_parse_one, text.split("+")))
 
 
 def augmentation_numbers(text: str) -> list[tuple[str, dict[str, float]]]:
@@ -74,10 +71,9 @@ def augmentation_numbers(text: str) -> list[tuple[str, dict[str, float]]]:
     return found
 
 
-def _parse_one(text: str, scale: float) -> Augmentation:
+def _parse_one(text: str) -> Augmentation:
     name, given, numbers = text.partition("=")
     make = AUGMENTATIONS[name]
-    make = partial(make, scale=scale) if make is _erase else make
     values = list(map(_number, numbers.split(":"))) if given else []
     if len(values) > (most := len(_numbers_of(name))):
         raise ValueError(f"{name} takes {most} numbers at most, got {len(values)}")
@@ -86,8 +82,7 @@ def _parse_one(text: str, scale: float) -> Augmentation:
 
 def _numbers_of(name: str) -> list[inspect.Parameter]:
     """The numbers that an augmentation asks for, in its order."""
-    parameters = inspect.signature(AUGMENTATIONS[name]).parameters.values()
-    return [each for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    return list(inspect.signature(AUGMENTATIONS[name]).parameters.values())
 
 
 def _number(text: str) -> float:

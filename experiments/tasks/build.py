@@ -122,7 +122,7 @@ def _own_optimizer(own: OwnModel, schedule: Schedule) -> AnyOptimizer:
 
 def expect_augmentable(config: RunConfig, data: Dataset) -> None:
     """Raise `InputError` if a run's augmentation cannot be done to the stored inputs."""
-    augment = parse_augmentations(config.augment, data.normalization.scale)
+    augment = parse_augmentations(config.augment)
     if augment is None:
         return
     x, y = data.train

@@ -151,7 +151,7 @@ class Task(NamedTuple):
     @property
     def augment(self) -> Augmentation | None:
         """What is done to each batch of stored inputs; None: nothing."""
-        return parse_augmentations(self.config.augment, self.data.normalization.scale)
+        return parse_augmentations(self.config.augment)
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """The batches of one epoch, in an order of its own; one whole batch needs none."""
