@@ -49,4 +49,12 @@ RECIPES = {
         weight_decay=5e-5,
         augment="shift=1",
     ),
+    "fashion-cnn": _recipe(
+        "Fashion-MNIST by convolutions, from scratch",
+        arch="resnet9",
+        data="fashion-mnist",
+        epochs=30,
+        lr=0.2,
+        augment="flip+shift=1+erase=0.5:0.02:0.2",
+    ),
 }
