@@ -64,6 +64,16 @@ RECIPES = {
         lr=0.2,
         augment="affine=8:0.1:0.1:1",
     ),
+    "mnist-nn": _recipe(
+        "MNIST by dense layers alone",
+        arch="mlp3",
+        data="mnist",
+        epochs=60,
+        optimizer="classical-momentum",
+        lr=0.1,
+        weight_decay=1e-4,
+        augment="affine=8:0.1:0.1:1",
+    ),
     "emnist-cnn": _recipe(
         "EMNIST's 47 classes by convolutions, from scratch",
         arch="resnet9",
