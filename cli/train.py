@@ -107,8 +107,10 @@ def train(
       funcnn train --resume runs/mlp3-fashion-mnist-001
       funcnn train --resume runs/mlp3-fashion-mnist-001 --epochs 60
     """
-    if show and distributed:
-        raise InputError("--show trains nothing: leave out --distributed")
+    if show:
+        for name, given_too in (("distributed", distributed), ("out", out)):
+            if given_too:
+                raise InputError(f"--show trains nothing: leave out --{name}")
     if not distributed:
         expect_alone()
     ranks = Ranks.join() if distributed else None
@@ -159,7 +161,9 @@ def train(
                 return
             if no_compile:
                 _expect_numpy(config)
-            run = TrainingRun.start(config, out, learner_of, usual=usual_sizes(values))
+            # The sizes of a recipe are the usual ones of its network.
+            usual = usual_sizes(options if recipe is not None else values)
+            run = TrainingRun.start(config, out, learner_of, usual=usual)
             say_chosen([config], [run.config], quiet or as_json)
         try:
             summary = run.finish(bar)
@@ -221,9 +225,11 @@ def _show(config: RunConfig, as_json: bool) -> None:
         print_json(config.as_data())
         return
     for name, value in config.as_data().items():
-        if not isinstance(value, dict):
-            kind = SETTINGS[name]
-            click.echo(f"{dashed(name):16} {kind.none if value is None else as_option(value)}")
+        if name in SETTINGS:
+            shown = SETTINGS[name].none if value is None else as_option(value)
+            click.echo(f"{dashed(name):16} {shown}")
+    for name, value in (config.own_settings).items():
+        click.echo(f"{'set':16} {name}={as_option(value)}")
 
 
 def _expect_numpy(config: RunConfig) -> None:

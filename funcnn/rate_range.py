@@ -88,7 +88,8 @@ def range_test(
         )
 
     def rate_at(step: int) -> float:
-        return float(lowest * (highest / lowest) ** (step / (steps - 1)))
+        t = step / (steps - 1)
+        return float(lowest ** (1 - t) * highest**t)  # whose ratio may be too large for a number
 
     made = optimizer(rate_at)
     train_step = make_train_step(apply, loss, made)

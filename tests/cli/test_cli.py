@@ -245,9 +245,10 @@ def test_a_recipe_is_settings_that_other_options_change(images):
     config = RunConfig.resolve({**RECIPES["fashion-mlp"].settings, "lr": 0.5})
     assert RunConfig.resolve(json.loads(said)) == config
     assert not Path("runs").exists()
-    few = ("--data", images, "--val-size", 12, "--epochs", 1, "--batch-size", 8, "--hidden", 5)
-    funcnn("train", "--recipe", "fashion-mlp", *few, "--out", "it")
-    trained = json.loads(Path("it/config.json").read_text())
+    funcnn("train", "--recipe", "fashion-mlp", "--data", images, "--epochs", 1, "--hidden", 5)
+    trained = json.loads(Path("runs/mlp3-images-001/config.json").read_text())
+    sizes = trained["val_size"], trained["batch_size"]  # as without a recipe, of few examples
+    assert sizes == (6, 54)
     assert trained["augment"] == RECIPES["fashion-mlp"].settings["augment"]
     assert trained["hidden"] == [5]
 
@@ -257,6 +258,12 @@ def test_settings_are_shown_by_their_options(images):
     shown = dict(line.split(maxsplit=1) for line in lines)
     assert (shown["channels"], shown["seed"], shown["patience"]) == ("16x32", "7", "never")
     assert set(shown) == {name.replace("_", "-") for name in SETTINGS}
+
+
+@pytest.mark.parametrize("other", [("--out", "it"), ("--distributed",)], ids=" ".join)
+def test_nothing_is_trained_where_settings_are_shown(other):
+    refused = funcnn("train", "--show", *other, code=1)
+    assert refused.stderr == f"Error: --show trains nothing: leave out {other[0]}\n"
 
 
 def test_the_mirror_images_count_as_much_as_the_images(images, run):

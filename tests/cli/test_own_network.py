@@ -166,6 +166,12 @@ def expect_exports(run, model=None):
     np.testing.assert_allclose(session.run(None, {"input": X})[0], wanted, atol=1e-5)
 
 
+def test_its_settings_are_shown():
+    printed = funcnn("train", "--model", "res.py:res", "--set", "width=3", "--show").stdout
+    lines = [line.split() for line in printed.splitlines()]
+    assert lines[-2:] == [["set", "width=3"], ["set", "drop=0"]]
+
+
 def test_its_exports_have_its_outputs_and_come_back():
     gone()
     expect_exports("res")

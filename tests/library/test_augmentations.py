@@ -55,7 +55,7 @@ def test_another_key_gives_another_batch(augment):
 
 
 @every_of_images
-@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f2", "f4", "f8", "?"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f2", "f4", ">f4", "f8", "?"])
 def test_the_dtype_is_kept_and_targets_pass(augment, dtype):
     x, y = batch(dtype=dtype)
     if dtype == "f2" or dtype == "?":

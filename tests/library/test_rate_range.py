@@ -89,6 +89,13 @@ def test_numbers_may_overflow_on_the_way():
     assert sweep.diverged == sweep.learning_rates[-1]
 
 
+def test_the_ratio_of_the_rates_may_be_too_large_for_a_number():
+    rates, losses, _ = swept(lowest=1e-300, highest=1e300)
+    steps = -(-len(X) // 2)
+    wanted = [10 ** (600 * step / (steps - 1) - 300) for step in range(len(losses))]
+    np.testing.assert_allclose(rates, wanted)
+
+
 def test_the_steepest_descent_is_over_equal_ratios_of_rates():
     rates = np.geomspace(1e-4, 1.0, 5)
     falling = RateSweep(rates, np.array([2.0, 1.9, 0.7, 0.8, math.nan]), 1.0)
