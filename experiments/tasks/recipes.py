@@ -69,9 +69,9 @@ RECIPES = {
         arch="mlp3",
         data="mnist",
         epochs=60,
-        optimizer="classical-momentum",
         lr=0.1,
         weight_decay=1e-4,
+        label_smoothing=0.0,
         augment="affine=8:0.1:0.1:1",
     ),
     "emnist-cnn": _recipe(

@@ -104,6 +104,11 @@ def normalized(x):
     return (x.astype(np.float32) / SCALE - MEAN) / STD
 
 
+def augmented(x, rng):
+    """Stored images as training sees them, whose changes are drawn anew in every epoch."""
+    return x
+
+
 def predict(params, x, batch_size=500):
     """The outputs for stored values x, (N, ...), computed batch by batch."""
     starts = range(0, len(x), batch_size)
@@ -195,7 +200,8 @@ def train(params, x, labels, epochs=EPOCHS, seed=0):
         loss_sum = correct = 0
         for start in range(0, len(x), batch_size):
             chosen = order[start : start + batch_size]
-            outputs, backward = network(params, normalized(x[chosen]), rng)
+            seen = augmented(x[chosen], rng)
+            outputs, backward = network(params, normalized(seen), rng)
             value, doutputs = loss(outputs, labels[chosen])
             rate = learning_rate(step, steps)
             params, state = update(params, state, backward(doutputs), rate)

@@ -17,11 +17,17 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from funcnn.experiments.data.datasets import Dataset
-from funcnn.experiments.errors import InputError, sizes_text
+from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.hand_in.standalone import augmentations as standalone_augmentations
 from funcnn.experiments.hand_in.standalone import classes as standalone_classes
 from funcnn.experiments.hand_in.standalone import layers as standalone_layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import Part, parts_of
+from funcnn.experiments.hand_in.standalone.training import (
+    augmentations_of,
+    choices_of,
+    loss_of,
+)
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.types import Shape
@@ -101,16 +107,19 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     """
     config, input_shape = task.config, task.input_shape
     parts = parts_of(task.model, input_shape)
-    loss = _loss(config)
-    choices = _choices(config)
+    loss = loss_of(config)
+    choices = choices_of(config)
+    changes = augmentations_of(config)
     written = {
         "layers": _listing("layers", _commented(parts, input_shape)),
         "first_params": _listing("first_params", [f"{part.first_params}," for part in parts]),
         "loss": f"{_head('loss')}    return {loss}",
+        "augmented": f"{_head('augmented')}{_steps(changes or ['x'])}",
+        "train": _train(bool(changes)),
         "Network": _network_class(parts, loss.partition("(")[0]),
     }
     body = _definitions(
-        [standalone_network],
+        [standalone_network, standalone_augmentations],
         ["first_params", "train", "predict", "save", "load", "Network", *choices],
         written,
     )
@@ -159,7 +168,10 @@ def _definitions(
 
 
 def _names(code: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    """The names that code uses, without those of its arguments."""
+    nodes = [*ast.walk(ast.parse(code))]
+    arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return {node.id for node in nodes if isinstance(node, ast.Name)} - arguments
 
 
 def _head(function: str) -> str:
@@ -172,6 +184,21 @@ def _listing(function: str, entries: Iterable[str]) -> str:
     """A function that returns these entries, a line each."""
     lines = "".join(f"        {entry}\n" for entry in entries)
     return f"{_head(function)}    return [\n{lines}    ]"
+
+
+def _steps(calls: Sequence[str]) -> str:
+    """The body of a function in which each call takes the x that the one before returned."""
+    *before, last = calls
+    return "".join(f"    x = {call}\n" for call in before) + f"    return {last}"
+
+
+def _train(augmented: bool) -> str:
+    """`train` of the module `network`, for images that are changed or that are not."""
+    pattern = inspect.getsource(standalone_network.train).rstrip()
+    if augmented:
+        return pattern
+    pattern = pattern.replace("            seen = augmented(x[chosen], rng)\n", "")
+    return pattern.replace("normalized(seen)", "normalized(x[chosen])")
 
 
 def _commented(parts: Sequence[Part], shape: Shape) -> list[str]:
@@ -247,40 +274,6 @@ def _settings(config: RunConfig, data: Dataset) -> str:
             f"WEIGHT_DECAY = {config.weight_decay}",
         )
     )
-
-
-def _loss(config: RunConfig) -> str:
-    """The call of the loss that these settings minimize."""
-    if config.binary:
-        function = _known("loss", config.loss, {"cross-entropy": "binary_cross_entropy"})
-        return f"{function}(outputs, labels)"
-    losses = {"cross-entropy": "softmax_cross_entropy", "squared-error": "half_squared_error"}
-    function = _known("loss", config.loss, losses)
-    smoothing = f", smoothing={config.label_smoothing}" if config.label_smoothing else ""
-    return f"{function}(outputs, labels{smoothing})"
-
-
-def _choices(config: RunConfig) -> tuple[str, str, str]:
-    """The functions that update, give the learning rate, and tell the class."""
-    optimizers = {"sgd": "sgd", "classical-momentum": "classical_momentum", "adam": "adam"}
-    if config.optimizer == "adam" and config.weight_decay:
-        raise InputError(
-            f"--weight-decay {config.weight_decay:g} --optimizer adam: network.py has no words for "
-            "it, only without weight decay"
-        )
-    return (
-        _known("optimizer", config.optimizer, optimizers),
-        _known("schedule", config.schedule, {"constant": "steady", "cosine": "cosine"}),
-        "likelier" if config.binary else "highest",
-    )
-
-
-def _known(setting: str, value: str, known: Mapping[str, str]) -> str:
-    if value not in known:
-        raise InputError(
-            f"--{setting} {value}: network.py has no words for it, only for {', '.join(known)}"
-        )
-    return known[value]
 
 
 def _chosen(body: str, choices: tuple[str, str, str]) -> str:

@@ -14,7 +14,7 @@ from standalone_files import examples, rendered, task_of
 import funcnn as fn
 from funcnn.experiments.data.datasets import Normalization
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in.standalone import layers
+from funcnn.experiments.hand_in.standalone import augmentations, layers
 from funcnn.experiments.hand_in.standalone import network as standalone_network
 from funcnn.experiments.hand_in.standalone.parts import parts_of
 from funcnn.experiments.hand_in.standalone.writer import network_file
@@ -118,6 +118,64 @@ def test_dropout_keeps_the_mean_and_drops_backward_what_it_dropped_forward() -> 
     assert (y == 0).mean() == pytest.approx(0.25, abs=0.02)
     assert np.array_equal(backward(x)[1], y)
     assert layers.dropout({}, x, 0.25, None)[0] is x
+
+
+CHANGES = [  # function, its arguments, funcnn's augmentation
+    ("flip", {"p": 0.3}, fn.augmentations.flip(0.3)),
+    ("shift", {"most": 0}, fn.augmentations.shift(0)),
+    ("shift", {"most": 2}, fn.augmentations.shift(2)),
+    (
+        "affine",
+        {"degrees": 30, "scale": 0.2, "shear": 20, "shift": 3},
+        fn.augmentations.affine(30, 0.2, 20, 3),
+    ),
+    (
+        "affine",
+        {"degrees": 180, "scale": 3, "shear": 0, "shift": 9},
+        fn.augmentations.affine(180, 3, 0, 9),
+    ),
+    ("erase", {"p": 1, "least": 0.0, "most": 0.9}, fn.augmentations.erase(1, (0.0, 0.9))),
+    ("erase", {"p": 0.5, "least": 0.1, "most": 0.2}, fn.augmentations.erase(0.5, (0.1, 0.2))),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "augment"), CHANGES)
+def test_images_are_changed_as_funcnn_does_by_the_same_draws(name, arguments, augment) -> None:
+    stored = np.random.default_rng(8).integers(0, 256, (9, 2, 8, 7), np.uint8)
+    change = getattr(augmentations, name)
+    for x in (stored, stored.astype(np.float64)):
+        x.setflags(write=False)
+        theirs, _ = augment(fn.random.key(3), (x, np.arange(9)))
+        ours = change(x, fn.random.generator(fn.random.key(3)), **arguments)
+        assert ours.dtype == x.dtype
+        if name == "affine" and x is not stored:
+            np.testing.assert_allclose(ours, theirs, atol=0.02)  # there in float32
+        else:
+            assert np.array_equal(ours, theirs)
+
+
+def test_every_change_is_in_this_table() -> None:
+    public = {name for name, value in vars(augmentations).items() if inspect.isfunction(value)}
+    assert public == {name for name, _, _ in CHANGES} | {"between", "rounded"}
+
+
+def test_images_are_changed_in_training_alone(tmp_path) -> None:
+    settings = {"arch": "mlp2", "hidden": [5], "augment": "affine=8+flip=1"}
+    module, _, _ = rendered(tmp_path, settings)
+    x, y = examples(settings)
+    first = module.load(tmp_path / "params.npz")
+    plain, _, _ = rendered(tmp_path, settings | {"augment": "none"})
+    assert np.array_equal(module.predict(first, x), plain.predict(first, x))
+    text = (tmp_path / "network.py").read_text()
+    assert "augmented" not in text
+    assert "def flip" not in text
+    rng, taken = np.random.default_rng(0), np.random.default_rng(0)
+    changed = module.augmented(x, rng)
+    turned = augmentations.affine(x, taken, 8, 0.0, 0.0, 0.0)
+    assert np.array_equal(changed, turned[:, :, :, ::-1])
+    ((ours, *_),) = module.train(first, x, y, epochs=1)
+    ((theirs, *_),) = plain.train(first, x, y, epochs=1)
+    assert not np.array_equal(ours[1]["weight"], theirs[1]["weight"])
 
 
 def test_every_function_of_layers_is_in_these_tables() -> None:
@@ -251,6 +309,9 @@ UNKNOWN = [
     ),
     ({"arch": "mlp2", "schedule": "polynomial"}, "--schedule polynomial"),
     ({"arch": "points", "loss": "squared-error"}, "--loss squared-error"),
+    ({"arch": "mlp2", "augment": "flip+elastic=8:4"}, "--augment .*: network.py has no words for"),
+    ({"arch": "mlp2", "decayed": "weights"}, "--decayed weights: network.py has no words for it"),
+    ({"arch": "mlp2", "average": 0.9}, "--average 0.9: network.py has no words for it"),
 ]
 
 
