@@ -10,18 +10,17 @@ from funcnn.experiments.labs.activation_theory import activation_functions
 from funcnn.experiments.labs.examined import Examined, confusion, inside
 from funcnn.experiments.labs.fashion_mlp_settings import (
     ACTIVATIONS,
+    INGREDIENTS,
     MAIN,
     OTHERS,
     OURS,
     SIZES,
     TRIALS,
-    WITH,
-    WITHOUT,
 )
+from funcnn.experiments.labs.ingredients import what_each_gave
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.layers_in_words import activation_in_words
 from funcnn.experiments.labs.momentum_theory import MEASURED, measure, recurrences
-from funcnn.experiments.labs.steps import step_in_words
 from funcnn.experiments.labs.tables import (
     ACCURACIES,
     Setting,
@@ -39,7 +38,6 @@ from funcnn.experiments.reports.document import (
     Block,
     Document,
     Formula,
-    Items,
     Section,
     Table,
     Text,
@@ -91,21 +89,13 @@ def report(results: Results) -> Document:
 def _choices(results: Results) -> list[Section]:
     """What each of them changed, and what the same model is on other data."""
     return [
-        _ingredients(results),
+        what_each_gave(results, INGREDIENTS),
         _against_size(results),
         _activations(results),
         _loss(results),
-        recurrences(results, _rest(results)),
+        recurrences(results, INGREDIENTS.rest(results)),
         _another(results),
     ]
-
-
-def _rest(results: Results) -> str:
-    """What everything that is tried has in common."""
-    epochs, whole = (results.config(trial).epochs for trial in (OURS, MAIN))
-    length = f"{epochs} epochs" if epochs > 1 else "1 epoch"
-    sixth = "" if epochs == whole else f", a sixth of the {whole} of what is handed in"
-    return f"NumPy; {length}{sixth}; everything else as above"
 
 
 def _widths(results: Results, trial: Trial) -> str:
@@ -113,27 +103,6 @@ def _widths(results: Results, trial: Trial) -> str:
     task = results.task(trial)
     sizes = [math.prod(task.input_shape), *task.config.hidden, len(task.data.class_names)]
     return "-".join(map(str, sizes))
-
-
-def _ingredients(results: Results) -> Section:
-    whole = Setting("everything", OURS)
-    without = {word: Setting(f"without {word}", trial) for word, trial in WITHOUT.items()}
-    more = {word: Setting(f"with {word}", trial) for word, trial in WITH.items()}
-    section = sweep(
-        *(results, "What each ingredient gave", [whole, *without.values(), *more.values()]),
-        *("trained with", "ingredients", _rest(results)),
-    )
-    said = [
-        *(step_in_words(results, word, left.trial, OURS) for word, left in without.items()),
-        *(step_in_words(results, word, OURS, added.trial) for word, added in more.items()),
-    ]
-    added = f", and {' and '.join(WITH)} are tried, which the recipe has not" if WITH else ""
-    words = (
-        "What is above is made of several ingredients. Each is left out once, with everything else "
-        f"as it is{added}. A shorter training has less use for what keeps a long one from "
-        "learning its images by heart: in the whole one such an ingredient may give more."
-    )
-    return sections.titled(section.title, [Text(words)], section.blocks, [Items(said)])
 
 
 def _hidden(results: Results) -> str:
@@ -169,7 +138,7 @@ def _against_size(results: Results) -> Section:
                 f"The size is that of the parameters, four bytes each; the limit is "
                 f"{SIZE_LIMIT / 1e6:g} MB. The lab's own example 784-512-512-10 has 2.68 MB."
             ),
-            Table(header, tuple(rows), f"Sizes; {_rest(results)}."),
+            Table(header, tuple(rows), f"Sizes; {INGREDIENTS.rest(results)}."),
             _why_this_size(results, settings),
             shown(path, caption, accuracy_against_size, places, SIZE_LIMIT),
             _smaller(results, settings),
@@ -219,8 +188,8 @@ def _activations(results: Results) -> Section:
         settings,
         "activation",
         "activation",
-        f"{_rest(results)}, but for the first weights, which suit each, and the learning rate, "
-        f"{lr:g}, at which all of them learn",
+        f"{INGREDIENTS.rest(results)}, but for the first weights, which suit each, and the "
+        f"learning rate, {lr:g}, at which all of them learn",
     )
     return sections.titled(section.title, activation_functions(), section.blocks)
 

@@ -4,18 +4,15 @@ The whole schedule is for what is handed in, and for the same on other data. Wha
 is trained for a sixth of its epochs, and held against `OURS`, the recipe of that length.
 """
 
-from typing import Any
-
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.errors import sizes_text
+from funcnn.experiments.labs.ingredients import ingredients_of
 from funcnn.experiments.labs.lab import Trial
-from funcnn.experiments.tasks.augmentations import NONE
-from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.recipes import RECIPES
 
 MAIN = Trial("mlp", RECIPES["fashion-mlp"].settings, main=True)
-_RECIPE = RunConfig.resolve(MAIN.settings)
-OURS = MAIN.in_numpy("sixth", epochs=max(1, _RECIPE.epochs // 6))
+INGREDIENTS = ingredients_of(MAIN, also=["flips"])
+OURS = INGREDIENTS.ours
 
 SIZES = {
     "-".join(map(str, hidden)): OURS.in_numpy(f"hidden-{sizes_text(hidden)}", hidden=hidden)
@@ -30,7 +27,7 @@ ACTIVATIONS = {
     )
 }
 MOMENTUM = {
-    "the lab's, constant rate": OURS.in_numpy("lab-constant", schedule="constant"),
+    "the lab's, constant rate": INGREDIENTS.without["the falling rate"],
     "PyTorch's, constant rate": OURS.in_numpy(
         "torch-constant", optimizer="sgd", schedule="constant"
     ),
@@ -41,43 +38,11 @@ OTHERS = {
     "EMNIST, 47 classes": MAIN.in_numpy("on-emnist", data=EMNIST47),
 }
 
-_AUGMENTATIONS = {"shifts": "shift", "flips": "flip", "erasing": "erase"}
-_PARTS = [] if _RECIPE.augment == NONE else _RECIPE.augment.split("+")
-
-
-def _augmented(*parts: str) -> dict[str, Any]:
-    return {"augment": "+".join(parts) or NONE}
-
-
-_LEFT_OUT = {
-    **{
-        word: _augmented(*(part for part in _PARTS if part.partition("=")[0] != name))
-        for word, name in _AUGMENTATIONS.items()
-    },
-    "label smoothing": {"label_smoothing": 0.0},
-    "weight decay": {"weight_decay": 0.0},
-    "averaging": {"average": 0.0},
-}
-WITHOUT = {
-    word: OURS.in_numpy(f"without-{word.replace(' ', '-')}", **changed)
-    for word, changed in _LEFT_OUT.items()
-    if any(getattr(_RECIPE, name) != value for name, value in changed.items())
-} | {"the falling rate": MOMENTUM["the lab's, constant rate"]}
-"""What it comes to without each of its ingredients."""
-WITH = {
-    word: OURS.in_numpy(f"with-{word}", **_augmented(*_PARTS, _AUGMENTATIONS[word]))
-    for word in ("flips",)
-    if word not in WITHOUT
-}
-"""And with more."""
-
 TRIALS = tuple(
     {
         trial.name: trial
         for trial in (
-            *(MAIN, OURS),
-            *WITHOUT.values(),
-            *WITH.values(),
+            *INGREDIENTS.trials,
             *SIZES.values(),
             *MOMENTUM.values(),
             *OTHERS.values(),

@@ -226,6 +226,7 @@ def sections_of(part):
 REST = {
     "fashion": {"What raised the accuracy"},
     "emnist47": {"What each choice changed"},
+    "mnist": {"What each ingredient gave the NN"},
     "fashion-mlp": {
         "What each ingredient gave",
         "Accuracy against size",
@@ -514,39 +515,50 @@ def test_fashion_mlp_compares_all_nine_activations_and_both_recurrences(done):
     assert "EMNIST, 47 classes" in page
 
 
-def test_fashion_mlp_says_what_each_ingredient_gave(done):
+@pytest.mark.parametrize("lab", [fashion_mlp, mnist], ids=lambda lab: lab.LAB.name)
+def test_a_report_says_what_each_ingredient_gave(lab, done):
     (section,) = (
         section
-        for section in sections_of(done["fashion-mlp"].document)
-        if section.title == "What each ingredient gave"
+        for section in sections_of(done[lab.LAB.name].document)
+        if section.title.startswith("What each ingredient gave")
     )
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     (items,) = (block for block in section.blocks if isinstance(block, Items))
-    left_out, added = [*fashion_mlp.WITHOUT], [*fashion_mlp.WITH]
+    left_out, added = [*lab.INGREDIENTS.without], [*lab.INGREDIENTS.added]
     assert [row[0] for row in table.rows] == [
         "everything",
         *(f"without {word}" for word in left_out),
         *(f"with {word}" for word in added),
     ]
-    assert {"shifts", "erasing", "the falling rate", "weight decay"} <= {*left_out}
-    assert added == ["flips"]
+    if lab is fashion_mlp:
+        assert left_out == ["shifts", "erasing", "weight decay", "the falling rate"]
+        assert added == ["flips"]
+    else:
+        assert left_out == ["deformations", "weight decay", "the falling rate"]
     for word, said in zip(left_out + added, items.sentences, strict=True):
         assert said.removeprefix("**").startswith(f"{word}: ")
         assert re.search(r"(Why: |It was tried because )\w+", said) or "it cost" in said
 
 
-def test_what_is_tried_by_fashion_mlp_is_a_sixth_of_the_recipe_but_for_one_thing():
-    results = Results(fashion_mlp.LAB, Path("runs"), False, {}, EMNIST47)
-    main, ours = (results.config(trial) for trial in (fashion_mlp.MAIN, fashion_mlp.OURS))
-    assert main == RunConfig.resolve(RECIPES["fashion-mlp"].settings)
+@pytest.mark.parametrize(
+    ("lab", "recipe"),
+    [(fashion_mlp, "fashion-mlp"), (mnist, "mnist-nn")],
+    ids=["fashion-mlp", "nn"],
+)
+def test_what_is_tried_is_a_sixth_of_the_recipe_but_for_one_thing(lab, recipe):
+    results = Results(lab.LAB, Path("runs"), False, {}, EMNIST47)
+    tried = lab.INGREDIENTS
+    main, ours = (results.config(trial) for trial in (tried.main, tried.ours))
+    shown = {"test_curve": main.test_curve}
+    assert main == RunConfig.resolve({**RECIPES[recipe].settings, **shown})
     assert ours == dataclasses.replace(main, epochs=main.epochs // 6)
-    for trial in fashion_mlp.TRIALS[2:]:
-        beside = main if trial in fashion_mlp.OTHERS.values() else ours
+    others = fashion_mlp.OTHERS.values() if lab is fashion_mlp else ()
+    for trial in tried.trials[2:] if lab is mnist else lab.TRIALS[2:]:
+        beside = main if trial in others else ours
         changed = {**beside.as_data(), **trial.settings}
         assert results.config(trial).as_data() == RunConfig.resolve(changed).as_data()
         assert results.config(trial).epochs == beside.epochs
-    said = fashion_mlp._rest(results)
-    assert said == (
+    assert tried.rest(results) == (
         f"NumPy; {ours.epochs} epochs, a sixth of the {main.epochs} of what is handed in; "
         "everything else as above"
     )
