@@ -6,6 +6,10 @@ import signal
 import sys
 from collections.abc import Iterator
 
+# Idle threads of OpenBLAS sleep at once, in the processes that tests start too. They would look for
+# work for 30 ms, on the cores that other tests need. It reads this when it is loaded.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 ticks
+
 import hypothesis
 import numpy as np
 import pytest

@@ -57,17 +57,13 @@ OF_KERNELS = {
 
 
 def environment_of_kernels(name):
-    """That of a process with these kernels of OpenBLAS; skips where the processor cannot do so.
-
-    BLAS's threads sleep there as soon as they are idle. They would look for work for 30 ms, on the
-    cores that others need, where there are more threads than cores.
-    """
+    """That of a process with these kernels of OpenBLAS; skips where the processor cannot do so."""
     from numpy._core._multiarray_umath import __cpu_features__ as has
 
     lacking = sorted(feature for feature in OF_KERNELS[name] if not has.get(feature))
     if lacking:
         pytest.skip(f"this processor has no {', '.join(lacking)}")
-    return os.environ | {"OPENBLAS_CORETYPE": name, "OPENBLAS_THREAD_TIMEOUT": "4"}  # 2^4 ticks
+    return os.environ | {"OPENBLAS_CORETYPE": name}
 
 
 def need_weasyprint():
