@@ -5,6 +5,7 @@ from pathlib import Path
 from funcnn.experiments.data.emnist47 import EMNIST47
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
+from funcnn.experiments.labs.ingredients import what_augmentation_gave, with_augmentations
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.steps import ablation, one_after_another, what_changed
 from funcnn.experiments.labs.tables import (
@@ -52,6 +53,7 @@ STEPS = one_after_another(
     },
 )
 BY_SGD = CNN.in_numpy("cnn-sgd", optimizer="sgd", lr=0.06, weight_decay=0.0)
+AUGMENTED = with_augmentations(CNN, {"shifts": "shift=2"})
 FILE = "DLAD-test-predict.csv"
 _RATE = Text(
     "The first step is the lab's own beginning. Its learning rate of 6e-4 is one for gradients "
@@ -172,7 +174,13 @@ def report(results: Results) -> Document:
             *(
                 []
                 if results.main_only
-                else [Section("What each choice changed", (_RATE, *ablation(results, steps)))]
+                else [
+                    sections.titled(
+                        "What each choice changed",
+                        [_RATE, *ablation(results, steps)],
+                        [what_augmentation_gave(results, CNN, AUGMENTED)],
+                    )
+                ]
             ),
             sections.titled(
                 "The same network in PyTorch",
@@ -189,7 +197,7 @@ def report(results: Results) -> Document:
 LAB = Lab(
     "emnist47",
     "47 classes of handwritten characters",
-    (CNN, BY_SGD, *(step.trial for step in STEPS)),
+    (CNN, BY_SGD, *AUGMENTED.values(), *(step.trial for step in STEPS)),
     {"epochs": 1},
     epoch_line,
     report,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside
+from funcnn.experiments.labs.ingredients import what_augmentation_gave, with_augmentations
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.steps import ablation, one_after_another
 from funcnn.experiments.labs.tables import (
@@ -59,6 +60,7 @@ EPOCHS = {
     f"{epochs}": FULLY_CONNECTED.in_numpy(f"epochs-{epochs}", epochs=epochs) for epochs in (5, 20)
 }
 BY_SGD = CNN.in_numpy("cnn-sgd", optimizer="sgd", **_SGD)
+AUGMENTED = with_augmentations(CNN, {"flips": "flip", "flips and shifts": "flip+shift=1"})
 FILE = "DL-test-predicted.csv"
 
 
@@ -166,7 +168,10 @@ def _raised(results: Results) -> Section:
         "training takes a fraction of the CNN's. What the CNN has of them was not varied here. "
         "Where settings are level within the spread, the one that was chosen first is kept."
     )
-    return sections.titled("What raised the accuracy", ablation(results, steps), [about], sweeps)
+    augmentation = what_augmentation_gave(results, CNN, AUGMENTED)
+    return sections.titled(
+        "What raised the accuracy", ablation(results, steps), [about], sweeps, [augmentation]
+    )
 
 
 LAB = Lab(
@@ -176,6 +181,7 @@ LAB = Lab(
         CNN,
         FULLY_CONNECTED,
         BY_SGD,
+        *AUGMENTED.values(),
         *(step.trial for step in STEPS),
         *RATES.values(),
         *BATCHES.values(),

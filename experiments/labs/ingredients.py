@@ -1,4 +1,4 @@
-"""What each ingredient of a recipe gave: it is left out, at a sixth of the epochs."""
+"""What the ingredients of a recipe gave: each is left out, at a sixth of the epochs, or added."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -77,6 +77,27 @@ def ingredients_of(main: Trial, *, name: str = "", also: Sequence[str] = ()) -> 
         if word not in without
     }
     return Ingredients(main, ours, without, added)
+
+
+def with_augmentations(main: Trial, changes: Mapping[str, str]) -> dict[str, Trial]:
+    """A trial with each of these settings of `augment`, in NumPy, for all its epochs."""
+    return {
+        word: main.in_numpy(f"{main.name}-{word.replace(' ', '-')}", augment=augment)
+        for word, augment in changes.items()
+    }
+
+
+def what_augmentation_gave(results: Results, main: Trial, tried: Mapping[str, Trial]) -> Section:
+    """A sentence on each: a network of few epochs may have no use for them."""
+    epochs = results.config(main).epochs
+    trained = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    words = Text(
+        f"The {main.called} is trained for {trained} on the images as they are. Images that are "
+        "changed a little, other ones in every epoch, are harder to learn, and worth their while "
+        "in long trainings of larger networks. With everything else as it is:"
+    )
+    said = [step_in_words(results, word, main, trial) for word, trial in tried.items()]
+    return Section("Augmentation", (words, Items(said)))
 
 
 def what_each_gave(results: Results, tried: Ingredients) -> Section:
