@@ -23,7 +23,7 @@ from funcnn.ops import gemm_batch
 from funcnn.ops import matmul as products
 from funcnn.threads import available_cores
 
-SMALLER = {"resnet": {"channels": [8, 16]}}
+SMALLER = {"resnet": {"channels": [8, 16]}, "resnet9": {"channels": [4, 8, 8]}}
 """Of what would take too long here."""
 
 
