@@ -21,6 +21,7 @@ from funcnn.experiments.labs.registry import LABS
 
 CLAIMS = claims.load()
 SHOWN = {name: claim.shown for name, claim in CLAIMS.items()}
+RECORDS = ROOT / "docs" / "recipes"
 TEXTS = {page: page.read_text("utf-8") for page in marks.PAGES}
 READERS = {"at", "match", "time"}
 KEYS = {"command", "options", "file", "unit", "within", "factor", "margin", "machine", "date"}
@@ -193,6 +194,28 @@ def test_names_in_the_paths_of_values_are_those_of_the_code():
             (idea,) = [idea for idea in WITHOUT if parts[1] in idea]
             line = f"  {idea:32}  1.17 times as long (1.10 to 1.20)"
             assert float(re.search(claim.how["match"], line)[1]) == 1.17
+
+
+def records_of(recipe, data):
+    """What came out of each seed: the summary of its run, or the file beside it."""
+    data, mirrored, _ = data.partition("-mirrored")
+    paths = (RECORDS / recipe).glob(f"{data}-[0-9]*")
+    name = "mirrored.json" if mirrored else "summary.json"
+    return {path.name.rpartition("-")[2]: json.loads((path / name).read_text()) for path in paths}
+
+
+def test_figures_of_recipes_are_those_of_their_records():
+    compared = 0
+    for claim in FAMILIES["recipes"]:
+        _, recipe, data, what = claim.name.split(".")
+        records = records_of(recipe, data)
+        if what.isdecimal():
+            assert claim.shown == f"{100 * records[what]['test_accuracy']:.2f} %", claim.name
+            compared += 1
+        elif what == "validation":
+            shares = sorted(100 * record["val_accuracy"] for record in records.values())
+            assert claim.shown == f"{shares[0]:.1f} to {shares[-1]:.1f} %", claim.name
+    assert compared == sum(len([*RECORDS.rglob(it)]) for it in ("summary.json", "mirrored.json"))
 
 
 def test_values_are_read_from_what_commands_give(tmp_path):

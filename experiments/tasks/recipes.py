@@ -62,7 +62,7 @@ RECIPES = {
         arch="resnet9",
         data="mnist",
         lr=0.2,
-        augment="affine=8:0.1:0.1:1",
+        augment="affine=8:0.1:6:1",
     ),
     "mnist-nn": _recipe(
         "MNIST by dense layers alone",
@@ -72,7 +72,7 @@ RECIPES = {
         lr=0.1,
         weight_decay=1e-4,
         label_smoothing=0.0,
-        augment="affine=8:0.1:0.1:1",
+        augment="affine=8:0.1:6:1",
     ),
     "emnist-cnn": _recipe(
         "EMNIST's 47 classes by convolutions, from scratch",
