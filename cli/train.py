@@ -161,7 +161,7 @@ def train(
                 return
             if no_compile:
                 _expect_numpy(config)
-            # The sizes of a recipe are the usual ones of its network.
+            # Few examples make a recipe's sizes smaller too, but none that was given.
             usual = usual_sizes(options if recipe is not None else values)
             run = TrainingRun.start(config, out, learner_of, usual=usual)
             say_chosen([config], [run.config], quiet or as_json)

@@ -22,7 +22,8 @@ def of_images(name: str, change: Change) -> Augmentation:
         x, y = checked(name, batch)
         if x.ndim != 4 or not all(x.shape[1:]):
             raise ValueError(f"{name} takes images (N, C, H, W), got an array of {x.shape}")
-        return change(random.generator(rng), x).astype(x.dtype, copy=False), y
+        changed = change(random.generator(rng), x)
+        return changed.astype(x.dtype, copy=False), y  # NumPy may give the native byte order
 
     return augment
 

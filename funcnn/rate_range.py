@@ -89,7 +89,7 @@ def range_test(
 
     def rate_at(step: int) -> float:
         t = step / (steps - 1)
-        return float(lowest ** (1 - t) * highest**t)  # whose ratio may be too large for a number
+        return float(lowest ** (1 - t) * highest**t)  # highest / lowest itself may overflow
 
     made = optimizer(rate_at)
     train_step = make_train_step(apply, loss, made)

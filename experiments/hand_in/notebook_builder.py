@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from funcnn import random
 from funcnn.experiments.data.catalog import SETS
 from funcnn.experiments.extras import require
+from funcnn.experiments.hand_in.standalone.writer import augmented_source
 from funcnn.experiments.labs import (
     emnist47,
     fashion,
@@ -22,7 +23,7 @@ from funcnn.experiments.labs import (
 )
 from funcnn.experiments.labs.lab import Trial
 from funcnn.experiments.reports.document import Facts
-from funcnn.experiments.tasks.augmentations import augmentation_numbers
+from funcnn.experiments.tasks.augmentations import NONE, augmentation_numbers
 from funcnn.experiments.tasks.build import build_network
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -125,7 +126,9 @@ def build(
     import jupytext
     import nbformat
 
-    text = _filled(_text(name), _marks(NOTEBOOKS[name], configs, images, trains))
+    text = _text(name)
+    _expect_augmentations(text, NOTEBOOKS[name], configs)
+    text = _filled(text, _marks(NOTEBOOKS[name], configs, images, trains))
     text = re.sub(_NAMES, lambda match: (names or {}).get(match[0], match[0]), text)
     notebook = jupytext.reads(text, fmt="md")
     notebook.metadata = nbformat.from_dict(
@@ -183,6 +186,15 @@ def _filled(text: str, marks: Mapping[str, Callable[[], str]]) -> str:
     )
 
 
+def _expect_augmentations(text: str, notebook: Notebook, by_trial: Mapping[str, RunConfig]) -> None:
+    """Raise `ValueError` where a notebook that trains by itself would leave images as they are."""
+    for name, trial in notebook.trials.items() if notebook.backend == "torch" else ():
+        augment = by_trial[trial.name].augment
+        mark = f"# <<augmented_{name.lower()}>>" if name else "# <<augment>>"
+        if augment != NONE and mark not in text:
+            raise ValueError(f"the notebook has no place for {augment} of the trial {trial.name}")
+
+
 def _marks(
     notebook: Notebook, by_trial: Mapping[str, RunConfig], images: int | None, trains: bool
 ) -> dict[str, Callable[[], str]]:
@@ -204,6 +216,9 @@ def _marks(
         mark = f"module_{name.lower()}" if name else "module"
         marks[mark] = lambda config=config: _module(config)  # type: ignore[misc]
         marks["net"] = lambda config=config: _net(config)  # type: ignore[misc]
+        if name:
+            mark = f"augmented_{name.lower()}"
+            marks[mark] = lambda config=config: augmented_source(config)  # type: ignore[misc]
     return marks
 
 

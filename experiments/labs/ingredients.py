@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from funcnn.experiments.labs import sections
+from funcnn.experiments.labs.judgements import epochs_in_words
 from funcnn.experiments.labs.lab import Results, Trial
 from funcnn.experiments.labs.steps import step_in_words
 from funcnn.experiments.labs.tables import Setting, sweep
@@ -42,15 +43,18 @@ class Ingredients(NamedTuple):
     def rest(self, results: Results) -> str:
         """What everything that is tried has in common."""
         epochs, whole = (results.config(trial).epochs for trial in (self.ours, self.main))
-        length = f"{epochs} epochs" if epochs > 1 else "1 epoch"
         sixth = "" if epochs == whole else f", a sixth of the {whole} of what is handed in"
-        return f"NumPy; {length}{sixth}; everything else as above"
+        return f"NumPy; {epochs_in_words(epochs)}{sixth}; everything else as above"
 
 
 def ingredients_of(main: Trial, *, name: str = "", also: Sequence[str] = ()) -> Ingredients:
-    """Those of a trial. name: what theirs begin with. also: augmentations that it may have not."""
+    """What is tried beside a trial. name: the prefix of its trials' names.
+
+    also: words of `_AUGMENTATIONS`, which are added if the trial has them not.
+    """
     recipe = RunConfig.resolve(main.settings)
     parts = [] if recipe.augment == NONE else recipe.augment.split("+")
+    assert {part.partition("=")[0] for part in parts} <= {*_AUGMENTATIONS.values()}
 
     def augmented(*parts: str) -> dict[str, Any]:
         return {"augment": "+".join(parts) or NONE}
@@ -88,13 +92,11 @@ def with_augmentations(main: Trial, changes: Mapping[str, str]) -> dict[str, Tri
 
 
 def what_augmentation_gave(results: Results, main: Trial, tried: Mapping[str, Trial]) -> Section:
-    """A sentence on each: a network of few epochs may have no use for them."""
-    epochs = results.config(main).epochs
-    trained = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    """A sentence on each of `with_augmentations`, with what it gained or cost."""
     words = Text(
-        f"The {main.called} is trained for {trained} on the images as they are. Images that are "
-        "changed a little, other ones in every epoch, are harder to learn, and worth their while "
-        "in long trainings of larger networks. With everything else as it is:"
+        f"The {main.called} above sees its training images as they are. With images that are "
+        f"changed, other ones in every one of the {epochs_in_words(results.config(main).epochs)}, "
+        "and everything else as it is:"
     )
     said = [step_in_words(results, word, main, trial) for word, trial in tried.items()]
     return Section("Augmentation", (words, Items(said)))
@@ -113,10 +115,11 @@ def what_each_gave(results: Results, tried: Ingredients) -> Section:
         *(step_in_words(results, word, left.trial, tried.ours) for word, left in without.items()),
         *(step_in_words(results, word, tried.ours, added.trial) for word, added in more.items()),
     ]
-    added = f", and {' and '.join(more)} are tried, which the recipe has not" if more else ""
+    tried_too = f", and {' and '.join(more)} are tried, which it has not" if more else ""
     words = (
-        "What is above is made of several ingredients. Each is left out once, with everything else "
-        f"as it is{added}. A shorter training has less use for what keeps a long one from "
-        "learning its images by heart: in the whole one such an ingredient may give more."
+        f"The training of the {tried.main.called} has several ingredients. These are left out, one "
+        f"at a time, with everything else as it is{tried_too}. A shorter training has less use for "
+        "what keeps a long one from learning its images by heart: in the whole one such an "
+        "ingredient may give more."
     )
     return sections.titled(section.title, [Text(words)], section.blocks, [Items(said)])

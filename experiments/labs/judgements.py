@@ -113,6 +113,11 @@ def why(before: RunConfig, after: RunConfig) -> str | None:
     return next((_WHY[key] for key in _WHY if getattr(before, key) != getattr(after, key)), None)
 
 
+def epochs_in_words(epochs: int) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
+
+
 def of_step(label: str, gap: Difference, reason: str | None) -> str:
     """What a step of an ablation did: the gap is that to the step before."""
     tried = f" It was tried because {reason}." if reason else ""

@@ -6,7 +6,7 @@ from funcnn.experiments.labs import sections
 from funcnn.experiments.labs.examined import Examined, confusion, inside, surest
 from funcnn.experiments.labs.figures import train_and_test
 from funcnn.experiments.labs.ingredients import ingredients_of, what_each_gave
-from funcnn.experiments.labs.judgements import points
+from funcnn.experiments.labs.judgements import epochs_in_words, points
 from funcnn.experiments.labs.lab import Lab, Results, Trial
 from funcnn.experiments.labs.tables import (
     BACKEND_NAMES,
@@ -27,10 +27,11 @@ from funcnn.experiments.reports.document import (
     Text,
     finding,
 )
+from funcnn.experiments.tasks.augmentations import NONE
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.recipes import RECIPES
 
-# Stochastic gradient descent, as the lab asks, with momentum; on the plain cross-entropy.
+# Both by stochastic gradient descent, as the lab asks, with momentum; on the plain cross-entropy.
 NN = Trial("nn", {**RECIPES["mnist-nn"].settings, "test_curve": True}, main=True)
 CNN = Trial(
     "cnn",
@@ -83,7 +84,7 @@ def report(results: Results) -> Document:
         (
             _data(results),
             *runs,
-            *([] if results.main_only else [_ingredients(results)]),
+            *([] if results.main_only else [what_each_gave(results, INGREDIENTS)]),
             _compared(results),
             sections.titled(
                 "Inside the networks",
@@ -112,19 +113,15 @@ def _data(results: Results) -> Section:
                 "epoch that is kept is the best on the validation set."
             ),
             Text(
-                "What the lab leaves open, as batches, rate, momentum and weight decay, was chosen "
-                "on the validation set, in trainings before this report. The NN sees images that "
-                "are deformed a little, other ones in every epoch. The CNN begins from Glorot's "
+                "What the lab leaves open, as batches, rate, momentum and weight decay, was not "
+                "varied for the CNN. The NN sees its training images deformed a little, other ones "
+                "in every epoch: how much, and for how long it is trained, was chosen on the "
+                "validation set, in trainings before this report. The CNN begins from Glorot's "
                 "weights and not from He's: gradient descent, without dropout, did better from "
                 "them with either backend."
             ),
         ),
     )
-
-
-def _ingredients(results: Results) -> Section:
-    section = what_each_gave(results, INGREDIENTS)
-    return section._replace(title=f"{section.title} the NN")
 
 
 def _compared(results: Results) -> Section:
@@ -183,7 +180,10 @@ def _curves(results: Results) -> list[Block]:
         for backend in BACKENDS
     }
     whose = results.shown(CNN, "numpy").whose
-    caption = f"Training and test loss of NN and CNN over epochs ({whose})."
+    caption = (
+        f"Training and test loss of NN and CNN over epochs ({whose}); the NN's in training is of "
+        "images that are deformed."
+    )
     path = results.out / "figures" / "curves.png"
     best = {
         name: min(rows, key=lambda row: row.test_loss or 0.0)
@@ -221,7 +221,9 @@ def _nn_with_cnn(results: Results, backend: str) -> Text:
 
 def _trained_for(results: Results, trial: Trial) -> str:
     config = results.config(trial)
-    return f"{config.epochs} epochs in batches of {config.batch_size}"
+    seen = "as they are" if config.augment == NONE else "that are deformed a little"
+    length = epochs_in_words(config.epochs)
+    return f"{length} in batches of {config.batch_size}, of images {seen}"
 
 
 LAB = Lab(

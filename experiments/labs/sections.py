@@ -21,6 +21,7 @@ from funcnn.experiments.labs.settings_in_words import trained_with
 from funcnn.experiments.labs.tables import BACKEND_NAMES, run_in_words, screen, shown
 from funcnn.experiments.reports.document import Block, Listing, Section, Table, Text, finding
 from funcnn.experiments.tasks.architectures import unit_of
+from funcnn.experiments.tasks.augmentations import NONE
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.figures import learning_curve
@@ -104,11 +105,11 @@ def training(results: Results, trial: Trial, backend: str) -> list[Block]:
     training = results.shown(trial, backend)
     path = results.out / "figures" / f"curve-{trial.name}-{backend}.png"
     whose = f"{trial.called} in {BACKEND_NAMES[backend]}, {training.whose}"
-    unit = unit_of(results.config(trial).loss)
+    config = results.config(trial)
+    changed = "" if config.augment == NONE else "; those of training are of changed images"
+    caption = f"Loss and accuracy over epochs ({whose}){changed}."
     return [
-        shown(
-            path, f"Loss and accuracy over epochs ({whose}).", learning_curve, training.rows, unit
-        ),
+        shown(path, caption, learning_curve, training.rows, unit_of(config.loss)),
         finding(judgements.of_curve(training.rows, training.kept)),
     ]
 

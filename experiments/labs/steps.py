@@ -100,7 +100,7 @@ def _epochs(results: Results, steps: Sequence[Setting]) -> str:
     for _, trial in steps:
         config = results.config(trial)
         kind = "with" if config.channels else "without"
-        lengths[kind] = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+        lengths[kind] = judgements.epochs_in_words(config.epochs)
     if len({*lengths.values()}) == 1:
         return f"{lengths['without']} each."
     said = (f"{lengths[kind]} {kind} convolutions" for kind in sorted(lengths, reverse=True))

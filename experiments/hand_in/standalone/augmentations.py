@@ -1,6 +1,7 @@
-"""Changes of stored images, (N, C, H, W), which a network sees in training; each has its own draws.
+"""Changes of stored images, which a network sees in training; each image has its own draws.
 
-The pattern for `network.py`, which has those that its network was trained with.
+The pattern for `network.py`, which has those that its network was trained with. x: images as they
+are stored, (N, C, H, W), of bytes or floats. rng: a np.random.Generator.
 """
 
 import numpy as np
@@ -48,20 +49,18 @@ def affine(x, rng, degrees, scale, shear, shift):
 
 def between(x, rows, columns):
     """What images have between their pixels, bilinear, and 0 outside. rows, columns: (N, H*W)."""
-    height, width = x.shape[2:]
-    framed = np.pad(x, ((0, 0), (0, 0), (1, 2), (1, 2)), "constant")
-    down, right = np.clip(rows, -1, height) + 1, np.clip(columns, -1, width) + 1
-    top, left = down.astype(int), right.astype(int)
-    down, right = (down - top)[:, None], (right - left)[:, None]  # (N, 1, H*W)
-    images = np.arange(len(x))[:, None]
-
-    def corner(below, beside):
-        return framed[images, :, top + below, left + beside].transpose(0, 2, 1)  # (N, C, H*W)
-
-    upper = (1 - right) * corner(0, 0) + right * corner(0, 1)
-    lower = (1 - right) * corner(1, 0) + right * corner(1, 1)
-    y = ((1 - down) * upper + down * lower).reshape(x.shape)
-    return rounded(y, x)
+    n, channels, height, width = x.shape
+    framed = np.pad(x.astype(np.float32), ((0, 0), (0, 0), (1, 2), (1, 2)), "constant")
+    rows, columns = np.clip(rows, -1, height) + 1, np.clip(columns, -1, width) + 1
+    top, left = rows.astype(int), columns.astype(int)
+    down, right = np.float32(rows - top)[:, None], np.float32(columns - left)[:, None]
+    line = width + 3
+    images = (height + 3) * line * np.arange(n * channels).reshape(n, channels, 1)
+    places = images + (top * line + left)[:, None]  # (N, C, H*W)
+    pixels = framed.reshape(-1)
+    upper = (1 - right) * pixels[places] + right * pixels[places + 1]
+    lower = (1 - right) * pixels[places + line] + right * pixels[places + line + 1]
+    return rounded(((1 - down) * upper + down * lower).reshape(x.shape), x)
 
 
 def rounded(y, x):
@@ -72,8 +71,8 @@ def rounded(y, x):
 def erase(x, rng, p, least, most):
     """Images of which, each with probability p, a rectangle is filled with one value up to 255.
 
-    It covers from `least` to `most` of the image, and is 0.3 to 3.3 times as high as wide, if such
-    a one fits.
+    It covers from `least` to `most` of the image, and is 0.3 to 3.3 times as high as wide where
+    that fits.
     """
     n, (height, width) = len(x), x.shape[2:]
     chosen = rng.random(n) < p

@@ -200,8 +200,7 @@ def train(params, x, labels, epochs=EPOCHS, seed=0):
         loss_sum = correct = 0
         for start in range(0, len(x), batch_size):
             chosen = order[start : start + batch_size]
-            seen = augmented(x[chosen], rng)
-            outputs, backward = network(params, normalized(seen), rng)
+            outputs, backward = network(params, normalized(augmented(x[chosen], rng)), rng)
             value, doutputs = loss(outputs, labels[chosen])
             rate = learning_rate(step, steps)
             params, state = update(params, state, backward(doutputs), rate)
@@ -232,7 +231,7 @@ class Network:
 
     First weights are drawn from NumPy's global generator, which np.random.seed sets; those before a
     softmax, if it has one, are small, so that it begins without a preference. There is no dropout,
-    for `forward` is not told whether it is in training.
+    and no change of images, for `forward` is not told whether it is in training.
     """
 
     def __init__(self, params=None):

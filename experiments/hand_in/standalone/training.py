@@ -1,11 +1,19 @@
-"""What a network is trained with, as words of the modules `network` and `augmentations`."""
+"""What a network is trained with, as words of the modules `network` and `augmentations`.
+
+Each function raises `InputError` for a setting that there are no words for.
+"""
 
 from collections.abc import Mapping
 
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.hand_in.standalone import augmentations
 from funcnn.experiments.tasks.augmentations import augmentation_numbers
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import SETTINGS, RunConfig
+from funcnn.experiments.tasks.settings import as_option, dashed
+
+_CHANGES = ("flip", "shift", "affine", "erase")
+"""The functions of `augmentations` that are named as those of the setting."""
+_UNKNOWN = ("average", "class_weights", "drop_last", "patience")
+"""Settings that `train` has none of."""
 
 
 def loss_of(config: RunConfig) -> str:
@@ -29,8 +37,9 @@ def choices_of(config: RunConfig) -> tuple[str, str, str]:
         )
     if config.weight_decay:
         _known("decayed", config.decayed, {"all": ""})
-    if config.average:
-        raise InputError(f"--average {config.average:g}: network.py has no words for it")
+    for name in _UNKNOWN:
+        if (value := getattr(config, name)) != SETTINGS[name].default:
+            raise InputError(f"--{dashed(name)} {as_option(value)}: network.py has no words for it")
     return (
         _known("optimizer", config.optimizer, optimizers),
         _known("schedule", config.schedule, {"constant": "steady", "cosine": "cosine"}),
@@ -42,8 +51,11 @@ def augmentations_of(config: RunConfig) -> list[str]:
     """The calls that change stored images x, one after the other; none: they stay as they are."""
     calls = []
     for name, numbers in augmentation_numbers(config.augment):
-        if not hasattr(augmentations, name):
-            raise InputError(f"--augment {config.augment}: network.py has no words for {name}")
+        if name not in _CHANGES:
+            raise InputError(
+                f"--augment {config.augment}: network.py has no words for {name}, only for "
+                f"{', '.join(_CHANGES)}"
+            )
         arguments = "".join(f", {key}={value}" for key, value in numbers.items())
         calls.append(f"{name}(x, rng{arguments})")
     return calls

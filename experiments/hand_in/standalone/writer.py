@@ -1,8 +1,8 @@
 """A trained network as two files of Python that stand alone: `layer.py` and `network.py`.
 
 They need NumPy and nothing else, and Python 3.6 is enough. Their code is that of `layers`,
-`classes` and `network` beside this module, of which they have what this network uses; what it is
-made of, and trained with, is written anew.
+`classes`, `network` and `augmentations` beside this module, of which they have what this network
+uses; what it is made of, and trained with, is written anew.
 """
 
 import ast
@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import re
+import symtable
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,8 +85,9 @@ along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
 _AS_MAIN = {
     """; those before a
     softmax, if it has one, are small, so that it begins without a preference. There is no dropout,
-    for `forward` is not told whether it is in training.""": """: N(0, 1), and
-    biases 0. After np.random.seed(k) and the points they are those that main.py begins with.""",
+    and no change of images, for `forward` is not told whether it is in training.""": """: N(0, 1),
+    and biases 0. After np.random.seed(k) and the points they are those that main.py begins
+    with.""",
     "np.float32)  # twice as fast as float64": "np.float64)  # as in main.py",
     "normalized(np.reshape(input, (-1, *SHAPE)))": "np.reshape(input, (-1, *SHAPE))",
 }
@@ -103,23 +105,22 @@ def network_file(task: Task, layer_module: str = "layer") -> Standalone:
     """`network.py` of a task's network, which is trained with the task's settings.
 
     layer_module: what it imports its layers from. Raises `InputError` for a layer, an initializer
-    or an optimizer that it has no words for.
+    or a setting that it has no words for.
     """
     config, input_shape = task.config, task.input_shape
     parts = parts_of(task.model, input_shape)
     loss = loss_of(config)
     choices = choices_of(config)
-    changes = augmentations_of(config)
     written = {
         "layers": _listing("layers", _commented(parts, input_shape)),
         "first_params": _listing("first_params", [f"{part.first_params}," for part in parts]),
         "loss": f"{_head('loss')}    return {loss}",
-        "augmented": f"{_head('augmented')}{_steps(changes or ['x'])}",
-        "train": _train(bool(changes)),
+        "augmented": _augmented(config),
+        "train": _train(config),
         "Network": _network_class(parts, loss.partition("(")[0]),
     }
     body = _definitions(
-        [standalone_network, standalone_augmentations],
+        [standalone_augmentations, standalone_network],
         ["first_params", "train", "predict", "save", "load", "Network", *choices],
         written,
     )
@@ -168,10 +169,16 @@ def _definitions(
 
 
 def _names(code: str) -> set[str]:
-    """The names that code uses, without those of its arguments."""
-    nodes = [*ast.walk(ast.parse(code))]
-    arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - arguments
+    """What code uses of its module: arguments and variables of functions are their own."""
+    scopes, used = [symtable.symtable(code, "", "exec")], set()
+    for scope in scopes:
+        scopes += scope.get_children()  # which are gone through too
+        used |= {
+            symbol.get_name()
+            for symbol in scope.get_symbols()
+            if symbol.is_referenced() and (symbol.is_global() or scope.get_type() == "module")
+        }
+    return used
 
 
 def _head(function: str) -> str:
@@ -186,19 +193,30 @@ def _listing(function: str, entries: Iterable[str]) -> str:
     return f"{_head(function)}    return [\n{lines}    ]"
 
 
-def _steps(calls: Sequence[str]) -> str:
-    """The body of a function in which each call takes the x that the one before returned."""
-    *before, last = calls
-    return "".join(f"    x = {call}\n" for call in before) + f"    return {last}"
+def augmented_source(config: RunConfig) -> str:
+    """`augmented` as `network.py` has it, and the functions that it uses.
+
+    Raises `InputError` for a change that there are no words for.
+    """
+    written = {"augmented": _augmented(config)}
+    return _definitions([standalone_augmentations, standalone_network], ["augmented"], written)
 
 
-def _train(augmented: bool) -> str:
-    """`train` of the module `network`, for images that are changed or that are not."""
+def _augmented(config: RunConfig) -> str:
+    """The function in which each change takes the images as the one before left them."""
+    *before, last = augmentations_of(config) or ["x"]
+    assigned = "".join(f"    x = {call}\n" for call in before)
+    return f"{_head('augmented')}{assigned}    return {last}"
+
+
+def _train(config: RunConfig) -> str:
+    """`train` of the module `network`, without the call where no image is changed."""
     pattern = inspect.getsource(standalone_network.train).rstrip()
-    if augmented:
+    if augmentations_of(config):
         return pattern
-    pattern = pattern.replace("            seen = augmented(x[chosen], rng)\n", "")
-    return pattern.replace("normalized(seen)", "normalized(x[chosen])")
+    before, found, after = pattern.partition("augmented(x[chosen], rng)")
+    assert found
+    return f"{before}x[chosen]{after}"
 
 
 def _commented(parts: Sequence[Part], shape: Shape) -> list[str]:

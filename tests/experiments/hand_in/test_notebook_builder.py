@@ -1,5 +1,6 @@
 """The notebooks of the labs: built, and run where funcnn cannot be imported."""
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -22,7 +23,12 @@ from funcnn.experiments.data.formats.idx import read_idx
 from funcnn.experiments.data.store import place_of
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.hand_in import notebook_builder
-from funcnn.experiments.hand_in.notebook_builder import NOTEBOOKS, layers_of
+from funcnn.experiments.hand_in.notebook_builder import (
+    NOTEBOOKS,
+    build,
+    lab_configs,
+    layers_of,
+)
 from funcnn.experiments.hand_in.notebook_runner import execute
 from funcnn.experiments.tasks.config import RunConfig
 
@@ -69,7 +75,7 @@ def notebook_of(*sources):
 )
 def test_a_cell_that_fails_is_named_in_a_line(sources, said, folder):
     with pytest.raises(InputError, match=said) as raised:
-        execute(notebook_of(*sources), folder, name="tried", timeout=1)
+        execute(notebook_of(*sources), folder, name="tried", timeout=1 if "1 s" in said else 600)
     assert "\n" not in str(raised.value)
 
 
@@ -126,6 +132,19 @@ def test_equal_settings_build_equal_bytes(name):
         compile(source, name, "exec")
         assert "funcnn" not in re.findall(r"^\s*(?:import|from) (\w+)", source, re.M)
     assert (built != built_of(name)) == (NOTEBOOKS[name].lab != "points")
+
+
+@pytest.mark.parametrize("name", [name for name, of in NOTEBOOKS.items() if of.backend == "torch"])
+def test_a_notebook_changes_its_images_as_the_lab_does_or_is_not_built(name):
+    configs = lab_configs(name)
+    for trial in NOTEBOOKS[name].trials.values():
+        changed = dataclasses.replace(configs[trial.name], augment="shift=3")
+        if configs[trial.name].augment == "none":
+            with pytest.raises(ValueError, match=f"no place for shift=3 of the trial {trial.name}"):
+                build(name, configs | {trial.name: changed})
+        else:
+            text = "\n".join(code(build(name, configs | {trial.name: changed})))
+            assert "shift(x, rng, most=3)" in text or "SHIFT = 3" in text
 
 
 def test_every_source_is_of_a_notebook_or_in_one():

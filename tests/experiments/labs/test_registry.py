@@ -226,7 +226,7 @@ def sections_of(part):
 REST = {
     "fashion": {"What raised the accuracy"},
     "emnist47": {"What each choice changed"},
-    "mnist": {"What each ingredient gave the NN"},
+    "mnist": {"What each ingredient gave"},
     "fashion-mlp": {
         "What each ingredient gave",
         "Accuracy against size",
@@ -520,7 +520,7 @@ def test_a_report_says_what_each_ingredient_gave(lab, done):
     (section,) = (
         section
         for section in sections_of(done[lab.LAB.name].document)
-        if section.title.startswith("What each ingredient gave")
+        if section.title == "What each ingredient gave"
     )
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     (items,) = (block for block in section.blocks if isinstance(block, Items))
@@ -540,6 +540,22 @@ def test_a_report_says_what_each_ingredient_gave(lab, done):
         assert re.search(r"(Why: |It was tried because )\w+", said) or "it cost" in said
 
 
+@pytest.mark.parametrize("lab", [fashion, emnist47], ids=lambda lab: lab.LAB.name)
+def test_a_report_says_what_augmentation_gives_a_network_of_few_epochs(lab, done):
+    results = done[lab.LAB.name].results
+    (section,) = (
+        section
+        for section in sections_of(done[lab.LAB.name].document)
+        if section.title == "Augmentation"
+    )
+    (items,) = (block for block in section.blocks if isinstance(block, Items))
+    for (word, trial), said in zip(lab.AUGMENTED.items(), items.sentences, strict=True):
+        assert said.removeprefix("**").startswith(f"{word}: ")
+        changed = results.config(trial)
+        assert changed == dataclasses.replace(results.config(lab.CNN), augment=changed.augment)
+        assert changed.augment != "none"
+
+
 @pytest.mark.parametrize(
     ("lab", "recipe"),
     [(fashion_mlp, "fashion-mlp"), (mnist, "mnist-nn")],
@@ -549,9 +565,13 @@ def test_what_is_tried_is_a_sixth_of_the_recipe_but_for_one_thing(lab, recipe):
     results = Results(lab.LAB, Path("runs"), False, {}, EMNIST47)
     tried = lab.INGREDIENTS
     main, ours = (results.config(trial) for trial in (tried.main, tried.ours))
-    shown = {"test_curve": main.test_curve}
+    shown = {"test_curve": lab is mnist}
     assert main == RunConfig.resolve({**RECIPES[recipe].settings, **shown})
     assert ours == dataclasses.replace(main, epochs=main.epochs // 6)
+    for trial in (*tried.without.values(), *tried.added.values()):
+        settings, whole = results.config(trial).as_data(), ours.as_data()
+        (changed,) = (name for name in settings if settings[name] != whole[name])
+        assert changed in ("augment", "weight_decay", "schedule")
     others = fashion_mlp.OTHERS.values() if lab is fashion_mlp else ()
     for trial in tried.trials[2:] if lab is mnist else lab.TRIALS[2:]:
         beside = main if trial in others else ours
