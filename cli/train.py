@@ -23,6 +23,7 @@ from funcnn.cli.options import (
     setting_option,
     threads_option,
 )
+from funcnn.experiments.data.emnist47 import EMNIST47, find_emnist, missing_emnist
 from funcnn.experiments.errors import InputError, quoted
 from funcnn.experiments.tasks.changes import changed, read_settings
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
@@ -161,6 +162,8 @@ def train(
                 return
             if no_compile:
                 _expect_numpy(config)
+            if recipe is not None and config.data == EMNIST47 and find_emnist() is None:
+                raise missing_emnist(f"--recipe {recipe}")
             # Few examples make a recipe's sizes smaller too, but none that was given.
             usual = usual_sizes(options if recipe is not None else values)
             run = TrainingRun.start(config, out, learner_of, usual=usual)
@@ -213,7 +216,10 @@ def _values(
                 raise InputError(
                     f"--recipe {recipe} has a network and settings: leave out --{name}"
                 )
-        return changed(RECIPES[recipe].settings, options, f"--recipe {recipe}")
+        settings = RECIPES[recipe].settings
+        if settings["data"] == EMNIST47:
+            settings = {**settings, "data": find_emnist() or EMNIST47}
+        return changed(settings, options, f"--recipe {recipe}")
     if config_file is not None:
         return changed(read_settings(config_file, own), options, config_file, own)
     return {"arch": "mlp3"} | options

@@ -253,6 +253,17 @@ def test_a_recipe_is_settings_that_other_options_change(images):
     assert trained["hidden"] == [5]
 
 
+def test_a_recipe_of_emnist_says_where_that_belongs(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNCNN_DATA", str(tmp_path / "data"))
+    said = parse(funcnn("train", "--recipe", "emnist-cnn", "--show", "--json"))
+    if said["data"] == "emnist47":  # not among the downloads here either
+        refused = funcnn("train", "--recipe", "emnist-cnn", code=1).stderr
+        assert "--recipe emnist-cnn needs EMNIST with 47 classes" in refused
+    image_folder(tmp_path / "data" / "emnist47")
+    funcnn(*["train", "--recipe", "emnist-cnn", "--epochs", "1", "--channels", "2x2", "--out", "it"])
+    assert json.loads(Path("it/config.json").read_text())["data"] == "emnist47"
+
+
 def test_settings_are_shown_by_their_options(images):
     lines = funcnn("train", "--arch", "cnn3", "--seed", 7, "--show").stdout.splitlines()
     shown = dict(line.split(maxsplit=1) for line in lines)
