@@ -260,7 +260,7 @@ def test_a_recipe_of_emnist_says_where_that_belongs(tmp_path, monkeypatch):
         refused = funcnn("train", "--recipe", "emnist-cnn", code=1).stderr
         assert "--recipe emnist-cnn needs EMNIST with 47 classes" in refused
     image_folder(tmp_path / "data" / "emnist47")
-    funcnn(*["train", "--recipe", "emnist-cnn", "--epochs", "1", "--channels", "2x2", "--out", "it"])
+    funcnn("train", "--recipe", "emnist-cnn", "--epochs", 1, "--channels", "2x2", "--out", "it")
     assert json.loads(Path("it/config.json").read_text())["data"] == "emnist47"
 
 
