@@ -53,7 +53,8 @@ def between(x, rows, columns):
     framed = np.pad(x.astype(np.float32), ((0, 0), (0, 0), (1, 2), (1, 2)), "constant")
     rows, columns = np.clip(rows, -1, height) + 1, np.clip(columns, -1, width) + 1
     top, left = rows.astype(int), columns.astype(int)
-    down, right = np.float32(rows - top)[:, None], np.float32(columns - left)[:, None]
+    down, right = rows - top, columns - left
+    down, right = (share.astype(np.float32)[:, None] for share in (down, right))  # (N, 1, H*W)
     line = width + 3
     images = (height + 3) * line * np.arange(n * channels).reshape(n, channels, 1)
     places = images + (top * line + left)[:, None]  # (N, C, H*W)
