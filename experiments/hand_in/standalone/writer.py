@@ -85,9 +85,8 @@ along the mean: without momentum, its rate of 0.5 is update(0.5 / len(x)) here.
 _AS_MAIN = {
     """; those before a
     softmax, if it has one, are small, so that it begins without a preference. There is no dropout,
-    and no change of images, for `forward` is not told whether it is in training.""": """: N(0, 1),
-    and biases 0. After np.random.seed(k) and the points they are those that main.py begins
-    with.""",
+    and no change of images, for `forward` is not told whether it is in training.""": """: N(0, 1);
+    biases 0. After np.random.seed(k) and the points they are those that main.py begins with.""",
     "np.float32)  # twice as fast as float64": "np.float64)  # as in main.py",
     "normalized(np.reshape(input, (-1, *SHAPE)))": "np.reshape(input, (-1, *SHAPE))",
 }
