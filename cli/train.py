@@ -234,7 +234,7 @@ def _show(config: RunConfig, as_json: bool) -> None:
         if name in SETTINGS:
             shown = SETTINGS[name].none if value is None else as_option(value)
             click.echo(f"{dashed(name):16} {shown}")
-    for name, value in (config.own_settings).items():
+    for name, value in config.own_settings.items():
         click.echo(f"{'set':16} {name}={as_option(value)}")
 
 
