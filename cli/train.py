@@ -158,7 +158,7 @@ def train(
             config = RunConfig.resolve(values, own)
             expect_init_used(options, [config])
             if show:
-                _show(config, as_json)
+                _show(config, recipe, as_json)
                 return
             if no_compile:
                 _expect_numpy(config)
@@ -225,11 +225,13 @@ def _values(
     return {"arch": "mlp3"} | options
 
 
-def _show(config: RunConfig, as_json: bool) -> None:
-    """Print all settings, as a config file has them or as options."""
+def _show(config: RunConfig, recipe: str | None, as_json: bool) -> None:
+    """Print all settings, as a config file has them or as options, and what the recipe is for."""
     if as_json:
         print_json(config.as_data())
         return
+    if recipe is not None:
+        click.echo(f"{'recipe':16} {recipe}: {RECIPES[recipe].about}")
     for name, value in config.as_data().items():
         if name in SETTINGS:
             shown = SETTINGS[name].none if value is None else as_option(value)

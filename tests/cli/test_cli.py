@@ -244,6 +244,8 @@ def test_a_recipe_is_settings_that_other_options_change(images):
     said = funcnn("train", "--recipe", "fashion-mlp", "--show", "--json", "--lr", 0.5).stdout
     config = RunConfig.resolve({**RECIPES["fashion-mlp"].settings, "lr": 0.5})
     assert RunConfig.resolve(json.loads(said)) == config
+    first = funcnn("train", "--recipe", "fashion-mlp", "--show").stdout.splitlines()[0]
+    assert first.split(maxsplit=1) == ["recipe", f"fashion-mlp: {RECIPES['fashion-mlp'].about}"]
     assert not Path("runs").exists()
     funcnn("train", "--recipe", "fashion-mlp", "--data", images, "--epochs", 1, "--hidden", 5)
     trained = json.loads(Path("runs/mlp3-images-001/config.json").read_text())
