@@ -13,11 +13,17 @@ from typing import Any, NamedTuple
 
 from funcnn.compiled.blas import needs_one_thread
 from funcnn.compiled.fusion import fused
+from funcnn.compiled.native import GuardError, why_not
+from funcnn.compiled.segments import in_segments
 from funcnn.compiled.settle import settled
-from funcnn.compiled.source import GuardError, Writer
+from funcnn.compiled.source import Writer
 from funcnn.compiled.tape import Tape
+from funcnn.threads import available_cores
 
 __all__ = ["GuardError", "Program", "Replay", "compile_tape"]
+
+MOST_LANES = 4
+"""For so many threads at most a replay is divided: more were not tried."""
 
 Replay = Callable[[list[Any], Any], tuple[Any, list[Any], Any]]
 
@@ -36,7 +42,10 @@ class Program(NamedTuple):
 
 def compile_tape(tape: Tape, first: int) -> Program:
     """The replay of a tape, whose `first` inputs are the leaves of the first argument."""
-    writer = Writer(fused(settled(tape, first)), first)
+    written = fused(settled(tape, first))
+    if why_not() is None:
+        written = in_segments(written, min(available_cores(), MOST_LANES))
+    writer = Writer(written, first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]
     return Program(
