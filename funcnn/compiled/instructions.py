@@ -14,10 +14,12 @@ from funcnn.compiled.tape import Operation, View, in_rows
 from funcnn.ops.matmul import multiply
 from funcnn.types import Shape
 
+interpreter: Any
+"""The module in C; None where it was not compiled."""
 try:
-    from funcnn.compiled import _native
-except ImportError:  # it was not compiled
-    _native = None  # type: ignore[assignment]
+    from funcnn.compiled import _native as interpreter
+except ImportError:
+    interpreter = None
 
 LOOP, MOVE, GATHER, SCATTER, GUARD = range(5)
 MOST_ERRSTATES = 15
@@ -51,8 +53,9 @@ def _without_head(operation: Operation, place: Place) -> Iterator[tuple[int, Wor
     elif kind in ("item", "set") or function is np.take:
         yield _pick(operation, place)
     elif function in (np.matmul, multiply):
-        yield LOOP, _product(*inputs, out, place)
-    elif isinstance(function, np.ufunc):
+        a, b = inputs
+        yield LOOP, _product(a, b, out, place)
+    elif isinstance(function, np.ufunc) and function.signature is None:
         if keywords:
             raise NotKnownError
         yield from _calls(function, (*inputs, out), place)
@@ -78,7 +81,7 @@ def _loop(function: np.ufunc, dtypes: list[np.dtype[Any]]) -> tuple[int, int]:
         dtypes
     ):
         raise NotKnownError
-    loop: tuple[int, int] | None = _native.loop_of(function, bytes(d.num for d in dtypes))
+    loop: tuple[int, int] | None = interpreter.loop_of(function, bytes(d.num for d in dtypes))
     if loop is None:
         raise NotKnownError
     return loop
@@ -144,7 +147,7 @@ def _copy(to: View, source: View, place: Place) -> Iterator[tuple[int, Words]]:
     if not all(size for size, _ in axes):
         return
     if to.dtype != source.dtype:
-        cast = _native.cast_of(source.dtype.num, to.dtype.num)
+        cast = interpreter.cast_of(source.dtype.num, to.dtype.num)
         if cast is None or not (to.dtype.isnative and source.dtype.isnative):
             raise NotKnownError
         turned = [(size, [step[1], step[0]]) for size, step in axes]
@@ -164,7 +167,12 @@ def _product(a: View, b: View, out: View, place: Place) -> Words:
     if not len(a.shape) == len(b.shape) == len(out.shape) == 2:
         raise NotKnownError
     sizes = [1, *a.shape, b.shape[1]]  # how many products; rows, inner, columns
-    steps = [0, 0, 0, *a.strides, *b.strides, *out.strides]
+    # NumPy's loop looks at the steps for how to call BLAS; along an axis of one entry it is told 0.
+    steps = [0, 0, 0]
+    for view in (a, b, out):
+        steps += [
+            step if size > 1 else 0 for size, step in zip(view.shape, view.strides, strict=True)
+        ]
     loop = _loop(np.matmul, [a.dtype, b.dtype, out.dtype])
     return _loop_words(loop, (a, b, out), sizes, steps, [], place)
 

@@ -55,7 +55,7 @@ def work_of(operation: Operation) -> int:
         return sum(map(work_of, operation.inputs[0]))
     if operation.function in (np.matmul, multiply):
         a, b = operation.inputs
-        return math.prod(a.shape) * b.shape[-1] // PER_ELEMENT
+        return int(math.prod(a.shape) * b.shape[-1] // PER_ELEMENT)
     return max((math.prod(view.shape) for view in views_of(operation)), default=0)
 
 
@@ -90,7 +90,7 @@ def _is_product(operation: Operation) -> bool:
 
 
 def _rows(operation: Operation) -> int | None:
-    """Into how many rows it can be divided, each of which needs a row of each input or all of it."""
+    """Into how many rows it can be divided, each of that need a row of each input or all of it."""
     if operation.kind == "blocks":
         return _rows(operation.inputs[0][0])
     out, function = operation.out, operation.function
@@ -123,8 +123,8 @@ def _band(operation: Operation, start: int, stop: int) -> Operation:
         return view._replace(offset=offset, shape=(stop - start, *view.shape[1:]))
 
     first, *others = operation.inputs
-    others = others if _is_product(operation) else map(part, others)
-    return operation._replace(inputs=(part(first), *others), out=part(operation.out))
+    parts = others if _is_product(operation) else map(part, others)
+    return operation._replace(inputs=(part(first), *parts), out=part(operation.out))
 
 
 def _units(operation: Operation, bands: _Bands, buffers: list[Buffer]) -> list[Lane]:
@@ -233,13 +233,13 @@ class _Plan:
     def add(self, units: list[Lane]) -> None:
         """A unit for each lane, all in one phase; or one, for the lane that can do it first."""
         spans = [_spans(unit) for unit in units]
+        lanes = list(self._lanes)
         if len(units) > 1:
-            phase = max(map(self._first_phase, spans, self._lanes))
-            lanes = self._lanes
+            phase = max(map(self._first_phase, spans, lanes))
         else:
-            earliest = [self._first_phase(spans[0], lane) for lane in self._lanes]
+            earliest = [self._first_phase(spans[0], lane) for lane in lanes]
             phase = min(earliest)
-            able = [lane for lane in self._lanes if earliest[lane] == phase]
+            able = [lane for lane in lanes if earliest[lane] == phase]
             lanes = [min(able, key=lambda lane: self._load(phase, lane))]
         if phase == len(self._phases):
             self._phases.append([[] for _ in self._lanes])

@@ -3,11 +3,10 @@
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from funcnn.compiled.instructions import MOST_ERRSTATES, _native, instructions
+from funcnn.compiled.instructions import MOST_ERRSTATES, instructions, interpreter
 from funcnn.compiled.tape import Operation, View
 from funcnn.threads import thread_count
 from funcnn.types import Array
@@ -54,7 +53,7 @@ class Run:
     def __call__(self, arrays: tuple[Array, ...]) -> None:
         """Raises `GuardError`, `IndexError`, or `FloatingPointError` where NumPy might say more."""
         threads = thread_count() if self._lanes > 1 else 1
-        found = _native.run(self._program, arrays, threads)
+        found = interpreter.run(self._program, arrays, threads)
         if found:
             self._look(found)
 
@@ -79,7 +78,7 @@ def why_not() -> str | None:
     """Why steps are replayed by NumPy alone; None: they are not."""
     if os.environ.get(VARIABLE) == "0":
         return f"{VARIABLE}=0"
-    if _native is None:
+    if interpreter is None:
         return "the file in C was not compiled"
     try:
         _check()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from funcnn.compiled.blas import needs_one_thread
 from funcnn.compiled.fusion import fused
-from funcnn.compiled.native import GuardError, why_not
+from funcnn.compiled.native import GuardError
 from funcnn.compiled.segments import in_segments
 from funcnn.compiled.settle import settled
 from funcnn.compiled.source import Writer
@@ -36,18 +36,24 @@ class Program(NamedTuple):
     """Whether the first part of the result can stand for the first inputs."""
     one_thread: bool
     """Whether it matters on how many threads BLAS works."""
+    is_native: bool
+    """Whether some of it is done in C."""
     source: str
     arena_bytes: int
 
 
-def compile_tape(tape: Tape, first: int) -> Program:
-    """The replay of a tape, whose `first` inputs are the leaves of the first argument."""
+def compile_tape(tape: Tape, first: int, *, native: bool) -> Program:
+    """The replay of a tape, whose `first` inputs are the leaves of the first argument.
+
+    native: whether what the interpreter in C knows is done by it.
+    """
     written = fused(settled(tape, first))
-    if why_not() is None:
+    if native:
         written = in_segments(written, min(available_cores(), MOST_LANES))
     writer = Writer(written, first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]
-    return Program(
-        replay, writer.carries, needs_one_thread(tape), writer.source, writer.arena_bytes
-    )
+    is_native = any(operation.kind == "native" for operation in written.operations)
+    one_thread = needs_one_thread(tape)
+    source, arena_bytes = writer.source, writer.arena_bytes
+    return Program(replay, writer.carries, one_thread, is_native, source, arena_bytes)

@@ -6,18 +6,20 @@ of what C computes, then all that C can do, and so on: an operation waits only f
 what it needs, or need what it writes. A step is one run of C's, as a rule.
 """
 
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from funcnn.compiled.fusion import fused
 from funcnn.compiled.instructions import NotKnownError, instructions
 from funcnn.compiled.lanes import LEAST_WORK, phases_of, work_of
 from funcnn.compiled.tape import (
     BLOCK,
     Buffer,
     Operation,
+    Place,
     Slot,
     Tape,
     View,
@@ -113,12 +115,8 @@ class _Explicit:
 
     def _known(self, operation: Operation, numbers: list[Operation]) -> Iterator[Operation]:
         if operation.kind == "blocks":
-            calls = [
-                part
-                for call in operation.inputs[0]
-                for part in self._known_call(call, numbers, True)
-            ]
-            yield operation._replace(inputs=(tuple(calls),))
+            parts = (self._known_call(call, numbers, True) for call in operation.inputs[0])
+            yield operation._replace(inputs=(tuple(itertools.chain.from_iterable(parts)),))
         else:
             yield from self._known_call(operation, numbers, False)
 
@@ -155,28 +153,23 @@ class _Explicit:
             return value
         if type(value) not in (bool, int, float) and not isinstance(value, (Slot, np.generic)):
             raise NotKnownError
-        key = value if isinstance(value, Slot) else np.asarray(value, dtype).tobytes(), dtype
+        contents = b"" if isinstance(value, Slot) else np.asarray(value, dtype).tobytes()
+        key = value if isinstance(value, Slot) else contents, dtype
         if key not in self._views:
-            size = dtype.itemsize
+            kind: Place = "scratch" if isinstance(value, Slot) else "constant"
             self._views[key] = view = View(len(self.buffers), 0, (), (), dtype)
+            self.buffers.append(Buffer(dtype.itemsize, kind, contents))
             if isinstance(value, Slot):
-                self.buffers.append(Buffer(size, "scratch"))
                 numbers.append(Operation("copy", None, (value,), view))
-            else:
-                self.buffers.append(Buffer(size, "constant", key[0]))
         return self._views[key]
 
     def _cast(
         self, view: View, dtype: np.dtype[Any], in_blocks: bool, operation: Operation
     ) -> Operation:
-        size = 1
-        strides = []
-        for length in reversed(view.shape):
-            strides.insert(0, size * dtype.itemsize)
-            size *= length
-        room = BLOCK if in_blocks and view.shape else size
-        out = View(len(self.buffers), 0, view.shape, tuple(strides), dtype)
-        self.buffers.append(Buffer(max(room, 1) * dtype.itemsize, "scratch"))
+        strides = np.empty(view.shape, dtype).strides
+        room = BLOCK if in_blocks and view.shape else math.prod(view.shape)
+        out = View(len(self.buffers), 0, view.shape, strides, dtype)
+        self.buffers.append(Buffer(room * dtype.itemsize, "scratch"))
         return Operation("copy", None, (view,), out, errors=operation.errors)
 
 

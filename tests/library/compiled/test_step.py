@@ -278,8 +278,8 @@ def test_what_numpy_is_asked_for_is_replayed_in_blocks(name):
 def test_a_replay_that_does_not_see_its_inputs_does_not_pass(monkeypatch):
     compiled_tape = proof.compile_tape
 
-    def compile_blind(tape, first):
-        program = compiled_tape(tape, first)
+    def compile_blind(tape, first, *, native):
+        program = compiled_tape(tape, first, native=native)
         seen = []
 
         def replay(leaves, block):
