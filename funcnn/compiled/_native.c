@@ -130,7 +130,7 @@ static word pick(const word *at, char *const *arrays, int scatter)
             *(npy_##TO *)to = (npy_##TO) * (npy_##FROM *)from;                                    \
     }
 #define CASTS(FROM) CAST(FROM, float) CAST(FROM, double)
-CASTS(bool) CASTS(ubyte) CASTS(int) CASTS(longlong) CASTS(float) CASTS(double)
+CAST(bool, ubyte) CASTS(bool) CASTS(ubyte) CASTS(int) CASTS(longlong) CASTS(float) CASTS(double)
 
 static const struct {
     int from, to;
@@ -138,7 +138,7 @@ static const struct {
 } casts[] = {
 #define ENTRIES(FROM, NUMBER)                                                                     \
     {NUMBER, NPY_FLOAT, cast_##FROM##_to_float}, {NUMBER, NPY_DOUBLE, cast_##FROM##_to_double}
-    ENTRIES(bool, NPY_BOOL),     ENTRIES(ubyte, NPY_UBYTE), ENTRIES(int, NPY_INT),
+    {NPY_BOOL, NPY_UBYTE, cast_bool_to_ubyte}, ENTRIES(bool, NPY_BOOL), ENTRIES(ubyte, NPY_UBYTE), ENTRIES(int, NPY_INT),
     ENTRIES(longlong, NPY_LONGLONG), ENTRIES(float, NPY_FLOAT), ENTRIES(double, NPY_DOUBLE),
 };
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from funcnn.compiled.fusion import EXACT
 from funcnn.compiled.tape import Operation, View, in_rows
 from funcnn.ops.matmul import multiply
 from funcnn.types import Shape
@@ -53,10 +54,9 @@ def _without_head(operation: Operation, place: Place) -> Iterator[tuple[int, Wor
     elif kind in ("item", "set") or function is np.take:
         yield _pick(operation, place)
     elif function in (np.matmul, multiply):
-        a, b = inputs
-        yield LOOP, _product(a, b, out, place)
+        yield from _products((*inputs, out), place)
     elif isinstance(function, np.ufunc) and function.signature is None:
-        if keywords:
+        if keywords not in ((), (("dtype", out.dtype),)):
             raise NotKnownError
         yield from _calls(function, (*inputs, out), place)
     else:
@@ -71,6 +71,8 @@ def _calls(
 ) -> Iterator[tuple[int, Words]]:
     shape = operands[-1].shape
     axes = _axes(shape, [_steps_in(view, shape) for view in operands])
+    if function not in EXACT and len(axes) > 1:  # their bits may depend on how NumPy goes
+        raise NotKnownError
     yield from _loops(_loop(function, [view.dtype for view in operands]), operands, axes, place)
 
 
@@ -102,9 +104,10 @@ def _steps_in(view: View, shape: Shape) -> list[int]:
 
 
 def _axes(shape: Shape, steps: list[list[int]]) -> list[_Axis]:
-    """The axes of a loop from the inner one out, as few as will do; at least one."""
+    """The axes of a loop from the inner one out, in the order in memory, as few as will do."""
     axes: list[_Axis] = []
-    for axis in reversed(range(len(shape))):
+    reach = [sum(abs(of_one[axis]) for of_one in steps) for axis in range(len(shape))]
+    for axis in sorted(range(len(shape)), key=lambda axis: (reach[axis], -axis)):
         size, step = shape[axis], [of_one[axis] for of_one in steps]
         if size == 1:
             continue
@@ -163,18 +166,25 @@ def _copy(to: View, source: View, place: Place) -> Iterator[tuple[int, Words]]:
 # --- others ----------------------------------------------------------------------------------
 
 
-def _product(a: View, b: View, out: View, place: Place) -> Words:
-    if not len(a.shape) == len(b.shape) == len(out.shape) == 2:
+def _products(operands: tuple[View, View, View], place: Place) -> Iterator[tuple[int, Words]]:
+    """Of matrices, `(..., M, K)` and `(..., K, N)`."""
+    a, b, out = operands
+    if min(len(view.shape) for view in operands) < 2 or 0 in out.shape:
         raise NotKnownError
-    sizes = [1, *a.shape, b.shape[1]]  # how many products; rows, inner, columns
+    stack = out.shape[:-2]
+    outer = _axes(stack, [_steps_in(_without_matrix(view), stack) for view in operands])
+    sizes = [1, *a.shape[-2:], b.shape[-1]]  # how many products; rows, inner, columns
     # NumPy's loop looks at the steps for how to call BLAS; along an axis of one entry it is told 0.
     steps = [0, 0, 0]
-    for view in (a, b, out):
-        steps += [
-            step if size > 1 else 0 for size, step in zip(view.shape, view.strides, strict=True)
-        ]
-    loop = _loop(np.matmul, [a.dtype, b.dtype, out.dtype])
-    return _loop_words(loop, (a, b, out), sizes, steps, [], place)
+    for view in operands:
+        for size, step in zip(view.shape[-2:], view.strides[-2:], strict=True):
+            steps.append(step if size > 1 else 0)
+    loop = _loop(np.matmul, [view.dtype for view in operands])
+    yield LOOP, _loop_words(loop, operands, sizes, steps, outer, place)
+
+
+def _without_matrix(view: View) -> View:
+    return view._replace(shape=view.shape[:-2], strides=view.strides[:-2])
 
 
 def reduced_axes(operation: Operation) -> list[int]:

@@ -20,7 +20,18 @@ import numpy as np
 
 from funcnn.compiled.fusion import EXACT
 from funcnn.compiled.instructions import reduced_axes
-from funcnn.compiled.tape import BLOCK, Buffer, Operation, View, array_at, span, views_of, written
+from funcnn.compiled.tape import (
+    BLOCK,
+    NESTED,
+    Buffer,
+    Operation,
+    View,
+    array_at,
+    flattened,
+    span,
+    views_of,
+    written,
+)
 from funcnn.ops.matmul import multiply
 from funcnn.threads import single_threaded_blas
 from funcnn.types import Array
@@ -51,8 +62,8 @@ def phases_of(operations: Sequence[Operation], lanes: int, buffers: list[Buffer]
 
 def work_of(operation: Operation) -> int:
     """The elements that an operation goes through, or what takes the same time."""
-    if operation.kind == "blocks":
-        return sum(map(work_of, operation.inputs[0]))
+    if operation.kind in NESTED:
+        return sum(work_of(inner) for branch in operation.inputs for inner in branch)
     if operation.function in (np.matmul, multiply):
         a, b = operation.inputs
         return int(math.prod(a.shape) * b.shape[-1] // PER_ELEMENT)
@@ -75,7 +86,7 @@ def _bands(operations: Iterable[Operation], lanes: int) -> _Bands:
     for rows, alike in by_rows.items():
         if lanes == 1 or max(map(work_of, alike)) < LEAST_WORK:
             continue
-        products = [operation for operation in alike if _is_product(operation)]
+        products = [op for op in alike if _is_product(op) and len(op.out.shape) == 2]
         for grain in GRAINS if products else (BOUNDARY if rows >= BLOCK else 1,):
             cuts = *(rows * lane // lanes // grain * grain for lane in range(lanes)), rows
             divides = all(start < stop for start, stop in pairwise(cuts))
@@ -90,18 +101,18 @@ def _is_product(operation: Operation) -> bool:
 
 
 def _rows(operation: Operation) -> int | None:
-    """Into how many rows it can be divided, each of that need a row of each input or all of it."""
+    """Into how many rows it can be divided, each of a row of every input, or of all of it."""
     if operation.kind == "blocks":
         return _rows(operation.inputs[0][0])
     out, function = operation.out, operation.function
     if operation.kind not in ("call", "copy") or not out.shape or out.shape[0] < 2:
         return None
-    if _is_product(operation):
+    if _is_product(operation) and len(out.shape) == 2:
         a, b = operation.inputs
         # A matrix times its own transpose is for another function of BLAS.
         return out.shape[0] if a.buffer != b.buffer else None
-    if operation.kind == "copy" or function in EXACT:
-        return int(out.shape[0])
+    if operation.kind == "copy" or function in EXACT or _is_product(operation):
+        return int(out.shape[0]) if out.strides[0] == max(out.strides) else None
     if isinstance(function, np.ufunc):
         return out.shape[0] if _function_keeps_bits(function, out.dtype) else None
     if function is np.take or 0 in reduced_axes(operation):
@@ -123,12 +134,15 @@ def _band(operation: Operation, start: int, stop: int) -> Operation:
         return view._replace(offset=offset, shape=(stop - start, *view.shape[1:]))
 
     first, *others = operation.inputs
-    parts = others if _is_product(operation) else map(part, others)
+    is_matrix = _is_product(operation) and rank == 2
+    parts = others if is_matrix else map(part, others)
     return operation._replace(inputs=(part(first), *parts), out=part(operation.out))
 
 
 def _units(operation: Operation, bands: _Bands, buffers: list[Buffer]) -> list[Lane]:
     """What becomes of an operation: all of it, or a band for each lane; each several operations."""
+    if operation.kind == "fork":  # it was divided by its shape
+        return [tuple(flattened([operation]))]
     rows = _rows(operation)
     cuts = None if rows is None else bands.get(rows)
     whole = [operation] if cuts is None else [_band(operation, *ends) for ends in pairwise(cuts)]

@@ -11,6 +11,7 @@ What is given out lies in memory that nobody else writes into.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from funcnn._blas import blas_libraries
 from funcnn.compiled.blas import needs_one_thread
 from funcnn.compiled.fusion import fused
 from funcnn.compiled.native import GuardError
@@ -42,6 +43,16 @@ class Program(NamedTuple):
     arena_bytes: int
 
 
+def _lanes() -> int:
+    """Into how many lanes a replay is divided."""
+    # Another library may go by the number of threads that each thread has set for itself.
+    obeys = all(
+        library.internal_api == "openblas" and getattr(library, "threading_layer", "") == "pthreads"
+        for library in blas_libraries()
+    )
+    return min(available_cores(), MOST_LANES) if obeys else 1
+
+
 def compile_tape(tape: Tape, first: int, *, native: bool) -> Program:
     """The replay of a tape, whose `first` inputs are the leaves of the first argument.
 
@@ -49,7 +60,7 @@ def compile_tape(tape: Tape, first: int, *, native: bool) -> Program:
     """
     written = fused(settled(tape, first))
     if native:
-        written = in_segments(written, min(available_cores(), MOST_LANES))
+        written = in_segments(written, _lanes())
     writer = Writer(written, first)
     exec(compile(writer.source, "<a recorded step>", "exec"), writer.bound)
     replay: Replay = writer.bound["replay"]

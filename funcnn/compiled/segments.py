@@ -23,12 +23,16 @@ from funcnn.compiled.tape import (
     Slot,
     Tape,
     View,
+    flattened,
+    in_rows,
     span,
     views,
     views_of,
     written,
 )
 
+MOST_OF_A_FORK = 8
+"""Of a fork, which Python does on several threads, one part in so many may be left to one."""
 LEAST_RUN = 3
 """So many operations are worth a call of the interpreter."""
 
@@ -99,6 +103,24 @@ class _Explicit:
         done: list[Operation] = []
         known: list[bool] = []
         for operation in given:
+            if operation.kind == "fork":
+                parts, are_known = self.operations(tuple(flattened([operation])))
+                by_python = sum(
+                    work_of(part)
+                    for part, is_known in zip(parts, are_known, strict=True)
+                    if not is_known
+                )
+                if by_python * MOST_OF_A_FORK <= work_of(operation):
+                    # What was divided by its shape stays in one piece each.
+                    done += [
+                        Operation("fork", None, ((part,),)) if is_known else part
+                        for part, is_known in zip(parts, are_known, strict=True)
+                    ]
+                    known += are_known
+                    continue
+                done.append(operation)
+                known.append(False)
+                continue
             count = len(self.buffers)
             numbers: list[Operation] = []
             try:
@@ -123,7 +145,7 @@ class _Explicit:
     def _known_call(
         self, operation: Operation, numbers: list[Operation], in_blocks: bool
     ) -> Iterator[Operation]:
-        kind, function, inputs, out, _, _ = operation
+        kind, function, inputs, out, _, _ = operation = _as_copy(operation)
         if kind == "guard" and not (isinstance(inputs[0], View) and inputs[0].dtype == np.bool_):
             raise NotKnownError
         if kind not in ("call", "copy", "item", "set", "guard"):
@@ -173,8 +195,21 @@ class _Explicit:
         return Operation("copy", None, (view,), out, errors=operation.errors)
 
 
+def _as_copy(operation: Operation) -> Operation:
+    """A reshape that NumPy makes an array for, as the copy that it is."""
+    _, function, inputs, out, keywords, errors = operation
+    is_copy = function is np.reshape and not keywords and in_rows(out)
+    if not is_copy or not isinstance(inputs[0], View):
+        return operation
+    strides = np.empty(inputs[0].shape, out.dtype).strides
+    to = out._replace(shape=inputs[0].shape, strides=strides)
+    return Operation("copy", None, inputs[:1], to, errors=errors)
+
+
 def _loop_dtypes(operation: Operation) -> list[np.dtype[Any]]:
     """The dtypes of the inputs of the loop that NumPy takes for a call."""
+    if operation.keywords:  # dtype: see `instructions`
+        return [operation.out.dtype for _ in operation.inputs]
     given = [
         value.dtype if isinstance(value, (View, np.generic)) else _weak(value)
         for value in operation.inputs

@@ -155,8 +155,9 @@ def span(view: View) -> tuple[int, int]:
     """Where in its buffer a view's bytes begin and end."""
     if 0 in view.shape:
         return view.offset, view.offset
-    reach = sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
-    return view.offset, view.offset + reach + view.dtype.itemsize
+    steps = [(n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)]
+    before, after = (sum(pick(0, step) for step in steps) for pick in (min, max))
+    return view.offset + before, view.offset + after + view.dtype.itemsize
 
 
 def moved(operand: Any, moves: Mapping[int, tuple[int, int]]) -> Any:
