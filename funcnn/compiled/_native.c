@@ -3,7 +3,7 @@
    `instructions.py` writes a program, which is an array of 64-bit words, and says there what a
    recording is made of. Here the words are read, in order, by `run_lane`; nothing else is decided.
 
-       lanes, phases, starts[phases * lanes + 1], instructions...
+       lanes, phases, is_short, starts[phases * lanes + 1], instructions...
 
    A phase is done when all of its lanes are. The lanes of a phase touch no memory that another of
    them writes, so that each is for whichever thread comes first, and the bits do not depend on the
@@ -24,6 +24,7 @@
 #include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -31,8 +32,9 @@
 
 typedef int64_t word;
 
+enum { LANES, PHASES, IS_SHORT, STARTS };
 enum { LOOP, MOVE, GATHER, SCATTER, GUARD };
-enum { MOST_ARRAYS = 512, MOST_OPERANDS = 8 };
+enum { MOST_OPERANDS = 8 };
 
 /* What a run finds: four bits of raised flags for each errstate, and the two that end a replay. */
 #define OTHER_BRANCH ((word)1 << 60)
@@ -218,7 +220,7 @@ static int do_a_lane(int is_helper)
     } while (!atomic_compare_exchange_weak(&team.ticket, &ticket, ticket - 1));
     if (is_helper)
         fesetenv(&team.environment);
-    const word *program = team.program, *start = program + 2 + team.phase * program[0];
+    const word *program = team.program, *start = program + STARTS + team.phase * program[LANES];
     start += LANES_LEFT(ticket) - 1;
     word found = run_lane(program + start[0], program + start[1], team.arrays);
     if (found)
@@ -249,19 +251,25 @@ static void *help(void *unused)
 
 static void call_helpers(word count)
 {
+    if (team.helpers >= count)
+        return;
+    sigset_t all, before; /* signals are for the threads of Python */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (team.helpers < count && team.helpers < MOST_HELPERS) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, help, NULL))
-            return; /* the system has none to give: fewer will do */
+            break; /* the system has none to give: fewer will do */
         pthread_detach(thread);
         team.helpers++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* All lanes of a phase, with whoever helps. */
 static void run_phase(const word *program, word phase, char *const *arrays)
 {
-    word lanes = program[0];
+    word lanes = program[LANES];
     team.program = program, team.arrays = arrays, team.phase = phase;
     atomic_store(&team.done, 0);
     uint64_t number = (atomic_load(&team.ticket) >> 16) + 1;
@@ -282,8 +290,8 @@ static void run_phase(const word *program, word phase, char *const *arrays)
 
 static word run_program(const word *program, char *const *arrays, word threads)
 {
-    word lanes = program[0], phases = program[1], found = 0;
-    const word *start = program + 2;
+    word lanes = program[LANES], phases = program[PHASES], found = 0;
+    const word *start = program + STARTS;
     if (lanes == 1 || threads == 1 || pthread_mutex_trylock(&team.taken)) {
         for (word i = 0; i < phases * lanes; i++)
             found |= run_lane(program + start[i], program + start[i + 1], arrays);
@@ -326,10 +334,9 @@ static PyObject *run(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (count != 3 || !PyBytes_Check(args[0]) || !PyTuple_Check(args[1]))
         return PyErr_Format(PyExc_TypeError, "run(program, arrays, threads)");
     const word *program = (const word *)PyBytes_AS_STRING(args[0]);
-    char *arrays[MOST_ARRAYS] = {NULL}; /* the first is for addresses that stay what they are */
     Py_ssize_t given = PyTuple_GET_SIZE(args[1]);
-    if (given >= MOST_ARRAYS)
-        return PyErr_Format(PyExc_ValueError, "%zd arrays are too many", given);
+    char *arrays[given + 1];
+    arrays[0] = NULL; /* for addresses that stay what they are */
     for (Py_ssize_t i = 0; i < given; i++) {
         PyObject *array = PyTuple_GET_ITEM(args[1], i);
         if (!PyArray_Check(array) || !PyArray_ISALIGNED((PyArrayObject *)array))
@@ -340,7 +347,7 @@ static PyObject *run(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (threads == -1 && PyErr_Occurred())
         return NULL;
     word found;
-    if (threads == 1) /* so little to do that others may wait for the interpreter's lock */
+    if (program[IS_SHORT]) /* others may wait for the interpreter's lock so long */
         found = run_program(program, arrays, 1);
     else {
         Py_BEGIN_ALLOW_THREADS

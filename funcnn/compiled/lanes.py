@@ -42,6 +42,8 @@ LEAST_WORK = 20_000
 """Elements of an operation, some five microseconds, from which on its rows are divided."""
 PER_ELEMENT = 16
 """Multiply-adds of a product that take the time of an element."""
+CACHED = 1 << 11
+"""Elements: several arrays of so many stay in the first of a core's caches."""
 BOUNDARY = 16
 """Elements: what is divided in others begins with a line of the cache."""
 
@@ -162,8 +164,8 @@ def _in_blocks(calls: Lane, own: set[int], buffers: list[Buffer]) -> Iterator[Op
     size = math.prod(calls[0].out.shape)
     mine = {number: len(buffers) + i for i, number in enumerate(sorted(own))}
     buffers += [buffers[number] for number in mine]
-    for start in range(0, size, BLOCK):
-        count = min(BLOCK, size - start)
+    for start in range(0, size, CACHED):
+        count = min(CACHED, size - start)
 
         def block(view: View, start: int = start, count: int = count) -> View:
             if not view.shape:

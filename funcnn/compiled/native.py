@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from funcnn.compiled.instructions import MOST_ERRSTATES, instructions, interpreter
+from funcnn.compiled.lanes import work_of
 from funcnn.compiled.tape import Operation, View
 from funcnn.threads import thread_count
 from funcnn.types import Array
 
 VARIABLE = "FUNCNN_NATIVE"
 """Set to 0, it has steps replayed by NumPy alone."""
+SHORT = 20_000
+"""Elements, some five microseconds: so long a run may keep the interpreter's lock."""
 FLAGS = "divide", "over", "under", "invalid"
 """In the order of their bits."""
 OTHER_BRANCH = 1 << 60
@@ -41,8 +44,15 @@ class Run:
                 for instruction in instructions(inner, place, self._errstate(inner.errors)):
                     words += instruction
         starts.append(len(words))
-        head = 2 + len(starts)
-        program = [self._lanes, len(phases), *(start + head for start in starts), *words]
+        head = 3 + len(starts)
+        work = sum(map(work_of, phases))
+        program = [
+            self._lanes,
+            len(phases),
+            int(work < SHORT),
+            *(start + head for start in starts),
+            *words,
+        ]
         self._program = np.array(program, np.int64).tobytes()
 
     def _errstate(self, errors: tuple[tuple[str, str], ...]) -> int:
