@@ -103,6 +103,7 @@ class _Explicit:
         done: list[Operation] = []
         known: list[bool] = []
         for operation in given:
+            count = len(self.buffers)
             if operation.kind == "fork":
                 parts, are_known = self.operations(tuple(flattened([operation])))
                 by_python = sum(
@@ -118,22 +119,26 @@ class _Explicit:
                     ]
                     known += are_known
                     continue
+                self._forget(count)
                 done.append(operation)
                 known.append(False)
                 continue
-            count = len(self.buffers)
             numbers: list[Operation] = []
             try:
                 parts = list(self._known(operation, numbers))
             except NotKnownError:
-                del self.buffers[count:]
-                self._views = {k: v for k, v in self._views.items() if v.buffer < count}
+                self._forget(count)
                 done.append(operation)
                 known.append(False)
                 continue
             done += [*numbers, *parts]
             known += [False] * len(numbers) + [True] * len(parts)
         return done, known
+
+    def _forget(self, count: int) -> None:
+        """All buffers but so many, as what would write into the others is not done."""
+        del self.buffers[count:]
+        self._views = {k: v for k, v in self._views.items() if v.buffer < count}
 
     def _known(self, operation: Operation, numbers: list[Operation]) -> Iterator[Operation]:
         if operation.kind == "blocks":
@@ -155,7 +160,7 @@ class _Explicit:
             for value, dtype in zip(inputs, dtypes, strict=True):
                 view = self._array(value, dtype, numbers)
                 if view.dtype != dtype:
-                    yield (cast := self._cast(view, dtype, in_blocks, operation))
+                    yield (cast := _known(self._cast(view, dtype, in_blocks, operation)))
                     view = cast.out
                 operands.append(view)
             operation = operation._replace(inputs=tuple(operands))
@@ -163,11 +168,7 @@ class _Explicit:
             operation = operation._replace(inputs=(self._array(inputs[0], out.dtype, numbers),))
         elif getattr(function, "__self__", None) is np.add:
             operation = operation._replace(inputs=(*inputs, self._array(0, out.dtype, numbers)))
-        for _ in instructions(operation, lambda view: (0, 0), 0):
-            pass  # it may raise
-        if any(map(_overlaps, [operation])):
-            raise NotKnownError
-        yield operation
+        yield _known(operation)
 
     def _array(self, value: Any, dtype: np.dtype[Any], numbers: list[Operation]) -> View:
         """An operand as a view: a constant's, or that of where a number is written."""
@@ -195,10 +196,19 @@ class _Explicit:
         return Operation("copy", None, (view,), out, errors=operation.errors)
 
 
+def _known(operation: Operation) -> Operation:
+    """The same operation, if there are instructions for it: else it raises `NotKnownError`."""
+    for _ in instructions(operation, lambda view: (0, 0), 0):
+        pass
+    if _overlaps(operation):
+        raise NotKnownError
+    return operation
+
+
 def _as_copy(operation: Operation) -> Operation:
     """A reshape that NumPy makes an array for, as the copy that it is."""
     _, function, inputs, out, keywords, errors = operation
-    is_copy = function is np.reshape and not keywords and in_rows(out)
+    is_copy = function is np.reshape and len(inputs) == 2 and not keywords and in_rows(out)
     if not is_copy or not isinstance(inputs[0], View):
         return operation
     strides = np.empty(inputs[0].shape, out.dtype).strides
@@ -232,14 +242,15 @@ def _weak(value: Any) -> Any:
 
 
 def _overlaps(operation: Operation) -> bool:
-    """Whether an operation writes into some of what it reads, but not all: NumPy copies that."""
+    """Whether an operation writes into what it reads, where NumPy would copy that before."""
     out = operation.out
     if out is None or operation.kind in ("guard",):
         return False
+    by_element = isinstance(operation.function, np.ufunc) and operation.function.signature is None
     start, stop = span(out)
     for view in views(operation.inputs):
         other_start, other_stop = span(view)
         meets = view.buffer == out.buffer and start < other_stop and other_start < stop
-        if meets and (view != out or operation.kind != "call"):
+        if meets and (view != out or not by_element):
             return True
     return False
