@@ -176,7 +176,10 @@ class _Explicit:
             return value
         if type(value) not in (bool, int, float) and not isinstance(value, (Slot, np.generic)):
             raise NotKnownError
-        contents = b"" if isinstance(value, Slot) else np.asarray(value, dtype).tobytes()
+        try:
+            contents = b"" if isinstance(value, Slot) else np.asarray(value, dtype).tobytes()
+        except OverflowError:  # NumPy compares with numbers that no entry can have
+            raise NotKnownError from None
         key = value if isinstance(value, Slot) else contents, dtype
         if key not in self._views:
             kind: Place = "scratch" if isinstance(value, Slot) else "constant"
