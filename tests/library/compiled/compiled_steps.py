@@ -1,10 +1,15 @@
 """Plain steps and recorded ones beside each other, for the tests of this room."""
 
 import numpy as np
+import pytest
 from helpers import frozen
 
 import funcnn as fn
 from funcnn.compiled.proof import same_bits
+
+BY_NUMPY = pytest.mark.parametrize("way", ["numpy"], indirect=True)
+NATIVE = pytest.mark.parametrize("way", ["native"], indirect=True)
+"""Tests of one way alone."""
 
 MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
 OPTIMIZER = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
@@ -40,6 +45,18 @@ def assert_same_steps(steps, state, batches, replayed=True):
         assert list(metrics) == list(other_metrics)
         assert not replayed or compiled.why is None, f"step {number}: {compiled.why}"
     return other
+
+
+def programs_of(compiled):
+    """The programs that a compiled function replays."""
+    kinds = compiled._recordings._kinds.values()
+    return [program for kind in kinds for program in kind.programs]
+
+
+def assert_replayed(compiled, way):
+    """All of its programs are replayed this way, and there are some."""
+    ways = ["native" if program.is_native else "numpy" for program in programs_of(compiled)]
+    assert ways == [way] * max(1, len(ways))
 
 
 def read_only(batch):
