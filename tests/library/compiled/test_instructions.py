@@ -117,7 +117,7 @@ def test_entries_by_their_indices(data):
     drawn, dtype, kind = (
         Drawn(data),
         data.draw(dtypes),
-        data.draw(st.sampled_from("item set take".split())),
+        data.draw(st.sampled_from(["item", "set", "take"])),
     )
     length = data.draw(st.integers(1, 6))
     entry = drawn.shape(2, 3)
