@@ -14,6 +14,24 @@ NATIVE = pytest.mark.parametrize("way", ["native"], indirect=True)
 MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
 OPTIMIZER = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
 
+WIDE = fn.serial(fn.Dense(256), fn.Tanh(), fn.Dense(200), fn.Relu(), fn.Dense(10))
+"""Of batches of 64 x 200 the rows are divided among threads."""
+
+
+def wide_steps(count=10, seed=0, compiled=True, optimizer=OPTIMIZER):
+    """Such a step, its first state, and so many batches."""
+    step = steps_of(WIDE, fn.softmax_cross_entropy, optimizer)[compiled]
+    batches = list(classification((200,), classes=10, rows=64, count=count, seed=seed))
+    return step, first_state(WIDE, optimizer, (200,)), batches
+
+
+def after_wide_steps(count=10, seed=0, compiled=True):
+    """The state after them; a function that another process can import."""
+    step, state, batches = wide_steps(count, seed, compiled)
+    for batch in batches:
+        state, _ = step(state, batch)
+    return state
+
 
 def first_state(model=MODEL, optimizer=OPTIMIZER, shape=(6,), rng=None):
     """A state before the first step."""
