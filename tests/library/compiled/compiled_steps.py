@@ -5,6 +5,7 @@ import pytest
 from helpers import frozen
 
 import funcnn as fn
+from funcnn.compiled import native
 from funcnn.compiled.proof import same_bits
 
 BY_NUMPY = pytest.mark.parametrize("way", ["numpy"], indirect=True)
@@ -75,6 +76,21 @@ def assert_replayed(compiled, way):
     """All of its programs are replayed this way, and there are some."""
     ways = ["native" if program.is_native else "numpy" for program in programs_of(compiled)]
     assert ways == [way] * max(1, len(ways))
+
+
+def runs_of(compiled):
+    """What its programs do in C."""
+    found = [vars_of.values() for vars_of in (p.replay.__globals__ for p in programs_of(compiled))]
+    return [value for values in found for value in values if isinstance(value, native.Run)]
+
+
+def own_layer(function):
+    """What it does is seen, and so its cotangent."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        return function(x), lambda dy: ({}, dy)
+
+    return fn.Layer(lambda rng, shape: (shape, {}), apply)
 
 
 def read_only(batch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from funcnn.compiled import native, proof
+from funcnn.compiled import native, proof, replay
 
 
 @pytest.fixture(autouse=True, params=["numpy", "native"])
@@ -13,3 +13,9 @@ def way(request, monkeypatch):
     elif (why := native.why_not()) is not None:
         pytest.skip(why)
     return request.param
+
+
+@pytest.fixture
+def four_lanes(monkeypatch):
+    """As with four cores."""
+    monkeypatch.setattr(replay, "_lanes", lambda: 4)

@@ -209,6 +209,13 @@ class Drawn:
         return Memory(self.contents, self.slots)
 
 
+def turned(view):
+    """The same rows, the last one first."""
+    step = view.strides[0]
+    offset = view.offset + (view.shape[0] - 1) * step
+    return view._replace(offset=offset, strides=(-step, *view.strides[1:]))
+
+
 def elements(view):
     """The offsets of a view's elements in its buffer."""
     offsets = np.full(view.shape, view.offset)

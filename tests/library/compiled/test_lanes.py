@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from library.compiled.compiled_steps import NATIVE
-from library.compiled.memories import DTYPES, Memory, elements, numbers
+from library.compiled.memories import DTYPES, Memory, elements, numbers, turned
 
 from funcnn.compiled import lanes, segments
 from funcnn.compiled.lanes import phases_of
@@ -44,6 +44,11 @@ def operations(draw):
         first = draw(st.integers(0, WIDTH - columns))
         return rows_of(draw(buffer), draw(st.integers(0, ROWS - count)), count, columns, first)
 
+    def read(count, columns):
+        """Its rows may go backwards."""
+        one = some(count, columns)
+        return turned(one) if draw(st.integers(0, 3)) == 0 else one
+
     out = some(count, columns)
     kind = draw(
         st.sampled_from(
@@ -51,18 +56,18 @@ def operations(draw):
         )
     )
     if kind == "add":
-        return Operation("call", np.add, (some(count, columns), some(count, columns)), out)
+        return Operation("call", np.add, (read(count, columns), read(count, columns)), out)
     if kind == "in_place":
-        return Operation("call", np.multiply, (out, some(count, columns)), out)
+        return Operation("call", np.multiply, (out, read(count, columns)), out)
     if kind == "exp":
-        return Operation("call", np.tanh, (some(count, columns),), out)
+        return Operation("call", np.tanh, (read(count, columns),), out)
     if kind == "copy":
-        return Operation("copy", None, (some(count, columns),), out)
+        return Operation("copy", None, (read(count, columns),), out)
     if kind == "row":
         return Operation("call", np.subtract, (some(count, columns), some(1, columns)), out)
     if kind == "product":
         inner = draw(st.sampled_from([1, 4, 8]))
-        return Operation("call", np.matmul, (some(count, inner), some(inner, columns)), out)
+        return Operation("call", np.matmul, (read(count, inner), read(inner, columns)), out)
     if kind == "sum_rows":
         column = out._replace(shape=(count,), strides=out.strides[:1])
         return Operation("call", np.add.reduce, (some(count, 8),), column, (("axis", 1),))

@@ -13,6 +13,7 @@ from library.compiled.compiled_steps import (
     copied,
     first_state,
     mlp_steps,
+    own_layer,
     steps_of,
 )
 
@@ -184,13 +185,6 @@ def test_examples_of_no_weight_and_clipping_go_both_ways():
 
 
 # --- what is computed out of sight -----------------------------------------------------------
-
-
-def own_layer(function):
-    def apply(params, x, *, rng=None, train=False, wrt="both"):
-        return function(x), lambda dy: ({}, dy)
-
-    return fn.Layer(lambda rng, shape: (shape, {}), apply)
 
 
 OUT_OF_SIGHT = {
