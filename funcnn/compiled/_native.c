@@ -32,6 +32,7 @@
 
 typedef int64_t word;
 
+enum { LAYOUT = 1 /* another number for each other meaning of the words */ };
 enum { LANES, PHASES, IS_SHORT, STARTS };
 enum { LOOP, MOVE, GATHER, SCATTER, GUARD };
 enum { MOST_OPERANDS = 8 };
@@ -171,7 +172,7 @@ static word run_lane(const word *at, const word *end, char *const *arrays)
 
 /* --- threads ------------------------------------------------------------------------------ */
 
-enum { MOST_HELPERS = 15, PATIENCE = 100000 /* nanoseconds in which nobody goes to sleep */ };
+enum { MOST_HELPERS = 15, STACK = 8 << 20, PATIENCE = 100000 /* nanoseconds in which nobody goes to sleep */ };
 
 static struct {
     pthread_mutex_t taken; /* by the one thread whose program has the helpers */
@@ -254,15 +255,19 @@ static void call_helpers(word count)
     if (team.helpers >= count)
         return;
     sigset_t all, before; /* signals are for the threads of Python */
+    pthread_attr_t attributes;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK); /* on some systems it is too small for BLAS */
     while (team.helpers < count && team.helpers < MOST_HELPERS) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, help, NULL))
+        if (pthread_create(&thread, &attributes, help, NULL))
             break; /* the system has none to give: fewer will do */
-        pthread_detach(thread);
         team.helpers++;
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -410,5 +415,8 @@ PyMODINIT_FUNC PyInit__native(void)
     import_umath();
     if (pthread_atfork(NULL, NULL, begin_as_child))
         return PyErr_NoMemory();
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    if (module)
+        PyModule_AddIntConstant(module, "LAYOUT", LAYOUT);
+    return module;
 }

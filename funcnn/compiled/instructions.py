@@ -4,6 +4,7 @@ An operand stands in them as two words, the number of an array and an address in
 whoever places the buffers says.
 """
 
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,13 +16,8 @@ from funcnn.compiled.tape import Operation, View, in_rows
 from funcnn.ops.matmul import multiply
 from funcnn.types import Shape
 
-interpreter: Any
-"""The module in C; None where it was not compiled."""
-try:
-    from funcnn.compiled import _native as interpreter
-except ImportError:
-    interpreter = None
-
+LAYOUT = 1
+"""The meaning of the words: `_native.c` has the same number."""
 LOOP, MOVE, GATHER, SCATTER, GUARD = range(5)
 MOST_ERRSTATES = 15
 """So many kinds of `numpy.errstate` have their bits in what a run says of raised flags."""
@@ -30,6 +26,22 @@ REDUCED = {np.add, np.maximum, np.minimum}
 Words = list[int]
 Place = Callable[[View], tuple[int, int]]
 """The two words of an operand."""
+
+
+def _interpreter() -> tuple[Any, str | None]:
+    """The module in C, or why there is none."""
+    try:
+        module = importlib.import_module("funcnn.compiled._native")
+    except ModuleNotFoundError:
+        return None, "the file in C was not compiled"
+    except Exception as error:
+        return None, f"the file in C does not load: {error}"
+    if getattr(module, "LAYOUT", None) != LAYOUT:
+        return None, "the file in C was compiled for another version: install funcnn again"
+    return module, None
+
+
+interpreter, why_no_interpreter = _interpreter()
 
 
 class NotKnownError(Exception):

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from funcnn.compiled.instructions import MOST_ERRSTATES, instructions, interpreter
+from funcnn.compiled.instructions import (
+    MOST_ERRSTATES,
+    instructions,
+    interpreter,
+    why_no_interpreter,
+)
 from funcnn.compiled.lanes import work_of
 from funcnn.compiled.tape import Operation, View
 from funcnn.threads import thread_count
@@ -89,7 +94,7 @@ def why_not() -> str | None:
     if os.environ.get(VARIABLE) == "0":
         return f"{VARIABLE}=0"
     if interpreter is None:
-        return "the file in C was not compiled"
+        return why_no_interpreter
     try:
         _check()
     except Exception as error:
