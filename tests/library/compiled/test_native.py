@@ -22,7 +22,9 @@ from library.compiled.compiled_steps import (
     assert_same_steps,
     classification,
     first_state,
+    own_layer,
     programs_of,
+    runs_of,
     steps_of,
     wide_steps,
 )
