@@ -1,5 +1,8 @@
 """Single operations by the interpreter in C: the bits of NumPy, or it does not know them."""
 
+import contextlib
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -7,7 +10,8 @@ from hypothesis import strategies as st
 from library.compiled.compiled_steps import NATIVE
 from library.compiled.memories import DTYPES, GUARD, Drawn, Memory, assert_same, native
 
-from funcnn.compiled.native import Run
+from funcnn.compiled.instructions import MOST_ERRSTATES
+from funcnn.compiled.native import GuardError, Run
 from funcnn.compiled.tape import Operation, View
 from funcnn.ops.matmul import multiply
 
@@ -239,3 +243,32 @@ def test_flags_that_were_raised_before_are_not_a_runs_own():
 @pytest.mark.parametrize("name", NOT_KNOWN)
 def test_not_known(name):
     assert not assert_same(NOT_KNOWN[name], memory_of(NOT_KNOWN[name]))
+
+
+@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("truth", [True, False])
+def test_guards(truth, found):
+    memory = Memory([bytes([found])])
+    guard = Operation("guard", truth, (View(0, 0, (), (), DTYPES["?"]),))
+    with contextlib.nullcontext() if truth == found else pytest.raises(GuardError):
+        memory.run(native((guard,)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_each_operation_has_its_own_errstate(count):
+    """Of many kinds the last ones have theirs together: more may be raised, but never less."""
+    memory = Memory([np.full(4, 1e30, np.float32).tobytes(), bytes(16)])
+    square = call(np.multiply, view(0, (4,)), view(0, (4,)), view(1, (4,)))
+    kinds = itertools.product(["ignore", "raise", "warn"], repeat=3)
+    states = [tuple(zip(("divide", "under", "invalid"), kind, strict=True)) for kind in kinds]
+    others = [square._replace(errors=(("over", "ignore"), *states[i])) for i in range(count)]
+    others += [call(np.negative, view(0, (4,)), view(1, (4,)))] * 2
+    with np.errstate(all="raise"):
+        if count < MOST_ERRSTATES:
+            memory.run(native(tuple(others)))
+        for position in range(len(others)):
+            listed = [*others[:position], square, *others[position:]]
+            with pytest.raises(FloatingPointError, match="over"):
+                memory.run(native(tuple(listed)))
+        with np.errstate(over="ignore"):
+            memory.run(native((*others, square)))

@@ -112,7 +112,7 @@ def test_what_has_objects_is_not_for_c(name):
 
 
 SCRIPT = """
-import sys
+import os, sys, types
 {before}
 from funcnn.compiled import native
 from library.compiled.compiled_steps import assert_replayed, assert_same_steps, wide_steps
@@ -123,18 +123,21 @@ assert_replayed(steps[1], "numpy")
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "variable", "why"),
-    [
-        ("", "0", "FUNCNN_NATIVE=0"),
-        ("sys.modules['funcnn.compiled._native'] = None", "1", "the file in C was not compiled"),
-    ],
-)
-def test_without_c_steps_are_replayed_by_numpy(before, variable, why):
+NAME = "sys.modules['funcnn.compiled._native']"
+WITHOUT_C = {
+    "FUNCNN_NATIVE=0": "os.environ['FUNCNN_NATIVE'] = '0'",
+    "the file in C was not compiled": f"{NAME} = None",
+    "the file in C was compiled for another version: install funcnn again": f"{NAME} = types",
+}
+"""What is done before the import, and what is said of it."""
+
+
+@pytest.mark.parametrize("why", WITHOUT_C)
+def test_without_c_steps_are_replayed_by_numpy(why):
     paths = os.pathsep.join([str(path) for path in sys.path if path])
     ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(before=before)],
-        env=os.environ | {"FUNCNN_NATIVE": variable, "PYTHONPATH": paths},
+        [sys.executable, "-c", SCRIPT.format(before=WITHOUT_C[why])],
+        env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
         text=True,
         timeout=HANG,

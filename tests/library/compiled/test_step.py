@@ -8,6 +8,7 @@ import pytest
 from library.compiled.compiled_steps import (
     MODEL,
     OPTIMIZER,
+    assert_replayed,
     assert_same_steps,
     classification,
     copied,
@@ -505,13 +506,15 @@ def test_two_threads_with_one_step():
     assert same_bits(expected, in_threads(3, lambda i: trained(compiled, i)))
 
 
-def test_two_models_in_two_threads():
+def test_two_models_in_two_threads(way):
     models = [MODEL, fn.serial(fn.Dense(40), fn.Tanh(), fn.Dense(3))]
     pairs = [steps_of(model, fn.softmax_cross_entropy, OPTIMIZER) for model in models]
     expected = [trained(pairs[i][0], i, models[i]) for i in range(2)]
     given = in_threads(2, lambda i: trained(pairs[i][1], i, models[i]))
     assert same_bits(expected, given)
     assert [compiled.why for _, compiled in pairs] == [None, None]
+    for _, compiled in pairs:
+        assert_replayed(compiled, way)
 
 
 def test_a_plain_step_beside_a_recording_sees_nothing_of_it():
