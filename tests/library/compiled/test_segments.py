@@ -125,6 +125,13 @@ def test_what_needs_nothing_of_python_goes_first():
     )
 
 
+def test_a_number_of_what_c_computes_waits_for_it():
+    fill = Operation("call", np.add, (view(0), 1.0), view(0))
+    first = Operation("host", added, (Slot(0), view(0)), Slot(2))
+    scaled = Operation("call", np.multiply, (view(1), Slot(2)), view(1))
+    assert assert_same_tape(tape_of(fill, first, scaled, slots=3), 2) == 2
+
+
 def test_a_fork_that_is_left_to_python_leaves_its_numbers_to_none():
     """A number of it that is used after it is written where C reads it."""
     assert assert_same_tape(tape_of(Operation("fork", None, ((SCALED,), (SUMS,))), LAST), 2) == 1
