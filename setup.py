@@ -1,10 +1,13 @@
 """Three folders of the tree are one package: `funcnn`, with `funcnn.cli` and `funcnn.experiments`.
 
 Setuptools cannot put a prefix before the packages that it finds by itself; all else is in
-`pyproject.toml`.
+`pyproject.toml`, but for the one file in C, which is left out where nothing can compile it.
 """
 
-from setuptools import find_packages, setup
+import os
+
+import numpy as np
+from setuptools import Extension, find_packages, setup
 from setuptools.command import editable_wheel
 
 FOLDERS = {"funcnn": "funcnn", "funcnn.cli": "cli", "funcnn.experiments": "experiments"}
@@ -17,7 +20,17 @@ if hasattr(editable_wheel, "_FINDER_TEMPLATE"):
         "sys.meta_path.append(", "sys.meta_path.insert(0, "
     )
 
+native = Extension(
+    "funcnn.compiled._native",
+    ["funcnn/compiled/_native.c"],
+    include_dirs=[np.get_include()],
+    libraries=["m"],
+    extra_link_args=["-pthread"],
+    optional=True,
+)
+
 setup(
+    ext_modules=[native] if os.name == "posix" else [],  # it has POSIX's threads
     package_dir=FOLDERS,
     packages=[
         *FOLDERS,

@@ -30,7 +30,8 @@ from funcnn.experiments.training.target import Target
     "--peer",
     multiple=True,
     type=click.Choice(list(PEERS)),
-    help="[default: all that are installed]",
+    help="funcnn-recorded has its steps replayed by NumPy, funcnn-native in C. [default: all that "
+    "can take part here]",
 )
 @click.option(
     "--measure",

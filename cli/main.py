@@ -172,9 +172,14 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) 
     click.echo(f"funcnn, version {fn.__version__}")
     if ctx.params["verbose"]:
         from funcnn.experiments.bench.peers import PACKAGES
-        from funcnn.experiments.system.machine import describe_machine, in_one_line, same_bits
+        from funcnn.experiments.system.machine import (
+            describe_machine,
+            in_one_line,
+            recorded_steps,
+            same_bits,
+        )
 
-        for line in (in_one_line(describe_machine(PACKAGES)), *same_bits()):
+        for line in (in_one_line(describe_machine(PACKAGES)), *same_bits(), recorded_steps()):
             click.echo(line)
     ctx.exit()
 
@@ -184,7 +189,8 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, asked: bool) 
     "--verbose",
     is_flag=True,
     is_eager=True,  # so that --version knows of it
-    help="With --version: also of what it works with, and when its results have the same bits.",
+    help="With --version: also of what it works with, when its results have the same bits, and how "
+    "recorded steps are replayed.",
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, callback=_print_version, help="Say which it is."

@@ -70,9 +70,9 @@ class Row(NamedTuple):
 class Benchmark:
     """A comparison in a folder of its own: results.csv, results.png and machine.txt.
 
-    net, peer, measure: names; none means all nets, all peers that are installed, the step. Raises
-    `InputError` if a peer is asked for that is not installed, if no peer can do any of the nets,
-    and as `new_folder`.
+    net, peer, measure: names; none means all nets, all peers that can take part, the step. Raises
+    `InputError` if a peer is asked for that cannot, if no peer can do any of the nets, and as
+    `new_folder`.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Benchmark:
         threads: int = THREADS,
         out: Path | None = None,
     ) -> None:
+        missing = {name: why for name in PEERS if (why := PEERS[name].why_not)}
         for name in peer:
-            if not PEERS[name].installed:
-                package = PEERS[name].package
-                raise InputError(f"--peer {name}: {package} is not installed (pip has it)")
+            if name in missing:
+                raise InputError(f"--peer {name}: {missing[name]}")
         self._nets = list(dict.fromkeys(net)) or list(NETS)
         self._measures = list(dict.fromkeys(measure)) or ["step"]
-        self._peers = [name for name in PEERS if PEERS[name].installed and name in (peer or PEERS)]
-        self._missing = [] if peer else [name for name in PEERS if not PEERS[name].installed]
+        self._peers = [name for name in PEERS if name in (peer or {*PEERS} - {*missing})]
+        self._missing = {} if peer else missing
         if not any(self._peers_of(net) for net in self._nets):
             raise InputError(
                 f"--peer {', '.join(self._peers)} cannot do --net {', '.join(self._nets)}"
@@ -120,8 +120,8 @@ class Benchmark:
         self._callback.run_begin(self.folder.name, self._turns, 0)
         if is_busy(self.machine):
             self._note(f"the machine is busy, load {self.machine['load']}: ratios mean little")
-        for name in self._missing:
-            self._note(f"{name} is left out: it is not installed")
+        for name, why in self._missing.items():
+            self._note(f"{name} is left out: {why}")
         try:
             for net in self._nets:
                 for measure in self._measures:
@@ -253,7 +253,8 @@ class WorkerProcess(ModuleProcess):
     """A process that measures one peer."""
 
     def __init__(self, peer: str, threads: int) -> None:
-        super().__init__("bench.worker", peer, str(threads))
+        environment = PEERS[peer].environment
+        super().__init__("bench.worker", peer, str(threads), environment=environment)
 
     def measure(self, net: str, measure: str, seconds: float) -> float:
         """The cost of what was asked for. Raises `WorkerError` if there is none."""

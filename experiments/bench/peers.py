@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from funcnn.compiled import native
 from funcnn.experiments.bench.nets import Net
 from funcnn.types import Array
 
@@ -42,6 +43,8 @@ class Peer(NamedTuple):
     package: str
     """What pip calls that."""
     options: Mapping[str, Any] = {}
+    native: bool | None = None
+    """Whether it replays recorded steps in C; None: it has none."""
     dense: bool = True
     images: bool = True
     binary: bool = True
@@ -51,9 +54,18 @@ class Peer(NamedTuple):
         return (self.images if net.channels else self.dense) and (self.binary or not net.binary)
 
     @property
-    def installed(self) -> bool:
-        """Whether what it needs is installed."""
-        return importlib.util.find_spec(self.needs) is not None
+    def why_not(self) -> str | None:
+        """Why it cannot take part here; None: it can."""
+        if importlib.util.find_spec(self.needs) is None:
+            return f"{self.package} is not installed (pip has it)"
+        if self.native and (reason := native.why_not()):
+            return f"recorded steps are replayed by NumPy here ({reason})"
+        return None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the environment of its process has beside that of here."""
+        return {native.VARIABLE: "0"} if self.native is False else {}
 
     def load(self) -> Any:
         """Its module: the class `Learner(net, **options)`, and `limits(threads)`, a context.
@@ -65,8 +77,21 @@ class Peer(NamedTuple):
 
 PEERS = {
     "funcnn": Peer("funcnn", "bench.peer_funcnn", "numpy", "numpy"),
-    "funcnn-compiled": Peer(
-        "funcnn compile=True", "bench.peer_funcnn", "numpy", "numpy", options={"compile": True}
+    "funcnn-recorded": Peer(
+        "funcnn compile=True, by NumPy",
+        "bench.peer_funcnn",
+        "numpy",
+        "numpy",
+        options={"compile": True},
+        native=False,
+    ),
+    "funcnn-native": Peer(
+        "funcnn compile=True, in C",
+        "bench.peer_funcnn",
+        "numpy",
+        "numpy",
+        options={"compile": True},
+        native=True,
     ),
     "torch": Peer("PyTorch", "bench.peer_torch", "torch", "torch"),
     "torch-channels-last": Peer(

@@ -218,7 +218,7 @@ def bars(path: Path, panels: list[Panel], names: list[str], note: str) -> None:
 
     names: all that there can be, from the top; one without a bar gets no place. note: below.
     """
-    looks = dict(zip(names, COLOURS, strict=False))
+    looks = dict(zip(names, itertools.cycle(COLOURS), strict=False))
     used = {bar.name for panel in panels for bar in panel.bars}
     shown = [name for name in names if name in used]
     columns = min(4, len(panels))

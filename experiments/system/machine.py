@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import funcnn as fn
+from funcnn.compiled.native import why_not
 
 Machine = dict[str, Any]
 
@@ -80,6 +81,14 @@ def same_bits() -> list[str]:
     else:
         verdict = "yes"
     return [f"{again}: {verdict}", "the same bits on another processor or with another BLAS: no"]
+
+
+def recorded_steps() -> str:
+    """How recorded steps are replayed here, and why not otherwise, as a line."""
+    if reason := why_not():
+        return f"recorded steps: by NumPy ({reason})"
+    threads = "several threads" if fn.threads.thread_count() > 1 else "one thread"
+    return f"recorded steps: in C, on {threads}"
 
 
 def _blas() -> str:

@@ -5,9 +5,11 @@ It is asked by a JSON value a line, and answers by one or several objects, a lin
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 _PATIENCE = 5  # seconds
@@ -18,9 +20,14 @@ class ProcessEndedError(RuntimeError):
 
 
 class ModuleProcess:
-    """A process of `python -m funcnn.experiments.MODULE ARGUMENTS`, until `close`."""
+    """A process of `python -m funcnn.experiments.MODULE ARGUMENTS`, until `close`.
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    environment: what its environment has beside that of here.
+    """
+
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         # -P: a folder called funcnn where the user stands is not the package.
         command = [sys.executable, "-P", "-m", f"funcnn.experiments.{module}"]
@@ -29,6 +36,7 @@ class ModuleProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={**os.environ, **(environment or {})},
             encoding="utf-8",
         )
 

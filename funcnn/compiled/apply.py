@@ -39,7 +39,7 @@ class CompiledApply:
 
 
 def compile_apply(apply: Apply) -> CompiledApply:
-    """The same `apply`, whose evaluation is recorded once and replayed by NumPy: `wrt=None`.
+    """The same `apply`, whose evaluation is recorded once and replayed: `wrt=None`.
 
     For `predict`, `evaluate`, and calls `apply(params, x, wrt=None)`, of which a small batch, or a
     single image, takes less time. Each shape of x, `(N, ...)`, is recorded when it is first met.

@@ -62,6 +62,18 @@ class Names:
             self._arrays[view] = self._new_array(view, f"array{len(self._arrays)}")
         return self._arrays[view]
 
+    def whole(self, view: View) -> tuple[str, Array | None]:
+        """What has all of a view's buffer, from its first byte on: its name, and it if it is there.
+
+        Another array has it in each replay if it is given with the call, or given out.
+        """
+        buffer = self._tape.buffers[view.buffer]
+        if view.buffer in self._whole and view.buffer not in self._offsets:
+            return self.array(self._whole[view.buffer][0]), None
+        bytes_of_it = View(view.buffer, 0, (buffer.size,), (1,), np.dtype(np.uint8))
+        name = self.array(bytes_of_it)
+        return name, self.bound[name]
+
     def output(self, view: View) -> str:
         """An array of the result, small or large."""
         return self._outputs[view]

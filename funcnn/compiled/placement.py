@@ -46,7 +46,7 @@ def _pack(
     rooms: list[tuple[int, int, dict[int, int]]] = []  # of branches: when, its bytes, its buffers
     for time, operation in enumerate(operations):
         own: set[int] = set()
-        if operation.kind == "fork":
+        if operation.kind in ("fork", "native"):
             for branch in operation.inputs:
                 inside = Counter(view.buffer for op in branch for view in views_of(op))
                 alone = {b: sizes[b] for b in inside if b in sizes and uses[b] == inside[b]}

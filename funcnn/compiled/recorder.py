@@ -294,8 +294,6 @@ class _Recorder:
     def _view(self, array: Array) -> View:
         owner = owner_of(array)
         if id(owner) not in self._numbers:
-            if owner.dtype.hasobject:
-                raise NotRecordableError("an array of objects")
             self._register(owner, "constant")
         offset = address(array) - address(owner)
         return View(self._numbers[id(owner)], offset, array.shape, array.strides, array.dtype)
@@ -308,6 +306,8 @@ class _Recorder:
         return seen(value)
 
     def _register(self, owner: Array, kind: Any) -> None:
+        if owner.dtype.hasobject:  # whose bytes are addresses
+            raise NotRecordableError("an array of objects")
         self._numbers[id(owner)] = len(self._buffers)
         self._owners.append(owner)  # so that its id stays its own
         contents = bytes_of(owner) if kind == "constant" else b""

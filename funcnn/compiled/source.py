@@ -9,6 +9,7 @@ import numpy as np
 
 from funcnn._memory import empty
 from funcnn.compiled.names import Names
+from funcnn.compiled.native import GuardError, Run
 from funcnn.compiled.tape import BLOCK, Operation, Slot, Tape, View, array_at, leaves_of
 from funcnn.ops.matmul import Product, multiply
 from funcnn.threads import run_parallel
@@ -33,10 +34,6 @@ WITHOUT_POSITIONAL_OUT = np.maximum, np.minimum
 REDUCTION = {"axis": "0", "dtype": "None", "out": "None", "keepdims": "False"}
 """The arguments of `reduce` after the array, in their order."""
 INDENT = "    "
-
-
-class GuardError(Exception):
-    """The step would take another branch than when it was recorded."""
 
 
 class Writer:
@@ -168,8 +165,25 @@ class Writer:
             yield f"run_parallel(({names}))"
         elif operation.kind == "blocks":
             yield from self._blocks(operation.inputs[0])
+        elif operation.kind == "native":
+            yield self._run(operation)
         else:
             yield self._line(operation)
+
+    def _run(self, operation: Operation) -> str:
+        """The call of what is done in C, with the arrays whose addresses are not known before."""
+        given: list[str] = []
+
+        def place(view: View) -> tuple[int, int]:
+            name, array = self._names.whole(view)
+            if array is not None:
+                return 0, array.ctypes.data + view.offset
+            if name not in given:
+                given.append(name)
+            return given.index(name) + 1, view.offset
+
+        run = self._names.object(Run(operation, place))
+        return f"{run}(({''.join(f'{name}, ' for name in given)}))"
 
     def _blocks(self, operations: Sequence[Operation]) -> Iterator[str]:
         """A loop over parts of flat arrays; `own` is such a part of what has room for one."""

@@ -47,7 +47,9 @@ class Buffer(NamedTuple):
     """Those of a constant."""
 
 
-Kind = Literal["call", "fresh", "change", "copy", "item", "set", "host", "guard", "fork", "blocks"]
+Kind = Literal[
+    "call", "fresh", "change", "copy", "item", "set", "host", "guard", "fork", "blocks", "native"
+]
 """What an operation does:
 
     call    function(*inputs, out=out, **keywords)
@@ -61,8 +63,10 @@ Kind = Literal["call", "fresh", "change", "copy", "item", "set", "host", "guard"
     fork    each of inputs is a tuple of operations: they may be done beside each other
     blocks  inputs[0] is a tuple of calls of element by element: they may be done for some elements
             after the other; memory that none but they use has room for `BLOCK` elements
+    native  inputs[0] is a tuple of forks of operations that the interpreter in C can do, which are
+            done one after the other
 """
-NESTED = "fork", "blocks"
+NESTED = "fork", "blocks", "native"
 BLOCK = 1 << 14
 """Elements: what a few arrays of so many need fits in a core's cache."""
 
@@ -145,6 +149,15 @@ def in_rows(view: View) -> bool:
             return False
         step *= size
     return True
+
+
+def span(view: View) -> tuple[int, int]:
+    """Where in its buffer a view's bytes begin and end."""
+    if 0 in view.shape:
+        return view.offset, view.offset
+    steps = [(n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)]
+    before, after = (sum(pick(0, step) for step in steps) for pick in (min, max))
+    return view.offset + before, view.offset + after + view.dtype.itemsize
 
 
 def moved(operand: Any, moves: Mapping[int, tuple[int, int]]) -> Any:

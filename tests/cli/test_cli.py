@@ -26,6 +26,7 @@ import funcnn as fn
 from funcnn import activations
 from funcnn.cli import main
 from funcnn.experiments.data.datasets import load_inputs
+from funcnn.experiments.system import machine
 from funcnn.experiments.tasks.config import SETTINGS, RunConfig
 from funcnn.experiments.tasks.networks import ACTIVATIONS
 from funcnn.experiments.tasks.optimizers import OPTIMIZERS
@@ -962,3 +963,29 @@ def test_verbose_says_what_it_works_with_and_only_beside_version():
     assert "the same bits again" in said.stdout
     alone = funcnn("--verbose", "check", "points", code=2)
     assert "--verbose goes with --version" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "threads", "said"),
+    [
+        (None, 2, "in C, on several threads"),
+        (None, 1, "in C, on one thread"),
+        ("FUNCNN_NATIVE=0", 2, "by NumPy (FUNCNN_NATIVE=0)"),
+        ("the file in C was not compiled", 2, "by NumPy (the file in C was not compiled)"),
+    ],
+)
+def test_verbose_says_how_recorded_steps_are_replayed_and_why(reason, threads, said, monkeypatch):
+    monkeypatch.setattr(machine, "why_not", lambda: reason)
+    with fn.threads.use_threads(threads):
+        lines = funcnn("--version", "--verbose").stdout.splitlines()
+    assert lines[-1] == f"recorded steps: {said}"
+
+
+def test_the_environment_has_recorded_steps_replayed_by_numpy():
+    done = subprocess.run(
+        [*FUNCNN, "--version", "--verbose"],
+        env=os.environ | {"FUNCNN_NATIVE": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "recorded steps: by NumPy (FUNCNN_NATIVE=0)"

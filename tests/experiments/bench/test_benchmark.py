@@ -1,5 +1,6 @@
 """The benchmark: that all peers do the same work, and what comes of it. Nothing about the times."""
 
+import contextlib
 import csv
 import functools
 import importlib.util
@@ -8,6 +9,7 @@ import math
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from commands import FUNCNN, funcnn, parse
 
 import funcnn as fn
+from funcnn.compiled import native, proof
 from funcnn.experiments.bench import benchmark, nets, peers
 from funcnn.experiments.bench import worker as benchmark_worker
 from funcnn.experiments.bench.benchmark import Benchmark, Row, WorkerError, WorkerProcess
@@ -40,8 +43,8 @@ def quick(monkeypatch, tmp_path):
 
 def loaded(name):
     peer = PEERS[name]
-    if not peer.installed:
-        pytest.skip(f"{peer.package} is not installed")
+    if peer.why_not:
+        pytest.skip(peer.why_not)
     return peer.load()
 
 
@@ -59,6 +62,8 @@ def trained(name, net):
 def by_peer(name, net):
     """Losses on the way, outputs and scores in the end, of a peer at rates that show in them."""
     with pytest.MonkeyPatch.context() as patch:
+        if PEERS[name].native is False:
+            patch.setattr(proof, "why_not", lambda: "it is to be by NumPy")
         patch.setattr(loaded(name), "LEARNING_RATE", 0.05)
         patch.setattr(loaded(name), "WEIGHT_DECAY", 0.1)
         learner, losses = trained(name, net)
@@ -74,7 +79,9 @@ def by_torch():
 
 
 @pytest.mark.parametrize("net", ["tiny", "mlp3-32", "cnn3-64"])
-@pytest.mark.parametrize("name", ["funcnn", "funcnn-compiled", "torch-channels-last", "jax"])
+@pytest.mark.parametrize(
+    "name", ["funcnn", "funcnn-recorded", "funcnn-native", "torch-channels-last", "jax"]
+)
 def test_all_peers_train_the_same_net_on_the_same_batches(net, name, by_torch):
     if not PEERS[name].fits(NETS[net]):
         pytest.skip(f"{name} has no {net}")
@@ -268,6 +275,12 @@ def test_the_chart_has_a_place_and_a_colour_for_each_peer(tmp_path, monkeypatch)
     assert figure.get_supxlabel() == "of a machine"
 
 
+def test_the_chart_has_a_colour_for_every_peer(tmp_path):
+    panel = plots.Panel("a", "ms", [plots.Bar(name, 2, 1, 3, None) for name in PEERS])
+    plots.bars(tmp_path / "new.png", [panel], list(PEERS), "of a machine")
+    assert (tmp_path / "new.png").exists()
+
+
 # --- what does not go well -------------------------------------------------------------------
 
 
@@ -281,12 +294,19 @@ def without_torch(monkeypatch):
     )
 
 
-def test_a_peer_that_is_not_installed_is_left_out_with_a_note(tmp_path, without_torch):
+@pytest.fixture
+def without_c(monkeypatch):
+    monkeypatch.setattr(native, "why_not", lambda: "the file in C was not compiled")
+
+
+def test_a_peer_that_cannot_take_part_is_left_out_with_a_note(tmp_path, without_torch, without_c):
     noted = Noted()
     results = Benchmark(net=("tiny",), rounds=1, out=tmp_path / "it").finish(noted)
     found = [(row["peer"], row["ratio"]) for row in results["rows"]]
-    assert found == [("funcnn", None), ("funcnn-compiled", None)]
-    assert "note: torch is left out: it is not installed" in noted.notes
+    assert found == [("funcnn", None), ("funcnn-recorded", None)]
+    assert "note: torch is left out: torch is not installed (pip has it)" in noted.notes
+    by_numpy = "recorded steps are replayed by NumPy here (the file in C was not compiled)"
+    assert f"note: funcnn-native is left out: {by_numpy}" in noted.notes
     notes = [f"note: {line}" for line in results["notes"]]
     assert noted.notes[:-4] == notes  # a blank line and a table of two rows follow
     with open(tmp_path / "it" / "results.csv", newline="") as file:
@@ -298,9 +318,15 @@ def test_a_peer_that_is_not_installed_is_left_out_with_a_note(tmp_path, without_
     [
         ({"peer": ("torch",)}, "--peer torch: torch is not installed"),
         ({"peer": ("scikit-learn",)}, "--peer scikit-learn: scikit-learn is not installed"),
+        (
+            {"peer": ("funcnn", "funcnn-native")},
+            "^--peer funcnn-native: recorded steps are replayed by NumPy here .the file in C was ",
+        ),
     ],
 )
-def test_a_peer_that_is_asked_for_must_be_installed(tmp_path, without_torch, settings, message):
+def test_a_peer_that_is_asked_for_must_be_able_to(
+    tmp_path, without_torch, without_c, settings, message
+):
     with pytest.raises(InputError, match=message):
         Benchmark(**settings, out=tmp_path / "it")
     assert not (tmp_path / "it").exists()
@@ -347,7 +373,8 @@ def test_the_first_third_of_a_turn_does_not_count(monkeypatch):
     assert len(calls) == 5
 
 
-def test_a_worker_that_ends_says_why_in_one_line():
+def test_a_worker_that_ends_says_why_in_one_line(monkeypatch):
+    monkeypatch.setitem(PEERS, "nobody", PEERS["funcnn"])
     worker = WorkerProcess("nobody", 1)
     try:
         with pytest.raises(WorkerError, match=r"^its process ended with exit code 1 \(KeyError: "):
@@ -366,6 +393,24 @@ def test_a_worker_that_fails_says_why_and_goes_on():
         assert worker.measure("tiny", "memory", 0) >= 0  # a warm process may need no more
     finally:
         worker.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("funcnn-recorded", f"{native.VARIABLE}=0"), ("funcnn-native", native.why_not())],
+)
+def test_the_process_of_a_peer_replays_as_its_name_says(name, said, monkeypatch):
+    class SaysWhyNot(subprocess.Popen):
+        def __init__(self, command, **rest):
+            program = "from funcnn.compiled import native; print(native.why_not())"
+            super().__init__([sys.executable, "-c", program], **rest)
+
+    monkeypatch.setattr(subprocess, "Popen", SaysWhyNot)
+    with (
+        contextlib.closing(WorkerProcess(name, 1)) as worker,
+        pytest.raises(WorkerError, match=f"its process said '{said}'"),
+    ):
+        worker.measure("tiny", "step", 0)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
@@ -409,7 +454,7 @@ def test_bench_json_is_what_came_out():
     ("arguments", "message", "code"),
     [
         (["--net", "mlp4"], "'mlp4' is not one of 'tiny', 'mlp3-32'", 2),
-        (["--peer", "theano"], "'theano' is not one of 'funcnn', 'funcnn-compiled'", 2),
+        (["--peer", "theano"], "'theano' is not one of 'funcnn', 'funcnn-recorded'", 2),
         (["--batch-size", "8"], "--batch-size 8: it is for --profile", 1),
         (["--profile", "mlp3", "--net", "tiny"], "leave out --net", 1),
         (["--profile", "mlp3", "--rounds", "3"], "leave out --rounds", 1),

@@ -1,13 +1,37 @@
 """Plain steps and recorded ones beside each other, for the tests of this room."""
 
 import numpy as np
+import pytest
 from helpers import frozen
 
 import funcnn as fn
+from funcnn.compiled import native
 from funcnn.compiled.proof import same_bits
+
+BY_NUMPY = pytest.mark.parametrize("way", ["numpy"], indirect=True)
+NATIVE = pytest.mark.parametrize("way", ["native"], indirect=True)
+"""Tests of one way alone."""
 
 MODEL = fn.serial(fn.Dense(16), fn.Relu(), fn.Dense(3))
 OPTIMIZER = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
+
+WIDE = fn.serial(fn.Dense(256), fn.Tanh(), fn.Dense(200), fn.Relu(), fn.Dense(10))
+"""Of batches of 64 x 200 the rows are divided among threads."""
+
+
+def wide_steps(count=10, seed=0, compiled=True, optimizer=OPTIMIZER):
+    """Such a step, its first state, and so many batches."""
+    step = steps_of(WIDE, fn.softmax_cross_entropy, optimizer)[compiled]
+    batches = list(classification((200,), classes=10, rows=64, count=count, seed=seed))
+    return step, first_state(WIDE, optimizer, (200,)), batches
+
+
+def after_wide_steps(count=10, seed=0, compiled=True):
+    """The state after them; a function that another process can import."""
+    step, state, batches = wide_steps(count, seed, compiled)
+    for batch in batches:
+        state, _ = step(state, batch)
+    return state
 
 
 def first_state(model=MODEL, optimizer=OPTIMIZER, shape=(6,), rng=None):
@@ -40,6 +64,33 @@ def assert_same_steps(steps, state, batches, replayed=True):
         assert list(metrics) == list(other_metrics)
         assert not replayed or compiled.why is None, f"step {number}: {compiled.why}"
     return other
+
+
+def programs_of(compiled):
+    """The programs that a compiled function replays."""
+    kinds = compiled._recordings._kinds.values()
+    return [program for kind in kinds for program in kind.programs]
+
+
+def assert_replayed(compiled, way):
+    """All of its programs are replayed this way, and there are some."""
+    ways = ["native" if program.is_native else "numpy" for program in programs_of(compiled)]
+    assert ways == [way] * max(1, len(ways))
+
+
+def runs_of(compiled):
+    """What its programs do in C."""
+    found = [vars_of.values() for vars_of in (p.replay.__globals__ for p in programs_of(compiled))]
+    return [value for values in found for value in values if isinstance(value, native.Run)]
+
+
+def own_layer(function):
+    """What it does is seen, and so its cotangent."""
+
+    def apply(params, x, *, rng=None, train=False, wrt="both"):
+        return function(x), lambda dy: ({}, dy)
+
+    return fn.Layer(lambda rng, shape: (shape, {}), apply)
 
 
 def read_only(batch):

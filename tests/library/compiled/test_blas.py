@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from library.compiled.compiled_steps import classification, steps_of
+from library.compiled.compiled_steps import BY_NUMPY, classification, steps_of
 
 import funcnn as fn
 from funcnn.compiled import blas
 from funcnn.compiled.proof import same_bits
+
+pytestmark = BY_NUMPY
 
 
 def program_of(width, rows=8):

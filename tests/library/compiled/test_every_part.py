@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from cases import LAYERS, OPTIMIZERS
 from helpers import normal_batch
-from library.compiled.compiled_steps import assert_same_steps, classification, steps_of
+from library.compiled.compiled_steps import (
+    assert_replayed,
+    assert_same_steps,
+    classification,
+    steps_of,
+)
 
 import funcnn as fn
 from funcnn import losses, metrics, schedules, tree
@@ -34,7 +39,7 @@ def joined(shape):
 
 
 @pytest.mark.parametrize(("layer", "shape"), LAYER_CASES)
-def test_layer(layer, shape):
+def test_layer(layer, shape, way):
     output_shape, _ = layer.init(fn.random.key(0), shape)
     model = fn.serial(slopes(shape), layer, *joined(output_shape))
     output_shape, params = model.init(fn.random.key(0), shape)
@@ -44,10 +49,11 @@ def test_layer(layer, shape):
     batches = [(normal_batch(key, shape, 4), normal_batch(key, output_shape, 4)) for key in keys]
     steps = steps_of(model, fn.mean_squared_error, optimizer, how="all")
     assert_same_steps(steps, state, batches)
+    assert_replayed(steps[1], way)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name):
+def test_optimizer(name, way):
     model, optimizer = fn.serial(fn.Dense(4), fn.Tanh(), fn.Dense(1)), OPTIMIZERS[name]
     if name.startswith(("partition", "masked", "freeze", "decayed")):
         optimizer = fn.chain(optimizer, fn.scale(0.01))
@@ -58,6 +64,7 @@ def test_optimizer(name):
     steps = steps_of(model, fn.half_squared_error, optimizer, how="all")
     with np.errstate(all="ignore"):
         assert_same_steps(steps, state, batches)
+    assert_replayed(steps[1], way)
 
 
 SCHEDULES = {

@@ -5,7 +5,14 @@ import pytest
 from helpers import memory_orders
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from library.compiled.compiled_steps import assert_same_steps, classification, steps_of
+from library.compiled.compiled_steps import (
+    BY_NUMPY,
+    assert_replayed,
+    assert_same_steps,
+    classification,
+    programs_of,
+    steps_of,
+)
 
 import funcnn as fn
 
@@ -76,19 +83,19 @@ WITH_STATISTICS = fn.serial(
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("model", [CNN, WITH_STATISTICS], ids=["cnn", "with statistics"])
-def test_images_in_shards(model, threads):
+def test_images_in_shards(model, threads, way):
     optimizer = fn.chain(fn.add_decayed_weights(1e-4), fn.adam(1e-3))
     _, params = model.init(fn.random.key(0), (1, 28, 28))
     steps = steps_of(model, fn.softmax_cross_entropy, optimizer)
     state = fn.TrainState.create(params, optimizer)
     with fn.threads.use_threads(threads):
         assert_same_steps(steps, state, images(128))
-    (kind,) = steps[1]._recordings._kinds.values()
-    assert "run_parallel" in kind.programs[0].source
+    assert_replayed(steps[1], way)
+    assert way == "native" or "run_parallel" in programs_of(steps[1])[0].source
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_rows_in_shards(threads):
+def test_rows_in_shards(threads, way):
     model = fn.serial(fn.Dense(64), fn.Relu(), fn.Dense(10))
     optimizer = fn.sgd(0.1, momentum=0.9)
     _, params = model.init(fn.random.key(0), (300,))
@@ -96,10 +103,11 @@ def test_rows_in_shards(threads):
     state = fn.TrainState.create(params, optimizer)
     with fn.threads.use_threads(threads):
         assert_same_steps(steps, state, classification((300,), classes=10, rows=1200, count=6))
-    (kind,) = steps[1]._recordings._kinds.values()
-    assert "run_parallel" in kind.programs[0].source
+    assert_replayed(steps[1], way)
+    assert way == "native" or "run_parallel" in programs_of(steps[1])[0].source
 
 
+@BY_NUMPY
 def test_large_arrays_are_worked_on_in_blocks_and_small_ones_together():
     model = fn.serial(fn.Dense(256), fn.Relu(), fn.Dense(20), fn.Relu(), fn.Dense(10))
     optimizer = fn.chain(fn.add_decayed_weights(1e-4), fn.sgd(0.1, momentum=0.9))
@@ -107,8 +115,7 @@ def test_large_arrays_are_worked_on_in_blocks_and_small_ones_together():
     steps = steps_of(model, fn.softmax_cross_entropy, optimizer)
     state = fn.TrainState.create(params, optimizer)
     assert_same_steps(steps, state, classification((500,), classes=10))
-    (kind,) = steps[1]._recordings._kinds.values()
-    source = kind.programs[0].source
+    source = programs_of(steps[1])[0].source
     assert source.count("for part, own in") == 1  # of the one large weight
     assert source.count("multiply") < 20  # not 3 for each of 6 leaves, and those of relu
 

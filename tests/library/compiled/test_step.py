@@ -8,11 +8,13 @@ import pytest
 from library.compiled.compiled_steps import (
     MODEL,
     OPTIMIZER,
+    assert_replayed,
     assert_same_steps,
     classification,
     copied,
     first_state,
     mlp_steps,
+    own_layer,
     steps_of,
 )
 
@@ -186,13 +188,6 @@ def test_examples_of_no_weight_and_clipping_go_both_ways():
 # --- what is computed out of sight -----------------------------------------------------------
 
 
-def own_layer(function):
-    def apply(params, x, *, rng=None, train=False, wrt="both"):
-        return function(x), lambda dy: ({}, dy)
-
-    return fn.Layer(lambda rng, shape: (shape, {}), apply)
-
-
 OUT_OF_SIGHT = {
     "np.asarray": lambda x: x + np.asarray(x).sum(dtype=np.float32),
     "np.ascontiguousarray": lambda x: np.ascontiguousarray(x) * 2,
@@ -278,8 +273,8 @@ def test_what_numpy_is_asked_for_is_replayed_in_blocks(name):
 def test_a_replay_that_does_not_see_its_inputs_does_not_pass(monkeypatch):
     compiled_tape = proof.compile_tape
 
-    def compile_blind(tape, first):
-        program = compiled_tape(tape, first)
+    def compile_blind(tape, first, *, native):
+        program = compiled_tape(tape, first, native=native)
         seen = []
 
         def replay(leaves, block):
@@ -511,13 +506,15 @@ def test_two_threads_with_one_step():
     assert same_bits(expected, in_threads(3, lambda i: trained(compiled, i)))
 
 
-def test_two_models_in_two_threads():
+def test_two_models_in_two_threads(way):
     models = [MODEL, fn.serial(fn.Dense(40), fn.Tanh(), fn.Dense(3))]
     pairs = [steps_of(model, fn.softmax_cross_entropy, OPTIMIZER) for model in models]
     expected = [trained(pairs[i][0], i, models[i]) for i in range(2)]
     given = in_threads(2, lambda i: trained(pairs[i][1], i, models[i]))
     assert same_bits(expected, given)
     assert [compiled.why for _, compiled in pairs] == [None, None]
+    for _, compiled in pairs:
+        assert_replayed(compiled, way)
 
 
 def test_a_plain_step_beside_a_recording_sees_nothing_of_it():
