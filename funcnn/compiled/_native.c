@@ -31,11 +31,12 @@
 #include <time.h>
 
 typedef int64_t word;
+_Static_assert(sizeof(npy_intp) == sizeof(word), "a loop is told sizes and steps as the words are");
 
 enum { LAYOUT = 1 /* another number for each other meaning of the words */ };
 enum { LANES, PHASES, IS_SHORT, STARTS };
 enum { LOOP, MOVE, GATHER, SCATTER, GUARD };
-enum { MOST_OPERANDS = 8 };
+enum { MOST_OPERANDS = 8, MOST_LANES = 0xffff, MOST_ARRAYS = 1 << 16 };
 
 /* What a run finds: four bits of raised flags for each errstate, and the two that end a replay. */
 #define OTHER_BRANCH ((word)1 << 60)
@@ -72,7 +73,7 @@ static void loop(const word *at, char *const *arrays)
     void *data = (void *)(intptr_t)at[1];
     word operands = at[2], sizes = at[3], steps = at[4], rank = at[5];
     const word *size = at + 6 + 2 * operands, *step = size + sizes, *axes = step + steps;
-    char *first[MOST_OPERANDS], *given[MOST_OPERANDS];
+    char *first[MOST_OPERANDS] = {NULL}, *given[MOST_OPERANDS];
     word position[NPY_MAXDIMS] = {0};
     for (word i = 0; i < operands; i++)
         first[i] = address(at + 6 + 2 * i, arrays);
@@ -194,7 +195,7 @@ static struct {
           .bed = PTHREAD_MUTEX_INITIALIZER,
           .alarm = PTHREAD_COND_INITIALIZER};
 
-#define LANES_LEFT(ticket) ((ticket)&0xffff)
+#define LANES_LEFT(ticket) ((ticket) & MOST_LANES)
 
 static int64_t nanoseconds(void)
 {
@@ -208,6 +209,8 @@ static void relax(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
     __builtin_ia32_pause();
+#elif defined(__GNUC__) && defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 
@@ -323,9 +326,9 @@ static word run_program(const word *program, char *const *arrays, word threads)
 /* A forked child has no helpers, and what they were at is not its business. */
 static void begin_as_child(void)
 {
-    pthread_mutex_init(&team.taken, NULL);
-    pthread_mutex_init(&team.bed, NULL);
-    pthread_cond_init(&team.alarm, NULL);
+    team.taken = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    team.bed = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    team.alarm = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     team.helpers = 0;
     atomic_store(&team.ticket, 0);
     atomic_store(&team.asleep, 0);
@@ -340,6 +343,8 @@ static PyObject *run(PyObject *module, PyObject *const *args, Py_ssize_t count)
         return PyErr_Format(PyExc_TypeError, "run(program, arrays, threads)");
     const word *program = (const word *)PyBytes_AS_STRING(args[0]);
     Py_ssize_t given = PyTuple_GET_SIZE(args[1]);
+    if (given >= MOST_ARRAYS || program[LANES] > MOST_LANES)
+        return PyErr_Format(PyExc_ValueError, "too many arrays (%zd) or lanes", given);
     char *arrays[given + 1];
     arrays[0] = NULL; /* for addresses that stay what they are */
     for (Py_ssize_t i = 0; i < given; i++) {
@@ -416,7 +421,7 @@ PyMODINIT_FUNC PyInit__native(void)
     if (pthread_atfork(NULL, NULL, begin_as_child))
         return PyErr_NoMemory();
     PyObject *module = PyModule_Create(&definition);
-    if (module)
-        PyModule_AddIntConstant(module, "LAYOUT", LAYOUT);
+    if (module && PyModule_AddIntConstant(module, "LAYOUT", LAYOUT))
+        Py_CLEAR(module);
     return module;
 }

@@ -32,7 +32,10 @@ from funcnn.compiled.tape import (
 
 EXACT = {np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square, np.negative}
 EXACT |= {np.absolute, np.maximum, np.minimum, np.greater, np.less}
-"""Functions whose results do not depend on where an element stands, to the last bit."""
+"""Functions whose results do not depend on where an element stands, to the last bit.
+
+But for which of two NaNs it is.
+"""
 
 
 _Spot = tuple[int, int]

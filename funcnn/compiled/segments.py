@@ -23,6 +23,7 @@ from funcnn.compiled.tape import (
     Slot,
     Tape,
     View,
+    cast_once,
     flattened,
     in_rows,
     span,
@@ -158,35 +159,43 @@ class _Explicit:
         if isinstance(function, np.ufunc) and function.signature is None:
             operands, dtypes = [], _loop_dtypes(operation)
             for value, dtype in zip(inputs, dtypes, strict=True):
-                view = self._array(value, dtype, numbers)
+                view = self._array(value, dtype, numbers, operation)
                 if view.dtype != dtype:
-                    yield (cast := _known(self._cast(view, dtype, in_blocks, operation)))
+                    yield (cast := _checked(self._cast(view, dtype, in_blocks, operation)))
                     view = cast.out
                 operands.append(view)
             operation = operation._replace(inputs=tuple(operands))
         elif kind == "copy":
-            operation = operation._replace(inputs=(self._array(inputs[0], out.dtype, numbers),))
+            source = self._array(inputs[0], out.dtype, numbers, operation)
+            operation = operation._replace(inputs=(source,))
         elif getattr(function, "__self__", None) is np.add:
-            operation = operation._replace(inputs=(*inputs, self._array(0, out.dtype, numbers)))
-        yield _known(operation)
+            begin = self._array(0, out.dtype, numbers, operation)
+            operation = operation._replace(inputs=(*inputs, begin))
+        yield _checked(operation)
 
-    def _array(self, value: Any, dtype: np.dtype[Any], numbers: list[Operation]) -> View:
+    def _array(
+        self, value: Any, dtype: np.dtype[Any], numbers: list[Operation], operation: Operation
+    ) -> View:
         """An operand as a view: a constant's, or that of where a number is written."""
         if isinstance(value, View):
             return value
         if type(value) not in (bool, int, float) and not isinstance(value, (Slot, np.generic)):
             raise NotKnownError
-        try:
-            contents = b"" if isinstance(value, Slot) else np.asarray(value, dtype).tobytes()
-        except OverflowError:  # NumPy compares with numbers that no entry can have
-            raise NotKnownError from None
-        key = value if isinstance(value, Slot) else contents, dtype
+        key: Any = value, dtype, operation.errors  # under which a number may overflow
+        contents = b""
+        if not isinstance(value, Slot):
+            try:
+                contents = cast_once(value, dtype).tobytes()
+            except ArithmeticError:  # NumPy says so each time, or knows what no entry can be
+                raise NotKnownError from None
+            key = contents, dtype
         if key not in self._views:
             kind: Place = "scratch" if isinstance(value, Slot) else "constant"
             self._views[key] = view = View(len(self.buffers), 0, (), (), dtype)
             self.buffers.append(Buffer(dtype.itemsize, kind, contents))
             if isinstance(value, Slot):
-                numbers.append(Operation("copy", None, (value,), view))
+                write = Operation("copy", None, (value,), view, errors=operation.errors)
+                numbers.append(write)
         return self._views[key]
 
     def _cast(
@@ -199,7 +208,7 @@ class _Explicit:
         return Operation("copy", None, (view,), out, errors=operation.errors)
 
 
-def _known(operation: Operation) -> Operation:
+def _checked(operation: Operation) -> Operation:
     """The same operation, if there are instructions for it: else it raises `NotKnownError`."""
     for _ in instructions(operation, lambda view: (0, 0), 0):
         pass
@@ -238,7 +247,7 @@ def _loop_dtypes(operation: Operation) -> list[np.dtype[Any]]:
 
 def _weak(value: Any) -> Any:
     if isinstance(value, Slot):
-        return float  # an int would be cast to the same number, but for those beyond 2 ** 53
+        return float  # or int, which is cast to the same number of a dtype that has fractions
     if type(value) in (int, float):
         return type(value)
     raise NotKnownError
@@ -247,7 +256,7 @@ def _weak(value: Any) -> Any:
 def _overlaps(operation: Operation) -> bool:
     """Whether an operation writes into what it reads, where NumPy would copy that before."""
     out = operation.out
-    if out is None or operation.kind in ("guard",):
+    if out is None:  # of a guard
         return False
     by_element = isinstance(operation.function, np.ufunc) and operation.function.signature is None
     start, stop = span(out)

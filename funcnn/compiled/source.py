@@ -10,7 +10,7 @@ import numpy as np
 from funcnn._memory import empty
 from funcnn.compiled.names import Names
 from funcnn.compiled.native import GuardError, Run
-from funcnn.compiled.tape import BLOCK, Operation, Slot, Tape, View, array_at, leaves_of
+from funcnn.compiled.tape import BLOCK, Operation, Slot, Tape, View, array_at, cast_once, leaves_of
 from funcnn.ops.matmul import Product, multiply
 from funcnn.threads import run_parallel
 from funcnn.types import Array
@@ -272,9 +272,13 @@ def _cast(operation: Operation) -> list[Any]:
     (dtype,) = dtypes
     if dtype.kind != "f":
         return list(operation.inputs)
-    return [
-        np.asarray(part, dtype) if type(part) in (int, float) else part for part in operation.inputs
-    ]
+    try:
+        return [
+            cast_once(part, dtype) if type(part) in (int, float) else part
+            for part in operation.inputs
+        ]
+    except ArithmeticError:  # NumPy says so each time
+        return list(operation.inputs)
 
 
 def _reach(view: View) -> int:

@@ -182,6 +182,12 @@ def array_at(view: View, memory: Array, offset: int = 0) -> Array:
     return np.ndarray(view.shape, view.dtype, memory, offset + view.offset, view.strides)
 
 
+def cast_once(number: Any, dtype: np.dtype[Any]) -> Array:
+    """A constant as an array without axes. Raises an `ArithmeticError` if it overflows."""
+    with np.errstate(over="raise"):
+        return np.asarray(number, dtype)
+
+
 def name_of(operation: Operation) -> str:
     """How a message names an operation."""
     name: str = getattr(operation.function, "__name__", operation.kind)

@@ -26,6 +26,7 @@ from library.compiled.compiled_steps import (
 import funcnn as fn
 from funcnn.compiled import native
 from funcnn.compiled.proof import same_bits
+from funcnn.compiled.recordings import Recordings
 
 pytestmark = [NATIVE, pytest.mark.usefixtures("four_lanes")]
 
@@ -170,3 +171,44 @@ def test_other_bits_in_c_leave_the_step_to_numpy(monkeypatch):
     step, state, batches = wide_steps(4)
     assert_same_steps((wide_steps(compiled=False)[0], step), state, batches)
     assert_replayed(step, "numpy")
+
+
+def number_step(constant):
+    """A step that multiplies by a number which overflows in float32, or takes the least with it."""
+
+    def step(first, number):
+        number = 1e300 if constant else number
+        with np.errstate(over="raise"):
+            few = np.minimum(np.exp(-first) + first, number)
+        with np.errstate(over="ignore"):
+            many = np.maximum(first * number, few)
+        return first, np.sqrt(np.abs(many)) + few
+
+    return step
+
+
+@pytest.mark.parametrize("outside", ["ignore", "raise"])
+@pytest.mark.parametrize("constant", [False, True], ids=["number", "constant"])
+def test_a_number_overflows_under_the_errstate_of_its_use(constant, outside):
+    """Each time, and twice if it is used twice, whatever holds outside of the step."""
+    first = np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32)
+    step = number_step(constant)
+    recordings = Recordings(step, is_step=True)
+    if not constant:
+        recordings.call(first, 0.5)
+        assert recordings.why is None
+    for _ in range(2):
+        with np.errstate(all=outside):
+            for call in (step, recordings.call):
+                with pytest.raises(FloatingPointError, match="overflow encountered in cast"):
+                    call(first, 1e300)
+
+
+def test_a_constant_that_overflows_is_warned_of_at_each_step():
+    layer = own_layer(lambda x: np.minimum(x + 1, 1e300))
+    model = fn.serial(layer, fn.Dense(3))
+    steps = steps_of(model, fn.softmax_cross_entropy, OPTIMIZER, how="all")
+    (batch,) = classification(count=1)
+    for _ in range(3):
+        said = [heard(step, first_state(model), batch, "warn", "over")[2] for step in steps]
+        assert said[0] == said[1] != []
