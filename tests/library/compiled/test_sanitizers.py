@@ -1,6 +1,5 @@
 """The file in C under the compiler's checks of memory, of undefined behaviour and of threads."""
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -141,9 +140,12 @@ def compiled(source, to, flags):
     return to
 
 
-def in_one_place():
-    """Addresses that are not random: the checks of threads want theirs."""
-    ctypes.CDLL(None).personality(0x0040000)
+START = """
+import ctypes, os, sys
+ctypes.CDLL(None).personality(0x0040000)
+os.execvp("env", ["env", *sys.argv[1:]])
+"""
+"""Another process whose addresses are not random: the checks of threads want theirs."""
 
 
 def checked(name, script, arguments, folder):
@@ -156,13 +158,13 @@ def checked(name, script, arguments, folder):
     suppressions.write_text(SUPPRESSIONS)
     options = {key: value.format(suppressions) for key, value in SANITIZERS[name][1].items()}
     paths = [str(ROOT / "tests"), *(path for path in sys.path if path)]
-    own = {"LD_PRELOAD": library, "PYTHONMALLOC": "malloc", "PYTHONPATH": os.pathsep.join(paths)}
+    own = {"PYTHONMALLOC": "malloc", "PYTHONPATH": os.pathsep.join(paths)}
+    start = sys.executable, "-c", START, f"LD_PRELOAD={library}"
     return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
+        [*start, sys.executable, "-c", script, *map(str, arguments)],
         env=os.environ | own | options | {"OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        preexec_fn=in_one_place,
         timeout=2 * HANG,
     )
 
