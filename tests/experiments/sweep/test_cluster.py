@@ -160,6 +160,7 @@ def test_workers_train_networks_of_ones_own(dask):
     """Told of: of the library's layers by what is known of it, else by their own copy of a file."""
     image_folder(Path("images"))
     dask.worker()
+    dask.wait_for(1)
     Path("res.py").write_text(RESIDUAL)
     Path("scaled.py").write_text(SCALED)
     given = {"data": "images", "val_size": 12, "epochs": 2, "batch_size": 8}
