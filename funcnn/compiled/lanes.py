@@ -28,7 +28,6 @@ from funcnn.compiled.tape import (
     Operation,
     View,
     array_at,
-    flattened,
     span,
     views_of,
     written,
@@ -145,8 +144,6 @@ def _band(operation: Operation, start: int, stop: int) -> Operation:
 
 def _units(operation: Operation, bands: _Bands, buffers: list[Buffer]) -> list[Lane]:
     """What becomes of an operation: all of it, or a band for each lane; each several operations."""
-    if operation.kind == "fork":  # it was divided by its shape
-        return [tuple(flattened([operation]))]
     rows = _rows(operation)
     cuts = None if rows is None else bands.get(rows)
     whole = [operation] if cuts is None else [_band(operation, *ends) for ends in pairwise(cuts)]

@@ -1,9 +1,10 @@
 """A tape whose operations are done by the interpreter in C, as far as it knows them.
 
 What it does not know stays with Python: what is computed of numbers, functions of NumPy's that are
-no universal ones, a library's or a user's own. These are done first, as long as they need nothing
-of what C computes, then all that C can do, and so on: an operation waits only for those that write
-what it needs, or need what it writes. A step is one run of C's, as a rule.
+no universal ones, a library's or a user's own, and forks, whose branches Python's threads do: in C
+the large strided arrays of convolutions took longer. These are done first, as long as they need
+nothing of what C computes, then all that C can do, and so on: an operation waits only for those
+that write what it needs, or need what it writes. A step is one run of C's, as a rule.
 """
 
 import itertools
@@ -24,7 +25,6 @@ from funcnn.compiled.tape import (
     Tape,
     View,
     cast_once,
-    flattened,
     in_rows,
     span,
     views,
@@ -32,8 +32,6 @@ from funcnn.compiled.tape import (
     written,
 )
 
-MOST_OF_A_FORK = 8
-"""Of a fork, which Python does on several threads, one part in so many may be left to one."""
 LEAST_RUN = 3
 """So many operations are worth a call of the interpreter."""
 
@@ -105,25 +103,6 @@ class _Explicit:
         known: list[bool] = []
         for operation in given:
             count = len(self.buffers)
-            if operation.kind == "fork":
-                parts, are_known = self.operations(tuple(flattened([operation])))
-                by_python = sum(
-                    work_of(part)
-                    for part, is_known in zip(parts, are_known, strict=True)
-                    if not is_known
-                )
-                if by_python * MOST_OF_A_FORK <= work_of(operation):
-                    # What was divided by its shape stays in one piece each.
-                    done += [
-                        Operation("fork", None, ((part,),)) if is_known else part
-                        for part, is_known in zip(parts, are_known, strict=True)
-                    ]
-                    known += are_known
-                    continue
-                self._forget(count)
-                done.append(operation)
-                known.append(False)
-                continue
             numbers: list[Operation] = []
             try:
                 parts = list(self._known(operation, numbers))
