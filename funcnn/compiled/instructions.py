@@ -92,10 +92,9 @@ def _calls(
 
 def _loop(function: np.ufunc, dtypes: list[np.dtype[Any]]) -> tuple[int, int]:
     """Where a function's loop for operands of these dtypes is, and its data."""
-    weak = tuple(dtypes[: function.nin]) + (None,) * function.nout
-    if not all(dtype.isnative for dtype in dtypes) or function.resolve_dtypes(weak) != tuple(
-        dtypes
-    ):
+    given = *dtypes[: function.nin], *[None] * function.nout
+    as_given = function.resolve_dtypes(given) == tuple(dtypes)
+    if not as_given or not all(dtype.isnative for dtype in dtypes):
         raise NotKnownError
     loop: tuple[int, int] | None = interpreter.loop_of(function, bytes(d.num for d in dtypes))
     if loop is None:

@@ -2,9 +2,10 @@
 
 An operation on many rows is divided into bands of them, one for each lane; a band needs, as a rule,
 the same band of what was computed before, which the same lane has computed. Where a lane needs what
-another has written, or writes what another needs, it waits for all: a phase ends. So a training
-step has one phase for the batch, divided by examples, and one for the weights, divided by their
-rows, in which each lane multiplies out its rows of a gradient and goes on to the optimizer.
+another has written, or writes what another needs, it waits for all: a phase ends. So of a
+training step the batch is divided by examples, forward and backward, with small phases of the loss
+between, and then the weights by their rows: each lane multiplies out its rows of a gradient and
+goes on to the optimizer.
 
 The bands are cut by the shapes, and where each product keeps its bits: how many threads there are
 cannot be seen in a result.

@@ -12,15 +12,13 @@ from funcnn.compiled.instructions import (
     interpreter,
     why_no_interpreter,
 )
-from funcnn.compiled.lanes import work_of
+from funcnn.compiled.lanes import LEAST_WORK, work_of
 from funcnn.compiled.tape import Operation, View
 from funcnn.threads import thread_count
 from funcnn.types import Array
 
 VARIABLE = "FUNCNN_NATIVE"
 """Set to 0, it has steps replayed by NumPy alone."""
-SHORT = 20_000
-"""Elements, some five microseconds: so long a run may keep the interpreter's lock."""
 FLAGS = "divide", "over", "under", "invalid"
 """In the order of their bits."""
 OTHER_BRANCH = 1 << 60
@@ -50,11 +48,12 @@ class Run:
                     words += instruction
         starts.append(len(words))
         head = 3 + len(starts)
-        work = sum(map(work_of, phases))
+        # A run as short as what is not divided may keep the interpreter's lock.
+        is_short = sum(map(work_of, phases)) < LEAST_WORK
         program = [
             self._lanes,
             len(phases),
-            int(work < SHORT),
+            int(is_short),
             *(start + head for start in starts),
             *words,
         ]

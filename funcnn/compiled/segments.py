@@ -41,7 +41,7 @@ def in_segments(tape: Tape, lanes: int) -> Tape:
     explicit = _Explicit(tape)
     operations, known = explicit.operations(tape.operations)
     buffers = explicit.buffers
-    before = list(map(set, _needs(operations)))
+    before = list(_needs(operations))
     waiting = list(range(len(operations)))
     done: list[Operation] = []
     for_c = False
