@@ -173,7 +173,11 @@ static word run_lane(const word *at, const word *end, char *const *arrays)
 
 /* --- threads ------------------------------------------------------------------------------ */
 
-enum { MOST_HELPERS = 15, STACK = 8 << 20, PATIENCE = 100000 /* nanoseconds in which nobody goes to sleep */ };
+enum { MOST_HELPERS = 15, STACK = 8 << 20 };
+/* Nanoseconds. A helper that has nothing to do goes to sleep after the first: between two steps
+   Python takes some 100 microseconds, and to wake one takes as long as a small phase. Who waits for
+   a lane gives up its core after the second, as it may be what the other waits for. */
+enum { UNTIL_SLEEP = 1000000, UNTIL_YIELD = 100000 };
 
 static struct {
     pthread_mutex_t taken; /* by the one thread whose program has the helpers */
@@ -237,11 +241,12 @@ static void *help(void *unused)
 {
     (void)unused;
     for (;;) {
-        for (int64_t since = nanoseconds(); nanoseconds() - since < PATIENCE;) {
-            for (int i = 0; i < 64; i++)
+        for (int64_t since = nanoseconds(); nanoseconds() - since < UNTIL_SLEEP;) {
+            for (int i = 0; i < 64; i++) {
                 relax();
-            while (do_a_lane(1))
-                since = nanoseconds();
+                while (do_a_lane(1))
+                    since = nanoseconds();
+            }
         }
         pthread_mutex_lock(&team.bed);
         atomic_fetch_add(&team.asleep, 1);
@@ -291,8 +296,8 @@ static void run_phase(const word *program, word phase, char *const *arrays)
         ;
     for (int64_t since = nanoseconds(); atomic_load(&team.done) < lanes;) {
         relax();
-        if (nanoseconds() - since > PATIENCE)
-            sched_yield(); /* the one that has the last lane may wait for this very core */
+        if (nanoseconds() - since > UNTIL_YIELD)
+            sched_yield();
     }
 }
 

@@ -5,40 +5,28 @@ the same band of what was computed before, which the same lane has computed. Whe
 another has written, or writes what another needs, it waits for all: a phase ends. So of a
 training step the batch is divided by examples, forward and backward, with small phases of the loss
 between, and then the weights by their rows: each lane multiplies out its rows of a gradient and
-goes on to the optimizer.
+goes on to the optimizer. A product with weights that are larger than the batch is divided by their
+columns, as each lane would else read all of them.
 
 The bands are cut by the shapes, and where each product keeps its bits: how many threads there are
 cannot be seen in a result.
 """
 
-import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from funcnn.compiled.fusion import EXACT
 from funcnn.compiled.instructions import reduced_axes
-from funcnn.compiled.names import aligned
-from funcnn.compiled.tape import (
-    BLOCK,
-    NESTED,
-    Buffer,
-    Operation,
-    View,
-    array_at,
-    span,
-    views_of,
-    written,
-)
+from funcnn.compiled.parts import Cuts, function_keeps_bits, product_keeps_bits
+from funcnn.compiled.tape import BLOCK, NESTED, Buffer, Operation, View, span, views_of, written
 from funcnn.ops.matmul import multiply
-from funcnn.threads import single_threaded_blas
-from funcnn.types import Array
 
-GRAINS = 4, 12, 24, 48
-"""A product is cut at multiples of so many rows: the first at which it keeps its bits."""
+GRAINS = {0: (4, 12, 24, 48), 1: (16, 48)}
+"""A product's rows, or columns, are cut at multiples of the first of these that keeps its bits."""
 LEAST_WORK = 20_000
 """Elements of an operation, some five microseconds, from which on its rows are divided."""
 PER_ELEMENT = 16
@@ -56,7 +44,7 @@ def phases_of(operations: Sequence[Operation], lanes: int, buffers: list[Buffer]
 
     Scratch memory that each lane needs of its own is added to the buffers.
     """
-    bands = _bands(operations, lanes)
+    bands = _Bands(operations, lanes, buffers)
     plan = _Plan(lanes)
     for operation in operations:
         plan.add(_units(operation, bands, buffers))
@@ -75,53 +63,87 @@ def work_of(operation: Operation) -> int:
 
 # --- bands -----------------------------------------------------------------------------------
 
-_Bands = dict[int, tuple[int, ...]]
-"""Where arrays of so many rows are cut: the first is 0, the last is all of them."""
 
+class _Bands:
+    """Where each operation is cut: all that have as many rows, at the same ones."""
 
-def _bands(operations: Iterable[Operation], lanes: int) -> _Bands:
-    by_rows: dict[int, list[Operation]] = {}
-    for operation in operations:
-        rows = _rows(operation)
-        if rows is not None:
-            by_rows.setdefault(rows, []).append(operation)
-    found = {}
-    for rows, alike in by_rows.items():
-        if lanes == 1 or max(map(work_of, alike)) < LEAST_WORK:
-            continue
-        products = [op for op in alike if _is_product(op) and len(op.out.shape) == 2]
-        for grain in GRAINS if products else (BOUNDARY if rows >= BLOCK else 1,):
-            cuts = *(rows * lane // lanes // grain * grain for lane in range(lanes)), rows
-            divides = all(start < stop for start, stop in pairwise(cuts))
-            if divides and all(_keep_bits(product, cuts) for product in products):
-                found[rows] = cuts
-                break
-    return found
+    def __init__(
+        self, operations: Iterable[Operation], lanes: int, buffers: Sequence[Buffer]
+    ) -> None:
+        self._lanes, self._buffers = lanes, buffers
+        by_rows: dict[int, list[Operation]] = {}
+        for operation in operations:
+            rows = self._rows(operation)
+            if rows is not None:
+                by_rows.setdefault(rows, []).append(operation)
+        self._by_rows: dict[int, Cuts] = {}
+        for rows, alike in by_rows.items():
+            if max(map(work_of, alike)) < LEAST_WORK:
+                continue
+            products = [
+                operation
+                for operation in alike
+                if _is_product(operation)
+                and len(operation.out.shape) == 2
+                and not self.by_columns(operation)
+            ]
+            for grain in GRAINS[0] if products else (BOUNDARY if rows >= BLOCK else 1,):
+                cuts = self._cuts(rows, grain)
+                if cuts and all(product_keeps_bits(product, 0, cuts) for product in products):
+                    self._by_rows[rows] = cuts
+                    break
+
+    def by_rows(self, operation: Operation) -> Cuts | None:
+        """Where its rows are cut; None: not at all."""
+        rows = self._rows(operation)
+        return None if rows is None else self._by_rows.get(rows)
+
+    def by_columns(self, operation: Operation) -> Cuts | None:
+        """Where the columns of a product are cut; None: it is one for rows, or for none."""
+        if not self._is_divisible_product(operation):
+            return None
+        a, b = operation.inputs
+        if math.prod(b.shape) - math.prod(a.shape) < LEAST_WORK:  # of a phase more
+            return None
+        cuts = (self._cuts(b.shape[1], grain) for grain in GRAINS[1])
+        return next((cut for cut in cuts if cut and product_keeps_bits(operation, 1, cut)), None)
+
+    def _cuts(self, length: int, grain: int) -> Cuts | None:
+        """Equal parts for all lanes, nearly; None: there is not enough for each, or one lane."""
+        lanes = self._lanes
+        cuts = *(length * lane // lanes // grain * grain for lane in range(lanes)), length
+        divides = lanes > 1 and all(start < stop for start, stop in pairwise(cuts))
+        return cuts if divides else None
+
+    def _is_divisible_product(self, operation: Operation) -> bool:
+        if not _is_product(operation) or len(operation.out.shape) != 2:
+            return False
+        a, b = operation.inputs
+        # A matrix times its own transpose is for another function of BLAS. Two inputs may be one.
+        kinds = {self._buffers[view.buffer].kind for view in (a, b)}
+        is_transposed = a.shape == b.shape[::-1] and a.strides == b.strides[::-1]
+        return not (is_transposed and (a.buffer == b.buffer or kinds == {"input"}))
+
+    def _rows(self, operation: Operation) -> int | None:
+        """Into how many rows it can be divided, each of a row of every input, or of all of it."""
+        if operation.kind == "blocks":
+            return self._rows(operation.inputs[0][0])
+        out, function = operation.out, operation.function
+        if operation.kind not in ("call", "copy") or not out.shape or out.shape[0] < 2:
+            return None
+        if _is_product(operation) and len(out.shape) == 2:
+            return out.shape[0] if self._is_divisible_product(operation) else None
+        if operation.kind == "copy" or function in EXACT or _is_product(operation):
+            return int(out.shape[0]) if out.strides[0] == max(out.strides) else None
+        if isinstance(function, np.ufunc):
+            return out.shape[0] if function_keeps_bits(function, out.dtype) else None
+        if function is np.take or 0 in reduced_axes(operation):
+            return None
+        return int(out.shape[0])
 
 
 def _is_product(operation: Operation) -> bool:
     return operation.function in (np.matmul, multiply)
-
-
-def _rows(operation: Operation) -> int | None:
-    """Into how many rows it can be divided, each of a row of every input, or of all of it."""
-    if operation.kind == "blocks":
-        return _rows(operation.inputs[0][0])
-    out, function = operation.out, operation.function
-    if operation.kind not in ("call", "copy") or not out.shape or out.shape[0] < 2:
-        return None
-    if _is_product(operation) and len(out.shape) == 2:
-        a, b = operation.inputs
-        # A matrix times its own transpose is for another function of BLAS.
-        transposed = a.shape == b.shape[::-1] and a.strides == b.strides[::-1]
-        return None if transposed or a.buffer == b.buffer else out.shape[0]
-    if operation.kind == "copy" or function in EXACT or _is_product(operation):
-        return int(out.shape[0]) if out.strides[0] == max(out.strides) else None
-    if isinstance(function, np.ufunc):
-        return out.shape[0] if _function_keeps_bits(function, out.dtype) else None
-    if function is np.take or 0 in reduced_axes(operation):
-        return None
-    return int(out.shape[0])
 
 
 def _band(operation: Operation, start: int, stop: int) -> Operation:
@@ -143,10 +165,22 @@ def _band(operation: Operation, start: int, stop: int) -> Operation:
     return operation._replace(inputs=(part(first), *parts), out=part(operation.out))
 
 
+def _some_columns(product: Operation, start: int, stop: int) -> Operation:
+    """What of a product gives some of its columns."""
+
+    def part(view: View) -> View:
+        offset = view.offset + start * view.strides[1]
+        return view._replace(offset=offset, shape=(view.shape[0], stop - start))
+
+    a, b = product.inputs
+    return product._replace(inputs=(a, part(b)), out=part(product.out))
+
+
 def _units(operation: Operation, bands: _Bands, buffers: list[Buffer]) -> list[Lane]:
     """What becomes of an operation: all of it, or a band for each lane; each several operations."""
-    rows = _rows(operation)
-    cuts = None if rows is None else bands.get(rows)
+    if cuts := bands.by_columns(operation):
+        return [(_some_columns(operation, *ends),) for ends in pairwise(cuts)]
+    cuts = bands.by_rows(operation)
     whole = [operation] if cuts is None else [_band(operation, *ends) for ends in pairwise(cuts)]
     if operation.kind != "blocks":
         return [(part,) for part in whole]
@@ -178,51 +212,6 @@ def _in_blocks(calls: Lane, own: set[int], buffers: list[Buffer]) -> Iterator[Op
 
         for call in calls:
             yield call._replace(inputs=tuple(map(block, call.inputs)), out=block(call.out))
-
-
-# --- what keeps its bits ---------------------------------------------------------------------
-
-
-def _keep_bits(product: Operation, cuts: tuple[int, ...]) -> bool:
-    """Whether a product has the same bits when it is cut there."""
-    a, b = (view._replace(buffer=0, offset=0) for view in product.inputs)
-    return _product_keeps_bits(a, b, cuts)
-
-
-@functools.lru_cache(maxsize=256)
-def _product_keeps_bits(a: View, b: View, cuts: tuple[int, ...]) -> bool:
-    generator = np.random.default_rng(0)
-    with single_threaded_blas():
-        for shift in (0, a.dtype.itemsize):  # from the beginning of a line of the cache, nearly
-            x, y = (_example(view, shift, generator) for view in (a, b))
-            whole = np.matmul(x, y)
-            for start, stop in pairwise(cuts):
-                if not np.array_equal(whole[start:stop], np.matmul(x[start:stop], y)):
-                    return False
-    return True
-
-
-def _example(view: View, shift: int, generator: np.random.Generator) -> Array:
-    """An array of random numbers that lies as this one, so many bytes further on."""
-    start, stop = span(view)
-    array = array_at(view, aligned(stop - start + shift), shift - start)
-    array[...] = generator.standard_normal(view.shape)
-    return array
-
-
-@functools.cache
-def _function_keeps_bits(function: np.ufunc, dtype: np.dtype[Any]) -> bool:
-    """Whether a function of one array has the same bits when that is cut."""
-    if function.nin != 1:
-        return False
-    generator = np.random.default_rng(0)
-    values = np.exp(generator.uniform(-99, 99, 1001)) * generator.choice([-1, 1], 1001)
-    values[::7], values[3::50] = generator.uniform(0, 5, 143), [np.inf, -np.inf, np.nan, 0] * 5
-    cuts = 0, 1, 8, 100, 333, 1001
-    with np.errstate(all="ignore"):
-        values = values.astype(dtype)
-        parts = [function(values[start:stop]) for start, stop in pairwise(cuts)]
-        return bool(function(values).tobytes() == np.concatenate(parts).tobytes())
 
 
 # --- phases ----------------------------------------------------------------------------------

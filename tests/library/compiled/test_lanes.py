@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from library.compiled.compiled_steps import NATIVE
 from library.compiled.memories import DTYPES, Memory, elements, numbers, turned
 
-from funcnn.compiled import lanes, segments
+from funcnn.compiled import lanes, parts, segments
 from funcnn.compiled.lanes import phases_of
 from funcnn.compiled.tape import Buffer, Operation, View
 from funcnn.ops.matmul import multiply
@@ -34,6 +34,11 @@ def rows_of(buffer, start, count, columns=WIDTH, first=0):
     return View(buffer, offset, (count, columns), (WIDTH * 4, 4), FLOAT)
 
 
+def wide(buffer, rows):
+    """Some rows of a buffer that has more columns than rows."""
+    return View(buffer, 0, (rows, ROWS), (ROWS * 4, 4), FLOAT)
+
+
 @st.composite
 def operations(draw):
     """One that writes some rows of one of the buffers, which others may read and write."""
@@ -52,7 +57,8 @@ def operations(draw):
     out = some(count, columns)
     kind = draw(
         st.sampled_from(
-            ["add", "in_place", "exp", "copy", "row", "product", "sum_rows", "sum_columns", "take"]
+            ["add", "in_place", "exp", "copy", "row", "product", "wide_product"]
+            + ["sum_rows", "sum_columns", "take"]
         )
     )
     if kind == "add":
@@ -68,6 +74,12 @@ def operations(draw):
     if kind == "product":
         inner = draw(st.sampled_from([1, 4, 8]))
         return Operation("call", np.matmul, (read(count, inner), read(inner, columns)), out)
+    if kind == "wide_product":
+        weights = wide(draw(buffer), WIDTH)
+        if draw(st.booleans()):  # as backward
+            weights = weights._replace(strides=(4, WIDTH * 4))
+        rows = draw(st.sampled_from([1, 2, 8]))
+        return Operation("call", np.matmul, (some(rows, WIDTH), weights), wide(draw(buffer), rows))
     if kind == "sum_rows":
         column = out._replace(shape=(count,), strides=out.strides[:1])
         return Operation("call", np.add.reduce, (some(count, 8),), column, (("axis", 1),))
@@ -131,46 +143,67 @@ def product(rows=48, function=np.matmul):
     return Operation("call", function, (a, b), out)
 
 
-def cuts_of(phases):
-    """Where the lanes' rows begin, and the end."""
+def wide_product(function=np.matmul):
+    return Operation("call", function, (rows_of(0, 0, 2), wide(1, WIDTH)), wide(2, 2))
+
+
+def cuts_of(phases, axis):
+    """Where the lanes' rows or columns begin, and the end."""
     parts = [lane[0].out for phase in phases for lane in phase.inputs if lane]
-    return [part.offset // (4 * WIDTH) for part in parts] + [sum(part.shape[0] for part in parts)]
+    starts = [part.offset // part.strides[axis] for part in parts]
+    return [*starts, sum(part.shape[axis] for part in parts)]
+
+
+@pytest.fixture
+def planted_bits(monkeypatch):
+    """Bits that change where rows (axis 0) or columns are not cut at multiples of so many."""
+
+    def plant(axis, grain):
+        class OtherNumPy:
+            def __getattr__(self, name):
+                return getattr(np, name)
+
+            def matmul(self, a, b, out=None):
+                length = (a, b)[axis].shape[axis]
+                return np.add(np.matmul(a, b), length % grain != 0, out=out)
+
+        monkeypatch.setattr(parts, "np", OtherNumPy())
+
+    parts._keep_bits.cache_clear()
+    yield plant
+    parts._keep_bits.cache_clear()
 
 
 @pytest.mark.parametrize("function", [np.matmul, multiply])
-@pytest.mark.parametrize(("grain", "cuts"), [(1, [0, 12, 24, 48]), (24, [0, 24, 48])])
-def test_products_are_cut_where_they_keep_their_bits(monkeypatch, function, grain, cuts):
-    """Planted: bits that change where rows are not cut at multiples of so many."""
-
-    class OtherNumPy:
-        def __getattr__(self, name):
-            return getattr(np, name)
-
-        def matmul(self, a, b):
-            return np.matmul(a, b) + (len(a) % grain != 0)
-
-    lanes._product_keeps_bits.cache_clear()
-    count = len(cuts) - 1
-    operation = product(function=function)
-    monkeypatch.setattr(lanes, "_is_product", lambda operation: operation.function is function)
-    monkeypatch.setattr(lanes, "np", OtherNumPy())
-    try:
-        assert cuts_of(phases_of([operation], count, first_buffers())) == [
-            48 * lane // count // max(grain, 4) * max(grain, 4) for lane in range(count)
-        ] + [48]
-        assert all(cut % grain == 0 for cut in cuts_of(phases_of([operation], 3, first_buffers())))
-    finally:
-        lanes._product_keeps_bits.cache_clear()
+@pytest.mark.parametrize(
+    ("make", "axis", "grain", "cuts"),
+    [
+        (product, 0, 1, [0, 16, 32, 48]),
+        (product, 0, 12, [0, 12, 24, 48]),
+        (product, 0, 24, [0, 24, 48]),
+        (product, 0, 48, [0, 48]),
+        (wide_product, 1, 1, [0, 16, 32, 48]),
+        (wide_product, 1, 16, [0, 16, 48]),
+        (wide_product, 1, 48, [0, 48]),
+    ],
+)
+def test_products_are_cut_where_they_keep_their_bits(
+    planted_bits, function, make, axis, grain, cuts
+):
+    planted_bits(axis, grain)
+    count = 3 if cuts == [0, 48] else len(cuts) - 1
+    found = phases_of([make(function=function)], count, first_buffers())
+    assert cuts_of(found, axis) == cuts
 
 
 def test_a_product_that_keeps_its_bits_nowhere_is_whole(monkeypatch):
-    monkeypatch.setattr(lanes, "_product_keeps_bits", lambda a, b, cuts: False)
+    monkeypatch.setattr(lanes, "product_keeps_bits", lambda product, axis, cuts: False)
     (phase,) = phases_of([product()], 2, first_buffers())
     assert [len(lane) for lane in phase.inputs] == [1, 0]
 
 
 def test_a_function_that_does_not_keep_its_bits_is_whole(monkeypatch):
-    monkeypatch.setattr(lanes, "_function_keeps_bits", lambda function, dtype: False)
+    monkeypatch.setattr(lanes, "function_keeps_bits", lambda function, dtype: False)
     operation = Operation("call", np.tanh, (rows_of(0, 0, 48),), rows_of(1, 0, 48))
     (phase,) = phases_of([operation], 2, first_buffers())
     assert sorted(map(len, phase.inputs)) == [0, 1]
@@ -179,10 +212,22 @@ def test_a_function_that_does_not_keep_its_bits_is_whole(monkeypatch):
 def test_a_matrix_times_its_own_transpose_is_whole():
     a = rows_of(0, 0, 48)
     b = a._replace(shape=a.shape[::-1], strides=a.strides[::-1])
-    buffers = [*first_buffers(), Buffer(48 * 48 * 4, "scratch")]
-    operation = Operation("call", np.matmul, (a, b), View(4, 0, (48, 48), (48 * 4, 4), FLOAT))
-    (phase,) = phases_of([operation], 2, buffers)
-    assert sorted(map(len, phase.inputs)) == [0, 1]
+    assert sorted(parts_of_square_of(a, b, "scratch")) == [0, 1]
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("input", [0, 1]), ("scratch", [1, 1])])
+def test_two_inputs_may_be_one_array(kind, counts):
+    """A matrix and the transpose of another, which is its own if it comes in both places."""
+    a = rows_of(0, 0, 48)
+    b = a._replace(buffer=1, shape=a.shape[::-1], strides=a.strides[::-1])
+    assert sorted(parts_of_square_of(a, b, kind)) == counts
+
+
+def parts_of_square_of(a, b, kind):
+    buffers = [*[Buffer(SIZE, kind)] * BUFFERS, Buffer(48 * 48 * 4, "scratch")]
+    out = View(BUFFERS, 0, (48, 48), (48 * 4, 4), FLOAT)
+    (phase,) = phases_of([Operation("call", np.matmul, (a, b), out)], 2, buffers)
+    return map(len, phase.inputs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
