@@ -175,9 +175,11 @@ static word run_lane(const word *at, const word *end, char *const *arrays)
 
 enum { MOST_HELPERS = 15, STACK = 8 << 20 };
 /* Nanoseconds. A helper that has nothing to do goes to sleep after the first: between two steps
-   Python takes some 100 microseconds, and to wake one takes as long as a small phase. Who waits for
-   a lane gives up its core after the second, as it may be what the other waits for. */
-enum { UNTIL_SLEEP = 1000000, UNTIL_YIELD = 100000 };
+   Python takes some 100 microseconds, and to wake one takes as long as a small phase (with a
+   millisecond, a busy neighbour on one of two cores made the steps of a large net take twice as
+   long). Who waits for a lane gives up its core after the second, as that may be what the other
+   waits for; to sleep there was slower. */
+enum { UNTIL_SLEEP = 200000, UNTIL_YIELD = 100000 };
 
 static struct {
     pthread_mutex_t taken; /* by the one thread whose program has the helpers */
