@@ -5,9 +5,6 @@ from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
-_OTHER_SIGNATURE = "__wrapped__", "__signature__"
-
-
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
     """Whether `function` can be called with `keyword=...`."""
     code = _code_of(function)
@@ -25,11 +22,13 @@ def accepts(function: Callable[..., Any], keyword: str) -> bool:
 
 def _code_of(function: Any) -> CodeType | None:
     """The code of a function, or of an object that is called as one, without another signature."""
-    plain = function
-    if type(function) is not FunctionType:
-        plain = vars(type(function)).get("__call__")
-    if type(plain) is not FunctionType or any(
-        hasattr(part, name) for part in (function, plain) for name in _OTHER_SIGNATURE
-    ):
+    if type(function) is FunctionType:
+        return None if _has_another_signature(function) else function.__code__
+    plain = vars(type(function)).get("__call__")
+    if type(plain) is not FunctionType or _has_another_signature(plain):
         return None
-    return plain.__code__
+    return None if _has_another_signature(function) else plain.__code__
+
+
+def _has_another_signature(function: Any) -> bool:
+    return hasattr(function, "__wrapped__") or hasattr(function, "__signature__")

@@ -157,13 +157,18 @@ def _last_layer(layer: Layer) -> str:
 
 def _has_statistics(params: Tree) -> bool:
     if type(params) is dict:
-        return "running_mean" in params or any(map(_has_statistics, params.values()))
-    return isinstance(params, (list, tuple)) and any(map(_has_statistics, params))
+        if "running_mean" in params:
+            return True
+        params = params.values()
+    for part in params:  # a single image takes little longer than to ask every leaf
+        if isinstance(part, (dict, list, tuple)) and _has_statistics(part):
+            return True
+    return False
 
 
 def warn_of_first_statistics(params: Tree) -> None:
     """Warn if the model has running statistics, and all of them are still those of `init`."""
-    if not _has_statistics(params):
+    if not isinstance(params, (dict, list, tuple)) or not _has_statistics(params):
         return
     leaves = dict(tree.leaves_with_path(params))
     prefixes = [path.removesuffix("mean") for path in leaves if path.endswith("running_mean")]
