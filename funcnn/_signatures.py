@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
+
 def accepts(function: Callable[..., Any], keyword: str) -> bool:
     """Whether `function` can be called with `keyword=...`."""
     code = _code_of(function)

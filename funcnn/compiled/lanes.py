@@ -32,7 +32,7 @@ LEAST_WORK = 20_000
 PER_ELEMENT = 16
 """Multiply-adds of a product that take the time of an element."""
 READ_PER_ELEMENT = 8
-"""Elements of a matrix that a vector is multiplied by: so divided, 784 x 512 gain, 784 x 256 not."""
+"""Elements of a matrix that a vector is multiplied by: by that, 784 x 512 is worth dividing."""
 CACHED = 1 << 11
 """Elements: several arrays of so many stay in the first of a core's caches."""
 BOUNDARY = 16
@@ -60,7 +60,8 @@ def work_of(operation: Operation) -> int:
     if operation.function in (np.matmul, multiply):
         a, b = operation.inputs
         read = max(math.prod(view.shape) for view in (a, b))
-        return max(math.prod(a.shape) * b.shape[-1] // PER_ELEMENT, read // READ_PER_ELEMENT)
+        work = math.prod(a.shape) * b.shape[-1] // PER_ELEMENT
+        return int(max(work, read // READ_PER_ELEMENT))
     return max((math.prod(view.shape) for view in views_of(operation)), default=0)
 
 

@@ -22,6 +22,20 @@ ROWS, WIDTH, BUFFERS = 48, 8, 3
 SIZE = ROWS * WIDTH * 4
 
 
+KINDS = [
+    "add",
+    "in_place",
+    "exp",
+    "copy",
+    "row",
+    "product",
+    "wide_product",
+    "sum_rows",
+    "sum_columns",
+    "take",
+]
+
+
 @pytest.fixture(autouse=True)
 def everything_is_worth_dividing(monkeypatch):
     monkeypatch.setattr(lanes, "LEAST_WORK", 1)
@@ -55,12 +69,7 @@ def operations(draw):
         return turned(one) if draw(st.integers(0, 3)) == 0 else one
 
     out = some(count, columns)
-    kind = draw(
-        st.sampled_from(
-            ["add", "in_place", "exp", "copy", "row", "product", "wide_product"]
-            + ["sum_rows", "sum_columns", "take"]
-        )
-    )
+    kind = draw(st.sampled_from(KINDS))
     if kind == "add":
         return Operation("call", np.add, (read(count, columns), read(count, columns)), out)
     if kind == "in_place":
