@@ -1,0 +1,6 @@
+"""All campaigns, in the order in which they are carried out."""
+
+from campaigns.campaign import Campaign
+from campaigns.snapshots import SNAPSHOTS
+
+CAMPAIGNS: list[Campaign] = [SNAPSHOTS]
