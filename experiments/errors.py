@@ -7,7 +7,11 @@ from unicodedata import category
 
 
 class InputError(ValueError):
-    """Something the user gave (an option, a file, a folder) cannot be used, and why."""
+    """Something the user gave (an option, a file, a folder) cannot be used, and why, in a line."""
+
+    def __init__(self, message: object) -> None:
+        """message: as it is, but for what cannot be printed, which text of a file may have."""
+        super().__init__(printable(message))
 
 
 class RunStoppedError(RuntimeError):

@@ -57,6 +57,17 @@ def damaged_value(value: Any, rng: np.random.Generator) -> Any:
     return value
 
 
+def nested(value: Any, rng: np.random.Generator) -> Any:
+    """Data of JSON's kinds with one thing in it nested in itself, to the depth that JSON takes."""
+    value = copy.deepcopy(value)
+    container, key = (places := [*_places(value)])[rng.integers(len(places))]
+    wrap = rng.integers(3)
+    for _ in range(int(rng.integers(50, 400))):
+        inner = container[key]
+        container[key] = (lambda: [inner], lambda: {"list": [inner]}, lambda: {key: inner})[wrap]()
+    return value
+
+
 def _places(value: Any) -> Any:
     """Every container within some data, with every key in it."""
     if isinstance(value, (dict, list)):

@@ -83,6 +83,13 @@ def assert_names(path: Path, error: Exception) -> None:
     assert said.isprintable(), f"it is no line of text: {said!r}"
 
 
+def assert_tells_of(place: Path, error: Exception) -> None:
+    """An error about what a folder or a file leads to is one line: of it, or of an option."""
+    said = str(error)
+    assert str(place) in said or "--" in said, f"it does not say where: {said!r}"
+    assert said.isprintable(), f"it is no line of text: {said!r}"
+
+
 def _too_long(number: int, frame: FrameType | None) -> None:
     raise AssertionError("it takes too long")
 
