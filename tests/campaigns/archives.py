@@ -135,8 +135,8 @@ def _another(array: Any, rng: np.random.Generator) -> Any:
 
 
 def _as(array: Any, dtype: str) -> Any:
-    """The array in a dtype, by its bytes where there is no other way."""
-    if np.dtype(dtype).kind in "MV":
+    """The array in a dtype, or zeros, where numbers become none of it."""
+    if {np.dtype(dtype).kind, array.dtype.kind} & {*"MVUS"}:
         return np.zeros(array.shape, dtype)
     return array.real.astype(dtype) if array.dtype.kind == "c" else array.astype(dtype)
 

@@ -64,7 +64,7 @@ def nested(value: Any, rng: np.random.Generator) -> Any:
     wrap = rng.integers(3)
     for _ in range(int(rng.integers(50, 400))):
         inner = container[key]
-        container[key] = (lambda: [inner], lambda: {"list": [inner]}, lambda: {key: inner})[wrap]()
+        container[key] = ([inner], {"list": [inner]}, {"": inner})[wrap]
     return value
 
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from funcnn.experiments.sweep.results import Outcome
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.evaluation import evaluate_run
+from funcnn.experiments.training.learner import make_learner
 from funcnn.experiments.training.predictions import write_predictions
 from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
@@ -39,6 +41,9 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
+_learner_of = functools.partial(make_learner, compile_step=False)  # to record takes its time
+
+
 class _Stop(Callback):
     """The end of a run after its second epoch."""
 
@@ -51,9 +56,13 @@ class _Stop(Callback):
 @contextlib.contextmanager
 def begin(folder: Path) -> Iterator[Try]:
     """Folders of runs that are finished, or were stopped, as the bytes of their files."""
-    data, run, out = folder / "data.npz", folder / "run", folder / "out.csv"
+    data, run, out = folder / "data.npz", folder / "run", folder / "out/out.csv"
     write_data(data)
-    with mock.patch("os.fsync"):  # nobody pulls the plug, and it takes most of the time
+    out.parent.mkdir()
+    with (
+        mock.patch("os.fsync"),
+        mock.patch("logging.lastResort", logging.NullHandler()),
+    ):  # both take time
         folders = [*_folders(data, run)]
         read = _readers(run, data, out)
         watch = Watch(folder)
@@ -81,20 +90,18 @@ def write_data(path: Path) -> None:
     """A few images of three classes."""
     pixels = np.random.default_rng(0).integers(0, 256, (39, 3, 3), np.uint8)
     labels = np.arange(39) % 3
-    np.savez(
-        path, x_train=pixels[:30], y_train=labels[:30], x_test=pixels[30:], y_test=labels[30:]
-    )
+    np.savez(path, x_train=pixels[:30], y_train=labels[:30], x_test=pixels[30:], y_test=labels[30:])
 
 
 def _folders(data: Path, run: Path) -> Iterator[dict[str, bytes]]:
     """What runs leave: of each that is stopped after its second epoch, and that is finished."""
     for other in ({}, *OTHERS.values()):
         config = RunConfig.resolve(SETTINGS | {"data": str(data)} | other)
-        started = TrainingRun.start(config, run)
+        started = TrainingRun.start(config, run, _learner_of)
         with contextlib.suppress(KeyboardInterrupt):
             started.finish(_Stop(), draw=False)
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-        TrainingRun.resume(RunFolder.open(run)).finish(draw=False)
+        TrainingRun.resume(RunFolder.open(run), _learner_of).finish(draw=False)
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         _empty(run)
 
@@ -108,7 +115,7 @@ def _readers(run: Path, data: Path, out: Path) -> dict[str, Callable[[], object]
     """What is done with the folder, by name."""
 
     def resume(epochs: int | None = None) -> None:
-        resumed = TrainingRun.resume(RunFolder.open(run), epochs=epochs)
+        resumed = TrainingRun.resume(RunFolder.open(run), _learner_of, epochs)
         if resumed.config.epochs <= FEW:
             resumed.finish(draw=False)
 
@@ -152,9 +159,7 @@ def damaged_folder(files: dict[str, bytes], rng: np.random.Generator) -> dict[st
     return files
 
 
-def _with_notes(
-    files: dict[str, bytes], change: Callable[[Any], Any]
-) -> dict[str, bytes]:
+def _with_notes(files: dict[str, bytes], change: Callable[[Any], Any]) -> dict[str, bytes]:
     """The state of a run, with other notes."""
     if "last.npz" not in files:
         return {}
@@ -199,4 +204,4 @@ def damaged_table(content: bytes, rng: np.random.Generator) -> bytes:
     return "".join(",".join(each) + "\n" for each in rows).encode("utf-8", "replace")
 
 
-RUN_FOLDERS = Campaign("run folders", "damaged folders of runs that are read", 1, begin)
+RUN_FOLDERS = Campaign("run-folders", "damaged folders of runs that are read", 1, begin)

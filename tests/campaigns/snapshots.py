@@ -18,7 +18,7 @@ from campaigns.archives import (
 )
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes, damaged_value, nested
-from campaigns.watch import Watch, assert_names
+from campaigns.watch import Watch, assert_is_line, assert_names
 
 import funcnn as fn
 
@@ -40,9 +40,7 @@ def begin(folder: Path) -> Iterator[Try]:
         params = fn.tree.map(lambda leaf: leaf + 0.5, params)  # running statistics are some
         names = {"class_names": ["a", "b"], "notes": {"labels": ["0", "1"]}}
         normalization = {"scale": 255.0, "mean": 0.5, "std": 2.0}
-        fn.save(
-            path, params, model=model, input_shape=shape, normalization=normalization, **names
-        )
+        fn.save(path, params, model=model, input_shape=shape, normalization=normalization, **names)
         saved.append((members_of(path.read_bytes()), params))
         state = fn.TrainState.create(params, fn.adam(0.1), rng=fn.random.key(1))
         fn.save(path, state, notes={"rows": [[1, 0.5]]})
@@ -82,7 +80,7 @@ def _used(snapshot: fn.Snapshot, again: Path) -> str:
         snapshot.predict(inputs)
         snapshot.classes(inputs)
     except ValueError as error:  # such as of a normalisation that is none
-        assert str(error).isprintable(), error
+        assert_is_line(error)
         return "read, and does not predict"
     return "read, and predicts"
 
@@ -110,7 +108,9 @@ def damaged_snapshot(members: dict[str, bytes], rng: np.random.Generator) -> byt
     if kind == 7:
         members["header.json"] = damaged_bytes(members["header.json"], rng)
         return archive_of(members)
-    digests = {name: hashlib.sha256(members[f"{name}.npy"]).hexdigest() for name in header["sha256"]}
+    digests = {
+        name: hashlib.sha256(members[f"{name}.npy"]).hexdigest() for name in header["sha256"]
+    }
     return archive_with(members, header | {"sha256": digests})
 
 

@@ -80,13 +80,20 @@ def assert_names(path: Path, error: Exception) -> None:
     """An error about a file is one line, which says first which file it is."""
     said = str(error)
     assert said.startswith(f"{path}: "), f"it does not name the file: {said!r}"
-    assert said.isprintable(), f"it is no line of text: {said!r}"
+    assert_is_line(error)
 
 
 def assert_tells_of(place: Path, error: Exception) -> None:
     """An error about what a folder or a file leads to is one line: of it, or of an option."""
     said = str(error)
     assert str(place) in said or "--" in said, f"it does not say where: {said!r}"
+    assert_is_line(error)
+
+
+def assert_is_line(error: Exception) -> None:
+    """An error is something to read, which can be printed as a line."""
+    said = str(error)
+    assert said, f"{type(error).__name__} says nothing"
     assert said.isprintable(), f"it is no line of text: {said!r}"
 
 
