@@ -9,6 +9,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.provenance import expected_data
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
@@ -78,6 +79,11 @@ def free_results(runs: Runs, peak_memory: Mapping[str, int | None]) -> dict[str,
         _row(folder, peak_memory.get(folder.path.name))
         for folder in itertools.chain(*runs.values())
     ]
+    for name in SCORES:
+        if len({row[name] is None for row in rows}) > 1:
+            raise InputError(
+                f"of the runs in {runs[BACKENDS[0]][0].path.parent} some have a {name}, others none"
+            )
     by_backend = {
         name: _results_of([row for row in rows if row["backend"] == name]) for name in BACKENDS
     }

@@ -67,7 +67,9 @@ class Record:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{self.path} is not {expected}: {error}") from None
         # A run that was deleted is trained again.
-        self.digests = {name: digests[name] for name in digests if self.run(name).path.exists()}
+        runs = self.folder / (self._runs or "")
+        there = {path.name for path in runs.iterdir()} if digests and runs.is_dir() else set()
+        self.digests = {name: digests[name] for name in digests if name in there}
 
     def begin(self, values: Mapping[str, Any]) -> None:
         """Write it to its folder, which is made if it is not there.

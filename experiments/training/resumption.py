@@ -7,11 +7,12 @@ The state in `last.npz` says which config it is of, and has every row so far: `c
 import dataclasses
 import math
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 import funcnn as fn
 from funcnn.experiments.data.provenance import changes_in
-from funcnn.experiments.errors import InputError, quoted, sizes_text
+from funcnn.experiments.errors import InputError, kind_of, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import another_network
 from funcnn.experiments.tasks.optimizers import SCHEDULES
@@ -47,6 +48,9 @@ class Left(NamedTuple):
             config = notes.get("config")
         except (TypeError, KeyError, AttributeError):
             raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
+        if not isinstance(config, (dict, NoneType)):
+            what = kind_of(config)
+            raise InputError(f"{folder.last} is not the state of a run: its config is {what}")
         own = None if config is None else folder.own
         try:
             return cls(rows, extended, None if config is None else RunConfig.resolve(config, own))

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import io
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from campaigns.archives import (
 )
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes
-from campaigns.watch import Watch, assert_tells_of
+from campaigns.watch import Watch, assert_tells_of, no_warnings
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import load_dataset, load_inputs
@@ -38,8 +37,7 @@ def begin(folder: Path) -> Iterator[Try]:
         content = _damaged(sets[rng.integers(len(sets))], rng)
         path = folder / ("damaged.npz" if content.startswith(b"PK") else "damaged.npy")
         path.write_bytes(content)
-        with watch.trying(), warnings.catch_warnings():
-            warnings.simplefilter("error")
+        with watch.trying(), no_warnings():
             try:
                 if rng.integers(2):
                     inputs = load_inputs(str(path))

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes, damaged_value, nested
 from campaigns.run_folders import damaged_table, write_data
-from campaigns.watch import Watch, assert_tells_of
+from campaigns.watch import Watch, assert_tells_of, no_warnings
 
 import funcnn as fn
 from funcnn.experiments.bench.peers import PACKAGES
@@ -33,6 +32,7 @@ from funcnn.experiments.sweep import results
 from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.sweep.sweep import Sweep
 from funcnn.experiments.system.machine import describe_machine
+from funcnn.experiments.tasks.build import network_that_fits
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.pool import Answers, Job
 from funcnn.experiments.training.record import digest_of
@@ -71,8 +71,7 @@ def begin(folder: Path) -> Iterator[Try]:
                 )
             if kind == "sweep" and damaged != "sweep.json":
                 _with_digest(place, Path(damaged).parent)
-            with watch.trying(), warnings.catch_warnings():
-                warnings.simplefilter("error")
+            with watch.trying(), no_warnings():
                 try:
                     read()
                 except (InputError, fn.SnapshotError) as error:
@@ -111,9 +110,11 @@ def _network(place: Path, data: Path) -> Kept:
         assert config.own is not None
         model = config.own.build((1, 4, 4), 3, config.own_settings)
         inputs = np.zeros((2, 1, 4, 4), np.float32)
-        _, params = model.init(fn.random.SHAPES_ONLY, (1, 4, 4))
+        with network_that_fits(config):
+            _, params = model.init(fn.random.SHAPES_ONLY, (1, 4, 4))
         if sum(leaf.size for leaf in fn.tree.leaves(params)) < 1000:
-            _, params = model.init(fn.random.key(0), (1, 4, 4))
+            with network_that_fits(config):
+                _, params = model.init(fn.random.key(0), (1, 4, 4))
             params = fn.tree.map(lambda leaf: leaf + 0.5, params)  # running statistics are some
             assert fn.predict(model.apply, params, inputs).shape[0] == 2
 

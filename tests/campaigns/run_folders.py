@@ -5,7 +5,6 @@ import copy
 import functools
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from campaigns.archives import members_of
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import TEXTS, damaged_bytes, damaged_value, nested
 from campaigns.snapshots import archive_with, damaged_snapshot
-from campaigns.watch import Watch, assert_tells_of
+from campaigns.watch import Watch, assert_tells_of, no_warnings
 
 import funcnn as fn
 from funcnn.experiments.errors import InputError, RunStoppedError
@@ -74,8 +73,7 @@ def begin(folder: Path) -> Iterator[Try]:
             for name, content in files.items():
                 (run / name).write_bytes(content)
             name = [*read][rng.integers(len(read))]
-            with watch.trying(), warnings.catch_warnings():
-                warnings.simplefilter("error")
+            with watch.trying(), no_warnings():
                 try:
                     read[name]()
                 except (InputError, fn.SnapshotError, RunStoppedError) as error:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes, damaged_value, nested
-from campaigns.watch import Watch, assert_tells_of
+from campaigns.watch import Watch, assert_tells_of, no_warnings
 
 import funcnn as fn
 from funcnn.experiments.data.datasets import POINT_SETS
@@ -49,8 +48,7 @@ def begin(folder: Path) -> Iterator[Try]:
     def one_try(rng: np.random.Generator) -> str:
         path.write_bytes(_damaged(good[rng.integers(len(good))], rng))
         options = OPTIONS[rng.integers(len(OPTIONS))]
-        with watch.trying(), warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("error")
+        with watch.trying(), no_warnings():
             try:
                 values = read_settings(path)
             except InputError as error:

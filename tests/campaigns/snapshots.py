@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from campaigns.archives import (
 )
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes, damaged_value, nested
-from campaigns.watch import Watch, assert_is_line, assert_names
+from campaigns.watch import Watch, assert_is_line, assert_names, no_warnings
 
 import funcnn as fn
 
@@ -50,8 +49,7 @@ def begin(folder: Path) -> Iterator[Try]:
         members, tree = saved[rng.integers(len(saved))]
         path.write_bytes(damaged_snapshot(members, rng))
         like = tree if rng.integers(3) == 0 else None
-        with watch.trying(), warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("error")
+        with watch.trying(), no_warnings():
             try:
                 snapshot = fn.load(path, like=like)
             except fn.SnapshotError as error:

@@ -5,10 +5,13 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import numpy as np
 
 MOST_SECONDS, MOST_BYTES = 10, 1 << 30
 STARTS = "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"
@@ -74,6 +77,15 @@ class Watch:
     def _is_inside(self, path: str | bytes) -> bool:
         real = os.path.realpath(os.fsdecode(path))
         return real == os.devnull or real.startswith(self._folder + os.sep)
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """A warning is an error, but for those that NumPy has of its future, or of its numbers."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def assert_names(path: Path, error: Exception) -> None:

@@ -170,6 +170,16 @@ def test_rows_that_no_such_run_has_are_refused(folder, row, column, value, words
     refused(folder, words, f"begin again with: funcnn train --config {folder.config}")
 
 
+@pytest.mark.parametrize(("config", "kind"), [("text", "a str"), ([1], "a list"), (3, "an int")])
+def test_a_config_in_a_state_that_is_none_is_refused(folder, config, kind):
+    snapshot = fn.load(folder.last)
+    fn.save(folder.last, snapshot.params, notes=snapshot.notes | {"config": config})
+    with pytest.raises(InputError) as caught:
+        TrainingRun.resume(folder)
+    said = f"{folder.last} is not the state of a run: its config is {kind}"
+    assert str(caught.value) == said
+
+
 def test_rows_beyond_the_last_epoch_are_refused(folder):
     def change(notes):
         notes["rows"] += [[epoch, *notes["rows"][1][1:]] for epoch in (3, 4)]
