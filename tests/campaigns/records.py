@@ -58,7 +58,10 @@ def begin(folder: Path) -> Iterator[Try]:
         kept = {}
         for make in (_network, _data, _lockstep, _comparison, _experiment, _sweep):
             (place := folder / make.__name__.strip("_")).mkdir()
-            kept[place.name] = make(place, data)
+            kept[place.name] = made = make(place, data)
+            for name, content in made.files.items():
+                (place / name).write_bytes(content)
+            made.read()  # whole, it can be; and what it imports is imported
         watch = Watch(folder)
 
         def one_try(rng: np.random.Generator) -> str:

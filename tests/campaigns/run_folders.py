@@ -101,6 +101,7 @@ def _folders(data: Path, run: Path) -> Iterator[dict[str, bytes]]:
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         TrainingRun.resume(RunFolder.open(run), _learner_of).finish(draw=False)
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+        evaluate_run(RunFolder.open(run))  # whole, it can be; and what it imports is imported
         _empty(run)
 
 
