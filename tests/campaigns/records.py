@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from campaigns.campaign import Campaign, Try
 from campaigns.damage import damaged_bytes, damaged_value, nested
-from campaigns.run_folders import damaged_table, write_data
+from campaigns.run_folders import SETTINGS, damaged_table, write_data
 from campaigns.watch import Watch, assert_tells_of, no_warnings
 
 import funcnn as fn
@@ -19,6 +19,7 @@ from funcnn.experiments.bench.peers import PACKAGES
 from funcnn.experiments.compare.comparison import Comparison
 from funcnn.experiments.compare.lockstep import Step
 from funcnn.experiments.compare.lockstep_table import read_steps, summarise, write_steps
+from funcnn.experiments.compare.results import free_results
 from funcnn.experiments.data.provenance import (
     changes_in,
     expected_data,
@@ -33,7 +34,7 @@ from funcnn.experiments.sweep.plan import Plan
 from funcnn.experiments.sweep.sweep import Sweep
 from funcnn.experiments.system.machine import describe_machine
 from funcnn.experiments.tasks.build import network_that_fits
-from funcnn.experiments.tasks.config import RunConfig
+from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.training.pool import Answers, Job
 from funcnn.experiments.training.record import digest_of
 from funcnn.experiments.training.run import TrainingRun
@@ -56,7 +57,7 @@ def begin(folder: Path) -> Iterator[Try]:
     write_data(data := folder / "data.npz")
     with mock.patch("os.fsync"), mock.patch("logging.lastResort", logging.NullHandler()):
         kept = {}
-        for make in (_network, _data, _lockstep, _comparison, _experiment, _sweep):
+        for make in (_network, _data, _lockstep, _comparison, _results, _experiment, _sweep):
             (place := folder / make.__name__.strip("_")).mkdir()
             kept[place.name] = made = make(place, data)
             for name, content in made.files.items():
@@ -183,6 +184,20 @@ def _experiment(place: Path, data: Path) -> Kept:
     LabRun.open(lab, True, place)
     content = (place / "experiment.json").read_bytes()
     return Kept({"experiment.json": content}, lambda: LabRun.recorded(lab, True, place))
+
+
+def _results(place: Path, data: Path) -> Kept:
+    """The runs of a comparison, which are finished, and what they say together."""
+    runs, files = {}, {}
+    settings = SETTINGS | {"data": str(data), "epochs": 2}
+    for backend in BACKENDS:
+        runs[backend] = [RunFolder(place / f"{backend}-seed-{seed}") for seed in range(2)]
+        for seed, folder in enumerate(runs[backend]):
+            config = RunConfig.resolve(settings | {"backend": backend, "seed": seed})
+            TrainingRun.start(config, folder.path).finish(draw=False)
+            for path in (folder.config, folder.metrics, folder.summary, folder.path / "data.json"):
+                files[f"{folder.path.name}/{path.name}"] = path.read_bytes()
+    return Kept(files, lambda: json.dumps(free_results(runs, {})))
 
 
 class _NoPool:

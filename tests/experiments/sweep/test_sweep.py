@@ -415,7 +415,7 @@ def test_another_sweeps_folder_and_changed_runs_are_refused(monkeypatch):
 def test_a_run_of_a_name_that_no_folder_has_is_as_one_that_was_deleted(tmp_path):
     path = tmp_path / "sweep.json"
     (tmp_path / "runs" / "a").mkdir(parents=True)
-    names = ["a", "b", "x" * 5000, "nul\0", "..", "../runs/a", "", "/"]
+    names = ["a", "b", "x" * 5000, "x/" * 5000, "nul\0"]
     path.write_text(json.dumps({"sha256": dict.fromkeys(names, "0")}))
     record = Record(path, "a sweep", "runs")
     with record.read():
