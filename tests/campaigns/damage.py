@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 BYTES = b"\0", b"\xff", b"\n", b"\x80\x81", b"PK\x03\x04", b"\x93NUMPY", b"%s", b"../", b"1e999"
-NUMBERS = -1, 0, -0.0, 2**63, 10**40, 1e308, float("nan"), float("inf")
+NUMBERS = -1, 0, -0.0, 2**63, 10**40, 10**400, 1e308, float("nan"), float("inf")
 TEXTS = "", "\0", "\n", "nan", "%s", "../../x", "/etc/passwd", "é" * 99, "1" * 5000
 ODD: list[Any] = [None, True, *NUMBERS, *TEXTS, [], {}, [[]], [None], {"": 0}]
 

@@ -92,7 +92,7 @@ def write_data(path: Path) -> None:
 
 
 def _folders(data: Path, run: Path) -> Iterator[dict[str, bytes]]:
-    """What runs leave: of each that is stopped after its second epoch, and that is finished."""
+    """What runs leave: of each that is stopped after its second epoch, that is finished, and extended."""
     for other in ({}, *OTHERS.values()):
         config = RunConfig.resolve(SETTINGS | {"data": str(data)} | other)
         started = TrainingRun.start(config, run, _learner_of)
@@ -100,6 +100,8 @@ def _folders(data: Path, run: Path) -> Iterator[dict[str, bytes]]:
             started.finish(_Stop(), draw=False)
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         TrainingRun.resume(RunFolder.open(run), _learner_of).finish(draw=False)
+        yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+        TrainingRun.resume(RunFolder.open(run), _learner_of, 4).finish(draw=False)
         yield {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
         evaluate_run(RunFolder.open(run))  # whole, it can be; and what it imports is imported
         _empty(run)
@@ -130,7 +132,7 @@ def _readers(run: Path, data: Path, out: Path) -> dict[str, Callable[[], object]
 
     return {
         "resume": resume,
-        "extend": functools.partial(resume, 4),
+        "extend": functools.partial(resume, 5),
         "evaluate": lambda: evaluate_run(RunFolder.open(run)),
         "predict": lambda: write_predictions(run, [str(data)], out),
         "inspect": lambda: inspect("params.npz"),
