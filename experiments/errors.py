@@ -1,5 +1,7 @@
 """What a user can cause and should read as one line."""
 
+import errno
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -54,11 +56,17 @@ def expect_text(name: str, where: str) -> None:
 
 
 def expect_nameable(name: str, where: str) -> None:
-    """Raise `InputError` for a text that no file can be called in this locale."""
+    """Raise `InputError` for a text that no file can be called in this locale, or on this disk."""
     try:
         name.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+        os.lstat(name)
     except UnicodeEncodeError:
         raise InputError(f"{where} {_remedy(name)}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{where} is longer than a name of a file may be") from None
+    except ValueError:  # a NUL, which no file has
+        return
 
 
 def _remedy(name: str) -> str:

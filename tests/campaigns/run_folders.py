@@ -92,7 +92,7 @@ def write_data(path: Path) -> None:
 
 
 def _folders(data: Path, run: Path) -> Iterator[dict[str, bytes]]:
-    """What runs leave: of each that is stopped after its second epoch, that is finished, and extended."""
+    """What runs leave that were stopped after an epoch, went on to their end, and beyond it."""
     for other in ({}, *OTHERS.values()):
         config = RunConfig.resolve(SETTINGS | {"data": str(data)} | other)
         started = TrainingRun.start(config, run, _learner_of)

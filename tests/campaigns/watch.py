@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from funcnn.experiments.errors import printable
+
 MOST_SECONDS, MOST_BYTES = 10, 1 << 30
 STARTS = "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"
 STARTS = *STARTS, "subprocess.Popen", "pty.spawn"
@@ -106,7 +108,7 @@ def assert_is_line(error: Exception) -> None:
     """An error is something to read, which can be printed as a line."""
     said = str(error)
     assert said, f"{type(error).__name__} says nothing"
-    assert said.isprintable(), f"it is no line of text: {said!r}"
+    assert printable(said, len(said)) == said, f"it is no line of text: {said!r}"
 
 
 def _too_long(number: int, frame: FrameType | None) -> None:
