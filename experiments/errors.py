@@ -1,5 +1,7 @@
 """What a user can cause and should read as one line."""
 
+import errno
+import os
 import shlex
 import sys
 from collections.abc import Iterable
@@ -7,7 +9,11 @@ from unicodedata import category
 
 
 class InputError(ValueError):
-    """Something the user gave (an option, a file, a folder) cannot be used, and why."""
+    """Something the user gave (an option, a file, a folder) cannot be used, and why, in a line."""
+
+    def __init__(self, message: object) -> None:
+        """message: as it is, but for what cannot be printed, which text of a file may have."""
+        super().__init__(printable(message))
 
 
 class RunStoppedError(RuntimeError):
@@ -50,11 +56,17 @@ def expect_text(name: str, where: str) -> None:
 
 
 def expect_nameable(name: str, where: str) -> None:
-    """Raise `InputError` for a text that no file can be called in this locale."""
+    """Raise `InputError` for a text that no file can be called in this locale, or on this disk."""
     try:
         name.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+        os.lstat(name)
     except UnicodeEncodeError:
         raise InputError(f"{where} {_remedy(name)}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{where} is longer than a name of a file may be") from None
+    except ValueError:  # a NUL, which no file has
+        return
 
 
 def _remedy(name: str) -> str:

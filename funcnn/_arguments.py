@@ -19,6 +19,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 
+def one_line(text: object) -> str:
+    """What a message says of a file, from which any text may come, so that it can be printed."""
+    said = str(text)
+    said = said if len(said) <= 1000 else f"{said[:1000]}..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
+
+
 def as_array(name: str, value: Any, *, numbers: bool = True) -> Array:
     """The value as an array, its rows in the order in which they lie: an array itself, at no cost.
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _HEADER = "header.json"
+_MOST_NESTED = 500
+"""Half of how deep functions call each other in Python: no model is built that is so deep."""
 
 # What reading a damaged zip, header or array can raise.
 DAMAGE = (
@@ -102,6 +104,7 @@ def _read_members(
     if _HEADER not in present:
         raise SnapshotError(f"not a snapshot: it has no {_HEADER}")
     header = json.loads(archive.read(_HEADER))
+    _check_depth(header)
     if header["format"] != FORMAT:
         raise SnapshotError(
             f"format {shown(header['format'])} is not the format {FORMAT} known here"
@@ -121,6 +124,17 @@ def _read_members(
     if extra:
         raise SnapshotError(f"there is an extra member {extra[0]}")
     return header, arrays
+
+
+def _check_depth(header: Any) -> None:
+    """Raise `SnapshotError` for what could be read, but not be gone through or written again."""
+    level = [header]
+    for _ in range(_MOST_NESTED):
+        inside = [node for node in level if isinstance(node, (dict, list))]
+        if not inside:
+            return
+        level = [v for node in inside for v in (node.values() if isinstance(node, dict) else node)]
+    raise SnapshotError(f"its header is nested more than {_MOST_NESTED} times")
 
 
 def _check_members(members: "list[zipfile.ZipInfo]", length: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from funcnn import random, tree
-from funcnn._arguments import as_array
+from funcnn._arguments import as_array, shown
 from funcnn._npy import array_bytes
 from funcnn.random import Key
 from funcnn.types import Array, Tree
@@ -50,12 +50,17 @@ def encode(node: Tree, path: str, members: dict[str, bytes]) -> Any:
 
 
 def _check_keys(node: dict[Any, Any], path: str) -> None:
-    strings = all(isinstance(key, str) and not _UNSTORABLE.search(key) for key in node)
-    if not strings and not all(type(key) in (bool, int, float) for key in node):
+    if not _are_keys([*node]):
         raise TypeError(
             f"{path or 'the root'}: a snapshot needs sortable keys that are all strings (without "
             f"NUL or surrogates) or all numbers, not the key list {list(node)}"
         )
+
+
+def _are_keys(keys: list[Any]) -> bool:
+    """Whether they are sortable, and may stand in the names of a zip file's members."""
+    strings = all(isinstance(key, str) and not _UNSTORABLE.search(key) for key in keys)
+    return strings or all(type(key) in (bool, int, float) for key in keys)
 
 
 def _encode_leaf(leaf: Any, path: str, members: dict[str, bytes]) -> Any:
@@ -81,6 +86,9 @@ def decode(node: Any, arrays: dict[str, Array]) -> Tree:
     if node is None:
         return None
     if "dict" in node:
+        keys = [key for key, _ in node["dict"]]
+        if len({*keys}) < len(keys) or not _are_keys(keys):
+            raise SnapshotError(f"no dict of a snapshot has the key list {shown(keys)}")
         return {key: decode(value, arrays) for key, value in node["dict"]}
     if "namedtuple" in node:
         values = [decode(value, arrays) for value in node["values"]]

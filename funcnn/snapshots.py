@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from funcnn import inference, random, tree
-from funcnn._arguments import shown
+from funcnn._arguments import one_line, shown
 from funcnn._files import FilePath
 from funcnn._pickling import plain
 from funcnn._snapshot_files import DAMAGE, check_header, read_file, write_file
@@ -182,9 +182,9 @@ def load(
     except OSError:
         raise
     except SnapshotError as error:
-        raise SnapshotError(f"{name}: {error}") from None
+        raise SnapshotError(f"{name}: {one_line(error)}") from None
     except DAMAGE as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        reason = one_line(f"it has no {error}" if isinstance(error, KeyError) else error)
         raise SnapshotError(f"{name}: not a snapshot, or a damaged one ({reason})") from None
     try:
         if like is not None:
@@ -193,7 +193,7 @@ def load(
             _, params = _fit(snapshot.params, snapshot.model, snapshot.input_shape)
             snapshot = snapshot._replace(params=params)
     except DAMAGE as error:
-        raise SnapshotError(f"{name}: {error}") from None
+        raise SnapshotError(f"{name}: {one_line(error)}") from None
     return snapshot
 
 

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import funcnn as fn
@@ -222,8 +223,10 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
 
 def _check_settings(record: Any) -> None:
     """Raise `ValueError` unless its settings, each of its kind, are those of a comparison."""
-    if not all(type(seed) is int for seed in record["seeds"]):
+    if not record["seeds"] or not all(type(seed) is int for seed in record["seeds"]):
         raise ValueError(f"its seeds are {record['seeds']!r}")
+    if not all(type(size) in (int, NoneType) for size in record["peak_memory"].values()):
+        raise ValueError(f"its peak_memory is {record['peak_memory']!r}")
     if not set(record["modes"]) <= set(MODES):
         raise ValueError(f"its modes are {record['modes']!r}")
     for name in ("steps", "threads"):

@@ -9,6 +9,7 @@ import numpy as np
 
 import funcnn as fn
 from funcnn.experiments.data.provenance import expected_data
+from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
 from funcnn.experiments.tasks.config import BACKENDS
 from funcnn.experiments.tasks.task import Task
@@ -78,6 +79,11 @@ def free_results(runs: Runs, peak_memory: Mapping[str, int | None]) -> dict[str,
         _row(folder, peak_memory.get(folder.path.name))
         for folder in itertools.chain(*runs.values())
     ]
+    for name in SCORES:
+        if len({row[name] is None for row in rows}) > 1:
+            raise InputError(
+                f"of the runs in {runs[BACKENDS[0]][0].path.parent} some have a {name}, others none"
+            )
     by_backend = {
         name: _results_of([row for row in rows if row["backend"] == name]) for name in BACKENDS
     }
@@ -136,10 +142,15 @@ def _confusion(runs: Runs) -> dict[str, Any] | None:
     counts = {}
     for name, folders in runs.items():
         matrices = [folder.read_summary()["confusion_matrix"] for folder in folders]
-        if matrices[0] is None:
+        if None in matrices:
             return None
+        if len({len(matrix) for matrix in matrices}) > 1:
+            raise InputError(f"{folders[0].summary} counts other classes than {folders[-1].path}")
         counts[name] = np.sum(matrices, 0)
-    names = load_model(runs[BACKENDS[0]][0]).class_names
+    first = runs[BACKENDS[0]][0]
+    names = load_model(first).class_names
+    if any(matrix.shape != (len(names),) * 2 for matrix in counts.values()):
+        raise InputError(f"{first.summary} counts other classes than {first.params} tells apart")
     apart = share_of_class(counts["torch"]) - share_of_class(counts["numpy"])
     row, column = map(int, np.unravel_index(np.abs(apart).argmax(), apart.shape))
     most = {"true": names[row], "predicted": names[column], "difference": float(apart[row, column])}
@@ -158,8 +169,10 @@ def _task(folder: RunFolder) -> Task:
 
 def predicted_by(folder: RunFolder, inputs: Array) -> Array:
     """The classes that a run's model predicts for stored inputs, by the backend that trained it."""
-    learner = make_learner(_task(folder))
-    return fn.predicted_classes(learner.predict(load_model(folder).params, inputs))
+    task, kept = _task(folder), load_model(folder)
+    if kept.model.spec != task.model.spec:
+        raise InputError(f"{folder.params} is of another network than {folder.config} describes")
+    return fn.predicted_classes(make_learner(task).predict(kept.params, inputs))
 
 
 def _agreement(runs: Runs) -> dict[str, Any]:

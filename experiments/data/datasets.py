@@ -233,6 +233,7 @@ def _places(name: str, expected: Expected | None = None) -> list[Path]:
     if path.parts == (name,):
         places += [folder / name for folder in data_folders()]
     if expected is not None and expected.record.path is not None:
+        expect_nameable(expected.record.path, f"{expected.of} read {expected.record.path}, which")
         recorded = Path(expected.record.path)
         places.append(recorded)
         if folder := os.environ.get("FUNCNN_DATA"):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funcnn.experiments.data.images import Inputs
-from funcnn.experiments.errors import InputError, expect_nameable, printable
+from funcnn.experiments.errors import InputError, printable
 from funcnn.experiments.paths import data_folders
 from funcnn.experiments.system import json_files
 
@@ -120,10 +120,9 @@ class Expected(NamedTuple):
 
     @property
     def missing(self) -> str:
-        """What to say beside that nothing was found. Raises `InputError` if it cannot be looked."""
+        """What to say beside that nothing was found."""
         if self.record.path is None:
             return ""
-        expect_nameable(self.record.path, f"{self.of} read {self.record.path}, which")
         return (
             f", and {self.of} read {self.record.path}, which is gone: put it back, or set "
             "FUNCNN_DATA to the folder that has it"

@@ -40,20 +40,21 @@ class Outcome(NamedTuple):
     def read(cls, folder: RunFolder) -> "Outcome":
         """That of a finished run. Raises `InputError` if its files are damaged."""
         summary, rows = folder.read_summary(), folder.read_metrics()
-        try:
-            kept = next(row for row in rows if row.epoch == summary["snapshot_epoch"])
-            return cls(
-                summary["epochs"],
-                kept.epoch,
-                kept.train_loss,
-                kept.train_accuracy,
-                kept.val_loss,
-                kept.val_accuracy,
-                summary["parameters"],
-                summary["seconds"],
-            )
-        except (KeyError, StopIteration):
-            raise InputError(f"{folder.summary} and {folder.metrics} do not agree") from None
+        kept = next((row for row in rows if row.epoch == summary["snapshot_epoch"]), None)
+        if kept is None:
+            raise InputError(f"{folder.summary} and {folder.metrics} do not agree")
+        if folder.read_config().val_size and None in (kept.val_loss, kept.val_accuracy):
+            raise InputError(f"{folder.metrics} has no validation loss, or accuracy")
+        return cls(
+            summary["epochs"],
+            kept.epoch,
+            kept.train_loss,
+            kept.train_accuracy,
+            kept.val_loss,
+            kept.val_accuracy,
+            summary["parameters"],
+            summary["seconds"],
+        )
 
 
 Outcomes = Mapping[str, Outcome]

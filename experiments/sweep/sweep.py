@@ -185,7 +185,7 @@ class Sweep:
 
     def _read(self) -> None:
         """Read the record. Raises `InputError` if it is of another sweep."""
-        with self._record.read() as values:
+        with self._record.read({"sweep": (str,), "fixed": (dict,), "grid": (dict,)}) as values:
             target, fixed, grid = (values[key] for key in ("sweep", "fixed", "grid"))
             before = {"TARGET": target, **{f"--{name}": text for name, text in fixed.items()}}
             keys = list(grid)

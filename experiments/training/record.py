@@ -6,6 +6,7 @@ labs and sweeps has in `sha256` the name of each finished run, with one digest o
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,7 +68,8 @@ class Record:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{self.path} is not {expected}: {error}") from None
         # A run that was deleted is trained again.
-        self.digests = {name: digests[name] for name in digests if self.run(name).path.exists()}
+        there = (name for name in digests if os.path.exists(self.run(name).path))  # of any length
+        self.digests = {name: digests[name] for name in there}
 
     def begin(self, values: Mapping[str, Any]) -> None:
         """Write it to its folder, which is made if it is not there.

@@ -5,13 +5,15 @@ The state in `last.npz` says which config it is of, and has every row so far: `c
 """
 
 import dataclasses
-import math
+import sys
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 import funcnn as fn
+from funcnn._arguments import shown
 from funcnn.experiments.data.provenance import changes_in
-from funcnn.experiments.errors import InputError, quoted, sizes_text
+from funcnn.experiments.errors import InputError, kind_of, quoted, sizes_text
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.model_records import another_network
 from funcnn.experiments.tasks.optimizers import SCHEDULES
@@ -47,6 +49,11 @@ class Left(NamedTuple):
             config = notes.get("config")
         except (TypeError, KeyError, AttributeError):
             raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
+        if not isinstance(config, (dict, NoneType)):
+            what = kind_of(config)
+            raise InputError(f"{folder.last} is not the state of a run: its config is {what}")
+        if not all(type(number) is int for each in extended for number in each):
+            raise InputError(f"{folder.last} is not the state of a run: its extended is damaged")
         own = None if config is None else folder.own
         try:
             return cls(rows, extended, None if config is None else RunConfig.resolve(config, own))
@@ -252,8 +259,8 @@ def _wrong_with(row: EpochRow, last: int, skips: bool, measured: dict[str, bool]
             continue
         if measured.get(part) is False or type(value) not in (int, float):
             return f"its {name} is {value!r}"
-        if not math.isfinite(value):
-            return f"its {name} is {value}"
+        if not abs(value) <= sys.float_info.max:  # an integer may be larger
+            return f"its {name} is {shown(value)}"
     return None
 
 

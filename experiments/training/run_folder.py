@@ -161,6 +161,9 @@ class RunFolder:
             if header[: len(known)] != known or not all(name.startswith(_OWN) for name in own):
                 raise ValueError(f"it does not begin with {','.join(_WITHOUT_TEST)}")
             rows = [_epoch_row(header, line) for line in lines[1:]]
+            for row, last in zip(rows, [0, *(row.epoch for row in rows)], strict=False):
+                if not last < row.epoch < 2**63:
+                    raise ValueError(f"it has epoch {row.epoch} after {last}")
         except FileNotFoundError:
             raise InputError(self.lacks(self.metrics)) from None
         except (ValueError, csv.Error) as error:
@@ -197,15 +200,18 @@ class RunFolder:
         summary = read_record(self.summary, expected)
         expect_kinds(self.summary, expected, summary, _SUMMARY)
         counts = summary["confusion_matrix"] or []
-        if not all(
-            isinstance(row, list) and list(map(type, row)) == [int] * len(counts) for row in counts
-        ):
+        if not all(isinstance(row, list) and _are_counts(row, len(counts)) for row in counts):
             raise InputError(f"{self.summary} is not {expected}: its confusion_matrix is no table")
         return summary
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write summary.json, whole."""
         write_record(self.summary, summary)
+
+
+def _are_counts(row: list[Any], classes: int) -> bool:
+    """Whether it is the row of a class in a confusion matrix."""
+    return list(map(type, row)) == [int] * classes and all(0 <= count < 2**53 for count in row)
 
 
 def _as_text(value: float | None) -> str:

@@ -137,7 +137,8 @@ Sizes = int | tuple[int, ...]
 def check_sizes(layer: str, argument: str, value: Sizes, least: int = 1) -> Sizes:
     """The argument as a Python int or a tuple of them.
 
-    Raises `TypeError` for what are no integers, `ValueError` for one below `least`.
+    Raises `TypeError` for what are no integers, `ValueError` for one below `least`, or that no
+    image is as large as.
     """
     several = isinstance(value, (tuple, list))
     try:
@@ -147,6 +148,8 @@ def check_sizes(layer: str, argument: str, value: Sizes, least: int = 1) -> Size
         raise TypeError(f"{layer}: {argument} is {expected}, got {shown(value)}") from None
     if not sizes or min(sizes) < least:
         raise ValueError(f"{layer}: {argument} must be at least {least}, got {shown(value)}")
+    if max(sizes) >= 2**31:
+        raise ValueError(f"{layer}: {argument} must be below 2**31, got {shown(value)}")
     return sizes if several else sizes[0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 BYTES = b"\0", b"\xff", b"\n", b"\x80\x81", b"PK\x03\x04", b"\x93NUMPY", b"%s", b"../", b"1e999"
-NUMBERS = -1, 0, -0.0, 2**63, 10**40, 1e308, float("nan"), float("inf")
+NUMBERS = -1, 0, -0.0, 2**63, 10**40, 10**400, 1e308, float("nan"), float("inf")
 TEXTS = "", "\0", "\n", "nan", "%s", "../../x", "/etc/passwd", "é" * 99, "1" * 5000
 ODD: list[Any] = [None, True, *NUMBERS, *TEXTS, [], {}, [[]], [None], {"": 0}]
 
@@ -54,6 +54,17 @@ def damaged_value(value: Any, rng: np.random.Generator) -> Any:
         container[key] = copy.deepcopy(other[other_key])
     else:
         container[key] = _odd(container[key], rng)
+    return value
+
+
+def nested(value: Any, rng: np.random.Generator) -> Any:
+    """Data of JSON's kinds with one thing in it nested in itself, to the depth that JSON takes."""
+    value = copy.deepcopy(value)
+    container, key = (places := [*_places(value)])[rng.integers(len(places))]
+    wrap = rng.integers(3)
+    for _ in range(int(rng.integers(50, 400))):
+        inner = container[key]
+        container[key] = ([inner], {"list": [inner]}, {"": inner})[wrap]
     return value
 
 

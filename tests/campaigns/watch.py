@@ -5,10 +5,15 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import numpy as np
+
+from funcnn.experiments.errors import printable
 
 MOST_SECONDS, MOST_BYTES = 10, 1 << 30
 STARTS = "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"
@@ -76,11 +81,34 @@ class Watch:
         return real == os.devnull or real.startswith(self._folder + os.sep)
 
 
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """A warning is an error, but for those that NumPy has of its future, or of its numbers."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def assert_names(path: Path, error: Exception) -> None:
     """An error about a file is one line, which says first which file it is."""
     said = str(error)
     assert said.startswith(f"{path}: "), f"it does not name the file: {said!r}"
-    assert said.isprintable(), f"it is no line of text: {said!r}"
+    assert_is_line(error)
+
+
+def assert_tells_of(place: Path, error: Exception) -> None:
+    """An error about what a folder or a file leads to is one line: of it, or of an option."""
+    said = str(error)
+    assert str(place) in said or "--" in said, f"it does not say where: {said!r}"
+    assert_is_line(error)
+
+
+def assert_is_line(error: Exception) -> None:
+    """An error is something to read, which can be printed as a line."""
+    said = str(error)
+    assert said, f"{type(error).__name__} says nothing"
+    assert printable(said, len(said)) == said, f"it is no line of text: {said!r}"
 
 
 def _too_long(number: int, frame: FrameType | None) -> None:

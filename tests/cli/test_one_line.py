@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from funcnn.cli import main
 from funcnn.experiments.data import overview
-from funcnn.experiments.data.datasets import load_dataset
+from funcnn.experiments.data.datasets import load_dataset, load_inputs
 from funcnn.experiments.data.images import assemble
 from funcnn.experiments.data.provenance import DataRecord, Expected
 from funcnn.experiments.errors import InputError, kind_of, printable
@@ -175,7 +175,7 @@ def test_a_name_that_no_text_file_can_hold_is_refused_before_training(
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
     with pytest.raises(InputError) as caught:
         RunConfig.resolve({"arch": "mlp3", "data": name})
-    assert str(caught.value) == f"--data {name} {remedy}"
+    assert str(caught.value) == printable(f"--data {name} {remedy}")
     images, labels = np.zeros((2, 1, 4, 4), np.uint8), np.array([0, 1])
     with pytest.raises(InputError) as caught:
         assemble((images, labels), None, "it", ("a", name))
@@ -193,6 +193,16 @@ def test_data_that_cannot_be_called_so_in_this_locale_are_not_said_to_be_gone(mo
     with pytest.raises(InputError) as caught:
         load_dataset("no-such-data", val_size=0, seed=0, expected=expected)
     assert str(caught.value) == f"runs/it read /home/äda/data, which {remedy}"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x/" * 5000, f"{'x' * 300}.csv"], ids=len)
+def test_data_of_a_longer_name_than_a_file_may_have_are_one_line(name):
+    said = "is longer than a name of a file may be"
+    for data, expected in ((name, None), ("gone", Expected(DataRecord("gone", name, "0"), "it"))):
+        with pytest.raises(InputError, match=f"{said}$"):
+            load_dataset(data, val_size=0, seed=0, expected=expected)
+    with pytest.raises(InputError, match=f"^--data x.*{said}$"):
+        load_inputs(name)
 
 
 def test_a_kind_has_its_article():

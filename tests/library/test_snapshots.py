@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import warnings
 import zipfile
 from typing import Any, NamedTuple
@@ -521,6 +522,50 @@ def test_a_header_without_an_entry_is_refused(path, name):
 def test_a_structure_that_is_none_is_refused(path, structure):
     rewrite(path, lambda members, header: header.update(structure=structure))
     refused(path)
+
+
+UNPRINTABLE = "a\nb\x1b[31m\u202e\ud800", r"a\nb\x1b[31m\u202e\ud800"
+
+
+def test_what_a_file_calls_something_is_said_in_one_printable_line(path):
+    name, said = UNPRINTABLE
+    structure = {"list": [{"array": name}]}
+    digests = {f"more {name}": "0"}
+    spec = {"layer": "serial", "layers": [{"layer": "Dense", "out_features": 2, name: 1}]}
+    for values in (
+        {"structure": structure},
+        {"sha256": digests},
+        {"structure": {name: "x", "y": 1}},
+        {"spec": spec},
+    ):
+        rewrite(path, lambda members, header, values=values: header.update(values))
+        with pytest.raises(fn.SnapshotError) as caught:
+            fn.load(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert str(caught.value).isprintable()
+        assert said in str(caught.value) or "structure" in values
+    fn.save(path, [np.ones(2)])
+    rewritten(path, lambda members: [*members, (f"{name[:-1]}", b"")])
+    refused(path, re.escape(f"there is an extra member {said[:-6]}") + "$")
+    rewrite(path, lambda members, header: header.update(structure={"array": "x" * 5000}))
+    with pytest.raises(fn.SnapshotError) as caught:
+        fn.load(path)
+    assert len(str(caught.value)) < 1500
+
+
+@pytest.mark.parametrize("keys", [["a", 1], ["a", "a"], ["a\0"], [None], [[1]]], ids=str)
+def test_a_dict_that_save_would_not_write_is_refused(path, keys):
+    pairs = [[key, None] for key in keys]
+    rewrite(path, lambda members, header: header.update(structure={"dict": pairs}), params={})
+    refused(path, "no dict of a snapshot has the key list|unhashable")
+
+
+def test_a_header_that_could_not_be_gone_through_is_refused(path):
+    notes = None
+    for _ in range(600):
+        notes = [notes]
+    rewrite(path, lambda members, header: header.update(notes=notes))
+    refused(path, "its header is nested more than 500 times")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ And images alone, in a `.npy` file.
 
 import math
 import re
+import sys
 import tokenize
 from collections.abc import Collection
 from pathlib import Path
@@ -164,11 +165,20 @@ def _array(file: IO[bytes], size: int, where: str) -> Array:
         expect_memory(claimed, where)
         file.seek(0)
         array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        if dtype.kind == "U":
+            _expect_characters(array, where)
         return array
     except InputError:
         raise
     except (ValueError, TypeError, SyntaxError, tokenize.TokenError, MemoryError) as error:
         raise InputError(f"{where} is not an array: {_cause(error)}") from None
+
+
+def _expect_characters(words: Array, where: str) -> None:
+    """Raise `InputError` for numbers in words that no character has: Python cannot show them."""
+    codes = np.frombuffer(words.tobytes(), np.dtype("u4").newbyteorder(words.dtype.byteorder))
+    if codes.size and codes.max() > sys.maxunicode:
+        raise InputError(f"{where} is not an array of words: {codes.max():#x} is no character")
 
 
 def _cause(error: Exception) -> str:

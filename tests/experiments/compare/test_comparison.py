@@ -27,6 +27,7 @@ from funcnn.experiments.compare.lockstep_table import read_steps
 from funcnn.experiments.compare.results import (
     chance_beyond,
     compare_means,
+    free_results,
 )
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.figures.plots import share_of_class
@@ -513,6 +514,32 @@ def prepared(trained):
     settings = {"config": {}, "modes": [], "seeds": [], "steps": 3, "threads": "1"}
     settings |= {"machine": {}, "peak_memory": {}}
     Path("edited/comparison.json").write_text(json.dumps(settings))
+
+
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+SUMMARY = "counts other classes than"
+CHANGED = {
+    "scores": (0, "summary.json", {"val_loss": None}, "some have a val_loss, others none"),
+    "size": (1, "summary.json", {"confusion_matrix": [[1]]}, SUMMARY),
+    "sizes": (None, "summary.json", {"confusion_matrix": [[1]]}, SUMMARY),
+    "network": (2, "config.json", {"hidden": [7]}, "is of another network than"),
+    "of torch": (1, "config.json", {"hidden": [7]}, "is of another network than"),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_runs_that_were_changed_are_one_line(compared, tmp_path, changed):
+    shutil.copytree(compared[0], tmp_path / "it")
+    which, file, values, said = CHANGED[changed]
+    for name in RUNS if which is None else [RUNS[which]]:
+        change(tmp_path / "it" / name / file, **values)
+    folders = [RunFolder(tmp_path / "it" / name) for name in RUNS]
+    with pytest.raises(InputError, match=said) as caught:
+        free_results({"numpy": folders[::2], "torch": folders[1::2]}, {})
+    assert str(tmp_path) in str(caught.value)
 
 
 BAD = {

@@ -24,8 +24,10 @@ from funcnn.experiments.sweep.figures import draw_sweep
 from funcnn.experiments.sweep.plan import Plan, train_command
 from funcnn.experiments.sweep.results import Outcome, best_of, summarise, write_table
 from funcnn.experiments.sweep.sweep import Processes, Sweep
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.training.callback import Callback
-from funcnn.experiments.training.run_folder import RunFolder
+from funcnn.experiments.training.record import Record
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 QUICK = ["sweep", "points", "--epochs", "4"]
 GRID = ["--grid", "lr=0.01,0.1", "--grid", "hidden=4,8x8"]
@@ -405,8 +407,35 @@ def test_another_sweeps_folder_and_changed_runs_are_refused(monkeypatch):
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"epochs": 4', '"epochs": 5'))
     assert "has other settings than the sweep has now" in funcnn(*quick, code=1).stderr
-    record.write_text("{}")
-    assert "is not the record of a sweep" in funcnn(*quick, code=1).stderr
+    for values in ({}, {**json.loads(text), "grid": [["lr"]]}):
+        record.write_text(json.dumps(values))
+        assert "is not the record of a sweep" in funcnn(*quick, code=1).stderr
+
+
+def test_a_run_of_a_name_that_no_folder_has_is_as_one_that_was_deleted(tmp_path):
+    path = tmp_path / "sweep.json"
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    names = ["a", "b", "x" * 5000, "x/" * 5000, "nul\0"]
+    path.write_text(json.dumps({"sha256": dict.fromkeys(names, "0")}))
+    record = Record(path, "a sweep", "runs")
+    with record.read():
+        pass
+    assert record.digests == {"a": "0"}
+
+
+def test_a_table_without_the_validation_that_its_config_has_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_config(RunConfig.resolve({"arch": "mlp3", "val_size": 5}))
+    folder.write_metrics([EpochRow(1, 0.5, 0.5, None, None, 0.1, 1.0)])
+    none = dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy"))
+    counts = dict.fromkeys(("parameters", "epochs", "snapshot_epoch"), 1)
+    examples = {"train_examples": 9, "test_examples": 9, "test_is": "", "confusion_matrix": None}
+    folder.write_summary(none | counts | examples | {"seconds": 1.0})
+    with pytest.raises(InputError) as caught:
+        Outcome.read(folder)
+    assert str(caught.value) == f"{folder.metrics} has no validation loss, or accuracy"
+    folder.write_config(RunConfig.resolve({"arch": "mlp3", "val_size": 0}))
+    assert Outcome.read(folder).val_loss is None
 
 
 # --- results ---------------------------------------------------------------------------------

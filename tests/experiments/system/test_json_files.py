@@ -10,7 +10,7 @@ from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.json_files import read_record
 from funcnn.experiments.tasks.changes import read_settings
-from funcnn.experiments.training.run_folder import RunFolder
+from funcnn.experiments.training.run_folder import EpochRow, RunFolder
 
 SUMMARY = {
     **dict.fromkeys(("val_loss", "val_accuracy", "test_loss", "test_accuracy")),
@@ -138,12 +138,31 @@ def test_a_summary_with_something_else_in_it_is_none(name, value, tmp_path):
         folder.read_summary()
 
 
-@pytest.mark.parametrize("counts", [[[1]] * 2, [1, 2], [[1, 2.5], [0, 1]], [[True, 1], [0, 1]]])
+@pytest.mark.parametrize(
+    "counts", [[[1]] * 2, [1, 2], [[1, 2.5], [0, 1]], [[True, 1], [0, 1]], [[-1]], [[10**30]]]
+)
 def test_a_summary_whose_confusion_matrix_is_no_table_is_none(counts, tmp_path):
     folder = RunFolder(tmp_path)
     folder.summary.write_text(json.dumps({**SUMMARY, "confusion_matrix": counts}))
     with pytest.raises(InputError, match="its confusion_matrix is no table"):
         folder.read_summary()
+
+
+@pytest.mark.parametrize("epochs", [(1, 1), (2, 1), (0,), (-1,), (2**63,)], ids=str)
+def test_a_table_whose_epochs_do_not_follow_each_other_is_none(epochs, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_metrics([EpochRow(epoch, 0.5, 0.5, None, None, 0.1, 1.0) for epoch in epochs])
+    with pytest.raises(InputError, match=rf"not the table of a run: it has epoch {epochs[-1]} aft"):
+        folder.read_metrics()
+
+
+def test_what_a_file_says_is_printable_in_the_error_about_it(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"arch": "a\n\x1b[31m\u202e\ud800"}))
+    with pytest.raises(InputError) as caught:
+        read_settings(path)
+    assert str(caught.value).startswith(rf"{path}: --arch a\n\x1b[31m\u202e\ud800: must be one of ")
+    assert str(caught.value).isprintable()
 
 
 RECORD = {
@@ -163,6 +182,8 @@ RECORD = {
         {"modes": ["free", "other"]},
         {"modes": [["free"]]},
         {"seeds": [True]},
+        {"seeds": []},
+        {"peak_memory": {"numpy-seed-0": "much"}},
         {"steps": 0},
         {"threads": 10**400},
         {"threads": -1},

@@ -160,6 +160,7 @@ def test_a_state_of_before_goes_on(folder, images, tmp_path, no_figures):
         (1, 4, None, "row 2, its val_accuracy is None"),
         (1, 3, "0.5", "row 2, its val_loss is '0.5'"),
         (0, 7, 0.5, "row 1, its test_loss is 0.5"),
+        (0, 5, 10**400, f"row 1, its learning_rate is 1{'0' * 99}..."),
     ],
 )
 def test_rows_that_no_such_run_has_are_refused(folder, row, column, value, words):
@@ -168,6 +169,22 @@ def test_rows_that_no_such_run_has_are_refused(folder, row, column, value, words
 
     change_notes(folder, change)
     refused(folder, words, f"begin again with: funcnn train --config {folder.config}")
+
+
+@pytest.mark.parametrize(("config", "kind"), [("text", "a str"), ([1], "a list"), (3, "an int")])
+def test_a_config_in_a_state_that_is_none_is_refused(folder, config, kind):
+    snapshot = fn.load(folder.last)
+    fn.save(folder.last, snapshot.params, notes=snapshot.notes | {"config": config})
+    with pytest.raises(InputError) as caught:
+        TrainingRun.resume(folder)
+    said = f"{folder.last} is not the state of a run: its config is {kind}"
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("extended", [[["1", 2, 3]], [[1, None, 3]], [[1, 2, [3]]]], ids=str)
+def test_an_extension_in_a_state_that_is_none_is_refused(folder, extended):
+    change_notes(folder, lambda notes: notes.update(extended=extended))
+    refused(folder, "is not the state of a run: its extended is damaged")
 
 
 def test_rows_beyond_the_last_epoch_are_refused(folder):

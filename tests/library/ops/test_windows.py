@@ -195,6 +195,13 @@ def test_sizes_below_the_least_are_named(value):
         windows.check_sizes("Conv", "stride", value)
 
 
+@pytest.mark.parametrize("value", [2**31, 10**40, (1, 2**63)])
+def test_sizes_that_no_image_has_are_named(value):
+    said = re.escape(f"Conv: stride must be below 2**31, got {value}")
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        windows.check_sizes("Conv", "stride", value)
+
+
 @pytest.mark.parametrize(
     "value", [1.5, "2", None, (1, "a"), {1}, np.array([1, 2]), ((1, 1), (1, 1))], ids=repr
 )

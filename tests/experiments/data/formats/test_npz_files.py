@@ -270,6 +270,20 @@ def test_arrays_that_cannot_be_used_are_an_input_error(tmp_path, monkeypatch, ar
     assert not (tmp_path / "unpickled").exists()
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_words_of_characters_that_there_are_not_are_an_input_error(tmp_path, order):
+    codes = np.array([[97, 98, 0x110000]] * 12, f"{order}u4")
+    members = {f"{name}.npy": npy(array) for name, array in KERAS.items()}
+    words = npy(np.full(12, "abc", f"{order}U3")).replace(
+        np.full(12, "abc", f"{order}U3").tobytes(), codes.tobytes()
+    )
+    path = write_members(tmp_path / "a.npz", members | {"y_train.npy": words})
+    with pytest.raises(InputError) as caught:
+        read_npz(path)
+    said = f"{path}: y_train is not an array of words: 0x110000 is no character"
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
