@@ -157,7 +157,9 @@ def _run(
 ) -> None:
     """The command, in its process, which tells when it begins, and how often it changed a file."""
     os.setsid()
-    multiprocessing.set_start_method("fork", force=True)  # as ever: what tqdm locks with is nameless
+    multiprocessing.set_start_method(
+        "fork", force=True
+    )  # as ever: what tqdm locks with is nameless
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

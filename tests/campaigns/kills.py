@@ -5,6 +5,7 @@ import csv
 import functools
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +45,8 @@ class Killed(NamedTuple):
 # --- what is typed -----------------------------------------------------------------------------
 
 TINY = "--arch", "mlp2", "--hidden", "5", "--data", "images", "--batch-size", "8"
-TRAIN = "train", *TINY, "--val-size", "12", "--epochs", "12", "--dropout", "0.2", "--optimizer"
-TRAIN = *TRAIN, "adamw", "--out", "it"
+LONG = "--val-size", "12", "--epochs", "20", "--optimizer", "adamw", "--out", "it"
+TRAIN = "train", *TINY, *LONG, "--dropout", "0.2"
 SWEEP = "sweep", "mlp2", "--grid", "lr=0.1,0.2", "--epochs", "6", "--data", "images", "--out", "it"
 COMPARE = "compare", *TINY, "--epochs", "3", "--seeds", "1", "--steps", "9", "--out", "it"
 RUN = "experiment", "run", "tiny", "--out", "it"
@@ -74,14 +75,29 @@ def _experiment(folder: Path) -> None:
 
 
 TINY_LAB = "campaigns.tiny_lab:add_tiny_lab"
+OWN = "import funcnn as fn\n\n\ndef net(shape, classes):\n"
+OWN += "    return fn.serial(fn.Flatten(), fn.Dense(5), fn.Relu(), fn.Dense(classes))\n"
+OWN_TRAIN = "train", "--model", "own.py:net", *TINY[4:], *LONG
+OWN_SWEEP = "sweep", "own.py:net", *SWEEP[2:]
+
+
+def _own(folder: Path) -> None:
+    """The file of a network of one's own."""
+    (folder / "own.py").write_text(OWN)
+
+
 TRAINING = Killed(TRAIN, functools.partial(_resumed, TRAIN, "config.json"))
 KINDS = {
     "kills-train": [
         TRAINING,
         TRAINING._replace(environment={"FUNCNN_NATIVE": "0"}),
         Killed((*TRAIN, "--no-compile"), TRAINING.go_on),
+        Killed(OWN_TRAIN, functools.partial(_resumed, OWN_TRAIN, "config.json"), made=_own),
     ],
-    "kills-sweep": [Killed(SWEEP, functools.partial(_again, SWEEP))],
+    "kills-sweep": [
+        Killed(SWEEP, functools.partial(_again, SWEEP)),
+        Killed(OWN_SWEEP, functools.partial(_again, OWN_SWEEP), made=_own),
+    ],
     "kills-compare": [Killed(COMPARE, functools.partial(_resumed, COMPARE, "comparison.json"))],
     "kills-experiment": [Killed(RUN, functools.partial(_again, RUN), prepare=TINY_LAB)],
     "kills-submit": [
@@ -208,13 +224,18 @@ def _read(path: Path) -> None:
 def results(folder: Path) -> dict[str, Any]:
     """What all files below say, but for times and machines, by their paths."""
     found: dict[str, Any] = {}
-    for path in _files(folder):
+    for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        found[name] = "" if path.suffix in (".pdf", ".html") else _said(path, str(folder.resolve()))
+        if path.is_dir():
+            found[name] = "a folder"
+            continue
+        found[name] = "" if path.suffix == ".pdf" else _said(path, str(folder.resolve()))
     return found
 
 
-TIMES = {"seconds", "machine", "peak_memory"}
+TIMES = {"seconds", "seconds_per_epoch", "machine", "peak_memory"}
+OF_TIMES = "seconds an epoch", "peak memory", "Machine: "
+"""In lines of a report; the table of a comparison's runs ends with their memory, too."""
 
 
 def _said(path: Path, folder: str) -> Any:
@@ -230,6 +251,10 @@ def _said(path: Path, folder: str) -> Any:
         for row in (header.get("notes") or {}).get("rows", ()):
             row[6] = 0  # its seconds
         return header, members
+    if path.suffix in (".md", ".html"):
+        text = re.sub(r"(?m)^(\| (numpy|torch)-seed-.*)\|.*\|$", r"\1", path.read_text("utf-8"))
+        lines = text.splitlines()
+        return [line for line in lines if not any(words in line for words in OF_TIMES)]
     return path.read_bytes()
 
 
