@@ -323,6 +323,22 @@ def test_what_another_process_did_meanwhile_is_not_done_again(images):
         second.finish()
 
 
+def test_a_comparison_that_was_killed_while_it_began_is_begun_again(images, monkeypatch):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    config = RunConfig.resolve({"arch": "mlp2", "hidden": [5], "data": str(images), "epochs": 1})
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison.Record, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            Comparison.start(config, out=Path("it"))
+    assert Path("it/data.json").exists()
+    Comparison.start(config, out=Path("it"))
+    assert sorted(path.name for path in Path("it").iterdir()) == ["comparison.json", "data.json"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_ctrl_c_ends_the_run_and_says_how_to_go_on(images):
     pytest.importorskip("torch", reason=NEEDS_TORCH)
