@@ -18,8 +18,8 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.compare import comparison
 from funcnn.experiments.sweep import sweep as sweeps
-from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks import model_records
+from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.training import pool
 from funcnn.experiments.training.run import TrainingRun
