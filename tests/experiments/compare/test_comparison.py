@@ -325,7 +325,8 @@ def test_what_another_process_did_meanwhile_is_not_done_again(images):
 
 def test_a_comparison_that_was_killed_while_it_began_is_begun_again(images, monkeypatch):
     pytest.importorskip("torch", reason=NEEDS_TORCH)
-    config = RunConfig.resolve({"arch": "mlp2", "hidden": [5], "data": str(images), "val_size": 12})
+    settings = {"arch": "mlp2", "data": str(images), "val_size": 12, "batch_size": 8, "epochs": 1}
+    config = RunConfig.resolve(settings)
 
     def die(*args):
         raise KeyboardInterrupt
