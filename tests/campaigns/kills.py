@@ -157,7 +157,7 @@ def _killed(
         elif (place / "it").exists():
             words.append("killed within")
         else:
-            words.append("killed before it began")
+            words.append("killed before it is there")
     return words[0], groups
 
 
