@@ -32,7 +32,7 @@ PRELOADED = (
     "threadpoolctl",
     "tqdm",
 )
-PATIENCE = 60
+PATIENCE = 100
 """Seconds for a command, and for what it started to end after it."""
 JUST_AFTER = 0.003
 """Seconds within which a file is written, or at which something is half done."""

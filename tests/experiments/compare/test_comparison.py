@@ -284,6 +284,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
     with pytest.raises(KeyboardInterrupt):
         Comparison.resume(folder).finish(Stops("torch-seed-1"))
     assert not (folder / "comparison.md").exists()
+    (folder / "numpy-seed-0/.funcnn-1-2").write_text("half a figure")
     monkeypatch.setattr(comparison, "run_all", run_all_here)
     result = funcnn("compare", "--resume", folder)
     assert [line.split(":")[0] for line in result.stdout.splitlines()[:2]] == [
@@ -291,6 +292,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
         "lockstep in float32",
     ]
     assert all(path.read_bytes() == content for path, content in kept.items())
+    assert not (folder / "numpy-seed-0/.funcnn-1-2").exists()
     for file in ("torch-seed-1/params.npz", "lockstep-float32.csv"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes()
     assert record_of(folder)["statements"] == record_of(whole)["statements"]
