@@ -253,7 +253,7 @@ def _said(path: Path, folder: str) -> Any:
         return header, members
     if path.suffix in (".md", ".html"):
         text = re.sub(r"(?m)^(\| (numpy|torch)-seed-.*)\|.*\|$", r"\1", path.read_text("utf-8"))
-        lines = text.splitlines()
+        lines = re.sub(r" +|-{3,}", " ", text).splitlines()  # columns are as wide as their numbers
         return [line for line in lines if not any(words in line for words in OF_TIMES)]
     return path.read_bytes()
 
