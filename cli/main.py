@@ -5,6 +5,7 @@ import ctypes
 import io
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -70,8 +71,13 @@ def _ctrl_c_is_heard() -> Iterator[None]:
     """Have a Ctrl-C come again that came while an object was destroyed, where Python drops it.
 
     Files of zip say so in a `__del__` of theirs, and a run writes two after each recorded epoch.
+    Who is asked to end by SIGTERM, as by a system that goes down, ends in the same way.
     """
     before, main_thread = sys.unraisablehook, threading.get_ident()
+    asked = threading.current_thread() is threading.main_thread()
+    asked = asked and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if asked:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def again() -> None:
         # Whatever a handler made of the first: MPI's ignores a second.
@@ -90,6 +96,8 @@ def _ctrl_c_is_heard() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+        if asked:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _meant(error: click.UsageError, arguments: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from funcnn._files import is_temporary
 from funcnn.experiments.errors import InputError
-from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.lock import locked, remove_temporaries
 
 RUNS = Path("runs")
 
@@ -93,17 +93,26 @@ def make_folder(out: Path | None, name: str) -> Path:
 def new_folder(out: Path | None, name: str) -> Iterator[Path]:
     """As `make_folder`, and in the `with` block nobody else who asks so can have it.
 
-    Who writes into it there is the one to whom it belongs from then on.
+    Who writes into it there is the one to whom it belongs from then on; killed within, it may be
+    asked for again.
     Raises as `make_folder`, and `InputError` if another process is at work in it.
     """
     folder = make_folder(out, name)
-    with alone_in(folder):
+    with locked(folder):
         _expect_empty(folder)  # or another process has made it its own meanwhile
+        remove_temporaries(folder)
+        (folder / _BEGUN).touch()
         yield folder
+        (folder / _BEGUN).unlink()
+
+
+_BEGUN = ".funcnn-begun"
+"""In a folder whose first files are not all there. Whoever goes on with it takes it away."""
 
 
 def _expect_empty(out: Path) -> None:
-    if not out.is_dir() or not all(map(is_temporary, out.iterdir())):
+    begun = (out / _BEGUN).exists()
+    if not begun and (not out.is_dir() or not all(map(is_temporary, out.iterdir()))):
         raise InputError(f"--out {out} exists already, and a run never overwrites one")
 
 

@@ -24,7 +24,7 @@ from funcnn.experiments.errors import InputError, RunStoppedError
 from funcnn.experiments.extras import require
 from funcnn.experiments.paths import RUNS, new_folder
 from funcnn.experiments.pytorch.parts import part_of
-from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.lock import alone_in, remove_temporaries
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.tasks.config import BACKENDS, RunConfig
 from funcnn.experiments.tasks.model_records import (
@@ -170,6 +170,8 @@ class Comparison:
                 if not folder.summary.exists():
                     config = dataclasses.replace(self.config, backend=backend, seed=seed)
                     self._run(folder, config, callback)
+                else:
+                    remove_temporaries(folder.path)  # it may have been killed as it drew
         return runs
 
     def _run(self, folder: RunFolder, config: RunConfig, callback: Callback) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -22,6 +24,7 @@ from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.paths import new_folder
 from funcnn.experiments.reports.document import Facts
 from funcnn.experiments.reports.pdf import to_pdf
+from funcnn.experiments.system.lock import alone_in
 
 _FOLDER = Path("hand-in")
 
@@ -54,14 +57,7 @@ def submit(
         raise InputError(f"--out {out} exists already: remove it, or give another")
     require("torch")
     require("jupytext", "notebooks")
-    with contextlib.ExitStack() as closing:
-        with _naming(out):  # before minutes of work: it may be that there is no room
-            if not out.parent.exists():
-                out.parent.mkdir(parents=True)
-                closing.callback(_remove_if_empty, out.parent)
-            room = tempfile.TemporaryDirectory(prefix=".funcnn-", dir=out.parent)
-            whole = Path(closing.enter_context(room)) / "whole"
-            whole.mkdir()
+    with _new_whole(out) as whole:
         networks, report, printed = _networks_and_report(
             lab, hand_in, experiment, snapshots, draft, told
         )
@@ -85,7 +81,6 @@ def submit(
             for file, content in files.items():
                 (whole / file).parent.mkdir(exist_ok=True)
                 (whole / file).write_bytes(content)
-            os.rename(whole, out)
     return {
         "experiment": lab.name,
         "out": str(out),
@@ -150,6 +145,39 @@ def _expect_all_hold(verdicts: Sequence[Verdict]) -> None:
             f"nothing was written, for {rules} not hold: {'; '.join(broken)} (--draft writes what "
             "there is all the same)"
         )
+
+
+@contextlib.contextmanager
+def _new_whole(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out`, which is called so after the `with` block, if all went well.
+
+    Else it goes away, as do those there of processes that were killed.
+    """
+    with contextlib.ExitStack() as closing, contextlib.ExitStack() as alone:
+        with _naming(out):  # before minutes of work: it may be that there is no room
+            if not out.parent.exists():
+                out.parent.mkdir(parents=True)
+                closing.callback(_remove_if_empty, out.parent)
+            _remove_left(out.parent)
+            whole = out.with_name(f"{_HIDDEN}{secrets.token_hex(8)}")
+            whole.mkdir()
+            closing.callback(shutil.rmtree, whole, ignore_errors=True)
+            alone.enter_context(alone_in(whole))
+        yield whole
+        alone.close()  # Windows renames no folder with an open file
+        with _naming(out):
+            os.rename(whole, out)
+
+
+_HIDDEN = ".funcnn-hand-in-"
+
+
+def _remove_left(folder: Path) -> None:
+    for path in folder.glob(f"{_HIDDEN}*"):
+        with contextlib.suppress(InputError, OSError):  # somebody is at work in it
+            with alone_in(path):
+                pass
+            shutil.rmtree(path)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -27,7 +27,7 @@ from funcnn.experiments.paths import RUNS
 from funcnn.experiments.reports.document import Document
 from funcnn.experiments.reports.own_words import brought_up_to_date, out_of_step, with_words
 from funcnn.experiments.reports.pdf import require_weasyprint, write_pdf
-from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.lock import alone_in, remove_temporaries
 from funcnn.experiments.system.machine import describe_machine, in_one_line
 from funcnn.experiments.training.callback import Callback
 from funcnn.experiments.training.pool import Job, run_all, tell
@@ -167,13 +167,18 @@ class LabRun:
         if results.lab.measure is not None and results.measured is None:
             results.measured = results.lab.measure(results, callback, at_once)
         self._record.write(self._values)  # of how many seeds, and whether of the main runs alone
-        return self.write_report()
+        return self._write_report()
 
     def write_report(self) -> Path:
         """Write the report again from recorded results, and return the page's path.
 
-        Raises `InputError` if a run is not finished, or was changed since.
+        Raises `InputError` if a run is not finished, or was changed since, or if another process is
+        at work in the folder.
         """
+        with alone_in(self.results.path):
+            return self._write_report()
+
+    def _write_report(self) -> Path:
         from funcnn.experiments.reports.html import to_html
 
         page = to_html(self._document())
@@ -188,7 +193,8 @@ class LabRun:
         Raises `InputError`, as `write_report`, and if report.md is out of step with what is
         recorded: parts that its author never saw would be missing.
         """
-        return self._document(in_step=True)
+        with alone_in(self.results.path):
+            return self._document(in_step=True)
 
     def report_showing(self, trainings: Trainings, out: Path) -> Document:
         """The same, with report.md as `report_in_step` left it, that shows these trainings.
@@ -206,7 +212,8 @@ class LabRun:
         Raises `InputError`, as `write_report`, or `report_in_step` if in_step.
         """
         self.expect_finished()
-        (self.results.path / "figures").mkdir(exist_ok=True)
+        (figures := self.results.path / "figures").mkdir(exist_ok=True)
+        remove_temporaries(figures)
         recorded, folder = self.results.lab.report(self.results), self.results.path
         path = folder / "report.md"
         try:

@@ -17,7 +17,7 @@ def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     wait: for one that is at work in it; else that is an `InputError`. Raises `OSError` if it is no
     folder. A file system that knows no locks has none.
     """
-    with _locked(folder, wait):
+    with locked(folder, wait):
         remove_temporaries(folder)
         yield
 
@@ -35,7 +35,8 @@ _LOCK_FILE = ".funcnn-lock"
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, wait: bool) -> Iterator[None]:
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """As `alone_in`, but that what is left there stays."""
     from filelock import lock_descriptor  # not needed for --help
 
     # The folder itself: no file is left that somebody might take for a part of it.

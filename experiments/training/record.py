@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from funcnn._files import open_regular
+from funcnn._files import is_temporary, open_regular
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.json_files import expect_kinds, read_record, write_record
 from funcnn.experiments.system.lock import alone_in
@@ -45,7 +45,8 @@ class Record:
         """Whether there is one. Raises `InputError` if its folder holds anything else."""
         if self.path.is_file():
             return True
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        folder = self.folder
+        if folder.exists() and not (folder.is_dir() and all(map(is_temporary, folder.iterdir()))):
             raise InputError(f"--out {self.folder} exists already, and is no {self._noun}")
         return False
 

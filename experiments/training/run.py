@@ -68,11 +68,15 @@ class TrainingRun:
         """
         task = rehearsed(Task.build(config, expected, usual=usual))  # before there is a folder
         learner = learner_of(task)
-        run = cls(RunFolder.create(task.config, out), task, learner, Left([], [], task.config))
-        with alone_in(run.folder.path):
-            provenance.write_record(task.data.record, run.folder.path)
+
+        def write_first(folder: Path) -> None:
+            provenance.write_record(task.data.record, folder)
             if task.config.own is not None:
-                write_own_model(run.folder.path, task.config.own, task.model)
+                write_own_model(folder, task.config.own, task.model)
+
+        folder = RunFolder.create(task.config, out, write_first)
+        run = cls(folder, task, learner, Left([], [], task.config))
+        with alone_in(folder.path):
             run._save_state(run._left)
         return run
 

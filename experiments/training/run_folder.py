@@ -14,6 +14,7 @@ summary.json   what came out; a run that has it is finished
 import csv
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,9 +89,15 @@ class RunFolder:
         return str(self.path)
 
     @classmethod
-    def create(cls, config: RunConfig, path: Path | None) -> "RunFolder":
+    def create(
+        cls,
+        config: RunConfig,
+        path: Path | None,
+        write_first: Callable[[Path], None] = lambda path: None,
+    ) -> "RunFolder":
         """A new folder with the config in it: `path`, or the next free name under `runs/`.
 
+        write_first: writes what a folder with a config has, too.
         Raises `InputError` if `path` exists and is not an empty folder, if another process is at
         work in it, or if it cannot be written.
         """
@@ -98,6 +105,7 @@ class RunFolder:
             name = f"{config.short_arch}-{Path(config.data).resolve().name}"
             with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
                 folder = cls(path, config.own)
+                write_first(path)
                 folder.write_config(config)
         except OSError as error:
             raise InputError(

@@ -426,7 +426,8 @@ def test_ctrl_c_stops_with_one_line_that_says_how_to_go_on_and_that_works(
     assert Path(out, "params.npz").read_bytes() == (run / "params.npz").read_bytes()
 
 
-def test_ctrl_c_from_outside_stops_a_long_run(images):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_from_outside_stops_a_long_run(images, number):
     arguments = [*TINY, "--epochs", "1000000", "--data", str(images), "--out", "it"]
     process = subprocess.Popen(
         [*FUNCNN, "train", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -434,7 +435,7 @@ def test_ctrl_c_from_outside_stops_a_long_run(images):
     while not Path("it/params.npz").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     try:
         _, stderr = process.communicate(timeout=60)
     finally:

@@ -18,6 +18,7 @@ import funcnn as fn
 from funcnn.cli import main
 from funcnn.experiments.compare import comparison
 from funcnn.experiments.sweep import sweep as sweeps
+from funcnn.experiments.tasks import model_records
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.references import read_own
 from funcnn.experiments.training import pool
@@ -66,6 +67,22 @@ def elsewhere(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison, "run_all", run_all_here)
     monkeypatch.setattr(sweeps, "run_all", run_all_here)
+
+
+@pytest.mark.parametrize("write", ["write_record", "write_whole"])
+def test_a_run_that_was_killed_while_it_began_is_begun_again(monkeypatch, write):
+    """Killed before its network's spec, or its file's text, is kept."""
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    command = ["train", *settings("res.py:res"), "--out", "new"]
+    with monkeypatch.context() as patch:
+        patch.setattr(model_records, write, die)
+        funcnn(*command, code=130)
+    funcnn(*command)
+    assert Path("new/model.py.txt").read_text() == RESIDUAL
+    assert not [path for path in Path("new").iterdir() if path.name.startswith(".")]
 
 
 def outputs_of(run, x, model=None):

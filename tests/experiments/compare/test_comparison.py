@@ -285,6 +285,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
     with pytest.raises(KeyboardInterrupt):
         Comparison.resume(folder).finish(Stops("torch-seed-1"))
     assert not (folder / "comparison.md").exists()
+    (folder / "numpy-seed-0/.funcnn-1-2").write_text("half a figure")
     monkeypatch.setattr(comparison, "run_all", run_all_here)
     result = funcnn("compare", "--resume", folder)
     assert [line.split(":")[0] for line in result.stdout.splitlines()[:2]] == [
@@ -292,6 +293,7 @@ def test_what_is_finished_stays_and_the_result_is_that_of_one_go(compared, monke
         "lockstep in float32",
     ]
     assert all(path.read_bytes() == content for path, content in kept.items())
+    assert not (folder / "numpy-seed-0/.funcnn-1-2").exists()
     for file in ("torch-seed-1/params.npz", "lockstep-float32.csv"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes()
     assert record_of(folder)["statements"] == record_of(whole)["statements"]
@@ -322,6 +324,23 @@ def test_what_another_process_did_meanwhile_is_not_done_again(images):
     first.finish()
     with pytest.raises(InputError, match=r"^it: another process went on with it meanwhile$"):
         second.finish()
+
+
+def test_a_comparison_that_was_killed_while_it_began_is_begun_again(images, monkeypatch):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    settings = {"arch": "mlp2", "data": str(images), "val_size": 12, "batch_size": 8, "epochs": 1}
+    config = RunConfig.resolve(settings)
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison.Record, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            Comparison.start(config, out=Path("it"))
+    assert Path("it/data.json").exists()
+    Comparison.start(config, out=Path("it"))
+    assert sorted(path.name for path in Path("it").iterdir()) == ["comparison.json", "data.json"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")

@@ -44,6 +44,7 @@ from funcnn.experiments.labs.run import LabRun
 from funcnn.experiments.pytorch.files import classes_of
 from funcnn.experiments.pytorch.state_dicts import in_mlp
 from funcnn.experiments.reports.document import Document, Section, Text, finding
+from funcnn.experiments.system.lock import alone_in
 from funcnn.experiments.tasks.config import RunConfig
 from funcnn.experiments.tasks.task import Task
 from funcnn.experiments.training.model import load_model
@@ -733,6 +734,17 @@ def test_what_cannot_be_handed_in_is_one_line(tiny, arguments, message) -> None:
     error = [line for line in done.stderr.splitlines() if not line.startswith("making ")]
     assert len(error) == 1
     assert error[0].startswith(f"Error: {message}")
+
+
+def test_what_a_kill_left_beside_a_hand_in_goes_away(tiny) -> None:
+    dead, alive = (Path("hand-in", f".funcnn-hand-in-{name}") for name in ("dead", "alive"))
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+        (folder / "half.pdf").touch()
+    with alone_in(alive):
+        assert submit("tiny", "--student-id", "7", "--name", "Li").exit_code == 0
+    assert {*Path("hand-in").iterdir()} == {alive, Path("hand-in/tiny-7")}
+    assert (alive / "half.pdf").exists()
 
 
 def test_a_run_that_was_changed_is_named(tiny) -> None:

@@ -357,6 +357,14 @@ def test_a_run_that_was_killed_while_it_began_is_begun_again():
     assert len(finish()[1].results) == 3
 
 
+def test_what_a_kill_left_of_a_report_goes_away(finished):
+    left = [Path("runs/tiny-quick", folder, ".funcnn-1-2") for folder in (".", "figures")]
+    for path in left:
+        path.write_text("half")
+    LabRun.recorded(TINY, True).write_report()
+    assert not any(path.exists() for path in left)
+
+
 @pytest.mark.usefixtures("here")
 def test_a_deleted_run_is_trained_again(finished):
     folder = Path("runs/tiny-quick/trials/two/numpy-seed-0")

@@ -270,6 +270,14 @@ def test_an_interrupted_sweep_trains_the_rest_and_goes_on_with_what_is_begun(mon
         )
 
 
+def test_a_sweep_that_was_killed_while_it_began_is_begun_again(monkeypatch):
+    monkeypatch.setattr(module, "run_all", run_all_here)
+    Path("runs/sweep-points").mkdir(parents=True)
+    Path("runs/sweep-points/.funcnn-1-2").write_text("{")
+    funcnn(*QUICK, "--grid", "lr=0.1")
+    assert not Path("runs/sweep-points/.funcnn-1-2").exists()
+
+
 def test_ctrl_c_in_a_real_process_keeps_what_is_finished():
     code = "from funcnn.cli import main; main()"
     command = [sys.executable, "-c", code, "sweep", "points", "--epochs", "60",

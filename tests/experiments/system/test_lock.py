@@ -10,7 +10,7 @@ import pytest
 
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.paths import make_folder, new_folder
-from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.lock import alone_in, locked
 
 
 def enter(block):
@@ -21,7 +21,7 @@ def enter(block):
 HOLD = """
 import sys
 from pathlib import Path
-from funcnn.experiments.system.lock import alone_in
+from funcnn.experiments.system.lock import alone_in, locked
 
 with alone_in(Path(sys.argv[1])):
     print("held", flush=True)
@@ -96,12 +96,44 @@ def test_a_new_folder_has_one_owner(tmp_path, lock, there):
 
 def test_who_was_quicker_has_the_folder(tmp_path, monkeypatch):
     """Between making it and locking it another process may have had all of its turn."""
-    real = alone_in
+    real = locked
 
     def late(folder):
         (folder / "theirs").write_bytes(b"x")
         return real(folder)
 
-    monkeypatch.setattr("funcnn.experiments.paths.alone_in", late)
+    monkeypatch.setattr("funcnn.experiments.paths.locked", late)
     with pytest.raises(InputError, match=r"^--out \S+ exists already"):
         enter(new_folder(tmp_path / "out", "it"))
+
+
+def killed_in(out, *names):
+    """Have a process leave a new folder with these files, before it is done with it."""
+
+    def write():
+        with new_folder(out, "it"):
+            for name in names:
+                (out / name).write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+
+
+def test_a_new_folder_that_was_killed_before_it_was_begun_is_asked_for_again(tmp_path):
+    out = tmp_path / "out"
+    killed_in(out, "first", ".funcnn-1-1")
+    with new_folder(out, "it"):
+        (out / "first").write_bytes(b"y")
+    assert os.listdir(out) == ["first"]
+    with pytest.raises(InputError, match=r"^--out \S+ exists already"):
+        enter(new_folder(out, "it"))
+
+
+def test_who_goes_on_with_a_folder_has_it(tmp_path):
+    """Killed when its first files are there, and gone on with: it is no new one any more."""
+    killed_in(tmp_path, "config.json")
+    with alone_in(tmp_path):
+        pass
+    with pytest.raises(InputError, match=r"^--out \S+ exists already"):
+        enter(new_folder(tmp_path, "it"))
