@@ -43,7 +43,7 @@ def run_as_new(arguments: list[str], plant: Callable[[], None] | None) -> None:
 def _stream(number: int) -> io.TextIOWrapper:
     if number == 0:
         return open(0, encoding="utf-8", closefd=False)
-    raw = open(number, "wb", closefd=False)
+    raw = open(number, "wb", closefd=False)  # noqa: SIM115
     errors = "strict" if number == 1 else "backslashreplace"
     return io.TextIOWrapper(raw, "utf-8", errors, line_buffering=number == 2)
 

@@ -7,41 +7,23 @@ it must write.
 """
 
 import contextlib
-import fcntl
 import importlib.util
 import multiprocessing
-import os
-import re
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from campaigns.campaign import Campaign, Try
+from campaigns.fault import Fault
+from campaigns.fault_disk import mounts_of_ones_own
 from campaigns.fault_files import assert_whole, contents, put_back
 from campaigns.fault_kinds import FAULTS as KINDS
-from campaigns.fault_kinds import Fault, Moments, mounts_of_ones_own
-from PIL import Image
+from campaigns.fault_place import Command, Done, Expected, Place, timeless
 
 from funcnn._files import is_temporary
 
-MOST_SECONDS = 120
 ROOT = Path(__file__).parents[2]
-
-
-class Command(NamedTuple):
-    """What is typed, and what of what was there before it may change."""
-
-    typed: str
-    weight: float = 1
-    """How often it is drawn; those that start processes of their own take seconds."""
-    changes: str = "nothing"
-    """A folder of which it changes files, one whole content after another."""
-    instead: str = ""
-    """What is typed where the first time made the folder, but could not finish."""
 
 
 COMMANDS = [
@@ -76,8 +58,8 @@ COMMANDS = [
     Command("experiment run tiny --out tiny", 0.7),
     Command("experiment report tiny --out made"),
     Command(
-        "experiment submit tiny --student-id 1 --name A --snapshot made/trials/one/numpy-seed-0/params.npz"
-        " --draft --out handed"
+        "experiment submit tiny --student-id 1 --name A --draft --out handed"
+        " --snapshot made/trials/one/numpy-seed-0/params.npz"
     ),
     Command("grade notebooks0 --lab points"),
     Command("sweep points --grid lr=1,2 --epochs 2 --out swept", 0.7),
@@ -91,138 +73,13 @@ BEFORE = [
 ]
 
 
-class Done(NamedTuple):
-    """How a command ended, and what it said."""
-
-    status: int
-    out: bytes
-    err: str
-    met: str | None
-    """Where it met the fault, if it did."""
-
-
-class Expected(NamedTuple):
-    """What a command does where nothing fails."""
-
-    out: bytes | None
-    files: dict[str, bytes | None]
-    """By name; None where it is another each time."""
-    moments: Moments
-
-
-class Place:
-    """A folder with data and runs, as it was before, in which commands are tried again."""
-
-    def __init__(self, folder: Path) -> None:
-        # The home is beside the place, for what is kept there is nobody's result.
-        self.folder, self._home = folder / "place", folder / "home"
-        self.temporary = folder / "tmp"
-        for made in (self.folder, self._home, self.temporary):
-            made.mkdir()
-        _make_data(self.folder)
-        for typed in BEFORE:
-            done = self.carry_out(typed)
-            assert done.status == 0, done.err
-        self.before = contents(self.folder)
-        self._expected: dict[str, Expected] = {}
-
-    def expected(self, command: Command) -> Expected:
-        """What the command does, found out at its first time."""
-        if command.typed not in self._expected:
-            both = []
-            for _ in range(2):
-                put_back(self.folder, self.before)
-                moments = Moments(self.folder, self.temporary)
-                done = self.carry_out(command.typed, moments.hear)
-                assert done.status == 0, done.err
-                moments.read(done.met)
-                both.append((_timeless(done.out), contents(self.folder)))
-            (out, files), (again, others) = both
-            same = {name: data if others[name] == data else None for name, data in files.items()}
-            self._expected[command.typed] = Expected(out if out == again else None, same, moments)
-        return self._expected[command.typed]
-
-    def carry_out(
-        self,
-        typed: str,
-        plant: Callable[[Callable[[str], None]], None] | None = None,
-        environment: dict[str, str | None] | None = None,
-    ) -> Done:
-        """How a command ends, in a fork, or with an environment in a process of its own."""
-        # Pipes, for a limit of files is not one of theirs; nothing that is said fills them.
-        pipes = [os.pipe2(os.O_NONBLOCK) for _ in range(3)]
-        for _, writer in pipes:
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
-            os.set_blocking(writer, True)
-        process = os.fork()
-        if not process:
-            try:
-                self._as_child(typed.split(), [writer for _, writer in pipes], plant, environment)
-            finally:
-                os._exit(99)
-        end = time.monotonic() + MOST_SECONDS
-        while not (ended := os.waitpid(process, os.WNOHANG))[0] and time.monotonic() < end:
-            time.sleep(0.002)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)  # and what it has left behind
-        assert ended[0] or not os.waitpid(process, 0), f"funcnn {typed} does not end"
-        out, err, met = (_all_of(reader, writer) for reader, writer in pipes)
-        status = os.waitstatus_to_exitcode(ended[1])
-        return Done(status, out, err.decode("utf-8", "replace"), met.decode() or None)
-
-    def _as_child(
-        self,
-        arguments: list[str],
-        writers: list[int],
-        plant: Callable[[Callable[[str], None]], None] | None,
-        environment: dict[str, str | None] | None,
-    ) -> None:
-        os.setsid()
-        os.chdir(self.folder)
-        out, err, met = writers
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        home = {"HOME": str(self._home), "TMPDIR": str(self.temporary), "COLUMNS": "200"}
-        os.environ |= {**home, "MPLCONFIGDIR": str(self._home / "matplotlib")}
-        if environment is not None:
-            given = {**os.environ, **environment}
-            given = {name: value for name, value in given.items() if value is not None}
-            script = [sys.executable, "-P", str(Path(__file__).with_name("fault_command.py"))]
-            if plant is not None:
-                plant(lambda what: None)
-            os.execve(sys.executable, [*script, *arguments], given)
-        from campaigns.fault_command import run_as_new
-
-        def tell(what: str) -> None:
-            os.write(met, what.encode() + b"\n")
-
-        run_as_new(arguments, None if plant is None else lambda: plant(tell))
-
-
-def _all_of(reader: int, writer: int) -> bytes:
-    os.close(writer)
-    with open(reader, "rb", buffering=0) as file:
-        return file.read(1 << 20) or b""
-
-
-def _make_data(folder: Path) -> None:
-    for shade, name in enumerate(("dark", "light")):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for index in range(12):
-            picture = Image.new("L", (4, 4), 100 * shade + index)
-            picture.save(folder / "pictures" / name / f"{index}.png")
-    rows = [[i % 2, *((i * k) % 256 for k in range(16))] for i in range(40)]
-    (folder / "table.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
-
-
 @contextlib.contextmanager
 def begin(folder: Path) -> Iterator[Try]:
     """Data, a run and a lab's results."""
     _import_all()
     if multiprocessing.parent_process() is not None:  # of pytest, mounts are everybody's
         mounts_of_ones_own()
-    place = Place(folder)
+    place = Place(folder, BEFORE)
     weights = np.array([command.weight for command in COMMANDS])
     kinds = np.array([kind.weight for kind in KINDS])
 
@@ -256,7 +113,7 @@ def _import_all() -> None:
     module.add_tiny_lab()
     sys.modules["every_command"] = module
     import matplotlib.backends.backend_agg  # noqa: F401
-    import pandas  # noqa: ICN001, F401
+    import pandas  # noqa: F401
     import tqdm
 
     tqdm.tqdm.get_lock()  # of all forks
@@ -293,7 +150,7 @@ def _assert_ended_well(done: Done, expected: Expected, fault: Fault) -> str:
     assert "Traceback" not in done.err, _short(done.err)
     if done.status == 0:
         if expected.out is not None and fault.hears:
-            assert _timeless(done.out) == expected.out, f"it prints {_short(done.out.decode())!r}"
+            assert timeless(done.out) == expected.out, f"it prints {_short(done.out.decode())!r}"
         return "done" if done.met is None else "done all the same"
     if fault.is_silent:
         assert done.status in (1, 120), f"status {done.status}"
@@ -340,13 +197,10 @@ def _assert_new(
         if name in fault.gone(expected.files):
             continue
         if name not in after:  # a figure more or less, of which a line says why
-            assert f"the figure {name} could not be drawn" in done.err, f"{name} is not there, {_short(done.err)!r}"
+            said = f"the figure {name} could not be drawn" in done.err
+            assert said, f"{name} is not there, {_short(done.err)!r}"
         else:
             assert wanted is None or after[name] == wanted, f"{name} is another"
-
-
-def _timeless(said: bytes) -> bytes:
-    return re.sub(rb"\d+\.\d s\b", b"", said)
 
 
 def _short(text: str) -> str:
