@@ -162,8 +162,9 @@ def _assert_ended_well(done: Done, expected: Expected, fault: Fault) -> str:
     assert errors[0].isprintable(), errors[0]
     assert fault.environment is not None or done.met is not None, f"for nothing: {errors[0]}"
     words = [*fault.words(done.met)]
-    if any(is_temporary(Path(word)) for word in words):
-        words += [Path(name).name for name in expected.files]
+    if any(is_temporary(Path(part)) for part in Path(done.met or "").parts):
+        # It names what was asked for.
+        words += [part for name in expected.files for part in Path(name).parts]
     assert not words or any(word in errors[0] for word in words), f"it does not say: {errors[0]}"
     return "said"
 
