@@ -63,7 +63,11 @@ COMMANDS = [
     ),
     Command("grade notebooks0 --lab points"),
     Command("sweep points --grid lr=1,2 --epochs 2 --out swept", 0.7),
-    Command("compare --arch points --mode lockstep --steps 2 --out compared", 0.5),
+    Command(
+        "compare --arch points --mode lockstep --steps 2 --out compared",
+        0.5,
+        instead="compare --resume compared",
+    ),
     Command("bench --net tiny --peer funcnn --rounds 1 --out bench", 0.5),
 ]
 BEFORE = [
