@@ -33,6 +33,9 @@ from funcnn.experiments.tasks.own_models import in_words
 from funcnn.experiments.tasks.settings import is_reference
 from funcnn.experiments.training.mpi_ranks import in_turn
 
+_NO_THREAD = "can't start new thread"
+"""All that Python's `RuntimeError` of it can be told by."""
+
 
 class _UsageLine(click.ClickException):
     exit_code = 2
@@ -61,6 +64,8 @@ def _errors_as_one_line(arguments: Sequence[str]) -> Iterator[None]:
         click.echo("stopped", err=True)
         raise click.exceptions.Exit(130) from None
     except Exception as error:
+        if str(error) == _NO_THREAD:
+            raise _line(f"{error}: this user has as many as may run", arguments) from None
         if (place := place_of(error)) is None:
             raise
         raise _line(f"{place}: {in_words(error)}", arguments) from None  # of a user's own network

@@ -43,7 +43,7 @@ class File(NamedTuple):
     size: int
     """As the archive claims."""
     read: Callable[[], bytes]
-    """Raises `InputError`, which begins with a verb: "is encrypted"."""
+    """Raises `InputError`, which begins with a verb: "is encrypted"; `OSError` of the machine."""
 
     @property
     def name(self) -> str:
@@ -106,7 +106,7 @@ def _walk(folder: Path, usual: str | None) -> tuple[list[File], list[Verdict]]:
     """The regular files in a folder, and what else is there; links are not followed."""
     paths: list[Path] = []
     strange: list[Path] = []
-    for inside, folders, there in os.walk(folder):
+    for inside, folders, there in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not _OF_SYSTEMS.search(name))
         strange += [Path(inside, name) for name in folders if Path(inside, name).is_symlink()]
         for name in sorted(name for name in there if not _OF_SYSTEMS.search(name)):
@@ -125,6 +125,10 @@ def _walk(folder: Path, usual: str | None) -> tuple[list[File], list[Verdict]]:
     return files, _odd_verdicts(folder.resolve().name, odd)
 
 
+def _raise(error: OSError) -> None:
+    raise error  # or what is in a folder that cannot be read would be taken for missing
+
+
 def _odd_verdicts(of: str, odd: dict[str, list[str]]) -> list[Verdict]:
     """A line on what is not as plain files are, by what that is."""
     if not odd:
@@ -134,11 +138,8 @@ def _odd_verdicts(of: str, odd: dict[str, list[str]]) -> list[Verdict]:
 
 
 def _read_file(path: Path) -> bytes:
-    try:
-        with open_regular(path) as file:
-            content = file.read(_MOST_READ + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}") from None
+    with open_regular(path) as file:  # it was there: an error is the machine's, no student's
+        content = file.read(_MOST_READ + 1)
     if len(content) > _MOST_READ:
         raise InputError(f"has more than the {_MOST_READ:,} bytes that are read")
     return content

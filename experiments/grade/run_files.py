@@ -1,5 +1,6 @@
 """The files of a hand-in written to a folder as they lie, where its own code looks for them."""
 
+import errno
 import json
 import posixpath
 from collections.abc import Iterable
@@ -12,6 +13,11 @@ from funcnn.experiments.grade.hand_in import File
 _MOST = 2_000
 _LARGEST, _TOGETHER = 16 << 20, 64 << 20
 """Bytes of one, and of all."""
+_OF_THE_MACHINE = {
+    getattr(errno, name, None)  # Windows has not all
+    for name in ("EACCES", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EROFS")
+}
+"""Why a file cannot be written of which its name is not the cause."""
 
 
 def read_named(file: File) -> bytes:
@@ -28,14 +34,19 @@ def write_task(folder: Path, task: Any) -> None:
 
 
 def write_file(folder: Path, path: str, content: bytes) -> None:
-    """Write a file at its path in a folder. Raises `InputError` if no file can be there."""
+    """Write a file at its path in a folder.
+
+    Raises `InputError` if no file can be there, `OSError` if it is the machine that cannot.
+    """
     try:
         place = folder / path
         if not place.resolve().is_relative_to(folder.resolve()):
             raise ValueError
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
         raise InputError(f"{posixpath.basename(path)!r} cannot be a file here") from None
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from funcnn._files import write_whole
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.extras import require
 from funcnn.experiments.hand_in.deliverables import HAND_INS, HandIn, Student, find_trial, plain
@@ -185,6 +186,11 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _remove_if_there(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
+
+
 @contextlib.contextmanager
 def _naming(out: Path) -> Iterator[None]:
     """Turn what goes wrong in writing into the `InputError` that it is."""
@@ -209,7 +215,9 @@ def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
     for piece in hand_in.pieces:
         if piece.kind == "notebook":
             files[plain(piece.name)] = build(piece.of, lab_configs(piece.of))
-    with new_folder(out, f"{lab.name}-notebook") as folder:
+    with new_folder(out, f"{lab.name}-notebook") as folder, contextlib.ExitStack() as failed:
         for name, content in files.items():
-            (folder / name).write_bytes(content)
+            failed.callback(_remove_if_there, folder / name)  # or it could not be asked for again
+            write_whole(folder / name, content)
+        failed.pop_all()
     return [folder / name for name in files]

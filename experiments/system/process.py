@@ -22,7 +22,7 @@ class ProcessEndedError(RuntimeError):
 class ModuleProcess:
     """A process of `python -m funcnn.experiments.MODULE ARGUMENTS`, until `close`.
 
-    environment: what its environment has beside that of here.
+    environment: what its environment has beside that of here. Raises `OSError` if it cannot begin.
     """
 
     def __init__(
@@ -31,14 +31,20 @@ class ModuleProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         # -P: a folder called funcnn where the user stands is not the package.
         command = [sys.executable, "-P", "-m", f"funcnn.experiments.{module}"]
-        self._process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, **(environment or {})},
-            encoding="utf-8",
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env={**os.environ, **(environment or {})},
+                encoding="utf-8",
+            )
+        except OSError as error:  # of which the system's words alone tell nobody anything
+            self._log.close()
+            raise OSError(
+                error.errno, f"no process could be started: {error.strerror}", error.filename
+            ) from None
 
     def ask(self, request: Any) -> dict[str, Any]:
         """The next answer after this request. Raises `ProcessEndedError`."""

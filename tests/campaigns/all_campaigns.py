@@ -1,6 +1,7 @@
 """All campaigns, in the order in which they are carried out."""
 
 from campaigns.campaign import Campaign
+from campaigns.faults import FAULTS
 from campaigns.kills import KILLS
 from campaigns.npz_data import NPZ_DATA
 from campaigns.records import RECORDS
@@ -14,5 +15,6 @@ CAMPAIGNS: list[Campaign] = [
     NPZ_DATA,
     SETTINGS_FILES,
     RECORDS,
+    FAULTS,
     *KILLS,
 ]

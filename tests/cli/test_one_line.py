@@ -1,10 +1,12 @@
 """One line is one line: of names from anywhere, and where the output cannot be written."""
 
+import errno
 import json
 import os
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +273,27 @@ def test_a_run_whose_reader_left_ends_without_a_word_and_can_be_gone_on_with(tmp
     assert not Path("it/summary.json").exists()
     assert funcnn("train", "--resume", "it", "--quiet").exit_code == 0
     assert json.loads(Path("it/summary.json").read_text())["epochs"] == 2
+
+
+SWEEP = ["sweep", "points", "--grid", "lr=1", "--epochs", "1", "--out"]
+
+
+def test_a_process_or_a_thread_that_cannot_begin_is_one_line(tmp_path, monkeypatch):
+    def no_process(*given, **keywords):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    def no_thread(thread):
+        raise RuntimeError("can't start new thread")  # as Python says it
+
+    out = tmp_path / "swept"
+    with monkeypatch.context() as failing:
+        failing.setattr(subprocess, "Popen", no_process)
+        failed = funcnn(*SWEEP, out)
+    said = "Error: no process could be started: Resource temporarily unavailable\n"
+    assert (failed.exit_code, failed.stderr) == (1, said)
+    with monkeypatch.context() as failing:
+        failing.setattr(threading.Thread, "start", no_thread)
+        failed = funcnn(*SWEEP, out)
+    said = "Error: can't start new thread: this user has as many as may run\n"
+    assert (failed.exit_code, failed.stderr) == (1, said)
+    assert funcnn(*SWEEP, out).exit_code == 0

@@ -1,5 +1,6 @@
 """Archives and folders as students make them, and as nobody should: files found, or one line."""
 
+import errno
 import io
 import os
 import random
@@ -14,6 +15,7 @@ from funcnn.experiments.errors import InputError
 from funcnn.experiments.grade import hand_in, zip_members
 from funcnn.experiments.grade.hand_in import open_hand_in
 from funcnn.experiments.grade.names import decode_names
+from funcnn.experiments.grade.run_files import write_file
 
 
 def opened(path, usual="Big5"):
@@ -319,3 +321,36 @@ def test_an_archive_with_any_byte_changed_is_read_or_refused(tmp_path):
         except InputError:
             continue
         assert len(contents) <= 2
+
+
+# --- what is the machine's fault, and no student's ---------------------------------------------
+
+
+def test_a_file_or_folder_that_the_machine_cannot_read_is_no_verdict(tmp_path, monkeypatch):
+    (tmp_path / "it/inner").mkdir(parents=True)
+    (tmp_path / "it/inner/a.py").write_text("a")
+
+    def refuse(path, *given):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    with open_hand_in(tmp_path / "it", "Big5") as handed:
+        monkeypatch.setattr(hand_in, "open_regular", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            handed.files[0].read()
+    real = os.scandir
+    inner = str(tmp_path / "it/inner")
+    monkeypatch.setattr(os, "scandir", lambda at: refuse(at) if str(at) == inner else real(at))
+    with pytest.raises(InputError, match="it cannot be read: Too many open files"):
+        opened(tmp_path / "it")
+
+
+def test_a_full_disk_is_no_name_that_no_file_can_have(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="cannot be a file here"):
+        write_file(tmp_path, "a" * 300, b"a")
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_file(tmp_path, "a.py", b"a")

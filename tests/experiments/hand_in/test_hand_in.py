@@ -22,6 +22,7 @@ from funcnn.cli import main
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.export.tensor_files import write_tensors
 from funcnn.experiments.hand_in import files, networks
+from funcnn.experiments.hand_in import submit as submitting
 from funcnn.experiments.hand_in.deliverables import (
     HAND_INS,
     Floor,
@@ -825,3 +826,22 @@ def test_the_notebooks_of_a_lab_come_with_their_modules(place) -> None:
     assert {Path(line).name for line in done.stdout.split()} == names
     again = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
     assert (again.exit_code, again.stderr.count("\n")) == (1, 1)
+
+
+def test_notebooks_that_cannot_all_be_written_leave_none(place, monkeypatch) -> None:
+    real = submitting.write_whole
+
+    def full(path, content):
+        real(path, content)
+        if path.suffix == ".ipynb":
+            raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(submitting, "write_whole", full)
+    done = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: begin/PA1_")
+    assert done.stderr.endswith(".ipynb: No space left on device\n")
+    assert os.listdir("begin") == []
+    monkeypatch.setattr(submitting, "write_whole", real)
+    done = CliRunner().invoke(main, ["experiment", "notebook", "mnist", "--out", "begin"])
+    assert done.exit_code == 0, done.stderr
