@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper
 
 from funcnn._files import read_bytes
-from funcnn.experiments.errors import InputError
+from funcnn.experiments.errors import InputError, printable
 
 
 class OnnxContent(NamedTuple):
@@ -33,7 +33,7 @@ def read_onnx(path: Path) -> OnnxContent:
         onnx.checker.check_model(model)
         return _content(model)
     except (DecodeError, onnx.checker.ValidationError) as error:
-        reason = f" ({str(error).strip().splitlines()[0]})"
+        reason = f" ({printable(str(error).strip().partition(chr(10))[0])})"
     except Exception:  # a name that is no text, a dtype that there is not
         reason = ""
     raise InputError(f"{path} is not an ONNX file, or damaged{reason}")
