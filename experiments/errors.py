@@ -9,6 +9,10 @@ from unicodedata import category
 class InputError(ValueError):
     """Something the user gave (an option, a file, a folder) cannot be used, and why."""
 
+    def __str__(self) -> str:
+        """The message on one line, whatever is in the names that it gives."""
+        return printable(super().__str__())
+
 
 class RunStoppedError(RuntimeError):
     """A training run ended early; the message says where, what is kept, and how to go on."""

@@ -67,8 +67,9 @@ def _damaged(files: dict[str, bytes], rng: np.random.Generator) -> bytes:
 
 def _damaged_file(data: bytes, rng: np.random.Generator) -> bytes:
     """Of a notebook a value within it, of all else its bytes."""
-    if data.startswith(b"{") and rng.integers(2):
-        return json.dumps(damaged_value(json.loads(data), rng)).encode("utf-8", "replace")
+    if data.startswith(b"{") and data.endswith(b"}") and rng.integers(2):
+        with contextlib.suppress(ValueError):  # it was damaged before
+            return json.dumps(damaged_value(json.loads(data), rng)).encode("utf-8", "replace")
     if rng.integers(4) == 0:
         deep = (
             b"(" * 5000,

@@ -29,7 +29,9 @@ def begin(folder: Path) -> Iterator[Try]:
     def one_try(rng: np.random.Generator) -> str:
         data = None
         if rng.integers(3):
-            with contextlib.suppress(json_format.ParseError, TypeError, ValueError):
+            with contextlib.suppress(
+                json_format.ParseError, ArithmeticError, TypeError, ValueError
+            ):
                 changed = json_format.ParseDict(damaged_value(value, rng), ModelProto())
                 data = changed.SerializeToString()
         path.write_bytes(damaged_bytes(content, rng) if data is None else data)

@@ -90,21 +90,21 @@ def damaged_zip(
     """A zip file with something changed: in a member, in its names, in its list, in its bytes."""
     pairs = [*members.items()]
     method = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[rng.integers(2)]
-    which, kind = int(rng.integers(len(pairs))), rng.integers(6)
-    name, content = pairs[which]
+    for _ in range(int(rng.integers(1, 4))):  # so that a damaged member may have an odd name
+        which, kind = int(rng.integers(len(pairs))), rng.integers(5)
+        name, content = pairs[which]
+        if kind == 0:
+            odd = ODD_NAMES[rng.integers(len(ODD_NAMES))]
+            parts = name.split("/")
+            parts[rng.integers(len(parts))] = odd
+            pairs[which] = ((odd, "/".join(parts), pairs[0][0])[rng.integers(3)], content)
+        elif kind == 1 and len(pairs) > 1:
+            del pairs[which]
+        elif kind == 2:
+            pairs += [(f"{name}{number}", content) for number in range(int(rng.integers(30)))]
+        else:
+            pairs[which] = (name, damaged_member(content, rng))
+    data, kind = zip_of(pairs, method), rng.integers(4)
     if kind == 0:
-        return damaged_bytes(zip_of(pairs, method), rng)
-    if kind == 1:
-        return damaged_directory(zip_of(pairs, method), rng)
-    if kind == 2:
-        odd = ODD_NAMES[rng.integers(len(ODD_NAMES))]
-        parts = name.split("/")
-        parts[rng.integers(len(parts))] = odd
-        pairs[which] = ((odd, "/".join(parts), pairs[0][0])[rng.integers(3)], content)
-    elif kind == 3:
-        del pairs[which]
-    elif kind == 4:
-        pairs += [(f"{name}{number}", content) for number in range(int(rng.integers(300)))]
-    else:
-        pairs[which] = (name, damaged_member(content, rng))
-    return zip_of(pairs, method)
+        return damaged_bytes(data, rng)
+    return damaged_directory(data, rng) if kind == 1 else data
