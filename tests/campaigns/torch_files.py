@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import pickletools
 import zipfile
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def _damaged_pickle(data: bytes, rng: np.random.Generator) -> bytes:
     """A pickle with one operation changed: another number, text or global, twice, or left out."""
     found = [*pickletools.genops(data)]
     starts = [at or 0 for _, _, at in found] + [len(data)]
-    parts = [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    parts = [data[a:b] for a, b in itertools.pairwise(starts)]
     kind = rng.integers(5)
     wanted = {0: "INT", 1: "GLOBAL", 2: "UNICODE"}.get(int(kind), "")
     places = [i for i, (opcode, _, _) in enumerate(found) if wanted in opcode.name]
