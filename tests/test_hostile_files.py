@@ -307,3 +307,12 @@ def test_what_never_ends_is_no_picture_of_a_class(tmp_path):
         (tmp_path / "train" / name).mkdir(parents=True)
         make_endless(tmp_path / "train" / name / "1.png", "fifo")
     assert "cannot be read: Not a regular file" in input_error(lambda: load_inputs(str(tmp_path)))
+
+
+def test_what_is_wrong_is_one_line_whatever_names_there_are(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train/a/1\n\x1b[2J.png", b"none")
+    said = input_error(lambda: load_inputs(str(path)))
+    assert said.startswith(f"{path}/train/a/1\\n\\x1b[2J.png cannot be read as a picture")
+    assert said.isprintable()

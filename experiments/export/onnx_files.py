@@ -1,5 +1,6 @@
 """What is in an ONNX file, for whoever looks inside."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,13 +28,15 @@ class OnnxContent(NamedTuple):
 
 def read_onnx(path: Path) -> OnnxContent:
     """Read an ONNX file, and check it. Raises `InputError` if it is none, `OSError`."""
-    content = read_bytes(path)
+    data = read_bytes(path)
     try:
-        model = onnx.load_model_from_string(content)
+        model = onnx.load_model_from_string(data)
         onnx.checker.check_model(model)
-        return _content(model)
+        content = _content(model)
+        json.dumps(content)  # names that are no text are bytes
+        return content
     except (DecodeError, onnx.checker.ValidationError) as error:
-        reason = f" ({str(error).strip().splitlines()[0]})"
+        reason = f" ({str(error).strip().partition(chr(10))[0]})"
     except Exception:  # a name that is no text, a dtype that there is not
         reason = ""
     raise InputError(f"{path} is not an ONNX file, or damaged{reason}")

@@ -9,11 +9,12 @@ import io
 import math
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from funcnn._files import read_bytes, write_whole
+from funcnn._npy import read_array_header
 from funcnn.experiments.errors import InputError
 from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
@@ -84,22 +85,35 @@ def read_copy(path: Path, key: bytes, size: int) -> Table | None:
     held, seal = content[:-_SEAL], content[-_SEAL:]
     if bytes(seal) != _seal(held, key):
         return None
+    try:
+        return _table_of(held)
+    except ValueError:  # sealed, but no table
+        return None
+
+
+def _table_of(held: memoryview) -> Table:
+    """The table in the arrays of a copy. Raises `ValueError` if they are none."""
     arrays: list[Array | None] = []
     end = 0
     for _ in Table._fields:
         array, end = _array_at(held, end)
         array = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-        arrays.append(array if len(array) else None)
+        arrays.append(array if array.size else None)
     images, labels, ids = arrays
-    assert images is not None
+    if images is None or images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError("no images")
+    if any(a is not None and a.shape != images.shape[:1] for a in (labels, ids)):
+        raise ValueError("not one for each image")
+    if any(a is not None and a.dtype.kind not in "iuU" for a in (labels, ids)):
+        raise ValueError("no integers and no words")
     return Table(images, labels, ids)
 
 
 def _array_at(held: memoryview, start: int) -> tuple[Array, int]:
     """The array whose file begins there, and where it ends."""
     source = io.BytesIO(held[start : start + _HEADER])
-    np.lib.format.read_magic(source)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(source)
+    shape, fortran_order, dtype = read_array_header(source)
     first, count = start + source.tell(), math.prod(shape)
-    array = np.frombuffer(held, dtype, count, offset=first).reshape(shape)
+    order: Literal["F", "C"] = "F" if fortran_order else "C"
+    array = np.frombuffer(held, dtype, count, offset=first).reshape(shape, order=order)
     return array, first + array.nbytes

@@ -80,6 +80,13 @@ def test_a_dtype_that_there_is_not_is_refused(file):
     refused(file)
 
 
+def test_a_name_that_is_no_text_is_refused(file):
+    content = file.read_bytes()
+    assert content.count(b"output") > 1
+    file.write_bytes(content.replace(b"output", b"outpu\xff"))
+    refused(file)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_a_byte_changed_anywhere_gives_one_line_or_a_graph(file, seed):
     content = bytearray(file.read_bytes())

@@ -1,6 +1,7 @@
 """CSV files of images: the labs' forms, the copy that makes the second read quick, every damage."""
 
 import gzip
+import io
 import os
 import shutil
 import tracemalloc
@@ -613,6 +614,30 @@ def test_a_copy_with_a_flipped_byte_is_not_trusted_and_made_again(read_twice, pa
 def test_a_copy_cut_short_is_not_trusted(read_twice, length):
     path, copy = read_twice
     copy.write_bytes(copy.read_bytes()[:length])
+    expect_table(read_file(path))
+
+
+NO_TABLES = {
+    "no array": [b"none"],
+    "a damaged header": [b"\x93NUMPY\x01\x00\x04\x00(1,\n"],
+    "no images": [np.empty(0)],
+    "words for images": [np.full((12, 4, 4), b"a")],
+    "fewer labels": [np.zeros((12, 4, 4), "u1"), np.arange(11)],
+    "one label": [np.zeros((12, 4, 4), "u1"), np.array(3)],
+    "labels of fractions": [np.zeros((12, 4, 4), "u1"), np.zeros(12)],
+    "labels that are no text": [np.zeros((12, 4, 4), "u1"), np.full(12, b"\xff")],
+}
+
+
+@pytest.mark.parametrize("arrays", NO_TABLES.values(), ids=NO_TABLES)
+def test_a_sealed_copy_that_is_no_table_is_passed_over(read_twice, arrays):
+    path, copy = read_twice
+    buffer = io.BytesIO()
+    for array in [*arrays, *[np.empty(0)] * (3 - len(arrays))]:
+        buffer.write(array) if isinstance(array, bytes) else np.save(buffer, array)
+    with path.open("rb") as file:
+        seal = csv_copies._seal(buffer.getvalue(), csv_copies.key_of(file))
+    copy.write_bytes(buffer.getvalue() + seal)
     expect_table(read_file(path))
 
 
