@@ -12,7 +12,7 @@ from funcnn.types import Layer, Shape
 Rng = np.random.Generator
 Maker = Callable[[Rng, Shape, int], Layer]
 """What draws a layer for an input of this shape, in which models may be nested so deep."""
-MOST_NUMBERS = 200
+MOST_NUMBERS = 60
 """Of one sample, in what a drawn layer gives."""
 
 
@@ -37,7 +37,7 @@ def drawn_shape(rng: Rng) -> Shape:
     if kind < 2:
         return (some(rng, 1, 6),)
     if kind < 6:
-        return (some(rng, 1, 4), some(rng, 3, 6), some(rng, 3, 6))
+        return (some(rng, 1, 3), some(rng, 3, 5), some(rng, 3, 5))
     if kind == 6:
         return one_of(rng, (2, 7), (4, 5), (1, 2, 3, 3))
     return one_of(rng, ((3,), (3,)), ((2, 3), (2, 1)), ((1, 4, 4), (1, 4, 4)))
@@ -46,16 +46,15 @@ def drawn_shape(rng: Rng) -> Shape:
 def drawn_model(rng: Rng, shape: Shape, depth: int = 2, most: int = 6) -> Layer:
     """Layers one after the other, of which some are models again."""
     parts: list[Layer] = []
-    count = some(rng, 1, most)
+    count, here = some(rng, 1, most), shape
     while len(parts) < count:
-        layer = drawn_layer(rng, shape, depth)
+        more = [*parts, drawn_layer(rng, here, depth)]
         try:
-            output_shape, _ = layer.init(fn.random.SHAPES_ONLY, shape)
+            output_shape, _ = fn.serial(*more).init(fn.random.SHAPES_ONLY, shape)
         except ValueError:  # its windows are larger than the image, say
             continue
         if _numbers(output_shape) <= MOST_NUMBERS:
-            parts.append(layer)
-            shape = output_shape
+            parts, here = more, output_shape
     return fn.serial(*parts)
 
 

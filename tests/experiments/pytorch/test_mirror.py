@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 from cases import LAYERS
-from helpers import spy
+from helpers import normal_batch, spy
 from mirrored import KEY, assert_mirrored, torch
 
 import funcnn as fn
