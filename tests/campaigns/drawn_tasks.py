@@ -52,9 +52,8 @@ def drawn_task(rng: Rng, shape: Shape | None = None, rows: int | None = None) ->
     optimizer = drawn_optimizer(rng)
     state = fn.TrainState.create(params, optimizer, fn.random.fold_in(key, 1))
     rows = some(rng, 2, 12) if rows is None else rows
-    batches = []
-    for number in range(6):
-        count = rows if number != 3 else max(2, rows - 1)  # a smaller one, as the last of an epoch
+    batches, last = [], max(2, rows - some(rng, 0, 1))
+    for count in (rows, rows, rows, last, rows):  # the last one of an epoch may be smaller
         batches.append((normal_inputs(rng, shape, count, dtype), LOSSES[loss_name](count)))
     return Drawn(model, shape, getattr(fn, loss_name), optimizer, state, batches)
 
