@@ -1,4 +1,4 @@
-"""Small trainings of 3,000 epochs, each in a process whose memory, files and threads stay as they are.
+"""Small trainings of 3,000 epochs, in processes whose memory, files and threads stay as they are.
 
 After a warm-up, in which every kind of batch is recorded and Python's and NumPy's pools are filled,
 there is nothing more that a step has to keep. So what an epoch leaves behind is a leak, however
@@ -62,7 +62,8 @@ def assert_flat(found: dict[str, Any]) -> None:
     """Nothing has become more that is to stay."""
     before, after = found["before"], found["after"]
     assert after["files"] == before["files"], f"files: {before['files']} and {after['files']}"
-    assert after["threads"] <= before["threads"], f"threads: {before} and {after}"
+    threads = before["threads"], after["threads"]
+    assert threads[1] <= threads[0], f"{threads[0]} threads, and {threads[1]} in the end"
     more = {name: after[name] - before[name] for name in ("blocks", "bytes")}
     assert more["blocks"] <= MOST_BLOCKS, f"{more['blocks']:,} objects more"
     assert more["bytes"] <= MOST_BYTES, f"{more['bytes'] >> 10:,} KB more"
