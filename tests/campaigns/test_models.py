@@ -81,8 +81,8 @@ def test_other_bits_of_a_replay_are_found(tmp_path, monkeypatch):
         program = compile_tape(tape, first, native=native)
 
         def replay(leaves, block):
-            (state, (measured, outputs)), rest = program.replay(leaves, block)
-            return (state, ({**measured, "loss": measured["loss"] + 1e-6}, outputs)), rest
+            (state, (measured, outputs)), *rest = program.replay(leaves, block)
+            return (state, ({**measured, "loss": measured["loss"] + 1e-6}, outputs)), *rest
 
         return program._replace(replay=replay)
 
