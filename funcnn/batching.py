@@ -217,9 +217,11 @@ class Prefetched(Generic[T]):
                         "began: begin another"
                     )
                 batch, error = worker.finish()
-                if error is not None:
-                    raise error
-                if batch is _END:
+                if error is not None or batch is _END:
+                    ended, worker = worker, None  # nothing is under way: the next pass may have it
+                    idle.append(ended)
+                    if error is not None:
+                        raise error
                     return
                 _start(worker, source)
                 yield batch

@@ -204,16 +204,19 @@ def _check_arrays(
             y_none, vjp_none = apply(x, None)
             _expect(_same(y_none, y) and vjp_none is None, "wrt=None changes y or gives a vjp")
             if dtype is np.float64:
-                _check_linear(vjp, dy, other_dy)
+                _check_linear(vjp, y, dy, other_dy)
             _check_spec(layer, own, params, x, y, {"rng": key, "train": train})
 
 
-def _check_linear(vjp: Any, dy: Array, other_dy: Array) -> None:
+def _check_linear(vjp: Any, y: Array, dy: Array, other_dy: Array) -> None:
     together = vjp(tree.map(lambda a, b: 2 * a - 3 * b, dy, other_dy))
     apart = tree.map(lambda a, b: 2 * a - 3 * b, vjp(dy), vjp(other_dy))
     sizes = [float(np.max(np.abs(leaf), initial=0)) for leaf in tree.leaves(apart)]
-    # A leaf that is truly zero (a bias before BatchNorm) is what rounding makes of the others.
-    noise = 64 * EPSILON * max(sizes, default=0)
+    # A leaf that is truly zero (a bias before BatchNorm) is what rounding makes of the others, and
+    # where all of them are, of the terms of dy y.
+    terms = tree.map(lambda a, b, c: (2 * np.abs(a) + 3 * np.abs(b)) * np.abs(c), dy, other_dy, y)
+    terms_size = sum(float(np.sum(term)) for term in tree.leaves(terms))
+    noise = 64 * EPSILON * max([*sizes, terms_size])
     for a, b, size in zip(tree.leaves(together), tree.leaves(apart), sizes, strict=True):
         limit = max(1e-10 * size, noise)
         _expect(float(np.max(np.abs(a - b), initial=0)) <= limit, "the vjp is not linear")

@@ -1,7 +1,9 @@
-"""Every layer and every optimizer, with the arguments that tests of all of them try."""
+"""Every layer, optimizer, schedule and loss, with the arguments that tests of all of them try."""
+
+import numpy as np
 
 import funcnn as fn
-from funcnn import initializers
+from funcnn import initializers, schedules
 
 
 def square(x):
@@ -309,3 +311,41 @@ def trajectory_of(optimizer, params, gradients):
         params = fn.apply_updates(params, updates)
         trajectory.append(params)
     return trajectory
+
+
+SCHEDULES = {
+    "constant": schedules.constant(0.1),
+    "cosine_decay": schedules.cosine_decay(0.1, 12),
+    "warmup_cosine_decay": schedules.warmup_cosine_decay(0.0, 0.1, 5, 12),
+    "piecewise_constant": schedules.piecewise_constant(0.1, {5: 0.1, 9: 0.5}),
+    "exponential_decay": schedules.exponential_decay(0.1, 10, 0.5),
+    "inverse_time_decay": schedules.inverse_time_decay(0.1, 10, 1.0),
+    "polynomial_decay": schedules.polynomial_decay(0.1, 12),
+    "one_cycle": schedules.one_cycle(0.1, 15),
+    "linear_warmup": schedules.linear_warmup(0.0, 0.1, 6),
+    "join": schedules.join([schedules.constant(0.1), schedules.linear_warmup(0.1, 0.2, 4)], [7]),
+}
+
+
+def labels(rows):
+    return np.arange(rows) * 7 % 3
+
+
+def probabilities(rows):
+    return np.linspace(0, 1, rows * 3, dtype=np.float32).reshape(rows, 3)
+
+
+def signs(rows):
+    return np.where(probabilities(rows) > 0.4, 1.0, -1.0).astype(np.float32)
+
+
+LOSSES = {  # what makes targets for so many rows of three outputs
+    "softmax_cross_entropy": labels,
+    "multiclass_hinge": labels,
+    "half_squared_error": probabilities,
+    "mean_squared_error": probabilities,
+    "huber": probabilities,
+    "hinge": signs,
+    "binary_cross_entropy": probabilities,
+    "binary_cross_entropy_with_logits": probabilities,
+}

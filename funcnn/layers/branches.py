@@ -77,6 +77,7 @@ def FanInSum() -> Layer:
         return shapes[0]
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
+        _check_shapes("FanInSum", input_shape)
         return check_equal(input_shape), {}
 
     def apply(
@@ -122,6 +123,7 @@ def FanInConcat(dim: int = -1) -> Layer:
         return tuple(whole)
 
     def init(rng: Key, input_shape: Shape, *, dtype: DTypeLike = np.float32) -> tuple[Shape, Tree]:
+        _check_shapes("FanInConcat", input_shape)
         return joined([(1, *shape) for shape in input_shape])[1:], {}
 
     def apply(
@@ -153,6 +155,12 @@ def check_tuple(name: str, x: Any) -> None:
     """Raise `TypeError` unless x is a tuple."""
     if type(x) is not tuple:
         raise TypeError(f"{name} takes a tuple of arrays, got a {type(x).__name__}")
+
+
+def _check_shapes(name: str, shapes: Sequence[Shape]) -> None:
+    for shape in shapes:
+        if any(type(entry) is tuple for entry in shape):
+            raise ValueError(f"{name} joins arrays, got a tuple of {len(shape)} among them")
 
 
 def _check_parts(name: str, x: Any) -> None:

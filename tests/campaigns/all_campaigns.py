@@ -1,5 +1,6 @@
 """All campaigns, in the order in which they are carried out."""
 
+from campaigns.bits import BITS
 from campaigns.campaign import Campaign
 from campaigns.csv_tables import CSV_COPIES, CSV_TABLES
 from campaigns.data_folders import DATA_FOLDERS
@@ -7,6 +8,8 @@ from campaigns.faults import FAULTS
 from campaigns.hand_ins_graded import HAND_INS
 from campaigns.idx_files import IDX_FILES
 from campaigns.kills import KILLS
+from campaigns.long_runs import LONG_RUNS
+from campaigns.models import MODELS
 from campaigns.npz_data import NPZ_DATA
 from campaigns.onnx_files import ONNX_FILES
 from campaigns.picture_files import PICTURE_FILES
@@ -32,6 +35,9 @@ CAMPAIGNS: list[Campaign] = [
     SAFETENSORS_FILES,
     ONNX_FILES,
     HAND_INS,
+    MODELS,
+    BITS,
+    LONG_RUNS,
     FAULTS,
     *KILLS,
 ]

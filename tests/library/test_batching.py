@@ -211,6 +211,23 @@ def test_an_error_is_raised_in_the_place_of_its_batch(error):
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("last", [StopIteration, ZeroDivisionError])
+def test_passes_one_after_the_other_have_one_thread(last):
+    """However busy the machine is: that of a pass that has ended is idle before the next."""
+
+    def failing():
+        yield 1
+        if last is not StopIteration:
+            raise last
+
+    with own_workers() as made:
+        for _ in range(300):
+            with contextlib.suppress(ZeroDivisionError):
+                assert list(fn.prefetch(failing())) == [1]
+            assert _workers.idle == made
+    assert len(made) == 1
+
+
 def test_a_loop_that_is_left_early_gives_its_worker_back():
     with own_workers():
         ahead = fn.prefetch(augmented())

@@ -494,6 +494,11 @@ def test_a_layer_with_kinks_is_accepted():
 DEEP = {
     # Few units, all silent for some keys: then the next ReLU gets its bias and no more.
     "silent units": (fn.serial(fn.Dense(3), fn.Relu(), fn.Dense(2), fn.Relu()), (4,)),
+    # The mean of what has none: all cotangents are 0, but for rounding.
+    "a mean of 0": (
+        fn.serial(fn.LayerNorm(elementwise_affine=False), fn.GlobalAvgPool(), fn.Softmax()),
+        (4, 5),
+    ),
     # The derivative by the first bias is 0, and differences of y have more rounding than y's own.
     "bias before BatchNorm": (
         fn.serial(fn.Dense(8), fn.BatchNorm(), fn.Relu(), fn.Dense(10)),

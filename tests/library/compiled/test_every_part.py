@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
-from cases import LAYERS, OPTIMIZERS
+from cases import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, labels, probabilities
 from helpers import normal_batch
 from library.compiled.compiled_steps import (
     assert_replayed,
@@ -67,20 +67,6 @@ def test_optimizer(name, way):
     assert_replayed(steps[1], way)
 
 
-SCHEDULES = {
-    "constant": schedules.constant(0.1),
-    "cosine_decay": schedules.cosine_decay(0.1, 12),
-    "warmup_cosine_decay": schedules.warmup_cosine_decay(0.0, 0.1, 5, 12),
-    "piecewise_constant": schedules.piecewise_constant(0.1, {5: 0.1, 9: 0.5}),
-    "exponential_decay": schedules.exponential_decay(0.1, 10, 0.5),
-    "inverse_time_decay": schedules.inverse_time_decay(0.1, 10, 1.0),
-    "polynomial_decay": schedules.polynomial_decay(0.1, 12),
-    "one_cycle": schedules.one_cycle(0.1, 15),
-    "linear_warmup": schedules.linear_warmup(0.0, 0.1, 6),
-    "join": schedules.join([schedules.constant(0.1), schedules.linear_warmup(0.1, 0.2, 4)], [7]),
-}
-
-
 def test_the_table_of_schedules_is_whole():
     made = inspect.getmembers(schedules, inspect.isfunction)
     names = {name for name, make in made if make.__module__ == schedules.__name__}
@@ -95,30 +81,6 @@ def test_schedule(name, make):
     state = fn.TrainState.create(params, optimizer)
     steps = steps_of(model, fn.softmax_cross_entropy, optimizer)
     assert_same_steps(steps, state, classification())
-
-
-def labels(rows):
-    return np.arange(rows) * 7 % 3
-
-
-def probabilities(rows):
-    return np.linspace(0, 1, rows * 3, dtype=np.float32).reshape(rows, 3)
-
-
-def signs(rows):
-    return np.where(probabilities(rows) > 0.4, 1.0, -1.0).astype(np.float32)
-
-
-LOSSES = {
-    "softmax_cross_entropy": labels,
-    "multiclass_hinge": labels,
-    "half_squared_error": probabilities,
-    "mean_squared_error": probabilities,
-    "huber": probabilities,
-    "hinge": signs,
-    "binary_cross_entropy": probabilities,
-    "binary_cross_entropy_with_logits": probabilities,
-}
 
 
 def test_the_table_of_losses_is_whole():

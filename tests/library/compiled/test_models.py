@@ -1,10 +1,9 @@
-"""Generated models, and those that are cut into shards: recorded equals plain."""
+"""Drawn models, and those that are cut into shards: recorded equals plain."""
 
 import numpy as np
 import pytest
+from campaigns.drawn_tasks import drawn_task
 from helpers import memory_orders
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from library.compiled.compiled_steps import (
     BY_NUMPY,
     assert_replayed,
@@ -16,54 +15,14 @@ from library.compiled.compiled_steps import (
 
 import funcnn as fn
 
-ACTIVATIONS = [fn.Relu(), fn.Tanh(), fn.Sigmoid(), fn.Gelu(), fn.Elu(), fn.Softplus(), fn.PRelu()]
 
-
-@st.composite
-def layers(draw, depth=0):
-    """A model of points, of any depth, with branches."""
-    dense = st.builds(fn.Dense, st.integers(1, 24), bias=st.booleans())
-    others = [fn.LayerNorm(), fn.BatchNorm(), fn.Dropout(0.3), *ACTIVATIONS]
-    single = st.one_of(dense, st.sampled_from(others))
-    parts = []
-    for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(["single", "residual", "concat"])) if depth < 2 else "single"
-        if kind == "single":
-            parts.append(draw(single))
-        elif kind == "concat":
-            branches = fn.parallel(draw(layers(depth + 1)), draw(layers(depth + 1)))
-            parts += [fn.FanOut(2), branches, fn.FanInConcat()]
-        else:
-            width = fn.Dense(draw(st.integers(1, 24)))
-            parts.append(fn.residual(fn.serial(draw(layers(depth + 1)), width), width))
-    return fn.serial(*parts)
-
-
-@st.composite
-def optimizers(draw):
-    rate = draw(st.sampled_from([0.01, fn.schedules.cosine_decay(0.01, 5)]))
-    last = draw(st.sampled_from([fn.sgd, fn.adam, fn.adagrad, fn.rmsprop, fn.nesterov, fn.sm3]))
-    before = [fn.clip_by_global_norm(1.0), fn.add_decayed_weights(0.01), fn.clip_by_value(0.5)]
-    chosen = draw(st.lists(st.sampled_from(before), max_size=2))
-    optimizer = fn.chain(*chosen, last(rate))
-    wrap = draw(st.sampled_from(["no", "flatten", "average"]))
-    if wrap == "flatten":
-        return fn.flatten(optimizer)
-    return fn.chain(optimizer, fn.average_params(0.9)) if wrap == "average" else optimizer
-
-
-@given(layers(), optimizers(), st.integers(1, 9), st.integers(2, 12), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_generated_models(body, optimizer, features, rows, in_doubles):
-    """Equal for a few steps; and recorded, as nothing in them is a user's own."""
-    model = fn.serial(body, fn.Dense(3))
-    dtype = np.float64 if in_doubles else np.float32
-    _, params = model.init(fn.random.key(0), (features,), dtype=dtype)
-    state = fn.TrainState.create(params, optimizer, fn.random.key(1))
-    batches = [(x.astype(dtype), y) for x, y in classification((features,), rows=rows, count=6)]
-    steps = steps_of(model, fn.softmax_cross_entropy, optimizer)
+@pytest.mark.parametrize("seed", range(30))
+def test_drawn_models(seed):
+    """Equal for a few steps, and recorded; `tests/campaigns` draws more."""
+    drawn = drawn_task(np.random.default_rng(seed))
+    steps = steps_of(drawn.model, drawn.loss, drawn.optimizer, how="all")
     with np.errstate(all="ignore"):
-        assert_same_steps(steps, state, batches)
+        assert_same_steps(steps, drawn.state, drawn.batches)
 
 
 def images(rows, count=6, shape=(1, 28, 28)):

@@ -485,6 +485,13 @@ MISUSE = {
         lambda: fn.FanInSum().apply({}, (PAIR, PAIR)),
         "FanInSum joins arrays, got a tuple of 2 among them",
     ),
+    **{
+        f"shapes of tuples for {layer}": (
+            lambda layer=layer: layer.init(KEY, (((2,), (2,)),) * 2),
+            rf"{layer.spec['layer']} joins arrays, got a tuple of 2 among them",
+        )
+        for layer in (fn.FanInSum(), fn.FanInConcat(), fn.FanInConcat(1))
+    },
     "one array for two branches": (
         lambda: fn.parallel(fn.Relu(), fn.Relu()).init(KEY, (3,)),
         r"parallel takes a tuple of arrays, got one of shape \(3,\): see FanOut",
