@@ -136,6 +136,16 @@ def test_what_holds_a_user_s_own_function_has_no_spec(layer):
     assert layer.spec is None
 
 
+@pytest.mark.parametrize("value", [np.ones(2), (np.ones(2),), [1, [np.ones(2)]], {"a": 1}])
+def test_what_holds_what_is_no_plain_data_has_no_spec(value):
+    @fn.constructor()
+    def Own(value):
+        return fn.Identity()
+
+    assert Own(value).spec is None
+    assert Own((1, [2.5, "a", None])).spec == {"layer": "Own", "value": [1, [2.5, "a", None]]}
+
+
 def test_a_layer_without_a_spec_works_and_keeps_its_name_in_errors():
     model = fn.serial(fn.Relu(), fn.Dense(3, weight_init=own_init))
     _, params = model.init(KEY, (4,))
