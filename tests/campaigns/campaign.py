@@ -24,7 +24,7 @@ Try = Callable[[np.random.Generator], str]
 """Draws something and tries it; returns how it ended."""
 MOST_BROKEN = 20
 """So many tries of a process may break, beside those that may; then the campaign is over."""
-GRACE = 180
+GRACE = 330
 """Seconds for the last try of a process."""
 
 

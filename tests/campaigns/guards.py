@@ -78,7 +78,11 @@ def stages(module: str, source: bytes, line: int) -> Iterator[list[str]]:
 
     def own_name(file: str) -> int:
         stem, at_home = Path(file).stem, file.startswith(FOLDERS[0])
-        return len(own) - own.index(stem) + (str(Path(file).parent) == folder) if (stem in own and at_home) else 0
+        return (
+            len(own) - own.index(stem) + (str(Path(file).parent) == folder)
+            if (stem in own and at_home)
+            else 0
+        )
 
     def near(file: str) -> tuple[float, ...]:
         count, is_here = _words()[file], str(Path(file).parent) == folder

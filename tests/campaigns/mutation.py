@@ -15,7 +15,16 @@ SPEED_ALONE = {"out", "copy", "optimize", "maxsize", "stacklevel"}
 """Keywords whose arguments cost or save time or memory, or are for the reader of a warning."""
 NO_FAULT_WITHOUT = {"cache", "lru_cache", "wraps", "overload", "override", "final"}
 """Decorators without which a function gives the same."""
-EITHER_WAY = {"add", "all_close", "allclose", "array_equal", "gcd", "max", "maximum", "may_share_memory"}
+EITHER_WAY = {
+    "add",
+    "all_close",
+    "allclose",
+    "array_equal",
+    "gcd",
+    "max",
+    "maximum",
+    "may_share_memory",
+}
 EITHER_WAY = {*EITHER_WAY, "min", "minimum", "multiply", "shares_memory", "TypeVar", "cast"}
 """Functions whose first two arguments may change places."""
 WORDING = {"__repr__", "__str__", "_repr_html_", "_repr_pretty_", "__rich_repr__"}

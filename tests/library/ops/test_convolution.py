@@ -247,7 +247,13 @@ def test_dy_is_transposed_in_memory_or_not_with_the_same_result(groups, weights,
 
 @pytest.mark.parametrize(
     ("stride", "padding", "is_one"),
-    [(1, (0, 0), True), (1, (1, 2), True), (1, (2, 2), True), (2, (0, 0), False), (1, (3, 0), False)],
+    [
+        (1, (0, 0), True),
+        (1, (1, 2), True),
+        (1, (2, 2), True),
+        (2, (0, 0), False),
+        (1, (3, 0), False),
+    ],
 )
 def test_without_a_stride_dx_is_a_convolution_of_dy(stride, padding, is_one, monkeypatch):
     """Which is much quicker; the two ways differ in rounding alone."""
