@@ -127,10 +127,9 @@ def _work(
                 current.write(f"{number}\n")
                 yield number
 
-        done = broken = 0
-        for line in tries_of(campaign, inside, seed, in_time()):
+        broken = 0
+        for done, line in enumerate(tries_of(campaign, inside, seed, in_time()), 1):
             lines.write(json.dumps(line) + "\n")
-            done += 1
             broken += line[1] is None
             if broken >= MOST_BROKEN + campaign.may_break * done:
                 break

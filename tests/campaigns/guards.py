@@ -22,7 +22,7 @@ NO_GUARDS = {"test_sanitizers.py", "test_tables.py"}
 NEAREST, NEAR = 2, 5
 """So many files in the first stage, and in the second."""
 BESIDE = {
-    "_arguments": "test_array_likes test_layers test_losses test_metrics test_schedules test_optimizers",
+    "_arguments": "test_arguments test_array_likes test_layers test_losses test_schedules",
     "any_layer": "test_layers test_combinators test_checks test_spec",
     "_reductions": "test_layers test_normalization test_batching",
     "_signatures": "test_signatures test_spec",

@@ -117,9 +117,9 @@ def _conditions(node: ast.AST) -> Iterator[ast.expr]:
         tests = node.ifs if isinstance(node, ast.comprehension) else []
     for test in tests:
         has_contrary = isinstance(test, ast.Compare) and len(test.ops) == 1
-        if not has_contrary and not isinstance(test, (ast.UnaryOp, ast.Constant)):
-            if _name(test) != "TYPE_CHECKING":
-                yield test
+        has_contrary |= isinstance(test, (ast.UnaryOp, ast.Constant))
+        if not has_contrary and _name(test) != "TYPE_CHECKING":
+            yield test
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:
@@ -171,23 +171,30 @@ def _in_its_place(node: ast.AST) -> Iterator[str]:
         for other in OTHERS.get(type(node.op), ()):
             yield ast.unparse(_with(node, op=other()))
         yield "pass"
-    elif isinstance(node, ast.Assign) and not isinstance(node.targets[0], (ast.Name, ast.Tuple)):
-        yield "pass"
-    elif isinstance(node, ast.Raise) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    ):
+    elif _can_be_left_out(node):
         yield "pass"
     elif isinstance(node, (ast.Break, ast.Continue)):
         yield "continue" if isinstance(node, ast.Break) else "break"
 
 
+def _can_be_left_out(node: ast.AST) -> bool:
+    """Whether it is a statement without which the names that follow are still there."""
+    if isinstance(node, ast.Assign):
+        return not isinstance(node.targets[0], (ast.Name, ast.Tuple))
+    return isinstance(node, ast.Raise) or _is_a_call(node)
+
+
+def _is_a_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
 def _other_calls(node: ast.Call) -> Iterator[str]:
     """A call with its first arguments in the other order, or without one that has a name."""
     first = node.args[:2]
-    stars = any(isinstance(one, ast.Starred) for one in first)
-    if len(first) == 2 and not stars and _name(node) not in EITHER_WAY:
-        if ast.dump(first[0]) != ast.dump(first[1]):
-            yield _changed(node, args=[*first[::-1], *node.args[2:]])
+    has_stars = any(isinstance(one, ast.Starred) for one in first)
+    are_two = len({*map(ast.dump, first)}) == 2
+    if are_two and not has_stars and _name(node) not in EITHER_WAY:
+        yield _changed(node, args=[*first[::-1], *node.args[2:]])
     for i, keyword in enumerate(node.keywords):
         if keyword.arg is not None and keyword.arg not in SPEED_ALONE:
             yield _changed(node, keywords=[*node.keywords[:i], *node.keywords[i + 1 :]])

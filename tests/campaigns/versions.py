@@ -1,4 +1,4 @@
-"""The library's tests with several versions of Python and NumPy, each pair in its own environment.
+"""The library's tests with several versions of Python and NumPy, for each Python an environment.
 
 python tests/campaigns/versions.py 2.0.0 2.4 --python python3.11 --python python3.13
 
@@ -37,42 +37,38 @@ class Tried(NamedTuple):
     """pytest's last line, or the last line of what failed before."""
 
 
-def tried(python: str, numpy: str, folder: Path) -> Tried:
-    """One pair: a new environment, the project in it, and its tests."""
-    environment = folder / "environment"
-    inside = environment / "bin/python"
-    install = [inside, "-m", "pip", "install", "-q", "--prefer-binary", ROOT, *NEEDED]
+def tried(python: str, versions: Sequence[str], folder: Path) -> Iterator[Tried]:
+    """One Python: a new environment, the project in it, and its tests with NumPy after NumPy."""
+    inside = folder / "bin/python"
+    install = [inside, "-m", "pip", "install", "-q", "--only-binary", "numpy"]
     quiet = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     quiet["OMP_NUM_THREADS"] = "1"
-    numpy_of_a_minor = f"numpy=={numpy}" if numpy.count(".") > 1 else f"numpy=={numpy}.*"
-    for command in (
-        [python, "-m", "venv", environment],
-        [*install, numpy_of_a_minor, "--only-binary", "numpy"],
-    ):
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
-        if done.returncode:
-            return Tried(python, numpy, "", _last_line(done.stderr))
-    # Not from the root: there, a folder is called funcnn.
-    done = subprocess.run([inside, "-P", "-c", SAYS], env=quiet, capture_output=True, text=True)
-    if done.returncode:
-        return Tried(python, numpy, "", _last_line(done.stderr))
-    said = done.stdout.strip().split(",")
-    run = [inside, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *TESTS]
-    done = subprocess.run(run, cwd=ROOT, env=quiet, capture_output=True, text=True)
-    if done.returncode:
-        click.echo("\n".join(done.stdout.splitlines()[-60:]), err=True)
-    return Tried(*said, _last_line(done.stdout or done.stderr))
+
+    def said(*command: str | Path) -> tuple[bool, str]:
+        done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+        return done.returncode == 0, done.stdout.strip() if done.returncode == 0 else done.stderr
+
+    made, why = said(python, "-m", "venv", folder)
+    for numpy in versions:
+        if made:  # again for each NumPy, so that the project's own requirement is asked
+            release = f"numpy=={numpy}" if numpy.count(".") > 1 else f"numpy=={numpy}.*"
+            here, why = said(*install, ROOT, *NEEDED, release)
+            if here:  # -P: in the root, a folder is called funcnn
+                here, why = said(inside, "-P", "-c", SAYS)
+            if here:
+                run = inside, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"
+                done = subprocess.run(
+                    [*run, *TESTS], cwd=ROOT, env=quiet, capture_output=True, text=True
+                )
+                if done.returncode:
+                    click.echo("\n".join(done.stdout.splitlines()[-60:]), err=True)
+                yield Tried(*why.split(","), _last_line(done.stdout or done.stderr))
+                continue
+        yield Tried(python, numpy, "", _last_line(why))
 
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["nothing"])[-1].strip("= ")
-
-
-def all_tried(pythons: Sequence[str], versions: Sequence[str]) -> Iterator[Tried]:
-    for python in pythons:
-        for numpy in versions:
-            with tempfile.TemporaryDirectory(prefix="versions-") as folder:
-                yield tried(python, numpy, Path(folder))
 
 
 @click.command()
@@ -81,8 +77,10 @@ def all_tried(pythons: Sequence[str], versions: Sequence[str]) -> Iterator[Tried
 def main(versions: Sequence[str], pythons: Sequence[str]) -> None:
     """Run the library's tests with each of these versions of NumPy, in each of these Pythons."""
     click.echo("| Python | NumPy | extension in C | tests |\n|---|---|---|---|")
-    for one in all_tried(pythons, versions):
-        click.echo("| " + " | ".join(one) + " |")
+    for python in pythons:
+        with tempfile.TemporaryDirectory(prefix="versions-") as folder:
+            for one in tried(python, versions, Path(folder)):
+                click.echo("| " + " | ".join(one) + " |")
 
 
 if __name__ == "__main__":

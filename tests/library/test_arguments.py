@@ -21,7 +21,7 @@ from funcnn._arguments import check_number
     ],
 )
 def test_a_number_is_refused_with_the_limits_that_it_must_keep(value, limits, said):
-    with pytest.raises(ValueError, match="^the rate must be ") as caught:
+    with pytest.raises(ValueError, match=r"^the rate must be ") as caught:
         check_number("the rate", value, **limits)
     assert str(caught.value).startswith(f"the rate must be {said}, got ")
 
