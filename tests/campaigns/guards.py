@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = "tests/library", "tests/parity"
 NO_GUARDS = {"test_sanitizers.py", "test_tables.py"}
 """They guard what is written in C, and the tables of the tests."""
-NEAREST, NEAR = 2, 5
+NEAREST, NEAR = 2, 4
 """So many files in the first stage, and in the second."""
 BESIDE = {
     "_arguments": "test_arguments test_array_likes test_layers test_losses test_schedules",
@@ -49,6 +49,10 @@ BESIDE = {
     "aliases": "test_optimizers test_base",
 }
 """Files beside one of the name, for modules that are tested through others."""
+FOR_ALL = "tests/library/test_array_likes.py", "tests/library/layers/test_layers.py"
+FOR_COMPILED = "test_step.py", "test_apply.py", "test_every_part.py", "test_models.py"
+FOR_COMPILED = tuple(f"tests/library/compiled/{name}" for name in FOR_COMPILED)
+"""Files that guard what is in no module of their name; they are last, for they take their time."""
 SECONDS = "FUNCNN_SECONDS_OF_TESTS"
 
 
@@ -92,7 +96,9 @@ def stages(module: str, source: bytes, line: int) -> Iterator[list[str]]:
 
     files = sorted(_words(), key=near, reverse=True)
     yield files[:NEAREST]
-    yield files[NEAREST : NEAREST + NEAR]
+    last = FOR_COMPILED if Path(module).parent.name == "compiled" else FOR_ALL
+    near_by = [file for file in files[NEAREST : NEAREST + NEAR] if file not in last]
+    yield [*near_by, *(file for file in last if file not in files[:NEAREST])]
 
 
 def _definitions(source: bytes) -> list[ast.FunctionDef | ast.ClassDef]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import click
 
 ROOT = Path(__file__).parents[2]
-NEEDED = "hypothesis>=6.100", "pandas>=2.2", "pytest>=8"
+NEEDED = "hypothesis>=6.100", "pandas>=2.2", "pytest>=8", "pytest-xdist>=3.6"
 TESTS = "tests/library", "--ignore=tests/library/compiled/test_sanitizers.py"
 SAYS = """
 import platform, numpy, funcnn
