@@ -64,11 +64,13 @@ class Mutant(NamedTuple):
     start: int
     end: int
     """Of the bytes that are replaced."""
+    new: str
     before: str
     after: str
+    """The whole lines, to be read."""
 
     def of(self, source: bytes) -> bytes:
-        return source[: self.start] + self.after.encode() + source[self.end :]
+        return source[: self.start] + self.new.encode() + source[self.end :]
 
     def __str__(self) -> str:
         before, after = (" ".join(text.split()) for text in (self.before, self.after))
@@ -86,8 +88,10 @@ def mutants(source: bytes) -> list[Mutant]:
         end = starts[node.end_lineno - 1] + node.end_col_offset
         if after is None:  # a decorator goes, with its @
             start = source.rindex(b"@", 0, start)
-        before = source[start:end].decode()
-        found.append(Mutant(node.lineno, start, end, before, after or ""))
+        first, last = starts[node.lineno - 1], starts[node.end_lineno]
+        changed = source[first:start] + (after or "").encode() + source[end:last]
+        texts = (text.strip().decode() for text in (source[first:last], changed))
+        found.append(Mutant(node.lineno, start, end, after or "", *texts))
     return sorted(found)
 
 

@@ -11,7 +11,7 @@ from campaigns.mutation import mutants as mutants_of
 SOURCE = b'''"""Docs 1."""
 @cache
 @recorded
-def shorter(a: int | None, b=1, *, out=None) -> int:
+def less(a: int | None, b=1, *, out=None):
     """More docs, 2."""
     if a is not None and b < len(a):
         raise ValueError(f"{a + b} {\'\xc3\xa9\'}")
@@ -23,20 +23,20 @@ def __repr__(self):
 '''
 LISTED = """
 3: @recorded -> nothing
-4: 1 -> 2
-6: a is not None and b < len(a) -> (a is not None or b < len(a))
-6: a is not None and b < len(a) -> (not (a is not None and b < len(a)))
-6: a is not None -> (a is None)
-6: b < len(a) -> (b <= len(a))
-6: b < len(a) -> (b >= len(a))
+4: def less(a: int | None, b=1, *, out=None): -> def less(a: int | None, b=2, *, out=None):
+6: if a is not None and b < len(a): -> if (a is not None or b < len(a)):
+6: if a is not None and b < len(a): -> if (not (a is not None and b < len(a))):
+6: if a is not None and b < len(a): -> if (a is None) and b < len(a):
+6: if a is not None and b < len(a): -> if a is not None and (b <= len(a)):
+6: if a is not None and b < len(a): -> if a is not None and (b >= len(a)):
 7: raise ValueError(f"{a + b} {'é'}") -> pass
 8: a[0] = divide(a, b, axis=0, out=out) -> pass
-8: 0 -> 1
-8: divide(a, b, axis=0, out=out) -> divide(a, b, out=out)
-8: divide(a, b, axis=0, out=out) -> divide(b, a, axis=0, out=out)
-8: 0 -> 1
+8: a[0] = divide(a, b, axis=0, out=out) -> a[1] = divide(a, b, axis=0, out=out)
+8: a[0] = divide(a, b, axis=0, out=out) -> a[0] = divide(a, b, out=out)
+8: a[0] = divide(a, b, axis=0, out=out) -> a[0] = divide(b, a, axis=0, out=out)
+8: a[0] = divide(a, b, axis=0, out=out) -> a[0] = divide(a, b, axis=1, out=out)
 9: return -a -> return None
-9: -a -> (a)
+9: return -a -> return (a)
 """
 
 
@@ -49,7 +49,7 @@ def test_every_mutant_is_another_program_in_python(module):
     source = (mutants.PACKAGE / module).read_bytes()
     whole = ast.dump(ast.parse(source))
     for mutant in mutants_of(source):
-        assert mutant.of(source)[mutant.start :].startswith(mutant.after.encode())
+        assert mutant.of(source)[mutant.start :].startswith(mutant.new.encode())
         assert ast.dump(ast.parse(mutant.of(source))) != whole, mutant
 
 
@@ -79,7 +79,7 @@ def test_what_is_caught_and_what_survives(tmp_path, monkeypatch):
     before = planted[0].decode()
     changes = [planted[1].decode(), "while True: pass\n" + before, "# nothing\n" + before]
     found = [
-        (module, mutants.Mutant(1, start, start + len(planted[0]), before, after))
+        (module, mutants.Mutant(1, start, start + len(planted[0]), after, before, after))
         for after in changes
     ]
     monkeypatch.setattr(mutants, "drawn", lambda *given: found.pop(0))

@@ -428,7 +428,7 @@ def test_a_numpy_rate_gives_plain_floats_which_leave_float32_alone(make):
     assert {(np.float32([1]) * schedule(step)).dtype for step in range(12)} == {np.dtype("f4")}
 
 
-@pytest.mark.parametrize("make", [fn.sgd, fn.momentum, fn.scale_by_learning_rate])
+@pytest.mark.parametrize("make", [fn.sgd, fn.adam, fn.scale_by_learning_rate])
 def test_a_function_that_is_no_schedule_is_refused_when_it_is_given(make):
     with pytest.raises(TypeError, match=r"^the learning rate is a number or schedule\(step\): "):
-        make(fn.exponential_decay)
+        make(schedules.exponential_decay)
