@@ -29,7 +29,12 @@ PASSED, INTERRUPTED = 0, 2
 """How pytest ends if no test failed: all were done, or as many as there was time for."""
 
 PACKAGE = ROOT / "funcnn"
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    "funcnn/compiled/placement.py: size, best, at = _rounded(max(size, 1)), None, 0"
+    " -> size, best, at = _rounded(max(size, 2)), None, 0": "64 bytes, rounded, are both",
+    "funcnn/layers/batch_norm.py: count = max(1, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))"
+    " -> count = max(2, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))": "blocks are for speed",
+}
 """Mutants, as they are listed but for the line's number, that change no result; and why."""
 
 FIRST = """import sys  # the finder of the editable install would give the checkout's modules
