@@ -32,6 +32,8 @@ PACKAGE = ROOT / "funcnn"
 EQUIVALENT: dict[str, str] = {
     "funcnn/compiled/placement.py: size, best, at = _rounded(max(size, 1)), None, 0"
     " -> size, best, at = _rounded(max(size, 2)), None, 0": "64 bytes, rounded, are both",
+    "funcnn/compiled/proof.py: return leaf + 7 if type(leaf) is int else leaf * 0.9"
+    " -> return leaf + 7 if type(leaf) is int else (leaf + 0.9)": "any other number will do",
     "funcnn/layers/batch_norm.py: count = max(1, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))"
     " -> count = max(2, min(rows, x.size // BLOCK_ENTRIES, MAX_BLOCKS))": "blocks are for speed",
 }
