@@ -32,6 +32,7 @@ BESIDE = {
     "_recording": "test_step test_apply test_base",
     "_warping": "test_augmentations",
     "_augmenting": "test_batching test_augmentations",
+    "_vectors": "test_base test_tree",
     "_blas": "test_threads test_matmul test_blas",
     "_workers": "test_batching test_threads",
     "gemm_batch": "test_matmul test_convolution test_layers",
