@@ -30,6 +30,8 @@ PASSED, INTERRUPTED = 0, 2
 
 PACKAGE = ROOT / "funcnn"
 EQUIVALENT: dict[str, str] = {
+    "funcnn/compiled/lanes.py: return int(max(work, read // READ_PER_ELEMENT))"
+    " -> return int(max(work, (read / READ_PER_ELEMENT)))": "an integer is made of both",
     "funcnn/compiled/placement.py: size, best, at = _rounded(max(size, 1)), None, 0"
     " -> size, best, at = _rounded(max(size, 2)), None, 0": "64 bytes, rounded, are both",
     "funcnn/compiled/proof.py: return leaf + 7 if type(leaf) is int else leaf * 0.9"
