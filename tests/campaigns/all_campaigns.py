@@ -10,6 +10,7 @@ from campaigns.idx_files import IDX_FILES
 from campaigns.kills import KILLS
 from campaigns.long_runs import LONG_RUNS
 from campaigns.models import MODELS
+from campaigns.mutants import MUTANTS
 from campaigns.npz_data import NPZ_DATA
 from campaigns.onnx_files import ONNX_FILES
 from campaigns.picture_files import PICTURE_FILES
@@ -40,4 +41,5 @@ CAMPAIGNS: list[Campaign] = [
     LONG_RUNS,
     FAULTS,
     *KILLS,
+    MUTANTS,
 ]

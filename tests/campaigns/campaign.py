@@ -23,8 +23,8 @@ import numpy as np
 Try = Callable[[np.random.Generator], str]
 """Draws something and tries it; returns how it ended."""
 MOST_BROKEN = 20
-"""So many tries of a process may break; then the campaign is over, as it is known."""
-GRACE = 120
+"""So many tries of a process may break, beside those that may; then the campaign is over."""
+GRACE = 330
 """Seconds for the last try of a process."""
 
 
@@ -38,6 +38,8 @@ class Campaign(NamedTuple):
     """Of the time of all, in comparison with the shares of the others."""
     begin: Callable[[Path], AbstractContextManager[Try]]
     """Makes, in an empty folder, what all tries of a process share; gives the try."""
+    may_break: float = 0
+    """This share of the tries; more is too many."""
 
 
 class Broken(NamedTuple):
@@ -57,6 +59,12 @@ class Outcome(NamedTuple):
     """How often a try ended so."""
     broken: list[Broken]
     seconds: float
+    may_break: float = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether no more broke than may."""
+        return len(self.broken) <= self.may_break * self.tries
 
 
 def carry_out(
@@ -84,7 +92,9 @@ def carry_out(
     broken = sorted(broken for outcome in outcomes for broken in outcome.broken)
     done = sum(ended.values()) + len(broken)
     seconds = time.monotonic() - start
-    return Outcome(campaign.name, campaign.what, done, dict(ended.most_common()), broken, seconds)
+    words = dict(ended.most_common())
+    what, may_break = campaign.what, campaign.may_break
+    return Outcome(campaign.name, what, done, words, broken, seconds, may_break)
 
 
 def tries_of(
@@ -118,10 +128,10 @@ def _work(
                 yield number
 
         broken = 0
-        for line in tries_of(campaign, inside, seed, in_time()):
+        for done, line in enumerate(tries_of(campaign, inside, seed, in_time()), 1):
             lines.write(json.dumps(line) + "\n")
             broken += line[1] is None
-            if broken == MOST_BROKEN:
+            if broken >= MOST_BROKEN + campaign.may_break * done:
                 break
     (folder / "whole").touch()
 

@@ -461,6 +461,10 @@ BROKEN_PROMISES = {
         "a batch differs from its samples",
     ),
     "a spec of another layer": (fn.Tanh()._replace(spec=fn.Relu().spec), "another layer"),
+    "a spec that lacks an argument": (
+        fn.Dense(2)._replace(spec={"layer": "Dense", "out_features": 2}),
+        "has another spec",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+import funcnn as fn
 from funcnn import schedules
 
 close = pytest.approx
@@ -425,3 +426,9 @@ def test_a_step_out_of_range_is_refused_by_name(make, message):
 def test_a_numpy_rate_gives_plain_floats_which_leave_float32_alone(make):
     schedule = make(np.float64(0.1))
     assert {(np.float32([1]) * schedule(step)).dtype for step in range(12)} == {np.dtype("f4")}
+
+
+@pytest.mark.parametrize("make", [fn.sgd, fn.adam, fn.scale_by_learning_rate])
+def test_a_function_that_is_no_schedule_is_refused_when_it_is_given(make):
+    with pytest.raises(TypeError, match=r"^the learning rate is a number or schedule\(step\): "):
+        make(schedules.exponential_decay)

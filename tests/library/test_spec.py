@@ -136,6 +136,24 @@ def test_what_holds_a_user_s_own_function_has_no_spec(layer):
     assert layer.spec is None
 
 
+@pytest.mark.parametrize("value", [len, (len,), [1, ("a", [len])], {"a": 1}, 1j])
+def test_what_holds_what_is_no_plain_data_has_no_spec(value):
+    @fn.constructor()
+    def Own(value):
+        return fn.Identity()
+
+    assert Own(value).spec is None
+    assert Own((1, [2.5, "a", None])).spec == {"layer": "Own", "value": [1, [2.5, "a", None]]}
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), [[3], [3]], ((3,), 3), (3, (3,))])
+def test_a_layer_of_one_array_refuses_the_shapes_of_several(shapes):
+    with pytest.raises(ValueError, match=r"^Dense takes one array, got shapes .*: join them with"):
+        fn.Dense(2).init(fn.random.key(0), shapes)
+    with pytest.raises(ValueError, match=r"^FanInSum takes a tuple of arrays, got one of shape"):
+        fn.FanInSum().init(fn.random.key(0), (3,))
+
+
 def test_a_layer_without_a_spec_works_and_keeps_its_name_in_errors():
     model = fn.serial(fn.Relu(), fn.Dense(3, weight_init=own_init))
     _, params = model.init(KEY, (4,))

@@ -411,6 +411,26 @@ def test_wrt_reaches_into_branches():
     assert model.apply(params, x, wrt=None)[1] is None
 
 
+DROPOUT = fn.Dropout(0.5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        fn.serial(DROPOUT),
+        fn.serial(fn.FanOut(1), fn.parallel(DROPOUT), fn.FanInSum()),
+        fn.residual(DROPOUT, DROPOUT),
+        fn.shape_dependent(lambda shape: DROPOUT),
+    ],
+    ids=["serial", "parallel", "residual", "shape_dependent"],
+)
+def test_a_combinator_is_in_evaluation_unless_it_is_asked_to_train(layer):
+    x = np.ones((4, 3))
+    _, params = layer.init(KEY, (3,))
+    assert len({*layer.apply(params, x)[0].flat}) == 1
+    assert len({*layer.apply(params, x, rng=KEY, train=True)[0].flat}) > 1
+
+
 def test_shape_dependent_makes_the_layer_for_the_shape():
     made = []
 

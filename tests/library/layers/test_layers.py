@@ -33,6 +33,11 @@ def test_keeps_every_promise_for_one_sample_and_another_key(layer, shape):
 
 
 @every_layer
+def test_is_in_evaluation_unless_it_is_asked_to_train(layer, shape):
+    assert inspect.signature(layer.apply).parameters["train"].default is False
+
+
+@every_layer
 def test_wrt_params_gives_no_dx(layer, shape):
     _, params = layer.init(KEY, shape)
     y, vjp = layer.apply(params, normal_batch(KEY, shape), rng=KEY, wrt="params")

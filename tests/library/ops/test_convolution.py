@@ -245,6 +245,31 @@ def test_dy_is_transposed_in_memory_or_not_with_the_same_result(groups, weights,
 # --- what cannot be seen in a result ---------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("stride", "padding", "is_one"),
+    [
+        (1, (0, 0), True),
+        (1, (1, 2), True),
+        (1, (2, 2), True),
+        (2, (0, 0), False),
+        (1, (3, 0), False),
+    ],
+)
+def test_without_a_stride_dx_is_a_convolution_of_dy(stride, padding, is_one, monkeypatch):
+    """Which is much quicker; the two ways differ in rounding alone."""
+    found = place_windows((7,), (3,), (stride,), (1,), padding[:1], padding[1:])
+    rng = np.random.default_rng(0)
+    dy, weight = rng.normal(size=(*found.outputs, 4, 5)), rng.normal(size=(4, 3, 3))
+    called = []
+    monkeypatch.setattr(
+        convolution, "convolve", lambda *given: called.append(given) or convolve(*given)
+    )
+    dx = cotangent_of_x(dy, weight, found, 1)
+    assert bool(called) == is_one
+    monkeypatch.setattr(convolution, "_windows_around", lambda windows: None)
+    np.testing.assert_allclose(dx, cotangent_of_x(dy, weight, found, 1), rtol=0, atol=1e-12)
+
+
 def strange(x):
     """The same numbers, contiguous as NumPy says, with strides of axes of size 1 that lie."""
     strides = (

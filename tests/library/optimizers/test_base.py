@@ -348,6 +348,15 @@ def test_gradients_that_do_not_fit_a_flat_optimizer_are_refused():
         optimizer.update(GRADIENTS[0][:2], optimizer.init(PARAMS), PARAMS)
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (6,), (2, 3, 1)])
+def test_a_gradient_of_another_shape_is_refused_though_it_is_as_long(shape):
+    optimizer, params = fn.flatten(fn.sgd(0.1)), {"weight": np.ones((2, 3))}
+    with pytest.raises(
+        ValueError, match=r"^flatten: a gradient of shape \(.*\) for a weight of \(2, 3"
+    ):
+        optimizer.update({"weight": np.ones(shape)}, optimizer.init(params), params)
+
+
 # --- the average of the params ---------------------------------------------------------------
 
 
