@@ -15,10 +15,6 @@ class InputError(ValueError):
         """message: as it is, but for what cannot be printed, which text of a file may have."""
         super().__init__(printable(message))
 
-    def __str__(self) -> str:
-        """The message on one line, whatever is in the names that it gives."""
-        return printable(super().__str__())
-
 
 class RunStoppedError(RuntimeError):
     """A training run ended early; the message says where, what is kept, and how to go on."""
