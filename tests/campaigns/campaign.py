@@ -63,8 +63,8 @@ class Outcome(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether no more broke than may."""
-        return len(self.broken) <= self.may_break * self.tries
+        """Whether no more broke than may, of a hundred at least: of a few that is chance."""
+        return len(self.broken) <= self.may_break * max(self.tries, 100)
 
 
 def carry_out(
@@ -120,8 +120,8 @@ def _work(
     with (folder / "current").open("w", 1) as current, (folder / "outcome").open("w", 1) as lines:
 
         def in_time() -> Iterator[int]:
-            for number in numbers:
-                if end is not None and time.monotonic() > end:
+            for done, number in enumerate(numbers):
+                if done and end is not None and time.monotonic() > end:  # one try at least
                     break
                 current.seek(0)
                 current.write(f"{number}\n")

@@ -174,5 +174,5 @@ def _damaged_copy(held: bytes, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-CSV_TABLES = Campaign("CSV tables", "damaged CSV files that are read, twice", 1, begin)
-CSV_COPIES = Campaign("CSV copies", "damaged and sealed copies of tables", 1, begin_copies)
+CSV_TABLES = Campaign("csv", "damaged CSV files that are read, twice", 1, begin)
+CSV_COPIES = Campaign("csv-copies", "damaged and sealed copies of tables", 1, begin_copies)

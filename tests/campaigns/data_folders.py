@@ -70,4 +70,4 @@ def _write(folder: Path, members: dict[str, bytes], rng: np.random.Generator) ->
             path.mkdir()
 
 
-DATA_FOLDERS = Campaign("data folders", "odd zip files and folders of images", 1, begin)
+DATA_FOLDERS = Campaign("data-folders", "odd zip files and folders of images", 1, begin)

@@ -80,4 +80,4 @@ def _damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return data[:3] + bytes([axes]) + struct.pack(f">{axes}I", *shape) + values.tobytes()
 
 
-IDX_FILES = Campaign("IDX files", "damaged IDX files that are read", 1, begin)
+IDX_FILES = Campaign("idx", "damaged IDX files that are read", 1, begin)

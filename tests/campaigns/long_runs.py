@@ -107,4 +107,4 @@ def measured() -> dict[str, int]:
     }
 
 
-LONG_RUNS = Campaign("long runs", "trainings of 3,000 epochs", 2, begin)
+LONG_RUNS = Campaign("long-runs", "trainings of 3,000 epochs", 2, begin)

@@ -41,4 +41,4 @@ def begin(folder: Path) -> Iterator[Try]:
     yield one_try
 
 
-ONNX_FILES = Campaign("ONNX files", "damaged ONNX files that are described", 1, begin)
+ONNX_FILES = Campaign("onnx", "damaged ONNX files that are described", 1, begin)

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from campaigns.campaign import MOST_BROKEN, Campaign, carry_out
+from campaigns.campaign import MOST_BROKEN, Broken, Campaign, Outcome, carry_out
 from campaigns.damage import damaged_bytes, damaged_value
 from helpers import ROOT
 
@@ -59,6 +59,20 @@ def test_a_campaign_ends_with_its_time_or_when_enough_broke():
     assert len(outcome.broken) == MOST_BROKEN
     assert carry_out(Campaign("alive", "lives", 1, alive), 0, 0.5, 2).tries > 2
     assert time.monotonic() - start < 60
+
+
+def test_there_is_a_try_where_there_is_no_time():
+    assert carry_out(Campaign("alive", "lives", 1, alive), 0, 0, 2).tries == 2
+
+
+@pytest.mark.parametrize(
+    ("tries", "broken", "holds"),
+    [(20, 8, True), (20, 9, False), (1000, 80, True), (1000, 81, False)],
+)
+def test_of_a_few_tries_chance_may_break_as_many_as_of_a_hundred(tries, broken, holds):
+    outcome = Outcome("mutants", "faults", tries, {}, [Broken(0, "")] * broken, 1.0, 0.08)
+    assert outcome.holds == holds
+    assert not outcome._replace(may_break=0).holds
 
 
 @contextlib.contextmanager

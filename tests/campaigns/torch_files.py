@@ -75,4 +75,4 @@ def _damaged_pickle(data: bytes, rng: np.random.Generator) -> bytes:
     return b"".join(parts)
 
 
-TORCH_FILES = Campaign("torch files", "damaged .pt files that are described", 1, begin)
+TORCH_FILES = Campaign("torch", "damaged .pt files that are described", 1, begin)
