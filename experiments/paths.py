@@ -101,9 +101,15 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
     with locked(folder):
         _expect_empty(folder)  # or another process has made it its own meanwhile
         remove_temporaries(folder)
-        (folder / _BEGUN).touch()
-        yield folder
-        (folder / _BEGUN).unlink()
+        (begun := folder / _BEGUN).touch()
+        try:
+            yield folder
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if [*folder.iterdir()] == [begun]:
+                    begun.unlink()
+            raise
+        begun.unlink()
 
 
 _BEGUN = ".funcnn-begun"
