@@ -93,8 +93,8 @@ def make_folder(out: Path | None, name: str) -> Path:
 def new_folder(out: Path | None, name: str) -> Iterator[Path]:
     """As `make_folder`, and in the `with` block nobody else who asks so can have it.
 
-    Who writes into it there is the one to whom it belongs from then on; killed within, it may be
-    asked for again.
+    Who writes into it there is the one to whom it belongs from then on. After an error nothing is
+    left in it; after a kill it may be asked for again.
     Raises as `make_folder`, and `InputError` if another process is at work in it.
     """
     folder = make_folder(out, name)
@@ -106,8 +106,8 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
             yield folder
         except BaseException:
             with contextlib.suppress(OSError):
-                if [*folder.iterdir()] == [begun]:
-                    begun.unlink()
+                for left in folder.iterdir():
+                    left.unlink()
             raise
         begun.unlink()
 

@@ -69,16 +69,15 @@ class TrainingRun:
         task = rehearsed(Task.build(config, expected, usual=usual))  # before there is a folder
         learner = learner_of(task)
 
-        def write_first(folder: Path) -> None:
-            provenance.write_record(task.data.record, folder)
-            if task.config.own is not None:
-                write_own_model(folder, task.config.own, task.model)
+        left = Left([], [], task.config)
 
-        folder = RunFolder.create(task.config, out, write_first)
-        run = cls(folder, task, learner, Left([], [], task.config))
-        with alone_in(folder.path):
-            run._save_state(run._left)
-        return run
+        def write_first(folder: RunFolder) -> None:
+            provenance.write_record(task.data.record, folder.path)
+            if task.config.own is not None:
+                write_own_model(folder.path, task.config.own, task.model)
+            learner.save(folder.last, left.notes)
+
+        return cls(RunFolder.create(task.config, out, write_first), task, learner, left)
 
     @classmethod
     def resume(

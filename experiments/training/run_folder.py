@@ -93,7 +93,7 @@ class RunFolder:
         cls,
         config: RunConfig,
         path: Path | None,
-        write_first: Callable[[Path], None] = lambda path: None,
+        write_first: Callable[["RunFolder"], None] = lambda folder: None,
     ) -> "RunFolder":
         """A new folder with the config in it: `path`, or the next free name under `runs/`.
 
@@ -105,7 +105,7 @@ class RunFolder:
             name = f"{config.short_arch}-{Path(config.data).resolve().name}"
             with new_folder(path, name if config.backend == "numpy" else f"{name}-torch") as path:
                 folder = cls(path, config.own)
-                write_first(path)
+                write_first(folder)
                 folder.write_config(config)
         except OSError as error:
             raise InputError(

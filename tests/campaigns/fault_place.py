@@ -30,6 +30,10 @@ class Command(NamedTuple):
     """What is typed where the first time made the folder, but could not finish."""
 
 
+TIMED = "last.npz", "metrics.csv", "summary.json"
+"""They say how many seconds something took, which may be as many again."""
+
+
 class Done(NamedTuple):
     """How a command ended, and what it said."""
 
@@ -77,7 +81,10 @@ class Place:
                 moments.read(done.met)
                 both.append((timeless(done.out), contents(self.folder)))
             (out, files), (again, others) = both
-            same = {name: data if others[name] == data else None for name, data in files.items()}
+            same = {
+                name: None if Path(name).name in TIMED or others[name] != data else data
+                for name, data in files.items()
+            }
             self._expected[command.typed] = Expected(out if out == again else None, same, moments)
         return self._expected[command.typed]
 

@@ -1,5 +1,6 @@
 """The campaign of a failing system finds faults that are planted."""
 
+import contextlib
 import importlib
 
 import pytest
@@ -8,6 +9,7 @@ from campaigns.campaign import tries_of
 from campaigns.fault_files import assert_whole
 from campaigns.faults import BEFORE, FAULTS, Command
 
+from funcnn.experiments.system import json_files
 from funcnn.experiments.training import run_folder
 
 FEW = ["evaluate run", "predict run --data pictures --out predicted.csv", "inspect run/params.npz"]
@@ -39,10 +41,18 @@ def test_an_error_that_nobody_catches_is_found(tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_written_in_place_is_found(tmp_path, monkeypatch):
+    """Planted, and that what was begun is not put away after an error."""
+
+    @contextlib.contextmanager
+    def careless(out, name):
+        out.mkdir()
+        yield out
+
     monkeypatch.setattr(faults, "COMMANDS", [Command(TRAINS)])
     monkeypatch.setattr(faults, "KINDS", [k for k in faults.KINDS if k.name == "short files"])
-    monkeypatch.setattr(run_folder, "write_whole", lambda path, data: path.write_bytes(data))
-    assert any("config.json is half a file" in why for why in broken(tmp_path, 6))
+    monkeypatch.setattr(run_folder, "new_folder", careless)
+    monkeypatch.setattr(json_files, "write_whole", lambda path, data: path.write_bytes(data))
+    assert any("data.json is half a file" in why for why in broken(tmp_path, 12))
 
 
 @pytest.mark.parametrize(

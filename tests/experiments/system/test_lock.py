@@ -107,17 +107,31 @@ def test_who_was_quicker_has_the_folder(tmp_path, monkeypatch):
         enter(new_folder(tmp_path / "out", "it"))
 
 
+DIES = """
+import os, sys
+from pathlib import Path
+from funcnn.experiments.paths import new_folder
+with new_folder(Path(sys.argv[1]), "it") as folder:
+    for name in sys.argv[2:]:
+        (folder / name).write_bytes(b"half")
+    os._exit(9)
+"""
+
+
 def killed_in(out, *names):
     """Have a process leave a new folder with these files, before it is done with it."""
+    assert subprocess.run([sys.executable, "-c", DIES, out, *names]).returncode == 9
 
-    def write():
-        with new_folder(out, "it"):
-            for name in names:
-                (out / name).write_bytes(b"half")
+
+def test_an_error_leaves_a_new_folder_empty(tmp_path):
+    def fail():
+        with new_folder(tmp_path, "it") as folder:
+            (folder / "first").touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write()
+        fail()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_new_folder_that_was_killed_before_it_was_begun_is_asked_for_again(tmp_path):
