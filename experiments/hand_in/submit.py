@@ -186,11 +186,6 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _remove_if_there(file: Path) -> None:
-    with contextlib.suppress(OSError):
-        file.unlink()
-
-
 @contextlib.contextmanager
 def _naming(out: Path) -> Iterator[None]:
     """Turn what goes wrong in writing into the `InputError` that it is."""
@@ -215,9 +210,7 @@ def write_notebooks(lab: Lab, out: Path | None) -> list[Path]:
     for piece in hand_in.pieces:
         if piece.kind == "notebook":
             files[plain(piece.name)] = build(piece.of, lab_configs(piece.of))
-    with new_folder(out, f"{lab.name}-notebook") as folder, contextlib.ExitStack() as failed:
+    with new_folder(out, f"{lab.name}-notebook") as folder:
         for name, content in files.items():
-            failed.callback(_remove_if_there, folder / name)  # or it could not be asked for again
             write_whole(folder / name, content)
-        failed.pop_all()
     return [folder / name for name in files]

@@ -49,6 +49,11 @@ class Left(NamedTuple):
             config = notes.get("config")
         except (TypeError, KeyError, AttributeError):
             raise InputError(f"{folder.last} is not the state of a run: it has no rows") from None
+        if rows and type(rows[-1].epoch) is not int:
+            raise InputError(
+                f"{folder.last} is not the state of a run: its last epoch is "
+                f"{shown(rows[-1].epoch)}"
+            )
         if not isinstance(config, (dict, NoneType)):
             what = kind_of(config)
             raise InputError(f"{folder.last} is not the state of a run: its config is {what}")

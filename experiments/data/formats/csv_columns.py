@@ -23,7 +23,7 @@ from funcnn.experiments.system.memory import expect_memory
 from funcnn.types import Array
 
 LONGEST_LINE = 1 << 24
-WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*")
+WHOLE = re.compile(r"\s*\+?\d+(\.0*)?\s*", re.ASCII)
 _LABEL = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 _PLAIN = re.compile(r"0|-?[1-9]\d{0,17}")
 _LABEL_NAMES = "label", "class", "target", "y", "category"

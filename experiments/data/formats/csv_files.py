@@ -271,7 +271,7 @@ def _blame_line(file: io.BufferedIOBase, path: Path, form: Form, good: int) -> N
 
 def _remedy(field: str, *, pixel: bool) -> str:
     """What to do with a number that is no pixel, or no label, if it is one."""
-    if not re.fullmatch(r"\s*[+-]?(\d+\.?|\d*\.\d+)(e[+-]?\d+)?\s*", field, re.IGNORECASE):
+    if not re.fullmatch(r"(?ai)\s*[+-]?(\d+\.?|\d*\.\d+)(e[+-]?\d+)?\s*", field):
         return ""
     if pixel and 0 < float(field) < 1:
         return "; of pixels from 0 to 1, save 255 times them, rounded"

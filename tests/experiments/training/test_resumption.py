@@ -181,6 +181,13 @@ def test_a_config_in_a_state_that_is_none_is_refused(folder, config, kind):
     assert str(caught.value) == said
 
 
+@pytest.mark.parametrize("epoch", [[1], "1", None], ids=str)
+def test_a_last_epoch_in_a_state_that_is_none_is_refused(folder, epoch):
+    change_notes(folder, lambda notes: notes["rows"][-1].__setitem__(0, epoch))
+    with pytest.raises(InputError, match="is not the state of a run: its last epoch is "):
+        TrainingRun.resume(folder, epochs=9)
+
+
 @pytest.mark.parametrize("extended", [[["1", 2, 3]], [[1, None, 3]], [[1, 2, [3]]]], ids=str)
 def test_an_extension_in_a_state_that_is_none_is_refused(folder, extended):
     change_notes(folder, lambda notes: notes.update(extended=extended))

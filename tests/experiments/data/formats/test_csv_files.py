@@ -474,6 +474,9 @@ def with_field(number, column, field):
         pytest.param(b"# mine\n" + text_of(TABLE), "no comma in '# mine'", id="a comment"),
         pytest.param(with_field(7, 1, b"a" * 101), "line 7, column 1: 'aaa", id="endless label"),
         pytest.param(
+            with_field(7, 3, b"184\x1d"), r"line 7, column 3: '184\x1d' is not a whole", id="a code"
+        ),
+        pytest.param(
             with_field(7, 3, b"0.25"),
             "'0.25' is not a whole number from 0 to 255; of pixels",
             id="0..1",
